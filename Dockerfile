@@ -1,0 +1,49 @@
+# Two targets: `docker build --target cpu .` (the default) and `docker build --target cuda .`
+#
+# Which steps were run by hand, and which could not be: ARCHITECTURE.md, "The container images".
+
+FROM node:22-bookworm-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci
+COPY tsconfig.json ./
+COPY src src
+RUN npm run build && npm prune --omit=dev
+
+# CUDA libraries for onnxruntime-node: its own install script fetches them; .npmrc keeps it from running by itself. Its
+# manifest is called cuda12; since 1.27 the files in it are built for CUDA 13.
+FROM build AS build-cuda
+RUN ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-node/script/install.js
+
+FROM nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04 AS cuda
+RUN apt-get update && apt-get install -y --no-install-recommends libjemalloc2 && rm -rf /var/lib/apt/lists/* \
+ && useradd --system --create-home --uid 10001 fullconv && install -d -o fullconv /var/cache/fullconv
+COPY --from=build-cuda /usr/local/bin/node /usr/local/bin/node
+WORKDIR /app
+COPY --from=build-cuda /app/node_modules node_modules
+COPY --from=build-cuda /app/dist dist
+COPY package.json ./
+COPY models models
+ENV NODE_ENV=production HOST=0.0.0.0 LD_PRELOAD=libjemalloc.so.2 UV_THREADPOOL_SIZE=16 \
+    FULLCONV_CACHE=/var/cache/fullconv FULLCONV_PROVIDERS=cuda,cpu FULLCONV_WORKERS=1 FULLCONV_MAX_BATCH=64
+USER fullconv
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT ?? 8080}/readyz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+CMD ["node", "dist/cli/fullconv.cjs", "serve"]
+
+FROM node:22-bookworm-slim AS cpu
+RUN apt-get update && apt-get install -y --no-install-recommends libjemalloc2 && rm -rf /var/lib/apt/lists/* \
+ && useradd --system --create-home --uid 10001 fullconv && install -d -o fullconv /var/cache/fullconv
+WORKDIR /app
+COPY --from=build /app/node_modules node_modules
+COPY --from=build /app/dist dist
+COPY package.json ./
+COPY models models
+ENV NODE_ENV=production HOST=0.0.0.0 LD_PRELOAD=libjemalloc.so.2 UV_THREADPOOL_SIZE=8 \
+    FULLCONV_CACHE=/var/cache/fullconv
+USER fullconv
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT ?? 8080}/readyz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+CMD ["node", "dist/cli/fullconv.cjs", "serve"]

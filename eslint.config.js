@@ -1,0 +1,83 @@
+import prettier from 'eslint-config-prettier';
+import tseslint from 'typescript-eslint';
+
+/** Each part of src/, and what it may import. The two roads: http → inference → runtime, and models → graph. */
+const allowed = {
+  graph: ['tensor'],
+  architectures: ['graph'],
+  models: ['graph', 'architectures', 'runtime'],
+  runtime: ['tensor'],
+  inference: ['runtime', 'models', 'graph', 'tensor'],
+  http: ['inference', 'models', 'config', 'version'],
+  cli: ['app', 'config', 'inference', 'models', 'server', 'version'],
+  server: ['app', 'config', 'version'],
+  app: ['config', 'http', 'inference', 'models', 'runtime'],
+  config: [],
+  tensor: [],
+  version: [],
+  errors: [],
+};
+const parts = Object.keys(allowed);
+
+const boundaries = parts.map((part) => {
+  const forbidden = parts.filter((other) => ![part, 'errors', ...allowed[part]].includes(other));
+  return {
+    files: [`src/${part}/**`, `src/${part}.ts`],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          patterns: [
+            {
+              regex: `^(\\./|(\\.\\./)+)(${forbidden.join('|')})(/|\\.js$)`,
+              message: `src/${part} may import only ${[...allowed[part], 'errors'].join(', ')}: dependencies point one way.`,
+            },
+          ],
+        },
+      ],
+    },
+  };
+});
+
+/** Libraries that only these files may import. */
+const homes = {
+  'onnxruntime-node': ['src/runtime/onnxruntime.ts'],
+  sharp: ['src/inference/image-library.ts'],
+  zod: ['src/config.ts', 'src/models/manifest.ts', 'src/http/**'],
+};
+const restrict = (libraries) => ({
+  'no-restricted-syntax': [
+    'error',
+    ...libraries.map((name) => ({
+      selector: `ImportDeclaration[importKind!="type"][source.value="${name}"]`,
+      message: `only in ${homes[name].join(', ')}`,
+    })),
+  ],
+});
+const libraries = Object.keys(homes);
+const confined = [
+  { files: ['src/**'], rules: restrict(libraries) },
+  ...libraries.map((name) => ({ files: homes[name], rules: restrict(libraries.filter((other) => other !== name)) })),
+];
+
+export default tseslint.config(
+  { ignores: ['dist', 'coverage', 'src/graph/onnx-proto', 'node_modules', 'models', 'test/fixtures/*.mjs'] },
+  ...tseslint.configs.strictTypeChecked,
+  ...tseslint.configs.stylisticTypeChecked,
+  {
+    languageOptions: { parserOptions: { projectService: { allowDefaultProject: ['eslint.config.js'] } } },
+    rules: {
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+      '@typescript-eslint/no-non-null-assertion': 'off',
+      '@typescript-eslint/no-unused-vars': ['error', { varsIgnorePattern: '^_', argsIgnorePattern: '^_' }],
+      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+      // An index signature is read with brackets, a property with a dot.
+      '@typescript-eslint/dot-notation': ['error', { allowIndexSignaturePropertyAccess: true }],
+    },
+  },
+  ...boundaries,
+  ...confined,
+  { files: ['**/*.cts'], rules: { '@typescript-eslint/no-require-imports': 'off' } },
+  { files: ['eslint.config.js'], ...tseslint.configs.disableTypeChecked },
+  prettier,
+);

@@ -1,0 +1,119 @@
+/**
+ * The composition root: here the two roads meet. A service is the engine room (workers, batcher, models) without HTTP,
+ * as the command line uses it; an app is a service behind fastify.
+ */
+import { fileURLToPath } from 'node:url';
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import type { Config } from './config.js';
+import { createHttpServer } from './http/http-server.js';
+import { createMetrics, type Metrics } from './http/metrics.js';
+import { createBatcher, type Batcher } from './inference/batcher.js';
+import { createInference, type Inference } from './inference/infer.js';
+import { createRegistry, type Registry } from './models/registry.js';
+import { createPool, type WorkerPool } from './runtime/pool.js';
+
+export interface Service {
+  readonly registry: Registry;
+  readonly inference: Inference;
+  readonly pool: WorkerPool;
+  readonly batcher: Batcher;
+  readonly metrics: Metrics;
+  /** Refuse new work, finish what is in flight, end the workers. */
+  close(): Promise<void>;
+}
+
+export type Logger = Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>;
+
+/** The built worker, beside this file. */
+const WORKER_FILE = fileURLToPath(new URL('./runtime/worker.js', import.meta.url));
+
+/** Start the workers and load the models. Rejects when no worker starts or the default model does not exist. */
+export async function createService(config: Config, log: Logger, workerFile = WORKER_FILE): Promise<Service> {
+  const metrics = createMetrics({
+    admitted: () => inference.admitted,
+    idleWorkers: () => pool.idle,
+  });
+  const pool = await createPool({
+    workers: config.workers,
+    engine: config.engine,
+    engineOptions: { threads: config.threads, providers: config.providers },
+    workerFile,
+    onWorkerLost: (info) => {
+      metrics.observeWorkerLost();
+      log.error({ ...info, err: info.error }, 'a worker died');
+    },
+  });
+  const batcher = createBatcher({
+    executor: pool,
+    limits: {
+      maxBatchSize: config.maxBatch,
+      maxBatchCost: config.maxBatchGflops * 1e9,
+      maxQueue: config.maxQueue,
+      lingerMs: 0,
+    },
+    onDispatch: (report) => metrics.observeDispatch(report),
+  });
+  const inference: Inference = createInference({
+    batcher,
+    openSession: (model, view) => registry.session(model, view),
+    limits: config,
+    background: config.background,
+    observe: metrics.observePhase,
+  });
+  const registry: Registry = await createRegistry(
+    { folder: config.models, cache: config.cache, untrained: config.untrained, defaultModel: config.defaultModel },
+    pool,
+    ({ name, state, reason, model }) => {
+      const facts = { model: name, state, reason, parameters: model?.parameters };
+      if (state === 'failed') log.error(facts, 'a model could not be loaded');
+      else log.info(facts, 'model');
+    },
+  ).catch(async (error: unknown) => {
+    await pool.drain();
+    throw error;
+  });
+  return {
+    registry,
+    inference,
+    pool,
+    batcher,
+    metrics,
+    async close() {
+      await batcher.drain();
+      await pool.drain();
+    },
+  };
+}
+
+export interface App {
+  readonly http: FastifyInstance;
+  /** Readiness turns false at once; the routes go on answering. */
+  markDraining(): void;
+  /** Refuse new requests with DRAINING, answer those in flight, end the workers. */
+  close(): Promise<void>;
+  /** Hang up on every client, so that `close` need not wait for those who do not read their answers. */
+  hangUp(): void;
+}
+
+/** A service behind HTTP. */
+export async function createApp(config: Config, service: Service, logger: FastifyBaseLogger | false): Promise<App> {
+  const state = { ready: true };
+  const http = await createHttpServer({
+    config,
+    logger,
+    ...service,
+    isReady: () => state.ready && service.pool.ready > 0 && service.registry.defaultName !== undefined,
+  });
+  return {
+    http,
+    markDraining: () => {
+      state.ready = false;
+    },
+    hangUp: () => http.server.closeAllConnections(),
+    async close() {
+      state.ready = false;
+      await http.close();
+      await service.close();
+    },
+  };
+}

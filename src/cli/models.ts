@@ -1,0 +1,30 @@
+/** `fullconv models`: what is there to be served. */
+import type { Config } from '../config.js';
+import { formatTable, withService } from './local-service.js';
+
+export async function modelsCommand(config: Config, flags: { json?: boolean }): Promise<void> {
+  const rows = await withService({ ...config, workers: 1 }, ({ registry }) =>
+    registry.list().map(({ name, state, reason, model }) => ({
+      name: name === registry.defaultName ? `${name} (default)` : name,
+      state: reason === undefined ? state : `${state}: ${reason}`,
+      architecture: model?.manifest.architecture ?? '',
+      classes: model?.labels.length ?? 0,
+      'parameters (M)': Math.round((model?.parameters ?? 0) / 1e4) / 100,
+      'multiply-adds (G)':
+        Math.round(
+          (model?.multiplyAdds({ width: model.manifest.input.size, height: model.manifest.input.size }) ?? 0) / 1e6,
+        ) / 1000,
+      'input size': model?.manifest.input.size ?? 0,
+      'output stride': model?.geometry.outputStride ?? 0,
+    })),
+  );
+  const [first] = rows;
+  if (flags.json || first === undefined) process.stdout.write(JSON.stringify(rows, null, 2) + '\n');
+  else
+    process.stdout.write(
+      formatTable(
+        Object.keys(first),
+        rows.map((row) => Object.values(row)),
+      ) + '\n',
+    );
+}

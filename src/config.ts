@@ -1,0 +1,203 @@
+/**
+ * Settings. One table says each setting's environment variable, flag, type, default and meaning; the command line, the
+ * `--help` text and the README are made from it. Everything is validated once, here, with a message that names the
+ * variable; the rest of the program trusts the resulting object.
+ */
+import { availableParallelism, homedir } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { z } from 'zod';
+
+const MIB = 1024 * 1024;
+const EMBEDDED_MODELS = fileURLToPath(new URL('../models', import.meta.url));
+const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'fullconv');
+
+const list = z.preprocess(
+  (value) => (typeof value === 'string' ? value.split(',').filter((part) => part !== '') : value),
+  z.array(z.string()),
+);
+const count = (minimum: number, maximum: number) => z.coerce.number().int().min(minimum).max(maximum);
+const color = z
+  .string()
+  .regex(/^#?[0-9a-f]{6}$/i, 'must be six hexadecimal digits, e.g. ffffff')
+  .transform((hex) => parseInt(hex.replace('#', ''), 16))
+  .transform((value) => ({ r: value >> 16, g: (value >> 8) & 255, b: value & 255 }));
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+
+/** The settings in the order `--help` shows them. `variable` is also the flag: FULLCONV_MAX_BYTES is `--max-bytes`. */
+const SETTINGS = {
+  port: { variable: 'PORT', schema: count(0, 65535), default: '8080', about: 'TCP port; 0 takes a free one' },
+  host: { variable: 'HOST', schema: z.string().min(1), default: '127.0.0.1', about: 'address to listen on' },
+  models: {
+    variable: 'FULLCONV_MODELS',
+    schema: z.string().min(1),
+    default: EMBEDDED_MODELS,
+    about: 'folder of models, one folder each',
+  },
+  defaultModel: {
+    variable: 'FULLCONV_DEFAULT_MODEL',
+    schema: z.string(),
+    default: '',
+    about: 'model of requests that name none; empty: the one whose manifest says so, else the first',
+  },
+  untrained: {
+    variable: 'FULLCONV_UNTRAINED',
+    schema: list,
+    default: '',
+    about: 'architectures to serve with generated weights, for load tests, e.g. resnet50,vgg16',
+  },
+  cache: {
+    variable: 'FULLCONV_CACHE',
+    schema: z.string().min(1),
+    default: CACHE,
+    about: 'folder for generated weights',
+  },
+  engine: {
+    variable: 'FULLCONV_ENGINE',
+    schema: z.enum(['onnxruntime']),
+    default: 'onnxruntime',
+    about: 'inference engine',
+  },
+  providers: {
+    variable: 'FULLCONV_PROVIDERS',
+    schema: list.pipe(z.array(z.enum(['cpu', 'cuda', 'tensorrt', 'webgpu', 'coreml', 'dml'])).min(1)),
+    default: 'cpu',
+    about: 'execution providers to try, in order',
+  },
+  workers: {
+    variable: 'FULLCONV_WORKERS',
+    schema: count(1, 256),
+    default: String(availableParallelism()),
+    about: 'inference worker threads',
+  },
+  threads: {
+    variable: 'FULLCONV_THREADS',
+    schema: count(1, 256),
+    default: '1',
+    about: 'threads inside one operator, for each worker',
+  },
+  decoders: {
+    variable: 'FULLCONV_DECODERS',
+    schema: count(1, 256),
+    default: String(availableParallelism()),
+    about: 'images decoded at the same time',
+  },
+  maxBatch: { variable: 'FULLCONV_MAX_BATCH', schema: count(1, 1024), default: '8', about: 'images in one batch' },
+  maxBatchGflops: {
+    variable: 'FULLCONV_MAX_BATCH_GFLOPS',
+    schema: z.coerce.number().positive(),
+    default: '40',
+    about: 'multiply-adds in one batch, in thousands of millions; one image always goes',
+  },
+  maxQueue: {
+    variable: 'FULLCONV_MAX_QUEUE',
+    schema: count(1, 100_000),
+    default: '256',
+    about: 'images in the server at once; beyond it requests are refused with 503',
+  },
+  maxImages: {
+    variable: 'FULLCONV_MAX_IMAGES',
+    schema: count(1, 10_000),
+    default: '64',
+    about: 'images, or images × scales, in one request',
+  },
+  maxBytes: {
+    variable: 'FULLCONV_MAX_BYTES',
+    schema: count(1, 4096 * MIB),
+    default: String(32 * MIB),
+    about: 'bytes of one request body',
+  },
+  maxPixels: {
+    variable: 'FULLCONV_MAX_PIXELS',
+    schema: count(1, 2 ** 31 - 1),
+    default: '50000000',
+    about: 'pixels of one photo, checked on its header',
+  },
+  maxInputPixels: {
+    variable: 'FULLCONV_MAX_INPUT_PIXELS',
+    schema: count(1, 2 ** 31 - 1),
+    default: String(2240 * 2240),
+    about: 'pixels of one network input',
+  },
+  deadlineMs: {
+    variable: 'FULLCONV_DEADLINE_MS',
+    schema: count(1, 3_600_000),
+    default: '30000',
+    about: 'longest time for one answer; a request may ask for less',
+  },
+  background: {
+    variable: 'FULLCONV_BACKGROUND',
+    schema: color,
+    default: 'ffffff',
+    about: 'colour behind transparent pixels',
+  },
+  adminToken: {
+    variable: 'FULLCONV_ADMIN_TOKEN',
+    schema: z.string(),
+    default: '',
+    about: 'bearer token of load and unload; empty: they are off',
+  },
+  drainDelayMs: {
+    variable: 'FULLCONV_DRAIN_DELAY_MS',
+    schema: count(0, 600_000),
+    default: '0',
+    about: 'on SIGTERM, time between "not ready" and refusing new work',
+  },
+  drainTimeoutMs: {
+    variable: 'FULLCONV_DRAIN_TIMEOUT_MS',
+    schema: count(1, 3_600_000),
+    default: '60000',
+    about: 'on SIGTERM, longest wait for work in flight',
+  },
+  logLevel: { variable: 'FULLCONV_LOG_LEVEL', schema: z.enum(LOG_LEVELS), default: 'info', about: 'pino log level' },
+} as const satisfies Record<string, Setting>;
+
+interface Setting {
+  variable: string;
+  schema: z.ZodType;
+  default: string;
+  about: string;
+}
+
+export type SettingName = keyof typeof SETTINGS;
+
+/** The validated settings; see `--help` for what each means. */
+export type Config = { readonly [K in SettingName]: z.output<(typeof SETTINGS)[K]['schema']> };
+
+/** A wrong setting: the message names the variable and what it takes. The process should stop. */
+export class ConfigError extends Error {}
+
+/** Name, environment variable, flag, default and meaning of each setting, for help texts and docs. */
+export const SETTING_LIST = (Object.entries(SETTINGS) as [SettingName, Setting][]).map(([name, setting]) => ({
+  name,
+  variable: setting.variable,
+  flag: '--' + setting.variable.replace('FULLCONV_', '').toLowerCase().replaceAll('_', '-'),
+  default: setting.default,
+  about: setting.about,
+}));
+
+/**
+ * Read the settings: a flag wins over the environment, the environment over the default.
+ * Throws ConfigError for the first value that is wrong and for a FULLCONV_ variable that does not exist.
+ */
+export function readConfig(
+  environment: Readonly<Record<string, string | undefined>>,
+  flags: Partial<Record<SettingName, string>> = {},
+): Config {
+  const known = new Set(SETTING_LIST.map((setting) => setting.variable));
+  const unknown = Object.keys(environment).find((name) => name.startsWith('FULLCONV_') && !known.has(name));
+  if (unknown !== undefined) throw new ConfigError(`${unknown} is not a setting; fullconv serve --help lists them`);
+
+  const values = SETTING_LIST.map(({ name, variable, flag }) => {
+    const fromFlag = flags[name];
+    const text = fromFlag ?? environment[variable] ?? SETTINGS[name].default;
+    const result = SETTINGS[name].schema.safeParse(text);
+    if (!result.success) {
+      const where = fromFlag === undefined ? variable : flag;
+      throw new ConfigError(`${where}=${text}: ${result.error.issues.map((issue) => issue.message).join('; ')}`);
+    }
+    return [name, result.data] as const;
+  });
+  return Object.fromEntries(values) as unknown as Config;
+}

@@ -1,0 +1,68 @@
+/**
+ * The one table of what can go wrong. Every failure that a client may see is a ServiceError with a code from this
+ * table; the code fixes the HTTP status, the title and whether trying again can help. Anything else that is thrown is
+ * a bug: it is logged, and the client is told INFERENCE_FAILED without the details.
+ *
+ * Source of the response format: RFC 9457 (problem details for HTTP APIs).
+ */
+
+export const ERROR_TABLE = {
+  INVALID_REQUEST: { status: 400, title: 'The request is malformed', retryable: false },
+  UNAUTHENTICATED: { status: 401, title: 'Credentials are missing or wrong', retryable: false },
+  NOT_FOUND: { status: 404, title: 'There is nothing at this address', retryable: false },
+  MODEL_NOT_FOUND: { status: 404, title: 'No such model', retryable: false },
+  CLASS_NOT_FOUND: { status: 404, title: 'No such class', retryable: false },
+  METHOD_NOT_ALLOWED: { status: 405, title: 'The address does not take this method', retryable: false },
+  NOT_ACCEPTABLE: { status: 406, title: 'The answer cannot be given in an accepted media type', retryable: false },
+  BODY_TOO_LARGE: { status: 413, title: 'The request has too many bytes', retryable: false },
+  UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The image format is not supported', retryable: false },
+  IMAGE_UNDECODABLE: { status: 422, title: 'The image cannot be decoded', retryable: false },
+  IMAGE_TOO_LARGE: { status: 422, title: 'The image has too many pixels', retryable: false },
+  OUTPUT_UNSUPPORTED: { status: 422, title: 'The model cannot give this output', retryable: false },
+  RATE_LIMITED: { status: 429, title: 'Too many requests from this client', retryable: true },
+  INFERENCE_FAILED: { status: 500, title: 'The inference failed', retryable: false },
+  QUEUE_FULL: { status: 503, title: 'The server is at capacity', retryable: true },
+  DRAINING: { status: 503, title: 'The server is shutting down', retryable: true },
+  WORKER_LOST: { status: 503, title: 'A worker was lost, and again on the retry', retryable: true },
+  DEADLINE_EXCEEDED: { status: 504, title: 'The deadline passed before the answer', retryable: true },
+} as const satisfies Record<string, { status: number; title: string; retryable: boolean }>;
+
+export type ErrorCode = keyof typeof ERROR_TABLE;
+
+/** One wrong parameter: where it is, what is wrong with it. */
+export interface ParameterError {
+  /** The parameter's name as the client wrote it, e.g. `topK`, or a JSON path such as `images[2].base64`. */
+  parameter: string;
+  detail: string;
+}
+
+/** A failure that the client may be told about: `detail` is public, `cause` stays in the log. */
+export class ServiceError extends Error {
+  readonly code: ErrorCode;
+  /** One entry for each wrong parameter, in the order of the request. */
+  readonly errors: readonly ParameterError[];
+  /** Whole seconds after which a retry is worth it; sent as Retry-After. */
+  readonly retryAfterS: number | undefined;
+
+  constructor(
+    code: ErrorCode,
+    detail: string,
+    options: { cause?: unknown; errors?: readonly ParameterError[]; retryAfterS?: number } = {},
+  ) {
+    super(detail, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'ServiceError';
+    this.code = code;
+    this.errors = options.errors ?? [];
+    this.retryAfterS = options.retryAfterS ?? (ERROR_TABLE[code].retryable ? 1 : undefined);
+  }
+
+  get status(): number {
+    return ERROR_TABLE[this.code].status;
+  }
+}
+
+/** Bring anything thrown into the table: a ServiceError stays, everything else becomes INFERENCE_FAILED with a cause. */
+export function toServiceError(thrown: unknown): ServiceError {
+  if (thrown instanceof ServiceError) return thrown;
+  return new ServiceError('INFERENCE_FAILED', 'The server failed to compute the answer.', { cause: thrown });
+}

@@ -1,0 +1,29 @@
+/**
+ * Node attributes: made by builders and passes, read by everything that interprets a node. Reading checks the type,
+ * so that a foreign graph fails with a GraphError that names the node.
+ */
+import type { Attribute, Node } from './graph.js';
+import { nodeError } from './graph-error.js';
+
+type AttributeType = Attribute['type'];
+type AttributeValue<T extends AttributeType> = Extract<Attribute, { type: T }>['value'];
+
+export const int = (value: number): Attribute => ({ type: 'int', value });
+export const ints = (...value: number[]): Attribute => ({ type: 'ints', value });
+/** ONNX keeps it in single precision. */
+export const float = (value: number): Attribute => ({ type: 'float', value: Math.fround(value) });
+
+/** The attribute's value, or undefined where the node does not have it. Throws GraphError when it has another type. */
+export function attribute<T extends AttributeType>(node: Node, name: string, type: T): AttributeValue<T> | undefined {
+  const found = node.attributes[name];
+  if (found === undefined) return undefined;
+  if (found.type !== type) throw nodeError(node, `attribute "${name}" must be ${type}, is ${found.type}`);
+  return found.value as AttributeValue<T> | undefined;
+}
+
+/** An attribute that the operator requires. Throws GraphError when it is missing. */
+export function requiredAttribute<T extends AttributeType>(node: Node, name: string, type: T): AttributeValue<T> {
+  const value = attribute(node, name, type);
+  if (value === undefined) throw nodeError(node, `attribute "${name}" is missing`);
+  return value;
+}

@@ -1,0 +1,51 @@
+/**
+ * What a network costs: parameters to keep, multiply-adds to run. Counted as torchvision's documentation does: the
+ * trainable parameters, and one multiply-add per weight and output position of convolutions and matrix products
+ * (biases, normalization, activations and pooling are left out).
+ */
+import { elementCount } from '../tensor.js';
+import { attribute } from './attributes.js';
+import type { Graph } from './graph.js';
+import { GraphError } from './graph-error.js';
+
+/** Positions of the trainable inputs; BatchNormalization's running mean and variance (3 and 4) are not trained. */
+const TRAINABLE_INPUTS: Readonly<Record<string, readonly number[]>> = {
+  Conv: [1, 2],
+  Gemm: [1, 2],
+  MatMul: [1],
+  BatchNormalization: [1, 2],
+  PRelu: [1],
+};
+
+/** Number of trainable parameters. Does not read weights: bound and unbound graphs count the same. */
+export function countParameters(graph: Graph): number {
+  const trainable = new Set(
+    graph.nodes.flatMap(({ op, inputs }) => (TRAINABLE_INPUTS[op] ?? []).map((index) => inputs[index] ?? '')),
+  );
+  return [...graph.initializers.values()]
+    .filter(({ name }) => trainable.has(name))
+    .reduce((sum, { dims }) => sum + elementCount(dims), 0);
+}
+
+/** Multiply-adds of one run. `shapes` comes from inferShapes for the input in question. */
+export function countMultiplyAdds(graph: Graph, shapes: ReadonlyMap<string, readonly number[]>): number {
+  const shape = (name = ''): readonly number[] => {
+    const dims = shapes.get(name);
+    if (dims === undefined) throw new GraphError(`the shape of "${name}" is not known`);
+    return dims;
+  };
+  return graph.nodes.reduce((sum, node) => {
+    const [x, weight] = node.inputs;
+    const outputs = (): number => elementCount(shape(node.outputs[0]));
+    switch (node.op) {
+      case 'Conv':
+        return sum + outputs() * elementCount(shape(weight).slice(1));
+      case 'Gemm':
+        return sum + outputs() * shape(weight).at(attribute(node, 'transB', 'int') ? 1 : 0)!;
+      case 'MatMul':
+        return sum + outputs() * shape(x).at(-1)!;
+      default:
+        return sum;
+    }
+  }, 0);
+}

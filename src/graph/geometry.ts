@@ -1,0 +1,163 @@
+/**
+ * Where the cells of a map look: output stride, offset and receptive field in input pixels, derived by following the
+ * windows from the image to the map.
+ *
+ * Along one axis, cell i of a value sees the pixels from start + i·stride to start + i·stride + size. The image has
+ * stride 1, start 0, size 1; a window with kernel extent e, stride s and padding p before the input turns
+ * (stride, start, size) into (stride·s, start − p·stride, size + (e − 1)·stride). Where branches join, the strides must
+ * agree and the fields unite. Source: Araujo 2019, "Computing receptive fields of convolutional neural networks".
+ */
+import { attribute } from './attributes.js';
+import { integerValues } from './constants.js';
+import type { Graph, Node, ValueInfo } from './graph.js';
+import { GraphError, nodeError } from './graph-error.js';
+import { leadingPad, windowExtent, windowsOf, type Window } from './windows.js';
+
+/** The same along both axes. Pixel edges are whole numbers: the centre of pixel 0 is 0.5. */
+export interface MapGeometry {
+  /** Pixels from one cell to the next. */
+  readonly outputStride: number;
+  /** Centre of the receptive field of cell 0, in pixels; it may lie in the padding. */
+  readonly offset: number;
+  /** Side of the receptive field in pixels. */
+  readonly receptiveField: number;
+}
+
+interface Field {
+  readonly stride: number;
+  /** First pixel edge that cell 0 sees; negative in the padding. */
+  readonly start: number;
+  readonly size: number;
+}
+
+/** A value's fields by axis; undefined for the axes that are not spatial (batch, channels). */
+type Fields = readonly (Field | undefined)[];
+
+/** Operators through which every cell keeps its place, provided the other operands are constant or equal in geometry. */
+const IN_PLACE = new Set(
+  (
+    'Abs Add BatchNormalization Cast Ceil Celu Clip Div Dropout Elu Erf Exp Floor Gelu HardSigmoid HardSwish Identity ' +
+    'InstanceNormalization LRN LeakyRelu Log LogSoftmax Max Mean Min Mish Mul Neg PRelu Pow Reciprocal Relu Round Selu ' +
+    'Sigmoid Softmax Softplus Softsign Sqrt Sub Sum Tanh Concat'
+  ).split(' '),
+);
+
+/**
+ * Geometry of the map `valueName`, whose layout is that of the graph's image input or a transposition of it. Padding by
+ * auto_pad SAME is taken for an input whose size is a multiple of the stride. Throws GraphError when the value is not a
+ * map, when height and width differ, or when branches of different stride join.
+ */
+export function mapGeometry(graph: Graph, valueName: string): MapGeometry {
+  const fields = fieldsOf(graph, valueName).filter((field) => field !== undefined);
+  const [first, second, ...more] = fields;
+  if (first === undefined || second === undefined || more.length > 0) {
+    throw new GraphError(`"${valueName}" is not a map: it has ${fields.length} spatial axes`);
+  }
+  if (first.stride !== second.stride || first.start !== second.start || first.size !== second.size) {
+    throw new GraphError(`"${valueName}": the geometry differs between height and width`);
+  }
+  return { outputStride: first.stride, offset: first.start + first.size / 2, receptiveField: first.size };
+}
+
+function fieldsOf(graph: Graph, valueName: string): Fields {
+  const known = new Map<string, Fields>();
+  for (const input of graph.inputs) known.set(input.name, inputFields(input));
+  for (const node of nodesBehind(graph, valueName)) {
+    const fields = fieldsAfter(graph, node, (name) => known.get(name));
+    for (const output of node.outputs) known.set(output, fields);
+  }
+  const fields = known.get(valueName);
+  if (fields === undefined) throw new GraphError(`"${valueName}" does not come from the image`);
+  return fields;
+}
+
+/** The nodes that a value depends on, in order. */
+function nodesBehind(graph: Graph, valueName: string): Node[] {
+  const needed = new Set([valueName]);
+  return graph.nodes
+    .toReversed()
+    .filter((node) => {
+      const behind = node.outputs.some((output) => needed.has(output));
+      if (behind) for (const input of node.inputs) needed.add(input);
+      return behind;
+    })
+    .toReversed();
+}
+
+/** An image has rank 4: [N, C, H, W], or [N, H, W, C] where the last size is that of channels. Other inputs have no map. */
+function inputFields({ dims }: ValueInfo): Fields {
+  if (dims.length !== 4) return dims.map(() => undefined);
+  const isChannels = (dim: unknown): boolean => typeof dim === 'number' && dim <= 4;
+  const channels = !isChannels(dims[1]) && isChannels(dims[3]) ? 3 : 1;
+  return dims.map((_, axis) => (axis === 0 || axis === channels ? undefined : { stride: 1, start: 0, size: 1 }));
+}
+
+function fieldsAfter(graph: Graph, node: Node, known: (name: string) => Fields | undefined): Fields {
+  const [first = '', second = ''] = node.inputs;
+  const fields = known(first);
+  if (IN_PLACE.has(node.op))
+    return join(
+      node,
+      node.inputs.map(known).filter((operand) => operand !== undefined),
+    );
+  if (fields === undefined) throw nodeError(node, 'its first input does not come from the image');
+  switch (node.op) {
+    case 'Conv':
+      return slide(node, fields, windowsOf(node, graph.initializers.get(second)?.dims.slice(2)));
+    case 'MaxPool':
+    case 'AveragePool':
+    case 'LpPool':
+      return slide(node, fields, windowsOf(node));
+    case 'Transpose':
+      return (attribute(node, 'perm', 'ints') ?? [...fields.keys()].reverse()).map((axis) => fields[axis]);
+    case 'Pad':
+      return shift(node, fields, graph);
+    case 'Gather':
+      return onChannels(node, fields, attribute(node, 'axis', 'int') ?? 0);
+    default:
+      throw nodeError(node, 'the map geometry cannot be followed through this operator');
+  }
+}
+
+function slide(node: Node, fields: Fields, windows: readonly Window[]): Fields {
+  return fields.map((field, axis) => {
+    const window = windows[axis - 2];
+    if (window === undefined) return undefined;
+    if (field === undefined) throw nodeError(node, 'its windows slide over an axis that is not spatial');
+    return {
+      stride: field.stride * window.stride,
+      start: field.start - leadingPad(window) * field.stride,
+      size: field.size + (windowExtent(window) - 1) * field.stride,
+    };
+  });
+}
+
+/** Padding as a node of its own: cell 0 moves out by the cells added before it. */
+function shift(node: Node, fields: Fields, graph: Graph): Fields {
+  const constant = graph.initializers.get(node.inputs[1] ?? '');
+  const pads = attribute(node, 'pads', 'ints') ?? (constant && integerValues(constant));
+  if (pads?.length !== 2 * fields.length) throw nodeError(node, 'its padding is not a constant for all axes');
+  return fields.map((field, axis) => field && { ...field, start: field.start - pads[axis]! * field.stride });
+}
+
+function onChannels(node: Node, fields: Fields, axis: number): Fields {
+  if (fields.at(axis) !== undefined) throw nodeError(node, 'it picks cells along a spatial axis');
+  return fields;
+}
+
+/** Union of the fields of branches that join. */
+function join(node: Node, branches: readonly Fields[]): Fields {
+  const [first, ...rest] = branches;
+  if (first === undefined) throw nodeError(node, 'none of its inputs comes from the image');
+  return rest.reduce<Fields>(
+    (joined, branch) =>
+      joined.map((a, axis) => {
+        const b = branch[axis];
+        if (a === undefined || b === undefined) return a ?? b;
+        if (a.stride !== b.stride) throw nodeError(node, `branches of stride ${a.stride} and ${b.stride} join`);
+        const start = Math.min(a.start, b.start);
+        return { stride: a.stride, start, size: Math.max(a.start + a.size, b.start + b.size) - start };
+      }),
+    first,
+  );
+}

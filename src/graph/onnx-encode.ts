@@ -1,0 +1,135 @@
+/**
+ * Graph → ONNX messages. What is inline becomes raw_data, what is external a reference; nothing large is touched.
+ */
+import { create } from '@bufbuild/protobuf';
+import { int } from './attributes.js';
+import type { Attribute, Graph, Initializer, Node, ValueInfo } from './graph.js';
+import { GraphError } from './graph-error.js';
+import { DATA_TYPE_CODES } from './onnx-data-types.js';
+import {
+  AttributeProto_AttributeType as AttributeType,
+  AttributeProtoSchema,
+  GraphProtoSchema,
+  ModelProtoSchema,
+  NodeProtoSchema,
+  OperatorSetIdProtoSchema,
+  StringStringEntryProtoSchema,
+  TensorProto_DataLocation,
+  TensorProtoSchema,
+  TensorShapeProto_DimensionSchema,
+  TensorShapeProtoSchema,
+  TypeProto_TensorSchema,
+  TypeProtoSchema,
+  ValueInfoProtoSchema,
+  type AttributeProto,
+  type ModelProto,
+  type NodeProto,
+  type TensorProto,
+  type ValueInfoProto,
+} from './onnx-proto/onnx_pb.js';
+
+/** The oldest IR version for opset 18, so that the most engines read it. */
+const IR_VERSION = 8n;
+
+const utf8 = new TextEncoder();
+
+/** The message of a verified graph. Throws GraphError when a parameter is unbound. */
+export function encodeModel(graph: Graph): ModelProto {
+  const { nodes, initializers } = castStored(graph);
+  return create(ModelProtoSchema, {
+    irVersion: IR_VERSION,
+    producerName: 'fullconv',
+    opsetImport: [create(OperatorSetIdProtoSchema, { domain: '', version: BigInt(graph.opset) })],
+    graph: create(GraphProtoSchema, {
+      name: graph.name,
+      input: graph.inputs.map(encodeValue),
+      output: graph.outputs.map(encodeValue),
+      node: nodes.map(encodeNode),
+      initializer: initializers.map(encodeTensor),
+    }),
+  });
+}
+
+/** Make every Cast from the type of the file to the type of the value a node, ahead of the others. */
+function castStored(graph: Graph): { nodes: readonly Node[]; initializers: readonly Initializer[] } {
+  const casts: Node[] = [];
+  const initializers = [...graph.initializers.values()].map((initializer) => {
+    const { name, dataType, data } = initializer;
+    if (data.kind !== 'external' || data.storedAs === undefined || data.storedAs === dataType) return initializer;
+    const stored = `${name}.stored`;
+    const to = int(DATA_TYPE_CODES[dataType]);
+    casts.push({ op: 'Cast', name: `${name}.cast`, inputs: [stored], outputs: [name], attributes: { to } });
+    return { ...initializer, name: stored, dataType: data.storedAs };
+  });
+  const names = new Set([...initializers.map(({ name }) => name), ...graph.nodes.flatMap(({ outputs }) => outputs)]);
+  const taken = casts.find(({ inputs, outputs }) => names.has(outputs[0]!) || graph.initializers.has(inputs[0]!));
+  if (taken !== undefined)
+    throw new GraphError(`tensor "${taken.outputs[0]!}": the name "${taken.inputs[0]!}" is taken`);
+  return { nodes: [...casts, ...graph.nodes], initializers };
+}
+
+function encodeValue({ name, dataType, dims }: ValueInfo): ValueInfoProto {
+  const dim = dims.map((size) =>
+    create(TensorShapeProto_DimensionSchema, {
+      value: typeof size === 'string' ? { case: 'dimParam', value: size } : { case: 'dimValue', value: BigInt(size) },
+    }),
+  );
+  const shape = create(TensorShapeProtoSchema, { dim });
+  const value = create(TypeProto_TensorSchema, { elemType: DATA_TYPE_CODES[dataType], shape });
+  return create(ValueInfoProtoSchema, {
+    name,
+    type: create(TypeProtoSchema, { value: { case: 'tensorType', value } }),
+  });
+}
+
+function encodeNode({ op, name, inputs, outputs, attributes }: Node): NodeProto {
+  return create(NodeProtoSchema, {
+    opType: op,
+    name,
+    input: [...inputs],
+    output: [...outputs],
+    attribute: Object.entries(attributes).map(([key, value]) => encodeAttribute(key, value)),
+  });
+}
+
+function encodeAttribute(name: string, attribute: Attribute): AttributeProto {
+  switch (attribute.type) {
+    case 'int':
+      return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(attribute.value) });
+    case 'ints':
+      return create(AttributeProtoSchema, { name, type: AttributeType.INTS, ints: attribute.value.map(BigInt) });
+    case 'float':
+      return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: attribute.value });
+    case 'floats':
+      return create(AttributeProtoSchema, { name, type: AttributeType.FLOATS, floats: [...attribute.value] });
+    case 'string':
+      return create(AttributeProtoSchema, { name, type: AttributeType.STRING, s: utf8.encode(attribute.value) });
+    case 'strings':
+      return create(AttributeProtoSchema, {
+        name,
+        type: AttributeType.STRINGS,
+        strings: attribute.value.map((text) => utf8.encode(text)),
+      });
+    case 'tensor':
+      return create(AttributeProtoSchema, { name, type: AttributeType.TENSOR, t: encodeTensor(attribute.value) });
+  }
+}
+
+function encodeTensor({ name, dataType, dims, data }: Initializer): TensorProto {
+  const tensor = create(TensorProtoSchema, { name, dataType: DATA_TYPE_CODES[dataType], dims: dims.map(BigInt) });
+  switch (data.kind) {
+    case 'inline':
+      tensor.rawData = data.bytes;
+      return tensor;
+    case 'external': {
+      const entries = { location: data.file, offset: String(data.offset), length: String(data.length) };
+      tensor.dataLocation = TensorProto_DataLocation.EXTERNAL;
+      tensor.externalData = Object.entries(entries).map(([key, value]) =>
+        create(StringStringEntryProtoSchema, { key, value }),
+      );
+      return tensor;
+    }
+    case 'unbound':
+      throw new GraphError(`tensor "${name}": its weights are not bound, the graph cannot be written`);
+  }
+}

@@ -1,0 +1,38 @@
+/**
+ * The ONNX wire format: bytes ↔ graph. Only the default operator domain, dense tensors and flat graphs exist here;
+ * anything else in a file is refused by name. Large weights stay outside of the bytes, as external data.
+ *
+ * A float32 parameter whose file holds another type (`storedAs`) becomes an external tensor `<name>.stored` and a Cast,
+ * which the engine evaluates once when it loads; reading takes the two back into one.
+ *
+ * Source: onnx.proto (IR version 8 to 13), ONNX "External data".
+ */
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import type { Graph } from './graph.js';
+import { GraphError } from './graph-error.js';
+import { decodeModel } from './onnx-decode.js';
+import { encodeModel } from './onnx-encode.js';
+import { ModelProtoSchema, type ModelProto } from './onnx-proto/onnx_pb.js';
+import { verifyGraph } from './verify.js';
+
+/**
+ * Read a model. Inline tensors are copied, so `bytes` may be reused. Throws GraphError naming the node or tensor that is
+ * malformed or not supported; any bytes may be given.
+ */
+export function readOnnx(bytes: Uint8Array): Graph {
+  let model: ModelProto;
+  try {
+    model = fromBinary(ModelProtoSchema, bytes);
+  } catch (cause) {
+    throw new GraphError(`not an ONNX model: ${cause instanceof Error ? cause.message : 'undecodable'}`, { cause });
+  }
+  const graph = decodeModel(model);
+  verifyGraph(graph);
+  return graph;
+}
+
+/** Write a graph: a few KB, its large weights are references. Throws GraphError when a parameter is unbound. */
+export function writeOnnx(graph: Graph): Uint8Array {
+  verifyGraph(graph);
+  return toBinary(ModelProtoSchema, encodeModel(graph));
+}

@@ -1,0 +1,35 @@
+/**
+ * Passes: rewrites of a graph. A pass that does not apply returns undefined ("no match") and has changed nothing; one
+ * that does returns a new graph that computes the same. Whatever a pass returns is verified here.
+ */
+import type { Graph } from './graph.js';
+import { GraphError } from './graph-error.js';
+import { verifyGraph } from './verify.js';
+
+export interface Pass {
+  /** Verb-object, as its file is called. */
+  readonly name: string;
+  /** The rewritten graph, or undefined where the pass does not apply. Throws GraphError on a broken invariant. */
+  apply(graph: Graph): Graph | undefined;
+}
+
+/** Apply one pass; undefined where it does not apply. Throws GraphError, naming the pass, when its result is malformed. */
+export function applyPass(graph: Graph, pass: Pass): Graph | undefined {
+  const result = pass.apply(graph);
+  if (result === undefined) return undefined;
+  try {
+    verifyGraph(result);
+  } catch (cause) {
+    throw new GraphError(`pass ${pass.name}: ${cause instanceof Error ? cause.message : 'failed'}`, { cause });
+  }
+  return result;
+}
+
+/** Apply passes that must all match, in order. Throws GraphError naming the first that does not. */
+export function applyPasses(graph: Graph, passes: readonly Pass[]): Graph {
+  return passes.reduce((current, pass) => {
+    const next = applyPass(current, pass);
+    if (next === undefined) throw new GraphError(`pass ${pass.name} does not apply to graph "${current.name}"`);
+    return next;
+  }, graph);
+}

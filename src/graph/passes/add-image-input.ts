@@ -1,0 +1,72 @@
+/**
+ * Let the graph take pixels as they are decoded, and do the preprocessing inside it: a quarter of the bytes to move.
+ *
+ *   Before: input float32 [N, 3, H, W], normalized
+ *   After:  image uint8 [N, H, W, 3] RGB → Cast → Transpose → (channels reversed for BGR) → Sub → Mul → input
+ *
+ * Precondition: the only input is float32 [N, 3, H, W].
+ *
+ * Equal because (p / range − mean) / std = (p − mean·range) · 1 / (range·std). The mean stays a Sub ahead of the padding
+ * of the first convolution: moved into its bias, it would be wrong at the borders, where the padding is zero.
+ */
+import { int, ints } from '../attributes.js';
+import { graphBuilder } from '../build.js';
+import type { Graph } from '../graph.js';
+import { DATA_TYPE_CODES } from '../onnx-data-types.js';
+import type { Pass } from '../pass.js';
+
+/** Name of the input: uint8 [N, H, W, 3], RGB. */
+export const IMAGE_INPUT = 'image';
+
+export interface ImagePreprocessing {
+  /** The order in which the network wants the channels; pixels come as RGB. */
+  readonly channels: 'RGB' | 'BGR';
+  /** Pixels are divided by it: 255, or 1 for nets trained on 0 to 255. */
+  readonly range: number;
+  /** In the order of `channels`. */
+  readonly mean: readonly [number, number, number];
+  /** In the order of `channels`. */
+  readonly std: readonly [number, number, number];
+}
+
+/** The pass. */
+export function addImageInput(preprocessing: ImagePreprocessing): Pass {
+  return { name: 'add-image-input', apply: (graph) => addInput(graph, preprocessing) };
+}
+
+function addInput(graph: Graph, { channels, range, mean, std }: ImagePreprocessing): Graph | undefined {
+  const index = graph.inputs.findIndex(
+    ({ dataType, dims }) => dataType === 'float32' && dims.length === 4 && dims[1] === 3,
+  );
+  const input = graph.inputs[index];
+  if (input === undefined) return undefined;
+
+  const [batch, , height, width] = input.dims as [string, number, string, string];
+  const builder = graphBuilder({ ...graph, inputs: [] });
+  builder.input(IMAGE_INPUT, 'uint8', [batch, height, width, 3]);
+  const to = int(DATA_TYPE_CODES.float32);
+  let x = builder.node('Cast', [IMAGE_INPUT], { name: 'image.float', attributes: { to } });
+  x = builder.node('Transpose', [x], { name: 'image.planar', attributes: { perm: ints(0, 3, 1, 2) } });
+  if (channels === 'BGR') {
+    const reversed = builder.constant('image.bgr', 'int64', [3], [2, 1, 0]);
+    x = builder.node('Gather', [x, reversed], { name: 'image.reversed', attributes: { axis: int(1) } });
+  }
+  const offset = builder.constant(
+    'image.mean',
+    'float32',
+    [1, 3, 1, 1],
+    mean.map((value) => value * range),
+  );
+  const scale = builder.constant(
+    'image.scale',
+    'float32',
+    [1, 3, 1, 1],
+    std.map((value) => 1 / (range * value)),
+  );
+  x = builder.node('Sub', [x, offset], { name: 'image.centred' });
+  builder.node('Mul', [x, scale], { name: 'image.normalized', output: input.name });
+
+  const built = builder.finish(graph.outputs);
+  const preamble = built.nodes.slice(graph.nodes.length);
+  return { ...built, inputs: graph.inputs.with(index, built.inputs[0]!), nodes: [...preamble, ...graph.nodes] };
+}

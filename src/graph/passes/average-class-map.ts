@@ -1,0 +1,31 @@
+/**
+ * Classify an image of any size by the mean of its class map.
+ *
+ *   Before: … → class map [N, K, h, w]
+ *   After:  … → class map → ReduceMean over h, w → logits [N, K]
+ *
+ * Precondition: the only output is a map with a fixed number of classes.
+ *
+ * Equal to the classifier: exactly for a net with global average pooling, at any size; for a fully connected head at the
+ * native size, where the map is one cell, and the definition of its classification above it (Simonyan 2015 §3.2).
+ */
+import { int } from '../attributes.js';
+import { graphBuilder } from '../build.js';
+import type { Pass } from '../pass.js';
+import { classMapOf } from './class-map.js';
+
+/** The pass. */
+export function averageClassMap(): Pass {
+  return {
+    name: 'average-class-map',
+    apply(graph) {
+      const map = classMapOf(graph);
+      if (map === undefined) return undefined;
+      const builder = graphBuilder(graph);
+      const axes = builder.constant('spatial_axes', 'int64', [2], [2, 3]);
+      const output = 'logits';
+      builder.node('ReduceMean', [map.name, axes], { name: 'mean_logits', output, attributes: { keepdims: int(0) } });
+      return builder.finish([{ name: output, dataType: 'float32', dims: ['N', map.classes] }]);
+    },
+  };
+}

@@ -1,0 +1,60 @@
+/**
+ * Bind the weights of a file to the parameters of an unbound graph.
+ *
+ *   Before: parameters whose data is `unbound`
+ *   After:  the same parameters, their data external: file, offset, length; nothing is read or copied
+ *
+ * Preconditions: runs right after the builder, while the dimensions are still the file's; every unbound parameter has a
+ * tensor of the same name and dimensions and of a floating-point type. Tensors without a parameter are ignored
+ * (num_batches_tracked). No match where nothing is unbound.
+ */
+import type { DataType, Graph, Initializer } from '../graph.js';
+import { GraphError } from '../graph-error.js';
+import type { Pass } from '../pass.js';
+
+/** Where a tensor's bytes are in a weights file. */
+export interface StoredTensor {
+  readonly dataType: DataType;
+  readonly dims: readonly number[];
+  /** From the start of the file, in bytes. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface WeightSource {
+  /** Relative to the model's folder. */
+  readonly file: string;
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+}
+
+const FLOATING: readonly DataType[] = ['float16', 'float32', 'float64'];
+
+/** The pass. It throws GraphError naming the tensor that is missing or does not fit, with both shapes. */
+export function bindWeights(source: WeightSource): Pass {
+  return { name: 'bind-weights', apply: (graph) => bind(graph, source) };
+}
+
+function bind(graph: Graph, source: WeightSource): Graph | undefined {
+  const bound = [...graph.initializers].map(([name, initializer]): [string, Initializer] => [
+    name,
+    initializer.data.kind === 'unbound' ? bindOne(initializer, source) : initializer,
+  ]);
+  const changed = bound.some(([name, initializer]) => graph.initializers.get(name) !== initializer);
+  return changed ? { ...graph, initializers: new Map(bound) } : undefined;
+}
+
+function bindOne(parameter: Initializer, { file, tensors }: WeightSource): Initializer {
+  const { name, dataType, dims } = parameter;
+  const expected = `[${dims.join(', ')}]`;
+  const tensor = tensors.get(name);
+  if (tensor === undefined) throw new GraphError(`${file}: tensor "${name}" ${expected} is missing`);
+  if (tensor.dims.length !== dims.length || tensor.dims.some((size, axis) => size !== dims[axis])) {
+    throw new GraphError(`${file}: tensor "${name}" must be ${expected}, is [${tensor.dims.join(', ')}]`);
+  }
+  if (!FLOATING.includes(tensor.dataType)) {
+    throw new GraphError(`${file}: tensor "${name}" must hold floating-point numbers, holds ${tensor.dataType}`);
+  }
+  const { offset, length } = tensor;
+  const storedAs = tensor.dataType === dataType ? {} : { storedAs: tensor.dataType };
+  return { ...parameter, data: { kind: 'external', file, offset, length, ...storedAs } };
+}

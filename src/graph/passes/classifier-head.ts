@@ -1,0 +1,63 @@
+/**
+ * How the passes here recognize a classifier's head: a chain of nodes, each the only reader of the one before, that ends
+ * in the graph's single output. Followed from the output backwards.
+ */
+import { attribute } from '../attributes.js';
+import type { Graph, Initializer, Node } from '../graph.js';
+
+/** A fully connected layer y = x·Wᵀ + b. */
+export interface FullyConnected {
+  readonly node: Node;
+  /** [out, in]. */
+  readonly weight: Initializer;
+}
+
+/** Dropout and Identity: y = x at inference. */
+const IDENTITIES: readonly string[] = ['Dropout', 'Identity'];
+
+/** Element-wise operators of one input: they do the same to a vector and to a map. */
+const ACTIVATIONS: readonly string[] = [
+  ...IDENTITIES,
+  ...['Relu', 'LeakyRelu', 'Elu', 'Selu', 'Celu', 'Sigmoid', 'HardSigmoid', 'HardSwish', 'Tanh', 'Softplus', 'Gelu'],
+];
+
+export const isIdentity = (node: Node): boolean => IDENTITIES.includes(node.op);
+export const isActivation = (node: Node): boolean => ACTIVATIONS.includes(node.op);
+
+/** The nodes from the image to the output, as far back as each is the only reader of the one before; output first. */
+export function tailOf(graph: Graph): Node[] {
+  const [output, ...others] = graph.outputs;
+  if (output === undefined || others.length > 0) return [];
+  const producers = new Map(graph.nodes.flatMap((node) => node.outputs.map((name) => [name, node] as const)));
+  const readers = new Map<string, number>();
+  for (const name of graph.nodes.flatMap(({ inputs }) => inputs)) readers.set(name, (readers.get(name) ?? 0) + 1);
+
+  const tail: Node[] = [];
+  let node = producers.get(output.name);
+  if (readers.has(output.name)) return [];
+  while (node !== undefined) {
+    tail.push(node);
+    const [value = ''] = node.inputs;
+    node = readers.get(value) === 1 ? producers.get(value) : undefined;
+  }
+  return tail;
+}
+
+/** The layer that a Gemm is; undefined for other nodes, and where the weight is computed, shared or scaled. */
+export function fullyConnected(graph: Graph, node: Node): FullyConnected | undefined {
+  const [, weightName = ''] = node.inputs;
+  const weight = graph.initializers.get(weightName);
+  const plain =
+    node.op === 'Gemm' &&
+    attribute(node, 'transB', 'int') === 1 &&
+    (attribute(node, 'transA', 'int') ?? 0) === 0 &&
+    (attribute(node, 'alpha', 'float') ?? 1) === 1 &&
+    (attribute(node, 'beta', 'float') ?? 1) === 1;
+  const readers = graph.nodes.filter(({ inputs }) => inputs.includes(weightName)).length;
+  return plain && weight?.dims.length === 2 && readers === 1 ? { node, weight } : undefined;
+}
+
+/** Flatten from axis 1: [N, C, h, w] → [N, C·h·w]. */
+export function isFlatten(node: Node): boolean {
+  return node.op === 'Flatten' && (attribute(node, 'axis', 'int') ?? 1) === 1;
+}

@@ -1,0 +1,96 @@
+/**
+ * Turn the fully connected head of a classifier into convolutions.
+ *
+ *   Before: [N, C, h, w] → Flatten → Gemm [F, C·h·w] → activation → Gemm [K, F] → logits [N, K]
+ *   After:  [N, C, h, w] → Conv h×w [F, C, h, w] → activation → Conv 1×1 [K, F, 1, 1] → class map [N, K, h', w']
+ *
+ * Preconditions: the head is such a chain and ends in the only output; Gemm with transB = 1, no scaling, constant
+ * weights of their own; h × w, the trunk's map at the native input size, accounts for the width of the first weight; the
+ * trunk does not end in global pooling (see convolutionalize-global-pool.ts).
+ *
+ * Equal because Σ_j W[f, j]·flatten(x)[j] = Σ_{c,y,x} W[f, c, y, x]·x[c, y, x] with j = (c·h + y)·w + x: one window of a
+ * valid convolution. The weight's bytes, row-major, are the same; only its dimensions change. At the native size the map
+ * is one cell; on a larger input each cell is the classifier at one place. Source: Simonyan 2015 §3.2, Long 2015 §3.1.
+ */
+import { elementCount } from '../../tensor.js';
+import { ints } from '../attributes.js';
+import type { Graph, Initializer, Node } from '../graph.js';
+import type { Pass } from '../pass.js';
+import { inferShapes } from '../shapes.js';
+import { fullyConnected, isActivation, isFlatten, tailOf, type FullyConnected } from './classifier-head.js';
+
+/** Name of the output of a convolutionalized graph, [N, K, h, w]. */
+export const CLASS_MAP = 'class_map';
+
+/** The pass for a classifier whose native input has this side, in pixels. */
+export function convolutionalizeGemm(nativeSize: number): Pass {
+  return { name: 'convolutionalize-gemm', apply: (graph) => convolutionalize(graph, nativeSize) };
+}
+
+function convolutionalize(graph: Graph, nativeSize: number): Graph | undefined {
+  const tail = tailOf(graph);
+  const end = tail.findIndex((node) => fullyConnected(graph, node) === undefined && !isActivation(node));
+  const [flatten, trunk] = tail.slice(end, end + 2);
+  const layers = tail
+    .slice(0, end)
+    .reverse()
+    .map((node) => fullyConnected(graph, node))
+    .filter((layer) => layer !== undefined);
+  const [first] = layers;
+  if (end < 1 || flatten === undefined || !isFlatten(flatten) || first === undefined) return undefined;
+  if (trunk?.op.startsWith('Global') || fullyConnected(graph, tail[0]!) === undefined) return undefined;
+
+  const window = nativeMap(graph, flatten.inputs[0]!, nativeSize);
+  if (window === undefined || elementCount(window) !== first.weight.dims[1]) return undefined;
+  const kernels = new Map(
+    layers.map((layer, index) => [layer.node, index === 0 ? window : [layer.weight.dims[1]!, 1, 1]]),
+  );
+  return replaceHead(graph, { flatten, layers, kernels });
+}
+
+/** The trunk's map [C, h, w] at the native size. */
+function nativeMap(graph: Graph, value: string, nativeSize: number): readonly number[] | undefined {
+  const inputs = graph.inputs.map(({ name, dims }) => {
+    const shape = dims.map((dim, axis) => (typeof dim === 'number' ? dim : axis === 0 ? 1 : nativeSize));
+    return [name, shape] as const;
+  });
+  const dims = inferShapes({ ...graph, nodes: nodesUpTo(graph, value) }, Object.fromEntries(inputs)).get(value);
+  return dims?.length === 4 ? dims.slice(1) : undefined;
+}
+
+/** The head need not fit the native size for the trunk's map to be inferred. */
+function nodesUpTo(graph: Graph, value: string): readonly Node[] {
+  return graph.nodes.slice(0, graph.nodes.findIndex(({ outputs }) => outputs.includes(value)) + 1);
+}
+
+interface Head {
+  readonly flatten: Node;
+  readonly layers: readonly FullyConnected[];
+  /** [C, h, w] of each layer's kernel. */
+  readonly kernels: ReadonlyMap<Node, readonly number[]>;
+}
+
+function replaceHead(graph: Graph, { flatten, layers, kernels }: Head): Graph {
+  const [logits] = graph.outputs;
+  const nodes = graph.nodes
+    .filter((node) => node !== flatten)
+    .map((node): Node => {
+      const inputs = node.inputs.map((name) => (name === flatten.outputs[0] ? flatten.inputs[0]! : name));
+      const outputs = node.outputs.map((name) => (name === logits!.name ? CLASS_MAP : name));
+      const kernel = kernels.get(node)?.slice(1);
+      return kernel === undefined
+        ? { ...node, inputs, outputs }
+        : { ...node, op: 'Conv', inputs, outputs, attributes: { kernel_shape: ints(...kernel) } };
+    });
+  const initializers = new Map<string, Initializer>(graph.initializers);
+  for (const { node, weight } of layers) {
+    initializers.set(weight.name, { ...weight, dims: [weight.dims[0]!, ...kernels.get(node)!] });
+  }
+  const classes = layers.at(-1)!.weight.dims[0]!;
+  return {
+    ...graph,
+    outputs: [{ name: CLASS_MAP, dataType: 'float32', dims: ['N', classes, 'h', 'w'] }],
+    nodes,
+    initializers,
+  };
+}

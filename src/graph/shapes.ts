@@ -1,0 +1,52 @@
+/**
+ * Shapes of all values for given input shapes. Concrete numbers only: symbolic sizes are what the caller asks about, so
+ * it names them. Small integer tensors are evaluated on the way, because operators such as Reshape, Slice and Expand
+ * take sizes as data. Weights are never needed: an unbound graph has shapes.
+ */
+import { elementCount } from '../tensor.js';
+import { integerValues } from './constants.js';
+import type { Graph, ValueInfo } from './graph.js';
+import { GraphError, nodeError } from './graph-error.js';
+import { SHAPE_RULES, type Known } from './shape-rules.js';
+
+/** Larger integer tensors are data, not sizes. */
+const MAX_EVALUATED_ELEMENTS = 1024;
+
+/**
+ * The shape of every value: inputs, initializers, node outputs. `inputs` gives each graph input's shape by name. A map
+ * that a window does not fit into has size 0. Throws GraphError for an input without a shape or with one that does not
+ * fit its declaration, for an operator without a rule, and for operands whose sizes disagree.
+ */
+export function inferShapes(
+  graph: Graph,
+  inputs: Readonly<Record<string, readonly number[]>>,
+): ReadonlyMap<string, readonly number[]> {
+  const known = new Map<string, Known>();
+  for (const input of graph.inputs) known.set(input.name, { dims: inputShape(input, inputs[input.name]) });
+  for (const initializer of graph.initializers.values()) {
+    const small = elementCount(initializer.dims) <= MAX_EVALUATED_ELEMENTS;
+    known.set(initializer.name, { dims: initializer.dims, values: small ? integerValues(initializer) : undefined });
+  }
+
+  for (const node of graph.nodes) {
+    const rule = SHAPE_RULES.get(node.op);
+    if (rule === undefined) throw nodeError(node, 'the shapes of this operator are not known');
+    const results = rule({ node, inputs: node.inputs.map((name) => (name === '' ? undefined : known.get(name))) });
+    for (const [index, output] of node.outputs.entries()) {
+      const result = results[index];
+      if (output === '') continue;
+      if (result === undefined) throw nodeError(node, `has no output ${index}`);
+      const small = (result.values?.length ?? 0) <= MAX_EVALUATED_ELEMENTS;
+      known.set(output, small ? result : { dims: result.dims });
+    }
+  }
+  return new Map([...known].map(([name, { dims }]) => [name, dims]));
+}
+
+function inputShape({ name, dims }: ValueInfo, given: readonly number[] | undefined): readonly number[] {
+  if (given === undefined) throw new GraphError(`input "${name}": its shape is not given`);
+  const fits =
+    given.length === dims.length && dims.every((dim, axis) => typeof dim === 'string' || dim === given[axis]);
+  if (!fits) throw new GraphError(`input "${name}": [${given.join(', ')}] does not fit [${dims.join(', ')}]`);
+  return given;
+}

@@ -1,0 +1,69 @@
+/**
+ * The invariants of a graph (graph.ts), executable. Every graph that comes in (onnx.ts) or out of a pass (pass.ts) goes
+ * through here; what is behind it may rely on them.
+ */
+import { byteSize } from './constants.js';
+import type { Graph, Initializer, Node } from './graph.js';
+import { GraphError, nodeError } from './graph-error.js';
+
+/** Throws GraphError naming the first node, tensor or value that breaks an invariant. */
+export function verifyGraph(graph: Graph): void {
+  const defined = new Set<string>();
+  const define = (name: string, by: string): void => {
+    if (name === '') throw new GraphError(`${by} defines a value without a name`);
+    if (defined.has(name)) throw new GraphError(`${by} defines the value "${name}" a second time`);
+    defined.add(name);
+  };
+
+  for (const input of graph.inputs) define(input.name, `graph "${graph.name}"`);
+  for (const [key, initializer] of graph.initializers) {
+    if (key !== initializer.name) throw new GraphError(`initializer "${initializer.name}" is filed under "${key}"`);
+    define(key, `initializer "${key}"`);
+    verifyTensor(initializer);
+  }
+
+  const producers = new Map(graph.nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)));
+  const nodeNames = new Set<string>();
+  for (const node of graph.nodes) {
+    if (node.name === '' || nodeNames.has(node.name)) throw nodeError(node, 'its name is empty or taken');
+    nodeNames.add(node.name);
+    for (const input of node.inputs) {
+      if (input !== '' && !defined.has(input)) throw undefinedUse(node, input, producers.get(input));
+    }
+    for (const output of node.outputs) if (output !== '') define(output, `node "${node.name}"`);
+    for (const value of Object.values(node.attributes)) if (value.type === 'tensor') verifyTensor(value.value);
+  }
+
+  const outputs = new Set<string>();
+  for (const { name } of graph.outputs) {
+    if (!defined.has(name)) throw new GraphError(`the output "${name}" is not produced`);
+    if (outputs.has(name)) throw new GraphError(`the output "${name}" is declared twice`);
+    outputs.add(name);
+  }
+  if (outputs.size === 0) throw new GraphError(`graph "${graph.name}" has no outputs`);
+}
+
+function undefinedUse(node: Node, value: string, producer: Node | undefined): GraphError {
+  return producer === undefined
+    ? nodeError(node, `reads the value "${value}", which is not defined`)
+    : nodeError(node, `reads "${value}" before node "${producer.name}" produces it: wrong order, or a cycle`);
+}
+
+function verifyTensor({ name, dataType, dims, data }: Initializer): void {
+  const fail = (detail: string): GraphError => new GraphError(`tensor "${name}": ${detail}`);
+  if (!dims.every(isSize)) throw fail(`the dimensions [${dims.join(', ')}] are not sizes`);
+  if (data.kind === 'unbound') return;
+
+  const expected = byteSize(data.kind === 'external' ? (data.storedAs ?? dataType) : dataType, dims);
+  if (!Number.isSafeInteger(expected)) throw fail(`the dimensions [${dims.join(', ')}] are too large`);
+  if (data.kind === 'external' && !(isSize(data.offset) && isSize(data.length))) {
+    throw fail(`offset ${data.offset} and length ${data.length} are not sizes`);
+  }
+  const length = data.kind === 'inline' ? data.bytes.byteLength : data.length;
+  if (length !== expected)
+    throw fail(`${length} bytes of data, but [${dims.join(', ')}] ${dataType} takes ${expected}`);
+}
+
+function isSize(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
+}

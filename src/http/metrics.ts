@@ -1,0 +1,97 @@
+/**
+ * Prometheus metrics: how many, how long in each phase, how full the batches were and why each was dispatched. One
+ * registry for each server, so that several servers in one process (tests) do not share counts.
+ */
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import type { DispatchReport } from '../inference/batcher.js';
+import type { PhaseObserver } from '../inference/infer.js';
+
+const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+const BATCH_SIZES = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128];
+
+export interface Metrics {
+  observePhase: PhaseObserver;
+  observeDispatch(report: DispatchReport): void;
+  observeRequest(route: string, method: string, status: number, seconds: number): void;
+  observeWorkerLost(): void;
+  /** The text exposition, and its media type. */
+  expose(): Promise<{ body: string; contentType: string }>;
+}
+
+/** Values that are read when the metrics are. */
+export interface MetricSources {
+  admitted(): number;
+  idleWorkers(): number;
+}
+
+export function createMetrics(sources: MetricSources): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+
+  const requests = new Histogram({
+    name: 'fullconv_request_duration_seconds',
+    help: 'Time from request to answer',
+    labelNames: ['route', 'method', 'status'],
+    buckets: SECONDS,
+    registers,
+  });
+  const phases = new Histogram({
+    name: 'fullconv_phase_duration_seconds',
+    help: 'Time of one image in a phase: decode, queue, infer (its whole batch), render',
+    labelNames: ['phase', 'model'],
+    buckets: SECONDS,
+    registers,
+  });
+  const batchSizes = new Histogram({
+    name: 'fullconv_batch_size',
+    help: 'Images in a dispatched batch',
+    labelNames: ['session'],
+    buckets: BATCH_SIZES,
+    registers,
+  });
+  const dispatches = new Counter({
+    name: 'fullconv_dispatches_total',
+    help: 'Batches by the reason for their dispatch',
+    labelNames: ['session', 'reason'],
+    registers,
+  });
+  const lost = new Counter({
+    name: 'fullconv_workers_lost_total',
+    help: 'Workers that died and were replaced',
+    registers,
+  });
+  new Gauge({
+    name: 'fullconv_images_in_flight',
+    help: 'Images admitted and not yet answered',
+    registers,
+    collect() {
+      this.set(sources.admitted());
+    },
+  });
+  new Gauge({
+    name: 'fullconv_workers_idle',
+    help: 'Workers without a batch',
+    registers,
+    collect() {
+      this.set(sources.idleWorkers());
+    },
+  });
+
+  const observePhase: PhaseObserver = (phase, model, milliseconds) => {
+    phases.observe({ phase, model }, milliseconds / 1000);
+  };
+  return {
+    observePhase,
+    observeDispatch({ session, batchSize, reason, inferMs }) {
+      batchSizes.observe({ session }, batchSize);
+      dispatches.inc({ session, reason });
+      observePhase('infer', session.slice(0, session.indexOf('@')), inferMs);
+    },
+    observeRequest(route, method, status, seconds) {
+      requests.observe({ route, method, status }, seconds);
+    },
+    observeWorkerLost: () => lost.inc(),
+    expose: async () => ({ body: await registry.metrics(), contentType: registry.contentType }),
+  };
+}

@@ -1,0 +1,45 @@
+/** What the three image routes do alike: who waits and until when, and the response's headers about the model. */
+import type { FastifyReply } from 'fastify';
+import type { Config } from '../config.js';
+import type { RequestContext } from '../inference/infer.js';
+import type { CompiledModel } from '../models/compile.js';
+
+/** The deadline is the client's, at most the server's; the signal is aborted when the client hangs up early. */
+export function requestContext(
+  reply: FastifyReply,
+  { priority, deadlineMs }: { priority: number; deadlineMs?: number | undefined },
+  config: Config,
+): RequestContext {
+  const client = new AbortController();
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableEnded) client.abort(new ClientGoneError());
+  });
+  return {
+    priority,
+    deadline: performance.now() + Math.min(deadlineMs ?? config.deadlineMs, config.deadlineMs),
+    signal: client.signal,
+  };
+}
+
+/** The client has closed the connection; there is nobody to answer. */
+export class ClientGoneError extends Error {
+  constructor() {
+    super('the client has gone');
+    this.name = 'ClientGoneError';
+  }
+}
+
+export function modelReference({ manifest, digest }: CompiledModel): { name: string; version: string; digest: string } {
+  return { name: manifest.name, version: manifest.version, digest };
+}
+
+export function describeModel(reply: FastifyReply, { manifest, digest }: CompiledModel): void {
+  void reply.header('fullconv-model', `${manifest.name}@${manifest.version}`).header('fullconv-model-digest', digest);
+}
+
+/** Milliseconds to the microsecond: what the clock can tell. */
+export function roundTiming<T extends Record<string, number>>(timing: T): T {
+  return Object.fromEntries(
+    Object.entries(timing).map(([name, value]) => [name, Math.round(value * 1000) / 1000]),
+  ) as T;
+}

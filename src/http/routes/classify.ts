@@ -1,0 +1,57 @@
+/** POST /v1/classify: the top-k classes of one or many images. */
+import type { FastifyInstance } from 'fastify';
+import { ServiceError } from '../../errors.js';
+import { classify, type ClassifyAnswer, type ScoreKind } from '../../inference/classify.js';
+import type { HttpParts } from '../http-server.js';
+import { readImages } from '../images.js';
+import { classifyParameters, parseParameters } from '../parameters.js';
+import { problemOf } from '../problem.js';
+import { describeModel, modelReference, requestContext, roundTiming } from '../request.js';
+import { classifyResponse, serializerOf } from '../schemas.js';
+
+export function classifyRoute(app: FastifyInstance, { config, registry, inference }: HttpParts): void {
+  app.post(
+    '/v1/classify',
+    { schema: { response: { 200: serializerOf(classifyResponse) } } },
+    async (request, reply) => {
+      const {
+        model: name,
+        scale: scales,
+        priority,
+        deadlineMs,
+        ...options
+      } = parseParameters(classifyParameters, request.query);
+      const context = requestContext(reply, { priority, deadlineMs }, config);
+      return registry.use(name, async (model) => {
+        if (options.topK > model.labels.length) {
+          throw new ServiceError('INVALID_REQUEST', `The model has ${model.labels.length} classes.`, {
+            errors: [{ parameter: 'topK', detail: `must be from 1 to ${model.labels.length}` }],
+          });
+        }
+        const images = await readImages(request, config);
+        limitPasses(images.length * scales.length, config.maxImages);
+        const answer = await classify(inference, model, images, { ...options, scales }, context);
+        describeModel(reply, model);
+        return {
+          model: modelReference(model),
+          results: answer.results.map((result) => presentResult(result, options.scores)),
+          timing: roundTiming({ ...answer.timing }),
+        };
+      });
+    },
+  );
+}
+
+/** Throws INVALID_REQUEST when images × scales are more than one request may ask for. */
+export function limitPasses(passes: number, maximum: number): void {
+  if (passes <= maximum) return;
+  throw new ServiceError('INVALID_REQUEST', `${passes} images × scales; at most ${maximum} in one request.`, {
+    errors: [{ parameter: 'scale', detail: 'too many for this number of images' }],
+  });
+}
+
+function presentResult(result: ClassifyAnswer['results'][number], kind: ScoreKind): object {
+  if ('problem' in result) return { name: result.name, problem: problemOf(result.problem) };
+  const { predictions, ...rest } = result;
+  return { ...rest, predictions: predictions.map(({ score, ...label }) => ({ ...label, [kind]: score })) };
+}

@@ -1,0 +1,70 @@
+/** GET /v1/models and /v1/models/{name}: what can be asked. POST …/load and …/unload: administration, with a token. */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Config } from '../../config.js';
+import { ServiceError } from '../../errors.js';
+import type { ModelEntry, Registry } from '../../models/registry.js';
+import type { HttpParts } from '../http-server.js';
+import { modelDetail, modelsResponse, serializerOf } from '../schemas.js';
+
+interface ModelParams {
+  Params: { name: string };
+}
+
+export function modelRoutes(app: FastifyInstance, { config, registry }: HttpParts): void {
+  app.get('/v1/models', { schema: { response: { 200: serializerOf(modelsResponse) } } }, () => ({
+    models: registry.list().map((entry) => describeEntry(entry, registry)),
+  }));
+
+  const response = { schema: { response: { 200: serializerOf(modelDetail) } } };
+  app.get<ModelParams>('/v1/models/:name', response, (request) => {
+    const entry = registry.entry(request.params.name);
+    return { ...describeEntry(entry, registry), labels: entry.model?.labels };
+  });
+  app.post<ModelParams>('/v1/models/:name/load', response, async (request) => {
+    authorize(request, config);
+    return describeEntry(await registry.load(request.params.name), registry);
+  });
+  app.post<ModelParams>('/v1/models/:name/unload', response, async (request) => {
+    authorize(request, config);
+    return describeEntry(await registry.unload(request.params.name), registry);
+  });
+}
+
+/** Throws UNAUTHENTICATED unless the request carries the administrator's token. */
+function authorize(request: FastifyRequest, { adminToken }: Config): void {
+  if (adminToken === '') {
+    throw new ServiceError(
+      'UNAUTHENTICATED',
+      'Administration is off: the server was started without FULLCONV_ADMIN_TOKEN.',
+    );
+  }
+  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+  if (!timingSafeEqual(digest(request.headers.authorization ?? ''), digest(`Bearer ${adminToken}`))) {
+    throw new ServiceError('UNAUTHENTICATED', 'Administration needs "Authorization: Bearer …" with the right token.');
+  }
+}
+
+/** A model's entry as the API shows it; what a model that is not loaded cannot tell is left out. */
+export function describeEntry({ name, state, reason, model }: ModelEntry, registry: Registry) {
+  const base = { name, state, ...(reason === undefined ? {} : { reason }), default: name === registry.defaultName };
+  if (model === undefined) return base;
+  const { manifest, geometry } = model;
+  return {
+    ...base,
+    version: manifest.version,
+    description: manifest.description,
+    license: manifest.license,
+    source: manifest.source,
+    architecture: manifest.architecture,
+    digest: model.digest,
+    parameters: model.parameters,
+    multiplyAdds: model.multiplyAdds({ width: manifest.input.size, height: manifest.input.size }),
+    classes: model.labels.length,
+    input: manifest.input,
+    outputStrides: [geometry.outputStride],
+    offset: geometry.offset,
+    receptiveField: geometry.receptiveField,
+    minimumSize: model.minimumSize,
+  };
+}

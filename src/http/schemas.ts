@@ -1,0 +1,135 @@
+/** The bodies of answers, as zod schemas: fastify compiles serializers from them, the OpenAPI document repeats them. */
+import { z } from 'zod';
+import { problemSchema } from './problem.js';
+
+const size = { width: z.number().int(), height: z.number().int() };
+
+const modelReference = z.object({ name: z.string(), version: z.string(), digest: z.string() });
+
+const timing = z
+  .object({
+    decodeMs: z.number().describe('Decoding and resizing, all images together'),
+    queueMs: z.number().describe('Longest wait for a worker'),
+    inferMs: z.number().describe('Runs of the batches the images were in'),
+    batchSize: z.number().int().describe('Images in the largest of these batches'),
+  })
+  .meta({ id: 'Timing' });
+
+const prediction = z
+  .object({
+    index: z.number().int(),
+    id: z.string(),
+    label: z.string(),
+    probability: z.number().optional().describe('With scores=probability'),
+    logit: z.number().optional().describe('With scores=logit'),
+  })
+  .meta({ id: 'Prediction' });
+
+const input = z
+  .object({ ...size, scale: z.number() })
+  .describe("The network's input, in pixels, and the scale it was asked for with");
+
+export const classifyResponse = z
+  .object({
+    model: modelReference,
+    results: z.array(
+      z.object({
+        name: z.string(),
+        width: z.number().int().optional().describe('The upright photo, in pixels'),
+        height: z.number().int().optional(),
+        input: input.optional(),
+        predictions: z.array(prediction).optional(),
+        problem: problemSchema.optional().describe('In place of the rest, for an image that failed'),
+      }),
+    ),
+    timing,
+  })
+  .meta({ id: 'Classification' });
+
+export const heatmapResponse = z
+  .object({
+    model: modelReference,
+    scores: z.enum(['probability', 'logit']),
+    results: z.array(
+      z.object({
+        name: z.string(),
+        width: z.number().int().optional().describe('The upright photo, in pixels'),
+        height: z.number().int().optional(),
+        input: input.optional(),
+        map: z
+          .object({
+            ...size,
+            outputStride: z.number().describe('Input pixels between the centres of neighbouring cells'),
+            offset: z.number().describe("Input pixels from the edge to the centre of the first cell's receptive field"),
+            receptiveField: z.number().describe('Input pixels a cell sees, along one side'),
+          })
+          .optional(),
+        classes: z
+          .array(
+            z.object({
+              index: z.number().int(),
+              id: z.string(),
+              label: z.string(),
+              peak: z.object({ x: z.number(), y: z.number(), value: z.number() }).describe('In photo pixels'),
+              box: z
+                .object({ x: z.number(), y: z.number(), width: z.number(), height: z.number() })
+                .describe('In photo pixels: the region around the peak above half of the range'),
+              values: z.array(z.array(z.number())).describe('[h][w]'),
+            }),
+          )
+          .optional(),
+        problem: problemSchema.optional().describe('In place of the rest, for an image that failed'),
+      }),
+    ),
+    timing,
+  })
+  .meta({ id: 'Heatmaps' });
+
+export const modelSummary = z
+  .object({
+    name: z.string(),
+    version: z.string().optional(),
+    state: z.enum(['loading', 'ready', 'unloaded', 'failed']),
+    reason: z.string().optional().describe('Why it is not ready'),
+    default: z.boolean(),
+    description: z.string().optional(),
+    license: z.string().optional(),
+    source: z.string().optional(),
+    architecture: z.string().optional(),
+    digest: z.string().optional().describe('sha256 over manifest, labels and weights'),
+    parameters: z.number().int().optional(),
+    multiplyAdds: z.number().int().optional().describe('For one image at the input size'),
+    classes: z.number().int().optional(),
+    input: z
+      .object({
+        size: z.number().int(),
+        resize: z.number().int(),
+        interpolation: z.string(),
+        channels: z.string(),
+        range: z.number(),
+        mean: z.array(z.number()),
+        std: z.array(z.number()),
+      })
+      .optional(),
+    outputStrides: z.array(z.number()).optional(),
+    offset: z.number().optional(),
+    receptiveField: z.number().optional(),
+    minimumSize: z.number().int().optional().describe('Smallest side that yields one cell of the class map'),
+  })
+  .meta({ id: 'Model' });
+
+export const modelDetail = modelSummary
+  .extend({ labels: z.array(z.object({ id: z.string(), label: z.string() })).optional() })
+  .meta({ id: 'ModelDetail' });
+
+export const modelsResponse = z.object({ models: z.array(modelSummary) }).meta({ id: 'Models' });
+
+/** The schema as fastify's serializer compiler wants it: JSON Schema draft 7, no references. */
+export function serializerOf(schema: z.ZodType): Record<string, unknown> {
+  const { $schema: _, ...json } = z.toJSONSchema(schema, { target: 'draft-7', reused: 'inline', override: inlineIds });
+  return json;
+}
+
+function inlineIds({ jsonSchema }: { jsonSchema: Record<string, unknown> }): void {
+  delete jsonSchema['id'];
+}

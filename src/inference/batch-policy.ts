@@ -1,0 +1,124 @@
+/**
+ * When to send which batch: a pure function of the queues, the idle workers and the time.
+ *
+ * Queues are keyed by session and input shape, because only equal shapes can be one batch. The policy is
+ * work-conserving: while a worker is idle, what waits is sent; while all are busy, it gathers. On a CPU nothing is gained
+ * by waiting with an idle core (`lingerMs` 0), and with several idle workers the waiting items are shared among them:
+ * two batches of one on two cores are done sooner than one batch of two on one.
+ *
+ * On a GPU a larger batch saves the fixed cost of a run. There an idle worker may wait for one more item, but only while
+ * that pays: the next item, judged by the recent gap between arrivals, comes sooner than the fixed cost it saves, and
+ * the oldest has waited less than `lingerMs`. An item that fails to come in that time ends the wait.
+ *
+ * The key is that of the highest priority, and among these the one whose head has waited longest. Equal priorities
+ * cannot starve each other: an item is only passed by those that came before it and those that share its batch's key.
+ * A lower priority waits as long as a higher one keeps all workers busy; its deadline is what bounds that.
+ *
+ * Batches are capped by count and by cost (multiply-adds), so that one large image does not hold up many; one item always
+ * goes. After: Triton `dynamic_batch_scheduler.cc`, GetDynamicBatch; TF-Serving's shared batch scheduler.
+ */
+
+/** Times are in milliseconds of one clock. */
+export interface WaitingItem {
+  readonly arrival: number;
+  /** When its caller stops waiting. */
+  readonly deadline: number;
+  /** Higher goes first. */
+  readonly priority: number;
+  /** Multiply-adds. */
+  readonly cost: number;
+}
+
+export interface WaitingQueue {
+  /** In the order in which they are to be served: by priority, then by arrival. */
+  readonly items: readonly WaitingItem[];
+  /** Recent mean time between two arrivals; Infinity when there is no telling. */
+  readonly arrivalGapMs: number;
+}
+
+export interface BatchLimits {
+  readonly maxBatchSize: number;
+  /** Multiply-adds. */
+  readonly maxBatchCost: number;
+  /** Longest wait of an item while a worker is idle; 0 for a CPU. */
+  readonly lingerMs: number;
+  /** What one run costs beside its items: what an item saves by joining a batch. Absent: nothing, so no wait pays. */
+  readonly fixedCostMs?: number;
+}
+
+/** `idle`: a worker had nothing to do. `full`, `cost`: the batch is at that cap. `linger`: waiting longer does not pay. */
+export type DispatchReason = 'idle' | 'full' | 'cost' | 'linger';
+
+export type Decision =
+  | { readonly action: 'dispatch'; readonly key: string; readonly count: number; readonly reason: DispatchReason }
+  /** Until something arrives or a worker becomes idle, or until that time if it is given. */
+  | { readonly action: 'wait'; readonly until?: number };
+
+/** The next step: the first `count` items of the queue `key` to one idle worker, or wait. */
+export function decide(
+  queues: ReadonlyMap<string, WaitingQueue>,
+  idleWorkers: number,
+  limits: BatchLimits,
+  now: number,
+): Decision {
+  if (idleWorkers === 0) return { action: 'wait' };
+  let best: { key: string; queue: WaitingQueue; head: WaitingItem } | undefined;
+  let wakeUp = Infinity;
+  for (const [key, queue] of queues) {
+    const head = queue.items[0];
+    if (head === undefined) continue;
+    const until = lingerUntil(queue, limits);
+    if (until > now) wakeUp = Math.min(wakeUp, until);
+    else if (best === undefined || goesBefore(head, best.head)) best = { key, queue, head };
+  }
+  if (best !== undefined) return { action: 'dispatch', key: best.key, ...batchOf(best.queue, idleWorkers, limits) };
+  return wakeUp === Infinity ? { action: 'wait' } : { action: 'wait', until: wakeUp };
+}
+
+/** The order of service: higher priority, then earlier arrival. */
+export function goesBefore(a: WaitingItem, b: WaitingItem): boolean {
+  return a.priority !== b.priority ? a.priority > b.priority : a.arrival < b.arrival;
+}
+
+/** How many of a queue's first items fit under the caps, and which cap it was that ended them. */
+function fitting(
+  items: readonly WaitingItem[],
+  limits: BatchLimits,
+): { count: number; reason: 'full' | 'cost' | undefined } {
+  let cost = 0;
+  let count = 0;
+  for (const item of items) {
+    if (count === limits.maxBatchSize) return { count, reason: 'full' };
+    cost += item.cost;
+    if (count > 0 && cost > limits.maxBatchCost) return { count, reason: 'cost' };
+    count += 1;
+  }
+  return { count, reason: count === limits.maxBatchSize ? 'full' : undefined };
+}
+
+/** The time up to which a queue's head is better off waiting for company; in the past when it is not. */
+function lingerUntil(queue: WaitingQueue, limits: BatchLimits): number {
+  const { items, arrivalGapMs } = queue;
+  const { lingerMs, fixedCostMs = 0 } = limits;
+  if (lingerMs === 0 || arrivalGapMs >= fixedCostMs) return -Infinity;
+  if (fitting(items, limits).reason !== undefined) return -Infinity;
+  const oldest = Math.min(...items.map((item) => item.arrival));
+  const newest = Math.max(...items.map((item) => item.arrival));
+  const until = Math.min(oldest + lingerMs, newest + fixedCostMs);
+  // A wait that leaves no time for the run is no gain; how long the run takes is not known, so any such item goes now.
+  return items.some((item) => item.deadline <= until) ? -Infinity : until;
+}
+
+function batchOf(
+  queue: WaitingQueue,
+  idleWorkers: number,
+  limits: BatchLimits,
+): { count: number; reason: DispatchReason } {
+  const { items } = queue;
+  const fits = fitting(items, limits);
+  const lingering = limits.lingerMs > 0;
+  // Sharing among idle workers undoes what lingering gathered.
+  const share = lingering ? items.length : Math.ceil(items.length / idleWorkers);
+  if (share < fits.count) return { count: share, reason: 'idle' };
+  return { count: fits.count, reason: fits.reason ?? (lingering ? 'linger' : 'idle') };
+}

@@ -1,0 +1,42 @@
+/** One class of an image's heatmaps as a picture at the photo's size: decodes the photo where it shows through. */
+import { ServiceError } from '../errors.js';
+import type { ColormapName } from './colormap.js';
+import { decodePhoto, type Background } from './decode.js';
+import type { ImageHeatmaps } from './heatmap.js';
+import type { ScoreKind } from './classify.js';
+import { renderHeatmap, type RenderMode, type ValueRange } from './render.js';
+import type { MapInterpolation } from './upsample.js';
+
+export interface DrawingStyle {
+  readonly render: RenderMode;
+  readonly colormap: ColormapName;
+  readonly alpha: number;
+  readonly interpolation: MapInterpolation;
+  /** Absent: `absolute` for probabilities, `minmax` for logits, which have no scale of their own. */
+  readonly range?: ValueRange | undefined;
+  readonly scores: ScoreKind;
+}
+
+/** Draw the class at `position`. The result is an encoded PNG. Throws IMAGE_UNDECODABLE. */
+export async function drawHeatmap(
+  bytes: Uint8Array,
+  { header, plan, placement, classes }: ImageHeatmaps,
+  position: number,
+  style: DrawingStyle,
+  background: Background,
+): Promise<Buffer> {
+  const drawn = classes[position];
+  if (drawn === undefined) throw new ServiceError('CLASS_NOT_FOUND', `There is no map ${position}.`);
+  const photo = style.render === 'overlay' ? await decodePhoto(bytes, header, { background }) : undefined;
+  return renderHeatmap({
+    map: drawn.map,
+    placement,
+    plan,
+    mode: style.render,
+    colormap: style.colormap,
+    alpha: style.alpha,
+    interpolation: style.interpolation,
+    range: style.range ?? (style.scores === 'probability' ? 'absolute' : 'minmax'),
+    photo,
+  });
+}

@@ -1,0 +1,97 @@
+/**
+ * How a photo becomes the network's input, as plain sizes: resize the whole photo, cut a rectangle out of the result.
+ * Pure; decode.ts carries a plan out, place.ts carries coordinates through it. A plan may be absurdly large (a 1×20000
+ * photo with its short side at 224): callers hold `inputPixels` against their limit before anything is decoded.
+ *
+ * Rounding follows torchvision, so that inputs are the ones that models were evaluated on: Resize truncates the long
+ * side, CenterCrop rounds half to even.
+ */
+
+/** See api.md: `crop` evaluation resize and centre crop · `whole` aspect kept · `native` own pixels · `stretch` square. */
+export type Fit = 'crop' | 'whole' | 'native' | 'stretch';
+
+export interface PixelSize {
+  readonly width: number;
+  readonly height: number;
+}
+
+export interface PixelRectangle extends PixelSize {
+  readonly left: number;
+  readonly top: number;
+}
+
+export interface InputRequest {
+  readonly fit: Fit;
+  /** Pixels of the input's short side, before `scale`. */
+  readonly size: number;
+  /** For `crop`: pixels of the photo's short side before the cut, before `scale`; at least `size`. */
+  readonly resize: number;
+  readonly scale: number;
+}
+
+export interface InputPlan {
+  /** The upright photo. */
+  readonly photo: PixelSize;
+  /** The photo after the resize. */
+  readonly resized: PixelSize;
+  /** What of the resized photo is the network's input; its width and height are the input's. */
+  readonly crop: PixelRectangle;
+  readonly scale: number;
+}
+
+/** Plan the input of a photo. No side is ever less than one pixel. */
+export function planInput(photo: PixelSize, { fit, size, resize, scale }: InputRequest): InputPlan {
+  const side = atLeastOne(Math.round(size * scale));
+  const { width, height } = photo;
+  const whole = (resized: PixelSize): InputPlan => ({
+    photo: { width, height },
+    resized,
+    crop: { left: 0, top: 0, ...resized },
+    scale,
+  });
+  switch (fit) {
+    case 'crop': {
+      const resized = withShortSide(photo, Math.max(side, Math.round(resize * scale)));
+      return {
+        ...whole(resized),
+        crop: {
+          left: roundHalfToEven((resized.width - side) / 2),
+          top: roundHalfToEven((resized.height - side) / 2),
+          width: side,
+          height: side,
+        },
+      };
+    }
+    case 'whole':
+      return whole(withShortSide(photo, side));
+    case 'native':
+      return whole({
+        width: atLeastOne(Math.round(width * scale)),
+        height: atLeastOne(Math.round(height * scale)),
+      });
+    case 'stretch':
+      return whole({ width: side, height: side });
+  }
+}
+
+/** Pixels of the network's input. */
+export function inputPixels({ crop }: InputPlan): number {
+  return crop.width * crop.height;
+}
+
+/** The size with its short side at `short` pixels, aspect kept, the long side truncated. */
+function withShortSide({ width, height }: PixelSize, short: number): PixelSize {
+  return width <= height
+    ? { width: short, height: Math.floor((short * height) / width) }
+    : { width: Math.floor((short * width) / height), height: short };
+}
+
+function roundHalfToEven(value: number): number {
+  const floor = Math.floor(value);
+  if (value - floor !== 0.5) return Math.round(value);
+  return floor % 2 === 0 ? floor : floor + 1;
+}
+
+function atLeastOne(pixels: number): number {
+  return Math.max(1, pixels);
+}

@@ -1,0 +1,95 @@
+/**
+ * A model on disk: a folder with `model.json` (checked here), weights and labels. What comes out is trusted by the rest
+ * of the program: names are safe to print and to put into paths, files lie inside the folder, numbers make sense.
+ */
+import { readFile } from 'node:fs/promises';
+import { isAbsolute, join, normalize, sep } from 'node:path';
+import { z } from 'zod';
+import { ARCHITECTURE_NAMES } from '../architectures/index.js';
+import { ModelFileError } from './model-file-error.js';
+
+const insideFolder = z
+  .string()
+  .min(1)
+  .refine((file) => !isAbsolute(file) && !normalize(file).split(sep).includes('..'), 'must lie inside the model folder');
+
+const channelTriple = z.tuple([z.number(), z.number(), z.number()]);
+
+/** How the network wants its input: `(pixel / range − mean) / std`, mean and std in the order of `channels`. */
+const inputPreset = z.strictObject({
+  /** Side of the evaluation crop in pixels. */
+  size: z.number().int().min(8).max(4096),
+  /** Short side before the centre crop in pixels; at least `size`. */
+  resize: z.number().int().min(8).max(8192),
+  interpolation: z.enum(['nearest', 'bilinear', 'bicubic', 'lanczos3']),
+  channels: z.enum(['RGB', 'BGR']),
+  range: z.number().positive(),
+  mean: channelTriple,
+  std: channelTriple.refine((std) => std.every((value) => value > 0), 'must be positive'),
+});
+
+const manifestSchema = z.strictObject({
+  name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,99}$/i, 'letters, digits, dots, dashes and underscores'),
+  version: z.string().regex(/^[0-9]+$/, 'a whole number as a string, e.g. "1"'),
+  description: z.string().optional(),
+  license: z.string().optional(),
+  source: z.string().optional(),
+  /** Served to requests that name no model, unless the settings say otherwise. */
+  default: z.boolean().optional(),
+  architecture: z.enum(ARCHITECTURE_NAMES),
+  /** What the builder of the architecture varies: width, stem, hidden, poolings, inputSize. */
+  options: z.record(z.string(), z.union([z.number(), z.string(), z.boolean()])).optional(),
+  weights: z.strictObject({
+    file: insideFolder,
+    sha256: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/)
+      .optional(),
+  }),
+  labels: insideFolder,
+  input: inputPreset.refine((input) => input.resize >= input.size, 'resize must be at least size'),
+});
+
+const labelsSchema = z.array(z.strictObject({ id: z.string().min(1), label: z.string().min(1) })).min(1);
+
+export type InputPreset = z.output<typeof inputPreset>;
+export type Manifest = z.output<typeof manifestSchema>;
+
+/** A class: its id (a WordNet id for ImageNet's classes) and its name for people. */
+export interface Label {
+  readonly id: string;
+  readonly label: string;
+}
+
+export interface ModelFolder {
+  readonly folder: string;
+  readonly manifest: Manifest;
+  /** In class order. */
+  readonly labels: readonly Label[];
+}
+
+/** The file that makes a folder a model. */
+export const MANIFEST_FILE = 'model.json';
+
+/** Read and check a model's manifest and labels. Throws ModelFileError naming the file and the field. */
+export async function readModelFolder(folder: string): Promise<ModelFolder> {
+  const manifest = await readJson(join(folder, MANIFEST_FILE), manifestSchema);
+  const labels = await readJson(join(folder, manifest.labels), labelsSchema);
+  return { folder, manifest, labels };
+}
+
+async function readJson<T>(file: string, schema: z.ZodType<T>): Promise<T> {
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new ModelFileError(file, 'file', 'cannot be read', { cause });
+  });
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new ModelFileError(file, 'file', 'is not JSON', { cause });
+  }
+  const result = schema.safeParse(json);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new ModelFileError(file, issue?.path.join('.') ?? '', issue?.message ?? 'is invalid');
+}

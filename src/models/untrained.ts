@@ -1,0 +1,47 @@
+/**
+ * An architecture served without training, for load tests: generated weights cost the engine as much as trained ones.
+ * The folder that is written is an ordinary model folder; its name ends in `-untrained` so that nobody mistakes it.
+ */
+import { access, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { buildArchitecture, isArchitecture } from '../architectures/index.js';
+import { writeGeneratedWeights } from './generated-weights.js';
+import { MANIFEST_FILE, type Manifest } from './manifest.js';
+import { ModelFileError } from './model-file-error.js';
+
+const CLASSES = 1000;
+const WEIGHTS_FILE = 'model.safetensors';
+
+/** Make sure that the model folder of an untrained architecture exists below `cache`, and return its path. */
+export async function prepareUntrained(cache: string, architecture: string): Promise<string> {
+  if (!isArchitecture(architecture)) throw new ModelFileError(cache, 'architecture', `there is no "${architecture}"`);
+  const folder = join(cache, 'untrained', architecture);
+  await mkdir(folder, { recursive: true });
+  const manifest: Manifest = {
+    name: `${architecture}-untrained`,
+    version: '1',
+    description: 'Generated weights, for load tests only: the answers mean nothing.',
+    architecture,
+    weights: { file: WEIGHTS_FILE },
+    labels: 'labels.json',
+    input: {
+      size: 224,
+      resize: 256,
+      interpolation: 'bilinear',
+      channels: 'RGB',
+      range: 255,
+      mean: [0.485, 0.456, 0.406],
+      std: [0.229, 0.224, 0.225],
+    },
+  };
+  const labels = Array.from({ length: CLASSES }, (_, index) => ({ id: `class-${index}`, label: `class ${index}` }));
+  await writeFile(join(folder, manifest.labels), JSON.stringify(labels));
+  await writeFile(join(folder, MANIFEST_FILE), JSON.stringify(manifest, null, 2));
+  const weights = join(folder, WEIGHTS_FILE);
+  const exists = await access(weights).then(
+    () => true,
+    () => false,
+  );
+  if (!exists) await writeGeneratedWeights(weights, buildArchitecture(architecture, { classes: CLASSES }));
+  return folder;
+}

@@ -1,0 +1,253 @@
+/**
+ * A fixed number of worker threads, each with every open session. Hides which thread runs what, the recycling of feed
+ * buffers, and the replacement of threads that die. The pool has no queue: the batcher decides what runs when one is
+ * idle (inference/batcher.ts).
+ *
+ * A dead worker is replaced at once and opens the sessions again. One that dies while it starts is tried again after a
+ * growing delay, and given up after START_ATTEMPTS: a crash loop costs seconds, not a core. When every worker has been
+ * given up the pool has failed, and says why to whoever asks.
+ */
+import { fileURLToPath } from 'node:url';
+import type { TensorMap } from '../tensor.js';
+import { createBufferPool } from './buffer-pool.js';
+import type { EngineName, EngineOptions, SessionSpec } from './session.js';
+import { WorkerLostError, WorkerThread } from './worker-thread.js';
+
+export { WorkerLostError } from './worker-thread.js';
+
+export interface PoolOptions {
+  /** Number of worker threads. */
+  readonly workers: number;
+  readonly engine: EngineName;
+  readonly engineOptions: EngineOptions;
+  /** Path of the built worker.js; default: beside this file. */
+  readonly workerFile?: string;
+  /** Told of each worker that dies, before it is replaced. */
+  readonly onWorkerLost?: (info: WorkerLost) => void;
+}
+
+export interface WorkerLost {
+  readonly error: Error;
+  /** `start`: before it had opened its sessions, or right after; `run`: any later. */
+  readonly during: 'start' | 'run';
+  /** When its replacement starts; undefined when it is given up. */
+  readonly restartInMs: number | undefined;
+}
+
+export interface RunResult {
+  /** The caller owns them. */
+  readonly outputs: TensorMap;
+  /** Time inside the engine, in milliseconds. */
+  readonly runMs: number;
+}
+
+export interface WorkerPool {
+  /** Number of workers asked for. */
+  readonly size: number;
+  /** Workers that have started and opened their sessions. */
+  readonly ready: number;
+  /** Ready workers with nothing to do. */
+  readonly idle: number;
+  /** The execution provider of the session opened last; undefined before the first. */
+  readonly provider: string | undefined;
+  /** Workers started in the place of a dead one. */
+  readonly replacements: number;
+  /** Why the pool can run nothing any more; undefined while it can. */
+  readonly failure: Error | undefined;
+  /** Open a session on every worker. Rejects with the engine's message, and then it is open on none. */
+  open(spec: SessionSpec): Promise<void>;
+  /** Close a session on every worker, after the runs in flight. Runs after this reject. */
+  close(sessionId: string): Promise<void>;
+  /**
+   * Run on an idle worker; throws when none is. The feeds' whole buffers are transferred, so the caller gives them up
+   * for good: they go back to `acquireBuffer`. Rejects with WorkerLostError, or with the engine's message.
+   */
+  run(sessionId: string, feeds: TensorMap): Promise<RunResult>;
+  /** Be told when a worker becomes idle, and when the pool has failed. Returns a function that ends this. */
+  onIdle(callback: () => void): () => void;
+  /** A buffer for feeds, of at least `byteLength` bytes and unknown content. */
+  acquireBuffer(byteLength: number): ArrayBuffer;
+  /**
+   * Refuse new work, finish what runs, end the threads. Before any exit of the process: to end it while the engine runs
+   * is to abort it.
+   */
+  drain(): Promise<void>;
+}
+
+const START_ATTEMPTS = 5;
+const FIRST_DELAY_MS = 100;
+/** A worker that dies this soon after its start, with nothing to run, has failed to start. */
+const STARTED_AFTER_MS = 1000;
+/** Feed buffers kept for the next batches. */
+const MAX_FREE_BYTES = 128 * 1024 * 1024;
+
+/** A place for a worker: the threads in it change, the place stays. */
+interface Slot {
+  thread: WorkerThread | undefined;
+  /** Sessions are open again: it may be given work. */
+  ready: boolean;
+  startedAt: number;
+  failedStarts: number;
+  restart: NodeJS.Timeout | undefined;
+}
+
+/** Start the workers. Resolves when all are ready; rejects, with none left, when they cannot start. */
+export async function createPool(options: PoolOptions): Promise<WorkerPool> {
+  const { engine, engineOptions, onWorkerLost } = options;
+  const workerFile = options.workerFile ?? fileURLToPath(new URL('./worker.js', import.meta.url));
+  const buffers = createBufferPool(MAX_FREE_BYTES);
+  const sessions = new Map<string, SessionSpec>();
+  const listeners = new Set<() => void>();
+  const slots: Slot[] = Array.from({ length: options.workers }, () => ({
+    thread: undefined,
+    ready: false,
+    startedAt: 0,
+    failedStarts: 0,
+    restart: undefined,
+  }));
+  let provider: string | undefined;
+  let replacements = 0;
+  let failure: Error | undefined;
+  let draining: Promise<void> | undefined;
+
+  const notify = (): void => listeners.forEach((listener) => listener());
+  const isGivenUp = (slot: Slot): boolean => slot.failedStarts >= START_ATTEMPTS;
+  const isIdle = (slot: Slot): boolean => slot.ready && slot.thread?.idle === true;
+  const threads = (): WorkerThread[] => slots.flatMap(({ thread }) => (thread === undefined ? [] : [thread]));
+
+  function start(slot: Slot): void {
+    slot.restart = undefined;
+    slot.startedAt = performance.now();
+    const thread = new WorkerThread(
+      workerFile,
+      { engine, options: engineOptions },
+      {
+        onReady: () => void reopen(slot, thread),
+        onIdle: () => {
+          if (slot.ready) notify();
+        },
+        onLost: (error, busy) => replace(slot, error, busy),
+      },
+    );
+    slot.thread = thread;
+  }
+
+  /** A session that does not open again is left to its next run, which tries once more and tells its caller why. */
+  async function reopen(slot: Slot, thread: WorkerThread): Promise<void> {
+    await Promise.allSettled([...sessions.values()].map((spec) => thread.open(spec)));
+    if (!thread.ready) return;
+    slot.ready = true;
+    notify();
+  }
+
+  function replace(slot: Slot, error: WorkerLostError, busy: boolean): void {
+    const failedStart = !slot.ready || (!busy && performance.now() - slot.startedAt < STARTED_AFTER_MS);
+    slot.thread = undefined;
+    slot.ready = false;
+    if (draining !== undefined) return;
+    slot.failedStarts = failedStart ? slot.failedStarts + 1 : 0;
+    const restartInMs = failedStart ? FIRST_DELAY_MS * 2 ** (slot.failedStarts - 1) : 0;
+    onWorkerLost?.({
+      error,
+      during: failedStart ? 'start' : 'run',
+      restartInMs: isGivenUp(slot) ? undefined : restartInMs,
+    });
+    if (!isGivenUp(slot)) {
+      replacements += 1;
+      if (restartInMs === 0) start(slot);
+      else slot.restart = setTimeout(() => start(slot), restartInMs);
+      return;
+    }
+    if (slots.every(isGivenUp)) failure = new Error(`no worker can be started: ${error.message}`, { cause: error });
+    notify();
+  }
+
+  function assertWorking(): void {
+    if (draining !== undefined) throw new Error('the pool is draining');
+    if (failure !== undefined) throw failure;
+  }
+
+  async function runOn(thread: WorkerThread, spec: SessionSpec, feeds: TensorMap): Promise<RunResult> {
+    if (!thread.sessions.has(spec.id)) await thread.open(spec);
+    const { outputs, runMs, buffers: used } = await thread.run(spec.id, feeds);
+    used.forEach((buffer) => buffers.recycle(buffer));
+    return { outputs, runMs };
+  }
+
+  async function closeEverywhere(sessionId: string): Promise<void> {
+    await Promise.allSettled(threads().map((thread) => thread.close(sessionId)));
+  }
+
+  async function endThreads(): Promise<void> {
+    slots.forEach((slot) => clearTimeout(slot.restart));
+    await Promise.all(
+      threads().map((thread) => {
+        thread.stop();
+        return thread.exited;
+      }),
+    );
+  }
+
+  const pool: WorkerPool = {
+    size: options.workers,
+    get ready() {
+      return slots.filter((slot) => slot.ready && slot.thread?.ready === true).length;
+    },
+    get idle() {
+      return draining === undefined ? slots.filter(isIdle).length : 0;
+    },
+    get provider() {
+      return provider;
+    },
+    get replacements() {
+      return replacements;
+    },
+    get failure() {
+      return failure;
+    },
+    async open(spec) {
+      assertWorking();
+      if (threads().length === 0) throw new Error('no worker is running; one is about to start again');
+      const results = await Promise.allSettled(threads().map((thread) => thread.open(spec)));
+      const failed = results.find((result) => result.status === 'rejected');
+      if (failed !== undefined) {
+        await closeEverywhere(spec.id);
+        throw failed.reason;
+      }
+      provider = results.find((result) => result.status === 'fulfilled')?.value ?? provider;
+      sessions.set(spec.id, spec);
+    },
+    async close(sessionId) {
+      sessions.delete(sessionId);
+      await closeEverywhere(sessionId);
+    },
+    run(sessionId, feeds) {
+      assertWorking();
+      const spec = sessions.get(sessionId);
+      if (spec === undefined) throw new Error(`the session ${sessionId} is not open`);
+      const thread = slots.find(isIdle)?.thread;
+      if (thread === undefined) throw new Error('no worker is idle');
+      return runOn(thread, spec, feeds);
+    },
+    onIdle(callback) {
+      listeners.add(callback);
+      return () => listeners.delete(callback);
+    },
+    acquireBuffer: (byteLength) => buffers.acquire(byteLength),
+    drain() {
+      draining ??= endThreads();
+      return draining;
+    },
+  };
+
+  await new Promise<void>((resolve, reject) => {
+    const unlisten = pool.onIdle(() => {
+      if (!slots.every((slot) => slot.ready || isGivenUp(slot))) return;
+      unlisten();
+      if (failure === undefined) resolve();
+      else reject(failure);
+    });
+    slots.forEach(start);
+  });
+  return pool;
+}

@@ -1,0 +1,41 @@
+/**
+ * The narrow interface between fullconv and an engine. An engine turns a serialized graph into a session; a session
+ * maps named tensors to named tensors, synchronously on the thread it lives on. Sessions live in worker threads
+ * (worker.ts); the rest of the server sees only the pool (pool.ts).
+ */
+import type { TensorMap } from '../tensor.js';
+
+export const ENGINE_NAMES = ['onnxruntime'] as const;
+export type EngineName = (typeof ENGINE_NAMES)[number];
+
+/** Everything needed to open the same session on any worker. Plain data: it crosses a thread border. */
+export interface SessionSpec {
+  /** Unique while the session is open, e.g. `resnet18@1/heatmap`. */
+  readonly id: string;
+  /** A serialized ONNX model whose large weights are external data. */
+  readonly model: Uint8Array;
+  /** The folder that external data locations are relative to; absent when every weight is inline. */
+  readonly weightsFolder?: string;
+}
+
+export interface EngineOptions {
+  /** Threads inside one operator. */
+  readonly threads: number;
+  /** Execution providers to try, in order; the first that opens is used. Lower-case names of ONNX Runtime's providers. */
+  readonly providers: readonly string[];
+}
+
+export interface Session {
+  /** The execution provider really in use, e.g. `cpu`. */
+  readonly provider: string;
+  /** Run once. The caller gives up the feeds' buffers until the promise settles; the outputs belong to the caller. */
+  run(feeds: TensorMap): Promise<TensorMap>;
+  /** Free the session's memory. Not while a run is in flight. */
+  release(): Promise<void>;
+}
+
+export interface Engine {
+  readonly name: EngineName;
+  /** Open a session. Throws with the engine's own message when the model cannot be loaded. */
+  open(spec: SessionSpec): Promise<Session>;
+}

@@ -1,0 +1,46 @@
+/**
+ * What the main thread and a worker say to each other. The main thread sends one request and waits for its one reply
+ * before it sends the next, so messages carry no ids. Large buffers are transferred, not copied: a feed's buffers go to
+ * the worker with the request and come back with the reply, an output's buffers go to the main thread for good.
+ */
+import type { TensorMap } from '../tensor.js';
+import type { EngineName, EngineOptions, SessionSpec } from './session.js';
+
+/** The worker's `workerData`. */
+export interface WorkerStart {
+  readonly engine: EngineName;
+  readonly options: EngineOptions;
+}
+
+export type WorkerRequest =
+  | { readonly kind: 'open'; readonly spec: SessionSpec }
+  | { readonly kind: 'run'; readonly sessionId: string; readonly feeds: TensorMap }
+  | { readonly kind: 'close'; readonly sessionId: string }
+  /** Release every session and end the thread. No reply but its exit. */
+  | { readonly kind: 'exit' };
+
+/** `ready` is said once, unasked, when the engine is loaded; every other reply answers the request in flight. */
+export type WorkerReply =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'opened'; readonly provider: string }
+  | {
+      readonly kind: 'ran';
+      readonly outputs: TensorMap;
+      /** Time inside the engine. */
+      readonly runMs: number;
+      /** The feeds' buffers, to be used again. */
+      readonly buffers: readonly ArrayBuffer[];
+    }
+  | { readonly kind: 'closed' }
+  /** The request failed and the worker lives on. Errors travel as data: an engine's own may not be cloneable. */
+  | { readonly kind: 'failed'; readonly message: string; readonly stack: string | undefined };
+
+/** The distinct buffers under the tensors, for a transfer list. Throws for shared memory, which cannot be transferred. */
+export function buffersOf(tensors: TensorMap): ArrayBuffer[] {
+  const buffers = new Set<ArrayBuffer>();
+  for (const [name, { data }] of Object.entries(tensors)) {
+    if (!(data.buffer instanceof ArrayBuffer)) throw new Error(`the tensor ${name} lies in shared memory`);
+    buffers.add(data.buffer);
+  }
+  return [...buffers];
+}

@@ -1,0 +1,150 @@
+/**
+ * One worker thread seen from the main thread: requests go out one after the other and settle in that order. Hides the
+ * messages, the transfers and the ways in which a thread can end. Whatever ends it, every unanswered request rejects
+ * with WorkerLostError.
+ */
+import { Worker } from 'node:worker_threads';
+import type { TensorMap } from '../tensor.js';
+import type { SessionSpec } from './session.js';
+import { buffersOf, type WorkerReply, type WorkerRequest, type WorkerStart } from './worker-protocol.js';
+
+/** The thread ended before it answered. The request may have been the cause, or only near it. */
+export class WorkerLostError extends Error {
+  override readonly name = 'WorkerLostError';
+}
+
+export interface WorkerThreadEvents {
+  /** The engine is loaded. */
+  onReady(): void;
+  /** Nothing is in flight or waiting any more. Called after the last request has settled. */
+  onIdle(): void;
+  /** The thread is gone, and not by `stop`. `busy`: a request was in flight. */
+  onLost(error: WorkerLostError, busy: boolean): void;
+}
+
+interface Pending {
+  readonly request: WorkerRequest;
+  readonly transfer: readonly ArrayBuffer[];
+  readonly resolve: (reply: WorkerReply) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** A running thread. Requests made before it is ready wait until it is. */
+export class WorkerThread {
+  /** Ids of the sessions open on this thread. */
+  readonly sessions = new Set<string>();
+  ready = false;
+  /** Settles when the thread has ended, whatever ended it. */
+  readonly exited: Promise<void>;
+  readonly #worker: Worker;
+  readonly #events: WorkerThreadEvents;
+  /** The first one is in flight, if the thread is ready. */
+  readonly #pending: Pending[] = [];
+  #stopping = false;
+  #fault: Error | undefined;
+
+  constructor(file: string, start: WorkerStart, events: WorkerThreadEvents) {
+    this.#events = events;
+    // The process's own flags may not fit a worker's file (--input-type, a loader).
+    this.#worker = new Worker(file, { workerData: start, execArgv: [] });
+    this.#worker.on('message', (reply: WorkerReply) => this.#receive(reply));
+    // An uncaught exception, or no memory left; 'exit' follows.
+    this.#worker.on('error', (error: unknown) => (this.#fault = asError(error)));
+    this.exited = new Promise((resolve) => {
+      this.#worker.on('exit', (code) => {
+        this.#end(code);
+        resolve();
+      });
+    });
+  }
+
+  /** Ready, and nothing in flight or waiting. */
+  get idle(): boolean {
+    return this.ready && this.#pending.length === 0 && !this.#stopping;
+  }
+
+  /** Open a session; resolves to its execution provider. Rejects with the engine's message. */
+  async open(spec: SessionSpec): Promise<string> {
+    const reply = await this.#request({ kind: 'open', spec }, []);
+    this.sessions.add(spec.id);
+    return expectKind(reply, 'opened').provider;
+  }
+
+  async close(sessionId: string): Promise<void> {
+    this.sessions.delete(sessionId);
+    await this.#request({ kind: 'close', sessionId }, []);
+  }
+
+  /** Run an open session. The feeds' buffers are gone from this thread until the reply brings them back. */
+  async run(sessionId: string, feeds: TensorMap): Promise<Extract<WorkerReply, { kind: 'ran' }>> {
+    return expectKind(await this.#request({ kind: 'run', sessionId, feeds }, buffersOf(feeds)), 'ran');
+  }
+
+  /** Let the thread answer what it was asked and then end. */
+  stop(): void {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    const ignore = (): void => undefined;
+    this.#push({ request: { kind: 'exit' }, transfer: [], resolve: ignore, reject: ignore });
+  }
+
+  #request(request: WorkerRequest, transfer: readonly ArrayBuffer[]): Promise<WorkerReply> {
+    return new Promise((resolve, reject) => {
+      if (this.#stopping) reject(new WorkerLostError('the worker has ended'));
+      else this.#push({ request, transfer, resolve, reject });
+    });
+  }
+
+  #push(pending: Pending): void {
+    this.#pending.push(pending);
+    if (this.ready && this.#pending.length === 1) this.#send();
+  }
+
+  #send(): void {
+    const [head] = this.#pending;
+    if (head === undefined) return;
+    try {
+      this.#worker.postMessage(head.request, head.transfer);
+    } catch (error) {
+      // A feed that cannot be cloned or transferred: the caller's fault, and nothing is in flight.
+      this.#pending.shift();
+      head.reject(asError(error));
+      this.#send();
+    }
+  }
+
+  #receive(reply: WorkerReply): void {
+    if (reply.kind === 'ready') {
+      this.ready = true;
+      this.#send();
+      this.#events.onReady();
+      return;
+    }
+    const settled = this.#pending.shift();
+    this.#send();
+    if (reply.kind === 'failed') settled?.reject(Object.assign(new Error(reply.message), { stack: reply.stack }));
+    else settled?.resolve(reply);
+    if (this.idle) this.#events.onIdle();
+  }
+
+  #end(code: number): void {
+    const stopped = this.#stopping && this.#fault === undefined && code === 0;
+    const reason = this.#fault?.message ?? `it exited with code ${code}`;
+    const error = new WorkerLostError(`the worker was lost: ${reason}`, { cause: this.#fault });
+    const busy = this.ready && this.#pending.length > 0;
+    this.ready = false;
+    this.#stopping = true;
+    for (const { reject } of this.#pending.splice(0)) reject(error);
+    if (!stopped) this.#events.onLost(error, busy);
+  }
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+/** A worker answers a request with its own kind of reply: anything else is a bug in worker.ts. */
+function expectKind<K extends WorkerReply['kind']>(reply: WorkerReply, kind: K): Extract<WorkerReply, { kind: K }> {
+  if (reply.kind !== kind) throw new Error(`the worker answered ${reply.kind}, not ${kind}`);
+  return reply as Extract<WorkerReply, { kind: K }>;
+}

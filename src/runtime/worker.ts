@@ -1,0 +1,71 @@
+/**
+ * The entry of a worker thread: owns its sessions and answers one request at a time (worker-protocol.ts). What a request
+ * throws is answered as data; anything thrown outside a request ends the thread, and the pool replaces it.
+ *
+ * The thread ends by having nothing left to do, never by `process.exit` or `terminate`: ended while the engine runs,
+ * native code takes the whole process down (SIGABRT).
+ */
+import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
+import type { Engine, EngineName, EngineOptions, Session } from './session.js';
+import { buffersOf, type WorkerReply, type WorkerRequest, type WorkerStart } from './worker-protocol.js';
+
+/** Only the chosen engine's library is loaded. */
+const ENGINES: Record<EngineName, (options: EngineOptions) => Promise<Engine>> = {
+  onnxruntime: async (options) => (await import('./onnxruntime.js')).createOnnxruntimeEngine(options),
+};
+
+if (parentPort === null) throw new Error('worker.js is the entry of a worker thread');
+await serve(parentPort, workerData as WorkerStart);
+
+async function serve(port: MessagePort, { engine: name, options }: WorkerStart): Promise<void> {
+  const engine = await ENGINES[name](options);
+  const sessions = new Map<string, Session>();
+
+  function sessionOf(id: string): Session {
+    const session = sessions.get(id);
+    if (session === undefined) throw new Error(`the session ${id} is not open`);
+    return session;
+  }
+
+  async function answer(request: Exclude<WorkerRequest, { kind: 'exit' }>): Promise<WorkerReply> {
+    switch (request.kind) {
+      case 'open': {
+        const session = await engine.open(request.spec);
+        await sessions.get(request.spec.id)?.release();
+        sessions.set(request.spec.id, session);
+        return { kind: 'opened', provider: session.provider };
+      }
+      case 'run': {
+        const session = sessionOf(request.sessionId);
+        const start = performance.now();
+        const outputs = await session.run(request.feeds);
+        return { kind: 'ran', outputs, runMs: performance.now() - start, buffers: buffersOf(request.feeds) };
+      }
+      case 'close': {
+        const session = sessions.get(request.sessionId);
+        sessions.delete(request.sessionId);
+        await session?.release();
+        return { kind: 'closed' };
+      }
+    }
+  }
+
+  async function end(): Promise<void> {
+    for (const session of sessions.values()) await session.release();
+    port.close();
+  }
+
+  async function handle(request: WorkerRequest): Promise<void> {
+    if (request.kind === 'exit') return end();
+    const reply = await answer(request).catch(asFailure);
+    port.postMessage(reply, reply.kind === 'ran' ? [...buffersOf(reply.outputs), ...reply.buffers] : []);
+  }
+
+  port.on('message', (request: WorkerRequest) => void handle(request));
+  port.postMessage({ kind: 'ready' } satisfies WorkerReply);
+}
+
+function asFailure(thrown: unknown): WorkerReply {
+  const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+  return { kind: 'failed', message: error.message, stack: error.stack };
+}

@@ -1,0 +1,52 @@
+/**
+ * The process: start the service, listen, and end well. On SIGTERM or SIGINT readiness turns false at once; after the
+ * drain delay (for a load balancer to notice) new requests are refused, those in flight are answered, and the process
+ * ends by itself with code 0. After the drain timeout it hangs up on clients that do not read their answers and ends
+ * with code 1; a second signal kills it.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pino } from 'pino';
+import { createApp, createService } from './app.js';
+import type { Config } from './config.js';
+import { VERSION } from './version.js';
+
+/** Serve until a signal comes. Resolves when the server listens. Rejects when it cannot start. */
+export async function serve(config: Config): Promise<void> {
+  const started = performance.now();
+  const log = pino({ level: config.logLevel });
+  const service = await createService(config, log);
+  const app = await createApp(config, service, log);
+  await app.http.listen({ port: config.port, host: config.host });
+  log.info(
+    {
+      url: app.http.listeningOrigin,
+      version: VERSION,
+      provider: service.pool.provider,
+      workers: config.workers,
+      threads: config.threads,
+      decoders: config.decoders,
+      model: service.registry.defaultName,
+      startMs: Math.round(performance.now() - started),
+    },
+    'ready',
+  );
+
+  let stopping = false;
+  async function stop(signal: NodeJS.Signals): Promise<void> {
+    // To exit while an engine runs aborts the process; a kill is what a second signal asks for anyway.
+    if (stopping) process.kill(process.pid, 'SIGKILL');
+    stopping = true;
+    log.info({ signal }, 'draining');
+    app.markDraining();
+    await sleep(config.drainDelayMs);
+    const patience = setTimeout(() => {
+      log.warn('the drain timeout has passed: hanging up on the clients that are left');
+      process.exitCode = 1;
+      app.hangUp();
+    }, config.drainTimeoutMs);
+    await app.close();
+    clearTimeout(patience);
+    log.info('stopped');
+  }
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, (received) => void stop(received));
+}

@@ -1,0 +1,210 @@
+import { readFile } from 'node:fs/promises';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startTestApp, type TestApp } from '../support/app.js';
+import { TINY_CLASSES } from '../support/tiny-models.js';
+
+interface Heatmaps {
+  results: {
+    width: number;
+    height: number;
+    input: { width: number; height: number; scale: number };
+    map: { height: number; width: number; outputStride: number; offset: number; receptiveField: number };
+    classes: {
+      index: number;
+      id: string;
+      label: string;
+      peak: { x: number; y: number; value: number };
+      box: { x: number; y: number; width: number; height: number };
+      values: number[][];
+    }[];
+    problem?: { code: string };
+  }[];
+}
+
+let app: TestApp;
+let cat: Buffer;
+let grace: Buffer;
+beforeAll(async () => {
+  app = await startTestApp();
+  [cat, grace] = (await Promise.all(
+    ['chelsea.png', 'grace_hopper.jpg'].map((name) => readFile(new URL(`../fixtures/photos/${name}`, import.meta.url))),
+  )) as [Buffer, Buffer];
+});
+afterAll(() => app.close());
+
+const post = (query: string, payload: Buffer, accept = 'application/json', type = 'image/png') =>
+  app.http.inject({ method: 'POST', url: `/v1/heatmap${query}`, headers: { accept, 'content-type': type }, payload });
+async function mapsOf(query: string, payload: Buffer) {
+  const response = await post(query, payload);
+  expect(response.statusCode, response.body).toBe(200);
+  return response.json<Heatmaps>().results[0]!;
+}
+const everyClass = Array.from({ length: TINY_CLASSES }, (_, index) => `class=${index}`).join('&');
+
+describe('the maps', () => {
+  it('hold a probability over classes at each position', async () => {
+    const { classes, map } = await mapsOf(`?${everyClass}&size=96`, cat);
+    expect(classes.map(({ index }) => index)).toEqual(Array.from({ length: TINY_CLASSES }, (_, index) => index));
+    for (let y = 0; y < map.height; y++) {
+      for (let x = 0; x < map.width; x++) {
+        expect(classes.reduce((sum, { values }) => sum + values[y]![x]!, 0)).toBeCloseTo(1, 4);
+      }
+    }
+  });
+
+  it.each(['tiny-resnet', 'tiny-vgg'])('of logits have the mean that classification gives (%s)', async (model) => {
+    const query = `&model=${model}&size=96&fit=whole&scores=logit`;
+    const { classes } = await mapsOf(`?${everyClass}${query}`, cat);
+    const answer = await app.http.inject({
+      method: 'POST',
+      url: `/v1/classify?topK=${TINY_CLASSES}${query}`,
+      payload: cat,
+    });
+    const { results } = answer.json<{ results: { predictions: { index: number; logit: number }[] }[] }>();
+    for (const { index, logit } of results[0]!.predictions) {
+      const values = classes[index]!.values.flat();
+      const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+      expect(Math.abs(mean - logit)).toBeLessThan(1e-4 * Math.max(1, Math.abs(logit)));
+    }
+  });
+
+  it('shrink by the window of a head that slides, and say where their cells are', async () => {
+    const { map, input } = await mapsOf('?model=tiny-vgg&size=128', cat);
+    expect(input).toEqual({ width: 192, height: 128, scale: 1 });
+    expect(map).toMatchObject({
+      width: (192 - 64) / 16 + 1,
+      height: (128 - 64) / 16 + 1,
+      outputStride: 16,
+      offset: 32,
+    });
+  });
+
+  it('of the default class are those of the best class of the whole image', async () => {
+    const { classes } = await mapsOf('?size=96', cat);
+    const answer = await app.http.inject({
+      method: 'POST',
+      url: '/v1/classify?topK=1&size=96&fit=whole',
+      payload: cat,
+    });
+    const { results } = answer.json<{ results: { predictions: { index: number }[] }[] }>();
+    expect(classes).toHaveLength(1);
+    expect(classes[0]!.index).toBe(results[0]!.predictions[0]!.index);
+  });
+
+  it('are asked for by index, id and label in any case', async () => {
+    const { classes } = await mapsOf('?class=3&class=ID-3&class=Thing,+Number+3&class=top', cat);
+    expect(classes.slice(0, 3).map(({ index }) => index)).toEqual([3, 3, 3]);
+    expect(classes[0]!.values).toEqual(classes[1]!.values);
+  });
+
+  it('of an image are the same alone and among others of other sizes', async () => {
+    const tall = await sharp(grace).resize(100, 300, { fit: 'fill' }).png().toBuffer();
+    const images = [cat, tall, grace, cat].map((bytes) => ({ base64: bytes.toString('base64') }));
+    const many = await post(
+      '?class=2',
+      Buffer.from(JSON.stringify({ images })),
+      'application/json',
+      'application/json',
+    );
+    expect(many.statusCode, many.body).toBe(200);
+    const { results } = many.json<Heatmaps>();
+    const alone = await Promise.all([cat, tall, grace].map((bytes) => mapsOf('?class=2', bytes)));
+    for (const [position, single] of [alone[0]!, alone[1]!, alone[2]!, alone[0]!].entries()) {
+      expect(results[position]!.map).toEqual(single.map);
+      results[position]!.classes[0]!.values.flat().forEach((value, cell) => {
+        expect(value).toBeCloseTo(single.classes[0]!.values.flat()[cell]!, 4);
+      });
+    }
+  });
+
+  it('of a mirrored photo are mirrored, and flip averages the two', async () => {
+    // 160×96 pixels in, an odd number of columns, so that the cells of the mirrored input lie on those of the input.
+    const photo = await sharp(cat).resize(161, 97, { fit: 'fill' }).png().toBuffer();
+    const mirrored = await sharp(photo).flop().toBuffer();
+    const query = '?class=1&fit=native&scores=logit';
+    const [plain, other, flip] = await Promise.all([
+      mapsOf(query, photo),
+      mapsOf(query, mirrored),
+      mapsOf(`${query}&flip`, photo),
+    ]);
+    const [a, b, both] = [plain, other, flip].map(({ classes }) => classes[0]!.values);
+    const { width } = plain.map;
+    both!.forEach((row, y) =>
+      row.forEach((value, x) => {
+        const expected = (a![y]![x]! + b![y]![width - 1 - x]!) / 2;
+        expect(Math.abs(value - expected)).toBeLessThan(1e-3 * Math.max(1, Math.abs(expected)));
+      }),
+    );
+  });
+
+  it('of several scales are averaged on the cells of the finest', async () => {
+    const { map, input } = await mapsOf('?class=1&scale=1,2&size=64', cat);
+    expect(input.scale).toBe(2);
+    const finest = await mapsOf('?class=1&scale=2&size=64', cat);
+    expect(map).toEqual(finest.map);
+  });
+});
+
+describe('the forms', () => {
+  it('a picture is at the photo’s own size, and the default', async () => {
+    for (const accept of ['image/png', '*/*', 'image/*']) {
+      const response = await post('', grace, accept, 'image/jpeg');
+      expect(response.statusCode, response.body).toBe(200);
+      expect(response.headers['content-type']).toBe('image/png');
+      expect(response.headers.vary).toBe('Accept');
+      expect(await sharp(response.rawPayload).metadata()).toMatchObject({ format: 'png', width: 512, height: 600 });
+    }
+  });
+
+  it('heat and gray16 show the map alone', async () => {
+    const gray = await post('?render=gray16&range=minmax', cat, 'image/png');
+    expect(await sharp(gray.rawPayload).metadata()).toMatchObject({ depth: 'ushort', channels: 1, width: 451 });
+    const stats = await sharp(gray.rawPayload).stats();
+    expect(stats.channels[0]!.max - stats.channels[0]!.min).toBeGreaterThan(30_000);
+    const heat = await post('?render=heat&colormap=magma', cat, 'image/png');
+    expect(await sharp(heat.rawPayload).metadata()).toMatchObject({ width: 451, height: 300, channels: 3 });
+  });
+
+  it('x-npy is float32 [classes, h, w] with the values of the JSON, and headers that explain them', async () => {
+    const response = await post('?class=1&class=2&scores=logit', cat, 'application/x-npy');
+    expect(response.statusCode, response.body).toBe(200);
+    const { map, classes } = await mapsOf('?class=1&class=2&scores=logit', cat);
+    const bytes = response.rawPayload;
+    expect(bytes.subarray(0, 8)).toEqual(Buffer.from('\x93NUMPY\x01\x00', 'latin1'));
+    const headerLength = bytes.readUInt16LE(8);
+    expect(bytes.subarray(10, 10 + headerLength).toString()).toContain(`'shape': (2, ${map.height}, ${map.width})`);
+    const data = bytes.subarray(10 + headerLength);
+    expect(data.length).toBe(2 * map.height * map.width * 4);
+    expect(data.readFloatLE(0)).toBeCloseTo(classes[0]!.values[0]![0]!, 3);
+    expect(response.headers['fullconv-classes']).toBe('1;id="id-1", 2;id="id-2"');
+    expect(response.headers['fullconv-map']).toContain(`height=${map.height}, width=${map.width}, output-stride=16`);
+    expect(response.headers['fullconv-model-digest']).toMatch(/^[0-9a-f]{64}$/);
+  });
+});
+
+describe('what is refused, and how', () => {
+  it.each([
+    ['', 'text/html', 406, 'NOT_ACCEPTABLE', /image\/png.*application\/json.*application\/x-npy/],
+    ['?class=1&class=2', 'image/png', 406, 'NOT_ACCEPTABLE', /one class/],
+    ['?class=unicorn', 'image/png', 404, 'CLASS_NOT_FOUND', /unicorn/],
+    ['?class=10', 'image/png', 404, 'CLASS_NOT_FOUND', /0 to 9/],
+    ['?outputStride=8', 'image/png', 422, 'OUTPUT_UNSUPPORTED', /16/],
+    ['?model=tiny-vgg&edge=same', 'image/png', 422, 'OUTPUT_UNSUPPORTED', /valid/],
+    ['?model=tiny-vgg&size=40', 'image/png', 422, 'OUTPUT_UNSUPPORTED', /49/],
+    ['?colormap=jet', 'image/png', 400, 'INVALID_REQUEST', /viridis/],
+    ['?alpha=2', 'image/png', 400, 'INVALID_REQUEST', /1/],
+  ])('%s as %s is %i %s', async (query, accept, status, code, detail) => {
+    const response = await post(query, cat, accept);
+    expect(response.statusCode, response.body).toBe(status);
+    expect(response.json()).toMatchObject({ code, status });
+    expect(response.body).toMatch(detail);
+  });
+
+  it('many images as a picture: 406 with the reason', async () => {
+    const images = [cat, cat].map((bytes) => ({ base64: bytes.toString('base64') }));
+    const response = await post('', Buffer.from(JSON.stringify({ images })), 'image/png', 'application/json');
+    expect(response.statusCode).toBe(406);
+    expect(response.json<{ detail: string }>().detail).toMatch(/one image.*application\/json/);
+  });
+});

@@ -1,0 +1,39 @@
+/** The whole server, in process, over the tiny models: real workers, real engine, requests by `inject` or over a port. */
+import { rm } from 'node:fs/promises';
+import { createApp, createService, type App, type Logger, type Service } from '../../src/app.js';
+import { readConfig } from '../../src/config.js';
+import { writeTinyModels } from './tiny-models.js';
+
+const SILENT: Logger = { info: () => undefined, warn: () => undefined, error: () => undefined };
+const WORKER_FILE = new URL('../../dist/runtime/worker.js', import.meta.url).pathname;
+
+export interface TestApp extends App {
+  readonly service: Service;
+  readonly models: string;
+}
+
+/** Start the app with settings of its own; `close` ends it and removes its models. */
+export async function startTestApp(
+  environment: Record<string, string> = {},
+  models?: string,
+  workerFile = WORKER_FILE,
+): Promise<TestApp> {
+  const folder = models ?? (await writeTinyModels());
+  const config = readConfig({
+    FULLCONV_MODELS: folder,
+    FULLCONV_WORKERS: '2',
+    FULLCONV_LOG_LEVEL: 'silent',
+    ...environment,
+  });
+  const service = await createService(config, SILENT, workerFile);
+  const app = await createApp(config, service, false);
+  return {
+    ...app,
+    service,
+    models: folder,
+    async close() {
+      await app.close();
+      if (models === undefined) await rm(folder, { recursive: true });
+    },
+  };
+}

@@ -1,0 +1,29 @@
+/** The golden outputs of the reference networks: test/fixtures/golden/README.md says what they are. */
+import { readFile } from 'node:fs/promises';
+
+export interface GoldenCase {
+  readonly height: number;
+  readonly width: number;
+  readonly logits?: readonly number[];
+  readonly map: {
+    readonly shape: readonly [classes: number, height: number, width: number];
+    readonly channels: readonly number[];
+    /** Row-major values of each of `channels`. */
+    readonly values: readonly (readonly number[])[];
+    /** Mean over space of every class. */
+    readonly mean: readonly number[];
+  };
+}
+
+export interface Golden {
+  readonly architecture: string;
+  readonly parameters: number;
+  /** Shapes by state-dict name. */
+  readonly state: Readonly<Record<string, readonly number[]>>;
+  readonly cases: readonly GoldenCase[];
+}
+
+export async function readGolden(architecture: string): Promise<Golden> {
+  const file = new URL(`../fixtures/golden/${architecture}.json`, import.meta.url);
+  return JSON.parse(await readFile(file, 'utf8')) as Golden;
+}

@@ -1,0 +1,93 @@
+import { describe, expect, it } from 'vitest';
+import { buildArchitecture, type ArchitectureName } from '../../../src/architectures/index.js';
+import { int, ints } from '../../../src/graph/attributes.js';
+import { mapGeometry } from '../../../src/graph/geometry.js';
+import { GraphError } from '../../../src/graph/graph-error.js';
+import { applyPasses } from '../../../src/graph/pass.js';
+import { addImageInput } from '../../../src/graph/passes/add-image-input.js';
+import { CLASS_MAP, convolutionalizeGemm } from '../../../src/graph/passes/convolutionalize-gemm.js';
+import { convolutionalizeGlobalPool } from '../../../src/graph/passes/convolutionalize-global-pool.js';
+import { graphOf } from '../../support/tiny-graphs.js';
+
+const BGR = { channels: 'BGR', range: 1, mean: [104, 117, 123], std: [1, 1, 1] } as const;
+
+const resnet = (name: ArchitectureName, options = {}) =>
+  mapGeometry(applyPasses(buildArchitecture(name, options), [convolutionalizeGlobalPool()]), CLASS_MAP);
+
+describe('mapGeometry', () => {
+  it('centres the first window of VGG-16 at 112 pixels: half of its native 224', () => {
+    const graph = applyPasses(buildArchitecture('vgg16'), [convolutionalizeGemm(224)]);
+    expect(mapGeometry(graph, CLASS_MAP)).toEqual({ outputStride: 32, offset: 112, receptiveField: 404 });
+  });
+
+  it('gives the published receptive field of the trunk of VGG-16', () => {
+    expect(mapGeometry(buildArchitecture('vgg16'), 'features.30')).toEqual({
+      outputStride: 32,
+      offset: 16,
+      receptiveField: 212,
+    });
+  });
+
+  it.each<[ArchitectureName, number]>([
+    ['resnet18', 435],
+    ['resnet34', 899],
+    ['resnet50', 427],
+    ['resnet101', 971],
+    ['resnet152', 1451],
+  ])('derives stride 32, offset 0.5 and the receptive field of %s', (name, receptiveField) => {
+    expect(resnet(name)).toEqual({ outputStride: 32, offset: 0.5, receptiveField });
+  });
+
+  it('derives the output stride of smaller stems', () => {
+    expect(resnet('resnet18', { stem: 'compact' })).toMatchObject({ outputStride: 16, offset: 0.5 });
+    expect(resnet('resnet18', { stem: 'cifar' })).toMatchObject({ outputStride: 8, offset: 0.5 });
+  });
+
+  it('sees through the preprocessing of the image input', () => {
+    const graph = applyPasses(buildArchitecture('vgg11'), [convolutionalizeGemm(224), addImageInput(BGR)]);
+    expect(mapGeometry(graph, CLASS_MAP)).toMatchObject({ outputStride: 32, offset: 112 });
+  });
+
+  const conv = { kernel_shape: ints(3, 3) };
+
+  it('unites the fields of branches that join', () => {
+    const graph = graphOf(['N', 3, 'H', 'W'], (b, x) => {
+      const wide = b.node('Conv', [x, b.parameter('a', [3, 3, 5, 5])], { attributes: { pads: ints(2, 2, 2, 2) } });
+      const late = b.node('Conv', [x, b.parameter('c', [3, 3, 3, 3])], { attributes: { pads: ints(0, 0, 2, 2) } });
+      return b.node('Concat', [wide, late], { name: 'joined', attributes: { axis: int(1) } });
+    });
+    expect(mapGeometry(graph, 'joined')).toEqual({ outputStride: 1, offset: 0.5, receptiveField: 5 });
+  });
+
+  it('counts padding that is a node of its own, and asymmetric SAME padding', () => {
+    const graph = graphOf(['N', 3, 'H', 'W'], (b, x) => {
+      const pads = b.constant('pads', 'int64', [8], [0, 0, 1, 1, 0, 0, 1, 1]);
+      const padded = b.node('Pad', [x, pads]);
+      const auto_pad = { type: 'string', value: 'SAME_UPPER' } as const;
+      const attributes = { ...conv, strides: ints(2, 2), auto_pad };
+      return b.node('MaxPool', [padded], { name: 'map', attributes });
+    });
+    // One row of explicit padding, none by SAME before an even size; a window of 3.
+    expect(mapGeometry(graph, 'map')).toEqual({ outputStride: 2, offset: 0.5, receptiveField: 3 });
+  });
+
+  it('throws where height and width differ', () => {
+    const graph = graphOf(['N', 3, 'H', 'W'], (b, x) =>
+      b.node('MaxPool', [x], { name: 'map', attributes: { ...conv, strides: ints(2, 1) } }),
+    );
+    expect(() => mapGeometry(graph, 'map')).toThrow(/differs between height and width/);
+  });
+
+  it('throws where branches of different stride join', () => {
+    const graph = graphOf(['N', 3, 'H', 'W'], (b, x) => {
+      const attributes = { ...conv, strides: ints(2, 2), pads: ints(1, 1, 1, 1) };
+      return b.node('Add', [b.node('MaxPool', [x], { attributes }), x], { name: 'sum' });
+    });
+    expect(() => mapGeometry(graph, 'sum')).toThrow(/node "sum" \(Add\): branches of stride 2 and 1/);
+  });
+
+  it('throws for a value that is not a map', () => {
+    expect(() => mapGeometry(buildArchitecture('resnet18'), 'logits')).toThrow(GraphError);
+    expect(() => mapGeometry(buildArchitecture('resnet18'), 'nothing')).toThrow(/does not come from the image/);
+  });
+});

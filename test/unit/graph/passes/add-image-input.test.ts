@@ -1,0 +1,48 @@
+import { describe, expect, it } from 'vitest';
+import { applyPass, applyPasses } from '../../../../src/graph/pass.js';
+import { addImageInput, type ImagePreprocessing } from '../../../../src/graph/passes/add-image-input.js';
+import { expectClose, randomImage, runGraph, type Value } from '../../../support/ort.js';
+import { graphOf, output, tinyResNet } from '../../../support/tiny-graphs.js';
+
+const RGB: ImagePreprocessing = {
+  channels: 'RGB',
+  range: 255,
+  mean: [0.485, 0.456, 0.406],
+  std: [0.229, 0.224, 0.225],
+};
+const BGR: ImagePreprocessing = { channels: 'BGR', range: 1, mean: [103.939, 116.779, 123.68], std: [1, 2, 3] };
+
+/** [n, h, w, 3] RGB → [n, 3, h, w], by the definition (pixel / range − mean) / std. */
+function preprocess({ dims, data }: Value, { channels, range, mean, std }: ImagePreprocessing): Value {
+  const [n = 0, h = 0, w = 0] = dims;
+  const plane = h * w;
+  const values = Float32Array.from({ length: n * 3 * plane }, (_, index) => {
+    const [image, c, place] = [Math.floor(index / (3 * plane)), Math.floor(index / plane) % 3, index % plane];
+    const pixel = Number(data[(image * plane + place) * 3 + (channels === 'RGB' ? c : 2 - c)]);
+    return (pixel / range - mean[c]!) / std[c]!;
+  });
+  return { dims: [n, 3, h, w], data: values };
+}
+
+describe('addImageInput', () => {
+  it.each([
+    ['RGB', RGB],
+    ['BGR', BGR],
+  ])('gives the net what preprocessing outside would give it: %s', async (_, preprocessing) => {
+    const image = randomImage([2, 40, 33, 3]);
+    const { logits } = await runGraph(applyPasses(tinyResNet(), [addImageInput(preprocessing)]), { image });
+    const expected = await runGraph(tinyResNet(), { input: preprocess(image, preprocessing) });
+    expectClose(logits, expected['logits']);
+  });
+
+  it('takes uint8 pixels [N, H, W, 3]', () => {
+    const { inputs } = applyPasses(tinyResNet(), [addImageInput(RGB)]);
+    expect(inputs).toEqual([{ name: 'image', dataType: 'uint8', dims: ['N', 'H', 'W', 3] }]);
+  });
+
+  it('does not match a graph without a float image of three channels', () => {
+    const grey = graphOf(['N', 1, 'H', 'W'], (b, x) => [output(b.node('Relu', [x]))]);
+    expect(applyPass(grey, addImageInput(RGB))).toBeUndefined();
+    expect(applyPass(applyPasses(tinyResNet(), [addImageInput(RGB)]), addImageInput(RGB))).toBeUndefined();
+  });
+});

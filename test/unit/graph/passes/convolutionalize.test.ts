@@ -1,0 +1,169 @@
+import { describe, expect, it } from 'vitest';
+import { buildArchitecture } from '../../../../src/architectures/index.js';
+import { float, int } from '../../../../src/graph/attributes.js';
+import type { GraphBuilder } from '../../../../src/graph/build.js';
+import type { Graph } from '../../../../src/graph/graph.js';
+import { applyPass, applyPasses } from '../../../../src/graph/pass.js';
+import { averageClassMap } from '../../../../src/graph/passes/average-class-map.js';
+import { CLASS_MAP, convolutionalizeGemm } from '../../../../src/graph/passes/convolutionalize-gemm.js';
+import { convolutionalizeGlobalPool } from '../../../../src/graph/passes/convolutionalize-global-pool.js';
+import { expectClose, randomTensor, runGraph, spatialMean, type Value } from '../../../support/ort.js';
+import { CLASSES, graphOf, output, tinyResNet, tinyVgg } from '../../../support/tiny-graphs.js';
+
+const logitsOf = async (graph: Graph, input: Value) => (await runGraph(graph, { input }))['logits'];
+const mapOf = async (graph: Graph, input: Value) => (await runGraph(graph, { input }))[CLASS_MAP]!;
+
+/** The part [top, top + size) × [left, left + size) of [1, c, h, w]. */
+function crop({ dims, data }: Value, top: number, left: number, size: number): Value {
+  const [, channels = 0, height = 0, width = 0] = dims;
+  const values = Float32Array.from({ length: channels * size * size }, (_, index) => {
+    const [c, y, x] = [Math.floor(index / size ** 2), Math.floor(index / size) % size, index % size];
+    return Number(data[(c * height + top + y) * width + left + x]);
+  });
+  return { dims: [1, channels, size, size], data: values };
+}
+
+describe('convolutionalizeGemm', () => {
+  const classifier = tinyVgg();
+  const convolutional = applyPasses(classifier, [convolutionalizeGemm(64)]);
+
+  it('gives a map of one cell, the logits, at the native size', async () => {
+    const input = randomTensor([2, 3, 64, 64]);
+    const logits = await logitsOf(classifier, input);
+    const map = await mapOf(convolutional, input);
+    expect(map.dims).toEqual([2, CLASSES, 1, 1]);
+    expectClose({ ...map, dims: [2, CLASSES] }, logits);
+  });
+
+  it('gives one cell for each place of the head on a larger input', async () => {
+    const map = await mapOf(convolutional, randomTensor([1, 3, 112, 97]));
+    expect(map.dims).toEqual([1, CLASSES, 4, 3]);
+  });
+
+  it('scores every window as the classifier does when nothing is padded', async () => {
+    const net = graphOf(['N', 2, 'H', 'W'], (b, x) => {
+      const pooled = b.node('Relu', [x]);
+      const flat = b.node('Flatten', [pooled]);
+      const transB = { transB: int(1) };
+      const hidden = b.node('Gemm', [flat, b.parameter('a.weight', [6, 18]), b.parameter('a.bias', [6])], {
+        attributes: transB,
+      });
+      const active = b.node('Dropout', [b.node('Tanh', [hidden])]);
+      const last = b.node('Gemm', [active, b.parameter('b.weight', [5, 6])], { output: 'logits', attributes: transB });
+      return [{ name: last, dataType: 'float32', dims: ['N', 5] }];
+    });
+    const input = randomTensor([1, 2, 5, 4]);
+    const map = (await runGraph(applyPasses(net, [convolutionalizeGemm(3)]), { x: input }))[CLASS_MAP]!;
+    expect(map.dims).toEqual([1, 5, 3, 2]);
+    for (const [top, left] of [
+      [0, 0],
+      [2, 1],
+      [1, 0],
+    ] as const) {
+      const { logits } = await runGraph(net, { x: crop(input, top, left, 3) });
+      expectClose(crop(map, top, left, 1), { dims: [1, 5, 1, 1], data: logits!.data });
+    }
+  });
+
+  it('moves no byte: only the dimensions of the weights change', () => {
+    const [before, after] = [classifier, convolutional].map(({ initializers }) =>
+      initializers.get('classifier.0.weight')!,
+    );
+    expect(after!.data).toBe(before!.data);
+    expect([before!.dims, after!.dims]).toEqual([
+      [12, 512],
+      [12, 32, 4, 4],
+    ]);
+  });
+
+  it('works on unbound graphs, and infers 7×7 for VGG-16', () => {
+    const graph = applyPasses(buildArchitecture('vgg16'), [convolutionalizeGemm(224)]);
+    expect(graph.initializers.get('classifier.0.weight')!.dims).toEqual([4096, 512, 7, 7]);
+    expect(graph.outputs).toEqual([{ name: CLASS_MAP, dataType: 'float32', dims: ['N', 1000, 'h', 'w'] }]);
+  });
+
+  const head = (make: (b: GraphBuilder, flat: string) => string): Graph =>
+    graphOf(['N', 2, 'H', 'W'], (b, x) => [output(make(b, b.node('Flatten', [b.node('Relu', [x])])), 2)]);
+  const gemm = (b: GraphBuilder, x: string, attributes = {}) =>
+    b.node('Gemm', [x, b.parameter('w.weight', [5, 18])], { attributes: { transB: int(1), ...attributes } });
+
+  it.each<[string, Graph]>([
+    ['global average pooling', tinyResNet()],
+    ['an output that is not fully connected', head((b, flat) => b.node('Relu', [gemm(b, flat)]))],
+    ['a scaled product', head((b, flat) => gemm(b, flat, { alpha: float(0.5) }))],
+    [
+      'a weight of another layout',
+      graphOf(['N', 2, 'H', 'W'], (b, x) => {
+        const flat = b.node('Flatten', [b.node('Relu', [x])]);
+        return [output(b.node('Gemm', [flat, b.parameter('w.weight', [18, 5])]), 2)];
+      }),
+    ],
+    ['a softmax between', head((b, flat) => gemm(b, b.node('Softmax', [flat])))],
+    [
+      'a flattened map that is read twice',
+      head((b, flat) => {
+        const y = gemm(b, flat);
+        return b.node('Gemm', [y, b.parameter('v.weight', [5, 5]), b.node('ReduceSum', [flat])], {
+          attributes: { transB: int(1) },
+        });
+      }),
+    ],
+  ])('does not match %s', (_, graph) => {
+    expect(applyPass(graph, convolutionalizeGemm(3))).toBeUndefined();
+  });
+
+  it('does not match when the native size is another one', () => {
+    expect(applyPass(tinyVgg(), convolutionalizeGemm(96))).toBeUndefined();
+  });
+});
+
+describe('convolutionalizeGlobalPool', () => {
+  const classifier = tinyResNet();
+  const convolutional = applyPasses(classifier, [convolutionalizeGlobalPool()]);
+
+  it.each([
+    [64, 64],
+    [65, 97],
+    [131, 50],
+  ])('makes a class map whose mean is the logits at %i×%i', async (height, width) => {
+    const input = randomTensor([2, 3, height, width]);
+    const map = await mapOf(convolutional, input);
+    expect(map.dims).toEqual([2, CLASSES, Math.ceil(height / 16), Math.ceil(width / 16)]);
+    expectClose(spatialMean(map), await logitsOf(classifier, input));
+  });
+
+  it('sees through Dropout, and drops it', () => {
+    const graph = graphOf(['N', 3, 'H', 'W'], (b, x) => {
+      const flat = b.node('Flatten', [b.node('GlobalAveragePool', [b.node('Relu', [x])])]);
+      const last = b.node('Gemm', [b.node('Dropout', [flat]), b.parameter('w.weight', [5, 3])], {
+        attributes: { transB: int(1) },
+      });
+      return [output(last, 2)];
+    });
+    expect(applyPass(graph, convolutionalizeGlobalPool())?.nodes.map(({ op }) => op)).toEqual(['Relu', 'Conv']);
+  });
+
+  it('does not match a fully connected head over a map, or a map', () => {
+    expect(applyPass(tinyVgg(), convolutionalizeGlobalPool())).toBeUndefined();
+    expect(applyPass(convolutional, convolutionalizeGlobalPool())).toBeUndefined();
+  });
+});
+
+describe('averageClassMap', () => {
+  it('gives back the classifier of a net with global average pooling, at any size', async () => {
+    const graph = applyPasses(tinyResNet(), [convolutionalizeGlobalPool(), averageClassMap()]);
+    const input = randomTensor([1, 3, 75, 111]);
+    expectClose(await logitsOf(graph, input), await logitsOf(tinyResNet(), input));
+  });
+
+  it('averages the windows of a fully connected head', async () => {
+    const convolutional = applyPasses(tinyVgg(), [convolutionalizeGemm(64)]);
+    const input = randomTensor([2, 3, 96, 80]);
+    const logits = await logitsOf(applyPasses(convolutional, [averageClassMap()]), input);
+    expectClose(logits, spatialMean(await mapOf(convolutional, input)));
+  });
+
+  it('does not match a graph that ends in logits', () => {
+    expect(applyPass(tinyResNet(), averageClassMap())).toBeUndefined();
+  });
+});

@@ -1,0 +1,81 @@
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createOnnxruntimeEngine } from '../../../src/runtime/onnxruntime.js';
+import { expectTensor, type TensorMap } from '../../../src/tensor.js';
+import { BIAS, tinyModel } from '../../fixtures/tiny-onnx.js';
+
+const engine = createOnnxruntimeEngine({ threads: 1, providers: ['cpu'] });
+
+function feeds(value: number): TensorMap {
+  return {
+    image: { type: 'uint8', dims: [2, 4, 5, 3], data: new Uint8Array(120).fill(value) },
+    classes: { type: 'int64', dims: [2, 1], data: BigInt64Array.of(7n, 2n ** 40n) },
+  };
+}
+
+describe('the ONNX Runtime engine', () => {
+  let folder: string;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'fullconv-ort-'));
+    await writeFile(join(folder, 'weights.bin'), Buffer.concat([Buffer.alloc(8), Buffer.from(BIAS.buffer)]));
+  });
+
+  afterAll(() => rm(folder, { recursive: true }));
+
+  it('runs a model and gives outputs of every type it can', async () => {
+    const session = await engine.open({ id: 'tiny', model: tinyModel() });
+    expect(session.provider).toBe('cpu');
+    const { mean, echo } = await session.run(feeds(10));
+    expect(mean).toEqual({ type: 'float32', dims: [2, 3], data: Float32Array.of(11, 12, 13, 11, 12, 13) });
+    expect(echo).toEqual({ type: 'int64', dims: [2, 1], data: BigInt64Array.of(7n, 2n ** 40n) });
+    await session.release();
+  });
+
+  it('gives outputs that can be transferred and that later runs leave alone', async () => {
+    const session = await engine.open({ id: 'tiny', model: tinyModel() });
+    const { data } = expectTensor(await session.run(feeds(10)), 'mean', 'float32');
+    await session.run(feeds(20));
+    const transferred = structuredClone(data, { transfer: [data.buffer as ArrayBuffer] });
+    expect(transferred).toEqual(Float32Array.of(11, 12, 13, 11, 12, 13));
+    expect(data.byteLength).toBe(0);
+    await session.release();
+  });
+
+  it('finds external weights of a model given as bytes', async () => {
+    const model = tinyModel({ file: 'weights.bin', offset: 8 });
+    const session = await engine.open({ id: 'tiny', model, weightsFolder: folder });
+    const mean = expectTensor(await session.run(feeds(0)), 'mean', 'float32');
+    expect([...mean.data]).toEqual([1, 2, 3, 1, 2, 3]);
+    await session.release();
+  });
+
+  it('refuses weights outside the folder, through a symbolic link too', async () => {
+    const inside = await mkdtemp(join(folder, 'model-'));
+    await symlink(join(folder, 'weights.bin'), join(inside, 'link.bin'));
+    for (const file of ['../weights.bin', 'link.bin']) {
+      const opening = engine.open({ id: 'tiny', model: tinyModel({ file, offset: 8 }), weightsFolder: inside });
+      await expect(opening).rejects.toThrow('escapes model directory');
+    }
+  });
+
+  it("rejects a broken model with the engine's message", async () => {
+    await expect(engine.open({ id: 'broken', model: Uint8Array.of(1, 2, 3) })).rejects.toThrow(
+      'protobuf parsing failed',
+    );
+  });
+
+  it('falls back to the next provider and says which one is in use', async () => {
+    const choosy = createOnnxruntimeEngine({ threads: 1, providers: ['no-such-provider', 'cpu'] });
+    const session = await choosy.open({ id: 'tiny', model: tinyModel() });
+    expect(session.provider).toBe('cpu');
+    await session.release();
+  });
+
+  it('names every provider that failed when none opens the model', async () => {
+    const hopeless = createOnnxruntimeEngine({ threads: 1, providers: ['no-such-provider', 'cpu'] });
+    await expect(hopeless.open({ id: 'broken', model: Uint8Array.of(1) })).rejects.toThrow(/no-such-provider: .*cpu: /);
+  });
+});

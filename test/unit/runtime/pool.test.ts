@@ -1,0 +1,277 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { build } from 'esbuild';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import {
+  createPool,
+  WorkerLostError,
+  type PoolOptions,
+  type WorkerLost,
+  type WorkerPool,
+} from '../../../src/runtime/pool.js';
+import { expectTensor, type TensorMap } from '../../../src/tensor.js';
+import { tinyModel } from '../../fixtures/tiny-onnx.js';
+
+const repository = fileURLToPath(new URL('../../../', import.meta.url));
+const workerFile = join(repository, 'dist/runtime/worker.js');
+const TINY = { id: 'tiny', model: tinyModel() };
+
+function feeds(pool: WorkerPool, value: number, side = 8): TensorMap {
+  const length = side * side * 3;
+  return {
+    image: {
+      type: 'uint8',
+      dims: [1, side, side, 3],
+      data: new Uint8Array(pool.acquireBuffer(length), 0, length).fill(value),
+    },
+    classes: { type: 'int64', dims: [1, 1], data: BigInt64Array.of(5n) },
+  };
+}
+
+/** The mean of the first channel, whose bias is 1. */
+async function meanOf(pool: WorkerPool, value: number, side?: number): Promise<number | undefined> {
+  const { outputs } = await pool.run('tiny', feeds(pool, value, side));
+  return expectTensor(outputs, 'mean', 'float32').data[0];
+}
+
+/** Resolves when the condition holds, which is looked at whenever the pool says that it has changed. */
+function until(pool: WorkerPool, condition: () => boolean): Promise<void> {
+  return new Promise((resolve) => {
+    const check = (): void => {
+      if (!condition()) return;
+      unlisten();
+      resolve();
+    };
+    const unlisten = pool.onIdle(check);
+    check();
+  });
+}
+
+describe('the pool', () => {
+  let pool: WorkerPool;
+
+  async function start(options: Partial<PoolOptions> = {}): Promise<WorkerPool> {
+    const engineOptions = { threads: 1, providers: ['cpu'] };
+    pool = await createPool({ workers: 2, engine: 'onnxruntime', engineOptions, workerFile, ...options });
+    return pool;
+  }
+
+  afterEach(() => pool.drain());
+
+  it('opens a session on every worker and runs on an idle one', async () => {
+    await start();
+    expect({ size: pool.size, ready: pool.ready, idle: pool.idle, provider: pool.provider }).toEqual({
+      size: 2,
+      ready: 2,
+      idle: 2,
+      provider: undefined,
+    });
+    await pool.open(TINY);
+    expect(pool.provider).toBe('cpu');
+    const runs = [meanOf(pool, 10), meanOf(pool, 20)];
+    expect(pool.idle).toBe(0);
+    expect(() => pool.run('tiny', feeds(pool, 30))).toThrow('no worker is idle');
+    expect(await Promise.all(runs)).toEqual([11, 21]);
+    expect(pool.idle).toBe(2);
+  });
+
+  it('says when a worker becomes idle, and stops saying so', async () => {
+    await start({ workers: 1 });
+    await pool.open(TINY);
+    let calls = 0;
+    const unlisten = pool.onIdle(() => (calls += 1));
+    await meanOf(pool, 1);
+    unlisten();
+    await meanOf(pool, 1);
+    expect(calls).toBe(1);
+  });
+
+  it('takes the feeds and uses their buffers again', async () => {
+    await start({ workers: 1 });
+    await pool.open(TINY);
+    const given = feeds(pool, 99);
+    await pool.run('tiny', given);
+    expect(given['image']!.data.byteLength).toBe(0);
+    const again = new Uint8Array(pool.acquireBuffer(192));
+    expect([...new Set(again)]).toEqual([99]);
+  });
+
+  it("rejects a run with the engine's message and lives on", async () => {
+    await start({ workers: 1 });
+    await pool.open(TINY);
+    await expect(pool.run('tiny', {})).rejects.toThrow(/input/i);
+    expect(await meanOf(pool, 3)).toBe(4);
+    expect(pool.replacements).toBe(0);
+  });
+
+  it("rejects an open with the engine's message and has the session nowhere", async () => {
+    await start();
+    await expect(pool.open({ id: 'tiny', model: Uint8Array.of(1) })).rejects.toThrow('protobuf parsing failed');
+    expect(() => pool.run('tiny', {})).toThrow('the session tiny is not open');
+    await pool.open(TINY);
+    expect(await meanOf(pool, 1)).toBe(2);
+  });
+
+  it('closes a session after the run in flight', async () => {
+    await start({ workers: 1 });
+    await pool.open(TINY);
+    const run = meanOf(pool, 1, 1000);
+    await pool.close('tiny');
+    expect(await run).toBe(2);
+    expect(() => pool.run('tiny', {})).toThrow('the session tiny is not open');
+  });
+
+  it('drains: waits for the runs in flight, ends the threads, refuses what comes after', async () => {
+    await start();
+    await pool.open(TINY);
+    const runs = Promise.all([meanOf(pool, 1, 1000), meanOf(pool, 2, 1000)]);
+    await pool.drain();
+    expect(await runs).toEqual([2, 3]);
+    expect({ ready: pool.ready, idle: pool.idle }).toEqual({ ready: 0, idle: 0 });
+    expect(() => pool.run('tiny', {})).toThrow('draining');
+    await expect(pool.open(TINY)).rejects.toThrow('draining');
+  });
+
+  it('lets a process exit cleanly after a drain that began during a run', async () => {
+    await start({ workers: 1 });
+    const folder = await mkdtemp(join(tmpdir(), 'fullconv-exit-'));
+    await writeFile(join(folder, 'tiny.onnx'), TINY.model);
+    const script = `
+      import { readFileSync } from 'node:fs';
+      import { createPool } from ${JSON.stringify(join(repository, 'dist/runtime/pool.js'))};
+      const pool = await createPool({ workers: 2, engine: 'onnxruntime', engineOptions: { threads: 2, providers: ['cpu'] } });
+      await pool.open({ id: 'tiny', model: readFileSync(${JSON.stringify(join(folder, 'tiny.onnx'))}) });
+      const image = { type: 'uint8', dims: [1, 2000, 2000, 3], data: new Uint8Array(12e6) };
+      const run = pool.run('tiny', { image, classes: { type: 'int64', dims: [1, 1], data: new BigInt64Array(1) } });
+      await pool.drain();
+      await run;
+      console.log('drained');
+      process.exit();`;
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script]);
+    expect(stdout).toBe('drained\n');
+    await rm(folder, { recursive: true });
+  });
+});
+
+describe('the pool, when workers die', () => {
+  let folder: string;
+  let pool: WorkerPool | undefined;
+  let lost: WorkerLost[];
+
+  async function start(behaviour: string, workers = 2, onLost?: () => void): Promise<WorkerPool> {
+    lost = [];
+    pool = await createPool({
+      workers,
+      engine: 'onnxruntime',
+      engineOptions: { threads: 1, providers: [behaviour] },
+      workerFile: join(folder, 'crashing-worker.mjs'),
+      onWorkerLost: (info) => {
+        lost.push(info);
+        onLost?.();
+      },
+    });
+    return pool;
+  }
+
+  const spec = (id: string): { id: string; model: Uint8Array } => ({ id, model: new Uint8Array() });
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'fullconv-pool-'));
+    await build({
+      entryPoints: [join(repository, 'test/fixtures/crashing-worker.ts')],
+      outfile: join(folder, 'crashing-worker.mjs'),
+      bundle: true,
+      format: 'esm',
+      platform: 'node',
+    });
+  });
+
+  afterEach(async () => {
+    await pool?.drain();
+    pool = undefined;
+  });
+
+  afterAll(() => rm(folder, { recursive: true }));
+
+  it.each([
+    { session: 'exit-on-run', message: 'exited with code 3' },
+    { session: 'throw-on-run', message: 'died in a run' },
+  ])(
+    'rejects the run in flight with WorkerLostError and replaces the worker: $session',
+    async ({ session, message }) => {
+      const pool = await start('normal', 1);
+      await pool.open(spec('echo'));
+      await pool.open(spec(session));
+      const error: unknown = await pool.run(session, {}).catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(WorkerLostError);
+      expect(String(error)).toContain(message);
+      await until(pool, () => pool.idle === 1);
+      expect({ ready: pool.ready, replacements: pool.replacements, failure: pool.failure }).toEqual({
+        ready: 1,
+        replacements: 1,
+        failure: undefined,
+      });
+      expect(lost).toMatchObject([{ during: 'run', restartInMs: 0 }]);
+      // The replacement has opened the sessions again.
+      const { outputs } = await pool.run('echo', { x: { type: 'int32', dims: [1], data: Int32Array.of(4) } });
+      expect(expectTensor(outputs, 'x', 'int32').data).toEqual(Int32Array.of(4));
+    },
+  );
+
+  it('goes on replacing a worker that runs kill, however often', async () => {
+    const pool = await start('normal', 1);
+    await pool.open(spec('exit-on-run'));
+    for (let death = 1; death <= 7; death += 1) {
+      await expect(pool.run('exit-on-run', {})).rejects.toBeInstanceOf(WorkerLostError);
+      await until(pool, () => pool.idle === 1);
+    }
+    expect(pool.replacements).toBe(7);
+  });
+
+  it('rejects an open that kills its workers, and replaces them without that session', async () => {
+    const pool = await start('normal');
+    await expect(pool.open(spec('exit-on-open'))).rejects.toBeInstanceOf(WorkerLostError);
+    await until(pool, () => pool.ready === 2);
+    expect(() => pool.run('exit-on-open', {})).toThrow('not open');
+    await pool.open(spec('echo'));
+    await pool.run('echo', {});
+  });
+
+  it('rejects an open that fails on one worker of two and closes it on the other', async () => {
+    const pool = await start('normal');
+    const one = { ...spec('one-opens'), weightsFolder: join(folder, 'one-opens') };
+    await expect(pool.open(one)).rejects.toThrow('cannot open');
+    expect(() => pool.run('one-opens', {})).toThrow('not open');
+    expect(pool.idle).toBe(2);
+  });
+
+  it.each([
+    { behaviour: 'throw-at-start', message: 'cannot start' },
+    { behaviour: 'exit-at-start', message: 'exited with code 3' },
+  ])('rejects when no worker can be started: $behaviour', async ({ behaviour, message }) => {
+    await expect(start(behaviour, 1)).rejects.toThrow(message);
+    expect(lost.map(({ restartInMs }) => restartInMs)).toEqual([100, 200, 400, 800, undefined]);
+  });
+
+  it('stops a crash loop of workers that die idle, right after their start, and says why to whoever asks', async () => {
+    const pool = await start('exit-when-ready', 1);
+    await until(pool, () => pool.failure !== undefined);
+    expect(lost).toHaveLength(5);
+    expect({ ready: pool.ready, idle: pool.idle }).toEqual({ ready: 0, idle: 0 });
+    await expect(pool.open(spec('echo'))).rejects.toThrow('no worker can be started');
+    expect(() => pool.run('echo', {})).toThrow('no worker can be started');
+  });
+
+  it('drains while a worker waits to be started again', async () => {
+    let onLost: () => void = () => undefined;
+    const death = new Promise<void>((resolve) => (onLost = resolve));
+    const pool = await start('exit-when-ready', 1, onLost);
+    await death;
+    await pool.drain();
+    expect(lost).toHaveLength(1);
+  });
+});
