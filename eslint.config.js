@@ -5,7 +5,7 @@ import tseslint from 'typescript-eslint';
 const allowed = {
   graph: ['tensor'],
   architectures: ['graph'],
-  models: ['graph', 'architectures', 'runtime'],
+  models: ['graph', 'architectures', 'runtime', 'tensor'],
   runtime: ['tensor'],
   inference: ['runtime', 'models', 'graph', 'tensor'],
   http: ['inference', 'models', 'config', 'version'],

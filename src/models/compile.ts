@@ -21,7 +21,7 @@ import { applyPasses, applyPass } from '../graph/pass.js';
 import { addImageInput } from '../graph/passes/add-image-input.js';
 import { averageClassMap } from '../graph/passes/average-class-map.js';
 import { bindWeights } from '../graph/passes/bind-weights.js';
-import { convolutionalizeGemm } from '../graph/passes/convolutionalize-gemm.js';
+import { CLASS_MAP, convolutionalizeGemm } from '../graph/passes/convolutionalize-gemm.js';
 import { convolutionalizeGlobalPool } from '../graph/passes/convolutionalize-global-pool.js';
 import { selectClasses } from '../graph/passes/select-classes.js';
 import { inferShapes } from '../graph/shapes.js';
@@ -61,8 +61,6 @@ export interface CompiledModel {
   readonly minimumSize: number;
 }
 
-const CLASS_MAP = 'class_map';
-
 /** Build, bind and convolutionalize. Reads headers and hashes the files. Throws ModelFileError or GraphError. */
 export async function compileModel({ folder, manifest, labels }: ModelFolder): Promise<CompiledModel> {
   const weightsFile = join(folder, manifest.weights.file);
@@ -93,10 +91,9 @@ export async function compileModel({ folder, manifest, labels }: ModelFolder): P
   });
   const shapes = memoizeBySize((input) => inferShapes(convolutional, { input: [1, 3, input.height, input.width] }));
   const multiplyAdds = memoizeBySize((input) => countMultiplyAdds(convolutional, shapes(input)));
-  const output = convolutional.outputs[0]?.name ?? CLASS_MAP;
-  const geometry = mapGeometry(convolutional, output);
+  const geometry = mapGeometry(convolutional, CLASS_MAP);
   const mapSize = (input: Size): Size => {
-    const [, , height = 0, width = 0] = shapes(input).get(output) ?? [];
+    const [, , height = 0, width = 0] = shapes(input).get(CLASS_MAP) ?? [];
     return { width, height };
   };
 
@@ -117,7 +114,7 @@ export async function compileModel({ folder, manifest, labels }: ModelFolder): P
       pooled !== undefined || (width === nativeSize && height === nativeSize) ? 'classify' : 'score',
     mapSize,
     multiplyAdds,
-    minimumSize: pooled === undefined ? nativeSize - geometry.outputStride + 1 : 1,
+    minimumSize: smallestSide(nativeSize, mapSize),
   };
 }
 
@@ -125,6 +122,18 @@ async function sha256(file: string): Promise<string> {
   const hash = createHash('sha256');
   await pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), hash);
   return hash.digest('hex');
+}
+
+/** The smallest square with one cell: the native size has one, and a larger input never has fewer. */
+function smallestSide(nativeSize: number, mapSize: (input: Size) => Size): number {
+  let without = 0;
+  let withCell = nativeSize;
+  while (withCell - without > 1) {
+    const side = Math.floor((without + withCell) / 2);
+    if (mapSize({ width: side, height: side }).width >= 1) withCell = side;
+    else without = side;
+  }
+  return withCell;
 }
 
 /** Remember the latest sizes asked for; a client that sends ever new sizes must not make the memory grow. */

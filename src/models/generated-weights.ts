@@ -7,6 +7,7 @@
  */
 import { parametersOf } from '../architectures/index.js';
 import type { Graph } from '../graph/graph.js';
+import { elementCount } from '../tensor.js';
 import { writeSafetensors } from './safetensors.js';
 
 /** The numbers u(i) of a name, i from 0, in [−1, 1). */
@@ -18,7 +19,7 @@ export function generatedUniform(name: string, count: number): Float64Array {
 
 /** The weights of a parameter by its state-dict name, row-major, rounded to float32. About 4 ns an element. */
 export function generatedValues(name: string, dims: readonly number[]): Float32Array {
-  const values = new Float32Array(product(dims));
+  const values = new Float32Array(elementCount(dims));
   fill(values, crc32(name), scaleOf(name, dims));
   return values;
 }
@@ -39,7 +40,7 @@ interface Scale {
 function scaleOf(name: string, dims: readonly number[]): Scale {
   if (name.endsWith('running_var')) return { offset: 1, factor: 0.1, deviation: 1 };
   // Variance 2 / fan-in; a uniform distribution on [−1, 1) has variance 1/3.
-  if (dims.length >= 2) return { offset: 0, factor: Math.sqrt(3), deviation: Math.sqrt(2 / product(dims.slice(1))) };
+  if (dims.length >= 2) return { offset: 0, factor: Math.sqrt(3), deviation: Math.sqrt(2 / elementCount(dims.slice(1))) };
   return { offset: name.endsWith('weight') ? 1 : 0, factor: 0.1, deviation: 1 };
 }
 
@@ -55,10 +56,6 @@ function fill(target: Float32Array | Float64Array, seed: number, { offset, facto
     target[i] = offset + ((x >>> 0) / 0x80000000 - 1) * factor * deviation;
     counter = (counter + 0x9e3779b9) | 0;
   }
-}
-
-function product(dims: readonly number[]): number {
-  return dims.reduce((count, size) => count * size, 1);
 }
 
 /** CRC-32 (IEEE 802.3) of a text in UTF-8, as a signed 32-bit integer. zlib.crc32 is not in every Node 20. */

@@ -1,6 +1,6 @@
 /**
  * Which models there are and which of them are loaded. Loading compiles a model and opens the sessions of its two main
- * views on every worker; `score`, rarely needed, is opened at its first use. A model that cannot be loaded stays listed
+ * views on every worker; `score`, rarely needed, and the `dense` view of a very large net are opened at their first use. A model that cannot be loaded stays listed
  * with the reason, and harms no other.
  */
 import { readdir } from 'node:fs/promises';
@@ -58,7 +58,8 @@ export interface RegistryOptions {
   readonly defaultModel: string;
 }
 
-const EAGER_VIEWS = ['classify', 'dense'] as const;
+/** Above this a model's `dense` session, which may cost gigabytes (ONNX Runtime lays a VGG's head out anew), waits for its first use. */
+const EAGER_PARAMETERS = 5e7;
 
 /** Find the models and load them, one after the other. A broken model becomes an entry with state `failed`. */
 export async function createRegistry(
@@ -109,7 +110,8 @@ export async function createRegistry(
       const content = await readModelFolder(folder);
       const model = await compileModel(content);
       if (model.manifest.name !== name) throw new Error(`the manifest names the model ${model.manifest.name}`);
-      for (const view of EAGER_VIEWS) await openSession(model.sessions[view]);
+      await openSession(model.sessions.classify);
+      if (model.parameters <= EAGER_PARAMETERS) await openSession(model.sessions.dense);
       const entry = set({ name, folder, state: 'ready', model });
       if (before !== undefined) await closeSessions(before, model);
       return entry;

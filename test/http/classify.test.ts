@@ -146,7 +146,7 @@ describe('what is refused, and how', () => {
     ['?scale=0', 400, 'INVALID_REQUEST', 'scale', /0.05/],
     ['?size=-3', 400, 'INVALID_REQUEST', 'size', /1/],
     ['?scores=percent', 400, 'INVALID_REQUEST', 'scores', /probability.*logit/],
-    ['?model=tiny-vgg&size=20', 422, 'OUTPUT_UNSUPPORTED', 'size', /49/],
+    ['?model=tiny-vgg&size=20', 422, 'OUTPUT_UNSUPPORTED', 'size', /64/],
   ])('%s is %i %s naming the parameter', async (query, status, code, parameter, allowed) => {
     const response = await classify(query, cat);
     expect(response.statusCode, response.body).toBe(status);

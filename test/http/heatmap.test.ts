@@ -191,7 +191,7 @@ describe('what is refused, and how', () => {
     ['?class=10', 'image/png', 404, 'CLASS_NOT_FOUND', /0 to 9/],
     ['?outputStride=8', 'image/png', 422, 'OUTPUT_UNSUPPORTED', /16/],
     ['?model=tiny-vgg&edge=same', 'image/png', 422, 'OUTPUT_UNSUPPORTED', /valid/],
-    ['?model=tiny-vgg&size=40', 'image/png', 422, 'OUTPUT_UNSUPPORTED', /49/],
+    ['?model=tiny-vgg&size=40', 'image/png', 422, 'OUTPUT_UNSUPPORTED', /64/],
     ['?colormap=jet', 'image/png', 400, 'INVALID_REQUEST', /viridis/],
     ['?alpha=2', 'image/png', 400, 'INVALID_REQUEST', /1/],
   ])('%s as %s is %i %s', async (query, accept, status, code, detail) => {

@@ -37,7 +37,7 @@ describe('models', () => {
     });
     const detail = (await app.http.inject('/v1/models/tiny-vgg')).json<{ labels: unknown[]; minimumSize: number }>();
     expect(detail.labels).toHaveLength(10);
-    expect(detail.minimumSize).toBe(64 - 16 + 1);
+    expect(detail.minimumSize).toBe(64);
     expect((await app.http.inject('/v1/models/none')).json()).toMatchObject({ code: 'MODEL_NOT_FOUND' });
   });
 
