@@ -28,7 +28,7 @@ async function run(scenario: Scenario): Promise<void> {
   const untrained = scenario.models.filter(isArchitecture);
   const names = scenario.models.map((name) => (isArchitecture(name) ? `${name}-untrained` : name));
   const config = { ...readConfig({ FULLCONV_LOG_LEVEL: 'error', ...process.env }), untrained };
-  const service = await createService(config, pino({ level: config.logLevel }), 'dist/runtime/worker.js');
+  const service = await createService(config, pino({ level: config.logLevel }));
   const server = await startServer(untrained);
 
   const cases = names.flatMap((name) =>

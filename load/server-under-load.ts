@@ -2,9 +2,13 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import autocannon from 'autocannon';
 import type { ImageInput } from '../src/inference/infer.js';
 import { requestOf, type MeasuredView } from './scenario.js';
+
+/** Until every client has an answer behind it. */
+const RAMP_S = 2;
 
 export interface RunningServer {
   readonly url: string;
@@ -72,40 +76,60 @@ export async function loadServer(
     body: Buffer.from(bytes),
     headers: { 'content-type': 'application/octet-stream', accept },
   }));
-  const fire = (duration: number): Promise<autocannon.Result> =>
-    autocannon({ url: server.url, connections, duration, requests, timeout: 60 });
-  await fire(1);
-  const before = await readMetrics(server);
-  const started = performance.now();
-  const result = await fire(Math.max(1, Math.round(seconds)));
-  const elapsed = (performance.now() - started) / 1000;
-  const after = await readMetrics(server);
-  const grown = (name: string): number => sumOf(after, name) - sumOf(before, name);
-  const answered = result['2xx'];
+  const counted = readAround(server, seconds);
+  const result = await autocannon({
+    url: server.url,
+    connections,
+    duration: Math.ceil(RAMP_S + seconds),
+    requests,
+    timeout: 60,
+  });
+  const { before, after, elapsedS } = await counted;
+  const grown = (name: string, labels = ''): number => sumOf(after, name, labels) - sumOf(before, name, labels);
   return {
-    imagesPerSecond: answered / result.duration,
+    imagesPerSecond:
+      grown('fullconv_request_duration_seconds_count', `route="/v1/${view}",method="POST",status="200"`) / elapsedS,
     p50Ms: result.latency.p50,
     p99Ms: result.latency.p99,
     meanBatch: grown('fullconv_batch_size_sum') / grown('fullconv_batch_size_count'),
     failures: result.non2xx + result.errors,
-    cores: grown('process_cpu_seconds_total') / elapsed,
+    cores: grown('process_cpu_seconds_total') / elapsedS,
     residentMiB: sumOf(after, 'process_resident_memory_bytes') / 2 ** 20,
   };
 }
 
-type Samples = readonly { name: string; value: number }[];
+/**
+ * The server's own counts over the steady part of a run. Counting the client's answers from its start would miss those
+ * in flight at both ends, which is a fifth of a short run with many clients and a slow net.
+ */
+async function readAround(
+  server: RunningServer,
+  seconds: number,
+): Promise<{ before: Samples; after: Samples; elapsedS: number }> {
+  await sleep(RAMP_S * 1000);
+  const started = performance.now();
+  const before = await readMetrics(server);
+  await sleep(seconds * 1000);
+  const after = await readMetrics(server);
+  return { before, after, elapsedS: (performance.now() - started) / 1000 };
+}
+
+type Samples = readonly { name: string; labels: string; value: number }[];
 
 async function readMetrics({ url }: RunningServer): Promise<Samples> {
   const text = await (await fetch(`${url}/metrics`)).text();
   return text
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('#'))
-    .map((line) => ({
-      name: /^[a-z0-9_]+/i.exec(line)?.[0] ?? '',
-      value: Number(line.slice(line.lastIndexOf(' ') + 1)),
-    }));
+    .map((line) => {
+      const [, name = '', labels = '', value = ''] = /^(\w+)(?:\{(.*)\})? (\S+)$/.exec(line) ?? [];
+      return { name, labels, value: Number(value) };
+    });
 }
 
-function sumOf(samples: Samples, name: string): number {
-  return samples.filter((sample) => sample.name === name).reduce((sum, { value }) => sum + value, 0);
+/** The sum over the series of a name whose labels contain a text. */
+function sumOf(samples: Samples, name: string, labels = ''): number {
+  return samples
+    .filter((sample) => sample.name === name && sample.labels.includes(labels))
+    .reduce((sum, { value }) => sum + value, 0);
 }

@@ -80,7 +80,8 @@ const SETTINGS = {
   decoders: {
     variable: 'FULLCONV_DECODERS',
     schema: count(1, 256),
-    default: String(availableParallelism()),
+    // More than cores: an image passes through several threads, and waits for each on a busy machine.
+    default: String(2 * availableParallelism()),
     about: 'images decoded at the same time',
   },
   maxBatch: { variable: 'FULLCONV_MAX_BATCH', schema: count(1, 1024), default: '8', about: 'images in one batch' },

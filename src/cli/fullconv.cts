@@ -5,5 +5,5 @@
  */
 import os = require('node:os');
 
-process.env['UV_THREADPOOL_SIZE'] ??= String(Math.max(4, os.availableParallelism() + 2));
+process.env['UV_THREADPOOL_SIZE'] ??= String(Math.max(4, 2 * os.availableParallelism() + 2));
 void import('./main.js');

@@ -1,6 +1,6 @@
 /**
  * Which models there are and which of them are loaded. Loading compiles a model and opens the sessions of its two main
- * views on every worker; `score`, rarely needed, and the `dense` view of a very large net are opened at their first use. A model that cannot be loaded stays listed
+ * views on every worker; `score`, rarely needed, and the `dense` view of a large net are opened at their first use. A model that cannot be loaded stays listed
  * with the reason, and harms no other.
  */
 import { readdir } from 'node:fs/promises';
@@ -58,8 +58,8 @@ export interface RegistryOptions {
   readonly defaultModel: string;
 }
 
-/** Above this a model's `dense` session, which may cost gigabytes (ONNX Runtime lays a VGG's head out anew), waits for its first use. */
-const EAGER_PARAMETERS = 5e7;
+/** Above this a model’s `dense` session, which doubles its memory (and for a VGG is gigabytes), waits for its first use. */
+const EAGER_PARAMETERS = 1e7;
 
 /** Find the models and load them, one after the other. A broken model becomes an entry with state `failed`. */
 export async function createRegistry(

@@ -1,0 +1,66 @@
+/** What a user gets without configuring anything: the embedded models on photographs they have never seen. */
+import { readFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startTestApp, type TestApp } from '../support/app.js';
+
+interface Region {
+  readonly left: number;
+  readonly top: number;
+  readonly right: number;
+  readonly bottom: number;
+}
+
+/** Each photograph's class, and where its object is, in photo pixels, drawn by hand. */
+const PHOTOS: readonly { file: string; label: string; object: readonly Region[] }[] = [
+  { file: 'chelsea.png', label: 'Egyptian cat', object: [{ left: 0, top: 0, right: 400, bottom: 300 }] },
+  { file: 'coffee.png', label: 'espresso', object: [{ left: 170, top: 10, right: 420, bottom: 330 }] },
+  {
+    file: 'grace_hopper.jpg',
+    label: 'military uniform',
+    object: [
+      { left: 30, top: 320, right: 512, bottom: 600 },
+      { left: 150, top: 20, right: 380, bottom: 130 },
+    ],
+  },
+];
+
+let app: TestApp;
+beforeAll(async () => {
+  app = await startTestApp({}, new URL('../../models', import.meta.url).pathname);
+});
+afterAll(() => app.close());
+
+const post = async (url: string, file: string) =>
+  app.http.inject({
+    method: 'POST',
+    url,
+    headers: { accept: 'application/json' },
+    payload: await readFile(new URL(`../fixtures/photos/${file}`, import.meta.url)),
+  });
+
+describe.each(PHOTOS)('the default model on $file', ({ file, label, object }) => {
+  it(`has ${label} among its five best classes`, async () => {
+    const response = await post('/v1/classify', file);
+    const { results } = response.json<{ results: { predictions: { label: string }[] }[] }>();
+    expect(results[0]!.predictions.map((prediction) => prediction.label)).toContain(label);
+  });
+
+  it(`sees ${label} where it is`, async () => {
+    const response = await post(`/v1/heatmap?class=${encodeURIComponent(label)}`, file);
+    expect(response.statusCode, response.body).toBe(200);
+    const { results } = response.json<{ results: { classes: { peak: { x: number; y: number } }[] }[] }>();
+    const { x, y } = results[0]!.classes[0]!.peak;
+    const inside = object.some(({ left, top, right, bottom }) => x >= left && x < right && y >= top && y < bottom);
+    expect(inside, `the peak is at (${x}, ${y})`).toBe(true);
+  });
+});
+
+it('both embedded models are ready, and every class of theirs has an id and a label', async () => {
+  const { models } = (await app.http.inject('/v1/models')).json<{
+    models: { name: string; state: string; reason?: string }[];
+  }>();
+  expect(models.map(({ name, state, reason }) => [name, state, reason])).toEqual([
+    ['tinyimagenet-resnet18-w32', 'ready', undefined],
+    ['tinyimagenet-vgg11bn-w32', 'ready', undefined],
+  ]);
+});
