@@ -8,7 +8,7 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci
 COPY tsconfig.json ./
 COPY src src
-RUN npm run build && npm prune --omit=dev
+RUN npm run build && npm prune --omit=dev && rm -rf node_modules/onnxruntime-node/bin/napi-v6/darwin node_modules/onnxruntime-node/bin/napi-v6/win32
 
 # CUDA libraries for onnxruntime-node: its own install script fetches them; .npmrc keeps it from running by itself. Its
 # manifest is called cuda12; since 1.27 the files in it are built for CUDA 13.
