@@ -63,10 +63,10 @@ export async function createService(config: Config, log: Logger, workerFile = WO
   const registry: Registry = await createRegistry(
     { folder: config.models, cache: config.cache, untrained: config.untrained, defaultModel: config.defaultModel },
     pool,
-    ({ name, state, reason, model }) => {
+    ({ name, state, reason, model }, error) => {
       const facts = { model: name, state, reason, parameters: model?.parameters };
-      if (state === 'failed') log.error(facts, 'a model could not be loaded');
-      else log.info(facts, 'model');
+      if (error === undefined) log.info(facts, 'model');
+      else log.error({ ...facts, err: error }, 'a model could not be loaded');
     },
   ).catch(async (error: unknown) => {
     await pool.drain();
@@ -102,6 +102,7 @@ export async function createApp(config: Config, service: Service, logger: Fastif
     config,
     logger,
     ...service,
+    isAlive: () => service.pool.failure === undefined,
     isReady: () => state.ready && service.pool.ready > 0 && service.registry.defaultName !== undefined,
   });
   return {

@@ -7,6 +7,7 @@ import { availableParallelism, homedir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { OperatorError } from './errors.js';
 
 const MIB = 1024 * 1024;
 const EMBEDDED_MODELS = fileURLToPath(new URL('../models', import.meta.url));
@@ -84,6 +85,12 @@ const SETTINGS = {
     default: String(2 * availableParallelism()),
     about: 'images decoded at the same time',
   },
+  renderers: {
+    variable: 'FULLCONV_RENDERERS',
+    schema: count(1, 256),
+    default: String(availableParallelism()),
+    about: 'pictures drawn at the same time, each with the pixels of its photo in memory',
+  },
   maxBatch: { variable: 'FULLCONV_MAX_BATCH', schema: count(1, 1024), default: '8', about: 'images in one batch' },
   maxBatchGflops: {
     variable: 'FULLCONV_MAX_BATCH_GFLOPS',
@@ -108,6 +115,18 @@ const SETTINGS = {
     schema: count(1, 4096 * MIB),
     default: String(32 * MIB),
     about: 'bytes of one request body',
+  },
+  maxBodiesBytes: {
+    variable: 'FULLCONV_MAX_BODIES_BYTES',
+    schema: count(1, 1024 * 1024 * MIB),
+    default: String(512 * MIB),
+    about: 'bytes of all request bodies in memory at once; beyond it requests are refused with 503',
+  },
+  requestTimeoutMs: {
+    variable: 'FULLCONV_REQUEST_TIMEOUT_MS',
+    schema: count(1, 3_600_000),
+    default: '60000',
+    about: 'longest time for a request to come in',
   },
   maxPixels: {
     variable: 'FULLCONV_MAX_PIXELS',
@@ -167,7 +186,9 @@ export type SettingName = keyof typeof SETTINGS;
 export type Config = { readonly [K in SettingName]: z.output<(typeof SETTINGS)[K]['schema']> };
 
 /** A wrong setting: the message names the variable and what it takes. The process should stop. */
-export class ConfigError extends Error {}
+export class ConfigError extends OperatorError {
+  override name = 'ConfigError';
+}
 
 /** Name, environment variable, flag, default and meaning of each setting, for help texts and docs. */
 export const SETTING_LIST = (Object.entries(SETTINGS) as [SettingName, Setting][]).map(([name, setting]) => ({

@@ -59,6 +59,19 @@ export class ServiceError extends Error {
   get status(): number {
     return ERROR_TABLE[this.code].status;
   }
+
+  /** The same request may be answered a little later. */
+  get retryable(): boolean {
+    return ERROR_TABLE[this.code].retryable;
+  }
+}
+
+/**
+ * What the operator can put right: a setting, a file, a model. The message says which and how; it is for the log and the
+ * terminal, not for clients. The command line prints it without a stack.
+ */
+export class OperatorError extends Error {
+  override name = 'OperatorError';
 }
 
 /** Bring anything thrown into the table: a ServiceError stays, everything else becomes INFERENCE_FAILED with a cause. */

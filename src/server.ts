@@ -6,7 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
-import { createApp, createService } from './app.js';
+import { createApp, createService, type App } from './app.js';
 import type { Config } from './config.js';
 import { VERSION } from './version.js';
 
@@ -15,8 +15,15 @@ export async function serve(config: Config): Promise<void> {
   const started = performance.now();
   const log = pino({ level: config.logLevel });
   const service = await createService(config, log);
-  const app = await createApp(config, service, log);
-  await app.http.listen({ port: config.port, host: config.host });
+  let app: App;
+  try {
+    app = await createApp(config, service, log);
+    await app.http.listen({ port: config.port, host: config.host });
+  } catch (error) {
+    // The workers would keep the process alive.
+    await service.close();
+    throw error;
+  }
   log.info(
     {
       url: app.http.listeningOrigin,

@@ -1,8 +1,9 @@
 /** `fullconv classify FILES`: the classes of local images, without a server. */
 import type { Config } from '../config.js';
-import { classify } from '../inference/classify.js';
+import type { ClassifyOptions } from '../inference/classify.js';
 import type { Fit } from '../inference/input-plan.js';
-import { formatTable, localContext, readImage, withService } from './local-service.js';
+import { classifyFiles } from './classify-files.js';
+import { formatTable, withService } from './local-service.js';
 
 export interface ClassifyFlags {
   readonly model?: string;
@@ -14,21 +15,12 @@ export interface ClassifyFlags {
 }
 
 export async function classifyCommand(config: Config, files: readonly string[], flags: ClassifyFlags): Promise<void> {
-  const images = await Promise.all(files.map(readImage));
-  const results = await withService(config, ({ registry, inference }) =>
-    registry.use(flags.model, async (model) => {
-      const { fit, size, scale: scales, top: topK } = flags;
-      const options = {
-        fit,
-        size,
-        scales,
-        flip: false,
-        topK,
-        scores: 'probability',
-      } as const;
-      return (await classify(inference, model, images, options, localContext)).results;
-    }),
+  const { fit, size, scale: scales, top: topK } = flags;
+  const options: ClassifyOptions = { fit, size, scales, flip: false, topK, scores: 'probability' };
+  const answers = await withService(config, (service) =>
+    service.registry.use(flags.model, (model) => classifyFiles(service, config, model, files, options)),
   );
+  const results = answers.flat();
   if (results.some((result) => 'problem' in result)) process.exitCode = 1;
   if (flags.json) {
     const plain = results.map((result) =>

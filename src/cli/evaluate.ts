@@ -1,17 +1,21 @@
 /**
  * `fullconv evaluate FOLDER`: top-1 and top-5 accuracy through the same decoding, resizing and engine that requests
  * take. Three layouts are understood: Tiny ImageNet's (`val_annotations.txt` beside `images/`), one folder for each
- * class named by its id, and files with the class id in their names.
+ * class named by its id, and files with the class id in their names. An image that cannot be classified counts as wrong,
+ * and as `failed`.
  */
 import { readFile, readdir } from 'node:fs/promises';
 import { extname, join, sep } from 'node:path';
 import { SingleBar } from 'cli-progress';
-import pLimit from 'p-limit';
 import type { Config } from '../config.js';
-import { classify, type ClassifyOptions } from '../inference/classify.js';
+import { OperatorError } from '../errors.js';
+import type { ClassifyOptions } from '../inference/classify.js';
 import type { Fit } from '../inference/input-plan.js';
+import type { CompiledModel } from '../models/compile.js';
 import type { Label } from '../models/manifest.js';
-import { formatTable, localContext, readImage, withService } from './local-service.js';
+import type { Service } from '../app.js';
+import { classifyFiles, type FileResults } from './classify-files.js';
+import { printRows, withService } from './local-service.js';
 
 export interface EvaluateFlags {
   readonly model?: readonly string[];
@@ -27,57 +31,79 @@ interface Sample {
 
 const IMAGE_EXTENSIONS = new Set(['.jpg', '.jpeg', '.png', '.webp', '.gif', '.avif', '.tif', '.tiff']);
 
+/** A line of the table. */
+interface Evaluation {
+  readonly model: string;
+  readonly size: number;
+  readonly images: number;
+  readonly failed: number;
+  readonly 'top-1 %': number;
+  readonly 'top-5 %': number;
+  readonly 'images/s': number;
+}
+
 export async function evaluateCommand(config: Config, folder: string, flags: EvaluateFlags): Promise<void> {
-  const rows = await withService(config, async ({ registry, inference }) => {
-    const results = [];
-    for (const name of flags.model ?? [registry.defaultName]) {
-      const model = registry.get(name);
-      const samples = await findSamples(folder, model.labels);
-      if (samples.length === 0) throw new Error(`${folder} has no image of a class of ${model.manifest.name}`);
-      for (const size of flags.size ?? [model.manifest.input.size]) {
-        const options: ClassifyOptions = { fit: flags.fit, size, scales: [1], flip: false, topK: 5, scores: 'logit' };
-        const bar = new SingleBar({
-          format: `${model.manifest.name} at ${size} {bar} {percentage}% | {value}/{total} | {eta_formatted} left`,
-          stream: process.stderr,
-          noTTYOutput: false,
-        });
-        bar.start(samples.length, 0);
-        const started = performance.now();
-        let top1 = 0;
-        let top5 = 0;
-        const slots = pLimit(config.maxBatch * config.workers * 2);
-        await slots.map(samples, async ({ file, classIndex }) => {
-          const { results: answers } = await classify(inference, model, [await readImage(file)], options, localContext);
-          const [answer] = answers;
-          const ranks =
-            answer !== undefined && 'predictions' in answer ? answer.predictions.map(({ index }) => index) : [];
-          if (ranks[0] === classIndex) top1++;
-          if (ranks.includes(classIndex)) top5++;
-          bar.increment();
-        });
-        bar.stop();
-        const seconds = (performance.now() - started) / 1000;
-        results.push({
-          model: model.manifest.name,
-          size,
-          images: samples.length,
-          'top-1 %': percentage(top1, samples.length),
-          'top-5 %': percentage(top5, samples.length),
-          'images/s': Math.round(samples.length / seconds),
-        });
-      }
+  const evaluations = await withService(config, async (service) => {
+    const done: Evaluation[] = [];
+    for (const name of flags.model ?? [undefined]) {
+      await service.registry.use(name, async (model) => {
+        const samples = await findSamples(folder, model.labels);
+        if (samples.length === 0) {
+          throw new OperatorError(`${folder} has no image of a class of ${model.manifest.name}`);
+        }
+        for (const size of flags.size ?? [model.manifest.input.size]) {
+          done.push(await evaluate(service, config, model, samples, size, flags.fit));
+        }
+      });
     }
-    return results;
+    return done;
   });
-  const [first] = rows;
-  if (flags.json || first === undefined) process.stdout.write(JSON.stringify(rows, null, 2) + '\n');
-  else
-    process.stdout.write(
-      formatTable(
-        Object.keys(first),
-        rows.map((row) => Object.values(row)),
-      ) + '\n',
-    );
+  printRows(evaluations, flags.json);
+}
+
+async function evaluate(
+  service: Service,
+  config: Config,
+  model: CompiledModel,
+  samples: readonly Sample[],
+  size: number,
+  fit: Fit,
+): Promise<Evaluation> {
+  const { name } = model.manifest;
+  const files = samples.map(({ file }) => file);
+  const options: ClassifyOptions = { fit, size, scales: [1], flip: false, topK: 5, scores: 'logit' };
+  const bar = new SingleBar({
+    format: `${name} at ${size} {bar} {percentage}% | {value}/{total} | {eta_formatted} left`,
+    stream: process.stderr,
+    noTTYOutput: false,
+  });
+  bar.start(samples.length, 0);
+  const started = performance.now();
+  const answers = await classifyFiles(service, config, model, files, options, () => bar.increment()).finally(() =>
+    bar.stop(),
+  );
+  const seconds = (performance.now() - started) / 1000;
+
+  const failures = answers.flat().filter((result) => 'problem' in result);
+  if (failures.length === samples.length) throw failures[0]!.problem;
+  for (const { name: file, problem } of failures) process.stderr.write(`${file}: ${problem.message}\n`);
+  const ranks = answers.map(indicesOf);
+  const hits = (k: number): number =>
+    samples.filter(({ classIndex }, position) => ranks[position]!.slice(0, k).includes(classIndex)).length;
+  return {
+    model: name,
+    size,
+    images: samples.length,
+    failed: failures.length,
+    'top-1 %': percentage(hits(1), samples.length),
+    'top-5 %': percentage(hits(5), samples.length),
+    'images/s': Math.round(samples.length / seconds),
+  };
+}
+
+/** The classes of an image, best first; none where it failed. */
+function indicesOf([result]: FileResults): number[] {
+  return result === undefined || 'problem' in result ? [] : result.predictions.map(({ index }) => index);
 }
 
 function percentage(part: number, whole: number): number {

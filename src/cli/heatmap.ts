@@ -4,7 +4,7 @@ import type { Config } from '../config.js';
 import type { ColormapName } from '../inference/colormap.js';
 import { resolveClasses } from '../inference/classes.js';
 import { drawHeatmap } from '../inference/draw.js';
-import { heatmap, type HeatmapOptions } from '../inference/heatmap.js';
+import { mapImage, type HeatmapOptions } from '../inference/heatmap.js';
 import type { Fit } from '../inference/input-plan.js';
 import type { RenderMode, ValueRange } from '../inference/render.js';
 import { localContext, readImage, withService } from './local-service.js';
@@ -35,11 +35,11 @@ export async function heatmapCommand(config: Config, file: string, flags: Heatma
         scores: 'probability',
         classes: resolveClasses([flags.class], model.labels),
       };
-      const answer = await heatmap(inference, model, photo, options, localContext);
+      const image = await mapImage(inference, model, photo, options, localContext);
       const style = { ...flags, alpha: 0.5, interpolation: 'bilinear', scores: 'probability' } as const;
       return {
-        image: answer.image,
-        picture: await drawHeatmap(photo.bytes, answer.image, 0, style, config.background),
+        image,
+        picture: await drawHeatmap(photo.bytes, image, 0, style, config.background),
       };
     }),
   );

@@ -4,7 +4,8 @@ import { basename } from 'node:path';
 import { pino } from 'pino';
 import { createService, type Service } from '../app.js';
 import type { Config } from '../config.js';
-import type { ImageInput, RequestContext } from '../inference/infer.js';
+import type { ImageInput } from '../inference/infer.js';
+import type { RequestContext } from '../inference/request-context.js';
 
 /** Start the service, do the work, end the workers whatever happened. */
 export async function withService<T>(config: Config, work: (service: Service) => T | Promise<T>): Promise<T> {
@@ -25,6 +26,19 @@ export const localContext: RequestContext = {
 
 export async function readImage(file: string): Promise<ImageInput> {
   return { name: basename(file), bytes: await readFile(file) };
+}
+
+/** Print records that all have the same keys: as a table, or as JSON for programs. */
+export function printRows(rows: readonly object[], json = false): void {
+  const [first] = rows;
+  const text =
+    json || first === undefined
+      ? JSON.stringify(rows, null, 2)
+      : formatTable(
+          Object.keys(first),
+          rows.map((row) => Object.values(row) as (string | number)[]),
+        );
+  process.stdout.write(text + '\n');
 }
 
 /** Lines of aligned columns; numbers to the right. */

@@ -1,7 +1,10 @@
-/** The command line: `fullconv serve | classify | heatmap | models | evaluate | bench`. Each command has its own file. */
+/** The command line: `fullconv serve | classify | heatmap | models | evaluate`. Each command has its own file. */
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { ConfigError, SETTING_LIST, readConfig, type Config, type SettingName } from '../config.js';
-import { ServiceError } from '../errors.js';
+import { SETTING_LIST, readConfig, type Config, type SettingName } from '../config.js';
+import { OperatorError, ServiceError } from '../errors.js';
+import { COLORMAP_NAMES } from '../inference/colormap.js';
+import type { Fit } from '../inference/input-plan.js';
+import type { RenderMode, ValueRange } from '../inference/render.js';
 import { VERSION } from '../version.js';
 import type { ClassifyFlags } from './classify.js';
 import type { EvaluateFlags } from './evaluate.js';
@@ -34,12 +37,28 @@ function configOf(flags: SettingFlags, quiet: boolean): Config {
 
 function positive(text: string): number {
   const value = Number(text);
-  if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('must be a positive number');
+  if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('It must be a positive number.');
+  return value;
+}
+
+function whole(text: string): number {
+  const value = positive(text);
+  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a whole number.');
   return value;
 }
 
 const numbers = (text: string): number[] => text.split(',').map(positive);
+const wholes = (text: string): number[] => text.split(',').map(whole);
 const words = (text: string): string[] => text.split(',').filter((word) => word !== '');
+
+/** An option that takes one of a few words; its help lists them. */
+function oneOf<T extends string>(flags: string, about: string, choices: readonly T[], standard: T): Option {
+  return new Option(flags, about).choices(choices).default(standard);
+}
+
+const FITS: readonly Fit[] = ['crop', 'whole', 'native', 'stretch'];
+const RENDER_MODES: readonly RenderMode[] = ['overlay', 'heat', 'gray16'];
+const RANGES: readonly ValueRange[] = ['absolute', 'minmax'];
 
 command('serve', 'start the server').action(async (flags: SettingFlags) => {
   const { serve } = await import('../server.js');
@@ -49,9 +68,9 @@ command('serve', 'start the server').action(async (flags: SettingFlags) => {
 command('classify', 'print the classes of images')
   .argument('<files...>')
   .option('--model <name>', 'model')
-  .option('--top <k>', 'how many classes', positive, 5)
-  .option('--fit <fit>', 'crop, whole, native or stretch', 'crop')
-  .option('--size <pixels>', 'short side', positive)
+  .option('--top <k>', 'how many classes', whole, 5)
+  .addOption(oneOf('--fit <fit>', 'how the image becomes the input', FITS, 'crop'))
+  .option('--size <pixels>', 'short side', whole)
   .option('--scale <list>', 'multipliers of the size', numbers, [1])
   .option('--json', 'for programs')
   .action(async (files: string[], flags: ClassifyFlags & SettingFlags) => {
@@ -64,13 +83,13 @@ command('heatmap', 'write the heatmap of an image as a PNG')
   .requiredOption('-o, --output <file>', 'the PNG to write')
   .option('--model <name>', 'model')
   .option('--class <name>', 'index, id, label or top', 'top')
-  .option('--fit <fit>', 'crop, whole, native or stretch', 'whole')
-  .option('--size <pixels>', 'short side', positive)
+  .addOption(oneOf('--fit <fit>', 'how the image becomes the input', FITS, 'whole'))
+  .option('--size <pixels>', 'short side', whole)
   .option('--scale <list>', 'multipliers of the size', numbers, [1])
   .option('--flip', 'also average over the mirrored image', false)
-  .option('--render <mode>', 'overlay, heat or gray16', 'overlay')
-  .option('--colormap <name>', 'turbo, viridis, magma, inferno, plasma or cividis', 'turbo')
-  .option('--range <range>', 'absolute or minmax', 'absolute')
+  .addOption(oneOf('--render <mode>', 'over the photo, in colour alone, or as 16-bit values', RENDER_MODES, 'overlay'))
+  .addOption(oneOf('--colormap <name>', 'colours of the map', COLORMAP_NAMES, 'inferno'))
+  .addOption(oneOf('--range <range>', "colours span 0 to 1, or the map's own extremes", RANGES, 'absolute'))
   .option('--json', 'print the peak and box for programs')
   .action(async (file: string, flags: HeatmapFlags & SettingFlags) => {
     const { heatmapCommand } = await import('./heatmap.js');
@@ -87,23 +106,32 @@ command('models', 'list the models')
 command('evaluate', 'measure top-1 and top-5 on a folder of labelled images')
   .argument('<folder>', 'one folder a class, or files with a class id in their names, or val_annotations.txt')
   .option('--model <list>', 'models', words)
-  .option('--size <list>', "short sides; default the model's own", numbers)
-  .option('--fit <fit>', 'crop, whole, native or stretch', 'crop')
+  .option('--size <list>', "short sides; default the model's own", wholes)
+  .addOption(oneOf('--fit <fit>', 'how the image becomes the input', FITS, 'crop'))
   .option('--json', 'for programs')
   .action(async (folder: string, flags: EvaluateFlags & SettingFlags) => {
     const { evaluateCommand } = await import('./evaluate.js');
     await evaluateCommand(configOf(flags, true), folder, flags);
   });
 
+/**
+ * What went wrong, for the terminal: one line about what the user, a file or a port did; the stack of everything else,
+ * which is a bug.
+ */
+function describe(error: unknown): string {
+  if (error instanceof ServiceError) {
+    const parameters = error.errors.map(({ parameter, detail }) => `${parameter}: ${detail}`);
+    const cause = error.code === 'INFERENCE_FAILED' && error.cause instanceof Error ? [error.cause.message] : [];
+    return [error.message, ...parameters, ...cause].join(' ');
+  }
+  if (!(error instanceof Error)) return String(error);
+  const isExpected = error instanceof OperatorError || 'syscall' in error;
+  return isExpected ? error.message : (error.stack ?? error.message);
+}
+
 try {
   await program.parseAsync();
 } catch (error) {
-  const expected = error instanceof ConfigError || error instanceof ServiceError;
-  process.stderr.write(
-    `fullconv: ${expected ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-  );
-  if (error instanceof ServiceError) {
-    for (const { parameter, detail } of error.errors) process.stderr.write(`  ${parameter}: ${detail}\n`);
-  }
+  process.stderr.write(`fullconv: ${describe(error)}\n`);
   process.exitCode = 1;
 }

@@ -1,6 +1,6 @@
 /** `fullconv models`: what is there to be served. */
 import type { Config } from '../config.js';
-import { formatTable, withService } from './local-service.js';
+import { printRows, withService } from './local-service.js';
 
 export async function modelsCommand(config: Config, flags: { json?: boolean }): Promise<void> {
   const rows = await withService({ ...config, workers: 1 }, ({ registry }) =>
@@ -18,13 +18,5 @@ export async function modelsCommand(config: Config, flags: { json?: boolean }): 
       'output stride': model?.geometry.outputStride ?? 0,
     })),
   );
-  const [first] = rows;
-  if (flags.json || first === undefined) process.stdout.write(JSON.stringify(rows, null, 2) + '\n');
-  else
-    process.stdout.write(
-      formatTable(
-        Object.keys(first),
-        rows.map((row) => Object.values(row)),
-      ) + '\n',
-    );
+  printRows(rows, flags.json);
 }

@@ -1,6 +1,6 @@
 /**
  * A graph that is malformed, unsupported, or not what a pass or a measure needs. The message names the node, tensor or
- * value; it may reach the operator of the server, never a client.
+ * value, and nothing of the machine: it may be shown as the reason why a model is not ready.
  */
 import type { Node } from './graph.js';
 

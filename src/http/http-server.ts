@@ -1,8 +1,10 @@
 /**
- * Fastify, set up: request ids, the way bodies come in, errors as problem+json, measurements, and the routes. Each
- * route module gets what it needs and nothing else.
+ * Fastify, set up: request ids, the way bodies come in and how much of them is held, errors as problem+json,
+ * measurements, and the routes. Each route module gets what it needs and nothing else.
  */
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import type { Config } from '../config.js';
 import { ServiceError } from '../errors.js';
@@ -10,7 +12,7 @@ import type { Inference } from '../inference/infer.js';
 import type { Registry } from '../models/registry.js';
 import { acceptImages } from './images.js';
 import type { Metrics } from './metrics.js';
-import { handleError } from './problem.js';
+import { handleClientError, handleError } from './problem.js';
 import { classifyRoute } from './routes/classify.js';
 import { heatmapRoute } from './routes/heatmap.js';
 import { modelRoutes } from './routes/models.js';
@@ -23,61 +25,128 @@ export interface HttpParts {
   readonly registry: Registry;
   readonly metrics: Metrics;
   readonly isReady: () => boolean;
+  /** False when nothing short of a new process can help. */
+  readonly isAlive: () => boolean;
 }
 
 /** A client's own request id is kept when it is safe to print. */
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
+const TRACE_PARENT = /^[0-9a-f-]{55}$/;
 
 export async function createHttpServer(parts: HttpParts): Promise<FastifyInstance> {
   const { config, logger, metrics } = parts;
   const app = Fastify({
     ...(logger === false ? { logger: false } : { loggerInstance: logger }),
     bodyLimit: config.maxBytes,
+    requestTimeout: config.requestTimeoutMs,
     genReqId: (request) => {
       const given = request.headers['x-request-id'];
       return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
     },
+    routerOptions: { maxParamLength: 1000 },
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     logController: new LogController({ disableRequestLogging: true }),
+    frameworkErrors: handleError,
+    clientErrorHandler: handleClientError,
   });
-  let closing = false;
 
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     void reply.header('x-request-id', request.id);
     const trace = request.headers.traceparent;
-    if (typeof trace === 'string' && /^[0-9a-f-]{55}$/.test(trace)) void reply.header('traceparent', trace);
-    if (closing) throw new ServiceError('DRAINING', 'The server is shutting down.');
-  });
-  // A connection that is kept alive after its last answer would hold the stop up until its time-out.
-  app.addHook('onSend', (_request, reply, payload, done) => {
-    if (closing) void reply.header('connection', 'close');
-    done(null, payload);
-  });
-  app.addHook('preClose', (done) => {
-    closing = true;
-    const sweep = setInterval(() => app.server.closeIdleConnections(), 100);
-    app.server.once('close', () => clearInterval(sweep));
+    if (typeof trace === 'string' && TRACE_PARENT.test(trace)) void reply.header('traceparent', trace);
     done();
   });
-  app.addHook('onResponse', async (request, reply) => {
-    const route = request.routeOptions.url ?? 'none';
-    metrics.observeRequest(route, request.method, reply.statusCode, reply.elapsedTime / 1000);
-    request.log.info(
-      { method: request.method, url: request.url, status: reply.statusCode, ms: reply.elapsedTime },
-      'request',
-    );
+  refuseWhileClosing(app);
+  holdBodies(app, config);
+  app.addHook('onResponse', (request, reply, done) => {
+    const { method, url } = request;
+    const { statusCode: status, elapsedTime: ms } = reply;
+    metrics.observeRequest(request.routeOptions.url ?? 'none', method, status, ms / 1000);
+    request.log.info({ method, url, status, ms }, 'request');
+    done();
   });
   app.setErrorHandler(handleError);
   app.setNotFoundHandler((request) => {
     throw new ServiceError('NOT_FOUND', `There is nothing at ${request.method} ${request.url.split('?')[0] ?? ''}.`);
   });
 
-  app.removeContentTypeParser('text/plain');
   await acceptImages(app, config);
+  const allow = refuseOtherMethods(app);
   classifyRoute(app, parts);
   heatmapRoute(app, parts);
   modelRoutes(app, parts);
   operationRoutes(app, parts);
+  allow();
   return app;
+}
+
+/**
+ * While the server closes new requests are refused, and it waits for the answers that clients are still reading: fastify
+ * then closes the connections that are idle, and Node counts one as idle before its answer has left.
+ */
+function refuseWhileClosing(app: FastifyInstance): void {
+  const answers = new Set<ServerResponse>();
+  let closing = false;
+  app.addHook('onRequest', (_request, { raw }, done) => {
+    answers.add(raw);
+    raw.once('close', () => answers.delete(raw));
+    done(closing ? new ServiceError('DRAINING', 'The server is shutting down.') : undefined);
+  });
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (closing) void reply.header('connection', 'close');
+    done(null, payload);
+  });
+  app.addHook('preClose', async () => {
+    closing = true;
+    await Promise.all([...answers].map((answer) => once(answer, 'close')));
+  });
+}
+
+/**
+ * Bodies are read into memory before anything else is known of a request. All of them together may hold
+ * `maxBodiesBytes`; a body of unknown length counts as the largest there may be.
+ */
+function holdBodies(app: FastifyInstance, { maxBytes, maxBodiesBytes }: Config): void {
+  let held = 0;
+  app.addHook('onRequest', (request, reply, done) => {
+    const { 'content-length': length, 'transfer-encoding': encoding } = request.headers;
+    const bytes = encoding === undefined ? Number(length ?? 0) : maxBytes;
+    if (bytes > maxBytes) {
+      done(new ServiceError('BODY_TOO_LARGE', `The body has ${bytes} bytes; the limit is ${maxBytes}.`));
+      return;
+    }
+    if (held + bytes > Math.max(maxBodiesBytes, maxBytes)) {
+      done(new ServiceError('QUEUE_FULL', 'The server holds as many request bodies as it may.'));
+      return;
+    }
+    held += bytes;
+    reply.raw.once('close', () => (held -= bytes));
+    done();
+  });
+}
+
+const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'];
+
+/** Collects the methods of every route; the function it returns adds an answer for the others: 405 and what is allowed. */
+function refuseOtherMethods(app: FastifyInstance): () => void {
+  const routes = new Map<string, Set<string>>();
+  app.addHook('onRoute', ({ url, method }) => {
+    routes.set(url, new Set([...(routes.get(url) ?? []), ...[method].flat()]));
+  });
+  return () => {
+    for (const [url, allowed] of [...routes]) {
+      app.route({
+        method: METHODS.filter((method) => !allowed.has(method)),
+        url,
+        handler: (request, reply) => {
+          void reply.header('allow', [...allowed].join(', '));
+          throw new ServiceError(
+            'METHOD_NOT_ALLOWED',
+            `${url} takes ${[...allowed].join(', ')}, not ${request.method}.`,
+          );
+        },
+      });
+    }
+  };
 }

@@ -1,12 +1,14 @@
 /**
  * Images out of a request's body, in its three forms: the raw bytes of one image (whatever the Content-Type: the bytes
- * are sniffed later), multipart/form-data with any number of file parts, or JSON with base64.
+ * are sniffed later), multipart/form-data with any number of file parts, or JSON with base64. Hostile bodies are refused
+ * before they cost more than their own bytes.
  */
-import type { FastifyInstance, FastifyRequest } from 'fastify';
 import multipart from '@fastify/multipart';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { ServiceError } from '../errors.js';
 import type { ImageInput } from '../inference/infer.js';
+import { invalidRequest } from './parameters.js';
 
 export interface BodyLimits {
   readonly maxBytes: number;
@@ -19,51 +21,89 @@ export const imagesBody = z
   })
   .meta({ id: 'Images' });
 
+/** Text fields beside the files are ignored, up to this many of this length; forms often have a few. */
+const MAX_FIELDS = 32;
+const MAX_FIELD_BYTES = 65_536;
+/** A Content-Type that is a media type at all. */
+const MEDIA_TYPE = /^[\w!#$&^.+-]+\/[\w!#$&^.+-]+\s*(;|$)/;
+
 /** Teach a server to take images: raw bodies as buffers, multipart parts as they come. JSON is fastify's own. */
 export async function acceptImages(app: FastifyInstance, { maxBytes, maxImages }: BodyLimits): Promise<void> {
-  await app.register(multipart, { limits: { fileSize: maxBytes, files: maxImages, fields: 0, parts: maxImages } });
+  await app.register(multipart, {
+    limits: {
+      fileSize: maxBytes,
+      // One more than is taken, so that the message about the limit is ours.
+      files: maxImages + 1,
+      fields: MAX_FIELDS,
+      fieldSize: MAX_FIELD_BYTES,
+      parts: maxImages + 1 + MAX_FIELDS,
+    },
+  });
   // curl --data-binary says application/x-www-form-urlencoded; any type that is not JSON or multipart is taken as bytes.
+  app.removeContentTypeParser('text/plain');
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  app.addHook('onRequest', (request, _reply, done) => {
+    const type = request.headers['content-type'];
+    if (type !== undefined && !MEDIA_TYPE.test(type)) request.raw.headers['content-type'] = 'application/octet-stream';
+    done();
+  });
 }
 
 /** The images of a request, in order. Throws INVALID_REQUEST, BODY_TOO_LARGE. */
 export async function readImages(request: FastifyRequest, limits: BodyLimits): Promise<ImageInput[]> {
-  const images = request.isMultipart() ? await readParts(request, limits) : readBody(request.body);
+  const images = request.isMultipart() ? await readParts(request, limits) : readBody(request.body, limits);
   if (images.length === 0) throw new ServiceError('INVALID_REQUEST', 'The request holds no image.');
-  if (images.length > limits.maxImages) {
-    throw new ServiceError('INVALID_REQUEST', `${images.length} images; at most ${limits.maxImages} in one request.`);
-  }
+  limitImages(images.length, limits);
   return images;
 }
 
-async function readParts(request: FastifyRequest, { maxBytes }: BodyLimits): Promise<ImageInput[]> {
+function limitImages(count: number, { maxImages }: BodyLimits): void {
+  if (count <= maxImages) return;
+  throw new ServiceError('INVALID_REQUEST', `${count} images; at most ${maxImages} in one request.`);
+}
+
+async function readParts(request: FastifyRequest, limits: BodyLimits): Promise<ImageInput[]> {
+  const watch = watchBytes(request, limits.maxBytes);
   const images: ImageInput[] = [];
-  let total = 0;
-  for await (const part of request.files()) {
-    const bytes = await part.toBuffer();
-    total += bytes.length;
-    if (total > maxBytes)
-      throw new ServiceError('BODY_TOO_LARGE', `The parts are larger than ${maxBytes} bytes together.`);
-    images.push({ name: part.filename || `image-${images.length}`, bytes });
+  try {
+    for await (const part of request.files()) {
+      const bytes = await part.toBuffer();
+      images.push({ name: part.filename || `image-${images.length}`, bytes });
+      limitImages(images.length, limits);
+    }
+    return images;
+  } catch (error) {
+    if (error instanceof ServiceError) throw error;
+    const tooLarge = watch.exceeded || (error as { statusCode?: number }).statusCode === 413;
+    const detail = tooLarge
+      ? `The body is larger than ${limits.maxBytes} bytes, or has more than ${limits.maxImages} files.`
+      : 'The multipart body is malformed.';
+    throw new ServiceError(tooLarge ? 'BODY_TOO_LARGE' : 'INVALID_REQUEST', detail, { cause: error });
   }
-  return images;
 }
 
-function readBody(body: unknown): ImageInput[] {
+/** Hang up on a multipart body that goes on beyond the limit; its length is not known beforehand if it is chunked. */
+function watchBytes({ raw }: FastifyRequest, maxBytes: number): { readonly exceeded: boolean } {
+  const watch = { exceeded: false };
+  let received = 0;
+  raw.on('data', (chunk: Buffer) => {
+    received += chunk.length;
+    if (received <= maxBytes || watch.exceeded) return;
+    watch.exceeded = true;
+    raw.destroy();
+  });
+  return watch;
+}
+
+function readBody(body: unknown, limits: BodyLimits): ImageInput[] {
   if (Buffer.isBuffer(body)) return body.length === 0 ? [] : [{ name: 'image-0', bytes: body }];
   if (body === undefined || body === null) return [];
+  // Counted before it is validated: a million wrong elements would be a million complaints.
+  const listed = (body as { images?: unknown }).images;
+  if (Array.isArray(listed)) limitImages(listed.length, limits);
   const result = imagesBody.safeParse(body);
-  if (!result.success) {
-    const errors = result.error.issues.map((issue) => ({
-      parameter: issue.path.reduce<string>(
-        (path, part) =>
-          typeof part === 'number' ? `${path}[${part}]` : path === '' ? String(part) : `${path}.${String(part)}`,
-        '',
-      ),
-      detail: issue.message,
-    }));
-    throw new ServiceError('INVALID_REQUEST', 'The body must be {"images": [{"base64": "…"}]}.', { errors });
-  }
+  if (!result.success)
+    throw invalidRequest('The body must be {"images": [{"base64": "…"}]}.', result.error, imagesBody);
   return result.data.images.map(({ base64, name }, position) => ({
     name: name ?? `image-${position}`,
     bytes: Buffer.from(base64, 'base64'),

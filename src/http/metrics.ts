@@ -83,7 +83,9 @@ export function createMetrics(sources: MetricSources): Metrics {
   };
   return {
     observePhase,
-    observeDispatch({ session, batchSize, reason, inferMs }) {
+    observeDispatch({ session: id, batchSize, reason, inferMs }) {
+      // Without the number of the load, so that reloads do not make new series.
+      const session = id.replace(/#[^/]*/, '');
       batchSizes.observe({ session }, batchSize);
       dispatches.inc({ session, reason });
       observePhase('infer', session.slice(0, session.indexOf('@')), inferMs);

@@ -3,50 +3,53 @@
  * failure into INVALID_REQUEST naming each wrong parameter and what it takes.
  */
 import { z } from 'zod';
-import { ServiceError } from '../errors.js';
+import { ServiceError, type ParameterError } from '../errors.js';
 import { COLORMAP_NAMES } from '../inference/colormap.js';
 
+/** A decimal number in a range, and nothing else: no exponent, no hexadecimal, no empty text. */
+function number(minimum: number, maximum: number) {
+  const error = `must be a number from ${minimum} to ${maximum}`;
+  return decimal(z.number({ error }).min(minimum, { error }).max(maximum, { error }));
+}
+
+function integer(minimum: number, maximum: number) {
+  const error = `must be a whole number from ${minimum} to ${maximum}`;
+  return decimal(z.int({ error }).min(minimum, { error }).max(maximum, { error }));
+}
+
+function decimal<T extends z.ZodType<number>>(schema: T) {
+  return z.preprocess(
+    (value) => (typeof value === 'string' && /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value),
+    schema,
+  );
+}
+
 const flag = z.preprocess(
-  (value) => (value === '' || value === '1' ? 'true' : value === '0' ? 'false' : value),
-  z.enum(['true', 'false']).transform((value) => value === 'true'),
+  (value) => ['', '1', 'true'].includes(value as string) || (['0', 'false'].includes(value as string) ? false : value),
+  z.boolean('must be true or false'),
 );
 
 /** A list given as `a,b`, as a repeated parameter, or both. */
-const list = <T extends z.ZodType>(item: T, maximum: number) =>
-  z.preprocess(
-    (value) =>
-      value === undefined
-        ? undefined
-        : [value].flat().flatMap((part) => (typeof part === 'string' ? part.split(',') : part)),
+function list<T extends z.ZodType>(item: T, maximum: number) {
+  return z.preprocess(
+    (value) => [value].flat().flatMap((part) => (typeof part === 'string' ? part.split(',') : part)),
     z.array(item).min(1).max(maximum),
   );
+}
 
 /** A list by repetition only: a class's label may contain a comma. */
-const repeated = <T extends z.ZodType>(item: T, maximum: number) =>
-  z.preprocess((value) => (value === undefined ? undefined : [value].flat()), z.array(item).min(1).max(maximum));
+function repeated<T extends z.ZodType>(item: T, maximum: number) {
+  return z.preprocess((value) => [value].flat(), z.array(item).min(1).max(maximum));
+}
 
 const common = {
   model: z.string().min(1).optional().describe("A name from /v1/models; absent: the server's default model"),
-  size: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(16384)
-    .optional()
-    .describe("Pixels of the short side; absent: the model's input size"),
-  scale: list(z.coerce.number().min(0.05).max(20), 16)
-    .default([1])
-    .describe('One or several multipliers of the size, e.g. scale=1,1.5,2'),
+  size: integer(1, 16384).optional().describe("Pixels of the short side; absent: the model's input size"),
+  scale: list(number(0.05, 20), 16).default([1]).describe('One or several multipliers of the size, e.g. scale=1,1.5,2'),
   flip: flag.default(false).describe('Also average over the mirrored image'),
   scores: z.enum(['probability', 'logit']).default('probability').describe('Softmax over classes, or raw scores'),
-  priority: z.coerce.number().int().min(-100).max(100).default(0).describe('Higher goes first'),
-  deadlineMs: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(3_600_000)
-    .optional()
-    .describe("Longest wait; at most the server's own"),
+  priority: integer(-100, 100).default(0).describe('Higher goes first'),
+  deadlineMs: integer(1, 3_600_000).optional().describe("Longest wait; at most the server's own"),
 };
 
 const fit = z.enum(['crop', 'whole', 'native', 'stretch']);
@@ -56,7 +59,7 @@ const FIT_ABOUT =
 export const classifyParameters = z.strictObject({
   ...common,
   fit: fit.default('crop').describe(FIT_ABOUT),
-  topK: z.coerce.number().int().min(1).default(5).describe('How many classes; at most the number the model has'),
+  topK: integer(1, 100_000).default(5).describe('How many classes; at most the number the model has'),
 });
 
 export const heatmapParameters = z.strictObject({
@@ -65,11 +68,11 @@ export const heatmapParameters = z.strictObject({
   class: repeated(z.string().min(1), 32)
     .default(['top'])
     .describe("Index, id or label; repeatable. top: the image's own best class"),
-  outputStride: z.coerce.number().int().min(1).optional().describe('Input pixels between cells; what the model offers'),
+  outputStride: integer(1, 1024).optional().describe('Input pixels between cells; what the model offers'),
   edge: z.enum(['valid', 'same']).default('valid').describe('valid: exact sliding window'),
   render: z.enum(['overlay', 'heat', 'gray16']).default('overlay').describe('For image/png'),
-  colormap: z.enum(COLORMAP_NAMES).default('turbo').describe('For image/png'),
-  alpha: z.coerce.number().min(0).max(1).default(0.5).describe('Opacity of the map over the photo, for render=overlay'),
+  colormap: z.enum(COLORMAP_NAMES).default('inferno').describe('For image/png'),
+  alpha: number(0, 1).default(0.5).describe('Opacity of the map over the photo, for render=overlay'),
   interpolation: z
     .enum(['nearest', 'bilinear', 'bicubic'])
     .default('bilinear')
@@ -83,18 +86,33 @@ export const heatmapParameters = z.strictObject({
 export type ClassifyParameters = z.output<typeof classifyParameters>;
 export type HeatmapParameters = z.output<typeof heatmapParameters>;
 
-/** Parse a query string. Throws INVALID_REQUEST with one entry for each wrong parameter. */
-export function parseParameters<T>(schema: z.ZodObject & z.ZodType<T>, query: unknown): T {
+/** Parse a query string. Throws INVALID_REQUEST with an entry for each wrong parameter. */
+export function parseParameters<T extends z.ZodObject>(schema: T, query: unknown): z.output<T> {
   const result = schema.safeParse(query);
   if (result.success) return result.data;
-  const errors = result.error.issues.flatMap((issue) =>
+  throw invalidRequest('There are wrong parameters.', result.error, schema);
+}
+
+/** Complaints in one answer: the first ones help, a thousand would be an answer larger than the request. */
+const MAX_COMPLAINTS = 10;
+
+/** A failed validation as INVALID_REQUEST: each complaint names the place and what it takes. */
+export function invalidRequest(detail: string, { issues }: z.ZodError, schema: z.ZodObject): ServiceError {
+  const complaints = issues.slice(0, MAX_COMPLAINTS).flatMap((issue): ParameterError[] =>
     issue.code === 'unrecognized_keys'
-      ? issue.keys.map((key) => ({
-          parameter: key,
-          detail: `is not a parameter here; there are ${Object.keys(schema.shape).join(', ')}`,
+      ? issue.keys.slice(0, MAX_COMPLAINTS).map((key) => ({
+          parameter: key.slice(0, 100),
+          detail: `is not known here; there are ${Object.keys(schema.shape).join(', ')}`,
         }))
-      : [{ parameter: issue.path.map(String)[0] ?? '', detail: issue.message }],
+      : [{ parameter: placeOf(issue.path), detail: issue.message }],
   );
-  const names = errors.map((error) => error.parameter).join(', ');
-  throw new ServiceError('INVALID_REQUEST', `Wrong parameters: ${names}.`, { errors });
+  return new ServiceError('INVALID_REQUEST', detail, { errors: complaints.slice(0, MAX_COMPLAINTS) });
+}
+
+/** `images[2].base64`; of a list in a query, the parameter's name. */
+function placeOf(path: readonly PropertyKey[]): string {
+  return path.reduce<string>((place, part, position) => {
+    if (typeof part === 'number') return position === path.length - 1 ? place : `${place}[${part}]`;
+    return place === '' ? String(part) : `${place}.${String(part)}`;
+  }, '');
 }

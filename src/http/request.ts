@@ -1,7 +1,8 @@
-/** What the three image routes do alike: who waits and until when, and the response's headers about the model. */
+/** What the image routes do alike: who waits and until when, how much one may ask for, and headers about the model. */
 import type { FastifyReply } from 'fastify';
 import type { Config } from '../config.js';
-import type { RequestContext } from '../inference/infer.js';
+import { ServiceError } from '../errors.js';
+import type { RequestContext } from '../inference/request-context.js';
 import type { CompiledModel } from '../models/compile.js';
 
 /** The deadline is the client's, at most the server's; the signal is aborted when the client hangs up early. */
@@ -23,10 +24,19 @@ export function requestContext(
 
 /** The client has closed the connection; there is nobody to answer. */
 export class ClientGoneError extends Error {
+  override readonly name = 'ClientGoneError';
+
   constructor() {
     super('the client has gone');
-    this.name = 'ClientGoneError';
   }
+}
+
+/** Throws INVALID_REQUEST when images × scales are more than one request may ask for. */
+export function limitPasses(passes: number, maximum: number): void {
+  if (passes <= maximum) return;
+  throw new ServiceError('INVALID_REQUEST', `${passes} images × scales; at most ${maximum} in one request.`, {
+    errors: [{ parameter: 'scale', detail: 'too many for this number of images' }],
+  });
 }
 
 export function modelReference({ manifest, digest }: CompiledModel): { name: string; version: string; digest: string } {

@@ -1,21 +1,21 @@
 /**
  * Top-k classes. Each image at each scale is one result; with `flip` the mirrored image is run too and the two answers
- * are averaged (Simonyan 2015 §3.2). An image that fails among many fails alone.
+ * are averaged (Simonyan 2015 §3.2).
  */
-import { ServiceError, toServiceError } from '../errors.js';
 import type { CompiledModel } from '../models/compile.js';
-import { expectTensor } from '../tensor.js';
+import type { ImageHeader } from './image-header.js';
 import {
+  answerEach,
   sumTimings,
+  type FailedImage,
   type ImageInput,
   type Inference,
   type InputOptions,
-  type RequestContext,
+  type Pass,
   type Timing,
 } from './infer.js';
-import { softmax, topK } from './scores.js';
-
-export type ScoreKind = 'probability' | 'logit';
+import type { RequestContext } from './request-context.js';
+import { meanScores, topK, type ScoreKind } from './scores.js';
 
 export interface ClassifyOptions extends InputOptions {
   readonly topK: number;
@@ -40,18 +40,13 @@ export interface Classification {
   readonly predictions: readonly Prediction[];
 }
 
-export interface FailedImage {
-  readonly name: string;
-  readonly problem: ServiceError;
-}
-
 export interface ClassifyAnswer {
-  /** One for each image and scale, in the order given. */
+  /** One for each image and scale, in the order given; one for an image that failed among many. */
   readonly results: readonly (Classification | FailedImage)[];
   readonly timing: Timing;
 }
 
-/** Classify the images. Throws the only image's ServiceError, or the first one when every image fails alike. */
+/** Classify the images. Throws the ServiceError of the only image, or of the request. */
 export async function classify(
   inference: Inference,
   model: CompiledModel,
@@ -59,72 +54,46 @@ export async function classify(
   options: ClassifyOptions,
   context: RequestContext,
 ): Promise<ClassifyAnswer> {
-  const release = inference.admit(images.length * options.scales.length);
-  try {
-    const answers = await Promise.all(
-      images.flatMap((image) => {
-        const header = inference.header(image);
-        return options.scales.map((scale) =>
-          header
-            .then((imageHeader) => classifyAtScale(inference, model, image, imageHeader, scale, options, context))
-            .catch((error: unknown) => {
-              const failure = context.signal.aborted ? error : toServiceError(error);
-              if (images.length === 1 || !(failure instanceof ServiceError) || concernsTheRequest(failure))
-                throw failure;
-              return { result: { name: image.name, problem: failure }, timings: [] };
-            }),
-        );
-      }),
-    );
-    return {
-      results: answers.map((answer) => answer.result),
-      timing: sumTimings(answers.flatMap((answer) => answer.timings)),
-    };
-  } finally {
-    release();
-  }
-}
-
-/** A failure that the image is not to blame for: the whole request fails with it. */
-function concernsTheRequest(error: ServiceError): boolean {
-  return error.status >= 500;
-}
-
-async function classifyAtScale(
-  inference: Inference,
-  model: CompiledModel,
-  image: ImageInput,
-  header: Awaited<ReturnType<Inference['header']>>,
-  scale: number,
-  { fit, size, flip, topK: k, scores: kind }: ClassifyOptions,
-  context: RequestContext,
-): Promise<{ result: Classification; timings: Timing[] }> {
-  const passes = await Promise.all(
-    (flip ? [false, true] : [false]).map((mirrored) =>
-      inference.run(image, header, { model, view: 'classify', fit, size, scale, mirrored }, context),
-    ),
-  );
-  const scores = average(
-    passes.map(({ outputs }) => {
-      const logits = expectTensor(outputs, 'logits', 'float32').data;
-      return kind === 'logit' ? logits : softmax(logits);
-    }),
-  );
-  const { plan } = passes[0]!;
+  const request = { model, view: 'classify', input: options } as const;
+  const answers = await answerEach(inference, images, options, context, async (image, shared) => {
+    const header = await inference.header(image);
+    const variants = inference.variants(header, request);
+    const passes = await inference.run(image, header, variants, request, shared);
+    return { image, header, passes };
+  });
   return {
-    result: {
-      name: image.name,
-      width: header.width,
-      height: header.height,
-      input: { width: plan.crop.width, height: plan.crop.height, scale },
-      predictions: topK(scores, k).map(({ index, value }) => ({ index, ...model.labels[index]!, score: value })),
-    },
-    timings: passes.map((pass) => pass.timing),
+    results: answers.flatMap((answer): (Classification | FailedImage)[] =>
+      'problem' in answer
+        ? [answer]
+        : options.scales.map((_, position) => {
+            const mirrors = answer.passes.length / options.scales.length;
+            const ofScale = answer.passes.slice(position * mirrors, (position + 1) * mirrors);
+            return presentClasses(answer.image, answer.header, ofScale, model, options);
+          }),
+    ),
+    timing: sumTimings(
+      answers.flatMap((answer) => ('passes' in answer ? answer.passes.map(({ timing }) => timing) : [])),
+    ),
   };
 }
 
-function average(vectors: readonly Float32Array[]): Float32Array {
-  const [first] = vectors;
-  if (first === undefined || vectors.length === 1) return first ?? new Float32Array();
-  return first.map((_, index) => vectors.reduce((sum, vector) => sum + vector[index]!, 0) / vectors.length);
+function presentClasses(
+  { name }: ImageInput,
+  { width, height }: ImageHeader,
+  passes: readonly Pass[],
+  model: CompiledModel,
+  { topK: k, scores: kind }: ClassifyOptions,
+): Classification {
+  const { crop, scale } = passes[0]!.plan;
+  const scores = meanScores(
+    passes.map(({ outputs }) => outputs),
+    kind,
+  );
+  return {
+    name,
+    width,
+    height,
+    input: { width: crop.width, height: crop.height, scale },
+    predictions: topK(scores, k).map(({ index, value }) => ({ index, ...model.labels[index]!, score: value })),
+  };
 }

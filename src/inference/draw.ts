@@ -3,7 +3,7 @@ import { ServiceError } from '../errors.js';
 import type { ColormapName } from './colormap.js';
 import { decodePhoto, type Background } from './decode.js';
 import type { ImageHeatmaps } from './heatmap.js';
-import type { ScoreKind } from './classify.js';
+import type { ScoreKind } from './scores.js';
 import { renderHeatmap, type RenderMode, type ValueRange } from './render.js';
 import type { MapInterpolation } from './upsample.js';
 
@@ -24,10 +24,12 @@ export async function drawHeatmap(
   position: number,
   style: DrawingStyle,
   background: Background,
+  checkpoint?: () => void,
 ): Promise<Buffer> {
   const drawn = classes[position];
   if (drawn === undefined) throw new ServiceError('CLASS_NOT_FOUND', `There is no map ${position}.`);
   const photo = style.render === 'overlay' ? await decodePhoto(bytes, header, { background }) : undefined;
+  checkpoint?.();
   return renderHeatmap({
     map: drawn.map,
     placement,
@@ -38,5 +40,6 @@ export async function drawHeatmap(
     interpolation: style.interpolation,
     range: style.range ?? (style.scores === 'probability' ? 'absolute' : 'minmax'),
     photo,
+    checkpoint,
   });
 }

@@ -3,24 +3,25 @@
  * each run's map knows where its cells look in the photo, so maps of different runs are brought onto the cells of the
  * finest one by geometry, not by stretching, and averaged (multi-scale evaluation: Simonyan 2015 §3.2, Chen 2015).
  */
-import { ServiceError } from '../errors.js';
 import type { CompiledModel } from '../models/compile.js';
 import { expectTensor } from '../tensor.js';
-import type { ScoreKind } from './classify.js';
+import type { ImageHeader } from './image-header.js';
 import {
+  answerEach,
   sumTimings,
+  type FailedImage,
   type ImageInput,
   type Inference,
   type InputOptions,
   type Pass,
-  type RequestContext,
+  type PassRequest,
   type Timing,
 } from './infer.js';
-import type { ImageHeader } from './image-header.js';
 import type { InputPlan } from './input-plan.js';
 import { boxOf, peakOf, type Box, type Peak } from './localize.js';
 import { composeAffine, invertAffine, mirrorInput, placeMap, type Affine2 } from './place.js';
-import { probabilitiesOf } from './scores.js';
+import type { RequestContext } from './request-context.js';
+import { meanScores, probabilitiesOf, topK, type ScoreKind } from './scores.js';
 import { upsampleMap, type ClassMap } from './upsample.js';
 
 export interface HeatmapOptions extends InputOptions {
@@ -49,39 +50,43 @@ export interface ImageHeatmaps {
   /** From photo pixels to the cells of the maps. */
   readonly placement: Affine2;
   readonly classes: readonly ClassHeatmap[];
-}
-
-export interface HeatmapAnswer {
-  readonly image: ImageHeatmaps;
   readonly timing: Timing;
 }
 
-/** Compute the class maps of one image. Throws ServiceError. */
+export interface HeatmapAnswer {
+  /** One for each image, in the order given. */
+  readonly results: readonly (ImageHeatmaps | FailedImage)[];
+  readonly timing: Timing;
+}
+
+/** Compute the class maps of the images. Throws the ServiceError of the only image, or of the request. */
 export async function heatmap(
+  inference: Inference,
+  model: CompiledModel,
+  images: readonly ImageInput[],
+  options: HeatmapOptions,
+  context: RequestContext,
+): Promise<HeatmapAnswer> {
+  const results = await answerEach(inference, images, options, context, (image, shared) =>
+    mapImage(inference, model, image, options, shared),
+  );
+  return {
+    results,
+    timing: sumTimings(results.flatMap((result) => ('timing' in result ? [result.timing] : []))),
+  };
+}
+
+/** The class maps of one image, without taking a place in the server. Throws ServiceError. */
+export async function mapImage(
   inference: Inference,
   model: CompiledModel,
   image: ImageInput,
   options: HeatmapOptions,
   context: RequestContext,
-): Promise<HeatmapAnswer> {
+): Promise<ImageHeatmaps> {
   const header = await inference.header(image);
-  const variants = options.scales.flatMap((scale) =>
-    (options.flip ? [false, true] : [false]).map((mirrored) => ({ scale, mirrored })),
-  );
-  const run = (variant: { scale: number; mirrored: boolean }, classes: readonly number[]): Promise<Pass> =>
-    inference.run(
-      image,
-      header,
-      { model, view: 'dense', fit: options.fit, size: options.size, classes, ...variant },
-      context,
-    );
-
-  // The first run says which class is the image's own best; the others are asked for that one by index.
-  const first = await run(variants[0]!, options.classes);
-  const selected = Array.from(expectTensor(first.outputs, 'classes_selected', 'int64').data, Number);
-  const rest = await Promise.all(variants.slice(1).map((variant) => run(variant, selected)));
-
-  const runs = [first, ...rest].map((pass) => readMaps(pass, model, options.scores));
+  const { selected, passes } = await runAlike(inference, model, image, header, options, context);
+  const runs = passes.map((pass) => readMaps(pass, model, options.scores));
   const finest = runs.reduce((a, b) => (b.cells > a.cells ? b : a));
   const classes = await Promise.all(
     selected.map(async (index, position) => {
@@ -95,10 +100,51 @@ export async function heatmap(
       };
     }),
   );
+  const { plan, placement } = finest;
+  return { name: image.name, header, plan, placement, classes, timing: sumTimings(passes.map(({ timing }) => timing)) };
+}
+
+/**
+ * Run every variant for the same classes. Each run resolves "the image's own best" by itself; where that differs from
+ * the best of all runs together, which is what classification would answer, the run is repeated with that class.
+ */
+async function runAlike(
+  inference: Inference,
+  model: CompiledModel,
+  image: ImageInput,
+  header: ImageHeader,
+  options: HeatmapOptions,
+  context: RequestContext,
+): Promise<{ selected: readonly number[]; passes: readonly Pass[] }> {
+  const request: PassRequest = { model, view: 'dense', input: options, classes: options.classes };
+  const variants = inference.variants(header, request);
+  const passes = await inference.run(image, header, variants, request, context);
+  const ranked = topK(
+    meanScores(
+      passes.map(({ outputs }) => outputs),
+      options.scores,
+    ),
+    Math.max(...options.classes) - model.labels.length + 1,
+  );
+  const selected = options.classes.map((selector) => ranked[selector - model.labels.length]?.index ?? selector);
+  const differing = passes.flatMap((pass, position) =>
+    selectedBy(pass).every((index, k) => index === selected[k]) ? [] : [position],
+  );
+  const repeated = await inference.run(
+    image,
+    header,
+    differing.map((position) => variants[position]!),
+    { ...request, classes: selected },
+    context,
+  );
   return {
-    image: { name: image.name, header, plan: finest.plan, placement: finest.placement, classes },
-    timing: sumTimings([first, ...rest].map((pass) => pass.timing)),
+    selected,
+    passes: passes.map((pass, position) => repeated[differing.indexOf(position)] ?? pass),
   };
+}
+
+function selectedBy({ outputs }: Pass): number[] {
+  return Array.from(expectTensor(outputs, 'classes_selected', 'int64').data, Number);
 }
 
 interface PlacedMaps {
@@ -112,7 +158,6 @@ interface PlacedMaps {
 function readMaps({ outputs, plan, mirrored }: Pass, model: CompiledModel, kind: ScoreKind): PlacedMaps {
   const logits = expectTensor(outputs, 'class_logits', 'float32');
   const [count = 0, height = 0, width = 0] = logits.dims;
-  if (width * height === 0) throw new ServiceError('OUTPUT_UNSUPPORTED', 'The input is too small for a class map.');
   const normalizer = expectTensor(outputs, 'log_normalizer', 'float32').data;
   const values = kind === 'logit' ? logits.data : probabilitiesOf(logits.data, normalizer);
   const cells = width * height;
@@ -134,13 +179,11 @@ async function averageMaps(runs: readonly PlacedMaps[], finest: PlacedMaps, posi
   const grid = finest.maps[position]!;
   if (runs.length === 1) return grid;
   const sum = new Float32Array(grid.values.length);
+  // upsampleMap samples at x + ½; the finest map's cell x has its centre at cell coordinate x.
+  const centreToCell: Affine2 = { scaleX: 1, offsetX: -0.5, scaleY: 1, offsetY: -0.5 };
+  const gridToPhoto = composeAffine(centreToCell, invertAffine(finest.placement));
   for (const run of runs) {
-    // upsampleMap samples at x + ½; the finest map's cell x has its centre at cell coordinate x.
-    const cellToPhoto = composeAffine(
-      { scaleX: 1, offsetX: -0.5, scaleY: 1, offsetY: -0.5 },
-      invertAffine(finest.placement),
-    );
-    const placement = composeAffine(cellToPhoto, run.placement);
+    const placement = composeAffine(gridToPhoto, run.placement);
     const values = await upsampleMap(run.maps[position]!, placement, grid, 'bilinear');
     for (let i = 0; i < sum.length; i++) sum[i]! += values[i]!;
   }

@@ -1,15 +1,18 @@
 /**
- * One image through the network once: header → plan → pixels → batch. What classify and heatmap share. Limits are
- * checked on the header, before a pixel is allocated; a request that is dead already costs neither decoding nor a run.
+ * One image through the network: header → plan → pixels → batch. What classify and heatmap share. Limits are checked on
+ * the header and on the plans of all of an image's passes, before a pixel is allocated; a request that is dead already
+ * costs neither decoding nor a run.
  */
-import pLimit, { type LimitFunction } from 'p-limit';
-import { ServiceError } from '../errors.js';
+import pLimit from 'p-limit';
+import { ServiceError, toServiceError } from '../errors.js';
 import type { CompiledModel, View } from '../models/compile.js';
+import { WorkerLostError } from '../runtime/pool.js';
 import type { Tensor, TensorMap } from '../tensor.js';
 import type { Batcher } from './batcher.js';
 import { decodeInput, type Background } from './decode.js';
 import { readImageHeader, type ImageHeader } from './image-header.js';
 import { inputPixels, planInput, type Fit, type InputPlan } from './input-plan.js';
+import { allTogether, checkAlive, waitWithin, type RequestContext } from './request-context.js';
 
 /** An image as it came in: its name (or its position) for the answer, its encoded bytes. */
 export interface ImageInput {
@@ -23,17 +26,8 @@ export interface InputOptions {
   /** Pixels of the short side; absent: the model's input size. */
   readonly size?: number | undefined;
   readonly scales: readonly number[];
+  /** Also run the mirrored image, and average. */
   readonly flip: boolean;
-}
-
-/** Who waits for the answer, and until when. */
-export interface RequestContext {
-  /** Higher goes first. */
-  readonly priority: number;
-  /** Absolute, in milliseconds of `performance.now()`. */
-  readonly deadline: number;
-  /** Aborted when the client is gone. */
-  readonly signal: AbortSignal;
 }
 
 export interface InferenceLimits {
@@ -43,7 +37,9 @@ export interface InferenceLimits {
   readonly maxInputPixels: number;
   /** Images decoded at the same time. */
   readonly decoders: number;
-  /** Images in the server at once. */
+  /** Pictures drawn at the same time. */
+  readonly renderers: number;
+  /** Passes (images × scales × mirrors) in the server at once. */
   readonly maxQueue: number;
 }
 
@@ -61,30 +57,45 @@ export interface Pass {
 
 export interface Timing {
   readonly decodeMs: number;
+  /** For a decoder and for a worker. */
   readonly queueMs: number;
   readonly inferMs: number;
   readonly batchSize: number;
 }
 
+/** What is done with an image, in which view. */
 export interface PassRequest {
   readonly model: CompiledModel;
   readonly view: 'classify' | 'dense';
-  readonly fit: Fit;
-  readonly size: number | undefined;
-  readonly scale: number;
-  readonly mirrored: boolean;
+  readonly input: InputOptions;
   /** For `dense`: class selectors, see classes.ts. */
   readonly classes?: readonly number[];
+}
+
+/** One way to look at an image: at a scale, as it is or mirrored. */
+export interface Variant {
+  readonly plan: InputPlan;
+  readonly mirrored: boolean;
 }
 
 export interface Inference {
   /** Check an image's header. Throws UNSUPPORTED_MEDIA_TYPE, IMAGE_UNDECODABLE or IMAGE_TOO_LARGE. */
   header(image: ImageInput): Promise<ImageHeader>;
-  /** Decode and run. Throws ServiceError: limits, deadline, queue full, worker lost. */
-  run(image: ImageInput, header: ImageHeader, request: PassRequest, context: RequestContext): Promise<Pass>;
-  /** Take `count` places in the server, for one request's images, or throw QUEUE_FULL. The caller gives them back. */
+  /** Every scale, and mirrored too with `flip`, in that order. Throws IMAGE_TOO_LARGE or OUTPUT_UNSUPPORTED. */
+  variants(header: ImageHeader, request: PassRequest): Variant[];
+  /** Decode and run each variant. Throws ServiceError: deadline, queue full, worker lost. */
+  run(
+    image: ImageInput,
+    header: ImageHeader,
+    variants: readonly Variant[],
+    request: PassRequest,
+    context: RequestContext,
+  ): Promise<Pass[]>;
+  /** Draw, when a renderer is free; `work` is told how to check that somebody still waits. */
+  render<T>(model: CompiledModel, context: RequestContext, work: (checkpoint: () => void) => Promise<T>): Promise<T>;
+  /** Take `count` places in the server for a request's passes, or throw QUEUE_FULL. The caller gives them back. */
   admit(count: number): () => void;
-  /** Images now in the server. */
+  /** Passes now in the server. */
   readonly admitted: number;
 }
 
@@ -98,22 +109,23 @@ export interface InferenceParts {
 }
 
 export function createInference({ batcher, openSession, limits, background, observe }: InferenceParts): Inference {
-  const decodeSlots: LimitFunction = pLimit(limits.decoders);
+  const decoderSlots = pLimit(limits.decoders);
+  const rendererSlots = pLimit(limits.renderers);
   let admitted = 0;
 
-  function plan(header: ImageHeader, { model, view, fit, size, scale }: PassRequest): InputPlan {
+  function planAt(scale: number, header: ImageHeader, { model, view, input: { fit, size } }: PassRequest): InputPlan {
     const preset = model.manifest.input;
     const side = size ?? preset.size;
     const resize = Math.round((side * preset.resize) / preset.size);
-    const result = planInput(header, { fit, size: side, resize, scale });
-    const { width, height } = result.crop;
-    if (inputPixels(result) > limits.maxInputPixels) {
+    const plan = planInput(header, { fit, size: side, resize, scale });
+    const { width, height } = plan.crop;
+    if (inputPixels(plan) > limits.maxInputPixels) {
       throw new ServiceError(
         'IMAGE_TOO_LARGE',
         `The network's input would be ${width}×${height} pixels; the limit is ${limits.maxInputPixels} pixels. Ask for a smaller size or scale.`,
       );
     }
-    const needsMap = view === 'dense' || model.classifyView(result.crop) === 'score';
+    const needsMap = view === 'dense' || model.classifyView(plan.crop) === 'score';
     if (needsMap && Math.min(width, height) < model.minimumSize) {
       throw new ServiceError(
         'OUTPUT_UNSUPPORTED',
@@ -121,7 +133,61 @@ export function createInference({ batcher, openSession, limits, background, obse
         { errors: [{ parameter: 'size', detail: `must give at least ${model.minimumSize} pixels` }] },
       );
     }
-    return result;
+    return plan;
+  }
+
+  /** The session's id; opening it may take seconds, and the request may not live that long. */
+  async function sessionFor(model: CompiledModel, view: View, context: RequestContext): Promise<string> {
+    try {
+      return await waitWithin(context, openSession(model, view));
+    } catch (error) {
+      if (!(error instanceof WorkerLostError)) throw error;
+      throw new ServiceError('WORKER_LOST', 'A worker was lost while it opened the model.', { cause: error });
+    }
+  }
+
+  async function runVariant(
+    image: ImageInput,
+    header: ImageHeader,
+    { plan, mirrored }: Variant,
+    { model, view, classes }: PassRequest,
+    context: RequestContext,
+  ): Promise<Pass> {
+    const { name, input } = model.manifest;
+    const { width, height } = plan.crop;
+    const session = await sessionFor(model, view === 'dense' ? 'dense' : model.classifyView(plan.crop), context);
+
+    const arrived = performance.now();
+    const decoded = await decoderSlots(async () => {
+      checkAlive(context);
+      const started = performance.now();
+      const pixels = await decodeInput(image.bytes, header, plan, { interpolation: input.interpolation, background });
+      return {
+        pixels: mirrored ? mirror(pixels, width) : pixels,
+        waitedMs: started - arrived,
+        decodeMs: performance.now() - started,
+      };
+    });
+    observe('decode', name, decoded.decodeMs);
+
+    const feeds: Record<string, Tensor> = {
+      image: { type: 'uint8', dims: [height, width, 3], data: decoded.pixels },
+    };
+    if (classes !== undefined) {
+      feeds['classes'] = { type: 'int64', dims: [classes.length], data: BigInt64Array.from(classes, BigInt) };
+    }
+    const ran = await batcher.submit({
+      session,
+      feeds,
+      cost: model.multiplyAdds(plan.crop),
+      priority: context.priority,
+      deadline: context.deadline,
+      signal: context.signal,
+    });
+    const queueMs = decoded.waitedMs + ran.queueMs;
+    observe('queue', name, queueMs);
+    const { outputs, inferMs, batchSize } = ran;
+    return { plan, mirrored, outputs, timing: { decodeMs: decoded.decodeMs, queueMs, inferMs, batchSize } };
   }
 
   return {
@@ -130,6 +196,11 @@ export function createInference({ batcher, openSession, limits, background, obse
     },
 
     admit(count) {
+      if (count > limits.maxQueue) {
+        throw new ServiceError('INVALID_REQUEST', `${count} passes (images × scales × mirrors) in one request.`, {
+          errors: [{ parameter: 'scale', detail: `at most ${limits.maxQueue} passes fit into the server` }],
+        });
+      }
       if (admitted + count > limits.maxQueue) {
         throw new ServiceError('QUEUE_FULL', `The server is at its limit of ${limits.maxQueue} images.`, {
           retryAfterS: Math.max(1, Math.ceil(batcher.expectedWaitMs() / 1000)),
@@ -143,54 +214,73 @@ export function createInference({ batcher, openSession, limits, background, obse
 
     header: (image) => readImageHeader(image.bytes, limits),
 
-    async run(image, header, request, context) {
-      const { model, view } = request;
-      const inputPlan = plan(header, request);
-      const { width, height } = inputPlan.crop;
-      const session = await openSession(model, view === 'dense' ? 'dense' : model.classifyView(inputPlan.crop));
+    variants: (header, request) =>
+      request.input.scales.flatMap((scale) => {
+        const plan = planAt(scale, header, request);
+        return mirrorings(request.input).map((mirrored) => ({ plan, mirrored }));
+      }),
 
-      const decoded = await decodeSlots(async () => {
+    run: (image, header, variants, request, context) =>
+      allTogether(
+        context,
+        variants.map((variant) => (shared) => runVariant(image, header, variant, request, shared)),
+      ),
+
+    render: (model, context, work) =>
+      rendererSlots(async () => {
         checkAlive(context);
-        const start = performance.now();
-        const { interpolation } = model.manifest.input;
-        const pixels = await decodeInput(image.bytes, header, inputPlan, { interpolation, background });
-        return { pixels: request.mirrored ? mirror(pixels, width) : pixels, ms: performance.now() - start };
-      });
-      observe('decode', model.manifest.name, decoded.ms);
-
-      const feeds: Record<string, Tensor> = {
-        image: { type: 'uint8', dims: [height, width, 3], data: decoded.pixels },
-      };
-      if (request.classes !== undefined) {
-        feeds['classes'] = {
-          type: 'int64',
-          dims: [request.classes.length],
-          data: BigInt64Array.from(request.classes, BigInt),
-        };
-      }
-      const { outputs, queueMs, inferMs, batchSize } = await batcher.submit({
-        session,
-        feeds,
-        cost: model.multiplyAdds(inputPlan.crop),
-        priority: context.priority,
-        deadline: context.deadline,
-        signal: context.signal,
-      });
-      observe('queue', model.manifest.name, queueMs);
-      return {
-        plan: inputPlan,
-        mirrored: request.mirrored,
-        outputs,
-        timing: { decodeMs: decoded.ms, queueMs, inferMs, batchSize },
-      };
-    },
+        const started = performance.now();
+        const drawn = await work(() => checkAlive(context));
+        observe('render', model.manifest.name, performance.now() - started);
+        return drawn;
+      }),
   };
 }
 
-/** Throws DEADLINE_EXCEEDED after the deadline, and the abort reason when the client is gone. */
-export function checkAlive({ deadline, signal }: RequestContext): void {
-  signal.throwIfAborted();
-  if (performance.now() >= deadline) throw new ServiceError('DEADLINE_EXCEEDED', 'The deadline passed in the queue.');
+function mirrorings({ flip }: InputOptions): boolean[] {
+  return flip ? [false, true] : [false];
+}
+
+/** Passes that one image needs. */
+export function passesPerImage(input: InputOptions): number {
+  return input.scales.length * mirrorings(input).length;
+}
+
+export interface FailedImage {
+  readonly name: string;
+  readonly problem: ServiceError;
+}
+
+/**
+ * Answer each image of a request. Among many, an image that fails fails alone; what is not the image's fault and may
+ * pass (queue full, deadline, worker lost) fails the request. Takes the images' places in the server, and gives them
+ * back when nothing of the request runs any more.
+ */
+export async function answerEach<T>(
+  inference: Inference,
+  images: readonly ImageInput[],
+  input: InputOptions,
+  context: RequestContext,
+  answer: (image: ImageInput, context: RequestContext) => Promise<T>,
+): Promise<(T | FailedImage)[]> {
+  const release = inference.admit(images.length * passesPerImage(input));
+  try {
+    return await allTogether<T | FailedImage>(
+      context,
+      images.map((image) => async (shared) => {
+        try {
+          return await answer(image, shared);
+        } catch (error) {
+          if (images.length === 1 || shared.signal.aborted) throw error;
+          const problem = toServiceError(error);
+          if (problem.retryable) throw error;
+          return { name: image.name, problem };
+        }
+      }),
+    );
+  } finally {
+    release();
+  }
 }
 
 /** The image mirrored left to right, a new buffer. `[h, w, 3]` */
@@ -209,7 +299,7 @@ function mirror(pixels: Uint8Array, width: number): Uint8Array {
   return mirrored;
 }
 
-/** The timing of several passes: the sum of what was done for them, the largest batch. */
+/** The timing of several passes: the sum of what was done for them, the longest wait, the largest batch. */
 export function sumTimings(timings: readonly Timing[]): Timing {
   const sum = (pick: (timing: Timing) => number): number => timings.reduce((total, timing) => total + pick(timing), 0);
   return {

@@ -31,6 +31,8 @@ export interface HeatmapRender {
   readonly range: ValueRange;
   /** For `overlay`: the photo at its own size. Its pixels are drawn over in place. */
   readonly photo?: Photo | undefined;
+  /** Called every few milliseconds; what it throws ends the drawing. */
+  readonly checkpoint?: (() => void) | undefined;
 }
 
 /**
@@ -45,7 +47,7 @@ export async function renderHeatmap(render: HeatmapRender): Promise<Buffer> {
   const { map, placement, plan, interpolation, mode } = render;
   const { width, height } = plan.photo;
   const canvas = mode === 'gray16' ? grayCanvas(render) : colorCanvas(render);
-  await sampleRows(map, placement, plan.photo, interpolation, canvas.paint);
+  await sampleRows(map, placement, plan.photo, interpolation, canvas.paint, render.checkpoint);
   const image = openPixels(canvas.pixels, { width, height, channels: mode === 'gray16' ? 1 : 3 });
   return (mode === 'gray16' ? image.toColourspace('grey16') : image).png(PNG).toBuffer();
 }

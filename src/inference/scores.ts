@@ -1,4 +1,8 @@
-/** Scores of classes: logits to probabilities, and the best few. Pure; no function changes its arguments. */
+/** Scores of classes: logits to probabilities, means, and the best few. Pure; no function changes its arguments. */
+import { expectTensor, type TensorMap } from '../tensor.js';
+
+/** Softmax over classes, or the network's raw scores. */
+export type ScoreKind = 'probability' | 'logit';
 
 /** An entry of a score vector: which class, how much. */
 export interface Scored {
@@ -31,6 +35,17 @@ export function topK(values: Float32Array, k: number): Scored[] {
     if (best.length > k) best.pop();
   }
   return best;
+}
+
+/** The mean over runs of the whole image's scores: of each run's probabilities, or of its logits. `[K]` */
+export function meanScores(outputs: readonly TensorMap[], kind: ScoreKind): Float32Array {
+  const vectors = outputs.map((tensors) => {
+    const logits = expectTensor(tensors, 'logits', 'float32').data;
+    return kind === 'logit' ? logits : softmax(logits);
+  });
+  const [first] = vectors;
+  if (first === undefined || vectors.length === 1) return first ?? new Float32Array();
+  return first.map((_, index) => vectors.reduce((sum, vector) => sum + vector[index]!, 0) / vectors.length);
 }
 
 /** Position of the first entry less than `value`, by bisection. */

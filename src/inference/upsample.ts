@@ -31,13 +31,17 @@ const PAD_AFTER = 2;
 /** Takes the samples of photo pixels (left … left + samples.length − 1, y). `samples` is reused for the next call. */
 export type RowVisitor = (samples: Float32Array, y: number, left: number) => void;
 
-/** Sample the map at every pixel of a photo, row by row. `placement` leads from photo pixel edges to cells. */
+/**
+ * Sample the map at every pixel of a photo, row by row. `placement` leads from photo pixel edges to cells. `checkpoint`
+ * is called whenever the event loop was let in; what it throws ends the work.
+ */
 export async function sampleRows(
   map: ClassMap,
   placement: Affine2,
   size: { readonly width: number; readonly height: number },
   interpolation: MapInterpolation,
   visit: RowVisitor,
+  checkpoint?: () => void,
 ): Promise<void> {
   const taps = TAPS[interpolation];
   const rowWeights = new Float32Array(taps);
@@ -53,6 +57,7 @@ export async function sampleRows(
       visit(samples, y, left);
       if (performance.now() - bandStart > BAND_MS) {
         await setImmediate();
+        checkpoint?.();
         bandStart = performance.now();
       }
     }

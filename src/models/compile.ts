@@ -26,7 +26,7 @@ import { convolutionalizeGlobalPool } from '../graph/passes/convolutionalize-glo
 import { selectClasses } from '../graph/passes/select-classes.js';
 import { inferShapes } from '../graph/shapes.js';
 import type { SessionSpec } from '../runtime/session.js';
-import type { Label, Manifest, ModelFolder } from './manifest.js';
+import { MANIFEST_FILE, type Label, type Manifest, type ModelFolder } from './manifest.js';
 import { ModelFileError } from './model-file-error.js';
 import { readSafetensors } from './safetensors.js';
 
@@ -61,8 +61,12 @@ export interface CompiledModel {
   readonly minimumSize: number;
 }
 
-/** Build, bind and convolutionalize. Reads headers and hashes the files. Throws ModelFileError or GraphError. */
-export async function compileModel({ folder, manifest, labels }: ModelFolder): Promise<CompiledModel> {
+/**
+ * Build, bind and convolutionalize. Reads headers and hashes the files. `load` tells this load from all others of the
+ * same model: no two share a session's id, which is `name@version#digest.load/view`. Throws ModelFileError or GraphError.
+ */
+export async function compileModel({ folder, manifest, labels }: ModelFolder, load: number): Promise<CompiledModel> {
+  const manifestFile = join(folder, MANIFEST_FILE);
   const weightsFile = join(folder, manifest.weights.file);
   const [{ tensors }, weightsDigest] = await Promise.all([readSafetensors(weightsFile), sha256(weightsFile)]);
   if (manifest.weights.sha256 !== undefined && manifest.weights.sha256 !== weightsDigest) {
@@ -70,20 +74,17 @@ export async function compileModel({ folder, manifest, labels }: ModelFolder): P
   }
 
   const nativeSize = Number(manifest.options?.['inputSize'] ?? manifest.input.size);
-  const built = buildArchitecture(manifest.architecture, {
-    ...manifest.options,
-    inputSize: nativeSize,
-    classes: labels.length,
-  });
+  const built = build(manifestFile, manifest, { inputSize: nativeSize, classes: labels.length });
   const classifier = applyPass(built, bindWeights({ file: manifest.weights.file, tensors })) ?? built;
   const pooled = applyPass(classifier, convolutionalizeGlobalPool());
   const convolutional = pooled ?? applyPass(classifier, convolutionalizeGemm(nativeSize));
   if (convolutional === undefined) {
-    throw new ModelFileError(folder, 'architecture', 'the head is neither a stack of Gemm nor pooled globally');
+    throw new ModelFileError(manifestFile, 'architecture', 'the head is neither a stack of Gemm nor pooled globally');
   }
 
   const imageInput = addImageInput(manifest.input);
-  const id = `${manifest.name}@${manifest.version}#${weightsDigest.slice(0, 8)}`;
+  const digest = createHash('sha256').update(JSON.stringify([manifest, labels, weightsDigest])).digest('hex');
+  const id = `${manifest.name}@${manifest.version}#${digest.slice(0, 8)}.${load}`;
   const session = (view: View, graph: Graph): SessionSpec => ({
     id: `${id}/${view}`,
     model: writeOnnx(graph),
@@ -100,7 +101,7 @@ export async function compileModel({ folder, manifest, labels }: ModelFolder): P
   return {
     manifest,
     labels,
-    digest: createHash('sha256').update(JSON.stringify([manifest, labels, weightsDigest])).digest('hex'),
+    digest,
     parameters: countParameters(built),
     nativeSize,
     poolsGlobally: pooled !== undefined,
@@ -118,9 +119,26 @@ export async function compileModel({ folder, manifest, labels }: ModelFolder): P
   };
 }
 
+/** The unbound graph; options that the architecture does not take are the manifest's fault. */
+function build(
+  manifestFile: string,
+  { architecture, options }: Manifest,
+  given: { readonly inputSize: number; readonly classes: number },
+): Graph {
+  try {
+    return buildArchitecture(architecture, { ...options, ...given });
+  } catch (cause) {
+    throw new ModelFileError(manifestFile, 'options', cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+}
+
 async function sha256(file: string): Promise<string> {
   const hash = createHash('sha256');
-  await pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), hash);
+  try {
+    await pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), hash);
+  } catch (cause) {
+    throw new ModelFileError(file, 'file', 'cannot be read', { cause });
+  }
   return hash.digest('hex');
 }
 

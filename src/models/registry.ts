@@ -1,21 +1,21 @@
 /**
  * Which models there are and which of them are loaded. Loading compiles a model and opens the sessions of its two main
- * views on every worker; `score`, rarely needed, and the `dense` view of a large net are opened at their first use. A model that cannot be loaded stays listed
- * with the reason, and harms no other.
+ * views on every worker; `score`, rarely needed, and the `dense` view of a large net are opened at their first use. A
+ * model that cannot be loaded stays listed with the reason, and harms no other.
+ *
+ * Loads and unloads of one model go one after the other, and each load has its own sessions (loaded-model.ts): whatever
+ * is asked for meanwhile, requests keep the sessions they began with, and no load closes another's.
  */
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ServiceError } from '../errors.js';
-import type { SessionSpec } from '../runtime/session.js';
+import pLimit, { type LimitFunction } from 'p-limit';
+import { OperatorError, ServiceError } from '../errors.js';
+import { GraphError } from '../graph/graph-error.js';
 import { compileModel, type CompiledModel, type View } from './compile.js';
+import { LoadedModel, type SessionOpener } from './loaded-model.js';
 import { MANIFEST_FILE, readModelFolder } from './manifest.js';
+import { ModelFileError } from './model-file-error.js';
 import { prepareUntrained } from './untrained.js';
-
-/** What the registry needs of the worker pool. */
-export interface SessionOpener {
-  open(spec: SessionSpec): Promise<void>;
-  close(id: string): Promise<void>;
-}
 
 export type ModelState = 'loading' | 'ready' | 'unloaded' | 'failed';
 
@@ -23,7 +23,7 @@ export interface ModelEntry {
   readonly name: string;
   readonly folder: string;
   readonly state: ModelState;
-  /** Why the model is not ready, for people. */
+  /** Why the model, or its newest version, is not ready. Public: it says nothing of the machine. */
   readonly reason?: string;
   /** Present when ready. */
   readonly model?: CompiledModel;
@@ -32,15 +32,18 @@ export interface ModelEntry {
 export interface Registry {
   /** All models, ready or not, by name. */
   list(): readonly ModelEntry[];
-  /** Name of the model of requests that name none; undefined when no model is ready. */
+  /** Name of the model of requests that name none; undefined when that one, or with none configured any, is not ready. */
   readonly defaultName: string | undefined;
   /** An entry, whatever its state. Throws MODEL_NOT_FOUND. */
   entry(name: string): ModelEntry;
-  /** A model that can answer: the named one, or the default. Throws MODEL_NOT_FOUND with the names there are. */
+  /** A model that can answer: the named one, or the default. Throws MODEL_NOT_FOUND with the names that are ready. */
   get(name?: string): CompiledModel;
   /** Do something with such a model; its sessions stay open until that has settled, whatever is unloaded meanwhile. */
   use<T>(name: string | undefined, work: (model: CompiledModel) => Promise<T>): Promise<T>;
-  /** The open session of a view; opened now if this is its first use. Resolves to the session's id. */
+  /**
+   * The open session of a view; opened now if this is its first use. Resolves to the session's id. Throws
+   * MODEL_NOT_FOUND when the model has been unloaded or replaced, and nobody uses it any more.
+   */
   session(model: CompiledModel, view: View): Promise<string>;
   /** (Re)load a model from its folder; also one that has just been put there. Throws MODEL_NOT_FOUND. */
   load(name: string): Promise<ModelEntry>;
@@ -49,157 +52,174 @@ export interface Registry {
 }
 
 export interface RegistryOptions {
-  /** The folder of model folders. */
+  /** The folder of model folders: the setting FULLCONV_MODELS. */
   readonly folder: string;
   /** Where untrained models are written. */
   readonly cache: string;
+  /** Architectures to serve untrained: the setting FULLCONV_UNTRAINED. */
   readonly untrained: readonly string[];
-  /** Empty: the manifest that says `default`, else the first. */
+  /** The setting FULLCONV_DEFAULT_MODEL. Empty: the manifest that says `default`, else the first. */
   readonly defaultModel: string;
 }
+
+/** Told of each change of a model's state; with the error, which is not public, when it could not be loaded. */
+export type ModelReport = (entry: ModelEntry, error?: unknown) => void;
 
 /** Above this a model’s `dense` session, which doubles its memory (and for a VGG is gigabytes), waits for its first use. */
 const EAGER_PARAMETERS = 1e7;
 
-/** Find the models and load them, one after the other. A broken model becomes an entry with state `failed`. */
+/**
+ * Find the models and load them, one after the other. A broken model becomes an entry with state `failed`. Throws
+ * OperatorError when the folder of models cannot be read, or a model or architecture in the settings does not exist.
+ */
 export async function createRegistry(
   options: RegistryOptions,
   sessions: SessionOpener,
-  report: (entry: ModelEntry) => void = () => undefined,
+  report: ModelReport = () => undefined,
 ): Promise<Registry> {
   const entries = new Map<string, ModelEntry>();
-  const opened = new Map<string, Promise<void>>();
-  const users = new Map<CompiledModel, Set<Promise<unknown>>>();
+  const loaded = new WeakMap<CompiledModel, LoadedModel>();
+  const turns = new Map<string, LimitFunction>();
+  let loads = 0;
 
-  function openSession(spec: SessionSpec): Promise<void> {
-    const opening =
-      opened.get(spec.id) ??
-      sessions.open(spec).catch((cause: unknown) => {
-        opened.delete(spec.id);
-        throw cause;
-      });
-    opened.set(spec.id, opening);
-    return opening;
+  /** Loads and unloads of one model, each after the one asked for before it. */
+  function inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const turn = turns.get(name) ?? pLimit(1);
+    turns.set(name, turn);
+    return turn(work);
   }
 
-  async function closeSessions(model: CompiledModel, except?: CompiledModel): Promise<void> {
-    await Promise.allSettled([...(users.get(model) ?? [])]);
-    const keep = new Set(Object.values(except?.sessions ?? {}).map((spec) => spec.id));
-    const ids = Object.values(model.sessions).map((spec) => spec.id);
-    await Promise.all(
-      ids
-        .filter((id) => opened.has(id) && !keep.has(id))
-        .map(async (id) => {
-          opened.delete(id);
-          await sessions.close(id);
-        }),
-    );
-  }
+  const loadOf = (model: CompiledModel): LoadedModel => loaded.get(model)!;
 
-  function set(entry: ModelEntry): ModelEntry {
+  function set(entry: ModelEntry, error?: unknown): ModelEntry {
     entries.set(entry.name, entry);
-    report(entry);
+    report(entry, error);
     return entry;
+  }
+
+  async function open(name: string, folder: string): Promise<CompiledModel> {
+    const content = await readModelFolder(folder);
+    if (content.manifest.name !== name) {
+      throw new ModelFileError(join(folder, MANIFEST_FILE), 'name', `must be "${name}", is "${content.manifest.name}"`);
+    }
+    const model = await compileModel(content, (loads += 1));
+    const load = new LoadedModel(model, sessions);
+    try {
+      await load.session('classify');
+      if (model.parameters <= EAGER_PARAMETERS) await load.session('dense');
+    } catch (error) {
+      await load.close();
+      throw error;
+    }
+    loaded.set(model, load);
+    return model;
   }
 
   async function loadFolder(name: string, folder: string): Promise<ModelEntry> {
     const before = entries.get(name)?.model;
     // While a new version loads, the old one answers.
     if (before === undefined) set({ name, folder, state: 'loading' });
+    let model: CompiledModel;
     try {
-      const content = await readModelFolder(folder);
-      const model = await compileModel(content);
-      if (model.manifest.name !== name) throw new Error(`the manifest names the model ${model.manifest.name}`);
-      await openSession(model.sessions.classify);
-      if (model.parameters <= EAGER_PARAMETERS) await openSession(model.sessions.dense);
-      const entry = set({ name, folder, state: 'ready', model });
-      if (before !== undefined) await closeSessions(before, model);
-      return entry;
+      model = await open(name, folder);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = publicReason(error, folder);
       return before === undefined
-        ? set({ name, folder, state: 'failed', reason })
-        : set({ name, folder, state: 'ready', model: before, reason: `the newer version failed: ${reason}` });
+        ? set({ name, folder, state: 'failed', reason }, error)
+        : set({ name, folder, state: 'ready', reason: `the newer version failed: ${reason}`, model: before }, error);
     }
+    const entry = set({ name, folder, state: 'ready', model });
+    if (before !== undefined) await loadOf(before).close();
+    return entry;
   }
+
+  const notFound = (detail: string, names: readonly string[]): ServiceError =>
+    new ServiceError('MODEL_NOT_FOUND', detail, {
+      errors: [{ parameter: 'model', detail: names.length === 0 ? 'there is none' : `must be one of: ${names.join(', ')}` }],
+    });
+  const entryOf = (name: string): ModelEntry => {
+    const entry = entries.get(name);
+    if (entry === undefined) throw notFound(`There is no model "${name}".`, [...entries.keys()]);
+    return entry;
+  };
+  const readyEntries = (): ModelEntry[] => [...entries.values()].filter(({ model }) => model !== undefined);
+
+  /** The model of requests that name none, ready or not. */
+  const impliedName = (): string | undefined => {
+    if (options.defaultModel !== '') return options.defaultModel;
+    const ready = readyEntries();
+    return (ready.find(({ model }) => model?.manifest.default) ?? ready[0])?.name;
+  };
+  const get = (name = impliedName()): CompiledModel => {
+    const readyNames = (): string[] => readyEntries().map((entry) => entry.name);
+    if (name === undefined) throw notFound('No model is ready.', []);
+    const entry = entries.get(name);
+    if (entry === undefined) throw notFound(`There is no model "${name}".`, readyNames());
+    if (entry.model === undefined) throw notFound(`The model "${name}" is ${entry.state}.`, readyNames());
+    return entry.model;
+  };
 
   const found = await findModelFolders(options.folder);
   for (const architecture of options.untrained) {
     found.set(`${architecture}-untrained`, await prepareUntrained(options.cache, architecture));
   }
+  if (options.defaultModel !== '' && !found.has(options.defaultModel)) {
+    const names = [...found.keys()].join(', ') || 'none';
+    throw new OperatorError(`FULLCONV_DEFAULT_MODEL=${options.defaultModel}: there is no such model; there are: ${names}`);
+  }
   for (const [name, folder] of found) await loadFolder(name, folder);
-
-  const notFound = (name: string): ServiceError => {
-    const names = [...entries.keys()].join(', ') || 'none';
-    return new ServiceError('MODEL_NOT_FOUND', `There is no model "${name}".`, {
-      errors: [{ parameter: 'model', detail: `must be one of: ${names}` }],
-    });
-  };
-  const entryOf = (name: string): ModelEntry => {
-    const entry = entries.get(name);
-    if (entry === undefined) throw notFound(name);
-    return entry;
-  };
-
-  const defaultName = (): string | undefined => {
-    if (options.defaultModel !== '') return options.defaultModel;
-    const ready = [...entries.values()].filter((entry) => entry.state === 'ready');
-    return (ready.find((entry) => entry.model?.manifest.default) ?? ready[0])?.name;
-  };
-  const get = (name = defaultName()): CompiledModel => {
-    if (name === undefined) throw new ServiceError('MODEL_NOT_FOUND', 'No model is loaded.');
-    const { model, state } = entryOf(name);
-    if (model === undefined) throw new ServiceError('MODEL_NOT_FOUND', `The model "${name}" is ${state}.`);
-    return model;
-  };
-  if (options.defaultModel !== '') entryOf(options.defaultModel);
 
   return {
     list: () => [...entries.values()].sort((a, b) => a.name.localeCompare(b.name)),
     get defaultName() {
-      return defaultName();
+      const name = impliedName();
+      return name !== undefined && entries.get(name)?.model !== undefined ? name : undefined;
     },
     entry: entryOf,
     get,
-    async use(name, work) {
-      const model = get(name);
-      const working = work(model);
-      const inUse = users.get(model) ?? new Set();
-      users.set(model, inUse.add(working));
-      try {
-        return await working;
-      } finally {
-        inUse.delete(working);
-        if (inUse.size === 0) users.delete(model);
-      }
-    },
-    async session(model, view) {
-      const spec = model.sessions[view];
-      await openSession(spec);
-      return spec.id;
-    },
+    use: async (name, work) => loadOf(get(name)).use(work),
+    session: async (model, view) => loadOf(model).session(view),
     async load(name) {
       const folder = entries.get(name)?.folder ?? (await findModelFolders(options.folder)).get(name);
-      if (folder === undefined) throw notFound(name);
-      return loadFolder(name, folder);
+      if (folder === undefined) throw notFound(`There is no model "${name}".`, [...entries.keys()]);
+      return inTurn(name, () => loadFolder(name, folder));
     },
     async unload(name) {
-      const { model, folder } = entryOf(name);
-      const entry = set({ name, folder, state: 'unloaded' });
-      if (model !== undefined) await closeSessions(model);
-      return entry;
+      const { folder } = entryOf(name);
+      return inTurn(name, async () => {
+        const { model } = entryOf(name);
+        const entry = set({ name, folder, state: 'unloaded' });
+        if (model !== undefined) await loadOf(model).close();
+        return entry;
+      });
     },
   };
 }
 
-/** The folders below `root` that hold a manifest, by folder name, which is the model's name. */
+/** The messages of the engine and of the file system hold paths: they are for the log. */
+function publicReason(error: unknown, folder: string): string {
+  if (error instanceof ModelFileError) return error.messageWithin(folder);
+  if (error instanceof GraphError) return error.message;
+  return 'it could not be opened; the log says why';
+}
+
+/**
+ * The folders below `root`, links to folders too, that hold a manifest, by their name there, which is the model's name.
+ * Whatever else lies there, or cannot be read, is no model.
+ */
 async function findModelFolders(root: string): Promise<Map<string, string>> {
-  const children = (await readdir(root, { withFileTypes: true })).filter((child) => child.isDirectory());
-  const folders = await Promise.all(
-    children.map(async ({ name }) => {
-      const files = await readdir(join(root, name));
-      return files.includes(MANIFEST_FILE) ? ([name, join(root, name)] as const) : undefined;
-    }),
+  const names = await readdir(root).catch((cause: unknown) => {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new OperatorError(`FULLCONV_MODELS=${root}: the folder of models cannot be read: ${why}`, { cause });
+  });
+  const folders = names.sort((a, b) => a.localeCompare(b)).map((name) => [name, join(root, name)] as const);
+  const areModels = await Promise.all(folders.map(([, folder]) => isFile(join(folder, MANIFEST_FILE))));
+  return new Map(folders.filter((_, position) => areModels[position]));
+}
+
+function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isFile(),
+    () => false,
   );
-  return new Map(folders.filter((folder) => folder !== undefined).sort(([a], [b]) => a.localeCompare(b)));
 }

@@ -4,17 +4,23 @@
  */
 import { access, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { buildArchitecture, isArchitecture } from '../architectures/index.js';
+import { ARCHITECTURE_NAMES, buildArchitecture, isArchitecture } from '../architectures/index.js';
+import { OperatorError } from '../errors.js';
 import { writeGeneratedWeights } from './generated-weights.js';
 import { MANIFEST_FILE, type Manifest } from './manifest.js';
-import { ModelFileError } from './model-file-error.js';
 
 const CLASSES = 1000;
 const WEIGHTS_FILE = 'model.safetensors';
 
-/** Make sure that the model folder of an untrained architecture exists below `cache`, and return its path. */
+/**
+ * Make sure that the model folder of an untrained architecture exists below `cache`, and return its path. Throws
+ * OperatorError when there is no such architecture.
+ */
 export async function prepareUntrained(cache: string, architecture: string): Promise<string> {
-  if (!isArchitecture(architecture)) throw new ModelFileError(cache, 'architecture', `there is no "${architecture}"`);
+  if (!isArchitecture(architecture)) {
+    const names = ARCHITECTURE_NAMES.join(', ');
+    throw new OperatorError(`FULLCONV_UNTRAINED=${architecture}: there is no such architecture; there are: ${names}`);
+  }
   const folder = join(cache, 'untrained', architecture);
   await mkdir(folder, { recursive: true });
   const manifest: Manifest = {

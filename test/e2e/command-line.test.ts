@@ -20,11 +20,19 @@ beforeAll(async () => {
 });
 afterAll(() => Promise.all([models, folder].map((path) => rm(path, { recursive: true }))));
 
-async function fullconv(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const env = { ...process.env, FULLCONV_MODELS: models };
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const fullconv = (...args: string[]): Promise<Ended> => fullconvWith({}, ...args);
+
+async function fullconvWith(environment: Record<string, string>, ...args: string[]): Promise<Ended> {
+  const env = { ...process.env, FULLCONV_MODELS: models, ...environment };
   return promisify(execFile)(process.execPath, [ENTRY, ...args], { env }).then(
     ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
-    (error: unknown) => error as { code: number; stdout: string; stderr: string },
+    (error: unknown) => error as Ended,
   );
 }
 
@@ -48,6 +56,48 @@ describe('fullconv', () => {
     expect(code).toBe(1);
     expect(stdout + stderr).toMatch(/bad\.png: /);
     expect(stdout).toContain('coffee.png');
+  });
+
+  it('classify takes more files than the queue', async () => {
+    const files = Array.from({ length: 5 }, () => photo('coffee.png'));
+    const args = ['classify', '--json', '--scale', '1,2', ...files];
+    const { code, stdout, stderr } = await fullconvWith({ FULLCONV_MAX_QUEUE: '3' }, ...args);
+    expect(code, stderr).toBe(0);
+    expect(JSON.parse(stdout)).toHaveLength(10);
+  });
+
+  it.each([
+    ['classify', ['--fit', 'shrink'], /--fit.*shrink.*crop, whole, native, stretch/],
+    ['classify', ['--top', '2.5'], /--top.*2\.5.*whole number/],
+    ['heatmap', ['--render', 'oil'], /--render.*oil.*overlay, heat, gray16/],
+    ['heatmap', ['--colormap', 'jet'], /--colormap.*jet.*viridis.*turbo/],
+    ['heatmap', ['--range', '0-1'], /--range.*0-1.*absolute, minmax/],
+  ])('%s refuses a wrong option with what it takes: %o', async (command, option, message) => {
+    const { code, stderr } = await fullconv(command, photo('coffee.png'), ...option);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(message);
+  });
+
+  it.each([
+    [
+      'a model that is not there',
+      {},
+      ['--model', 'nothing'],
+      /^fullconv: There is no model "nothing"\. model: must be one of: tiny-resnet, tiny-vgg\n$/,
+    ],
+    ['a wrong setting', {}, ['--workers', '0'], /^fullconv: --workers=0: .*\n$/],
+    ['no folder of models', { FULLCONV_MODELS: '/nowhere' }, [], /^fullconv: FULLCONV_MODELS=\/nowhere: .*\n$/],
+    [
+      'an architecture that is not there',
+      {},
+      ['--untrained', 'resnet19'],
+      /^fullconv: FULLCONV_UNTRAINED=resnet19: .*\n$/,
+    ],
+    ['a file that is not there', {}, ['/nowhere.png'], /^fullconv: ENOENT: .*\/nowhere\.png'\n$/],
+  ])('says in one line what is wrong: %s', async (_, environment, args, message) => {
+    const { code, stderr } = await fullconvWith(environment, 'classify', photo('coffee.png'), ...args);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(message);
   });
 
   it('heatmap writes a PNG at the photo’s size', async () => {
@@ -92,9 +142,18 @@ describe('fullconv', () => {
     for (const dataset of [byFolder, tiny]) {
       const { stdout, stderr } = await fullconv('evaluate', '--json', '--fit', 'stretch', dataset);
       expect(JSON.parse(stdout), stderr).toMatchObject([
-        { model: 'tiny-resnet', images: 2, 'top-1 %': 50, 'top-5 %': 100 },
+        { model: 'tiny-resnet', images: 2, failed: 0, 'top-1 %': 50, 'top-5 %': 100 },
       ]);
     }
+    // An image that cannot be decoded is wrong, not the end.
+    await mkdir(join(byFolder, 'id-0'), { recursive: true });
+    await writeFile(join(byFolder, 'id-0', 'bad.png'), 'nothing');
+    await copyFile(photo('coffee.png'), join(byFolder, coffee![0]!, 'again.png'));
+    const withBad = await fullconv('evaluate', '--json', '--fit', 'stretch', byFolder);
+    expect(JSON.parse(withBad.stdout), withBad.stderr).toMatchObject([
+      { images: 4, failed: 1, 'top-1 %': 50, 'top-5 %': 75 },
+    ]);
+    expect(withBad.stderr).toContain('bad.png: ');
     const empty = await fullconv('evaluate', join(models, 'tiny-vgg'));
     expect(empty.code).toBe(1);
     expect(empty.stderr).toMatch(/no image of a class/);

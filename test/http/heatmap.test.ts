@@ -138,11 +138,38 @@ describe('the maps', () => {
     );
   });
 
-  it('of several scales are averaged on the cells of the finest', async () => {
-    const { map, input } = await mapsOf('?class=1&scale=1,2&size=64', cat);
-    expect(input.scale).toBe(2);
-    const finest = await mapsOf('?class=1&scale=2&size=64', cat);
-    expect(map).toEqual(finest.map);
+  it('of several scales are averaged on the cells of the finest, where the others’ cells are', async () => {
+    const query = '?class=1&size=64&scores=logit&scale=';
+    const [coarse, fine, both] = await Promise.all(['1', '2', '1,2'].map((scale) => mapsOf(query + scale, cat)));
+    expect(both!.input).toEqual(fine!.input);
+    expect(both!.map).toEqual(fine!.map);
+    /** The coarse map at an input position of the fine one: between four cells, clamped at the border. */
+    const coarseAt = (x: number, y: number): number => {
+      const { map, classes, input } = coarse!;
+      const cellOf = (position: number, from: number, to: number, cells: number): number =>
+        Math.min(Math.max(((position * to) / from - map.offset) / map.outputStride, 0), cells - 1);
+      const cx = cellOf(x, fine!.input.width, input.width, map.width);
+      const cy = cellOf(y, fine!.input.height, input.height, map.height);
+      const [x0, y0] = [Math.min(Math.floor(cx), map.width - 2), Math.min(Math.floor(cy), map.height - 2)];
+      const { values } = classes[0]!;
+      const row = (at: number): number => values[at]![x0]! * (x0 + 1 - cx) + values[at]![x0 + 1]! * (cx - x0);
+      return row(y0) * (y0 + 1 - cy) + row(y0 + 1) * (cy - y0);
+    };
+    both!.classes[0]!.values.forEach((cells, y) =>
+      cells.forEach((value, x) => {
+        const { offset, outputStride } = fine!.map;
+        const other = coarseAt(offset + x * outputStride, offset + y * outputStride);
+        const expected = (fine!.classes[0]!.values[y]![x]! + other) / 2;
+        expect(Math.abs(value - expected)).toBeLessThan(1e-3 * Math.max(1, Math.abs(expected)));
+      }),
+    );
+  });
+
+  it('of the best class are of the best over all scales, whatever their order', async () => {
+    for (const photo of [cat, grace]) {
+      const [one, other] = await Promise.all(['0.3,1,3', '3,0.3,1'].map((scale) => mapsOf(`?scale=${scale}`, photo)));
+      expect(one!.classes[0]!.index).toBe(other!.classes[0]!.index);
+    }
   });
 });
 
@@ -199,6 +226,11 @@ describe('what is refused, and how', () => {
     expect(response.statusCode, response.body).toBe(status);
     expect(response.json()).toMatchObject({ code, status });
     expect(response.body).toMatch(detail);
+  });
+
+  it('two classes are given as JSON to a client that takes anything', async () => {
+    const response = await post('?class=1&class=2', cat, '*/*');
+    expect(response.headers['content-type']).toMatch('application/json');
   });
 
   it('many images as a picture: 406 with the reason', async () => {

@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ERROR_TABLE } from '../../src/errors.js';
 import { openapiDocument } from '../../src/http/openapi.js';
@@ -16,13 +17,29 @@ afterAll(() => app.close());
 
 const admin = (url: string, authorization = `Bearer ${TOKEN}`) =>
   app.http.inject({ method: 'POST', url, headers: { authorization } });
-const classify = (model: string) =>
+const classify = (model: string, query = '') =>
   app.http.inject({
     method: 'POST',
-    url: `/v1/classify?model=${model}`,
+    url: `/v1/classify?model=${model}${query}`,
     payload: cat,
     headers: { 'content-type': 'image/png' },
   });
+const imagesInFlight = async (): Promise<number> =>
+  Number(/^fullconv_images_in_flight (\d+)/m.exec((await app.http.inject('/metrics')).body)![1]);
+
+/** Requests that are long enough in flight to be known to be: resolves when the server has taken all of them. */
+async function inFlight(model: string, count: number): Promise<ReturnType<typeof classify>[]> {
+  let answered = 0;
+  const requests = Array.from({ length: count }, async () => classify(model, '&scale=8').finally(() => answered++));
+  let known: number;
+  do {
+    await new Promise(setImmediate);
+    known = answered;
+    known += await imagesInFlight();
+  } while (known < count);
+  expect(answered).toBeLessThan(count);
+  return requests;
+}
 
 describe('models', () => {
   it('lists what can be asked of each', async () => {
@@ -47,11 +64,49 @@ describe('models', () => {
     expect((await admin('/v1/models/newcomer/load')).json()).toMatchObject({ state: 'ready' });
     expect((await classify('newcomer')).statusCode).toBe(200);
 
-    const inFlight = Array.from({ length: 8 }, () => classify('newcomer'));
-    await new Promise((resolve) => setImmediate(resolve));
+    const requests = await inFlight('newcomer', 8);
     expect((await admin('/v1/models/newcomer/unload')).json()).toMatchObject({ state: 'unloaded' });
-    for (const response of await Promise.all(inFlight)) expect([200, 404]).toContain(response.statusCode);
+    for (const response of await Promise.all(requests)) expect(response.statusCode).toBe(200);
     expect((await classify('newcomer')).json()).toMatchObject({ code: 'MODEL_NOT_FOUND' });
+  });
+
+  it('loads a model again while requests are in flight and it is being unloaded', async () => {
+    await writeTinyModel(app.models, 'tiny-resnet', 'restless');
+    expect((await admin('/v1/models/restless/load')).json()).toMatchObject({ state: 'ready' });
+    const requests = await inFlight('restless', 8);
+    const unloading = admin('/v1/models/restless/unload');
+    const loading = admin('/v1/models/restless/load');
+    for (const response of await Promise.all(requests)) expect(response.statusCode).toBe(200);
+    expect((await unloading).json()).toMatchObject({ state: 'unloaded' });
+    expect((await loading).json()).toMatchObject({ state: 'ready' });
+    expect((await classify('restless')).statusCode).toBe(200);
+  });
+
+  it('answers by the new input preset after a reload of the same weights', async () => {
+    await writeTinyModel(app.models, 'tiny-resnet', 'retuned');
+    await admin('/v1/models/retuned/load');
+    const before = (await classify('retuned')).json<{ results: unknown[] }>();
+    const file = join(app.models, 'retuned', 'model.json');
+    const manifest = JSON.parse(await readFile(file, 'utf8')) as { input: object };
+    await writeFile(file, JSON.stringify({ ...manifest, input: { ...manifest.input, mean: [0, 0, 0] } }));
+    expect((await admin('/v1/models/retuned/load')).json()).toMatchObject({ state: 'ready' });
+    const after = (await classify('retuned')).json<{ results: unknown[] }>();
+    expect(after.results).not.toEqual(before.results);
+  });
+
+  it('says what is wrong with one that cannot be loaded, and not where models lie', async () => {
+    await writeTinyModel(app.models, 'tiny-resnet', 'broken');
+    await writeFile(join(app.models, 'broken', 'labels.json'), '[]');
+    await admin('/v1/models/broken/load');
+    const { body } = await app.http.inject('/v1/models/broken');
+    const entry = JSON.parse(body) as { state: string; reason: string };
+    expect(entry.state).toBe('failed');
+    expect(entry.reason).toMatch(/^labels\.json: /);
+    expect(body).not.toContain(app.models);
+    expect((await classify('broken')).json()).toMatchObject({
+      code: 'MODEL_NOT_FOUND',
+      errors: [{ parameter: 'model', detail: expect.stringContaining('tiny-resnet') as string }],
+    });
   });
 
   it('keeps administration from whoever has no token', async () => {
@@ -65,6 +120,22 @@ describe('models', () => {
 });
 
 describe('probes and metrics', () => {
+  it('is not ready while the configured default model is not', async () => {
+    const lame = await startTestApp(
+      { FULLCONV_DEFAULT_MODEL: 'tiny-vgg', FULLCONV_ADMIN_TOKEN: TOKEN, FULLCONV_WORKERS: '1' },
+      app.models,
+    );
+    const post = (url: string) =>
+      lame.http.inject({ method: 'POST', url, payload: cat, headers: { authorization: `Bearer ${TOKEN}` } });
+    await post('/v1/models/tiny-vgg/unload');
+    expect((await lame.http.inject('/readyz')).statusCode).toBe(503);
+    expect((await post('/v1/classify')).json()).toMatchObject({
+      code: 'MODEL_NOT_FOUND',
+      detail: 'The model "tiny-vgg" is unloaded.',
+    });
+    await lame.close();
+  });
+
   it('is alive, ready, and not ready once it drains', async () => {
     const draining = await startTestApp({}, app.models);
     expect((await draining.http.inject('/livez')).statusCode).toBe(200);

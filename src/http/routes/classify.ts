@@ -1,12 +1,13 @@
 /** POST /v1/classify: the top-k classes of one or many images. */
 import type { FastifyInstance } from 'fastify';
 import { ServiceError } from '../../errors.js';
-import { classify, type ClassifyAnswer, type ScoreKind } from '../../inference/classify.js';
+import { classify, type ClassifyAnswer } from '../../inference/classify.js';
+import type { ScoreKind } from '../../inference/scores.js';
 import type { HttpParts } from '../http-server.js';
 import { readImages } from '../images.js';
 import { classifyParameters, parseParameters } from '../parameters.js';
 import { problemOf } from '../problem.js';
-import { describeModel, modelReference, requestContext, roundTiming } from '../request.js';
+import { describeModel, limitPasses, modelReference, requestContext, roundTiming } from '../request.js';
 import { classifyResponse, serializerOf } from '../schemas.js';
 
 export function classifyRoute(app: FastifyInstance, { config, registry, inference }: HttpParts): void {
@@ -14,22 +15,19 @@ export function classifyRoute(app: FastifyInstance, { config, registry, inferenc
     '/v1/classify',
     { schema: { response: { 200: serializerOf(classifyResponse) } } },
     async (request, reply) => {
-      const {
-        model: name,
-        scale: scales,
-        priority,
-        deadlineMs,
-        ...options
-      } = parseParameters(classifyParameters, request.query);
+      const parameters = parseParameters(classifyParameters, request.query);
+      const { model: name, scale: scales, priority, deadlineMs, ...options } = parameters;
       const context = requestContext(reply, { priority, deadlineMs }, config);
+      registry.get(name);
+      const images = await readImages(request, config);
+      limitPasses(images.length * scales.length, config.maxImages);
+
       return registry.use(name, async (model) => {
         if (options.topK > model.labels.length) {
           throw new ServiceError('INVALID_REQUEST', `The model has ${model.labels.length} classes.`, {
             errors: [{ parameter: 'topK', detail: `must be from 1 to ${model.labels.length}` }],
           });
         }
-        const images = await readImages(request, config);
-        limitPasses(images.length * scales.length, config.maxImages);
         const answer = await classify(inference, model, images, { ...options, scales }, context);
         describeModel(reply, model);
         return {
@@ -40,14 +38,6 @@ export function classifyRoute(app: FastifyInstance, { config, registry, inferenc
       });
     },
   );
-}
-
-/** Throws INVALID_REQUEST when images × scales are more than one request may ask for. */
-export function limitPasses(passes: number, maximum: number): void {
-  if (passes <= maximum) return;
-  throw new ServiceError('INVALID_REQUEST', `${passes} images × scales; at most ${maximum} in one request.`, {
-    errors: [{ parameter: 'scale', detail: 'too many for this number of images' }],
-  });
 }
 
 function presentResult(result: ClassifyAnswer['results'][number], kind: ScoreKind): object {

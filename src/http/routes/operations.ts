@@ -3,10 +3,13 @@ import type { FastifyInstance } from 'fastify';
 import { openapiDocument } from '../openapi.js';
 import type { HttpParts } from '../http-server.js';
 
-export function operationRoutes(app: FastifyInstance, { metrics, isReady }: HttpParts): void {
+export function operationRoutes(app: FastifyInstance, { metrics, isReady, isAlive }: HttpParts): void {
   const document = JSON.stringify(openapiDocument());
 
-  app.get('/livez', () => ({ status: 'alive' }));
+  app.get('/livez', (_request, reply) => {
+    const alive = isAlive();
+    return reply.code(alive ? 200 : 503).send({ status: alive ? 'alive' : 'every worker has been given up' });
+  });
   app.get('/readyz', (_request, reply) => {
     const ready = isReady();
     return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not ready' });

@@ -1,0 +1,70 @@
+/**
+ * Who waits for an answer, and until when; and what must hold for work done side by side: when a part fails the rest is
+ * aborted, and nothing is reported as over before all of it is. Admission and unloading rely on that.
+ */
+import { ServiceError } from '../errors.js';
+
+export interface RequestContext {
+  /** Higher goes first. */
+  readonly priority: number;
+  /** Absolute, in milliseconds of `performance.now()`; Infinity for none. */
+  readonly deadline: number;
+  /** Aborted when the client is gone or a sibling has failed; its reason says which. */
+  readonly signal: AbortSignal;
+}
+
+/** Throws DEADLINE_EXCEEDED after the deadline, and the signal's reason when it is aborted. */
+export function checkAlive({ deadline, signal }: RequestContext): void {
+  signal.throwIfAborted();
+  if (performance.now() >= deadline) throw deadlineExceeded();
+}
+
+/**
+ * Do all tasks side by side, each with a context that is aborted as soon as one of them fails. Resolves to their
+ * results in order; rejects with the first failure, when every task has ended.
+ */
+export async function allTogether<T>(
+  context: RequestContext,
+  tasks: readonly ((context: RequestContext) => Promise<T>)[],
+): Promise<T[]> {
+  const siblings = new AbortController();
+  const shared = { ...context, signal: AbortSignal.any([context.signal, siblings.signal]) };
+  let failure: { error: unknown } | undefined;
+  const results = await Promise.allSettled(
+    tasks.map((task) =>
+      task(shared).catch((error: unknown) => {
+        failure ??= { error };
+        siblings.abort(error);
+        throw error;
+      }),
+    ),
+  );
+  if (failure !== undefined) throw failure.error;
+  return results.map((result) => (result as PromiseFulfilledResult<T>).value);
+}
+
+/**
+ * Wait for something that nobody can cancel, such as a session that others wait for too; but no longer than the
+ * context lives.
+ */
+export async function waitWithin<T>(context: RequestContext, promise: Promise<T>): Promise<T> {
+  checkAlive(context);
+  const { deadline, signal } = context;
+  let giveUp: () => void = () => undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const end = new Promise<never>((_, reject) => {
+    giveUp = () => reject(signal.reason as Error);
+    signal.addEventListener('abort', giveUp);
+    if (Number.isFinite(deadline)) timer = setTimeout(() => reject(deadlineExceeded()), deadline - performance.now());
+  });
+  try {
+    return await Promise.race([promise, end]);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', giveUp);
+  }
+}
+
+function deadlineExceeded(): ServiceError {
+  return new ServiceError('DEADLINE_EXCEEDED', 'The deadline passed before the answer.');
+}

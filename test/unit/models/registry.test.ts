@@ -1,0 +1,287 @@
+import { chmod, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { SessionOpener } from '../../../src/models/loaded-model.js';
+import { createRegistry, type ModelEntry, type Registry, type RegistryOptions } from '../../../src/models/registry.js';
+import { writeTinyModels } from '../../support/tiny-models.js';
+
+/** Sessions that are only names. Those of the `failing` view do not open; those of a view on `hold`, when released. */
+class FakeSessions implements SessionOpener {
+  /** Open now. */
+  readonly ids = new Set<string>();
+  /** Ever asked for. */
+  readonly asked: string[] = [];
+  failing: string | undefined;
+  #gate: { view: string; opened: Promise<void> } | undefined;
+
+  async open({ id }: { id: string }): Promise<void> {
+    this.asked.push(id);
+    if (this.#gate !== undefined && id.endsWith(this.#gate.view)) await this.#gate.opened;
+    if (this.failing !== undefined && id.endsWith(this.failing)) throw new Error(`no memory for /srv/secret/${id}`);
+    this.ids.add(id);
+  }
+
+  async close(id: string): Promise<void> {
+    this.ids.delete(id);
+    return Promise.resolve();
+  }
+
+  hold(view: string): () => void {
+    const { promise, resolve } = gate();
+    this.#gate = { view, opened: promise };
+    return resolve;
+  }
+}
+
+function gate(): { promise: Promise<void>; resolve: () => void } {
+  let resolve: () => void = () => undefined;
+  const promise = new Promise<void>((done) => (resolve = done));
+  return { promise, resolve };
+}
+
+let folder: string;
+let sessions: FakeSessions;
+beforeEach(async () => {
+  folder = await writeTinyModels();
+  sessions = new FakeSessions();
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const start = (
+  options: Partial<RegistryOptions> = {},
+  report?: (entry: ModelEntry, error?: unknown) => void,
+): Promise<Registry> =>
+  createRegistry({ folder, cache: folder, untrained: [], defaultModel: '', ...options }, sessions, report);
+const idsOf = (registry: Registry, name: string): string[] =>
+  Object.values(registry.get(name).sessions).map(({ id }) => id);
+const openIds = (name: string): string[] => [...sessions.ids].filter((id) => id.startsWith(`${name}@`));
+
+async function changeManifest(name: string, change: Record<string, unknown>): Promise<void> {
+  const file = join(folder, name, 'model.json');
+  const manifest = JSON.parse(await readFile(file, 'utf8')) as Record<string, unknown>;
+  await writeFile(file, JSON.stringify({ ...manifest, ...change }));
+}
+
+describe('a reload', () => {
+  it('opens sessions of its own and closes those of the load before it', async () => {
+    const registry = await start();
+    const before = idsOf(registry, 'tiny-resnet');
+    await registry.load('tiny-resnet');
+    const after = idsOf(registry, 'tiny-resnet');
+    expect(after.filter((id) => before.includes(id))).toEqual([]);
+    expect(after.every((id) => id.startsWith('tiny-resnet@1#'))).toBe(true);
+    expect(openIds('tiny-resnet').filter((id) => before.includes(id))).toEqual([]);
+    expect(openIds('tiny-resnet').length).toBeGreaterThan(0);
+  });
+
+  it('leaves the old version answering when the new one is broken, and says why', async () => {
+    const registry = await start();
+    const before = idsOf(registry, 'tiny-resnet');
+    await changeManifest('tiny-resnet', { architecture: 'resnet19' });
+    const entry = await registry.load('tiny-resnet');
+    expect(entry.state).toBe('ready');
+    expect(entry.reason).toMatch(/^the newer version failed: model\.json: architecture: /);
+    expect(idsOf(registry, 'tiny-resnet')).toEqual(before);
+    expect(openIds('tiny-resnet').every((id) => before.includes(id))).toBe(true);
+  });
+
+  it('keeps the sessions of the old version for whoever is at work with it', async () => {
+    const registry = await start();
+    const work = gate();
+    const before = registry.get('tiny-resnet');
+    const working = registry.use('tiny-resnet', async (model) => {
+      await work.promise;
+      return registry.session(model, 'dense');
+    });
+    const reloading = registry.load('tiny-resnet');
+    while (registry.get('tiny-resnet') === before) await new Promise(setImmediate);
+    expect(sessions.ids).toContain(before.sessions.classify.id);
+    work.resolve();
+    expect(await working).toBe(before.sessions.dense.id);
+    await reloading;
+    expect(sessions.ids).not.toContain(before.sessions.classify.id);
+  });
+});
+
+describe('load and unload of one model', () => {
+  it('go one after the other: a load during an unload ends with its sessions open', async () => {
+    const registry = await start();
+    const work = gate();
+    const working = registry.use('tiny-resnet', () => work.promise);
+    const unloading = registry.unload('tiny-resnet');
+    const loading = registry.load('tiny-resnet');
+    // As long as a load takes: were it not to wait, it would have ended.
+    await registry.load('tiny-vgg');
+    work.resolve();
+    await working;
+    expect(await unloading).toMatchObject({ state: 'unloaded' });
+    expect(await loading).toMatchObject({ state: 'ready' });
+    const ids = idsOf(registry, 'tiny-resnet');
+    expect(openIds('tiny-resnet').sort()).toEqual(ids.filter((id) => /classify|dense/.test(id)).sort());
+  });
+
+  it('go one after the other: of two loads the later one stays, and nothing of the first', async () => {
+    const registry = await start();
+    await Promise.all([registry.load('tiny-resnet'), registry.load('tiny-resnet')]);
+    const ids = idsOf(registry, 'tiny-resnet');
+    expect(openIds('tiny-resnet').sort()).toEqual(ids.filter((id) => /classify|dense/.test(id)).sort());
+  });
+
+  it('go one after the other: an unload during a load ends unloaded, with nothing open', async () => {
+    const registry = await start();
+    const release = sessions.hold('dense');
+    const loading = registry.load('tiny-resnet');
+    const unloading = registry.unload('tiny-resnet');
+    release();
+    expect(await loading).toMatchObject({ state: 'ready' });
+    expect(await unloading).toMatchObject({ state: 'unloaded' });
+    expect(registry.entry('tiny-resnet').state).toBe('unloaded');
+    expect(openIds('tiny-resnet')).toEqual([]);
+  });
+
+  it('do not wait for those of another', async () => {
+    const registry = await start();
+    const work = gate();
+    const working = registry.use('tiny-vgg', () => work.promise);
+    const unloading = registry.unload('tiny-vgg');
+    expect(await registry.load('tiny-resnet')).toMatchObject({ state: 'ready' });
+    work.resolve();
+    await Promise.all([working, unloading]);
+  });
+});
+
+describe('sessions', () => {
+  it('are all closed again when one of them does not open', async () => {
+    sessions.failing = 'dense';
+    const registry = await start();
+    expect(registry.list().map(({ state }) => state)).toEqual(['failed', 'failed']);
+    expect(sessions.asked.filter((id) => id.endsWith('classify'))).toHaveLength(2);
+    expect([...sessions.ids]).toEqual([]);
+  });
+
+  it.each(['unload', 'load'] as const)('of a model are not opened again after its %s', async (change) => {
+    const registry = await start();
+    const before = registry.get('tiny-vgg');
+    await registry[change]('tiny-vgg');
+    await expect(registry.session(before, 'score')).rejects.toMatchObject({ code: 'MODEL_NOT_FOUND' });
+    expect(sessions.asked).not.toContain(before.sessions.score.id);
+  });
+
+  it('that are still being opened when nobody waits for them any more are closed all the same', async () => {
+    const registry = await start();
+    const { sessions: specs } = registry.get('tiny-vgg');
+    const release = sessions.hold('score');
+    const opening = registry.session(registry.get('tiny-vgg'), 'score');
+    const unloading = registry.unload('tiny-vgg');
+    release();
+    expect(await opening).toBe(specs.score.id);
+    await unloading;
+    expect(openIds('tiny-vgg')).toEqual([]);
+  });
+});
+
+describe('the default model', () => {
+  it('is none while the configured one is not ready, and asking for it says so', async () => {
+    await changeManifest('tiny-vgg', { architecture: 'vgg10' });
+    const registry = await start({ defaultModel: 'tiny-vgg' });
+    expect(registry.defaultName).toBeUndefined();
+    expect(() => registry.get()).toThrow(
+      expect.objectContaining({
+        code: 'MODEL_NOT_FOUND',
+        message: 'The model "tiny-vgg" is failed.',
+        errors: [{ parameter: 'model', detail: 'must be one of: tiny-resnet' }],
+      }),
+    );
+  });
+
+  it('is none while the configured one is unloaded, and is it again after its load', async () => {
+    const registry = await start({ defaultModel: 'tiny-vgg' });
+    expect(registry.defaultName).toBe('tiny-vgg');
+    await registry.unload('tiny-vgg');
+    expect(registry.defaultName).toBeUndefined();
+    expect(() => registry.get()).toThrow('The model "tiny-vgg" is unloaded.');
+    await registry.load('tiny-vgg');
+    expect(registry.defaultName).toBe('tiny-vgg');
+  });
+
+  it('must exist: the start fails and names the setting', async () => {
+    await expect(start({ defaultModel: 'tiny' })).rejects.toThrow(/^FULLCONV_DEFAULT_MODEL=tiny: .*tiny-resnet, tiny-vgg$/);
+  });
+});
+
+it('a model that is not ready, or not there, is refused with the names that are', async () => {
+  const registry = await start();
+  await registry.unload('tiny-vgg');
+  for (const name of ['tiny-vgg', 'nothing']) {
+    expect(() => registry.get(name)).toThrow(
+      expect.objectContaining({
+        code: 'MODEL_NOT_FOUND',
+        errors: [{ parameter: 'model', detail: 'must be one of: tiny-resnet' }],
+      }),
+    );
+  }
+});
+
+describe('the folder of models', () => {
+  let elsewhere: string;
+  beforeAll(async () => {
+    elsewhere = await mkdtemp(join(tmpdir(), 'fullconv-elsewhere-'));
+  });
+  afterAll(() => rm(elsewhere, { recursive: true }));
+
+  it('may hold links to model folders', async () => {
+    await rename(join(folder, 'tiny-vgg'), join(elsewhere, 'vgg'));
+    await symlink(join(elsewhere, 'vgg'), join(folder, 'tiny-vgg'));
+    const registry = await start();
+    expect(registry.list()).toMatchObject([{ name: 'tiny-resnet' }, { name: 'tiny-vgg', state: 'ready' }]);
+  });
+
+  it('may hold what is no model or cannot be read', async () => {
+    await writeFile(join(folder, 'README'), '');
+    await mkdir(join(folder, 'empty'));
+    await symlink(join(folder, 'nowhere'), join(folder, 'dangling'));
+    await symlink(join(folder, 'endless'), join(folder, 'endless'));
+    await mkdir(join(folder, 'locked'));
+    await chmod(join(folder, 'locked'), 0);
+    const registry = await start();
+    await chmod(join(folder, 'locked'), 0o755);
+    expect(registry.list().map(({ name }) => name)).toEqual(['tiny-resnet', 'tiny-vgg']);
+  });
+
+  it.each(['nowhere', 'tiny-vgg/model.json'])('that cannot be read fails the start and names the setting: %s', async (path) => {
+    const missing = join(folder, path);
+    await expect(start({ folder: missing })).rejects.toThrow(`FULLCONV_MODELS=${missing}: `);
+  });
+});
+
+it('an architecture to be served untrained must exist: the start fails and names the setting', async () => {
+  await expect(start({ untrained: ['resnet19'] })).rejects.toThrow(/^FULLCONV_UNTRAINED=resnet19: .*resnet18/);
+});
+
+describe('the reason of a failed model', () => {
+  it.each([
+    ['a field of the manifest', { version: 1 }, /^model\.json: version: /],
+    ['another name', { name: 'other' }, /^model\.json: name: must be "tiny-vgg", is "other"$/],
+    ['an option', { options: { depth: 3 } }, /^model\.json: options: vgg11 has no option "depth"/],
+    ['a missing file', { weights: { file: 'weights/absent.safetensors' } }, /^weights\/absent\.safetensors: file: cannot be read$/],
+    ['weights that do not fit', { options: { width: 16 } }, /tensor "\S+" must be \[.*\], is \[/],
+  ])('tells what is wrong and not where models lie: %s', async (_, change, reason) => {
+    await changeManifest('tiny-vgg', change);
+    const errors: unknown[] = [];
+    const registry = await start({}, (_entry, error) => errors.push(...(error === undefined ? [] : [error])));
+    const entry = registry.entry('tiny-vgg');
+    expect(entry.state).toBe('failed');
+    expect(entry.reason).toMatch(reason);
+    expect(entry.reason).not.toContain(folder);
+    expect(errors).toHaveLength(1);
+  });
+
+  it('keeps what the engine says for the log', async () => {
+    sessions.failing = 'classify';
+    const errors: unknown[] = [];
+    const registry = await start({}, (_entry, error) => errors.push(...(error === undefined ? [] : [error])));
+    expect(registry.entry('tiny-vgg').reason).toBe('it could not be opened; the log says why');
+    expect(String(errors[0])).toContain('/srv/secret');
+  });
+});
