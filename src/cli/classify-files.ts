@@ -7,7 +7,8 @@ import type { Service } from '../app.js';
 import type { Config } from '../config.js';
 import { ServiceError } from '../errors.js';
 import { classify, type ClassifyAnswer, type ClassifyOptions } from '../inference/classify.js';
-import { passesPerImage, type ImageInput } from '../inference/infer.js';
+import { passesPerImage } from '../inference/answer-each.js';
+import type { ImageInput } from '../inference/infer.js';
 import type { CompiledModel } from '../models/compile.js';
 import { localContext, readImage } from './local-service.js';
 

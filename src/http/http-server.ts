@@ -126,7 +126,7 @@ function holdBodies(app: FastifyInstance, { maxBytes, maxBodiesBytes }: Config):
   });
 }
 
-const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'];
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'];
 
 /** Collects the methods of every route; the function it returns adds an answer for the others: 405 and what is allowed. */
 function refuseOtherMethods(app: FastifyInstance): () => void {

@@ -3,17 +3,9 @@
  * are averaged (Simonyan 2015 §3.2).
  */
 import type { CompiledModel } from '../models/compile.js';
+import { answerEach, type FailedImage } from './answer-each.js';
 import type { ImageHeader } from './image-header.js';
-import {
-  answerEach,
-  sumTimings,
-  type FailedImage,
-  type ImageInput,
-  type Inference,
-  type InputOptions,
-  type Pass,
-  type Timing,
-} from './infer.js';
+import { sumTimings, type ImageInput, type Inference, type InputOptions, type Pass, type Timing } from './infer.js';
 import type { RequestContext } from './request-context.js';
 import { meanScores, topK, type ScoreKind } from './scores.js';
 

@@ -5,11 +5,10 @@
  */
 import type { CompiledModel } from '../models/compile.js';
 import { expectTensor } from '../tensor.js';
+import { answerEach, type FailedImage } from './answer-each.js';
 import type { ImageHeader } from './image-header.js';
 import {
-  answerEach,
   sumTimings,
-  type FailedImage,
   type ImageInput,
   type Inference,
   type InputOptions,

@@ -4,7 +4,7 @@
  * costs neither decoding nor a run.
  */
 import pLimit from 'p-limit';
-import { ServiceError, toServiceError } from '../errors.js';
+import { ServiceError } from '../errors.js';
 import type { CompiledModel, View } from '../models/compile.js';
 import { WorkerLostError } from '../runtime/pool.js';
 import type { Tensor, TensorMap } from '../tensor.js';
@@ -237,50 +237,9 @@ export function createInference({ batcher, openSession, limits, background, obse
   };
 }
 
-function mirrorings({ flip }: InputOptions): boolean[] {
+/** Whether a pass mirrors its input: once without, and with `flip` once with. */
+export function mirrorings({ flip }: InputOptions): boolean[] {
   return flip ? [false, true] : [false];
-}
-
-/** Passes that one image needs. */
-export function passesPerImage(input: InputOptions): number {
-  return input.scales.length * mirrorings(input).length;
-}
-
-export interface FailedImage {
-  readonly name: string;
-  readonly problem: ServiceError;
-}
-
-/**
- * Answer each image of a request. Among many, an image that fails fails alone; what is not the image's fault and may
- * pass (queue full, deadline, worker lost) fails the request. Takes the images' places in the server, and gives them
- * back when nothing of the request runs any more.
- */
-export async function answerEach<T>(
-  inference: Inference,
-  images: readonly ImageInput[],
-  input: InputOptions,
-  context: RequestContext,
-  answer: (image: ImageInput, context: RequestContext) => Promise<T>,
-): Promise<(T | FailedImage)[]> {
-  const release = inference.admit(images.length * passesPerImage(input));
-  try {
-    return await allTogether<T | FailedImage>(
-      context,
-      images.map((image) => async (shared) => {
-        try {
-          return await answer(image, shared);
-        } catch (error) {
-          if (images.length === 1 || shared.signal.aborted) throw error;
-          const problem = toServiceError(error);
-          if (problem.retryable) throw error;
-          return { name: image.name, problem };
-        }
-      }),
-    );
-  } finally {
-    release();
-  }
 }
 
 /** The image mirrored left to right, a new buffer. `[h, w, 3]` */
