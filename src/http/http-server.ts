@@ -17,6 +17,7 @@ import { classifyRoute } from './routes/classify.js';
 import { heatmapRoute } from './routes/heatmap.js';
 import { modelRoutes } from './routes/models.js';
 import { operationRoutes } from './routes/operations.js';
+import { segmentRoute } from './routes/segment.js';
 
 export interface HttpParts {
   readonly config: Config;
@@ -75,6 +76,7 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
   const allow = refuseOtherMethods(app);
   classifyRoute(app, parts);
   heatmapRoute(app, parts);
+  segmentRoute(app, parts);
   modelRoutes(app, parts);
   operationRoutes(app, parts);
   allow();

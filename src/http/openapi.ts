@@ -6,9 +6,9 @@ import { z } from 'zod';
 import { ERROR_TABLE, type ErrorCode } from '../errors.js';
 import { VERSION } from '../version.js';
 import { imagesBody } from './images.js';
-import { classifyParameters, heatmapParameters } from './parameters.js';
+import { classifyParameters, heatmapParameters, segmentParameters } from './parameters.js';
 import { PROBLEM_MEDIA_TYPE, problemSchema } from './problem.js';
-import { classifyResponse, heatmapResponse, modelDetail, modelsResponse } from './schemas.js';
+import { classifyResponse, heatmapResponse, modelDetail, modelsResponse, segmentResponse } from './schemas.js';
 
 type Json = Record<string, unknown>;
 
@@ -82,6 +82,26 @@ export function openapiDocument(): Json {
               },
             },
             ...problems([...REQUEST_ERRORS, 'CLASS_NOT_FOUND', 'NOT_ACCEPTABLE', ...IMAGE_ERRORS, ...LOAD_ERRORS]),
+          },
+        },
+      },
+      '/v1/segment': {
+        post: {
+          operationId: 'segment',
+          summary: 'The winning class of every position',
+          parameters: queryParameters(segmentParameters),
+          ...image,
+          responses: {
+            200: {
+              description:
+                'One colour a class at the size of the photo, the legend as JSON, or class indices as uint16 [h, w] (65535: unlabelled)',
+              content: {
+                'image/png': {},
+                'application/json': { schema: reference(segmentResponse) },
+                'application/x-npy': {},
+              },
+            },
+            ...problems([...REQUEST_ERRORS, 'NOT_ACCEPTABLE', ...IMAGE_ERRORS, ...LOAD_ERRORS]),
           },
         },
       },
@@ -170,7 +190,15 @@ function queryParameters(schema: z.ZodObject): Json[] {
 
 /** Every schema that carries an id, with references between them. */
 function componentSchemas(): Json {
-  const all = z.object({ imagesBody, problemSchema, classifyResponse, heatmapResponse, modelsResponse, modelDetail });
+  const all = z.object({
+    imagesBody,
+    problemSchema,
+    classifyResponse,
+    heatmapResponse,
+    segmentResponse,
+    modelsResponse,
+    modelDetail,
+  });
   const { $defs = {} } = z.toJSONSchema(all);
   const text = JSON.stringify($defs).replaceAll('#/$defs/', '#/components/schemas/');
   const definitions = JSON.parse(text) as Record<string, Json>;

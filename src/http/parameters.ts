@@ -62,17 +62,28 @@ export const classifyParameters = z.strictObject({
   topK: integer(1, 100_000).default(5).describe('How many classes; at most the number the model has'),
 });
 
-export const heatmapParameters = z.strictObject({
+/** Of the routes that answer with maps. */
+const maps = {
   ...common,
   fit: fit.default('whole').describe(FIT_ABOUT),
+  outputStride: integer(1, 1024).optional().describe('Input pixels between cells; what the model offers'),
+  edge: z.enum(['valid', 'same']).default('valid').describe('valid: exact sliding window'),
+  alpha: number(0, 1).default(0.5).describe('Opacity of the map over the photo, for render=overlay'),
+};
+
+export const segmentParameters = z.strictObject({
+  ...maps,
+  minProbability: number(0, 1).default(0).describe('Positions whose best class is less probable stay unlabelled'),
+  render: z.enum(['palette', 'overlay']).default('palette').describe('For image/png: the labels alone, or blended'),
+});
+
+export const heatmapParameters = z.strictObject({
+  ...maps,
   class: repeated(z.string().min(1), 32)
     .default(['top'])
     .describe("Index, id or label; repeatable. top: the image's own best class"),
-  outputStride: integer(1, 1024).optional().describe('Input pixels between cells; what the model offers'),
-  edge: z.enum(['valid', 'same']).default('valid').describe('valid: exact sliding window'),
   render: z.enum(['overlay', 'heat', 'gray16']).default('overlay').describe('For image/png'),
   colormap: z.enum(COLORMAP_NAMES).default('inferno').describe('For image/png'),
-  alpha: number(0, 1).default(0.5).describe('Opacity of the map over the photo, for render=overlay'),
   interpolation: z
     .enum(['nearest', 'bilinear', 'bicubic'])
     .default('bilinear')

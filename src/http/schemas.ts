@@ -29,22 +29,65 @@ const input = z
   .object({ ...size, scale: z.number() })
   .describe("The network's input, in pixels, and the scale it was asked for with");
 
+/** What each image's result begins with, or is replaced by. */
+const imageResult = {
+  name: z.string(),
+  width: z.number().int().optional().describe('The upright photo, in pixels'),
+  height: z.number().int().optional(),
+  input: input.optional(),
+  problem: problemSchema.optional().describe('In place of the rest, for an image that failed'),
+};
+
 export const classifyResponse = z
   .object({
     model: modelReference,
     results: z.array(
       z.object({
-        name: z.string(),
-        width: z.number().int().optional().describe('The upright photo, in pixels'),
-        height: z.number().int().optional(),
-        input: input.optional(),
+        ...imageResult,
         predictions: z.array(prediction).optional(),
-        problem: problemSchema.optional().describe('In place of the rest, for an image that failed'),
       }),
     ),
     timing,
   })
   .meta({ id: 'Classification' });
+
+const map = z.object({
+  ...size,
+  outputStride: z.number().describe('Input pixels between the centres of neighbouring cells'),
+  offset: z.number().describe("Input pixels from the edge to the centre of the first cell's receptive field"),
+  receptiveField: z.number().describe('Input pixels a cell sees, along one side'),
+});
+
+const box = z
+  .object({ x: z.number(), y: z.number(), width: z.number(), height: z.number() })
+  .describe('In photo pixels');
+
+export const segmentResponse = z
+  .object({
+    model: modelReference,
+    results: z.array(
+      z.object({
+        ...imageResult,
+        map: map.optional(),
+        unlabelled: z.number().optional().describe('Share of the cells below minProbability'),
+        classes: z
+          .array(
+            z.object({
+              index: z.number().int(),
+              id: z.string(),
+              label: z.string(),
+              color: z.string().describe('In image/png, as #rrggbb'),
+              share: z.number().describe('Of the cells'),
+              boxes: z.array(box).describe('One for each connected region, the largest first'),
+            }),
+          )
+          .optional()
+          .describe('The legend: the classes that win somewhere, by share'),
+      }),
+    ),
+    timing,
+  })
+  .meta({ id: 'Segmentation' });
 
 export const heatmapResponse = z
   .object({
@@ -52,18 +95,8 @@ export const heatmapResponse = z
     scores: z.enum(['probability', 'logit']),
     results: z.array(
       z.object({
-        name: z.string(),
-        width: z.number().int().optional().describe('The upright photo, in pixels'),
-        height: z.number().int().optional(),
-        input: input.optional(),
-        map: z
-          .object({
-            ...size,
-            outputStride: z.number().describe('Input pixels between the centres of neighbouring cells'),
-            offset: z.number().describe("Input pixels from the edge to the centre of the first cell's receptive field"),
-            receptiveField: z.number().describe('Input pixels a cell sees, along one side'),
-          })
-          .optional(),
+        ...imageResult,
+        map: map.optional(),
         classes: z
           .array(
             z.object({
@@ -78,7 +111,6 @@ export const heatmapResponse = z
             }),
           )
           .optional(),
-        problem: problemSchema.optional().describe('In place of the rest, for an image that failed'),
       }),
     ),
     timing,

@@ -1,10 +1,12 @@
-/** One class of an image's heatmaps as a picture at the photo's size: decodes the photo where it shows through. */
+/** Maps as pictures at the photo's size: decodes the photo where it shows through. */
 import { ServiceError } from '../errors.js';
 import type { ColormapName } from './colormap.js';
 import { decodePhoto, type Background } from './decode.js';
 import type { ImageHeatmaps } from './heatmap.js';
 import type { ScoreKind } from './scores.js';
+import { renderLabels } from './render-labels.js';
 import { renderHeatmap, type RenderMode, type ValueRange } from './render.js';
+import type { Segmentation } from './segment.js';
 import type { MapInterpolation } from './upsample.js';
 
 export interface DrawingStyle {
@@ -42,4 +44,17 @@ export async function drawHeatmap(
     photo,
     checkpoint,
   });
+}
+
+/** Draw a label map. The result is an encoded PNG. Throws IMAGE_UNDECODABLE. */
+export async function drawLabels(
+  bytes: Uint8Array,
+  { header, labels, placement, plan }: Segmentation,
+  { render, alpha }: { readonly render: 'palette' | 'overlay'; readonly alpha: number },
+  background: Background,
+  checkpoint?: () => void,
+): Promise<Buffer> {
+  const photo = render === 'overlay' ? await decodePhoto(bytes, header, { background }) : undefined;
+  checkpoint?.();
+  return renderLabels({ labels, placement, plan, photo, alpha, checkpoint });
 }

@@ -2,10 +2,11 @@
  * From a class map to a place in the photo: the strongest point, and the box around it. Pure.
  *
  * The box is that of Zhou 2016 (CAM) §3.2 with one difference: it bounds the connected region that holds the peak, not
- * the largest one, so that peak and box speak of the same thing. Cells are connected over edges and corners.
+ * the largest one, so that peak and box speak of the same thing.
  */
 import type { PixelRectangle, PixelSize } from './input-plan.js';
 import { applyAffine, invertAffine, type Affine2 } from './place.js';
+import { regionFrom, type Region } from './regions.js';
 import type { ClassMap } from './upsample.js';
 
 /** The photo pixel (whole numbers) that holds the centre of the strongest cell, and that cell's value. */
@@ -34,7 +35,11 @@ export function peakOf(map: ClassMap, placement: Affine2, photo: PixelSize): Pea
  * min + threshold·(max − min); half a cell around their centres belongs to it. A map of one value gives the whole map.
  */
 export function boxOf(map: ClassMap, placement: Affine2, photo: PixelSize, threshold = 0.5): Box {
-  const region = regionAround(map, strongestCell(map), threshold);
+  return cellsToBox(regionAround(map, strongestCell(map), threshold), placement, photo);
+}
+
+/** A region's cells and half a cell around their centres, in photo pixels. */
+export function cellsToBox(region: Region, placement: Affine2, photo: PixelSize): Box {
   const cellsToPhoto = invertAffine(placement);
   const a = applyAffine(cellsToPhoto, { x: region.left - 0.5, y: region.top - 0.5 });
   const b = applyAffine(cellsToPhoto, { x: region.right + 0.5, y: region.bottom + 0.5 });
@@ -51,35 +56,12 @@ function strongestCell({ values }: ClassMap): number {
   return best;
 }
 
-/** The bounds, in cells and inclusive, of the region at or above the threshold that holds `seed`: a flood fill. */
-function regionAround(
-  { values, width, height }: ClassMap,
-  seed: number,
-  threshold: number,
-): { left: number; top: number; right: number; bottom: number } {
+/** The region at or above the threshold that holds `seed`. */
+function regionAround(map: ClassMap, seed: number, threshold: number): Region {
+  const { values } = map;
   const low = values.reduce((least, value) => Math.min(least, value), Infinity);
   const level = low + threshold * (values[seed]! - low);
-  const bounds = { left: width, top: height, right: -1, bottom: -1 };
-  const seen = new Uint8Array(values.length);
-  const open = [seed];
-  seen[seed] = 1;
-  for (let cell = open.pop(); cell !== undefined; cell = open.pop()) {
-    const x = cell % width;
-    const y = Math.floor(cell / width);
-    bounds.left = Math.min(bounds.left, x);
-    bounds.right = Math.max(bounds.right, x);
-    bounds.top = Math.min(bounds.top, y);
-    bounds.bottom = Math.max(bounds.bottom, y);
-    for (let ny = Math.max(0, y - 1); ny <= Math.min(height - 1, y + 1); ny++) {
-      for (let nx = Math.max(0, x - 1); nx <= Math.min(width - 1, x + 1); nx++) {
-        const neighbour = ny * width + nx;
-        if (seen[neighbour] === 1 || values[neighbour]! < level) continue;
-        seen[neighbour] = 1;
-        open.push(neighbour);
-      }
-    }
-  }
-  return bounds;
+  return regionFrom(seed, map, (cell) => values[cell]! >= level, new Uint8Array(values.length));
 }
 
 /** The whole pixels that [start, end) touches inside 0 … pixels, at least one, as start and length. */

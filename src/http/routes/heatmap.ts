@@ -1,7 +1,5 @@
 /** POST /v1/heatmap: class maps, as a picture, as JSON or as an array, by Accept. */
-import accepts from 'accepts';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { ServiceError } from '../../errors.js';
+import type { FastifyInstance } from 'fastify';
 import { resolveClasses } from '../../inference/classes.js';
 import { drawHeatmap } from '../../inference/draw.js';
 import { heatmap, type HeatmapAnswer, type HeatmapOptions, type ImageHeatmaps } from '../../inference/heatmap.js';
@@ -9,14 +7,12 @@ import { encodeNpy } from '../../inference/npy.js';
 import type { CompiledModel } from '../../models/compile.js';
 import type { HttpParts } from '../http-server.js';
 import { readImages } from '../images.js';
-import { heatmapParameters, parseParameters, type HeatmapParameters } from '../parameters.js';
+import { checkMapParameters, describeClasses, describeMap, geometryOf } from '../map-answer.js';
+import { negotiate } from '../media-type.js';
+import { heatmapParameters, parseParameters } from '../parameters.js';
 import { problemOf } from '../problem.js';
 import { describeModel, limitPasses, modelReference, requestContext, roundTiming } from '../request.js';
 import { heatmapResponse, serializerOf } from '../schemas.js';
-
-/** In order of preference where the client has none. */
-const MEDIA_TYPES = ['image/png', 'application/json', 'application/x-npy'] as const;
-type MediaType = (typeof MEDIA_TYPES)[number];
 
 const RESPONSE_CONTENT = {
   'application/json': { schema: serializerOf(heatmapResponse) },
@@ -32,10 +28,14 @@ export function heatmapRoute(app: FastifyInstance, { config, registry, inference
     registry.get(parameters.model);
     const images = await readImages(request, config);
     limitPasses(images.length * parameters.scale.length, config.maxImages);
-    const mediaType = negotiate(request, images.length, parameters.class.length);
+    const mediaType = negotiate(request, (type) => {
+      if (type === 'application/json') return undefined;
+      if (images.length > 1) return 'holds one image';
+      return type === 'image/png' && parameters.class.length > 1 ? 'shows one class' : undefined;
+    });
 
     return registry.use(parameters.model, async (model) => {
-      checkOutput(parameters, model);
+      checkMapParameters(parameters, model);
       const options: HeatmapOptions = {
         fit: parameters.fit,
         size: parameters.size,
@@ -51,7 +51,8 @@ export function heatmapRoute(app: FastifyInstance, { config, registry, inference
 
       // One image: had it failed, so had the request.
       const [image] = answer.results as [ImageHeatmaps];
-      describeMap(reply, model, image);
+      describeMap(reply, model, image.classes[0]!.map, image.plan);
+      describeClasses(reply, image.classes);
       if (mediaType === 'application/x-npy') return reply.send(asNpy(image));
       const { bytes } = images[0]!;
       const picture = await inference.render(model, context, (checkpoint) =>
@@ -60,43 +61,6 @@ export function heatmapRoute(app: FastifyInstance, { config, registry, inference
       return reply.send(picture);
     });
   });
-}
-
-/** The best accepted type that can hold what is asked for. Throws NOT_ACCEPTABLE with the reason. */
-function negotiate(request: FastifyRequest, images: number, classes: number): MediaType {
-  const accepted = accepts(request.raw).type([...MEDIA_TYPES]);
-  if (accepted === false) {
-    throw new ServiceError('NOT_ACCEPTABLE', `Nothing in "${request.headers.accept ?? ''}" can be given.`, {
-      errors: [{ parameter: 'Accept', detail: `must allow one of: ${MEDIA_TYPES.join(', ')}` }],
-    });
-  }
-  const holding = MEDIA_TYPES.filter(
-    (type) => type === 'application/json' || (images === 1 && (type === 'application/x-npy' || classes === 1)),
-  );
-  const mediaType = holding.find((type) => type === accepts(request.raw).type(holding));
-  if (mediaType !== undefined) return mediaType;
-  throw new ServiceError(
-    'NOT_ACCEPTABLE',
-    images > 1
-      ? `${accepted.toString()} holds one image; ask for application/json.`
-      : `${accepted.toString()} shows one class; ask for application/json or application/x-npy.`,
-  );
-}
-
-/** Throws OUTPUT_UNSUPPORTED for a stride or an edge that the model's class map does not have. */
-function checkOutput({ outputStride, edge }: HeatmapParameters, model: CompiledModel): void {
-  const own = model.geometry.outputStride;
-  if (outputStride !== undefined && outputStride !== own) {
-    const detail = `${model.manifest.name} has no class map of output stride ${outputStride}.`;
-    throw new ServiceError('OUTPUT_UNSUPPORTED', detail, {
-      errors: [{ parameter: 'outputStride', detail: `must be ${own}` }],
-    });
-  }
-  if (edge === 'same' && !model.poolsGlobally) {
-    throw new ServiceError('OUTPUT_UNSUPPORTED', `${model.manifest.name} has no zero-padded head.`, {
-      errors: [{ parameter: 'edge', detail: 'must be valid' }],
-    });
-  }
 }
 
 function presentAnswer({ results, timing }: HeatmapAnswer, model: CompiledModel, { scores }: HeatmapOptions): object {
@@ -117,7 +81,7 @@ function presentImage(image: ImageHeatmaps, model: CompiledModel): object {
     width: header.width,
     height: header.height,
     input: { width: plan.crop.width, height: plan.crop.height, scale: plan.scale },
-    map: mapOf(image, model),
+    map: geometryOf(image.classes[0]!.map, model),
     classes: classes.map(({ map, box, ...rest }) => ({
       ...rest,
       box: { x: box.left, y: box.top, width: box.width, height: box.height },
@@ -126,25 +90,6 @@ function presentImage(image: ImageHeatmaps, model: CompiledModel): object {
       ),
     })),
   };
-}
-
-function mapOf({ classes }: ImageHeatmaps, { geometry }: CompiledModel) {
-  const { height, width } = classes[0]!.map;
-  const { outputStride, offset, receptiveField } = geometry;
-  return { height, width, outputStride, offset, receptiveField };
-}
-
-/** What the picture and the array cannot say themselves: the classes, and where the cells are. */
-function describeMap(reply: FastifyReply, model: CompiledModel, image: ImageHeatmaps): void {
-  const { height, width, outputStride, offset, receptiveField } = mapOf(image, model);
-  const { plan, classes } = image;
-  void reply
-    .header('fullconv-classes', classes.map(({ index, id }) => `${index};id="${encodeURIComponent(id)}"`).join(', '))
-    .header(
-      'fullconv-map',
-      `height=${height}, width=${width}, output-stride=${outputStride}, offset=${offset}, receptive-field=${receptiveField}`,
-    )
-    .header('fullconv-input', `width=${plan.crop.width}, height=${plan.crop.height}, scale=${plan.scale}`);
 }
 
 /** float32 `[classes, h, w]` */

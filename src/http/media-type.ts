@@ -1,0 +1,28 @@
+/** Which of the forms that an answer has a client gets, by its Accept header. */
+import accepts from 'accepts';
+import type { FastifyRequest } from 'fastify';
+import { ServiceError } from '../errors.js';
+
+/** In order of preference where the client has none. */
+export const MAP_MEDIA_TYPES = ['image/png', 'application/json', 'application/x-npy'] as const;
+export type MapMediaType = (typeof MAP_MEDIA_TYPES)[number];
+
+/**
+ * The best accepted type among those that can hold what is asked for. `whyNot` says why an accepted type cannot.
+ * Throws NOT_ACCEPTABLE with the reason.
+ */
+export function negotiate(
+  request: FastifyRequest,
+  whyNot: (type: MapMediaType) => string | undefined = () => undefined,
+): MapMediaType {
+  const accepted = MAP_MEDIA_TYPES.find((type) => type === accepts(request.raw).type([...MAP_MEDIA_TYPES]));
+  if (accepted === undefined) {
+    throw new ServiceError('NOT_ACCEPTABLE', `Nothing in "${request.headers.accept ?? ''}" can be given.`, {
+      errors: [{ parameter: 'Accept', detail: `must allow one of: ${MAP_MEDIA_TYPES.join(', ')}` }],
+    });
+  }
+  const holding = MAP_MEDIA_TYPES.filter((type) => whyNot(type) === undefined);
+  const mediaType = holding.find((type) => type === accepts(request.raw).type(holding));
+  if (mediaType !== undefined) return mediaType;
+  throw new ServiceError('NOT_ACCEPTABLE', `${accepted} ${whyNot(accepted) ?? ''}; ask for ${holding.join(' or ')}.`);
+}

@@ -1,0 +1,84 @@
+/** POST /v1/segment: the winning class of every position, as a picture, as JSON or as an array, by Accept. */
+import type { FastifyInstance } from 'fastify';
+import { drawLabels } from '../../inference/draw.js';
+import { encodeNpy } from '../../inference/npy.js';
+import { segment, type SegmentAnswer, type Segmentation } from '../../inference/segment.js';
+import { labelColor } from '../../inference/render-labels.js';
+import type { CompiledModel } from '../../models/compile.js';
+import type { HttpParts } from '../http-server.js';
+import { readImages } from '../images.js';
+import { checkMapParameters, describeClasses, describeMap, geometryOf } from '../map-answer.js';
+import { negotiate } from '../media-type.js';
+import { parseParameters, segmentParameters } from '../parameters.js';
+import { problemOf } from '../problem.js';
+import { describeModel, limitPasses, modelReference, requestContext, roundTiming } from '../request.js';
+import { segmentResponse, serializerOf } from '../schemas.js';
+
+const RESPONSE_CONTENT = {
+  'application/json': { schema: serializerOf(segmentResponse) },
+  'image/png': { schema: {} },
+  'application/x-npy': { schema: {} },
+};
+
+export function segmentRoute(app: FastifyInstance, { config, registry, inference }: HttpParts): void {
+  app.post('/v1/segment', { schema: { response: { 200: { content: RESPONSE_CONTENT } } } }, async (request, reply) => {
+    void reply.header('vary', 'Accept');
+    const parameters = parseParameters(segmentParameters, request.query);
+    const context = requestContext(reply, parameters, config);
+    registry.get(parameters.model);
+    const images = await readImages(request, config);
+    limitPasses(images.length * parameters.scale.length, config.maxImages);
+    const mediaType = negotiate(request, (type) =>
+      type === 'application/json' || images.length === 1 ? undefined : 'holds one image',
+    );
+
+    return registry.use(parameters.model, async (model) => {
+      checkMapParameters(parameters, model);
+      const { fit, size, scale: scales, flip, minProbability } = parameters;
+      const answer = await segment(inference, model, images, { fit, size, scales, flip, minProbability }, context);
+      describeModel(reply, model);
+      void reply.type(mediaType);
+      if (mediaType === 'application/json') return reply.send(presentAnswer(answer, model));
+
+      // One image: had it failed, so had the request.
+      const [image] = answer.results as [Segmentation];
+      const { labels } = image;
+      describeMap(reply, model, labels, image.plan);
+      describeClasses(reply, image.classes);
+      if (mediaType === 'application/x-npy') {
+        return reply.send(encodeNpy('uint16', [labels.height, labels.width], labels.values));
+      }
+      const { bytes } = images[0]!;
+      const picture = await inference.render(model, context, (checkpoint) =>
+        drawLabels(bytes, image, parameters, config.background, checkpoint),
+      );
+      return reply.send(picture);
+    });
+  });
+}
+
+function presentAnswer({ results, timing }: SegmentAnswer, model: CompiledModel): object {
+  return {
+    model: modelReference(model),
+    results: results.map((result) =>
+      'problem' in result ? { name: result.name, problem: problemOf(result.problem) } : presentImage(result, model),
+    ),
+    timing: roundTiming({ ...timing }),
+  };
+}
+
+function presentImage({ name, header, plan, labels, classes, unlabelled }: Segmentation, model: CompiledModel): object {
+  return {
+    name,
+    width: header.width,
+    height: header.height,
+    input: { width: plan.crop.width, height: plan.crop.height, scale: plan.scale },
+    map: geometryOf(labels, model),
+    unlabelled,
+    classes: classes.map(({ boxes, ...rest }) => ({
+      ...rest,
+      color: `#${labelColor(rest.index).toString(16).padStart(6, '0')}`,
+      boxes: boxes.map(({ left, top, width, height }) => ({ x: left, y: top, width, height })),
+    })),
+  };
+}

@@ -1,0 +1,67 @@
+/**
+ * A label map as a PNG at the photo's size: one colour a class, or blended over the photo. Every pixel has the label of
+ * the cell whose centre is nearest; unlabelled pixels, and those that the network never saw, are black, or the photo.
+ *
+ * The colours are those of the Pascal VOC label maps (Everingham 2010): the bits of index + 1, the lowest three first,
+ * become the highest bits of red, green and blue. Different classes have different colours, so that a picture can be
+ * read back.
+ */
+import type { Photo } from './decode.js';
+import { openPixels } from './image-library.js';
+import type { InputPlan } from './input-plan.js';
+import type { Affine2 } from './place.js';
+import { PNG, pixelsToDrawOver, withinCovered } from './render.js';
+import { UNLABELLED, type LabelMap } from './segment.js';
+import { sampleRows } from './upsample.js';
+
+export interface LabelRender {
+  readonly labels: LabelMap;
+  /** From photo pixels to cells. */
+  readonly placement: Affine2;
+  readonly plan: InputPlan;
+  /** Drawn over in place, where given; else the labels stand alone. */
+  readonly photo?: Photo | undefined;
+  /** Weight of the colour over the photo, 0 to 1. */
+  readonly alpha: number;
+  /** Called every few milliseconds; what it throws ends the drawing. */
+  readonly checkpoint?: (() => void) | undefined;
+}
+
+/** Draw a label map. The result is an encoded PNG at the photo's size. */
+export async function renderLabels({
+  labels,
+  placement,
+  plan,
+  photo,
+  alpha,
+  checkpoint,
+}: LabelRender): Promise<Buffer> {
+  const { width, height } = plan.photo;
+  const pixels = photo === undefined ? new Uint8Array(width * height * 3) : pixelsToDrawOver(photo, plan);
+  const opacity = photo === undefined ? 1 : alpha;
+  const paint = withinCovered(plan, undefined, (samples, from, to, pixel) => {
+    for (let i = from; i < to; i++) {
+      const label = samples[i]!;
+      if (label === UNLABELLED) continue;
+      const color = labelColor(label);
+      for (let channel = 0; channel < 3; channel++) {
+        const at = (pixel + i) * 3 + channel;
+        pixels[at] = Math.round(pixels[at]! * (1 - opacity) + ((color >> (16 - 8 * channel)) & 255) * opacity);
+      }
+    }
+  });
+  const map = { ...labels, values: Float32Array.from(labels.values) };
+  await sampleRows(map, placement, plan.photo, 'nearest', paint, checkpoint);
+  return openPixels(pixels, { width, height, channels: 3 }).png(PNG).toBuffer();
+}
+
+/** The colour of a class as 0xRRGGBB. */
+export function labelColor(index: number): number {
+  let bits = index + 1;
+  let color = 0;
+  for (let place = 7; bits > 0; place--) {
+    color |= ((bits & 1) << (16 + place)) | (((bits >> 1) & 1) << (8 + place)) | (((bits >> 2) & 1) << place);
+    bits >>= 3;
+  }
+  return color;
+}
