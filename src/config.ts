@@ -199,6 +199,9 @@ export const SETTING_LIST = (Object.entries(SETTINGS) as [SettingName, Setting][
   about: setting.about,
 }));
 
+/** What Kubernetes puts into every container beside a service called fullconv; nobody meant these as settings. */
+const SERVICE_LINK = /^FULLCONV_(SERVICE_(HOST|PORT)|PORT)(_|$)/;
+
 /**
  * Read the settings: a flag wins over the environment, the environment over the default.
  * Throws ConfigError for the first value that is wrong and for a FULLCONV_ variable that does not exist.
@@ -208,7 +211,9 @@ export function readConfig(
   flags: Partial<Record<SettingName, string>> = {},
 ): Config {
   const known = new Set(SETTING_LIST.map((setting) => setting.variable));
-  const unknown = Object.keys(environment).find((name) => name.startsWith('FULLCONV_') && !known.has(name));
+  const unknown = Object.keys(environment).find(
+    (name) => name.startsWith('FULLCONV_') && !known.has(name) && !SERVICE_LINK.test(name),
+  );
   if (unknown !== undefined) throw new ConfigError(`${unknown} is not a setting; fullconv serve --help lists them`);
 
   const values = SETTING_LIST.map(({ name, variable, flag }) => {
