@@ -61,7 +61,7 @@ const confined = [
 ];
 
 export default tseslint.config(
-  { ignores: ['dist', 'coverage', 'src/graph/onnx-proto', 'node_modules', 'models', 'test/fixtures/*.mjs'] },
+  { ignores: ['dist', 'coverage', 'src/graph/onnx-proto', 'node_modules', 'models', 'scripts', 'test/fixtures/*.mjs'] },
   ...tseslint.configs.strictTypeChecked,
   ...tseslint.configs.stylisticTypeChecked,
   {
