@@ -70,7 +70,11 @@ export async function compileModel({ folder, manifest, labels }: ModelFolder, lo
   const weightsFile = join(folder, manifest.weights.file);
   const [{ tensors }, weightsDigest] = await Promise.all([readSafetensors(weightsFile), sha256(weightsFile)]);
   if (manifest.weights.sha256 !== undefined && manifest.weights.sha256 !== weightsDigest) {
-    throw new ModelFileError(weightsFile, 'sha256', `is ${weightsDigest}, the manifest says ${manifest.weights.sha256}`);
+    throw new ModelFileError(
+      weightsFile,
+      'sha256',
+      `is ${weightsDigest}, the manifest says ${manifest.weights.sha256}`,
+    );
   }
 
   const nativeSize = Number(manifest.options?.['inputSize'] ?? manifest.input.size);
@@ -83,7 +87,9 @@ export async function compileModel({ folder, manifest, labels }: ModelFolder, lo
   }
 
   const imageInput = addImageInput(manifest.input);
-  const digest = createHash('sha256').update(JSON.stringify([manifest, labels, weightsDigest])).digest('hex');
+  const digest = createHash('sha256')
+    .update(JSON.stringify([manifest, labels, weightsDigest]))
+    .digest('hex');
   const id = `${manifest.name}@${manifest.version}#${digest.slice(0, 8)}.${load}`;
   const session = (view: View, graph: Graph): SessionSpec => ({
     id: `${id}/${view}`,
@@ -128,7 +134,9 @@ function build(
   try {
     return buildArchitecture(architecture, { ...options, ...given });
   } catch (cause) {
-    throw new ModelFileError(manifestFile, 'options', cause instanceof Error ? cause.message : String(cause), { cause });
+    throw new ModelFileError(manifestFile, 'options', cause instanceof Error ? cause.message : String(cause), {
+      cause,
+    });
   }
 }
 

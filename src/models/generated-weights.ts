@@ -26,7 +26,11 @@ export function generatedValues(name: string, dims: readonly number[]): Float32A
 
 /** Write generated weights for all parameters of an unbound graph as safetensors; one tensor in memory at a time. */
 export async function writeGeneratedWeights(file: string, graph: Graph): Promise<void> {
-  const tensors = parametersOf(graph).map(({ name, dims }) => ({ name, dims, values: () => generatedValues(name, dims) }));
+  const tensors = parametersOf(graph).map(({ name, dims }) => ({
+    name,
+    dims,
+    values: () => generatedValues(name, dims),
+  }));
   await writeSafetensors(file, tensors, { weights: 'generated' });
 }
 
@@ -40,7 +44,8 @@ interface Scale {
 function scaleOf(name: string, dims: readonly number[]): Scale {
   if (name.endsWith('running_var')) return { offset: 1, factor: 0.1, deviation: 1 };
   // Variance 2 / fan-in; a uniform distribution on [−1, 1) has variance 1/3.
-  if (dims.length >= 2) return { offset: 0, factor: Math.sqrt(3), deviation: Math.sqrt(2 / elementCount(dims.slice(1))) };
+  if (dims.length >= 2)
+    return { offset: 0, factor: Math.sqrt(3), deviation: Math.sqrt(2 / elementCount(dims.slice(1))) };
   return { offset: name.endsWith('weight') ? 1 : 0, factor: 0.1, deviation: 1 };
 }
 

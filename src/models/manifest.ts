@@ -11,7 +11,10 @@ import { ModelFileError } from './model-file-error.js';
 const insideFolder = z
   .string()
   .min(1)
-  .refine((file) => !isAbsolute(file) && !normalize(file).split(sep).includes('..'), 'must lie inside the model folder');
+  .refine(
+    (file) => !isAbsolute(file) && !normalize(file).split(sep).includes('..'),
+    'must lie inside the model folder',
+  );
 
 const channelTriple = z.tuple([z.number(), z.number(), z.number()]);
 

@@ -135,7 +135,9 @@ export async function createRegistry(
 
   const notFound = (detail: string, names: readonly string[]): ServiceError =>
     new ServiceError('MODEL_NOT_FOUND', detail, {
-      errors: [{ parameter: 'model', detail: names.length === 0 ? 'there is none' : `must be one of: ${names.join(', ')}` }],
+      errors: [
+        { parameter: 'model', detail: names.length === 0 ? 'there is none' : `must be one of: ${names.join(', ')}` },
+      ],
     });
   const entryOf = (name: string): ModelEntry => {
     const entry = entries.get(name);
@@ -165,7 +167,9 @@ export async function createRegistry(
   }
   if (options.defaultModel !== '' && !found.has(options.defaultModel)) {
     const names = [...found.keys()].join(', ') || 'none';
-    throw new OperatorError(`FULLCONV_DEFAULT_MODEL=${options.defaultModel}: there is no such model; there are: ${names}`);
+    throw new OperatorError(
+      `FULLCONV_DEFAULT_MODEL=${options.defaultModel}: there is no such model; there are: ${names}`,
+    );
   }
   for (const [name, folder] of found) await loadFolder(name, folder);
 

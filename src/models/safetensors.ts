@@ -61,14 +61,18 @@ async function headerLength(handle: FileHandle, file: string, size: number): Pro
     throw new ModelFileError(file, 'header length', `${length.toString()} bytes, but the file has ${size}`);
   }
   if (length > MAX_HEADER_BYTES) {
-    throw new ModelFileError(file, 'header length', `${length.toString()} bytes, at most ${MAX_HEADER_BYTES} are allowed`);
+    throw new ModelFileError(
+      file,
+      'header length',
+      `${length.toString()} bytes, at most ${MAX_HEADER_BYTES} are allowed`,
+    );
   }
   return Number(length);
 }
 
 async function readExactly(handle: FileHandle, file: string, length: number, position: number): Promise<Buffer> {
   const buffer = Buffer.allocUnsafe(length);
-  for (let done = 0; done < length; ) {
+  for (let done = 0; done < length;) {
     const { bytesRead } = await handle.read(buffer, done, length - done, position + done);
     if (bytesRead === 0) throw new ModelFileError(file, 'file', 'ended while it was read');
     done += bytesRead;
@@ -125,7 +129,10 @@ function checkTensor(name: string, entry: unknown, { file, start, size }: DataRa
   }
   const expected = byteSize(dataType, shape);
   if (end - begin !== expected) {
-    throw fail('data_offsets', `span ${end - begin} bytes, but [${shape.join(', ')}] ${String(dtype)} takes ${expected}`);
+    throw fail(
+      'data_offsets',
+      `span ${end - begin} bytes, but [${shape.join(', ')}] ${String(dtype)} takes ${expected}`,
+    );
   }
   return { dataType, dims: shape, offset: start + begin, length: end - begin };
 }
@@ -133,9 +140,12 @@ function checkTensor(name: string, entry: unknown, { file, start, size }: DataRa
 /** The tensors must cover the data exactly: no overlaps, and no holes in which something could hide. */
 function checkCoverage(tensors: ReadonlyMap<string, StoredTensor>, { file, start, size }: DataRange): void {
   let position = start;
-  for (const [name, { offset, length }] of [...tensors].sort(([, a], [, b]) => a.offset - b.offset || a.length - b.length)) {
+  for (const [name, { offset, length }] of [...tensors].sort(
+    ([, a], [, b]) => a.offset - b.offset || a.length - b.length,
+  )) {
     if (offset !== position) {
-      const detail = offset < position ? 'overlaps another tensor' : `leaves ${offset - position} bytes before it unused`;
+      const detail =
+        offset < position ? 'overlaps another tensor' : `leaves ${offset - position} bytes before it unused`;
       throw new ModelFileError(file, `${name}.data_offsets`, detail);
     }
     position += length;
@@ -207,7 +217,7 @@ function encodeHeader(tensors: readonly WritableTensor[], metadata: Readonly<Rec
 }
 
 async function writeFully(handle: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.byteLength; ) {
+  for (let done = 0; done < bytes.byteLength;) {
     const { bytesWritten } = await handle.write(bytes, done, bytes.byteLength - done);
     done += bytesWritten;
   }

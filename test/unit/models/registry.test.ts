@@ -206,7 +206,9 @@ describe('the default model', () => {
   });
 
   it('must exist: the start fails and names the setting', async () => {
-    await expect(start({ defaultModel: 'tiny' })).rejects.toThrow(/^FULLCONV_DEFAULT_MODEL=tiny: .*tiny-resnet, tiny-vgg$/);
+    await expect(start({ defaultModel: 'tiny' })).rejects.toThrow(
+      /^FULLCONV_DEFAULT_MODEL=tiny: .*tiny-resnet, tiny-vgg$/,
+    );
   });
 });
 
@@ -249,10 +251,13 @@ describe('the folder of models', () => {
     expect(registry.list().map(({ name }) => name)).toEqual(['tiny-resnet', 'tiny-vgg']);
   });
 
-  it.each(['nowhere', 'tiny-vgg/model.json'])('that cannot be read fails the start and names the setting: %s', async (path) => {
-    const missing = join(folder, path);
-    await expect(start({ folder: missing })).rejects.toThrow(`FULLCONV_MODELS=${missing}: `);
-  });
+  it.each(['nowhere', 'tiny-vgg/model.json'])(
+    'that cannot be read fails the start and names the setting: %s',
+    async (path) => {
+      const missing = join(folder, path);
+      await expect(start({ folder: missing })).rejects.toThrow(`FULLCONV_MODELS=${missing}: `);
+    },
+  );
 });
 
 it('an architecture to be served untrained must exist: the start fails and names the setting', async () => {
@@ -264,7 +269,11 @@ describe('the reason of a failed model', () => {
     ['a field of the manifest', { version: 1 }, /^model\.json: version: /],
     ['another name', { name: 'other' }, /^model\.json: name: must be "tiny-vgg", is "other"$/],
     ['an option', { options: { depth: 3 } }, /^model\.json: options: vgg11 has no option "depth"/],
-    ['a missing file', { weights: { file: 'weights/absent.safetensors' } }, /^weights\/absent\.safetensors: file: cannot be read$/],
+    [
+      'a missing file',
+      { weights: { file: 'weights/absent.safetensors' } },
+      /^weights\/absent\.safetensors: file: cannot be read$/,
+    ],
     ['weights that do not fit', { options: { width: 16 } }, /tensor "\S+" must be \[.*\], is \[/],
   ])('tells what is wrong and not where models lie: %s', async (_, change, reason) => {
     await changeManifest('tiny-vgg', change);

@@ -67,7 +67,13 @@ describe('readSafetensors', () => {
       24,
     );
     const { tensors, metadata } = await readSafetensors(path);
-    expect([...tensors.values()].map(({ dataType }) => dataType)).toEqual(['float64', 'float16', 'int64', 'uint8', 'bool']);
+    expect([...tensors.values()].map(({ dataType }) => dataType)).toEqual([
+      'float64',
+      'float16',
+      'int64',
+      'uint8',
+      'bool',
+    ]);
     expect(metadata).toEqual({});
   });
 
@@ -82,16 +88,41 @@ describe('readSafetensors', () => {
     ['a negative size', { a: tensor('F32', [-1], 0, 4) }, 4, /a\.shape: is not a list of sizes/],
     ['a fractional offset', { a: tensor('F32', [1], 0, 4.5) }, 4, /a\.data_offsets: is not a pair/],
     ['three offsets', { a: tensor('F32', [1], 0, 4, 8) }, 8, /a\.data_offsets: is not a pair/],
-    ['offsets outside of the file', { a: tensor('F32', [2], 0, 8) }, 4, /a\.data_offsets: \[0, 8\] lies outside of the 4/],
+    [
+      'offsets outside of the file',
+      { a: tensor('F32', [2], 0, 8) },
+      4,
+      /a\.data_offsets: \[0, 8\] lies outside of the 4/,
+    ],
     ['offsets in reverse', { a: tensor('F32', [1], 4, 0) }, 4, /a\.data_offsets: \[4, 0\] lies outside/],
-    ['a length that the shape does not take', { a: tensor('F32', [2], 0, 4) }, 4, /span 4 bytes, but \[2\] F32 takes 8/],
+    [
+      'a length that the shape does not take',
+      { a: tensor('F32', [2], 0, 4) },
+      4,
+      /span 4 bytes, but \[2\] F32 takes 8/,
+    ],
     ['a shape beyond any memory', { a: tensor('F32', [2 ** 40, 2 ** 40], 0, 4) }, 4, /span 4 bytes/],
-    ['overlapping tensors', { a: tensor('F32', [2], 0, 8), b: tensor('F32', [1], 4, 8) }, 8, /b\.data_offsets: overlaps/],
+    [
+      'overlapping tensors',
+      { a: tensor('F32', [2], 0, 8), b: tensor('F32', [1], 4, 8) },
+      8,
+      /b\.data_offsets: overlaps/,
+    ],
     ['a hole', { a: tensor('F32', [1], 0, 4), b: tensor('F32', [1], 8, 12) }, 12, /b\.data_offsets: leaves 4 bytes/],
     ['data that belongs to nothing', { a: tensor('F32', [1], 0, 4) }, 9, /file: 5 bytes follow the last tensor/],
     ['metadata that is not strings', { __metadata__: { a: 1 } }, 0, /__metadata__: is not an object of strings/],
-    ['a tensor given twice', '{"a\\u0062": {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}, "ab" : {}}', 0, /: ab: is given twice/],
-    ['a field given twice', '{"a": {"dtype": "U8", "shape": [0], "shape": [0], "data_offsets": [0, 0]}}', 0, /: a\.shape: is given twice/],
+    [
+      'a tensor given twice',
+      '{"a\\u0062": {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}, "ab" : {}}',
+      0,
+      /: ab: is given twice/,
+    ],
+    [
+      'a field given twice',
+      '{"a": {"dtype": "U8", "shape": [0], "shape": [0], "data_offsets": [0, 0]}}',
+      0,
+      /: a\.shape: is given twice/,
+    ],
   ])('rejects %s', async (_, header, dataBytes, message, length) => {
     const path = await file(header, dataBytes, length);
     const error: unknown = await readSafetensors(path).catch((thrown: unknown) => thrown);
