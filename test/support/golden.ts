@@ -1,11 +1,13 @@
 /** The golden outputs of the reference networks: test/fixtures/golden/README.md says what they are. */
 import { readFile } from 'node:fs/promises';
+import type { ArchitectureName } from '../../src/architectures/index.js';
 
 export interface GoldenCase {
   readonly height: number;
   readonly width: number;
   readonly logits?: readonly number[];
-  readonly map: {
+  /** At least one of `logits` and `map` is there. */
+  readonly map?: {
     readonly shape: readonly [classes: number, height: number, width: number];
     readonly channels: readonly number[];
     /** Row-major values of each of `channels`. */
@@ -14,6 +16,17 @@ export interface GoldenCase {
     readonly mean: readonly number[];
   };
 }
+
+/** The architectures that have golden outputs. */
+export const GOLDEN_NAMES = [
+  'vgg11',
+  'vgg16_bn',
+  'resnet18',
+  'resnet50',
+  'resnet152',
+  'wide_resnet50_2',
+  'resnext50_32x4d',
+] as const satisfies readonly ArchitectureName[];
 
 export interface Golden {
   readonly architecture: string;
