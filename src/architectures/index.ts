@@ -6,6 +6,7 @@
 import { countParameters } from '../graph/cost.js';
 import type { Graph } from '../graph/graph.js';
 import type { ArchitectureOptions, CommonOptions } from './options.js';
+import { buildPreResNet, PRE_RESNETS } from './pre-resnet.js';
 import { buildResNet, RESNETS } from './resnet.js';
 import { buildVgg, VGGS } from './vgg.js';
 
@@ -42,6 +43,7 @@ function family<N extends string, V extends { readonly defaults: CommonOptions }
 const ARCHITECTURES = {
   ...family(VGGS, buildVgg),
   ...family(RESNETS, buildResNet),
+  ...family(PRE_RESNETS, buildPreResNet),
 };
 
 export type ArchitectureName = keyof typeof ARCHITECTURES;

@@ -26,6 +26,8 @@ export const GOLDEN_NAMES = [
   'resnet152',
   'wide_resnet50_2',
   'resnext50_32x4d',
+  'preresnet18',
+  'preresnet50',
 ] as const satisfies readonly ArchitectureName[];
 
 export interface Golden {

@@ -31,7 +31,7 @@ describe.each(ARCHITECTURE_NAMES)('%s', (name) => {
 describe('nativeForm', () => {
   it('is ImageNet or CIFAR-10', () => {
     expect(nativeForm('vgg16')).toEqual({ inputSize: 224, classes: 1000 });
-    expect(nativeForm('resnet20_cifar')).toEqual({ inputSize: 32, classes: 10 });
+    expect(nativeForm('wide_resnet28_10_cifar')).toEqual({ inputSize: 32, classes: 10 });
   });
 });
 

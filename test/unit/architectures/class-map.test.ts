@@ -24,6 +24,10 @@ const NARROW: readonly [ArchitectureName, ArchitectureOptions][] = [
   ['wide_resnet50_2', { width: 8 }],
   ['wide_resnet18_1.5', { width: 8 }],
   ['resnext50_32x4d', { width: 16 }],
+  ['preresnet18', { width: 8 }],
+  ['preresnet50', { width: 8 }],
+  ['preresnet164_cifar', { width: 4 }],
+  ['wide_resnet16_8_cifar', { width: 12 }],
 ];
 
 const CLASSES = 7;

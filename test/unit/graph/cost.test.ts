@@ -46,6 +46,21 @@ const ROUNDED: Table<string> = {
   wide_resnet18_3: '101.8',
   'wide_resnet34_1.5': '48.6',
   wide_resnet34_2: '86.0',
+  preresnet200: '64.7',
+  preresnet110_cifar: '1.7',
+  preresnet164_cifar: '1.7',
+  // 10.2 in the paper, which leaves the normalizations out.
+  preresnet1001_cifar: '10.3',
+  wide_resnet40_1_cifar: '0.6',
+  wide_resnet40_2_cifar: '2.2',
+  wide_resnet40_4_cifar: '8.9',
+  wide_resnet40_8_cifar: '35.7',
+  wide_resnet28_10_cifar: '36.5',
+  wide_resnet28_12_cifar: '52.5',
+  wide_resnet22_8_cifar: '17.2',
+  wide_resnet22_10_cifar: '26.8',
+  wide_resnet16_8_cifar: '11.0',
+  wide_resnet16_10_cifar: '17.1',
 };
 
 /** Channels that the projections of the shortcuts make, and their weights. */
@@ -59,6 +74,12 @@ const DERIVED: Table<readonly [ArchitectureName, number]> = {
   resnet152_v1: ['resnet152', 0],
   plain18: ['resnet18', PROJECTIONS + 2 * PROJECTED],
   plain34: ['resnet34', PROJECTIONS + 2 * PROJECTED],
+  // The projections are not normalized.
+  preresnet18: ['resnet18', 2 * PROJECTED],
+  preresnet34: ['resnet34', 2 * PROJECTED],
+  preresnet50: ['resnet50', 2 * (256 + 512 + 1024 + 2048)],
+  preresnet101: ['resnet101', 2 * (256 + 512 + 1024 + 2048)],
+  preresnet152: ['resnet152', 2 * (256 + 512 + 1024 + 2048)],
 };
 
 /** Wider than any published one. */
