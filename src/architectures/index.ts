@@ -5,6 +5,7 @@
  */
 import { countParameters } from '../graph/cost.js';
 import type { Graph } from '../graph/graph.js';
+import { buildDenseNet, DENSENETS } from './densenet.js';
 import type { ArchitectureOptions, CommonOptions } from './options.js';
 import { buildPreResNet, PRE_RESNETS } from './pre-resnet.js';
 import { buildResNet, RESNETS } from './resnet.js';
@@ -44,6 +45,7 @@ const ARCHITECTURES = {
   ...family(VGGS, buildVgg),
   ...family(RESNETS, buildResNet),
   ...family(PRE_RESNETS, buildPreResNet),
+  ...family(DENSENETS, buildDenseNet),
 };
 
 export type ArchitectureName = keyof typeof ARCHITECTURES;

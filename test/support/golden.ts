@@ -28,6 +28,8 @@ export const GOLDEN_NAMES = [
   'resnext50_32x4d',
   'preresnet18',
   'preresnet50',
+  'densenet121',
+  'densenet161',
 ] as const satisfies readonly ArchitectureName[];
 
 export interface Golden {

@@ -111,7 +111,7 @@ describe('buildArchitecture', () => {
     ['resnet18', { width: 0 }, /"width" must be a positive integer, is 0/],
     ['resnet18', { classes: 1.5 }, /"classes" must be a positive integer, is 1\.5/],
     ['resnet18', { stem: 'huge' }, /"stem" must be one of imagenet, compact, cifar, is "huge"/],
-    ['resnet18', { activation: 'tanh' }, /"activation" must be one of relu, leaky_relu, prelu, elu, is "tanh"/],
+    ['densenet121', { activation: 'tanh' }, /"activation" must be one of relu, leaky_relu, prelu, elu, is "tanh"/],
     ['resnext50_32x4d', { width: 8 }, /"width" is too small for groups of 4 channels, is 8/],
     ['vgg11', { poolings: 3 }, /"poolings" must be 4 or 5, is 3/],
     ['vgg11', { inputSize: 100 }, /"inputSize" must be a multiple of 32, is 100/],

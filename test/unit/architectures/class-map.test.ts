@@ -28,6 +28,7 @@ const NARROW: readonly [ArchitectureName, ArchitectureOptions][] = [
   ['preresnet50', { width: 8 }],
   ['preresnet164_cifar', { width: 4 }],
   ['wide_resnet16_8_cifar', { width: 12 }],
+  ['densenet121', { width: 8, growth: 4 }],
 ];
 
 const CLASSES = 7;

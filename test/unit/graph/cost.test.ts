@@ -31,6 +31,10 @@ const DOCUMENTED: Table<readonly [parameters: number, gigaMultiplyAdds: number]>
   resnext50_32x4d: [25028904, 4.23],
   resnext101_32x8d: [88791336, 16.41],
   resnext101_64x4d: [83455272, 15.46],
+  densenet121: [7978856, 2.83],
+  densenet161: [28681000, 7.73],
+  densenet169: [14149480, 3.36],
+  densenet201: [20013928, 4.29],
 };
 
 /** Millions of parameters as the papers round them: He 2016a table 6, He 2016b, Zagoruyko 2016 tables 1, 4, 7. */
