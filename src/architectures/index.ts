@@ -9,6 +9,7 @@ import { buildDenseNet, DENSENETS } from './densenet.js';
 import type { ArchitectureOptions, CommonOptions } from './options.js';
 import { buildPreResNet, PRE_RESNETS } from './pre-resnet.js';
 import { buildResNet, RESNETS } from './resnet.js';
+import { buildSqueezeNet, SQUEEZENETS } from './squeezenet.js';
 import { buildVgg, VGGS } from './vgg.js';
 
 export { ACTIVATIONS } from './layers.js';
@@ -46,6 +47,7 @@ const ARCHITECTURES = {
   ...family(RESNETS, buildResNet),
   ...family(PRE_RESNETS, buildPreResNet),
   ...family(DENSENETS, buildDenseNet),
+  ...family(SQUEEZENETS, buildSqueezeNet),
 };
 
 export type ArchitectureName = keyof typeof ARCHITECTURES;
