@@ -6,6 +6,8 @@
 import { countParameters } from '../graph/cost.js';
 import type { Graph } from '../graph/graph.js';
 import { buildDenseNet, DENSENETS } from './densenet.js';
+import { buildGoogLeNet, GOOGLENETS } from './googlenet.js';
+import { buildInception, buildInceptionAuxiliary, INCEPTIONS } from './inception.js';
 import type { ArchitectureOptions, CommonOptions } from './options.js';
 import { buildPreResNet, PRE_RESNETS } from './pre-resnet.js';
 import { buildResNet, RESNETS } from './resnet.js';
@@ -47,6 +49,8 @@ const ARCHITECTURES = {
   ...family(RESNETS, buildResNet),
   ...family(PRE_RESNETS, buildPreResNet),
   ...family(DENSENETS, buildDenseNet),
+  ...family(INCEPTIONS, buildInception, buildInceptionAuxiliary),
+  ...family(GOOGLENETS, buildGoogLeNet),
   ...family(SQUEEZENETS, buildSqueezeNet),
 };
 

@@ -30,6 +30,8 @@ export const GOLDEN_NAMES = [
   'preresnet50',
   'densenet121',
   'densenet161',
+  'inception_v3',
+  'googlenet',
   'squeezenet1_0',
   'squeezenet1_1',
 ] as const satisfies readonly ArchitectureName[];

@@ -29,8 +29,9 @@ describe.each(ARCHITECTURE_NAMES)('%s', (name) => {
 });
 
 describe('nativeForm', () => {
-  it('is ImageNet or CIFAR-10', () => {
+  it('is ImageNet, Inception v3 larger, or CIFAR-10', () => {
     expect(nativeForm('vgg16')).toEqual({ inputSize: 224, classes: 1000 });
+    expect(nativeForm('inception_v3')).toEqual({ inputSize: 299, classes: 1000 });
     expect(nativeForm('wide_resnet28_10_cifar')).toEqual({ inputSize: 32, classes: 10 });
   });
 });

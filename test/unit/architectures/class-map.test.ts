@@ -29,6 +29,7 @@ const NARROW: readonly [ArchitectureName, ArchitectureOptions][] = [
   ['preresnet164_cifar', { width: 4 }],
   ['wide_resnet16_8_cifar', { width: 12 }],
   ['densenet121', { width: 8, growth: 4 }],
+  ['googlenet', {}],
   ['squeezenet1_0', {}],
   ['squeezenet1_1', {}],
 ];

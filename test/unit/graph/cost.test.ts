@@ -35,6 +35,8 @@ const DOCUMENTED: Table<readonly [parameters: number, gigaMultiplyAdds: number]>
   densenet161: [28681000, 7.73],
   densenet169: [14149480, 3.36],
   densenet201: [20013928, 4.29],
+  inception_v3: [27161264, 5.71],
+  googlenet: [6624904, 1.5],
   squeezenet1_0: [1248424, 0.82],
   squeezenet1_1: [1235496, 0.35],
 };

@@ -42,6 +42,10 @@ describe('mapGeometry', () => {
     expect(pooled(name)).toEqual({ outputStride: 32, offset: 0.5, receptiveField });
   });
 
+  it('gives the published receptive field of Inception v3, whose first windows are not padded', () => {
+    expect(pooled('inception_v3')).toEqual({ outputStride: 32, offset: 37.5, receptiveField: 1311 });
+  });
+
   it('follows padding of channels: the shortcuts of a ResNet for CIFAR', () => {
     expect(pooled('resnet20_cifar')).toEqual({ outputStride: 4, offset: 0.5, receptiveField: 81 });
   });
