@@ -13,7 +13,7 @@ import { applyPass, applyPasses } from '../../../src/graph/pass.js';
 import { CLASS_MAP, convolutionalizeGemm } from '../../../src/graph/passes/convolutionalize-gemm.js';
 import { convolutionalizeGlobalPool } from '../../../src/graph/passes/convolutionalize-global-pool.js';
 import { inferShapes } from '../../../src/graph/shapes.js';
-import { randomTensor, runGraph, spatialMean, withGeneratedWeights, type Value } from '../../support/ort.js';
+import { randomTensor, relativeError, runGraph, spatialMean, withGeneratedWeights } from '../../support/ort.js';
 
 const NARROW: readonly [ArchitectureName, ArchitectureOptions][] = [
   ['plain18', { width: 8 }],
@@ -40,20 +40,13 @@ const OPERATORS = { relu: 'Relu', leaky_relu: 'LeakyRelu', prelu: 'PRelu', elu: 
 const build = (name: ArchitectureName, options: ArchitectureOptions): Graph =>
   withGeneratedWeights(buildArchitecture(name, { classes: CLASSES, ...options }));
 
-/** Largest difference over the largest absolute value: magnitudes grow with depth. */
-function relativeDifference(actual: Value, expected: Value): number {
-  expect(actual.dims).toEqual(expected.dims);
-  const [a, b] = [Array.from(actual.data, Number), Array.from(expected.data, Number)];
-  return Math.max(...a.map((value, i) => Math.abs(value - b[i]!))) / Math.max(...b.map(Math.abs));
-}
-
 /** Of the class map's mean to the logits, at this size; the map has the shape that is inferred. */
 async function meanError(graph: Graph, height: number, width: number): Promise<number> {
   const dense = applyPasses(graph, [convolutionalizeGlobalPool()]);
   const input = randomTensor([2, 3, height, width]);
   const map = (await runGraph(dense, { input }))[CLASS_MAP]!;
   expect(map.dims).toEqual(inferShapes(dense, { input: input.dims }).get(CLASS_MAP));
-  return relativeDifference(spatialMean(map), (await runGraph(graph, { input }))['logits']!);
+  return relativeError(spatialMean(map).data, (await runGraph(graph, { input }))['logits']!.data);
 }
 
 describe.each(NARROW)('%s', (name, options) => {
@@ -78,7 +71,7 @@ describe('a VGG', () => {
     const graph = build('vgg11_bn', options);
     const input = randomTensor([2, 3, 64, 64]);
     const map = (await runGraph(applyPasses(graph, [convolutionalizeGemm(64)]), { input }))[CLASS_MAP]!;
-    expect(relativeDifference(spatialMean(map), (await runGraph(graph, { input }))['logits']!)).toBeLessThan(1e-4);
+    expect(relativeError(spatialMean(map).data, (await runGraph(graph, { input }))['logits']!.data)).toBeLessThan(1e-4);
   });
 });
 
