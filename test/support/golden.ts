@@ -21,9 +21,11 @@ export interface GoldenCase {
 export const GOLDEN_NAMES = [
   'vgg11',
   'vgg16_bn',
+  'plain18',
   'resnet18',
   'resnet50',
   'resnet152',
+  'resnet50_v1',
   'wide_resnet50_2',
   'resnext50_32x4d',
   'preresnet18',
