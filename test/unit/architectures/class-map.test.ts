@@ -57,6 +57,15 @@ describe.each(NARROW)('%s', (name, options) => {
     expect(await meanError(graph, side + 13, side - 1)).toBeLessThan(1e-4);
   });
 
+  it('runs on the smallest image that has a cell', async () => {
+    const graph = build(name, options);
+    const dense = applyPasses(graph, [convolutionalizeGlobalPool()]);
+    const cells = (side: number) => inferShapes(dense, { input: [1, 3, side, side] }).get(CLASS_MAP)![2]!;
+    let side = 1;
+    while (cells(side) === 0) side += 1;
+    expect(await meanError(graph, side, side + 1)).toBeLessThan(1e-4);
+  });
+
   it.each(ACTIVATIONS)('runs with %s in every place of an activation', async (activation) => {
     const graph = build(name, { ...options, activation });
     const used = new Set(graph.nodes.map(({ op }) => op).filter((op) => Object.values<string>(OPERATORS).includes(op)));
