@@ -5,7 +5,7 @@
  */
 import { graphBuilder } from '../graph/build.js';
 import type { Graph } from '../graph/graph.js';
-import { layersOn } from './layers.js';
+import { layersOn, type ConvShape, type Layers } from './layers.js';
 import { IMAGENET_FORM, resolveOptions, type ArchitectureOptions, type CommonOptions } from './options.js';
 
 export type SqueezeNetOptions = CommonOptions;
@@ -13,7 +13,7 @@ export type SqueezeNetOptions = CommonOptions;
 interface Variant {
   readonly defaults: SqueezeNetOptions;
   readonly stem: { readonly out: number; readonly kernel: number };
-  /** Squeezed channels of each fire module (they expand to 2 · 4 times as many); `pool` is a max-pooling between. */
+  /** Squeezed channels of each fire module; `pool` is a max-pooling between. */
   readonly modules: readonly (number | 'pool')[];
 }
 
@@ -30,6 +30,7 @@ export const SQUEEZENETS = {
   },
 } satisfies Record<string, Variant>;
 
+/** Channels of each expanding convolution over the squeezed ones. */
 const EXPANSION = 4;
 
 /** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on options that do not fit. */
@@ -49,24 +50,27 @@ export function buildSqueezeNet(name: string, { defaults, stem, modules }: Varia
       x = layers.maxPool(x, layer, { kernel: 3, stride: 2, ceil: true });
       continue;
     }
-    const expanded = EXPANSION * module;
-    const active = (
-      from: string,
-      part: string,
-      window: { in: number; out: number; kernel: number; padding?: number },
-    ) =>
-      layers.activation(
-        layers.conv(from, `${layer}.${part}`, { ...window, bias: true }),
-        `${layer}.${part}_activation`,
-      );
-    const squeezed = active(x, 'squeeze', { in: channels, out: module, kernel: 1 });
-    const narrow = active(squeezed, 'expand1x1', { in: module, out: expanded, kernel: 1 });
-    const broad = active(squeezed, 'expand3x3', { in: module, out: expanded, kernel: 3, padding: 1 });
-    x = layers.concat([narrow, broad], `${layer}.concat`);
-    channels = 2 * expanded;
+    x = fire(layers, x, layer, { in: channels, squeezed: module });
+    channels = 2 * EXPANSION * module;
   }
 
   x = layers.conv(x, 'classifier.1', { in: channels, out: classes, kernel: 1, bias: true });
   x = layers.globalAverage(layers.activation(x, 'classifier.2'), 'logits');
   return builder.finish([{ name: x, dataType: 'float32', dims: ['N', classes] }]);
+}
+
+/** Squeeze by 1×1; expand by 1×1 and 3×3, joined: 2 · EXPANSION times the squeezed channels. */
+function fire(layers: Layers, x: string, name: string, shape: { in: number; squeezed: number }): string {
+  const { squeezed } = shape;
+  const active = (from: string, part: string, window: Omit<ConvShape, 'bias'>): string => {
+    const convolved = layers.conv(from, `${name}.${part}`, { ...window, bias: true });
+    return layers.activation(convolved, `${name}.${part}_activation`);
+  };
+  const y = active(x, 'squeeze', { in: shape.in, out: squeezed, kernel: 1 });
+  const expanded = { in: squeezed, out: EXPANSION * squeezed };
+  const branches = [
+    active(y, 'expand1x1', { ...expanded, kernel: 1 }),
+    active(y, 'expand3x3', { ...expanded, kernel: 3, padding: 1 }),
+  ];
+  return layers.concat(branches, `${name}.concat`);
 }

@@ -38,7 +38,7 @@ function convolutionalize(graph: Graph): Graph | undefined {
 
   const rest: Graph = { ...graph, nodes: graph.nodes.filter((node) => node !== pool && !head.includes(node)) };
   const [other] = before;
-  if (other === undefined) return isFlatten(last) ? uncover(rest, tail[head.length + 1], graph) : undefined;
+  if (other === undefined) return isFlatten(last) ? uncover(rest, tail[head.length + 1]) : undefined;
   if (before.length > 1) return undefined;
 
   const layer = fullyConnected(graph, last);
@@ -66,8 +66,8 @@ function scoreEverywhere(graph: Graph, pool: Node, convolution: Node, weight: In
 }
 
 /** What was pooled, the output of `producer`, is the class map. */
-function uncover(graph: Graph, producer: Node | undefined, { outputs: [logits] }: Graph): Graph | undefined {
-  const classes = logits?.dims[1];
+function uncover(graph: Graph, producer: Node | undefined): Graph | undefined {
+  const classes = graph.outputs[0]?.dims[1];
   if (producer?.outputs.length !== 1 || typeof classes !== 'number') return undefined;
   const nodes = graph.nodes.map((node) => (node === producer ? { ...node, outputs: [CLASS_MAP] } : node));
   return { ...graph, outputs: classMap(classes), nodes };
