@@ -3,7 +3,7 @@
  * with torchvision's parameter names; chains of units; branches side by side.
  */
 import type { GraphBuilder } from '../graph/build.js';
-import { layersOn, type ConvShape, type Layers, type PoolWindow } from './layers.js';
+import { layersOn, type Activation, type ConvShape, type Layers, type PoolWindow } from './layers.js';
 
 /** A value [N, channels, H, W] in the making. */
 export interface Features {
@@ -26,7 +26,10 @@ export interface InceptionLayers extends Layers {
   pool(x: Features, name: string, kind: 'max' | 'average', window: PoolWindow): Features;
 }
 
-export function inceptionLayersOn(builder: GraphBuilder, options: { readonly activation: string }): InceptionLayers {
+export function inceptionLayersOn(
+  builder: GraphBuilder,
+  options: { readonly activation: Activation },
+): InceptionLayers {
   const layers = layersOn(builder, { activation: options.activation, epsilon: 1e-3 });
   const unit = ({ value, channels }: Features, [name, out, window = { kernel: 1 }]: Unit): Features => {
     const convolved = layers.conv(value, `${name}.conv`, { in: channels, out, ...window });

@@ -5,7 +5,6 @@
  */
 import { float, int, ints } from '../graph/attributes.js';
 import type { GraphBuilder } from '../graph/build.js';
-import { oneOf } from './options.js';
 
 /**
  * What an option `activation` may be, with f(x) for x < 0 (above, all are x):
@@ -15,6 +14,8 @@ import { oneOf } from './options.js';
  * - `elu`: exp(x) − 1 (Clevert 2016)
  */
 export const ACTIVATIONS = ['relu', 'leaky_relu', 'prelu', 'elu'] as const;
+
+export type Activation = (typeof ACTIVATIONS)[number];
 
 export interface Layers {
   /** [N, in, H, W] → [N, out, H', W']. */
@@ -58,17 +59,15 @@ export interface PoolWindow {
 type Extent = number | readonly [height: number, width: number];
 
 export interface LayerDefaults {
-  /** One of ACTIVATIONS. */
-  readonly activation: string;
+  readonly activation: Activation;
   /** Of batch normalization. Default 1e-5, torch's own. */
   readonly epsilon?: number;
 }
 
 const OPERATORS = { relu: 'Relu', leaky_relu: 'LeakyRelu', prelu: 'PRelu', elu: 'Elu' } as const;
 
-/** Layers on this graph. Throws Error when there is no such activation. */
 export function layersOn(builder: GraphBuilder, { activation, epsilon = 1e-5 }: LayerDefaults): Layers {
-  const operator = OPERATORS[oneOf('activation', activation, ACTIVATIONS)];
+  const operator = OPERATORS[activation];
   return {
     conv(x, name, { in: channels, out, kernel, stride = 1, padding = 0, groups = 1, bias = false }) {
       const weight = builder.parameter(`${name}.weight`, [out, channels / groups, ...pair(kernel)]);

@@ -1,7 +1,9 @@
 /**
  * Options of an architecture as a manifest gives them: checked against the defaults, whose keys are what the
- * architecture knows and whose types are what it takes.
+ * architecture knows and whose types are what it takes. An option that is a word has one of a few.
  */
+import { ACTIVATIONS, type Activation } from './layers.js';
+import { STEMS } from './stem.js';
 
 /** What the builder of an architecture varies; see the options of each family's file for the keys. */
 export type ArchitectureOptions = Readonly<Record<string, number | string | boolean>>;
@@ -9,8 +11,7 @@ export type ArchitectureOptions = Readonly<Record<string, number | string | bool
 /** What every family varies. */
 export interface CommonOptions {
   readonly classes: number;
-  /** One of ACTIVATIONS (layers.ts). */
-  readonly activation: string;
+  readonly activation: Activation;
   /**
    * Native side in pixels. It shapes the fully connected head of a VGG; a net that pools globally takes any size and
    * accepts it because every manifest has it.
@@ -24,9 +25,14 @@ export const IMAGENET_FORM: CommonOptions = { classes: 1000, activation: 'relu',
 /** What the published networks for CIFAR-10 have. */
 export const CIFAR_FORM: CommonOptions = { classes: 10, activation: 'relu', inputSize: 32 };
 
+const WORDS = new Map<string, readonly string[]>([
+  ['activation', ACTIVATIONS],
+  ['stem', STEMS],
+]);
+
 /**
  * The defaults, overridden by `given`. Throws Error naming the option that the architecture does not know, that has the
- * wrong type, or that should be a positive integer.
+ * wrong type, or that should be a positive integer or another word.
  */
 export function resolveOptions<T extends object>(architecture: string, defaults: T, given: ArchitectureOptions): T {
   const known = new Map<string, unknown>(Object.entries(defaults));
@@ -41,15 +47,10 @@ export function resolveOptions<T extends object>(architecture: string, defaults:
     if (typeof value === 'number' && !(Number.isSafeInteger(value) && value > 0)) {
       throw new Error(`${architecture}: option "${key}" must be a positive integer, is ${value}`);
     }
+    const words = WORDS.get(key);
+    if (typeof value === 'string' && words?.includes(value) === false) {
+      throw new Error(`${architecture}: option "${key}" must be one of ${words.join(', ')}, is "${value}"`);
+    }
   }
   return { ...defaults, ...given };
-}
-
-/** `value`, known to be one of `choices`. Throws Error naming the option and what it may be. */
-export function oneOf<T extends string>(option: string, value: string, choices: readonly T[]): T {
-  const choice = choices.find((known) => known === value);
-  if (choice === undefined) {
-    throw new Error(`option "${option}" must be one of ${choices.join(', ')}, is "${value}"`);
-  }
-  return choice;
 }

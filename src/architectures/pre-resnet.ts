@@ -10,21 +10,13 @@ import { int } from '../graph/attributes.js';
 import { graphBuilder } from '../graph/build.js';
 import type { Graph } from '../graph/graph.js';
 import { layersOn, type Layers } from './layers.js';
-import {
-  CIFAR_FORM,
-  IMAGENET_FORM,
-  oneOf,
-  resolveOptions,
-  type ArchitectureOptions,
-  type CommonOptions,
-} from './options.js';
-import { STEM_WINDOWS, STEMS } from './stem.js';
+import { CIFAR_FORM, IMAGENET_FORM, resolveOptions, type ArchitectureOptions, type CommonOptions } from './options.js';
+import { STEM_WINDOWS, type Stem } from './stem.js';
 
 export interface PreResNetOptions extends CommonOptions {
   /** Channels of the first stage; they double from stage to stage. */
   readonly width: number;
-  /** One of STEMS (stem.ts). */
-  readonly stem: string;
+  readonly stem: Stem;
 }
 
 interface Variant {
@@ -94,8 +86,7 @@ interface Block {
 /** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on options that do not fit. */
 export function buildPreResNet(name: string, variant: Variant, given: ArchitectureOptions): Graph {
   const options = resolveOptions(name, variant.defaults, given);
-  const { classes, width } = options;
-  const stem = oneOf('stem', options.stem, STEMS);
+  const { classes, width, stem } = options;
 
   const builder = graphBuilder({ name });
   const layers = layersOn(builder, options);

@@ -13,21 +13,13 @@
 import { graphBuilder, type GraphBuilder } from '../graph/build.js';
 import type { Graph } from '../graph/graph.js';
 import { layersOn, type Layers } from './layers.js';
-import {
-  CIFAR_FORM,
-  IMAGENET_FORM,
-  oneOf,
-  resolveOptions,
-  type ArchitectureOptions,
-  type CommonOptions,
-} from './options.js';
-import { STEM_WINDOWS, STEMS } from './stem.js';
+import { CIFAR_FORM, IMAGENET_FORM, resolveOptions, type ArchitectureOptions, type CommonOptions } from './options.js';
+import { STEM_WINDOWS, type Stem } from './stem.js';
 
 export interface ResNetOptions extends CommonOptions {
   /** Channels of the first stage, and of the stem unless the net is a wide one; they double from stage to stage. */
   readonly width: number;
-  /** One of STEMS (stem.ts). */
-  readonly stem: string;
+  readonly stem: Stem;
 }
 
 interface Variant {
@@ -133,8 +125,7 @@ interface Block {
 /** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on options that do not fit. */
 export function buildResNet(name: string, variant: Variant, given: ArchitectureOptions): Graph {
   const options = resolveOptions(name, variant.defaults, given);
-  const { classes, width } = options;
-  const stem = oneOf('stem', options.stem, STEMS);
+  const { classes, width, stem } = options;
   if (variant.bottleneck && innerWidth(width, variant) === 0) {
     throw new Error(`${name}: option "width" is too small for groups of ${variant.groupWidth} channels, is ${width}`);
   }

@@ -7,6 +7,8 @@
  */
 export const STEMS = ['imagenet', 'compact', 'cifar'] as const;
 
+export type Stem = (typeof STEMS)[number];
+
 /** The convolution of each. */
 export const STEM_WINDOWS = {
   imagenet: { kernel: 7, stride: 2, padding: 3 },
