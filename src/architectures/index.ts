@@ -1,44 +1,87 @@
 /**
  * The architectures that can be built by name. Each builder returns an unbound graph `input` [N, 3, H, W] → `logits`
- * [N, classes] whose parameters carry torchvision's state-dict names.
+ * [N, classes] whose parameters carry the state-dict names of torchvision, or of the implementation that the family's
+ * file says.
  */
+import { countParameters } from '../graph/cost.js';
 import type { Graph } from '../graph/graph.js';
-import type { ArchitectureOptions } from './options.js';
-import { buildResNet } from './resnet.js';
-import { buildVgg } from './vgg.js';
+import { buildDenseNet, DENSENETS } from './densenet.js';
+import { buildGoogLeNet, GOOGLENETS } from './googlenet.js';
+import { buildInception, buildInceptionAuxiliary, INCEPTIONS } from './inception.js';
+import type { ArchitectureOptions, CommonOptions } from './options.js';
+import { buildPreResNet, PRE_RESNETS } from './pre-resnet.js';
+import { buildResNet, RESNETS } from './resnet.js';
+import { buildSqueezeNet, SQUEEZENETS } from './squeezenet.js';
+import { buildVgg, VGGS } from './vgg.js';
 
+export { ACTIVATIONS } from './layers.js';
 export type { ArchitectureOptions } from './options.js';
-export type { ResNetOptions } from './resnet.js';
-export type { VggOptions } from './vgg.js';
 
-export const ARCHITECTURE_NAMES = [
-  'vgg11',
-  'vgg11_bn',
-  'vgg13',
-  'vgg13_bn',
-  'vgg16',
-  'vgg16_bn',
-  'vgg19',
-  'vgg19_bn',
-  'resnet18',
-  'resnet34',
-  'resnet50',
-  'resnet101',
-  'resnet152',
-] as const;
-
-export type ArchitectureName = (typeof ARCHITECTURE_NAMES)[number];
-
-export function isArchitecture(name: string): name is ArchitectureName {
-  return ARCHITECTURE_NAMES.some((known) => known === name);
+interface Architecture {
+  /** The published form. */
+  readonly defaults: CommonOptions;
+  build(given: ArchitectureOptions): Graph;
+  /** A classifier that is only trained with: no part of the graph, but of the published count. */
+  auxiliary?(given: ArchitectureOptions): Graph;
 }
 
-/** Build by name; options that are left out have their ImageNet form. Throws Error naming the option that is wrong. */
+type Builder<V> = (name: string, variant: V, given: ArchitectureOptions) => Graph;
+
+/** The architectures of a family, by name. */
+function family<N extends string, V extends { readonly defaults: CommonOptions }>(
+  variants: Readonly<Record<N, V>>,
+  build: Builder<V>,
+  auxiliary?: Builder<V>,
+): Record<N, Architecture> {
+  const entries = Object.entries<V>(variants).map(([name, variant]): [string, Architecture] => [
+    name,
+    {
+      defaults: variant.defaults,
+      build: (given) => build(name, variant, given),
+      ...(auxiliary === undefined ? {} : { auxiliary: (given) => auxiliary(name, variant, given) }),
+    },
+  ]);
+  return Object.fromEntries(entries) as Record<N, Architecture>;
+}
+
+const ARCHITECTURES = {
+  ...family(VGGS, buildVgg),
+  ...family(RESNETS, buildResNet),
+  ...family(PRE_RESNETS, buildPreResNet),
+  ...family(DENSENETS, buildDenseNet),
+  ...family(INCEPTIONS, buildInception, buildInceptionAuxiliary),
+  ...family(GOOGLENETS, buildGoogLeNet),
+  ...family(SQUEEZENETS, buildSqueezeNet),
+};
+
+export type ArchitectureName = keyof typeof ARCHITECTURES;
+
+export const ARCHITECTURE_NAMES = Object.keys(ARCHITECTURES) as readonly ArchitectureName[];
+
+export function isArchitecture(name: string): name is ArchitectureName {
+  return Object.hasOwn(ARCHITECTURES, name);
+}
+
+/** Build by name; options that are left out have their published form. Throws Error naming the option that is wrong. */
 export function buildArchitecture(name: ArchitectureName, options: ArchitectureOptions = {}): Graph {
-  const depth = Number(/\d+/.exec(name)?.[0]);
-  return name.startsWith('vgg')
-    ? buildVgg(name, depth, name.endsWith('_bn'), options)
-    : buildResNet(name, depth, options);
+  return ARCHITECTURES[name].build(options);
+}
+
+/** The published form: native side in pixels, and number of classes. */
+export function nativeForm(name: ArchitectureName): { readonly inputSize: number; readonly classes: number } {
+  const { inputSize, classes } = ARCHITECTURES[name].defaults;
+  return { inputSize, classes };
+}
+
+/** The classifier that the net is trained with and that inference leaves out, from features to `aux_logits`. */
+export function buildAuxiliary(name: ArchitectureName, options: ArchitectureOptions = {}): Graph | undefined {
+  return ARCHITECTURES[name].auxiliary?.(options);
+}
+
+/** Trainable parameters as they are published: an auxiliary classifier counts. */
+export function countPublishedParameters(name: ArchitectureName, options: ArchitectureOptions = {}): number {
+  const graphs = [buildArchitecture(name, options), buildAuxiliary(name, options)];
+  return graphs.reduce((sum, graph) => sum + (graph === undefined ? 0 : countParameters(graph)), 0);
 }
 
 /** The parameters that want weights, running statistics included, in the order of the layers. */

@@ -1,17 +1,36 @@
 /**
  * The layers that the architectures are made of, as ONNX nodes with torchvision's parameter names: a layer called
- * `layer1.0.conv1` reads the parameter `layer1.0.conv1.weight`. Each takes and returns value names.
+ * `layer1.0.conv1` reads the parameter `layer1.0.conv1.weight`. Each takes and returns value names. What is the same in
+ * a whole net, the activation and the epsilon of batch normalization, is said once.
  */
 import { float, int, ints } from '../graph/attributes.js';
 import type { GraphBuilder } from '../graph/build.js';
 
+/**
+ * What an option `activation` may be, with f(x) for x < 0 (above, all are x):
+ * - `relu`: 0 (Nair 2010)
+ * - `leaky_relu`: 0.01·x (Maas 2013)
+ * - `prelu`: a·x, a learned, one for all channels of a layer (He 2015, "channel-shared"; torch's default)
+ * - `elu`: exp(x) − 1 (Clevert 2016)
+ */
+export const ACTIVATIONS = ['relu', 'leaky_relu', 'prelu', 'elu'] as const;
+
+export type Activation = (typeof ACTIVATIONS)[number];
+
 export interface Layers {
-  /** A square convolution with symmetric padding; [N, in, H, W] → [N, out, H', W']. */
+  /** [N, in, H, W] → [N, out, H', W']. */
   conv(x: string, name: string, shape: ConvShape): string;
-  /** Batch normalization with running statistics, epsilon 1e-5 (torch's default). */
+  /** Batch normalization with running statistics. */
   batchNorm(x: string, name: string, channels: number): string;
-  relu(x: string, name: string): string;
-  maxPool(x: string, name: string, window: { kernel: number; stride: number; padding?: number }): string;
+  /** The net's activation. A PReLU has the parameter `name.weight`. */
+  activation(x: string, name: string): string;
+  maxPool(x: string, name: string, window: PoolWindow): string;
+  /** Padding counts as zeros in the mean (torch's default). */
+  averagePool(x: string, name: string, window: PoolWindow): string;
+  /** Global average pooling; [N, C, H, W] → [N, C]. `output` names the value it makes. */
+  globalAverage(x: string, output?: string): string;
+  /** Along the channels. */
+  concat(branches: readonly string[], name: string): string;
   /** Fully connected; [N, in] → [N, out], weight [out, in]. `output` names the value it makes. */
   linear(x: string, name: string, shape: { in: number; out: number; output?: string }): string;
 }
@@ -19,30 +38,61 @@ export interface Layers {
 export interface ConvShape {
   readonly in: number;
   readonly out: number;
-  readonly kernel: number;
+  /** Side, or height and width. */
+  readonly kernel: Extent;
   readonly stride?: number;
-  readonly padding?: number;
+  /** On both sides. */
+  readonly padding?: Extent;
+  /** Groups of channels that do not see each other (cardinality, Xie 2017). */
+  readonly groups?: number;
   readonly bias?: boolean;
 }
 
-const EPSILON = 1e-5;
+export interface PoolWindow {
+  readonly kernel: number;
+  readonly stride: number;
+  readonly padding?: number;
+  /** A last, partial window counts. */
+  readonly ceil?: boolean;
+}
 
-export function layersOn(builder: GraphBuilder): Layers {
+type Extent = number | readonly [height: number, width: number];
+
+export interface LayerDefaults {
+  readonly activation: Activation;
+  /** Of batch normalization. Default 1e-5, torch's own. */
+  readonly epsilon?: number;
+}
+
+const OPERATORS = { relu: 'Relu', leaky_relu: 'LeakyRelu', prelu: 'PRelu', elu: 'Elu' } as const;
+
+export function layersOn(builder: GraphBuilder, { activation, epsilon = 1e-5 }: LayerDefaults): Layers {
+  const operator = OPERATORS[activation];
   return {
-    conv(x, name, { in: channels, out, kernel, stride = 1, padding = 0, bias = false }) {
-      const weight = builder.parameter(`${name}.weight`, [out, channels, kernel, kernel]);
+    conv(x, name, { in: channels, out, kernel, stride = 1, padding = 0, groups = 1, bias = false }) {
+      const weight = builder.parameter(`${name}.weight`, [out, channels / groups, ...pair(kernel)]);
       const parameters = bias ? [weight, builder.parameter(`${name}.bias`, [out])] : [weight];
-      return builder.node('Conv', [x, ...parameters], { name, attributes: window(kernel, stride, padding) });
+      const attributes = { ...window(kernel, stride, padding), ...(groups === 1 ? {} : { group: int(groups) }) };
+      return builder.node('Conv', [x, ...parameters], { name, attributes });
     },
     batchNorm(x, name, channels) {
       const parameters = ['weight', 'bias', 'running_mean', 'running_var'].map((parameter) =>
         builder.parameter(`${name}.${parameter}`, [channels]),
       );
-      return builder.node('BatchNormalization', [x, ...parameters], { name, attributes: { epsilon: float(EPSILON) } });
+      return builder.node('BatchNormalization', [x, ...parameters], { name, attributes: { epsilon: float(epsilon) } });
     },
-    relu: (x, name) => builder.node('Relu', [x], { name }),
-    maxPool: (x, name, { kernel, stride, padding = 0 }) =>
-      builder.node('MaxPool', [x], { name, attributes: window(kernel, stride, padding) }),
+    activation(x, name) {
+      const slope = operator === 'PRelu' ? [builder.parameter(`${name}.weight`, [1])] : [];
+      return builder.node(operator, [x, ...slope], { name });
+    },
+    maxPool: (x, name, shape) => builder.node('MaxPool', [x], { name, attributes: pooling(shape) }),
+    averagePool: (x, name, shape) =>
+      builder.node('AveragePool', [x], { name, attributes: { ...pooling(shape), count_include_pad: int(1) } }),
+    globalAverage(x, output = 'flatten') {
+      const pooled = builder.node('GlobalAveragePool', [x], { name: 'avgpool' });
+      return builder.node('Flatten', [pooled], { name: 'flatten', output, attributes: { axis: int(1) } });
+    },
+    concat: (branches, name) => builder.node('Concat', branches, { name, attributes: { axis: int(1) } }),
     linear(x, name, { in: features, out, output = name }) {
       const weight = builder.parameter(`${name}.weight`, [out, features]);
       const bias = builder.parameter(`${name}.bias`, [out]);
@@ -51,10 +101,18 @@ export function layersOn(builder: GraphBuilder): Layers {
   };
 }
 
-function window(kernel: number, stride: number, padding: number) {
+function pooling({ kernel, stride, padding = 0, ceil = false }: PoolWindow) {
+  return { ...window(kernel, stride, padding), ...(ceil ? { ceil_mode: int(1) } : {}) };
+}
+
+function window(kernel: Extent, stride: number, padding: Extent) {
   return {
-    kernel_shape: ints(kernel, kernel),
+    kernel_shape: ints(...pair(kernel)),
     strides: ints(stride, stride),
-    pads: ints(padding, padding, padding, padding),
+    pads: ints(...pair(padding), ...pair(padding)),
   };
+}
+
+function pair(extent: Extent): readonly [height: number, width: number] {
+  return typeof extent === 'number' ? [extent, extent] : extent;
 }

@@ -9,36 +9,49 @@ import { int } from '../graph/attributes.js';
 import { graphBuilder } from '../graph/build.js';
 import type { Graph } from '../graph/graph.js';
 import { layersOn } from './layers.js';
-import { resolveOptions, type ArchitectureOptions } from './options.js';
+import { IMAGENET_FORM, resolveOptions, type ArchitectureOptions, type CommonOptions } from './options.js';
 
-export interface VggOptions {
-  readonly classes: number;
+/** `inputSize`: the head covers inputSize / 2^poolings cells of the trunk's map in each direction. */
+export interface VggOptions extends CommonOptions {
   /** Channels of the first convolutions; the later ones have 2, 4, 8 and 8 times as many. */
   readonly width: number;
   /** Width of the two hidden fully connected layers. */
   readonly hidden: number;
   /** 5, or 4 for small inputs: the last max-pooling is left out. */
   readonly poolings: number;
-  /** Native side in pixels; the head covers inputSize / 2^poolings cells of the trunk's map in each direction. */
-  readonly inputSize: number;
 }
 
-const DEFAULTS: VggOptions = { classes: 1000, width: 64, hidden: 4096, poolings: 5, inputSize: 224 };
+interface Variant {
+  /** Convolutions in each of the five stages. */
+  readonly stages: readonly number[];
+  readonly batchNorm: boolean;
+  readonly defaults: VggOptions;
+}
 
-/** Convolutions in each of the five stages. */
-const STAGES: Readonly<Record<number, readonly number[]>> = {
-  11: [1, 1, 2, 2, 2],
-  13: [2, 2, 2, 2, 2],
-  16: [2, 2, 3, 3, 3],
-  19: [2, 2, 4, 4, 4],
+const DEFAULTS: VggOptions = { ...IMAGENET_FORM, width: 64, hidden: 4096, poolings: 5 };
+
+const vgg = (stages: readonly number[], batchNorm = false): Variant => ({ stages, batchNorm, defaults: DEFAULTS });
+
+const A = [1, 1, 2, 2, 2];
+const B = [2, 2, 2, 2, 2];
+const D = [2, 2, 3, 3, 3];
+const E = [2, 2, 4, 4, 4];
+
+export const VGGS = {
+  vgg11: vgg(A),
+  vgg11_bn: vgg(A, true),
+  vgg13: vgg(B),
+  vgg13_bn: vgg(B, true),
+  vgg16: vgg(D),
+  vgg16_bn: vgg(D, true),
+  vgg19: vgg(E),
+  vgg19_bn: vgg(E, true),
 };
 
 /** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on options that do not fit. */
-export function buildVgg(name: string, depth: number, batchNorm: boolean, given: ArchitectureOptions = {}): Graph {
-  const options = resolveOptions(name, DEFAULTS, given);
+export function buildVgg(name: string, { stages, batchNorm, defaults }: Variant, given: ArchitectureOptions): Graph {
+  const options = resolveOptions(name, defaults, given);
   const { classes, width, hidden, poolings, inputSize } = options;
-  const stages = STAGES[depth];
-  if (stages === undefined) throw new Error(`there is no VGG of depth ${depth}`);
   if (poolings !== 5 && poolings !== 4) throw new Error(`${name}: option "poolings" must be 4 or 5, is ${poolings}`);
   const side = inputSize / 2 ** poolings;
   if (!Number.isInteger(side)) {
@@ -46,7 +59,7 @@ export function buildVgg(name: string, depth: number, batchNorm: boolean, given:
   }
 
   const builder = graphBuilder({ name });
-  const layers = layersOn(builder);
+  const layers = layersOn(builder, options);
   let x = builder.input('input', 'float32', ['N', 3, 'H', 'W']);
   let channels = 3;
   let index = 0;
@@ -56,15 +69,15 @@ export function buildVgg(name: string, depth: number, batchNorm: boolean, given:
     for (let i = 0; i < convolutions; i += 1) {
       x = layers.conv(x, next(), { in: channels, out, kernel: 3, padding: 1, bias: true });
       if (batchNorm) x = layers.batchNorm(x, next(), out);
-      x = layers.relu(x, next());
+      x = layers.activation(x, next());
       channels = out;
     }
     if (stage < poolings) x = layers.maxPool(x, next(), { kernel: 2, stride: 2 });
   }
 
   x = builder.node('Flatten', [x], { name: 'flatten', attributes: { axis: int(1) } });
-  x = layers.relu(layers.linear(x, 'classifier.0', { in: channels * side * side, out: hidden }), 'classifier.1');
-  x = layers.relu(layers.linear(x, 'classifier.3', { in: hidden, out: hidden }), 'classifier.4');
+  x = layers.activation(layers.linear(x, 'classifier.0', { in: channels * side * side, out: hidden }), 'classifier.1');
+  x = layers.activation(layers.linear(x, 'classifier.3', { in: hidden, out: hidden }), 'classifier.4');
   x = layers.linear(x, 'classifier.6', { in: hidden, out: classes, output: 'logits' });
   return builder.finish([{ name: x, dataType: 'float32', dims: ['N', classes] }]);
 }

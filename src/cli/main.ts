@@ -1,4 +1,4 @@
-/** The command line: `fullconv serve | classify | heatmap | models | evaluate`. Each command has its own file. */
+/** The command line: `fullconv serve | classify | heatmap | models | architectures | evaluate`. Each command has its own file. */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { SETTING_LIST, readConfig, type Config, type SettingName } from '../config.js';
 import { OperatorError, ServiceError } from '../errors.js';
@@ -9,6 +9,7 @@ import { VERSION } from '../version.js';
 import type { ClassifyFlags } from './classify.js';
 import type { EvaluateFlags } from './evaluate.js';
 import type { HeatmapFlags } from './heatmap.js';
+import type { ListArchitecturesFlags } from './list-architectures.js';
 
 const program = new Command('fullconv')
   .description('Serves any image classifier as a classifier and as a dense heatmap machine.')
@@ -101,6 +102,16 @@ command('models', 'list the models')
   .action(async (flags: { json?: boolean } & SettingFlags) => {
     const { modelsCommand } = await import('./models.js');
     await modelsCommand(configOf(flags, true), flags);
+  });
+
+program
+  .command('architectures')
+  .description('list the architectures that can be built by name')
+  .addOption(new Option('--markdown', 'as the table of the README').conflicts('json'))
+  .option('--json', 'for programs')
+  .action(async (flags: ListArchitecturesFlags) => {
+    const { listArchitecturesCommand } = await import('./list-architectures.js');
+    listArchitecturesCommand(flags);
   });
 
 command('evaluate', 'measure top-1 and top-5 on a folder of labelled images')

@@ -24,12 +24,18 @@ export function generatedValues(name: string, dims: readonly number[]): Float32A
   return values;
 }
 
-/** Write generated weights for all parameters of an unbound graph as safetensors; one tensor in memory at a time. */
-export async function writeGeneratedWeights(file: string, graph: Graph): Promise<void> {
+/**
+ * Write generated weights for all parameters of an unbound graph as safetensors; one tensor in memory at a time. `gain`
+ * multiplies the weights of convolutions and matrix products.
+ */
+export async function writeGeneratedWeights(file: string, graph: Graph, gain = 1): Promise<void> {
   const tensors = parametersOf(graph).map(({ name, dims }) => ({
     name,
     dims,
-    values: () => generatedValues(name, dims),
+    values: () => {
+      const values = generatedValues(name, dims);
+      return gain === 1 || dims.length < 2 ? values : values.map((value) => value * gain);
+    },
   }));
   await writeSafetensors(file, tensors, { weights: 'generated' });
 }

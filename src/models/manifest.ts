@@ -40,7 +40,7 @@ const manifestSchema = z.strictObject({
   /** Served to requests that name no model, unless the settings say otherwise. */
   default: z.boolean().optional(),
   architecture: z.enum(ARCHITECTURE_NAMES),
-  /** What the builder of the architecture varies: width, stem, hidden, poolings, inputSize. */
+  /** What the builder of the architecture varies: activation, width, stem, inputSize, … (src/architectures). */
   options: z.record(z.string(), z.union([z.number(), z.string(), z.boolean()])).optional(),
   weights: z.strictObject({
     file: insideFolder,

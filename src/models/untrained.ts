@@ -4,12 +4,15 @@
  */
 import { access, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ARCHITECTURE_NAMES, buildArchitecture, isArchitecture } from '../architectures/index.js';
+import { ARCHITECTURE_NAMES, buildArchitecture, isArchitecture, nativeForm } from '../architectures/index.js';
 import { OperatorError } from '../errors.js';
+import type { Graph } from '../graph/graph.js';
 import { writeGeneratedWeights } from './generated-weights.js';
 import { MANIFEST_FILE, type Manifest } from './manifest.js';
 
-const CLASSES = 1000;
+/** Side of the crop over the short side: 224 of 256. */
+const CROP = 0.875;
+
 const WEIGHTS_FILE = 'model.safetensors';
 
 /**
@@ -21,6 +24,7 @@ export async function prepareUntrained(cache: string, architecture: string): Pro
     const names = ARCHITECTURE_NAMES.join(', ');
     throw new OperatorError(`FULLCONV_UNTRAINED=${architecture}: there is no such architecture; there are: ${names}`);
   }
+  const { inputSize, classes } = nativeForm(architecture);
   const folder = join(cache, 'untrained', architecture);
   await mkdir(folder, { recursive: true });
   const manifest: Manifest = {
@@ -31,8 +35,8 @@ export async function prepareUntrained(cache: string, architecture: string): Pro
     weights: { file: WEIGHTS_FILE },
     labels: 'labels.json',
     input: {
-      size: 224,
-      resize: 256,
+      size: inputSize,
+      resize: Math.round(inputSize / CROP),
       interpolation: 'bilinear',
       channels: 'RGB',
       range: 255,
@@ -40,7 +44,7 @@ export async function prepareUntrained(cache: string, architecture: string): Pro
       std: [0.229, 0.224, 0.225],
     },
   };
-  const labels = Array.from({ length: CLASSES }, (_, index) => ({ id: `class-${index}`, label: `class ${index}` }));
+  const labels = Array.from({ length: classes }, (_, index) => ({ id: `class-${index}`, label: `class ${index}` }));
   await writeFile(join(folder, manifest.labels), JSON.stringify(labels));
   await writeFile(join(folder, MANIFEST_FILE), JSON.stringify(manifest, null, 2));
   const weights = join(folder, WEIGHTS_FILE);
@@ -48,6 +52,18 @@ export async function prepareUntrained(cache: string, architecture: string): Pro
     () => true,
     () => false,
   );
-  if (!exists) await writeGeneratedWeights(weights, buildArchitecture(architecture, { classes: CLASSES }));
+  if (!exists) {
+    const graph = buildArchitecture(architecture);
+    await writeGeneratedWeights(weights, graph, gainFor(graph));
+  }
   return folder;
+}
+
+/**
+ * Every block of a residual net adds a branch of the variance of its input: with more than two hundred of them the sum
+ * would leave float32 (ResNet-1202). Weights of half the size leave a branch 1/16 of the variance or less.
+ */
+function gainFor(graph: Graph): number {
+  const blocks = graph.nodes.filter(({ op }) => op === 'Add').length;
+  return blocks > 100 ? 0.5 : 1;
 }

@@ -49,6 +49,16 @@ describe('fullconv', () => {
     ]);
   });
 
+  it('architectures lists what can be built, as a table, JSON or Markdown', async () => {
+    expect((await fullconv('architectures')).stdout).toMatch(
+      /^architecture +parameters \(M\)[^]*\nresnet50 +25\.56 +4\.09 /,
+    );
+    const { stdout } = await fullconv('architectures', '--json');
+    const inception = (JSON.parse(stdout) as { name: string }[]).find(({ name }) => name === 'inception_v3');
+    expect(inception).toMatchObject({ inputSize: 299, parameters: 23834568, publishedParameters: 27161264, cells: 8 });
+    expect((await fullconv('architectures', '--markdown')).stdout).toContain('\n| resnet50 | 25.56 | 4.09 | 224 |');
+  });
+
   it('classify says which file is bad, and ends with 1', async () => {
     const bad = join(folder, 'bad.png');
     await writeFile(bad, 'nothing');

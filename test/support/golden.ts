@@ -1,11 +1,13 @@
 /** The golden outputs of the reference networks: test/fixtures/golden/README.md says what they are. */
 import { readFile } from 'node:fs/promises';
+import type { ArchitectureName } from '../../src/architectures/index.js';
 
 export interface GoldenCase {
   readonly height: number;
   readonly width: number;
   readonly logits?: readonly number[];
-  readonly map: {
+  /** At least one of `logits` and `map` is there. */
+  readonly map?: {
     readonly shape: readonly [classes: number, height: number, width: number];
     readonly channels: readonly number[];
     /** Row-major values of each of `channels`. */
@@ -14,6 +16,35 @@ export interface GoldenCase {
     readonly mean: readonly number[];
   };
 }
+
+/** The architectures that have golden outputs. */
+export const GOLDEN_NAMES = [
+  'vgg11',
+  'vgg16_bn',
+  'plain18',
+  'resnet18',
+  'resnet34',
+  'resnet50',
+  'resnet101',
+  'resnet152',
+  'resnet50_v1',
+  'wide_resnet50_2',
+  'wide_resnet101_2',
+  'resnext50_32x4d',
+  'resnext101_32x8d',
+  'resnext101_64x4d',
+  'preresnet18',
+  'preresnet50',
+  'preresnet101',
+  'densenet121',
+  'densenet161',
+  'densenet169',
+  'densenet201',
+  'inception_v3',
+  'googlenet',
+  'squeezenet1_0',
+  'squeezenet1_1',
+] as const satisfies readonly ArchitectureName[];
 
 export interface Golden {
   readonly architecture: string;

@@ -115,3 +115,18 @@ export function spatialMean({ dims, data }: Value): Value {
   });
   return { dims: [n, k], data: mean };
 }
+
+/** Largest difference over the largest expected absolute value: magnitudes grow with a net's depth. */
+export function relativeError(
+  actual: Value['data'] | readonly number[],
+  expected: Value['data'] | readonly number[],
+): number {
+  expect(actual.length).toBe(expected.length);
+  const [a, b] = [
+    Array.from<number | bigint, number>(actual, Number),
+    Array.from<number | bigint, number>(expected, Number),
+  ];
+  const largest = (values: readonly number[]): number =>
+    values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  return largest(a.map((value, index) => value - b[index]!)) / largest(b);
+}

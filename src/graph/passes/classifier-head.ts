@@ -2,8 +2,10 @@
  * How the passes here recognize a classifier's head: a chain of nodes, each the only reader of the one before, that ends
  * in the graph's single output. Followed from the output backwards.
  */
+import { elementCount } from '../../tensor.js';
 import { attribute } from '../attributes.js';
 import type { Graph, Initializer, Node } from '../graph.js';
+import { windowsOf } from '../windows.js';
 
 /** A fully connected layer y = x·Wᵀ + b. */
 export interface FullyConnected {
@@ -22,7 +24,22 @@ const ACTIVATIONS: readonly string[] = [
 ];
 
 export const isIdentity = (node: Node): boolean => IDENTITIES.includes(node.op);
-export const isActivation = (node: Node): boolean => ACTIVATIONS.includes(node.op);
+
+/** An element-wise operator; PRelu is one where a single slope holds for all channels. */
+export function isActivation(graph: Graph, node: Node): boolean {
+  if (node.op !== 'PRelu') return ACTIVATIONS.includes(node.op);
+  const slope = graph.initializers.get(node.inputs[1] ?? '');
+  return slope !== undefined && elementCount(slope.dims) === 1 && slope.dims.length <= 1;
+}
+
+/** A convolution that scores every place by itself: 1×1, stride 1, no padding. */
+export function isPointwise(graph: Graph, node: Node): boolean {
+  const weight = graph.initializers.get(node.inputs[1] ?? '');
+  if (node.op !== 'Conv' || weight?.dims.length !== 4) return false;
+  return windowsOf(node, weight.dims.slice(2)).every(
+    ({ kernel, stride, padBegin, padEnd }) => kernel === 1 && stride === 1 && padBegin === 0 && padEnd === 0,
+  );
+}
 
 /** The nodes from the image to the output, as far back as each is the only reader of the one before; output first. */
 export function tailOf(graph: Graph): Node[] {

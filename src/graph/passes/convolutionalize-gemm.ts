@@ -29,7 +29,7 @@ export function convolutionalizeGemm(nativeSize: number): Pass {
 
 function convolutionalize(graph: Graph, nativeSize: number): Graph | undefined {
   const tail = tailOf(graph);
-  const end = tail.findIndex((node) => fullyConnected(graph, node) === undefined && !isActivation(node));
+  const end = tail.findIndex((node) => fullyConnected(graph, node) === undefined && !isActivation(graph, node));
   const [flatten, trunk] = tail.slice(end, end + 2);
   const layers = tail
     .slice(0, end)

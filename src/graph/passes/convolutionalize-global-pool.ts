@@ -1,19 +1,26 @@
 /**
- * Move the fully connected layer of a classifier in front of its global average pooling, and leave the pooling out.
+ * Score every place of the last map instead of its mean: leave a classifier's global average pooling out, and do what
+ * came after it in front.
  *
  *   Before: [N, C, h, w] → GlobalAveragePool → Flatten → Gemm [K, C] → logits [N, K]
+ *       or: [N, C, h, w] → GlobalAveragePool → Conv 1×1 [K, C, 1, 1] → Flatten → logits [N, K]
  *   After:  [N, C, h, w] → Conv 1×1 [K, C, 1, 1] → class map [N, K, h, w]
  *
- * Preconditions: the head is this chain (Dropout and Identity may stand between) and ends in the only output; Gemm with
- * transB = 1, no scaling, a constant weight of its own.
+ *   Before: … → class map [N, K, h, w] → GlobalAveragePool → Flatten → logits [N, K]
+ *   After:  … → class map [N, K, h, w]
  *
- * The mean of the class map is the logits by linearity: mean_p(W·x_p + b) = W·mean_p(x_p) + b. average-class-map.ts and
- * select-classes.ts take that mean. Source: Lin 2014 (global average pooling), Zhou 2016 (class activation maps).
+ * Preconditions: the head is one of these chains (Dropout and Identity may stand between) and ends in the only output;
+ * Gemm with transB = 1, no scaling, a constant weight of its own; Conv of stride 1, without padding; in the last form a
+ * number of classes that the output declares.
+ *
+ * The mean of the class map is the logits: by linearity, mean_p(W·x_p + b) = W·mean_p(x_p) + b, or because nothing else
+ * is left. average-class-map.ts and select-classes.ts take that mean. Source: Lin 2014 (global average pooling), Zhou
+ * 2016 (class activation maps).
  */
 import { ints } from '../attributes.js';
-import type { Graph, Node } from '../graph.js';
+import type { Graph, Initializer, Node } from '../graph.js';
 import type { Pass } from '../pass.js';
-import { fullyConnected, isFlatten, isIdentity, tailOf } from './classifier-head.js';
+import { fullyConnected, isFlatten, isIdentity, isPointwise, tailOf } from './classifier-head.js';
 import { CLASS_MAP } from './convolutionalize-gemm.js';
 
 /** The pass; any input size. */
@@ -23,26 +30,49 @@ export function convolutionalizeGlobalPool(): Pass {
 
 function convolutionalize(graph: Graph): Graph | undefined {
   const tail = tailOf(graph);
-  const [gemm, flatten, pool] = tail.filter((node) => !isIdentity(node));
-  if (gemm === undefined || flatten === undefined || pool?.op !== 'GlobalAveragePool' || !isFlatten(flatten))
-    return undefined;
-  const layer = fullyConnected(graph, gemm);
-  if (layer === undefined) return undefined;
+  const pool = tail.find((node) => node.op === 'GlobalAveragePool');
+  if (pool === undefined) return undefined;
+  const head = tail.slice(0, tail.indexOf(pool));
+  const [last, ...before] = head.filter((node) => !isIdentity(node));
+  if (last === undefined) return undefined;
 
-  const { weight } = layer;
-  const [classes, channels] = weight.dims as [number, number];
-  const head = new Set(tail.slice(0, tail.indexOf(pool) + 1));
-  const convolution: Node = {
-    op: 'Conv',
-    name: gemm.name,
-    inputs: [pool.inputs[0]!, ...gemm.inputs.slice(1)],
-    outputs: [CLASS_MAP],
-    attributes: { kernel_shape: ints(1, 1) },
-  };
+  const rest: Graph = { ...graph, nodes: graph.nodes.filter((node) => node !== pool && !head.includes(node)) };
+  const [other] = before;
+  if (other === undefined) return isFlatten(last) ? uncover(rest, tail[head.length + 1]) : undefined;
+  if (before.length > 1) return undefined;
+
+  const layer = fullyConnected(graph, last);
+  if (layer !== undefined && isFlatten(other)) {
+    const { weight } = layer;
+    const convolved = { ...weight, dims: [...weight.dims, 1, 1] };
+    const scores = { ...last, op: 'Conv', attributes: { kernel_shape: ints(1, 1) } };
+    return scoreEverywhere(rest, pool, scores, convolved);
+  }
+  if (isFlatten(last) && isPointwise(graph, other)) {
+    return scoreEverywhere(rest, pool, other, graph.initializers.get(other.inputs[1]!)!);
+  }
+  return undefined;
+}
+
+/** The convolution, moved in front of the pooling, gives the class map. */
+function scoreEverywhere(graph: Graph, pool: Node, convolution: Node, weight: Initializer): Graph {
+  const inputs = [pool.inputs[0]!, ...convolution.inputs.slice(1)];
   return {
     ...graph,
-    outputs: [{ name: CLASS_MAP, dataType: 'float32', dims: ['N', classes, 'h', 'w'] }],
-    nodes: [...graph.nodes.filter((node) => !head.has(node)), convolution],
-    initializers: new Map(graph.initializers).set(weight.name, { ...weight, dims: [classes, channels, 1, 1] }),
+    outputs: classMap(weight.dims[0]!),
+    nodes: [...graph.nodes, { ...convolution, inputs, outputs: [CLASS_MAP] }],
+    initializers: new Map(graph.initializers).set(weight.name, weight),
   };
+}
+
+/** What was pooled, the output of `producer`, is the class map. */
+function uncover(graph: Graph, producer: Node | undefined): Graph | undefined {
+  const classes = graph.outputs[0]?.dims[1];
+  if (producer?.outputs.length !== 1 || typeof classes !== 'number') return undefined;
+  const nodes = graph.nodes.map((node) => (node === producer ? { ...node, outputs: [CLASS_MAP] } : node));
+  return { ...graph, outputs: classMap(classes), nodes };
+}
+
+function classMap(classes: number): Graph['outputs'] {
+  return [{ name: CLASS_MAP, dataType: 'float32', dims: ['N', classes, 'h', 'w'] }];
 }

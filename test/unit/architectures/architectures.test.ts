@@ -2,35 +2,47 @@ import { describe, expect, it } from 'vitest';
 import {
   ARCHITECTURE_NAMES,
   buildArchitecture,
+  buildAuxiliary,
+  countPublishedParameters,
   isArchitecture,
+  nativeForm,
   parametersOf,
   type ArchitectureName,
   type ArchitectureOptions,
 } from '../../../src/architectures/index.js';
-import { countParameters } from '../../../src/graph/cost.js';
 import { inferShapes } from '../../../src/graph/shapes.js';
 import { verifyGraph } from '../../../src/graph/verify.js';
-import { readGolden } from '../../support/golden.js';
+import { GOLDEN_NAMES, readGolden } from '../../support/golden.js';
 
 const namesOf = (name: ArchitectureName, options: ArchitectureOptions) =>
   parametersOf(buildArchitecture(name, options)).map((parameter) => parameter.name);
 
 describe.each(ARCHITECTURE_NAMES)('%s', (name) => {
-  const graph = buildArchitecture(name, { classes: 10 });
+  const graph = buildArchitecture(name, { classes: 11 });
+  const { inputSize } = nativeForm(name);
 
   it('is a well-formed graph from an image to logits', () => {
     expect(() => verifyGraph(graph)).not.toThrow();
     expect(graph.inputs).toEqual([{ name: 'input', dataType: 'float32', dims: ['N', 3, 'H', 'W'] }]);
-    expect(inferShapes(graph, { input: [2, 3, 224, 224] }).get('logits')).toEqual([2, 10]);
+    expect(inferShapes(graph, { input: [2, 3, inputSize, inputSize] }).get('logits')).toEqual([2, 11]);
   });
 });
 
-describe.each(['resnet18', 'resnet50', 'resnet152', 'vgg11', 'vgg16_bn'] as const)('the parameters of %s', (name) => {
-  it("have torchvision's names, shapes and number", async () => {
+describe('nativeForm', () => {
+  it('is ImageNet, Inception v3 larger, or CIFAR-10', () => {
+    expect(nativeForm('vgg16')).toEqual({ inputSize: 224, classes: 1000 });
+    expect(nativeForm('inception_v3')).toEqual({ inputSize: 299, classes: 1000 });
+    expect(nativeForm('wide_resnet28_10_cifar')).toEqual({ inputSize: 32, classes: 10 });
+  });
+});
+
+describe.each(GOLDEN_NAMES)('the parameters of %s', (name) => {
+  it('have the names, shapes and number of the reference, an auxiliary classifier included', async () => {
     const golden = await readGolden(name);
-    const graph = buildArchitecture(name);
-    expect(Object.fromEntries(parametersOf(graph).map(({ name: key, dims }) => [key, dims]))).toEqual(golden.state);
-    expect(countParameters(graph)).toBe(golden.parameters);
+    const auxiliary = buildAuxiliary(name);
+    const parameters = [buildArchitecture(name), ...(auxiliary ? [auxiliary] : [])].flatMap(parametersOf);
+    expect(Object.fromEntries(parameters.map(({ name: key, dims }) => [key, dims]))).toEqual(golden.state);
+    expect(countPublishedParameters(name)).toBe(golden.parameters);
   });
 });
 
@@ -62,21 +74,50 @@ describe('buildArchitecture', () => {
     expect(inferShapes(graph, { input: [1, 3, 224, 224] }).get('layer4.1.relu')).toEqual([1, 64, cells, cells]);
   });
 
-  it('puts the stride of a bottleneck on its 3×3 convolution (v1.5)', () => {
+  it.each<[ArchitectureName, number[]]>([
+    ['resnet50', [1, 2]],
+    ['resnet50_v1', [2, 1]],
+  ])('puts the stride of a bottleneck of %s where its version has it', (name, strides) => {
     const stridesOf = (node: string) =>
-      buildArchitecture('resnet50').nodes.find(({ name }) => name === node)?.attributes['strides'];
-    expect(stridesOf('layer2.0.conv1')).toMatchObject({ value: [1, 1] });
-    expect(stridesOf('layer2.0.conv2')).toMatchObject({ value: [2, 2] });
+      buildArchitecture(name).nodes.find((one) => one.name === node)?.attributes['strides'];
+    for (const [index, stride] of strides.entries()) {
+      expect(stridesOf(`layer2.0.conv${index + 1}`)).toMatchObject({ value: [stride, stride] });
+    }
+  });
+
+  it('leaves every shortcut out of a plain net', () => {
+    expect(buildArchitecture('plain34').nodes.some(({ op }) => op === 'Add')).toBe(false);
+    expect(namesOf('plain34', {}).some((name) => name.includes('downsample'))).toBe(false);
+  });
+
+  it('names no parameter of a shortcut in a ResNet for CIFAR (option A)', () => {
+    expect(namesOf('resnet20_cifar', {}).some((name) => name.includes('downsample'))).toBe(false);
+  });
+
+  it('has groups of 4 channels in ResNeXt-50', () => {
+    const graph = buildArchitecture('resnext50_32x4d');
+    expect(graph.initializers.get('layer1.0.conv2.weight')?.dims).toEqual([128, 4, 3, 3]);
+    expect(graph.nodes.find(({ name }) => name === 'layer1.0.conv2')?.attributes['group']).toMatchObject({ value: 32 });
   });
 
   it.each<[ArchitectureName, ArchitectureOptions, RegExp]>([
-    ['resnet18', { hidden: 512 }, /resnet18 has no option "hidden"; it has classes, width, stem, inputSize/],
+    [
+      'resnet18',
+      { hidden: 512 },
+      /resnet18 has no option "hidden"; it has classes, activation, inputSize, width, stem/,
+    ],
     ['vgg16', { stem: 'compact' }, /vgg16 has no option "stem"/],
     ['vgg16', { toString: 1 }, /vgg16 has no option "toString"/],
     ['resnet18', { width: '32' }, /resnet18: option "width" must be a number, is "32"/],
     ['resnet18', { width: 0 }, /"width" must be a positive integer, is 0/],
     ['resnet18', { classes: 1.5 }, /"classes" must be a positive integer, is 1\.5/],
-    ['resnet18', { stem: 'huge' }, /"stem" must be one of imagenet, compact, cifar, is "huge"/],
+    ['resnet18', { stem: 'huge' }, /^resnet18: option "stem" must be one of imagenet, compact, cifar, is "huge"/],
+    [
+      'densenet121',
+      { activation: 'tanh' },
+      /^densenet121: option "activation" must be one of relu, leaky_relu, prelu, elu, is "tanh"/,
+    ],
+    ['resnext50_32x4d', { width: 8 }, /"width" is too small for groups of 4 channels, is 8/],
     ['vgg11', { poolings: 3 }, /"poolings" must be 4 or 5, is 3/],
     ['vgg11', { inputSize: 100 }, /"inputSize" must be a multiple of 32, is 100/],
   ])('rejects options that do not fit: %s %j', (name, options, message) => {

@@ -11,7 +11,7 @@ import { graphOf } from '../../support/tiny-graphs.js';
 
 const BGR = { channels: 'BGR', range: 1, mean: [104, 117, 123], std: [1, 1, 1] } as const;
 
-const resnet = (name: ArchitectureName, options = {}) =>
+const pooled = (name: ArchitectureName, options = {}) =>
   mapGeometry(applyPasses(buildArchitecture(name, options), [convolutionalizeGlobalPool()]), CLASS_MAP);
 
 describe('mapGeometry', () => {
@@ -34,13 +34,25 @@ describe('mapGeometry', () => {
     ['resnet50', 427],
     ['resnet101', 971],
     ['resnet152', 1451],
+    // Araujo 2019, table of architectures, which has the stride on the first 1×1.
+    ['resnet50_v1', 483],
+    ['resnet101_v1', 1027],
+    ['resnet152_v1', 1507],
   ])('derives stride 32, offset 0.5 and the receptive field of %s', (name, receptiveField) => {
-    expect(resnet(name)).toEqual({ outputStride: 32, offset: 0.5, receptiveField });
+    expect(pooled(name)).toEqual({ outputStride: 32, offset: 0.5, receptiveField });
+  });
+
+  it('gives the published receptive field of Inception v3, whose first windows are not padded', () => {
+    expect(pooled('inception_v3')).toEqual({ outputStride: 32, offset: 37.5, receptiveField: 1311 });
+  });
+
+  it('follows padding of channels: the shortcuts of a ResNet for CIFAR', () => {
+    expect(pooled('resnet20_cifar')).toEqual({ outputStride: 4, offset: 0.5, receptiveField: 81 });
   });
 
   it('derives the output stride of smaller stems', () => {
-    expect(resnet('resnet18', { stem: 'compact' })).toMatchObject({ outputStride: 16, offset: 0.5 });
-    expect(resnet('resnet18', { stem: 'cifar' })).toMatchObject({ outputStride: 8, offset: 0.5 });
+    expect(pooled('resnet18', { stem: 'compact' })).toMatchObject({ outputStride: 16, offset: 0.5 });
+    expect(pooled('resnet18', { stem: 'cifar' })).toMatchObject({ outputStride: 8, offset: 0.5 });
   });
 
   it('sees through the preprocessing of the image input', () => {

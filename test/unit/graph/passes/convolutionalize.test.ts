@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { buildArchitecture } from '../../../../src/architectures/index.js';
-import { float, int } from '../../../../src/graph/attributes.js';
+import { float, int, ints } from '../../../../src/graph/attributes.js';
 import type { GraphBuilder } from '../../../../src/graph/build.js';
 import type { Graph } from '../../../../src/graph/graph.js';
 import { applyPass, applyPasses } from '../../../../src/graph/pass.js';
@@ -63,6 +63,19 @@ describe('convolutionalizeGemm', () => {
       const { logits } = await runGraph(net, { x: crop(input, top, left, 3) });
       expectClose(crop(map, top, left, 1), { dims: [1, 5, 1, 1], data: logits!.data });
     }
+  });
+
+  it('takes a PReLU with one slope for all channels, and none with a slope for each', () => {
+    const net = (slopes: number) =>
+      graphOf(['N', 2, 'H', 'W'], (b, x) => {
+        const transB = { transB: int(1) };
+        const flat = b.node('Flatten', [b.node('Relu', [x])]);
+        const hidden = b.node('Gemm', [flat, b.parameter('a.weight', [6, 18])], { attributes: transB });
+        const active = b.node('PRelu', [hidden, b.parameter('slope', [slopes])]);
+        return [output(b.node('Gemm', [active, b.parameter('b.weight', [5, 6])], { attributes: transB }), 2)];
+      });
+    expect(applyPass(net(1), convolutionalizeGemm(3))).toBeDefined();
+    expect(applyPass(net(6), convolutionalizeGemm(3))).toBeUndefined();
   });
 
   it('moves no byte: only the dimensions of the weights change', () => {
@@ -141,6 +154,63 @@ describe('convolutionalizeGlobalPool', () => {
       return [output(last, 2)];
     });
     expect(applyPass(graph, convolutionalizeGlobalPool())?.nodes.map(({ op }) => op)).toEqual(['Relu', 'Conv']);
+  });
+
+  /** A head on what is pooled of ReLU(x), [N, 3]. */
+  const head = (make: (b: GraphBuilder, pooled: string) => string): Graph =>
+    graphOf(['N', 3, 'H', 'W'], (b, x) => {
+      const logits = make(b, b.node('GlobalAveragePool', [b.node('Relu', [x])]));
+      return [{ name: logits, dataType: 'float32', dims: ['N', 5] }];
+    });
+  const conv = (b: GraphBuilder, x: string, kernel = 1, attributes = {}) =>
+    b.node('Conv', [x, b.parameter('w.weight', [5, 3, kernel, kernel]), b.parameter('w.bias', [5])], { attributes });
+
+  it('moves a 1×1 convolution of the pooled map in front of the pooling', async () => {
+    const graph = head((b, pooled) => b.node('Flatten', [conv(b, pooled)]));
+    const map = applyPasses(graph, [convolutionalizeGlobalPool()]);
+    expect(map.nodes.map(({ op }) => op)).toEqual(['Relu', 'Conv']);
+    const x = randomTensor([2, 3, 6, 5]);
+    const [logits] = Object.values(await runGraph(graph, { x }));
+    expectClose(spatialMean((await runGraph(map, { x }))[CLASS_MAP]!), logits);
+  });
+
+  it.each<[string, (b: GraphBuilder, scores: string) => string]>([
+    ['a convolution', (_, scores) => scores],
+    ['a convolution and an activation', (b, scores) => b.node('Relu', [scores])],
+    ['a convolution and Dropout', (b, scores) => b.node('Dropout', [scores])],
+  ])('only drops the pooling of %s', async (_, after) => {
+    const graph = graphOf(['N', 3, 'H', 'W'], (b, x) => {
+      const logits = b.node('Flatten', [b.node('GlobalAveragePool', [after(b, conv(b, x, 3))])]);
+      return [{ name: logits, dataType: 'float32', dims: ['N', 5] }];
+    });
+    const map = applyPasses(graph, [convolutionalizeGlobalPool()]);
+    expect(map.outputs).toEqual([{ name: CLASS_MAP, dataType: 'float32', dims: ['N', 5, 'h', 'w'] }]);
+    const x = randomTensor([2, 3, 8, 9]);
+    const scores = (await runGraph(map, { x }))[CLASS_MAP]!;
+    expect(scores.dims).toEqual([2, 5, 6, 7]);
+    expectClose(spatialMean(scores), Object.values(await runGraph(graph, { x }))[0]);
+  });
+
+  it.each<[string, Graph]>([
+    ['a pooled map that is not flattened', head((_, pooled) => pooled)],
+    [
+      'an activation between pooling and convolution',
+      head((b, p) => b.node('Flatten', [conv(b, b.node('Relu', [p]))])),
+    ],
+    ['an activation after the convolution', head((b, p) => b.node('Flatten', [b.node('Relu', [conv(b, p)])]))],
+    [
+      'a padded convolution of the pooled map',
+      head((b, p) => b.node('Flatten', [conv(b, p, 1, { pads: ints(1, 1, 1, 1) })])),
+    ],
+    [
+      'pooling that is not the head: squeeze and excitation',
+      graphOf(['N', 3, 'H', 'W'], (b, x) => {
+        const gate = b.node('Sigmoid', [b.node('GlobalAveragePool', [x])]);
+        return [output(b.node('Mul', [gate, b.node('Relu', [x])]))];
+      }),
+    ],
+  ])('does not match %s', (_, graph) => {
+    expect(applyPass(graph, convolutionalizeGlobalPool())).toBeUndefined();
   });
 
   it('does not match a fully connected head over a map, or a map', () => {

@@ -1,0 +1,139 @@
+/**
+ * Residual networks with batch normalization and activation before each convolution (He 2016b, figure 4e), and the wide
+ * ones for CIFAR-10 that are built of the same blocks (Zagoruyko 2016, table 1). They end in a normalization, global
+ * average pooling and a fully connected layer.
+ *
+ * Parameter names are those of timm's resnetv2, where the fully connected layer is a 1×1 convolution, `head.fc`, on the
+ * pooled map. As there, the stride of a bottleneck is on its 3×3 convolution.
+ */
+import { int } from '../graph/attributes.js';
+import { graphBuilder } from '../graph/build.js';
+import type { Graph } from '../graph/graph.js';
+import { layersOn, type Layers } from './layers.js';
+import { CIFAR_FORM, IMAGENET_FORM, resolveOptions, type ArchitectureOptions, type CommonOptions } from './options.js';
+import { STEM_WINDOWS, type Stem } from './stem.js';
+
+export interface PreResNetOptions extends CommonOptions {
+  /** Channels of the first stage; they double from stage to stage. */
+  readonly width: number;
+  readonly stem: Stem;
+}
+
+interface Variant {
+  readonly defaults: PreResNetOptions;
+  /** Blocks in each stage. */
+  readonly blocks: readonly number[];
+  readonly bottleneck: boolean;
+  /** Channels of the stem where they are not those of the first stage. */
+  readonly stemWidth?: number;
+}
+
+const defaults: PreResNetOptions = { ...IMAGENET_FORM, width: 64, stem: 'imagenet' };
+
+const basic = (...blocks: number[]): Variant => ({ defaults, blocks, bottleneck: false });
+const bottleneck = (...blocks: number[]): Variant => ({ defaults, blocks, bottleneck: true });
+
+const CIFAR_WIDTH = 16;
+
+/** n blocks in each of three stages. */
+function cifar(n: number, shape: { bottleneck?: boolean; width?: number }): Variant {
+  const { bottleneck: isBottleneck = false, width = CIFAR_WIDTH } = shape;
+  return {
+    defaults: { ...CIFAR_FORM, width, stem: 'cifar' },
+    blocks: [n, n, n],
+    bottleneck: isBottleneck,
+    stemWidth: CIFAR_WIDTH,
+  };
+}
+
+/** WRN-depth-k: 6n + 4 convolutions, k times the channels. */
+const wide = (depth: number, k: number): Variant => cifar((depth - 4) / 6, { width: CIFAR_WIDTH * k });
+
+export const PRE_RESNETS = {
+  preresnet18: basic(2, 2, 2, 2),
+  preresnet34: basic(3, 4, 6, 3),
+  preresnet50: bottleneck(3, 4, 6, 3),
+  preresnet101: bottleneck(3, 4, 23, 3),
+  preresnet152: bottleneck(3, 8, 36, 3),
+  preresnet200: bottleneck(3, 24, 36, 3),
+  preresnet110_cifar: cifar(18, {}),
+  preresnet164_cifar: cifar(18, { bottleneck: true }),
+  preresnet1001_cifar: cifar(111, { bottleneck: true }),
+  wide_resnet40_1_cifar: wide(40, 1),
+  wide_resnet40_2_cifar: wide(40, 2),
+  wide_resnet40_4_cifar: wide(40, 4),
+  wide_resnet40_8_cifar: wide(40, 8),
+  wide_resnet28_10_cifar: wide(28, 10),
+  wide_resnet28_12_cifar: wide(28, 12),
+  wide_resnet22_8_cifar: wide(22, 8),
+  wide_resnet22_10_cifar: wide(22, 10),
+  wide_resnet16_8_cifar: wide(16, 8),
+  wide_resnet16_10_cifar: wide(16, 10),
+};
+
+/** Output channels of a bottleneck over those of the stage. */
+const EXPANSION = 4;
+
+interface Block {
+  readonly name: string;
+  readonly in: number;
+  /** Channels inside the block. */
+  readonly inner: number;
+  readonly out: number;
+  readonly stride: number;
+}
+
+/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on options that do not fit. */
+export function buildPreResNet(name: string, variant: Variant, given: ArchitectureOptions): Graph {
+  const options = resolveOptions(name, variant.defaults, given);
+  const { classes, width, stem } = options;
+
+  const builder = graphBuilder({ name });
+  const layers = layersOn(builder, options);
+  let channels = variant.stemWidth ?? width;
+  let x = builder.input('input', 'float32', ['N', 3, 'H', 'W']);
+  x = layers.conv(x, 'stem.conv', { in: 3, out: channels, ...STEM_WINDOWS[stem] });
+  if (stem === 'imagenet') x = layers.maxPool(x, 'stem.pool', { kernel: 3, stride: 2, padding: 1 });
+
+  for (const [stage, count] of variant.blocks.entries()) {
+    const inner = width * 2 ** stage;
+    const out = variant.bottleneck ? inner * EXPANSION : inner;
+    for (let i = 0; i < count; i += 1) {
+      const stride = stage > 0 && i === 0 ? 2 : 1;
+      const block: Block = { name: `stages.${stage}.blocks.${i}`, in: channels, inner, out, stride };
+      const active = activate(layers, x, `${block.name}.norm1`, channels);
+      const branch = variant.bottleneck ? bottleneckBranch(layers, active, block) : basicBranch(layers, active, block);
+      const shortcut =
+        stride === 1 && channels === out
+          ? x
+          : layers.conv(active, `${block.name}.downsample.conv`, { in: channels, out, kernel: 1, stride });
+      x = builder.node('Add', [branch, shortcut], { name: `${block.name}.add` });
+      channels = out;
+    }
+  }
+
+  x = builder.node('GlobalAveragePool', [activate(layers, x, 'norm', channels)], { name: 'avgpool' });
+  x = layers.conv(x, 'head.fc', { in: channels, out: classes, kernel: 1, bias: true });
+  x = builder.node('Flatten', [x], { name: 'flatten', output: 'logits', attributes: { axis: int(1) } });
+  return builder.finish([{ name: x, dataType: 'float32', dims: ['N', classes] }]);
+}
+
+function activate(layers: Layers, x: string, norm: string, channels: number): string {
+  return layers.activation(layers.batchNorm(x, norm, channels), `${norm}.act`);
+}
+
+/** 3×3, 3×3, on the activated input. */
+function basicBranch(layers: Layers, active: string, { name, inner, out, stride, ...block }: Block): string {
+  let y = layers.conv(active, `${name}.conv1`, { in: block.in, out: inner, kernel: 3, stride, padding: 1 });
+  y = activate(layers, y, `${name}.norm2`, inner);
+  return layers.conv(y, `${name}.conv2`, { in: inner, out, kernel: 3, padding: 1 });
+}
+
+/** 1×1, 3×3, 1×1, on the activated input. */
+function bottleneckBranch(layers: Layers, active: string, { name, inner, out, stride, ...block }: Block): string {
+  let y = layers.conv(active, `${name}.conv1`, { in: block.in, out: inner, kernel: 1 });
+  y = activate(layers, y, `${name}.norm2`, inner);
+  y = layers.conv(y, `${name}.conv2`, { in: inner, out: inner, kernel: 3, stride, padding: 1 });
+  y = activate(layers, y, `${name}.norm3`, inner);
+  return layers.conv(y, `${name}.conv3`, { in: inner, out, kernel: 1 });
+}

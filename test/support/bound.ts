@@ -1,0 +1,35 @@
+/** A classifier with the weights of a file, in both views, on pixels. */
+import { basename } from 'node:path';
+import type { Graph } from '../../src/graph/graph.js';
+import { applyPass, applyPasses } from '../../src/graph/pass.js';
+import { addImageInput } from '../../src/graph/passes/add-image-input.js';
+import { bindWeights } from '../../src/graph/passes/bind-weights.js';
+import { convolutionalizeGemm } from '../../src/graph/passes/convolutionalize-gemm.js';
+import { convolutionalizeGlobalPool } from '../../src/graph/passes/convolutionalize-global-pool.js';
+import { readSafetensors } from '../../src/models/safetensors.js';
+
+const IMAGENET = {
+  channels: 'RGB',
+  range: 255,
+  mean: [0.485, 0.456, 0.406],
+  std: [0.229, 0.224, 0.225],
+} as const;
+
+export interface BoundClassifier {
+  /** → `logits`. */
+  readonly classifier: Graph;
+  /** → CLASS_MAP. */
+  readonly dense: Graph;
+}
+
+/** Bind a safetensors file, which must have every parameter, and convolutionalize. */
+export async function bindClassifier(built: Graph, file: string, nativeSize: number): Promise<BoundClassifier> {
+  const { tensors } = await readSafetensors(file);
+  const bound = applyPasses(built, [bindWeights({ file: basename(file), tensors })]);
+  const dense =
+    applyPass(bound, convolutionalizeGlobalPool()) ?? applyPasses(bound, [convolutionalizeGemm(nativeSize)]);
+  return {
+    classifier: applyPasses(bound, [addImageInput(IMAGENET)]),
+    dense: applyPasses(dense, [addImageInput(IMAGENET)]),
+  };
+}

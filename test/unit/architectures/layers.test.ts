@@ -1,0 +1,56 @@
+import { describe, expect, it } from 'vitest';
+import { ACTIVATIONS } from '../../../src/architectures/index.js';
+import { layersOn } from '../../../src/architectures/layers.js';
+import { generatedValues } from '../../../src/models/generated-weights.js';
+import { expectClose, randomTensor, runGraph } from '../../support/ort.js';
+import { graphOf } from '../../support/tiny-graphs.js';
+
+const slope = generatedValues('act.weight', [1])[0]!;
+
+const BELOW_ZERO: Record<(typeof ACTIVATIONS)[number], (x: number) => number> = {
+  relu: () => 0,
+  leaky_relu: (x) => 0.01 * x,
+  prelu: (x) => slope * x,
+  elu: (x) => Math.exp(x) - 1,
+};
+
+describe('the activation', () => {
+  it.each(ACTIVATIONS)('%s is the identity above zero, and what it is known for below', async (activation) => {
+    const graph = graphOf(['N', 2, 'H', 'W'], (b, x) => layersOn(b, { activation }).activation(x, 'act'));
+    const x = randomTensor([2, 2, 5, 4]);
+    const values = Array.from(x.data, Number).map((value) => (value > 0 ? value : BELOW_ZERO[activation](value)));
+    const expected = Float32Array.from(values);
+    expectClose((await runGraph(graph, { x }))['act'], { dims: x.dims, data: expected });
+  });
+});
+
+describe('average pooling', () => {
+  it('counts padding as zeros', async () => {
+    const graph = graphOf(['N', 1, 'H', 'W'], (b, x) =>
+      layersOn(b, { activation: 'relu' }).averagePool(x, 'pool', { kernel: 3, stride: 1, padding: 1 }),
+    );
+    const x = { dims: [1, 1, 2, 2], data: Float32Array.of(9, 18, 27, 36) };
+    expectClose((await runGraph(graph, { x }))['pool'], { dims: [1, 1, 2, 2], data: Float32Array.of(10, 10, 10, 10) });
+  });
+});
+
+describe('a convolution in groups', () => {
+  it('sees only the channels of its group', async () => {
+    const graph = graphOf(['N', 4, 'H', 'W'], (b, x) =>
+      layersOn(b, { activation: 'relu' }).conv(x, 'conv', {
+        in: 4,
+        out: 2,
+        kernel: [1, 3],
+        padding: [0, 1],
+        groups: 2,
+      }),
+    );
+    const x = randomTensor([1, 4, 3, 5]);
+    const values = Array.from(x.data, Number);
+    const cut = { dims: x.dims, data: Float32Array.from(values, (value, index) => (index < 30 ? value : 0)) };
+    const [whole, half] = [(await runGraph(graph, { x }))['conv']!, (await runGraph(graph, { x: cut }))['conv']!];
+    expect(whole.dims).toEqual([1, 2, 3, 5]);
+    expect(half.data.slice(0, 15)).toEqual(whole.data.slice(0, 15));
+    expect(Array.from(half.data.slice(15), Number).every((value) => value === 0)).toBe(true);
+  });
+});
