@@ -41,7 +41,7 @@ function convolutionalize(graph: Graph): Graph | undefined {
   };
   return {
     ...graph,
-    outputs: [{ name: CLASS_MAP, dataType: 'float32', dims: ['N', classes, 'h', 'w'] }],
+    outputs: [{ name: CLASS_MAP, dataType: graph.outputs[0]!.dataType, dims: ['N', classes, 'h', 'w'] }],
     nodes: [...graph.nodes.filter((node) => !head.has(node)), convolution],
     initializers: new Map(graph.initializers).set(weight.name, { ...weight, dims: [classes, channels, 1, 1] }),
   };
