@@ -6,7 +6,7 @@ import { resolveClasses } from '../../inference/classes.js';
 import { drawHeatmap } from '../../inference/draw.js';
 import { heatmap, type HeatmapAnswer, type HeatmapOptions, type ImageHeatmaps } from '../../inference/heatmap.js';
 import { encodeNpy } from '../../inference/npy.js';
-import type { CompiledModel } from '../../models/compile.js';
+import { denseView, type CompiledModel } from '../../models/compile.js';
 import type { HttpParts } from '../http-server.js';
 import { readImages } from '../images.js';
 import { heatmapParameters, parseParameters, type HeatmapParameters } from '../parameters.js';
@@ -83,16 +83,17 @@ function negotiate(request: FastifyRequest, images: number, classes: number): Me
   );
 }
 
-/** Throws OUTPUT_UNSUPPORTED for a stride or an edge that the model's class map does not have. */
+/** Throws OUTPUT_UNSUPPORTED for a model without a class map, and for a stride or an edge that the model's class map does not have. */
 function checkOutput({ outputStride, edge }: HeatmapParameters, model: CompiledModel): void {
-  const own = model.geometry.outputStride;
+  const { geometry, poolsGlobally } = denseView(model);
+  const own = geometry.outputStride;
   if (outputStride !== undefined && outputStride !== own) {
     const detail = `${model.manifest.name} has no class map of output stride ${outputStride}.`;
     throw new ServiceError('OUTPUT_UNSUPPORTED', detail, {
       errors: [{ parameter: 'outputStride', detail: `must be ${own}` }],
     });
   }
-  if (edge === 'same' && !model.poolsGlobally) {
+  if (edge === 'same' && !poolsGlobally) {
     throw new ServiceError('OUTPUT_UNSUPPORTED', `${model.manifest.name} has no zero-padded head.`, {
       errors: [{ parameter: 'edge', detail: 'must be valid' }],
     });
@@ -128,9 +129,9 @@ function presentImage(image: ImageHeatmaps, model: CompiledModel): object {
   };
 }
 
-function mapOf({ classes }: ImageHeatmaps, { geometry }: CompiledModel) {
+function mapOf({ classes }: ImageHeatmaps, model: CompiledModel) {
   const { height, width } = classes[0]!.map;
-  const { outputStride, offset, receptiveField } = geometry;
+  const { outputStride, offset, receptiveField } = denseView(model).geometry;
   return { height, width, outputStride, offset, receptiveField };
 }
 
