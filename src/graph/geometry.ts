@@ -66,6 +66,8 @@ function fieldsOf(graph: Graph, valueName: string): Fields {
   const known = new Map<string, Fields>();
   for (const input of graph.inputs) known.set(input.name, inputFields(input));
   for (const node of nodesBehind(graph, valueName)) {
+    // What is computed from constants alone is one.
+    if (!node.inputs.some((name) => known.has(name))) continue;
     const fields = fieldsAfter(graph, node, (name) => known.get(name));
     for (const output of node.outputs) known.set(output, fields);
   }

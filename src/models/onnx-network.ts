@@ -24,11 +24,13 @@ import { dropIdentities } from '../graph/passes/drop-identities.js';
 import { dropOutputCast } from '../graph/passes/drop-output-cast.js';
 import { dropSoftmax } from '../graph/passes/drop-softmax.js';
 import { flattenHead } from '../graph/passes/flatten-head.js';
+import { foldWeightViews } from '../graph/passes/fold-weight-views.js';
 import { freeSizes } from '../graph/passes/free-sizes.js';
 import { keepOutput } from '../graph/passes/keep-output.js';
 import { liftConstants } from '../graph/passes/lift-constants.js';
 import { mergeMatMulAdd } from '../graph/passes/merge-matmul-add.js';
 import { LOGITS, nameLogits } from '../graph/passes/name-logits.js';
+import { pickShuffledChannels } from '../graph/passes/pick-shuffled-channels.js';
 import { raiseOpset } from '../graph/passes/raise-opset.js';
 import { reorderFlattenedWeight } from '../graph/passes/reorder-flattened-weight.js';
 import { reserveNames } from '../graph/passes/reserve-names.js';
@@ -91,7 +93,7 @@ export function importClassifier(
     classifier: withFloatBorders(classifier),
     dense: 'graph' in dense ? { ...dense, graph: withFloatBorders(dense.graph) } : dense,
     nativeSize,
-    parameters: countParameters(original),
+    parameters: countParameters(classifier),
     original: {
       graph: withFloatBorders(original),
       isHalf: [...original.initializers.values()].some(({ dataType }) => dataType === 'float16'),
@@ -149,7 +151,11 @@ function convolutionalize(
   original: Graph,
   nativeSize: number,
 ): { readonly classifier: Graph; readonly dense: ConvolutionalNet | Unavailable } {
-  const raised = applyWhereMatching(original, [raiseOpset(nativeSize)]);
+  const raised = applyWhereMatching(original, [
+    raiseOpset(nativeSize),
+    foldWeightViews(nativeSize),
+    pickShuffledChannels(nativeSize),
+  ]);
   const headed = settle(raised, [
     mergeMatMulAdd(nativeSize),
     flattenHead(nativeSize),

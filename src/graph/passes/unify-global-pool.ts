@@ -2,7 +2,7 @@
  * Bring the ways in which exporters average a whole map in front of the classifier to one.
  *
  *   Before: x [N, C, h, w] → ReduceMean over axes 2, 3 → [N, C, 1, 1] or [N, C]
- *           x [N, C, h, w] → AveragePool h×w, unpadded → [N, C, 1, 1]
+ *           x [N, C, h, w] → AveragePool, one window over all of it → [N, C, 1, 1]
  *           x [N, C, h, w] → Transpose to [N, h, w, C] → ReduceMean over axes 1, 2 → [N, C]
  *   After:  x [N, C, h, w] → GlobalAveragePool → (Flatten)
  *
@@ -10,7 +10,7 @@
  * inside of the net (squeeze and excitation) is left alone.
  *
  * Equal because each is the mean over all positions: of any map for ReduceMean; at the native size for AveragePool, whose
- * window is the map there, and which beyond it becomes the classifier of the whole image.
+ * window is the map there (padding left out), and which beyond it becomes the classifier of the whole image.
  */
 import { attribute, int } from '../attributes.js';
 import { nameGiver } from '../build.js';
@@ -19,7 +19,7 @@ import type { Graph, Node } from '../graph.js';
 import { nativeShapes } from '../native-shapes.js';
 import type { Pass } from '../pass.js';
 import { prune } from '../rewrite.js';
-import { windowsOf } from '../windows.js';
+import { outputSize, windowsOf } from '../windows.js';
 import { tailOf } from './classifier-head.js';
 
 /** The pass for a graph whose native input has this side, in pixels. */
@@ -84,13 +84,13 @@ function axesOf(graph: Graph, node: Node): readonly number[] | undefined {
   return attribute(node, 'axes', 'ints') ?? (constant && integerValues(constant));
 }
 
+/** One window sees all of the map; where it also sees padding, that does not count. */
 function coversMap(node: Node, map: readonly number[]): boolean {
-  return windowsOf(node).every(
-    ({ kernel, dilation, padBegin, padEnd, auto }, axis) =>
-      kernel === map[axis] &&
-      dilation === 1 &&
-      padBegin === 0 &&
-      padEnd === 0 &&
-      (auto === 'NOTSET' || auto === 'VALID'),
-  );
+  const countsPadding = attribute(node, 'count_include_pad', 'int') === 1;
+  return windowsOf(node).every((window, axis) => {
+    const { kernel, dilation, padBegin, auto } = window;
+    const size = map[axis]!;
+    const sees = countsPadding ? kernel === size && padBegin === 0 : kernel - padBegin >= size && padBegin >= 0;
+    return sees && outputSize(window, size) === 1 && dilation === 1 && (auto === 'NOTSET' || auto === 'VALID');
+  });
 }

@@ -72,6 +72,14 @@ describe('mapGeometry', () => {
     expect(mapGeometry(graph, 'joined')).toEqual({ outputStride: 1, offset: 0.5, receptiveField: 1 });
   });
 
+  it('takes what is computed from weights for a constant', () => {
+    const graph = graphOf(['N', 3, 'H', 'W'], (b, x) => {
+      const axes = b.constant('axes', 'int64', [2], [1, 2]);
+      return b.node('Mul', [x, b.node('Unsqueeze', [b.parameter('scale', [3]), axes])], { name: 'scaled' });
+    });
+    expect(mapGeometry(graph, 'scaled')).toEqual({ outputStride: 1, offset: 0.5, receptiveField: 1 });
+  });
+
   it('unites the fields of branches that join', () => {
     const graph = graphOf(['N', 3, 'H', 'W'], (b, x) => {
       const wide = b.node('Conv', [x, b.parameter('a', [3, 3, 5, 5])], { attributes: { pads: ints(2, 2, 2, 2) } });

@@ -12,11 +12,13 @@ import { dropIdentities } from '../../../../src/graph/passes/drop-identities.js'
 import { dropOutputCast } from '../../../../src/graph/passes/drop-output-cast.js';
 import { dropSoftmax } from '../../../../src/graph/passes/drop-softmax.js';
 import { flattenHead } from '../../../../src/graph/passes/flatten-head.js';
+import { foldWeightViews } from '../../../../src/graph/passes/fold-weight-views.js';
 import { freeSizes } from '../../../../src/graph/passes/free-sizes.js';
 import { keepOutput } from '../../../../src/graph/passes/keep-output.js';
 import { liftConstants } from '../../../../src/graph/passes/lift-constants.js';
 import { mergeMatMulAdd } from '../../../../src/graph/passes/merge-matmul-add.js';
 import { nameLogits } from '../../../../src/graph/passes/name-logits.js';
+import { pickShuffledChannels } from '../../../../src/graph/passes/pick-shuffled-channels.js';
 import { raiseOpset } from '../../../../src/graph/passes/raise-opset.js';
 import { reorderFlattenedWeight } from '../../../../src/graph/passes/reorder-flattened-weight.js';
 import { reserveNames } from '../../../../src/graph/passes/reserve-names.js';
@@ -75,6 +77,17 @@ it.each<[Pass, Graph]>([
   [unifyGlobalPool(4), plain],
   [unifyGlobalPool(4), one((b, x) => b.node('AveragePool', [x], { attributes: { kernel_shape: ints(2, 2) } }), MAP, 4)],
   [unifyGlobalPool(4), one((b, x) => b.node('ReduceMean', [x, b.constant('axes', 'int64', [1], [2])]), MAP, 4)],
+  [
+    unifyGlobalPool(4),
+    one(
+      (b, x) => {
+        const attributes = { kernel_shape: ints(5, 5), pads: ints(0, 0, 1, 1), count_include_pad: int(1) };
+        return b.node('AveragePool', [x], { attributes });
+      },
+      MAP,
+      4,
+    ),
+  ],
   [mergeMatMulAdd(4), one((b, x) => b.node('MatMul', [x, b.parameter('w.weight', [4, 5])]), MAP, 4)],
   [transposeGemmWeight(), one((b, x) => gemm(b, x, [5, 6], { transB: int(1) }), VECTOR)],
   [reorderFlattenedWeight(4), one((b, x) => gemm(b, b.node('Flatten', [x]), [48, 5]))],
@@ -288,6 +301,15 @@ describe('unifyGlobalPool', () => {
       ['GlobalAveragePool'],
     ],
     [
+      'AveragePool over the whole map and padding that does not count',
+      one(
+        (b, x) => b.node('AveragePool', [x], { attributes: { kernel_shape: ints(5, 5), pads: ints(0, 0, 1, 1) } }),
+        MAP,
+        4,
+      ),
+      ['GlobalAveragePool'],
+    ],
+    [
       'ReduceMean over channels last',
       one((b, x) => {
         const last = b.node('Transpose', [x], { attributes: { perm: ints(0, 2, 3, 1) } });
@@ -349,6 +371,50 @@ describe('dropGlobalPool', () => {
     expect(map.dims).toEqual([2, 5, 5, 4]);
     expectClose(spatialMean(map), await run(graph, x));
     expect(applyPass(graph, dropGlobalPool())!.outputs[0]!.name).toBe(CLASS_MAP);
+  });
+});
+
+describe('foldWeightViews', () => {
+  it('gives a weight the form in which it is used', async () => {
+    const graph = one((b, x) => {
+      const wide = b.node('Reshape', [b.parameter('fc.weight', [5, 6, 1, 1]), target(b, 5, 6)]);
+      const turned = b.node('Transpose', [wide], { attributes: { perm: ints(1, 0) } });
+      const bias = b.node('Unsqueeze', [b.parameter('fc.bias', [5]), b.constant('axes', 'int64', [1], [0])]);
+      return b.node('Add', [b.node('MatMul', [x, turned]), bias]);
+    }, VECTOR);
+    const folded = await rewritten(graph, foldWeightViews(4));
+    expect(ops(folded)).toEqual(['MatMul', 'Add']);
+    expect([...folded.initializers.values()].map(({ dims }) => dims)).toEqual([
+      [6, 5],
+      [1, 5],
+    ]);
+  });
+
+  it('does not match what is computed from the image', () => {
+    const graph = one((b, x) => b.node('Reshape', [x, target(b, 1, 48)]));
+    expect(applyPass(graph, foldWeightViews(4))).toBeUndefined();
+  });
+});
+
+describe('pickShuffledChannels', () => {
+  const shuffle = (perm: readonly number[]): Graph =>
+    one(
+      (b, x) => {
+        const groups = b.node('Reshape', [x, target(b, 1, 2, 3, 4, 4)]);
+        const swapped = b.node('Transpose', [groups], { attributes: { perm: ints(...perm) } });
+        return b.node('Reshape', [swapped, target(b, 1, 6, 4, 4)]);
+      },
+      [1, 6, 4, 4],
+      4,
+    );
+
+  it('makes one Gather of a shuffle', async () => {
+    const picked = await rewritten(shuffle([0, 2, 1, 3, 4]), pickShuffledChannels(4));
+    expect(ops(picked)).toEqual(['Gather']);
+  });
+
+  it('does not match another transposition', () => {
+    expect(applyPass(shuffle([0, 2, 1, 4, 3]), pickShuffledChannels(4))).toBeUndefined();
   });
 });
 
