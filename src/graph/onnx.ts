@@ -16,12 +16,14 @@ import { ModelProtoSchema, type ModelProto } from './onnx-proto/onnx_pb.js';
 import { verifyGraph } from './verify.js';
 
 /**
- * Read a model. Inline tensors are copied, so `bytes` may be reused; where `file` says which file they are the whole
+ * Read a model. Inline tensors are copied, so what is given may be reused; where `file` says which file they are the whole
  * content of, large tensors are not copied but refer to their place in it (the graph must then be lifted,
  * passes/lift-constants.ts, before it is written: an attribute's tensor cannot be external). Throws GraphError naming the
  * node or tensor that is malformed or not supported; any bytes may be given.
  */
-export function readOnnx(bytes: Uint8Array, file?: string): Graph {
+export function readOnnx(given: Uint8Array, file?: string): Graph {
+  // A Buffer's slice is a view of it, which would keep the whole file in memory; a Uint8Array's is a copy.
+  const bytes = new Uint8Array(given.buffer, given.byteOffset, given.byteLength);
   let model: ModelProto;
   try {
     model = fromBinary(ModelProtoSchema, bytes);

@@ -69,6 +69,18 @@ export const HEADS: readonly Head[] = [
     },
   },
   {
+    name: 'Flatten → Gemm → BatchNormalization → ReLU → Gemm',
+    kind: 'windowed',
+    build(tools, map) {
+      const { b } = tools;
+      const hidden = tools.gemm(b.node('Flatten', [map]), 'fc1', FEATURES, 7);
+      const statistics = ['weight', 'bias', 'running_mean', 'running_var'].map((name) =>
+        b.parameter(`bn.${name}`, [7]),
+      );
+      return tools.gemm(b.node('Relu', [b.node('BatchNormalization', [hidden, ...statistics])]), 'fc2', 7, K);
+    },
+  },
+  {
     name: 'Reshape [1, -1] → Gemm with the weight the other way round',
     kind: 'windowed',
     build: (tools, map) => tools.gemm(tools.reshape(map, [1, -1]), 'fc', FEATURES, K, false),

@@ -276,6 +276,14 @@ describe('readOnnx', () => {
     expect(read(external({ location: 'a/w.bin', offset: '16', length: '8' })).data).toEqual({ ...data, offset: 16 });
   });
 
+  it('copies small tensors also out of a Buffer', () => {
+    const bytes = Buffer.from(tensor({ dims: [2n], dataType: Type.FLOAT, rawData: floats(1, 2) }));
+    const { data } = readOnnx(bytes, 'net.onnx').initializers.get('w')!;
+    bytes.fill(0);
+    expect(data).toEqual({ kind: 'inline', bytes: floats(1, 2) });
+    expect(data.kind === 'inline' && data.bytes.buffer.byteLength).toBe(8);
+  });
+
   it('names nodes that have no name, and drops inputs that are initializers', () => {
     const graph = readOnnx(
       model({
