@@ -49,6 +49,20 @@ export function halfBits(value: number): number {
   return sign | (((exponent + 14) << 10) + mantissa);
 }
 
+/** The numbers whose float16 bits, little-endian, these bytes are. */
+export function halfValues(bytes: Uint8Array): number[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Array.from({ length: bytes.byteLength / 2 }, (_, index) => halfValue(view.getUint16(2 * index, true)));
+}
+
+function halfValue(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const mantissa = bits & 0x3ff;
+  if (exponent === 31) return mantissa === 0 ? sign * Infinity : NaN;
+  return exponent === 0 ? sign * mantissa * 2 ** -24 : sign * (1 + mantissa / 1024) * 2 ** (exponent - 15);
+}
+
 /** The values of an inline int64 or int32 tensor, saturated to safe integers; undefined for anything else. */
 export function integerValues({ dataType, data }: Initializer): readonly number[] | undefined {
   if (data.kind !== 'inline' || (dataType !== 'int64' && dataType !== 'int32')) return undefined;

@@ -3,7 +3,7 @@
  * cannot bring there still classifies, as the file computes it, and says why it has no class map.
  *
  * The order: names apart, constants to initializers, one image input, one output (the original: what the file computes,
- * without its softmax) → opset 18, one kind of head, free sizes (the classifier) → class map.
+ * without its softmax) → single precision, opset 18, one kind of head, free sizes (the classifier) → class map.
  */
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
@@ -37,6 +37,7 @@ import { reserveNames } from '../graph/passes/reserve-names.js';
 import { takePlanarInput } from '../graph/passes/take-planar-input.js';
 import { transposeGemmWeight } from '../graph/passes/transpose-gemm-weight.js';
 import { unifyGlobalPool } from '../graph/passes/unify-global-pool.js';
+import { widenHalf } from '../graph/passes/widen-half.js';
 import { inferShapes } from '../graph/shapes.js';
 import type { ModelFolder } from './manifest.js';
 import type { ConvolutionalNet, Network, Unavailable } from './network.js';
@@ -87,7 +88,7 @@ export function importClassifier(
   const rank = shapes.get(output)?.length ?? bare.outputs[0]!.dims.length;
   const original = applyPasses(bare, [nameLogits(classes, rank)]);
 
-  const { classifier, dense } = convolutionalize(original, nativeSize);
+  const { classifier, dense } = convolutionalize(applyWhereMatching(original, [widenHalf()]), nativeSize);
   const withFloatBorders = (net: Graph): Graph => applyWhereMatching(net, [castBorders()]);
   return {
     classifier: withFloatBorders(classifier),

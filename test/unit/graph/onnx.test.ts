@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { buildArchitecture } from '../../../src/architectures/index.js';
 import { int } from '../../../src/graph/attributes.js';
 import { graphBuilder } from '../../../src/graph/build.js';
-import { halfBits } from '../../../src/graph/constants.js';
+import { halfBits, halfValues } from '../../../src/graph/constants.js';
 import type { Attribute, Graph, Initializer } from '../../../src/graph/graph.js';
 import { GraphError } from '../../../src/graph/graph-error.js';
 import { readOnnx, writeOnnx } from '../../../src/graph/onnx.js';
@@ -230,6 +230,8 @@ describe('halfBits', () => {
     [2047.6, 0x6800],
   ])('writes %d as float16', (value, bits) => {
     expect(halfBits(value)).toBe(bits);
+    const [back] = halfValues(Uint8Array.of(bits & 255, bits >> 8));
+    if (Math.fround(value) === value && Math.abs(value) < 65505) expect(back).toBe(value);
   });
 });
 

@@ -24,6 +24,7 @@ import { reorderFlattenedWeight } from '../../../../src/graph/passes/reorder-fla
 import { reserveNames } from '../../../../src/graph/passes/reserve-names.js';
 import { takePlanarInput } from '../../../../src/graph/passes/take-planar-input.js';
 import { transposeGemmWeight } from '../../../../src/graph/passes/transpose-gemm-weight.js';
+import { widenHalf } from '../../../../src/graph/passes/widen-half.js';
 import { unifyGlobalPool } from '../../../../src/graph/passes/unify-global-pool.js';
 import { expectClose, randomTensor, runGraph, spatialMean, type Value } from '../../../support/ort.js';
 import { graphOf, output } from '../../../support/tiny-graphs.js';
@@ -69,6 +70,7 @@ it.each<[Pass, Graph]>([
   [takePlanarInput(), plain],
   [reserveNames(), plain],
   [castBorders(), plain],
+  [widenHalf(), plain],
   [raiseOpset(4), plain],
   [raiseOpset(4), { ...one((b, x) => b.node('Upsample', [x]), MAP, 4), opset: 9 }],
   [raiseOpset(4), { ...one((b, x) => b.node('Softmax', [x], { attributes: { axis: int(1) } }), MAP, 4), opset: 11 }],
@@ -189,6 +191,24 @@ describe('half-precision borders', () => {
     expect(ops(cast)).toEqual(['Cast', 'Mul', 'Cast']);
     const y = await run(cast, { dims: [1, 6], data: Float32Array.of(1, 2, 4, -8, 16, 1) });
     expectClose(y, { dims: [1, 6], data: Float32Array.of(1, -4, 2, -24, 0, 1e-5) }, 1e-2, 1e-7);
+  });
+
+  it('are float32 after widenHalf, and so is everything between them', async () => {
+    const widened = applyPass(half(), widenHalf())!;
+    expect(ops(widened)).toEqual(['Mul']);
+    const y = await run(widened, { dims: [1, 6], data: Float32Array.of(1, 2, 4, -8, 16, 1) });
+    expectClose(y, { dims: [1, 6], data: Float32Array.of(1, -4, 2, -24, 0, 1e-5) }, 1e-2, 1e-7);
+    const cast = applyPass(applyPass(half(), castBorders())!, widenHalf())!;
+    expectClose(await run(cast, randomTensor([1, 6])), await run(widened, randomTensor([1, 6])));
+    expect(applyPass(widened, widenHalf())).toBeUndefined();
+  });
+
+  it('stay in their file where they are weights', () => {
+    const data = { kind: 'external', file: 'w.bin', offset: 4, length: 12 } as const;
+    const weight = { name: 'w.weight', dataType: 'float16', dims: [1, 6], data } as const;
+    const widened = applyPass({ ...half(), initializers: new Map([['w.weight', weight]]) }, widenHalf())!;
+    const expected = { ...weight, dataType: 'float32', data: { ...data, storedAs: 'float16' } };
+    expect(widened.initializers.get('w.weight')).toEqual(expected);
   });
 
   it('have no Cast at the output after dropOutputCast', () => {
