@@ -5,7 +5,14 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeOnnx } from '../../src/graph/onnx.js';
 import { startTestApp, type TestApp } from '../support/app.js';
-import { BOUND_TO_ITS_SIZE, HEADS, HIDDEN_BEHIND_POOLING, TINY, tinyClassifier } from '../support/tiny-classifiers.js';
+import {
+  BOUND_TO_ITS_SIZE,
+  BOUND_TO_ONE_IMAGE,
+  HEADS,
+  HIDDEN_BEHIND_POOLING,
+  TINY,
+  tinyClassifier,
+} from '../support/tiny-classifiers.js';
 import { writeOnnxModel } from '../support/tiny-models.js';
 
 const MODELS = {
@@ -13,6 +20,7 @@ const MODELS = {
   windowed: HEADS.find(({ name }) => name.startsWith('Transpose to channels last → Reshape'))!,
   hidden: HIDDEN_BEHIND_POOLING,
   bound: BOUND_TO_ITS_SIZE,
+  single: BOUND_TO_ONE_IMAGE,
 };
 
 let root: string;
@@ -58,6 +66,10 @@ describe('GET /v1/models', () => {
       heatmapsUnavailable: expect.stringContaining('Gemm → Relu → Gemm') as string,
     });
     expect(byName.get('bound')).toMatchObject({ state: 'ready', outputStrides: [] });
+    expect(byName.get('single')).toMatchObject({
+      outputStrides: [],
+      heatmapsUnavailable: expect.stringMatching(/\(Concat\): the sizes disagree/) as string,
+    });
   });
 });
 

@@ -229,3 +229,16 @@ export const BOUND_TO_ITS_SIZE: Head = {
     return tools.gemm(tools.b.node('Relu', [tools.reshape(mixed, [1, CHANNELS * 3])]), 'fc', CHANNELS * 3, K);
   },
 };
+
+/** Joined with a constant of one image, as a transformer's class token is, so that it takes no other batch. */
+export const BOUND_TO_ONE_IMAGE: Head = {
+  name: 'Reshape [1, 6, 16] → Concat with a token → ReduceMean → Gemm',
+  kind: 'windowed',
+  build(tools, map) {
+    const tokens = tools.reshape(map, [1, CHANNELS, SIDE * SIDE]);
+    const joined = tools.b.node('Concat', [tokens, tools.b.parameter('token', [1, CHANNELS, 1])], {
+      attributes: { axis: int(2) },
+    });
+    return tools.gemm(tools.withAxes('ReduceMean', joined, [2], 18, { keepdims: int(0) }), 'fc', CHANNELS, K);
+  },
+};

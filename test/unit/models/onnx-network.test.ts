@@ -182,6 +182,19 @@ describe('importClassifier', () => {
   });
 });
 
+it('throws nothing but GraphError whatever byte of a classifier is damaged', () => {
+  const bytes = writeOnnx(tinyClassifier(head(/^GlobalAveragePool → Squeeze/), { opset: 11 }));
+  for (let i = 0; i < bytes.length; i += 5) {
+    for (const damage of [0xff, bytes[i]! ^ 1]) {
+      try {
+        importClassifier(readOnnx(bytes.with(i, damage), 'model.onnx'), TINY);
+      } catch (error) {
+        expect(error).toBeInstanceOf(GraphError);
+      }
+    }
+  }
+});
+
 /** The graph with a node of one input and output behind its input. */
 function withNode(graph: Graph, node: Pick<Node, 'op' | 'name'>): Graph {
   const nodes = graph.nodes.map((other) => ({
