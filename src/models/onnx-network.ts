@@ -21,6 +21,7 @@ import { CLASS_MAP, convolutionalizeGemm } from '../graph/passes/convolutionaliz
 import { convolutionalizeGlobalPool } from '../graph/passes/convolutionalize-global-pool.js';
 import { dropGlobalPool } from '../graph/passes/drop-global-pool.js';
 import { dropIdentities } from '../graph/passes/drop-identities.js';
+import { dropIdentityCasts } from '../graph/passes/drop-identity-casts.js';
 import { dropOutputCast } from '../graph/passes/drop-output-cast.js';
 import { dropSoftmax } from '../graph/passes/drop-softmax.js';
 import { flattenHead } from '../graph/passes/flatten-head.js';
@@ -88,7 +89,7 @@ export function importClassifier(
   const rank = shapes.get(output)?.length ?? bare.outputs[0]!.dims.length;
   const original = applyPasses(bare, [nameLogits(classes, rank)]);
 
-  const { classifier, dense } = convolutionalize(applyWhereMatching(original, [widenHalf()]), nativeSize);
+  const { classifier, dense } = convolutionalize(applyWhereMatching(original, [widenHalf(), dropIdentityCasts()]), nativeSize);
   const withFloatBorders = (net: Graph): Graph => applyWhereMatching(net, [castBorders()]);
   return {
     classifier: withFloatBorders(classifier),
@@ -97,7 +98,7 @@ export function importClassifier(
     parameters: countParameters(classifier),
     original: {
       graph: withFloatBorders(original),
-      isHalf: [...original.initializers.values()].some(({ dataType }) => dataType === 'float16'),
+      isHalf: applyPass(original, widenHalf()) !== undefined,
     },
   };
 }

@@ -3,12 +3,12 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ints } from '../../../src/graph/attributes.js';
+import { int, ints } from '../../../src/graph/attributes.js';
 import { GraphError } from '../../../src/graph/graph-error.js';
 import { inlineConstant } from '../../../src/graph/constants.js';
 import type { Graph, Initializer, Node } from '../../../src/graph/graph.js';
 import { readOnnx, writeOnnx } from '../../../src/graph/onnx.js';
-import { ModelProtoSchema } from '../../../src/graph/onnx-proto/onnx_pb.js';
+import { ModelProtoSchema, TensorProto_DataType } from '../../../src/graph/onnx-proto/onnx_pb.js';
 import { applyPasses } from '../../../src/graph/pass.js';
 import { averageClassMap } from '../../../src/graph/passes/average-class-map.js';
 import { castBorders } from '../../../src/graph/passes/cast-borders.js';
@@ -111,6 +111,30 @@ describe.each(['float16', 'float32'] as const)('a half-precision net with %s at 
       expectClose(spatialMean(await run(denseOf(network), x)), logits, 0, 1e-2 * largest);
     },
   );
+});
+
+it('a mixed-precision net, whose every layer casts its input and its weight, has a class map', async () => {
+  const graph = tinyClassifier(POOLED);
+  const casts = (names: readonly string[], by: string): Node[] =>
+    names.map((name) => ({
+      op: 'Cast',
+      name: `${by}.${name}.cast`,
+      inputs: [name],
+      outputs: [`${by}.${name}.half`],
+      attributes: { to: int(TensorProto_DataType.FLOAT16) },
+    }));
+  const nodes = graph.nodes.flatMap((node): Node[] => {
+    if (node.op !== 'Conv' && node.op !== 'Gemm') return [node];
+    const [y] = node.outputs;
+    const inputs = casts(node.inputs, node.name);
+    const layer = { ...node, inputs: inputs.map(({ outputs }) => outputs[0]!), outputs: [`${y!}.half`] };
+    const attributes = { to: int(TensorProto_DataType.FLOAT) };
+    return [...inputs, layer, { op: 'Cast', name: `${y!}.cast`, inputs: layer.outputs, outputs: [y!], attributes }];
+  });
+  const network = imported({ ...graph, nodes });
+  expect(network.original!.isHalf).toBe(true);
+  const x = randomTensor([1, 3, 16, 16]);
+  expectClose(spatialMean(await run(denseOf(network), x)), await run(graph, x));
 });
 
 describe('importClassifier', () => {

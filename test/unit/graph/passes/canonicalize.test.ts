@@ -9,6 +9,7 @@ import { castBorders } from '../../../../src/graph/passes/cast-borders.js';
 import { CLASS_MAP } from '../../../../src/graph/passes/convolutionalize-gemm.js';
 import { dropGlobalPool } from '../../../../src/graph/passes/drop-global-pool.js';
 import { dropIdentities } from '../../../../src/graph/passes/drop-identities.js';
+import { dropIdentityCasts } from '../../../../src/graph/passes/drop-identity-casts.js';
 import { dropOutputCast } from '../../../../src/graph/passes/drop-output-cast.js';
 import { dropSoftmax } from '../../../../src/graph/passes/drop-softmax.js';
 import { flattenHead } from '../../../../src/graph/passes/flatten-head.js';
@@ -216,6 +217,23 @@ describe('half-precision borders', () => {
     const dropped = applyPass(cast, dropOutputCast())!;
     expect(ops(dropped)).toEqual(['Cast', 'Mul']);
     expect(dropped.outputs).toMatchObject([{ name: 'y', dataType: 'float16' }]);
+  });
+});
+
+describe('dropIdentityCasts', () => {
+  const cast = (b: GraphBuilder, x: string, to: number): string => b.node('Cast', [x], { attributes: { to: int(to) } });
+
+  it('takes out Casts from float32 to float32, of values and of weights', async () => {
+    const graph = one((b, x) => {
+      const product = b.node('MatMul', [cast(b, x, 1), cast(b, b.parameter('fc.weight', [6, 5]), 1)]);
+      return cast(b, b.node('Relu', [product]), 1);
+    }, VECTOR);
+    expect(ops(await rewritten(graph, dropIdentityCasts()))).toEqual(['MatMul', 'Relu']);
+  });
+
+  it('leaves Casts that change the type, or whose type is not known', () => {
+    const graph = one((b, x) => cast(b, b.node('Floor', [cast(b, x, 11)]), 1), VECTOR);
+    expect(applyPass(graph, dropIdentityCasts())).toBeUndefined();
   });
 });
 
