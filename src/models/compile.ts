@@ -108,7 +108,9 @@ export async function compileModel(content: ModelFolder, load: number): Promise<
 
   const { dense, weightsDigest } = network;
   const imageInput = addImageInput(manifest.input);
-  const digest = createHash('sha256').update(JSON.stringify([manifest, labels, weightsDigest])).digest('hex');
+  const digest = createHash('sha256')
+    .update(JSON.stringify([manifest, labels, weightsDigest]))
+    .digest('hex');
   const id = `${manifest.name}@${manifest.version}#${digest.slice(0, 8)}.${load}`;
   const session = (view: string, graph: Graph): SessionSpec => ({
     id: `${id}/${view}`,
@@ -162,9 +164,9 @@ function checkDigest({ folder, manifest: { weights } }: ModelFolder, { fileDiges
 }
 
 /** A net of one size can only be asked at that size. */
-function checkSize(folder: string, { input }: Manifest, { classifier, nativeSize }: Network): void {
-  const fixed = classifier.inputs[0]!.dims[2];
-  if (typeof fixed !== 'number' || input.size === nativeSize) return;
+function checkSize(folder: string, { input }: Manifest, { classifier, dense, nativeSize }: Network): void {
+  if (input.size === nativeSize || 'graph' in dense) return;
+  if (takesSize(classifier, { width: input.size, height: input.size })) return;
   throw new ModelFileError(join(folder, MANIFEST_FILE), 'input.size', `must be ${nativeSize}, the net takes no other`);
 }
 

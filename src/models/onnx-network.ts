@@ -89,7 +89,8 @@ export function importClassifier(
   const rank = shapes.get(output)?.length ?? bare.outputs[0]!.dims.length;
   const original = applyPasses(bare, [nameLogits(classes, rank)]);
 
-  const { classifier, dense } = convolutionalize(applyWhereMatching(original, [widenHalf(), dropIdentityCasts()]), nativeSize);
+  const single = applyWhereMatching(original, [widenHalf(), dropIdentityCasts()]);
+  const { classifier, dense } = convolutionalize(single, nativeSize);
   const withFloatBorders = (net: Graph): Graph => applyWhereMatching(net, [castBorders()]);
   return {
     classifier: withFloatBorders(classifier),
@@ -131,20 +132,24 @@ function findOutput(graph: Graph, nativeSize: number, classes: number): string {
     const ofImage = dims.length === 1 ? dims : dims.slice(1);
     return ofImage.every((dim) => typeof dim === 'number') && elementCount(ofImage) === classes;
   });
-  const undeclared = graph.outputs.find((output) => known(output).slice(1).some((dim) => typeof dim === 'string'));
+  const undeclared = graph.outputs.find((output) =>
+    known(output)
+      .slice(1)
+      .some((dim) => typeof dim === 'string'),
+  );
   const output = found ?? undeclared;
   if (output !== undefined) return output.name;
   const [first] = graph.outputs;
-  throw new GraphError(
-    `output "${first!.name}": is [${known(first!).join(', ')}], but there are ${classes} labels`,
-  );
+  throw new GraphError(`output "${first!.name}": is [${known(first!).join(', ')}], but there are ${classes} labels`);
 }
 
 function checkElements(shapes: ReadonlyMap<string, readonly number[]>): void {
   for (const [name, dims] of shapes) {
     const elements = elementCount(dims);
     if (!(elements <= MAX_ELEMENTS)) {
-      throw new GraphError(`value "${name}": [${dims.join(', ')}] has ${elements} elements, at most ${MAX_ELEMENTS} can be`);
+      throw new GraphError(
+        `value "${name}": [${dims.join(', ')}] has ${elements} elements, at most ${MAX_ELEMENTS} can be`,
+      );
     }
   }
 }
@@ -168,19 +173,17 @@ function convolutionalize(
   const freed = applyWhereMatching(headed, [freeSizes(nativeSize)]);
   const bound = whyBound(freed, nativeSize);
   if (bound !== undefined) return { classifier: original, dense: { unavailable: bound } };
-  if (freed.opset < OPSET) {
-    const unavailable = `operator set ${freed.opset} has operators that mean something else in ${OPSET}`;
-    return { classifier: freed, dense: { unavailable } };
+  if (raised.opset < OPSET) {
+    const unavailable = `the net is of operator set ${raised.opset}, and not all of it means the same in ${OPSET}`;
+    return { classifier: applyWhereMatching(original, [freeSizes(nativeSize)]), dense: { unavailable } };
   }
 
   const pooled = applyPass(freed, convolutionalizeGlobalPool()) ?? applyPass(freed, dropGlobalPool());
   const convolutional = pooled ?? applyPass(freed, convolutionalizeGemm(nativeSize));
-  const unavailable = convolutional === undefined ? describeHead(freed) : whyNoMap(convolutional, nativeSize);
-  const dense =
-    convolutional === undefined || unavailable !== undefined
-      ? { unavailable: unavailable ?? '' }
-      : { graph: convolutional, poolsGlobally: pooled !== undefined };
-  return { classifier: freed, dense };
+  if (convolutional === undefined) return { classifier: freed, dense: { unavailable: describeHead(freed) } };
+  const unavailable = whyNoMap(convolutional, nativeSize);
+  const net = { graph: convolutional, poolsGlobally: pooled !== undefined };
+  return { classifier: freed, dense: unavailable === undefined ? net : { unavailable } };
 }
 
 /** Why the freed graph does not take every batch; undefined where it does. */
@@ -232,7 +235,7 @@ function applyWhereMatching(graph: Graph, passes: readonly Pass[]): Graph {
 
 /** Apply the passes over and over until none matches; each of them leaves less for the next round. */
 function settle(graph: Graph, passes: readonly Pass[]): Graph {
-  for (let current = graph; ; ) {
+  for (let current = graph; ;) {
     const next = applyWhereMatching(current, passes);
     if (next === current) return current;
     current = next;

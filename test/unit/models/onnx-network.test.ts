@@ -13,6 +13,7 @@ import { applyPasses } from '../../../src/graph/pass.js';
 import { averageClassMap } from '../../../src/graph/passes/average-class-map.js';
 import { castBorders } from '../../../src/graph/passes/cast-borders.js';
 import { CLASS_MAP } from '../../../src/graph/passes/convolutionalize-gemm.js';
+import { compileModel } from '../../../src/models/compile.js';
 import { readModelFolder } from '../../../src/models/manifest.js';
 import { ModelFileError } from '../../../src/models/model-file-error.js';
 import type { Network } from '../../../src/models/network.js';
@@ -166,7 +167,10 @@ describe('importClassifier', () => {
       inputs: [{ name: 'x', dataType: 'float32', dims: ['N', 16, 16, 3] }],
       nodes: [
         { ...inner, attributes: { perm: ints(0, 3, 1, 2) } },
-        ...planar.nodes.map((node) => ({ ...node, inputs: node.inputs.map((name) => (name === 'x' ? 'planar' : name)) })),
+        ...planar.nodes.map((node) => ({
+          ...node,
+          inputs: node.inputs.map((name) => (name === 'x' ? 'planar' : name)),
+        })),
       ],
     };
     const network = imported(graph);
@@ -175,8 +179,17 @@ describe('importClassifier', () => {
   });
 
   it.each<[string, Graph, RegExp]>([
-    ['a hidden layer behind the pooling', tinyClassifier(HIDDEN_BEHIND_POOLING), /ends in .*GlobalAveragePool → Flatten → Gemm/],
+    [
+      'a hidden layer behind the pooling',
+      tinyClassifier(HIDDEN_BEHIND_POOLING),
+      /ends in .*GlobalAveragePool → Flatten → Gemm/,
+    ],
     ['a net bound to its size', tinyClassifier(BOUND_TO_ITS_SIZE), /node "reshape.*sizes disagree|not Flatten/],
+    [
+      'operators that meanwhile mean something else',
+      tinyClassifier({ ...POOLED, build: softmaxInside }, { opset: 11 }),
+      /operator set 11, and not all of it means the same in 18/,
+    ],
     [
       'an operator that is not known',
       withNode(tinyClassifier(POOLED), { op: 'Frobnicate', name: 'odd' }),
@@ -194,7 +207,11 @@ describe('importClassifier', () => {
   };
 
   it.each<[string, Graph, RegExp]>([
-    ['another number of classes', tinyClassifier({ ...POOLED, dims: [7] }, { sizes: 'free' }), /^output "gemm|^output "fc/],
+    [
+      'another number of classes',
+      tinyClassifier({ ...POOLED, dims: [7] }, { sizes: 'free' }),
+      /^output "gemm|^output "fc/,
+    ],
     ['an input that is no image', renamed([1, 48]), /^input "x": is \[1, 48\], not an image/],
     ['an input of four channels', renamed([1, 4, 16, 16]), /^input "x": is \[1, 4, 16, 16\]/],
     ['an input that is no square', renamed([1, 3, 16, 24]), /^input "x": 16×24 is not a square/],
@@ -236,6 +253,12 @@ describe('loadOnnx', () => {
   afterEach(() => rm(root, { recursive: true }));
 
   const write = (bytes: Uint8Array): Promise<string> => writeOnnxModel(root, 'tiny', bytes, TINY);
+  it('must be asked at its own size when it takes no other', async () => {
+    await writeOnnxModel(root, 'tiny', writeOnnx(tinyClassifier(BOUND_TO_ITS_SIZE)), { ...TINY, size: 32 });
+    const compiling = readModelFolder(join(root, 'tiny')).then((content) => compileModel(content, 1));
+    await expect(compiling).rejects.toThrow(/model\.json: input\.size: must be 16, the net takes no other/);
+  });
+
   const load = async (): Promise<Network> => loadOnnx(await readModelFolder(join(root, 'tiny')));
   const file = writeOnnx(tinyClassifier(WINDOWED));
   /** The first fully connected layer's weight moved to a file, at `offset` bytes. */
@@ -274,12 +297,22 @@ describe('loadOnnx', () => {
   it.each<[string, () => Uint8Array, string, RegExp]>([
     ['is truncated', () => file.subarray(0, file.length - 40), 'file', /not an ONNX model/],
     ['is empty', () => new Uint8Array(), 'file', /not an ONNX model/],
-    ['lets a tensor end behind its file', () => external('w.bin', 90), 'tensor "fc1.weight"', /ends at byte 2778 of w.bin, which has 100/],
+    [
+      'lets a tensor end behind its file',
+      () => external('w.bin', 90),
+      'tensor "fc1.weight"',
+      /ends at byte 2778 of w.bin, which has 100/,
+    ],
     ['names a file that is not there', () => external('absent.bin', 0), 'file', /cannot be read/],
     ['names a folder', () => external('folder', 0), 'file', /is not a file/],
     ['leaves the folder through a link', () => external('link.bin', 0), 'file', /leaves the model's folder/],
     ['has nodes in a circle', () => circular(), 'node "stem" (Conv)', /wrong order, or a cycle/],
-    ['has another number of classes', () => writeOnnx(tinyClassifier({ ...WINDOWED, build: smaller })), 'output "fc"', /\[1, 3\], but there are 5 labels/],
+    [
+      'has another number of classes',
+      () => writeOnnx(tinyClassifier({ ...WINDOWED, build: smaller })),
+      'output "fc"',
+      /\[1, 3\], but there are 5 labels/,
+    ],
   ])('refuses a file that %s, naming file and field', async (_, bytes, field, detail) => {
     const folder = await write(bytes());
     await writeFile(join(folder, 'w.bin'), Buffer.alloc(100));
@@ -291,6 +324,10 @@ describe('loadOnnx', () => {
     expect(error).toMatchObject({ field, message: expect.stringMatching(detail) as string });
   });
 });
+
+/** Over the flattened channels and positions, as it was before opset 13. */
+const softmaxInside: Head['build'] = (tools, map) =>
+  POOLED.build(tools, tools.b.node('Softmax', [map], { attributes: { axis: int(1) } }));
 
 const smaller: Head['build'] = (tools, map) => tools.gemm(tools.b.node('Flatten', [map]), 'fc', 96, 3);
 
