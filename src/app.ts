@@ -27,6 +27,9 @@ export type Logger = Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>;
 /** The built worker, beside this file. */
 const WORKER_FILE = fileURLToPath(new URL('./runtime/worker.js', import.meta.url));
 
+/** What a load runs takes its turn among the requests, however long that takes. */
+const UNHURRIED = { cost: 0, priority: 0, deadline: Number.POSITIVE_INFINITY };
+
 /** Start the workers and load the models. Rejects when no worker starts or the default model does not exist. */
 export async function createService(config: Config, log: Logger, workerFile = WORKER_FILE): Promise<Service> {
   const metrics = createMetrics({
@@ -62,7 +65,14 @@ export async function createService(config: Config, log: Logger, workerFile = WO
   });
   const registry: Registry = await createRegistry(
     { folder: config.models, cache: config.cache, untrained: config.untrained, defaultModel: config.defaultModel },
-    pool,
+    {
+      open: (spec) => pool.open(spec),
+      close: (id) => pool.close(id),
+      run: async (session, feeds) => {
+        const { outputs } = await batcher.submit({ session, feeds, ...UNHURRIED });
+        return outputs;
+      },
+    },
     ({ name, state, reason, model }, error) => {
       const facts = { model: name, state, reason, parameters: model?.parameters };
       if (error === undefined) log.info(facts, 'model');

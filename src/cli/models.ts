@@ -15,7 +15,7 @@ export async function modelsCommand(config: Config, flags: { json?: boolean }): 
           (model?.multiplyAdds({ width: model.manifest.input.size, height: model.manifest.input.size }) ?? 0) / 1e6,
         ) / 1000,
       'input size': model?.manifest.input.size ?? 0,
-      'output stride': model?.geometry.outputStride ?? 0,
+      'output stride': model !== undefined && 'geometry' in model.dense ? model.dense.geometry.outputStride : 0,
     })),
   );
   printRows(rows, flags.json);

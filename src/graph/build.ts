@@ -37,18 +37,8 @@ export function graphBuilder(base: Graph | { readonly name: string }): GraphBuil
   const inputs: ValueInfo[] = [...start.inputs];
   const nodes: Node[] = [...start.nodes];
   const initializers = new Map<string, Initializer>(start.initializers);
-  const taken = new Set<string>([
-    ...inputs.map(({ name }) => name),
-    ...initializers.keys(),
-    ...nodes.flatMap((node) => [node.name, ...node.outputs]),
-  ]);
-
-  const fresh = (wanted: string): string => {
-    let name = wanted;
-    for (let suffix = 1; taken.has(name); suffix += 1) name = `${wanted}_${suffix}`;
-    taken.add(name);
-    return name;
-  };
+  const taken = namesOf(start);
+  const fresh = freshNames(taken);
   const addNode = (op: string, from: readonly string[], outputs: number, options: NodeOptions): string[] => {
     const name = fresh(options.name ?? op.toLowerCase());
     const others = Array.from({ length: outputs - 1 }, (_, index) => fresh(`${name}.${index + 1}`));
@@ -78,6 +68,29 @@ export function graphBuilder(base: Graph | { readonly name: string }): GraphBuil
     nodes: (op, from, outputs, options = {}) => addNode(op, from, outputs, options),
     finish: (outputs) => ({ name: start.name, opset: start.opset, inputs, outputs, nodes, initializers }),
   };
+}
+
+/** A function that makes names which the graph does not have and which it has not made before. */
+export function nameGiver(graph: Graph): (wanted: string) => string {
+  return freshNames(namesOf(graph));
+}
+
+function freshNames(taken: Set<string>): (wanted: string) => string {
+  return (wanted) => {
+    let name = wanted;
+    for (let suffix = 1; taken.has(name); suffix += 1) name = `${wanted}_${suffix}`;
+    taken.add(name);
+    return name;
+  };
+}
+
+/** The names of a graph's values and nodes. */
+function namesOf({ inputs, initializers, nodes }: Graph): Set<string> {
+  return new Set([
+    ...inputs.map(({ name }) => name),
+    ...initializers.keys(),
+    ...nodes.flatMap((node) => [node.name, ...node.outputs]),
+  ]);
 }
 
 function emptyGraph(name: string): Graph {

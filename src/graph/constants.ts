@@ -23,12 +23,44 @@ export function byteSize(dataType: DataType, dims: readonly number[]): number {
 /** An inline initializer of `values`, row-major. */
 export function inlineConstant(
   name: string,
-  dataType: 'float32' | 'int64',
+  dataType: 'float32' | 'float16' | 'int64',
   dims: readonly number[],
   values: readonly number[],
 ): Initializer {
-  const array = dataType === 'float32' ? Float32Array.from(values) : BigInt64Array.from(values, BigInt);
+  const array =
+    dataType === 'int64'
+      ? BigInt64Array.from(values, BigInt)
+      : dataType === 'float32'
+        ? Float32Array.from(values)
+        : Uint16Array.from(values, halfBits);
   return { name, dataType, dims, data: { kind: 'inline', bytes: new Uint8Array(array.buffer) } };
+}
+
+/** The bits of a number as float16, rounded half away from zero; beyond ±65504 infinite. IEEE 754 binary16. */
+export function halfBits(value: number): number {
+  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
+  const magnitude = Math.abs(value);
+  if (Number.isNaN(value)) return 0x7e00;
+  if (magnitude >= 65520) return sign | 0x7c00;
+  // Below 2⁻¹⁴ numbers are multiples of 2⁻²⁴; above, of 2^(exponent − 10). A mantissa that rounds up to the next power
+  // of two carries into the exponent's bits, which is right.
+  const exponent = Math.max(Math.floor(Math.log2(magnitude)), -14);
+  const mantissa = Math.round(magnitude * 2 ** (10 - exponent));
+  return sign | (((exponent + 14) << 10) + mantissa);
+}
+
+/** The numbers whose float16 bits, little-endian, these bytes are. */
+export function halfValues(bytes: Uint8Array): number[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Array.from({ length: bytes.byteLength / 2 }, (_, index) => halfValue(view.getUint16(2 * index, true)));
+}
+
+function halfValue(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const mantissa = bits & 0x3ff;
+  if (exponent === 31) return mantissa === 0 ? sign * Infinity : NaN;
+  return exponent === 0 ? sign * mantissa * 2 ** -24 : sign * (1 + mantissa / 1024) * 2 ** (exponent - 15);
 }
 
 /** The values of an inline int64 or int32 tensor, saturated to safe integers; undefined for anything else. */

@@ -42,6 +42,9 @@ const IN_PLACE = new Set(
   ).split(' '),
 );
 
+/** Operators whose result is the same for all cells. */
+const GLOBAL = new Set(['GlobalAveragePool', 'GlobalMaxPool', 'GlobalLpPool']);
+
 /**
  * Geometry of the map `valueName`, whose layout is that of the graph's image input or a transposition of it. Padding by
  * auto_pad SAME is taken for an input whose size is a multiple of the stride. Throws GraphError when the value is not a
@@ -63,6 +66,8 @@ function fieldsOf(graph: Graph, valueName: string): Fields {
   const known = new Map<string, Fields>();
   for (const input of graph.inputs) known.set(input.name, inputFields(input));
   for (const node of nodesBehind(graph, valueName)) {
+    // What is computed from constants alone is one.
+    if (!node.inputs.some((name) => known.has(name))) continue;
     const fields = fieldsAfter(graph, node, (name) => known.get(name));
     for (const output of node.outputs) known.set(output, fields);
   }
@@ -95,11 +100,11 @@ function inputFields({ dims }: ValueInfo): Fields {
 function fieldsAfter(graph: Graph, node: Node, known: (name: string) => Fields | undefined): Fields {
   const [first = '', second = ''] = node.inputs;
   const fields = known(first);
-  if (IN_PLACE.has(node.op))
-    return join(
-      node,
-      node.inputs.map(known).filter((operand) => operand !== undefined),
-    );
+  const operands = node.inputs.map(known).filter((operand) => operand !== undefined);
+  // What was pooled globally has no place: it scales or shifts all cells alike (squeeze and excitation).
+  const placed = operands.filter((operand) => operand.some((field) => field !== undefined));
+  if (GLOBAL.has(node.op) || (operands.length > 0 && placed.length === 0)) return [];
+  if (IN_PLACE.has(node.op)) return join(node, placed);
   if (fields === undefined) throw nodeError(node, 'its first input does not come from the image');
   switch (node.op) {
     case 'Conv':
@@ -112,8 +117,20 @@ function fieldsAfter(graph: Graph, node: Node, known: (name: string) => Fields |
       return (attribute(node, 'perm', 'ints') ?? [...fields.keys()].reverse()).map((axis) => fields[axis]);
     case 'Pad':
       return shift(node, fields, graph);
+    case 'ReduceMean':
+    case 'ReduceMax':
+      return reduce(node, fields, graph);
     case 'Gather':
+      return gather(node, fields, graph);
+    case 'Split':
       return onChannels(node, fields, attribute(node, 'axis', 'int') ?? 0);
+    case 'Slice':
+      return constantAxes(graph, node, 3).reduce<Fields>((kept, axis) => onChannels(node, kept, axis), fields);
+    case 'Squeeze':
+      if (constantAxes(graph, node, 1).length === 0) throw nodeError(node, 'its axes are not constant');
+      return withoutAxes(node, fields, constantAxes(graph, node, 1));
+    case 'Unsqueeze':
+      return withAxes(fields, constantAxes(graph, node, 1));
     default:
       throw nodeError(node, 'the map geometry cannot be followed through this operator');
   }
@@ -138,6 +155,41 @@ function shift(node: Node, fields: Fields, graph: Graph): Fields {
   const pads = attribute(node, 'pads', 'ints') ?? (constant && integerValues(constant));
   if (pads?.length !== 2 * fields.length) throw nodeError(node, 'its padding is not a constant for all axes');
   return fields.map((field, axis) => field && { ...field, start: field.start - pads[axis]! * field.stride });
+}
+
+/** Over the spatial axes together it gives a value without a place. */
+function reduce(node: Node, fields: Fields, graph: Graph): Fields {
+  const axes = constantAxes(graph, node, 1).map((axis) => (axis < 0 ? axis + fields.length : axis));
+  const spatial = [...fields.keys()].filter((axis) => fields[axis] !== undefined);
+  if (axes.length === 0 || spatial.every((axis) => axes.includes(axis))) return [];
+  if (axes.some((axis) => spatial.includes(axis))) throw nodeError(node, 'it reduces one of two spatial axes');
+  return attribute(node, 'keepdims', 'int') === 0 ? withoutAxes(node, fields, axes) : fields;
+}
+
+/** A single index drops the axis it picks from. */
+function gather(node: Node, fields: Fields, graph: Graph): Fields {
+  const axis = attribute(node, 'axis', 'int') ?? 0;
+  const rank = graph.initializers.get(node.inputs[1] ?? '')?.dims.length;
+  return rank === 0 ? withoutAxes(node, fields, [axis]) : onChannels(node, fields, axis);
+}
+
+/** The axes that an input gives, or in older operator sets an attribute. */
+function constantAxes(graph: Graph, node: Node, index: number): readonly number[] {
+  const constant = graph.initializers.get(node.inputs[index] ?? '');
+  return attribute(node, 'axes', 'ints') ?? (constant && integerValues(constant)) ?? [];
+}
+
+function withoutAxes(node: Node, fields: Fields, axes: readonly number[]): Fields {
+  const dropped = axes.map((axis) => (axis < 0 ? axis + fields.length : axis));
+  for (const axis of dropped) onChannels(node, fields, axis);
+  return fields.filter((_, axis) => !dropped.includes(axis));
+}
+
+function withAxes(fields: Fields, axes: readonly number[]): Fields {
+  const rank = fields.length + axes.length;
+  const added = new Set(axes.map((axis) => (axis < 0 ? axis + rank : axis)));
+  const rest = fields.values();
+  return Array.from({ length: rank }, (_, axis) => (added.has(axis) ? undefined : rest.next().value));
 }
 
 function onChannels(node: Node, fields: Fields, axis: number): Fields {

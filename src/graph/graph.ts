@@ -30,9 +30,17 @@ export type InitializerData =
       readonly length: number;
       /** The type of the bytes in the file where it differs from the initializer's own; the writer adds a Cast. */
       readonly storedAs?: DataType;
+      /** The order of the bytes in the file where it differs from the initializer's own; the writer adds a Transpose. */
+      readonly arrangement?: Arrangement;
     }
   /** A parameter whose weights have not been bound yet: enough to infer, count and measure, not to run. */
   | { readonly kind: 'unbound' };
+
+/** Values that lie row-major over `dims`; transposed by `perm`, and reshaped, they are the initializer's. */
+export interface Arrangement {
+  readonly dims: readonly number[];
+  readonly perm: readonly number[];
+}
 
 export interface Initializer {
   readonly name: string;

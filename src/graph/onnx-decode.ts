@@ -13,10 +13,10 @@ import {
   type NodeProto,
   type ValueInfoProto,
 } from './onnx-proto/onnx_pb.js';
-import { decodeTensor } from './onnx-tensor.js';
+import { decodeTensor, type OnnxSource } from './onnx-tensor.js';
 
-/** The graph of a model, not yet verified. Throws GraphError for what a graph cannot express. */
-export function decodeModel(model: ModelProto): Graph {
+/** The graph of a model, not yet verified; `source` as for decodeTensor. Throws GraphError for what a graph cannot express. */
+export function decodeModel(model: ModelProto, source?: OnnxSource): Graph {
   const { graph } = model;
   if (graph === undefined) throw new GraphError('not an ONNX model: it has no graph');
   if (model.irVersion < 3n)
@@ -26,7 +26,7 @@ export function decodeModel(model: ModelProto): Graph {
 
   const initializers = new Map<string, Initializer>();
   for (const proto of graph.initializer) {
-    const initializer = decodeTensor(proto, proto.name);
+    const initializer = decodeTensor(proto, proto.name, source);
     if (initializers.has(proto.name)) throw new GraphError(`tensor "${proto.name}" is defined twice`);
     initializers.set(proto.name, initializer);
   }
@@ -37,7 +37,9 @@ export function decodeModel(model: ModelProto): Graph {
     // Before IR version 4 initializers were listed among the inputs.
     inputs: graph.input.filter(({ name }) => !initializers.has(name)).map(decodeValue),
     outputs: graph.output.map(decodeValue),
-    nodes: graph.node.map((node, index) => decodeNode(node, node.name || freshName(names, `${node.opType}_${index}`))),
+    nodes: graph.node.map((node, index) =>
+      decodeNode(node, node.name || freshName(names, `${node.opType}_${index}`), source),
+    ),
     initializers,
   });
 }
@@ -79,7 +81,7 @@ function decodeValue({ name, type }: ValueInfoProto): ValueInfo {
   return { name, dataType, dims };
 }
 
-function decodeNode(proto: NodeProto, name: string): Node {
+function decodeNode(proto: NodeProto, name: string, source: OnnxSource | undefined): Node {
   if (!isDefaultDomain(proto.domain)) {
     throw new GraphError(`node "${name}" (${proto.opType}): the operator domain "${proto.domain}" is not supported`);
   }
@@ -89,7 +91,7 @@ function decodeNode(proto: NodeProto, name: string): Node {
     if (attributes.has(attribute.name)) {
       throw new GraphError(`node "${name}" (${proto.opType}): attribute "${attribute.name}" is given twice`);
     }
-    attributes.set(attribute.name, decodeAttribute(attribute, `node "${name}" (${proto.opType})`));
+    attributes.set(attribute.name, decodeAttribute(attribute, `node "${name}" (${proto.opType})`, source));
   }
   return {
     op: proto.opType,
@@ -100,7 +102,7 @@ function decodeNode(proto: NodeProto, name: string): Node {
   };
 }
 
-function decodeAttribute(proto: AttributeProto, owner: string): Attribute {
+function decodeAttribute(proto: AttributeProto, owner: string, source: OnnxSource | undefined): Attribute {
   const fail = (detail: string): GraphError => new GraphError(`${owner}: attribute "${proto.name}" ${detail}`);
   if (proto.refAttrName !== '') throw fail('refers to a function, which is not supported');
   switch (proto.type) {
@@ -118,7 +120,7 @@ function decodeAttribute(proto: AttributeProto, owner: string): Attribute {
       return { type: 'strings', value: proto.strings.map((bytes) => decodeText(bytes, fail)) };
     case AttributeType.TENSOR:
       if (proto.t === undefined) throw fail('has no tensor');
-      return { type: 'tensor', value: decodeTensor(proto.t, proto.t.name || proto.name) };
+      return { type: 'tensor', value: decodeTensor(proto.t, proto.t.name || proto.name, source) };
     case AttributeType.GRAPH:
     case AttributeType.GRAPHS:
       throw fail('is a subgraph, which is not supported');

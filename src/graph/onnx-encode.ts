@@ -2,7 +2,8 @@
  * Graph → ONNX messages. What is inline becomes raw_data, what is external a reference; nothing large is touched.
  */
 import { create } from '@bufbuild/protobuf';
-import { int } from './attributes.js';
+import { int, ints } from './attributes.js';
+import { inlineConstant } from './constants.js';
 import type { Attribute, Graph, Initializer, Node, ValueInfo } from './graph.js';
 import { GraphError } from './graph-error.js';
 import { DATA_TYPE_CODES } from './onnx-data-types.js';
@@ -35,7 +36,7 @@ const utf8 = new TextEncoder();
 
 /** The message of a verified graph. Throws GraphError when a parameter is unbound. */
 export function encodeModel(graph: Graph): ModelProto {
-  const { nodes, initializers } = castStored(graph);
+  const { nodes, initializers } = restoreStored(graph);
   return create(ModelProtoSchema, {
     irVersion: IR_VERSION,
     producerName: 'fullconv',
@@ -50,22 +51,46 @@ export function encodeModel(graph: Graph): ModelProto {
   });
 }
 
-/** Make every Cast from the type of the file to the type of the value a node, ahead of the others. */
-function castStored(graph: Graph): { nodes: readonly Node[]; initializers: readonly Initializer[] } {
-  const casts: Node[] = [];
-  const initializers = [...graph.initializers.values()].map((initializer) => {
-    const { name, dataType, data } = initializer;
-    if (data.kind !== 'external' || data.storedAs === undefined || data.storedAs === dataType) return initializer;
-    const stored = `${name}.stored`;
-    const to = int(DATA_TYPE_CODES[dataType]);
-    casts.push({ op: 'Cast', name: `${name}.cast`, inputs: [stored], outputs: [name], attributes: { to } });
-    return { ...initializer, name: stored, dataType: data.storedAs };
+/** Make every step from the bytes of the file to the value a node, ahead of the others: Transpose, Reshape, Cast. */
+function restoreStored(graph: Graph): { nodes: readonly Node[]; initializers: readonly Initializer[] } {
+  const steps: Node[] = [];
+  const initializers = [...graph.initializers.values()].flatMap((initializer) => {
+    const restored = restore(initializer);
+    steps.push(...restored.nodes);
+    return restored.initializers;
   });
-  const names = new Set([...initializers.map(({ name }) => name), ...graph.nodes.flatMap(({ outputs }) => outputs)]);
-  const taken = casts.find(({ inputs, outputs }) => names.has(outputs[0]!) || graph.initializers.has(inputs[0]!));
-  if (taken !== undefined)
-    throw new GraphError(`tensor "${taken.outputs[0]!}": the name "${taken.inputs[0]!}" is taken`);
-  return { nodes: [...casts, ...graph.nodes], initializers };
+  const names = new Set([...graph.inputs.map(({ name }) => name), ...graph.nodes.flatMap(({ outputs }) => outputs)]);
+  for (const name of [...initializers.map((made) => made.name), ...steps.flatMap(({ outputs }) => outputs)]) {
+    if (names.has(name)) throw new GraphError(`tensor "${name}": the name is taken`);
+    names.add(name);
+  }
+  return { nodes: [...steps, ...graph.nodes], initializers };
+}
+
+/** `<name>.stored` as it is in the file, and the nodes that make it the value `<name>`. */
+function restore(initializer: Initializer): { nodes: readonly Node[]; initializers: readonly Initializer[] } {
+  const { name, dataType, dims, data } = initializer;
+  if (data.kind !== 'external') return { nodes: [], initializers: [initializer] };
+  const { storedAs = dataType, arrangement } = data;
+  const steps: Pick<Node, 'op' | 'inputs' | 'attributes'>[] = [];
+  const constants: Initializer[] = [];
+  if (arrangement !== undefined) {
+    steps.push({ op: 'Transpose', inputs: [], attributes: { perm: ints(...arrangement.perm) } });
+    const shape = inlineConstant(`${name}.shape`, 'int64', [dims.length], dims);
+    steps.push({ op: 'Reshape', inputs: [shape.name], attributes: {} });
+    constants.push(shape);
+  }
+  if (storedAs !== dataType) steps.push({ op: 'Cast', inputs: [], attributes: { to: int(DATA_TYPE_CODES[dataType]) } });
+  if (steps.length === 0) return { nodes: [], initializers: [initializer] };
+
+  const stored = { ...initializer, name: `${name}.stored`, dataType: storedAs, dims: arrangement?.dims ?? dims };
+  const nodes = steps.map(({ op, inputs, attributes }, index): Node => {
+    const stepName = `${name}.${op.toLowerCase()}`;
+    const before = index === 0 ? stored.name : `${name}.${steps[index - 1]!.op.toLowerCase()}`;
+    const output = index === steps.length - 1 ? name : stepName;
+    return { op, name: stepName, inputs: [before, ...inputs], outputs: [output], attributes };
+  });
+  return { nodes, initializers: [stored, ...constants] };
 }
 
 function encodeValue({ name, dataType, dims }: ValueInfo): ValueInfoProto {

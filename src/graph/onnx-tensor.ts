@@ -10,8 +10,21 @@ import { GraphError } from './graph-error.js';
 import { dataTypeName, dataTypeOf } from './onnx-data-types.js';
 import { TensorProto_DataLocation, type TensorProto } from './onnx-proto/onnx_pb.js';
 
-/** Throws GraphError naming the tensor when its type is not supported or its sizes disagree. */
-export function decodeTensor(proto: TensorProto, name: string): Initializer {
+/** The file that a model's bytes are the whole content of. */
+export interface OnnxSource {
+  /** Relative to the model's folder. */
+  readonly file: string;
+  readonly bytes: Uint8Array;
+}
+
+/** Larger tensors are left in their file when it is known: as external data at their place inside the .onnx file. */
+const INLINE_BYTES = 1024;
+
+/**
+ * Throws GraphError naming the tensor when its type is not supported or its sizes disagree. With `source`, whose bytes
+ * the message was decoded from without copying, raw data beyond INLINE_BYTES is not copied but referred to.
+ */
+export function decodeTensor(proto: TensorProto, name: string, source?: OnnxSource): Initializer {
   const fail = (detail: string): GraphError => new GraphError(`tensor "${name}": ${detail}`);
   const dataType = dataTypeOf(proto.dataType);
   if (dataType === undefined) throw fail(`data type ${dataTypeName(proto.dataType)} is not supported`);
@@ -23,7 +36,7 @@ export function decodeTensor(proto: TensorProto, name: string): Initializer {
   const data =
     proto.dataLocation === TensorProto_DataLocation.EXTERNAL
       ? externalData(proto, byteSize(dataType, dims), fail)
-      : inlineData(proto, dataType, elementCount(dims), fail);
+      : inlineData(proto, dataType, elementCount(dims), fail, source);
   return { name, dataType, dims, data };
 }
 
@@ -49,11 +62,16 @@ function inlineData(
   dataType: DataType,
   count: number,
   fail: (detail: string) => GraphError,
+  source: OnnxSource | undefined,
 ): InitializerData {
   const typed = typedValues(proto, dataType);
   if (proto.rawData.length > 0) {
     if (typed.length > 0) throw fail('its data is given twice, raw and typed');
-    return { kind: 'inline', bytes: proto.rawData.slice() };
+    const { buffer, byteOffset, byteLength } = proto.rawData;
+    if (source?.bytes.buffer !== buffer || byteLength <= INLINE_BYTES) {
+      return { kind: 'inline', bytes: proto.rawData.slice() };
+    }
+    return { kind: 'external', file: source.file, offset: byteOffset - source.bytes.byteOffset, length: byteLength };
   }
   if (typed.length !== count) throw fail(`${typed.length} values, but its dimensions take ${count}`);
   const limits = INTEGER_LIMITS[dataType];

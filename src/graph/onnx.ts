@@ -2,8 +2,8 @@
  * The ONNX wire format: bytes ↔ graph. Only the default operator domain, dense tensors and flat graphs exist here;
  * anything else in a file is refused by name. Large weights stay outside of the bytes, as external data.
  *
- * A float32 parameter whose file holds another type (`storedAs`) becomes an external tensor `<name>.stored` and a Cast,
- * which the engine evaluates once when it loads; reading takes the two back into one.
+ * A parameter whose file holds another type (`storedAs`) or another order (`arrangement`) becomes an external tensor
+ * `<name>.stored` and a Cast or Transpose, which the engine evaluates once when it loads; reading takes a Cast back.
  *
  * Source: onnx.proto (IR version 8 to 13), ONNX "External data".
  */
@@ -16,17 +16,21 @@ import { ModelProtoSchema, type ModelProto } from './onnx-proto/onnx_pb.js';
 import { verifyGraph } from './verify.js';
 
 /**
- * Read a model. Inline tensors are copied, so `bytes` may be reused. Throws GraphError naming the node or tensor that is
- * malformed or not supported; any bytes may be given.
+ * Read a model. Inline tensors are copied, so what is given may be reused; where `file` says which file they are the whole
+ * content of, large tensors are not copied but refer to their place in it (the graph must then be lifted,
+ * passes/lift-constants.ts, before it is written: an attribute's tensor cannot be external). Throws GraphError naming the
+ * node or tensor that is malformed or not supported; any bytes may be given.
  */
-export function readOnnx(bytes: Uint8Array): Graph {
+export function readOnnx(given: Uint8Array, file?: string): Graph {
+  // A Buffer's slice is a view of it, which would keep the whole file in memory; a Uint8Array's is a copy.
+  const bytes = new Uint8Array(given.buffer, given.byteOffset, given.byteLength);
   let model: ModelProto;
   try {
     model = fromBinary(ModelProtoSchema, bytes);
   } catch (cause) {
     throw new GraphError(`not an ONNX model: ${cause instanceof Error ? cause.message : 'undecodable'}`, { cause });
   }
-  const graph = decodeModel(model);
+  const graph = decodeModel(model, file === undefined ? undefined : { file, bytes });
   verifyGraph(graph);
   return graph;
 }

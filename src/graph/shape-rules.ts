@@ -31,8 +31,9 @@ export const SHAPE_RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   // As the first input.
   ...named(
     (context) => [{ dims: input(context, 0).dims }],
-    'Abs BatchNormalization Ceil Celu Clip Elu Erf Exp Floor Gelu HardSigmoid HardSwish InstanceNormalization LRN',
-    'LeakyRelu Log LogSoftmax Mish Neg Not Reciprocal Relu Round Selu Sigmoid Sign Softmax Softplus Softsign Sqrt Tanh',
+    'Abs BatchNormalization Ceil Celu Clip Cos Elu Erf Exp Floor Gelu GroupNormalization HardSigmoid HardSwish',
+    'InstanceNormalization LRN LayerNormalization LeakyRelu Log LogSoftmax LpNormalization MeanVarianceNormalization',
+    'Mish Neg Not Reciprocal Relu Round Selu Sigmoid Sign Sin Softmax Softplus Softsign Sqrt Tanh ThresholdedRelu',
   ),
   ...named((context) => [input(context, 0)], 'Cast Identity'),
   ['Dropout', (context) => [input(context, 0), { dims: input(context, 0).dims }]],
@@ -75,6 +76,7 @@ export const SHAPE_RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ['Split', split],
   ['Slice', slice],
   ['Pad', pad],
+  ['Tile', tile],
   ['Expand', (context) => [{ dims: broadcast(context.node, input(context, 0).dims, values(context, 1)) }]],
 
   // Indexing.
@@ -327,6 +329,13 @@ function split(context: Context): Known[] {
   return sizes.map((size) => ({ dims: dims.with(axis, size) }));
 }
 
+function tile(context: Context): Known[] {
+  const { dims } = input(context, 0);
+  const repeats = values(context, 1);
+  if (repeats.length !== dims.length) throw disagreement(context.node, dims, repeats);
+  return [{ dims: dims.map((size, axis) => size * repeats[axis]!) }];
+}
+
 function slice(context: Context): Known[] {
   const { node } = context;
   const source = input(context, 0);
@@ -338,7 +347,7 @@ function slice(context: Context): Known[] {
   if (![ends, axes, steps].every(({ length }) => length === starts.length))
     throw disagreement(node, starts, ends, axes);
 
-  const indices = source.dims.map((size) => Array.from({ length: rank === 1 ? size : 0 }, (_, index) => index));
+  let kept = rank === 1 ? source.values : undefined;
   const dims = [...source.dims];
   for (const [position, given] of axes.entries()) {
     const axis = axisIndex(node, given, rank);
@@ -349,9 +358,8 @@ function slice(context: Context): Known[] {
     const start = Math.max(clamp(starts[position]!), 0);
     const count = Math.max(0, Math.ceil((clamp(ends[position]!) - start) / step));
     dims[axis] = count;
-    if (rank === 1) indices[0] = Array.from({ length: count }, (_, index) => start + index * step);
+    kept = kept && Array.from({ length: count }, (_, index) => source.values![start + index * step]!);
   }
-  const kept = rank === 1 && source.values ? indices[0]!.map((index) => source.values![index]!) : undefined;
   return [{ dims, values: kept }];
 }
 
@@ -408,10 +416,14 @@ function constant({ node }: Context): Known[] {
   return [{ dims: tensor.dims, values: integerValues(tensor) }];
 }
 
+/** A longer range is data, not sizes. */
+const MAX_RANGE = 1024;
+
 function range(context: Context): Known[] {
   const [start, limit, step] = [0, 1, 2].map((index) => values(context, index)[0]!) as [number, number, number];
   if (step === 0) throw nodeError(context.node, 'the step is 0');
   const count = Math.max(0, Math.ceil((limit - start) / step));
+  if (count > MAX_RANGE) return [{ dims: [count] }];
   return [{ dims: [count], values: Array.from({ length: count }, (_, index) => start + index * step) }];
 }
 

@@ -5,7 +5,7 @@
  */
 import { elementCount } from '../tensor.js';
 import { integerValues } from './constants.js';
-import type { Graph, ValueInfo } from './graph.js';
+import type { Graph, Node, ValueInfo } from './graph.js';
 import { GraphError, nodeError } from './graph-error.js';
 import { SHAPE_RULES, type Known } from './shape-rules.js';
 
@@ -21,6 +21,25 @@ export function inferShapes(
   graph: Graph,
   inputs: Readonly<Record<string, readonly number[]>>,
 ): ReadonlyMap<string, readonly number[]> {
+  return shapesOf(graph, inputs, false);
+}
+
+/**
+ * What can be told of the shapes: values behind an operator without a rule, or whose operands disagree, are left out.
+ * Throws GraphError only for the inputs.
+ */
+export function inferKnownShapes(
+  graph: Graph,
+  inputs: Readonly<Record<string, readonly number[]>>,
+): ReadonlyMap<string, readonly number[]> {
+  return shapesOf(graph, inputs, true);
+}
+
+function shapesOf(
+  graph: Graph,
+  inputs: Readonly<Record<string, readonly number[]>>,
+  lenient: boolean,
+): ReadonlyMap<string, readonly number[]> {
   const known = new Map<string, Known>();
   for (const input of graph.inputs) known.set(input.name, { dims: inputShape(input, inputs[input.name]) });
   for (const initializer of graph.initializers.values()) {
@@ -29,9 +48,13 @@ export function inferShapes(
   }
 
   for (const node of graph.nodes) {
-    const rule = SHAPE_RULES.get(node.op);
-    if (rule === undefined) throw nodeError(node, 'the shapes of this operator are not known');
-    const results = rule({ node, inputs: node.inputs.map((name) => (name === '' ? undefined : known.get(name))) });
+    let results: readonly Known[];
+    try {
+      results = applyRule(node, known);
+    } catch (error) {
+      if (!lenient || !(error instanceof GraphError)) throw error;
+      continue;
+    }
     for (const [index, output] of node.outputs.entries()) {
       const result = results[index];
       if (output === '') continue;
@@ -41,6 +64,14 @@ export function inferShapes(
     }
   }
   return new Map([...known].map(([name, { dims }]) => [name, dims]));
+}
+
+function applyRule(node: Node, known: ReadonlyMap<string, Known>): readonly Known[] {
+  const rule = SHAPE_RULES.get(node.op);
+  if (rule === undefined) throw nodeError(node, 'the shapes of this operator are not known');
+  const unknown = node.inputs.find((name) => name !== '' && !known.has(name));
+  if (unknown !== undefined) throw nodeError(node, `the shape of its input "${unknown}" is not known`);
+  return rule({ node, inputs: node.inputs.map((name) => (name === '' ? undefined : known.get(name))) });
 }
 
 function inputShape({ name, dims }: ValueInfo, given: readonly number[] | undefined): readonly number[] {

@@ -2,8 +2,9 @@
  * The invariants of a graph (graph.ts), executable. Every graph that comes in (onnx.ts) or out of a pass (pass.ts) goes
  * through here; what is behind it may rely on them.
  */
+import { elementCount } from '../tensor.js';
 import { byteSize } from './constants.js';
-import type { Graph, Initializer, Node } from './graph.js';
+import type { Arrangement, Graph, Initializer, Node } from './graph.js';
 import { GraphError, nodeError } from './graph-error.js';
 
 /** Throws GraphError naming the first node, tensor or value that breaks an invariant. */
@@ -59,9 +60,19 @@ function verifyTensor({ name, dataType, dims, data }: Initializer): void {
   if (data.kind === 'external' && !(isSize(data.offset) && isSize(data.length))) {
     throw fail(`offset ${data.offset} and length ${data.length} are not sizes`);
   }
+  if (data.kind === 'external' && data.arrangement !== undefined && !fits(data.arrangement, dims)) {
+    throw fail(
+      `[${data.arrangement.dims.join(', ')}] transposed by [${data.arrangement.perm.join(', ')}] does not fit`,
+    );
+  }
   const length = data.kind === 'inline' ? data.bytes.byteLength : data.length;
   if (length !== expected)
     throw fail(`${length} bytes of data, but [${dims.join(', ')}] ${dataType} takes ${expected}`);
+}
+
+function fits({ dims: stored, perm }: Arrangement, dims: readonly number[]): boolean {
+  const axes = new Set(perm.filter((axis) => axis in stored));
+  return elementCount(stored) === elementCount(dims) && axes.size === stored.length && perm.length === stored.length;
 }
 
 function isSize(value: number): boolean {

@@ -2,21 +2,22 @@
 import type { FastifyReply } from 'fastify';
 import { ServiceError } from '../errors.js';
 import type { InputPlan } from '../inference/input-plan.js';
-import type { CompiledModel } from '../models/compile.js';
+import { denseView, type CompiledModel } from '../models/compile.js';
 
-/** Throws OUTPUT_UNSUPPORTED for a stride or an edge that the model's class map does not have. */
+/** Throws OUTPUT_UNSUPPORTED for a model without a class map, and for a stride or an edge that its class map does not have. */
 export function checkMapParameters(
   { outputStride, edge }: { outputStride?: number | undefined; edge: 'valid' | 'same' },
   model: CompiledModel,
 ): void {
-  const own = model.geometry.outputStride;
+  const { geometry, poolsGlobally } = denseView(model);
+  const own = geometry.outputStride;
   if (outputStride !== undefined && outputStride !== own) {
     const detail = `${model.manifest.name} has no class map of output stride ${outputStride}.`;
     throw new ServiceError('OUTPUT_UNSUPPORTED', detail, {
       errors: [{ parameter: 'outputStride', detail: `must be ${own}` }],
     });
   }
-  if (edge === 'same' && !model.poolsGlobally) {
+  if (edge === 'same' && !poolsGlobally) {
     throw new ServiceError('OUTPUT_UNSUPPORTED', `${model.manifest.name} has no zero-padded head.`, {
       errors: [{ parameter: 'edge', detail: 'must be valid' }],
     });
@@ -24,8 +25,8 @@ export function checkMapParameters(
 }
 
 /** A map's size in cells, and where the cells look, in input pixels. */
-export function geometryOf({ height, width }: { height: number; width: number }, { geometry }: CompiledModel) {
-  const { outputStride, offset, receptiveField } = geometry;
+export function geometryOf({ height, width }: { height: number; width: number }, model: CompiledModel) {
+  const { outputStride, offset, receptiveField } = denseView(model).geometry;
   return { height, width, outputStride, offset, receptiveField };
 }
 

@@ -143,7 +143,12 @@ export const modelSummary = z
         std: z.array(z.number()),
       })
       .optional(),
-    outputStrides: z.array(z.number()).optional(),
+    outputStrides: z.array(z.number()).optional().describe('Empty when the model has no class map'),
+    deviation: z
+      .number()
+      .optional()
+      .describe('Of an imported net: how far its class map is from its file’s logits, as a part of the largest'),
+    heatmapsUnavailable: z.string().optional().describe('Why the model has no class map'),
     offset: z.number().optional(),
     receptiveField: z.number().optional(),
     minimumSize: z.number().int().optional().describe('Smallest side that yields one cell of the class map'),

@@ -3,7 +3,7 @@
  * each run's map knows where its cells look in the photo, so maps of different runs are brought onto the cells of the
  * finest one by geometry, not by stretching, and averaged (multi-scale evaluation: Simonyan 2015 §3.2, Chen 2015).
  */
-import type { CompiledModel } from '../models/compile.js';
+import { denseView, type CompiledModel } from '../models/compile.js';
 import { expectTensor } from '../tensor.js';
 import { answerEach, type FailedImage } from './answer-each.js';
 import type { ImageHeader } from './image-header.js';
@@ -160,10 +160,11 @@ function readMaps({ outputs, plan, mirrored }: Pass, model: CompiledModel, kind:
   const normalizer = expectTensor(outputs, 'log_normalizer', 'float32').data;
   const values = kind === 'logit' ? logits.data : probabilitiesOf(logits.data, normalizer);
   const cells = width * height;
-  const placement = placeMap(model.geometry, plan);
+  const { geometry } = denseView(model);
+  const placement = placeMap(geometry, plan);
   return {
     plan,
-    placement: mirrored ? mirrorInput(placement, model.geometry, plan) : placement,
+    placement: mirrored ? mirrorInput(placement, geometry, plan) : placement,
     cells,
     maps: Array.from({ length: count }, (_, k) => ({
       values: values.subarray(k * cells, (k + 1) * cells),

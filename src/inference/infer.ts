@@ -5,7 +5,7 @@
  */
 import pLimit from 'p-limit';
 import { ServiceError } from '../errors.js';
-import type { CompiledModel, View } from '../models/compile.js';
+import { denseView, type CompiledModel, type View } from '../models/compile.js';
 import { WorkerLostError } from '../runtime/pool.js';
 import type { Tensor, TensorMap } from '../tensor.js';
 import type { Batcher } from './batcher.js';
@@ -126,12 +126,15 @@ export function createInference({ batcher, openSession, limits, background, obse
       );
     }
     const needsMap = view === 'dense' || model.classifyView(plan.crop) === 'score';
-    if (needsMap && Math.min(width, height) < model.minimumSize) {
-      throw new ServiceError(
-        'OUTPUT_UNSUPPORTED',
-        `An input of ${width}×${height} pixels is smaller than one window of ${model.manifest.name}; the smallest side is ${model.minimumSize} pixels.`,
-        { errors: [{ parameter: 'size', detail: `must give at least ${model.minimumSize} pixels` }] },
-      );
+    if (needsMap) {
+      const { minimumSize } = denseView(model);
+      if (Math.min(width, height) < minimumSize) {
+        throw new ServiceError(
+          'OUTPUT_UNSUPPORTED',
+          `An input of ${width}×${height} pixels is smaller than one window of ${model.manifest.name}; the smallest side is ${minimumSize} pixels.`,
+          { errors: [{ parameter: 'size', detail: `must give at least ${minimumSize} pixels` }] },
+        );
+      }
     }
     return plan;
   }

@@ -3,7 +3,7 @@
  * scales or mirrors the classes that win anywhere are candidates; their probabilities are averaged as class maps are
  * (heatmap.ts), and the best candidate wins.
  */
-import type { CompiledModel } from '../models/compile.js';
+import { denseView, type CompiledModel } from '../models/compile.js';
 import { expectTensor } from '../tensor.js';
 import { answerEach, type FailedImage } from './answer-each.js';
 import { mapImage } from './heatmap.js';
@@ -97,7 +97,7 @@ async function segmentImage(
   if (passes.length === 1) {
     const { plan } = first;
     const labels = labelsOf(first, options.minProbability);
-    const placement = placeMap(model.geometry, plan);
+    const placement = placeMap(denseView(model).geometry, plan);
     return { name: image.name, header, plan, placement, labels, timing, ...describe(labels, placement, header, model) };
   }
   const classes = candidates(passes);

@@ -5,7 +5,7 @@
  */
 import { ServiceError } from '../errors.js';
 import type { SessionSpec } from '../runtime/session.js';
-import type { CompiledModel, View } from './compile.js';
+import { denseView, type CompiledModel, type View } from './compile.js';
 
 /** What a loaded model needs of the worker pool. */
 export interface SessionOpener {
@@ -32,6 +32,10 @@ export class LoadedModel {
       throw new ServiceError('MODEL_NOT_FOUND', `The model "${this.model.manifest.name}" is no longer loaded.`);
     }
     const spec = this.model.sessions[view];
+    if (spec === undefined) {
+      denseView(this.model);
+      throw new Error(`${this.model.manifest.name} has no view "${view}"`);
+    }
     const opening =
       this.#opened.get(view) ??
       this.#sessions.open(spec).catch((cause: unknown) => {
@@ -59,6 +63,7 @@ export class LoadedModel {
     await Promise.allSettled(this.#users);
     this.#closed = true;
     await Promise.allSettled(this.#opened.values());
-    await Promise.all([...this.#opened.keys()].map((view) => this.#sessions.close(this.model.sessions[view].id)));
+    const specs = [...this.#opened.keys()].map((view) => this.model.sessions[view]);
+    await Promise.all(specs.map(async (spec) => spec && this.#sessions.close(spec.id)));
   }
 }

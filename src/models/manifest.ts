@@ -31,6 +31,9 @@ const inputPreset = z.strictObject({
   std: channelTriple.refine((std) => std.every((value) => value > 0), 'must be positive'),
 });
 
+/** The architecture of a model whose weights file is an ONNX file, which says the architecture itself. */
+export const ONNX = 'onnx';
+
 const manifestSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,99}$/i, 'letters, digits, dots, dashes and underscores'),
   version: z.string().regex(/^[0-9]+$/, 'a whole number as a string, e.g. "1"'),
@@ -39,7 +42,7 @@ const manifestSchema = z.strictObject({
   source: z.string().optional(),
   /** Served to requests that name no model, unless the settings say otherwise. */
   default: z.boolean().optional(),
-  architecture: z.enum(ARCHITECTURE_NAMES),
+  architecture: z.enum([...ARCHITECTURE_NAMES, ONNX]),
   /** What the builder of the architecture varies: activation, width, stem, inputSize, … (src/architectures). */
   options: z.record(z.string(), z.union([z.number(), z.string(), z.boolean()])).optional(),
   weights: z.strictObject({

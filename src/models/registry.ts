@@ -11,10 +11,11 @@ import { join } from 'node:path';
 import pLimit, { type LimitFunction } from 'p-limit';
 import { OperatorError, ServiceError } from '../errors.js';
 import { GraphError } from '../graph/graph-error.js';
-import { compileModel, type CompiledModel, type View } from './compile.js';
-import { LoadedModel, type SessionOpener } from './loaded-model.js';
+import { compileModel, withoutDense, type CompiledModel, type View } from './compile.js';
+import { LoadedModel } from './loaded-model.js';
 import { MANIFEST_FILE, readModelFolder } from './manifest.js';
 import { ModelFileError } from './model-file-error.js';
+import { isWithin, measureParity, type SessionRunner } from './parity.js';
 import { prepareUntrained } from './untrained.js';
 
 export type ModelState = 'loading' | 'ready' | 'unloaded' | 'failed';
@@ -54,7 +55,7 @@ export interface Registry {
 export interface RegistryOptions {
   /** The folder of model folders: the setting FULLCONV_MODELS. */
   readonly folder: string;
-  /** Where untrained models are written. */
+  /** Where untrained models are written, and what was measured of imported ones. */
   readonly cache: string;
   /** Architectures to serve untrained: the setting FULLCONV_UNTRAINED. */
   readonly untrained: readonly string[];
@@ -74,7 +75,7 @@ const EAGER_PARAMETERS = 1e7;
  */
 export async function createRegistry(
   options: RegistryOptions,
-  sessions: SessionOpener,
+  sessions: SessionRunner,
   report: ModelReport = () => undefined,
 ): Promise<Registry> {
   const entries = new Map<string, ModelEntry>();
@@ -102,17 +103,32 @@ export async function createRegistry(
     if (content.manifest.name !== name) {
       throw new ModelFileError(join(folder, MANIFEST_FILE), 'name', `must be "${name}", is "${content.manifest.name}"`);
     }
-    const model = await compileModel(content, (loads += 1));
+    const model = await trust(await compileModel(content, (loads += 1)));
     const load = new LoadedModel(model, sessions);
     try {
       await load.session('classify');
-      if (model.parameters <= EAGER_PARAMETERS) await load.session('dense');
+      if ('geometry' in model.dense && model.parameters <= EAGER_PARAMETERS) await load.session('dense');
     } catch (error) {
       await load.close();
       throw error;
     }
     loaded.set(model, load);
     return model;
+  }
+
+  /** The model with its dense view proven, or without it. */
+  async function trust(model: CompiledModel): Promise<CompiledModel> {
+    const { parityCheck: check } = model;
+    if (check === undefined) return model;
+    const parity = await measureParity(check, sessions, options.cache);
+    if (parity === undefined) return withoutDense(model, 'the engine does not run its convolutional form');
+    const deviation = parity.largest === 0 ? 0 : parity.difference / parity.largest;
+    if (isWithin(parity, check.tolerance)) return { ...model, deviation };
+    const [difference, largest] = [parity.difference, parity.largest].map((value) => value.toPrecision(3));
+    return withoutDense(
+      model,
+      `converted, its logits differ by ${difference ?? ''} from those of the file, whose largest is ${largest ?? ''}`,
+    );
   }
 
   async function loadFolder(name: string, folder: string): Promise<ModelEntry> {

@@ -55,3 +55,27 @@ export async function writeTinyModel(root: string, kind: keyof typeof TINY, name
     buildArchitecture(architecture, { ...options, classes: TINY_CLASSES }),
   );
 }
+
+/** Write a model folder whose weights are an ONNX file: the given bytes, for inputs of `size`. */
+export async function writeOnnxModel(
+  root: string,
+  name: string,
+  bytes: Uint8Array,
+  { size, classes }: { readonly size: number; readonly classes: number },
+): Promise<string> {
+  const folder = join(root, name);
+  await mkdir(folder, { recursive: true });
+  const manifest: Manifest = {
+    name,
+    version: '1',
+    architecture: 'onnx',
+    weights: { file: 'model.onnx' },
+    labels: 'labels.json',
+    input: { ...INPUT, size, resize: size, mean: [...INPUT.mean], std: [...INPUT.std] },
+  };
+  const labels = Array.from({ length: classes }, (_, index) => ({ id: `id-${index}`, label: `thing ${index}` }));
+  await writeFile(join(folder, 'model.json'), JSON.stringify(manifest));
+  await writeFile(join(folder, 'labels.json'), JSON.stringify(labels));
+  await writeFile(join(folder, 'model.onnx'), bytes);
+  return folder;
+}

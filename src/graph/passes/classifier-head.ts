@@ -17,10 +17,11 @@ export interface FullyConnected {
 /** Dropout and Identity: y = x at inference. */
 const IDENTITIES: readonly string[] = ['Dropout', 'Identity'];
 
-/** Element-wise operators of one input: they do the same to a vector and to a map. */
+/** Operators that do the same to a vector and to each position of a map: element by element, or channel by channel. */
 const ACTIVATIONS: readonly string[] = [
   ...IDENTITIES,
   ...['Relu', 'LeakyRelu', 'Elu', 'Selu', 'Celu', 'Sigmoid', 'HardSigmoid', 'HardSwish', 'Tanh', 'Softplus', 'Gelu'],
+  ...['Clip', 'BatchNormalization'],
 ];
 
 export const isIdentity = (node: Node): boolean => IDENTITIES.includes(node.op);

@@ -89,7 +89,7 @@ function replaceHead(graph: Graph, { flatten, layers, kernels }: Head): Graph {
   const classes = layers.at(-1)!.weight.dims[0]!;
   return {
     ...graph,
-    outputs: [{ name: CLASS_MAP, dataType: 'float32', dims: ['N', classes, 'h', 'w'] }],
+    outputs: [{ name: CLASS_MAP, dataType: logits!.dataType, dims: ['N', classes, 'h', 'w'] }],
     nodes,
     initializers,
   };

@@ -59,7 +59,7 @@ function scoreEverywhere(graph: Graph, pool: Node, convolution: Node, weight: In
   const inputs = [pool.inputs[0]!, ...convolution.inputs.slice(1)];
   return {
     ...graph,
-    outputs: classMap(weight.dims[0]!),
+    outputs: classMap(graph, weight.dims[0]!),
     nodes: [...graph.nodes, { ...convolution, inputs, outputs: [CLASS_MAP] }],
     initializers: new Map(graph.initializers).set(weight.name, weight),
   };
@@ -70,9 +70,9 @@ function uncover(graph: Graph, producer: Node | undefined): Graph | undefined {
   const classes = graph.outputs[0]?.dims[1];
   if (producer?.outputs.length !== 1 || typeof classes !== 'number') return undefined;
   const nodes = graph.nodes.map((node) => (node === producer ? { ...node, outputs: [CLASS_MAP] } : node));
-  return { ...graph, outputs: classMap(classes), nodes };
+  return { ...graph, outputs: classMap(graph, classes), nodes };
 }
 
-function classMap(classes: number): Graph['outputs'] {
-  return [{ name: CLASS_MAP, dataType: 'float32', dims: ['N', classes, 'h', 'w'] }];
+function classMap({ outputs: [logits] }: Graph, classes: number): Graph['outputs'] {
+  return [{ name: CLASS_MAP, dataType: logits!.dataType, dims: ['N', classes, 'h', 'w'] }];
 }

@@ -49,7 +49,7 @@ function authorize(request: FastifyRequest, { adminToken }: Config): void {
 export function describeEntry({ name, state, reason, model }: ModelEntry, registry: Registry) {
   const base = { name, state, ...(reason === undefined ? {} : { reason }), default: name === registry.defaultName };
   if (model === undefined) return base;
-  const { manifest, geometry } = model;
+  const { manifest, dense } = model;
   return {
     ...base,
     version: manifest.version,
@@ -62,9 +62,14 @@ export function describeEntry({ name, state, reason, model }: ModelEntry, regist
     multiplyAdds: model.multiplyAdds({ width: manifest.input.size, height: manifest.input.size }),
     classes: model.labels.length,
     input: manifest.input,
-    outputStrides: [geometry.outputStride],
-    offset: geometry.offset,
-    receptiveField: geometry.receptiveField,
-    minimumSize: model.minimumSize,
+    ...('geometry' in dense
+      ? {
+          outputStrides: [dense.geometry.outputStride],
+          offset: dense.geometry.offset,
+          receptiveField: dense.geometry.receptiveField,
+          minimumSize: dense.minimumSize,
+          deviation: model.deviation,
+        }
+      : { outputStrides: [], heatmapsUnavailable: dense.unavailable }),
   };
 }

@@ -62,6 +62,36 @@ describe('mapGeometry', () => {
 
   const conv = { kernel_shape: ints(3, 3) };
 
+  it('leaves squeeze and excitation out of the receptive field: it looks everywhere', () => {
+    const graph = graphOf(['N', 3, 'H', 'W'], (b, x) => {
+      const map = b.node('Conv', [x, b.parameter('a', [3, 3, 3, 3])], { attributes: { strides: ints(2, 2) } });
+      const axes = b.constant('axes', 'int64', [2], [2, 3]);
+      const gate = b.node('Conv', [b.node('ReduceMean', [map, axes]), b.parameter('c', [3, 3, 1, 1])]);
+      return b.node('Mul', [map, b.node('Sigmoid', [gate])], { name: 'scaled' });
+    });
+    expect(mapGeometry(graph, 'scaled')).toEqual({ outputStride: 2, offset: 1.5, receptiveField: 3 });
+  });
+
+  it('sees through channels that are picked, changed and put together again', () => {
+    const graph = graphOf(['N', 3, 'H', 'W'], (b, x) => {
+      const channels = [0, 1, 2].map((channel) => {
+        const index = b.constant('channel', 'int64', [], [channel]);
+        const picked = b.node('Gather', [x, index], { attributes: { axis: int(1) } });
+        return b.node('Unsqueeze', [picked, b.constant('axes', 'int64', [1], [1])]);
+      });
+      return b.node('Concat', channels, { name: 'joined', attributes: { axis: int(1) } });
+    });
+    expect(mapGeometry(graph, 'joined')).toEqual({ outputStride: 1, offset: 0.5, receptiveField: 1 });
+  });
+
+  it('takes what is computed from weights for a constant', () => {
+    const graph = graphOf(['N', 3, 'H', 'W'], (b, x) => {
+      const axes = b.constant('axes', 'int64', [2], [1, 2]);
+      return b.node('Mul', [x, b.node('Unsqueeze', [b.parameter('scale', [3]), axes])], { name: 'scaled' });
+    });
+    expect(mapGeometry(graph, 'scaled')).toEqual({ outputStride: 1, offset: 0.5, receptiveField: 1 });
+  });
+
   it('unites the fields of branches that join', () => {
     const graph = graphOf(['N', 3, 'H', 'W'], (b, x) => {
       const wide = b.node('Conv', [x, b.parameter('a', [3, 3, 5, 5])], { attributes: { pads: ints(2, 2, 2, 2) } });

@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { buildArchitecture } from '../../../src/architectures/index.js';
 import { int } from '../../../src/graph/attributes.js';
 import { graphBuilder } from '../../../src/graph/build.js';
+import { halfBits, halfValues } from '../../../src/graph/constants.js';
 import type { Attribute, Graph, Initializer } from '../../../src/graph/graph.js';
 import { GraphError } from '../../../src/graph/graph-error.js';
 import { readOnnx, writeOnnx } from '../../../src/graph/onnx.js';
@@ -17,6 +18,7 @@ import {
   type GraphProtoSchema,
   type TensorProtoSchema,
 } from '../../../src/graph/onnx-proto/onnx_pb.js';
+import { transposeWeight } from '../../../src/graph/weights.js';
 import { runGraph, withGeneratedWeights } from '../../support/ort.js';
 import { tinyResNet } from '../../support/tiny-graphs.js';
 
@@ -137,6 +139,102 @@ describe('writeOnnx and readOnnx', () => {
   });
 });
 
+describe('weights inside of an .onnx file', () => {
+  const values = Float32Array.from({ length: 600 }, (_, index) => Math.fround(Math.sin(index)));
+  const weight = new Uint8Array(values.buffer);
+  /** y = x + w[0…299] + v, where w is large and v small. */
+  const bytes = (): Uint8Array => {
+    const data = { kind: 'inline', bytes: weight } as const;
+    const graph = sumWithExternal({ kind: 'unbound' });
+    const small = { kind: 'inline', bytes: floats(1, 2, 3, 4) } as const;
+    return writeOnnx({
+      ...graph,
+      initializers: new Map([
+        ['w', { name: 'w', dataType: 'float32', dims: [4], data: small }],
+        ['large', { name: 'large', dataType: 'float32', dims: [150, 4], data }],
+      ]),
+      nodes: [
+        { op: 'Add', name: 'first', inputs: ['x', 'w'], outputs: ['z'], attributes: {} },
+        { op: 'Add', name: 'second', inputs: ['z', 'large'], outputs: ['y'], attributes: {} },
+      ],
+    });
+  };
+
+  it('are referred to at their place, small ones copied', () => {
+    const model = bytes();
+    const { initializers } = readOnnx(model, 'net.onnx');
+    const large = initializers.get('large')!.data;
+    if (large.kind !== 'external') throw new Error('copied');
+    expect(large).toMatchObject({ file: 'net.onnx', length: 2400 });
+    expect(model.slice(large.offset, large.offset + large.length)).toEqual(weight);
+    expect(initializers.get('w')!.data).toEqual({ kind: 'inline', bytes: floats(1, 2, 3, 4) });
+    expect(readOnnx(model).initializers.get('large')!.data.kind).toBe('inline');
+  });
+
+  it('are what onnxruntime computes with', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'fullconv-onnx-'));
+    try {
+      const model = bytes();
+      await writeFile(join(folder, 'net.onnx'), model);
+      const feeds = { x: { dims: [1, 4], data: Float32Array.of(10, 20, 30, 40) } };
+      const inPlace = await runGraph(readOnnx(model, 'net.onnx'), feeds, { folder });
+      expect(inPlace).toEqual(await runGraph(readOnnx(model), feeds));
+      expect(inPlace['y']!.data[0]).toBeCloseTo(11 + values[0]!, 5);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it.each(['float32', 'float16'] as const)('are transposed by onnxruntime, not by us: %s', async (storedAs) => {
+    const folder = await mkdtemp(join(tmpdir(), 'fullconv-onnx-'));
+    try {
+      const half = storedAs === 'float16';
+      const numbers = [1, 2, 3, 4, 5, 6];
+      const stored = half ? new Uint8Array(Uint16Array.from(numbers, halfBits).buffer) : floats(...numbers);
+      await writeFile(join(folder, 'w.bin'), stored);
+      const b = graphBuilder({ name: 'product' });
+      b.node('MatMul', [b.input('x', 'float32', ['N', 3]), b.parameter('w', [2, 3])], { name: 'y' });
+      b.constant('unused', 'float32', [1], [0]);
+      const built = b.finish([{ name: 'y', dataType: 'float32', dims: ['N', 2] }]);
+      const data = { kind: 'external', file: 'w.bin', offset: 0, length: stored.length } as const;
+      const weight = {
+        name: 'w',
+        dataType: 'float32',
+        dims: [2, 3],
+        data: half ? { ...data, storedAs } : data,
+      } as const;
+      const transposed = transposeWeight(weight, [2, 3], [1, 0])!;
+      expect(transposed.dims).toEqual([3, 2]);
+      const graph = { ...built, initializers: new Map([...built.initializers, ['w', transposed]]) };
+      const { y } = await runGraph(graph, { x: { dims: [1, 3], data: Float32Array.of(1, 10, 100) } }, { folder });
+      expect(y!.data).toEqual(Float32Array.of(321, 654));
+      expect(transposeWeight(transposed, [3, 2], [1, 0])).toBeUndefined();
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+});
+
+describe('halfBits', () => {
+  it.each([
+    [1, 0x3c00],
+    [-2, 0xc000],
+    [6, 0x4600],
+    [65504, 0x7bff],
+    [1e6, 0x7c00],
+    [-Infinity, 0xfc00],
+    [2 ** -24, 1],
+    [2 ** -14, 0x400],
+    [0, 0],
+    [-0, 0x8000],
+    [2047.6, 0x6800],
+  ])('writes %d as float16', (value, bits) => {
+    expect(halfBits(value)).toBe(bits);
+    const [back] = halfValues(Uint8Array.of(bits & 255, bits >> 8));
+    if (Math.fround(value) === value && Math.abs(value) < 65505) expect(back).toBe(value);
+  });
+});
+
 describe('readOnnx', () => {
   it.each<[string, TensorInit, Initializer['dataType'], Uint8Array]>([
     ['raw float32', { dims: [2n], dataType: Type.FLOAT, rawData: floats(1, 2) }, 'float32', floats(1, 2)],
@@ -178,6 +276,14 @@ describe('readOnnx', () => {
     const data = { kind: 'external', file: 'a/w.bin', offset: 0, length: 8 };
     expect(read(external({ location: 'a/w.bin' })).data).toEqual(data);
     expect(read(external({ location: 'a/w.bin', offset: '16', length: '8' })).data).toEqual({ ...data, offset: 16 });
+  });
+
+  it('copies small tensors also out of a Buffer', () => {
+    const bytes = Buffer.from(tensor({ dims: [2n], dataType: Type.FLOAT, rawData: floats(1, 2) }));
+    const { data } = readOnnx(bytes, 'net.onnx').initializers.get('w')!;
+    bytes.fill(0);
+    expect(data).toEqual({ kind: 'inline', bytes: floats(1, 2) });
+    expect(data.kind === 'inline' && data.bytes.buffer.byteLength).toBe(8);
   });
 
   it('names nodes that have no name, and drops inputs that are initializers', () => {

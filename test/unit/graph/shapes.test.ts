@@ -8,7 +8,7 @@ import { addImageInput } from '../../../src/graph/passes/add-image-input.js';
 import { convolutionalizeGemm } from '../../../src/graph/passes/convolutionalize-gemm.js';
 import { convolutionalizeGlobalPool } from '../../../src/graph/passes/convolutionalize-global-pool.js';
 import { selectClasses } from '../../../src/graph/passes/select-classes.js';
-import { inferShapes } from '../../../src/graph/shapes.js';
+import { inferKnownShapes, inferShapes } from '../../../src/graph/shapes.js';
 import { randomTensor, runGraph } from '../../support/ort.js';
 import { graphOf, output, tinyResNet, tinyVgg } from '../../support/tiny-graphs.js';
 
@@ -212,6 +212,27 @@ describe('inferShapes', () => {
     const graph = graphOf(['N'], (b, x) => b.node('Frobnicate', [x]));
     expect(() => inferShapes(graph, { x: [1] })).toThrow(GraphError);
     expect(() => inferShapes(graph, { x: [1] })).toThrow(/node "frobnicate" \(Frobnicate\)/);
+  });
+
+  it('takes no memory for sizes that a hostile file claims', () => {
+    const graph = graphOf([2 ** 50], (b, x) => {
+      const [start, end] = [b.constant('start', 'int64', [1], [0]), b.constant('end', 'int64', [1], [2 ** 45])];
+      b.node('Slice', [x, start, end], { name: 'cut' });
+      const scalars = [0, 2 ** 40, 1].map((value) => b.constant('scalar', 'int64', [], [value]));
+      b.node('Range', scalars, { name: 'counted' });
+      return b.node('Relu', [x]);
+    });
+    const shapes = inferShapes(graph, { x: [2 ** 50] });
+    expect([shapes.get('cut'), shapes.get('counted')]).toEqual([[2 ** 45], [2 ** 40]]);
+  });
+
+  it('tells what it can where an operator is not known', () => {
+    const graph = graphOf(['N'], (b, x) => b.node('Relu', [b.node('Frobnicate', [b.node('Abs', [x])])]));
+    const shapes = inferKnownShapes(graph, { x: [3] });
+    expect([...shapes]).toEqual([
+      ['x', [3]],
+      ['abs', [3]],
+    ]);
   });
 
   it('names the node whose operands disagree', () => {

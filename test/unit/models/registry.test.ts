@@ -2,12 +2,15 @@ import { chmod, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { SessionOpener } from '../../../src/models/loaded-model.js';
+import type { SessionRunner } from '../../../src/models/parity.js';
+import { writeOnnx } from '../../../src/graph/onnx.js';
 import { createRegistry, type ModelEntry, type Registry, type RegistryOptions } from '../../../src/models/registry.js';
-import { writeTinyModels } from '../../support/tiny-models.js';
+import type { TensorMap } from '../../../src/tensor.js';
+import { HEADS, TINY, tinyClassifier } from '../../support/tiny-classifiers.js';
+import { writeOnnxModel, writeTinyModels } from '../../support/tiny-models.js';
 
 /** Sessions that are only names. Those of the `failing` view do not open; those of a view on `hold`, when released. */
-class FakeSessions implements SessionOpener {
+class FakeSessions implements SessionRunner {
   /** Open now. */
   readonly ids = new Set<string>();
   /** Ever asked for. */
@@ -25,6 +28,15 @@ class FakeSessions implements SessionOpener {
   async close(id: string): Promise<void> {
     this.ids.delete(id);
     return Promise.resolve();
+  }
+
+  /** Logits of the file's net, and of the converted one. */
+  logits: { original: number[]; converted: number[] } = { original: [], converted: [] };
+
+  async run(id: string): Promise<TensorMap> {
+    this.asked.push(`run ${id}`);
+    const values = id.endsWith('original') ? this.logits.original : this.logits.converted;
+    return Promise.resolve({ logits: { type: 'float32', dims: [values.length], data: Float32Array.from(values) } });
   }
 
   hold(view: string): () => void {
@@ -98,7 +110,7 @@ describe('a reload', () => {
     while (registry.get('tiny-resnet') === before) await new Promise(setImmediate);
     expect(sessions.ids).toContain(before.sessions.classify.id);
     work.resolve();
-    expect(await working).toBe(before.sessions.dense.id);
+    expect(await working).toBe(before.sessions.dense!.id);
     await reloading;
     expect(sessions.ids).not.toContain(before.sessions.classify.id);
   });
@@ -165,7 +177,7 @@ describe('sessions', () => {
     const before = registry.get('tiny-vgg');
     await registry[change]('tiny-vgg');
     await expect(registry.session(before, 'score')).rejects.toMatchObject({ code: 'MODEL_NOT_FOUND' });
-    expect(sessions.asked).not.toContain(before.sessions.score.id);
+    expect(sessions.asked).not.toContain(before.sessions.score!.id);
   });
 
   it('that are still being opened when nobody waits for them any more are closed all the same', async () => {
@@ -175,9 +187,50 @@ describe('sessions', () => {
     const opening = registry.session(registry.get('tiny-vgg'), 'score');
     const unloading = registry.unload('tiny-vgg');
     release();
-    expect(await opening).toBe(specs.score.id);
+    expect(await opening).toBe(specs.score!.id);
     await unloading;
     expect(openIds('tiny-vgg')).toEqual([]);
+  });
+});
+
+describe('an imported net', () => {
+  const addOnnx = (): Promise<string> =>
+    writeOnnxModel(folder, 'tiny-onnx', writeOnnx(tinyClassifier(HEADS[0]!)), TINY);
+  const runs = (): string[] => sessions.asked.filter((asked) => asked.startsWith('run tiny-onnx'));
+
+  it('whose class map agrees with its file has heatmaps, measured once for each content', async () => {
+    await addOnnx();
+    sessions.logits = { original: [1, -2], converted: [1.001, -2] };
+    const registry = await start();
+    const model = registry.get('tiny-onnx');
+    expect(model.dense).toHaveProperty('geometry');
+    expect(model.deviation).toBeCloseTo(0.0005, 6);
+    expect(runs()).toHaveLength(4);
+    await registry.load('tiny-onnx');
+    expect(runs()).toHaveLength(4);
+    expect(openIds('tiny-onnx').map((id) => id.split('/')[1])).toEqual(['classify', 'dense']);
+  });
+
+  it.each([
+    ['differs', [1.01, -2], /^converted, its logits differ by 0\.0100 from those of the file, whose largest is 2\.00$/],
+    ['is not a number', [NaN, -2], /differ by NaN/],
+  ])('whose class map %s has none, and says by how much', async (_, converted, reason) => {
+    await addOnnx();
+    sessions.logits = { original: [1, -2], converted };
+    const registry = await start();
+    const model = registry.get('tiny-onnx');
+    expect(model.dense).toMatchObject({ unavailable: expect.stringMatching(reason) as string });
+    expect(openIds('tiny-onnx').map((id) => id.split('/')[1])).toEqual(['classify']);
+    await expect(registry.session(model, 'dense')).rejects.toMatchObject({ code: 'OUTPUT_UNSUPPORTED' });
+    expect(() => model.classifyView({ width: 32, height: 32 })).toThrow(/only inputs of 16×16/);
+  });
+
+  it('whose converted form the engine does not open still classifies', async () => {
+    await addOnnx();
+    sessions.failing = 'parity';
+    const registry = await start();
+    expect(registry.get('tiny-onnx').dense).toEqual({ unavailable: 'the engine does not run its convolutional form' });
+    expect(openIds('tiny-onnx').map((id) => id.split('/')[1])).toEqual(['classify']);
   });
 });
 

@@ -1,0 +1,50 @@
+/**
+ * Make a weight that a graph reshapes or transposes before its use an initializer of that form.
+ *
+ *   Before: initializer w → Reshape | Squeeze | Unsqueeze | Flatten | Transpose → v, read by a layer
+ *   After:  initializer v
+ *
+ * Preconditions: the node reads nothing but constants; the weight is bound. Equal because the first four keep the bytes and
+ * only name other dimensions, and a transposed weight says how its bytes lie (graph.ts, Arrangement). No byte of a file
+ * is touched; integer constants, which are sizes, are left alone.
+ */
+import { attribute } from '../attributes.js';
+import type { Graph, Initializer, Node } from '../graph.js';
+import { nativeShapes } from '../native-shapes.js';
+import type { Pass } from '../pass.js';
+import { prune } from '../rewrite.js';
+import { transposeWeight } from '../weights.js';
+
+const VIEWS: readonly string[] = ['Reshape', 'Squeeze', 'Unsqueeze', 'Flatten'];
+
+/** The pass for a graph whose native input has this side, in pixels. */
+export function foldWeightViews(nativeSize: number): Pass {
+  return { name: 'fold-weight-views', apply: (graph) => fold(graph, nativeSize) };
+}
+
+function fold(graph: Graph, nativeSize: number): Graph | undefined {
+  const shapes = nativeShapes(graph, nativeSize);
+  const outputs = new Set(graph.outputs.map(({ name }) => name));
+  const initializers = new Map<string, Initializer>(graph.initializers);
+  const nodes = graph.nodes.filter((node) => {
+    const [output = ''] = node.outputs;
+    const view = outputs.has(output) ? undefined : viewOf(node, initializers, shapes.get(output));
+    if (view !== undefined) initializers.set(output, { ...view, name: output });
+    return view === undefined;
+  });
+  return nodes.length === graph.nodes.length ? undefined : prune({ ...graph, nodes, initializers });
+}
+
+function viewOf(
+  node: Node,
+  initializers: ReadonlyMap<string, Initializer>,
+  dims: readonly number[] | undefined,
+): Initializer | undefined {
+  const [weight, ...rest] = node.inputs.map((name) => initializers.get(name));
+  if (weight === undefined || dims === undefined || rest.includes(undefined)) return undefined;
+  if (!weight.dataType.startsWith('float') || weight.data.kind === 'unbound') return undefined;
+  if (VIEWS.includes(node.op)) return { ...weight, dims };
+  if (node.op !== 'Transpose') return undefined;
+  const perm = attribute(node, 'perm', 'ints') ?? [...weight.dims.keys()].reverse();
+  return transposeWeight(weight, weight.dims, perm);
+}

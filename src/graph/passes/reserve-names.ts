@@ -1,0 +1,42 @@
+/**
+ * Keep the names of an imported graph apart from those that the passes here give.
+ *
+ *   Before: values and nodes called e.g. `logits`, `image`, `class_map`
+ *   After:  the same, called `net.logits`, …
+ *
+ * Equal because names mean nothing. No match where no name is taken.
+ */
+import type { Graph } from '../graph.js';
+import type { Pass } from '../pass.js';
+import { renameValues } from '../rewrite.js';
+
+/** The names of the inputs, outputs and nodes that other passes add. */
+const RESERVED: ReadonlySet<string> = new Set(
+  (
+    'image image.float image.planar image.reversed image.centred image.normalized logits mean_logits logits_by_image ' +
+    'class_map class_map.own classes classes_selected class_logits log_normalizer best_class best_logit logits.own'
+  ).split(' '),
+);
+
+/** The pass. */
+export function reserveNames(): Pass {
+  return { name: 'reserve-names', apply: reserve };
+}
+
+function reserve(graph: Graph): Graph | undefined {
+  const values = [
+    ...graph.inputs.map(({ name }) => name),
+    ...graph.initializers.keys(),
+    ...graph.nodes.flatMap(({ outputs }) => outputs),
+  ];
+  const taken = new Set([...values, ...graph.nodes.map(({ name }) => name)]);
+  if (![...taken].some((name) => RESERVED.has(name))) return undefined;
+  const rename = (name: string): string => {
+    if (!RESERVED.has(name)) return name;
+    let fresh = `net.${name}`;
+    while (taken.has(fresh)) fresh = `net.${fresh}`;
+    return fresh;
+  };
+  const renamed = renameValues(graph, rename);
+  return { ...renamed, nodes: renamed.nodes.map((node) => ({ ...node, name: rename(node.name) })) };
+}

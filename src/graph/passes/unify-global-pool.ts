@@ -1,0 +1,96 @@
+/**
+ * Bring the ways in which exporters average a whole map in front of the classifier to one.
+ *
+ *   Before: x [N, C, h, w] → ReduceMean over axes 2, 3 → [N, C, 1, 1] or [N, C]
+ *           x [N, C, h, w] → AveragePool, one window over all of it → [N, C, 1, 1]
+ *           x [N, C, h, w] → Transpose to [N, h, w, C] → ReduceMean over axes 1, 2 → [N, C]
+ *   After:  x [N, C, h, w] → GlobalAveragePool → (Flatten)
+ *
+ * Preconditions: the node is in the chain that ends in the only output; h × w is the map at the native size. Pooling
+ * inside of the net (squeeze and excitation) is left alone.
+ *
+ * Equal because each is the mean over all positions: of any map for ReduceMean; at the native size for AveragePool, whose
+ * window is the map there (padding left out), and which beyond it becomes the classifier of the whole image.
+ */
+import { attribute, int } from '../attributes.js';
+import { nameGiver } from '../build.js';
+import { integerValues } from '../constants.js';
+import type { Graph, Node } from '../graph.js';
+import { nativeShapes } from '../native-shapes.js';
+import type { Pass } from '../pass.js';
+import { prune } from '../rewrite.js';
+import { outputSize, windowsOf } from '../windows.js';
+import { tailOf } from './classifier-head.js';
+
+/** The pass for a graph whose native input has this side, in pixels. */
+export function unifyGlobalPool(nativeSize: number): Pass {
+  return { name: 'unify-global-pool', apply: (graph) => unify(graph, nativeSize) };
+}
+
+/** What is averaged over its height and width, and whether these axes remain, of size 1. */
+interface GlobalMean {
+  readonly map: string;
+  readonly keepsAxes: boolean;
+}
+
+function unify(graph: Graph, nativeSize: number): Graph | undefined {
+  const shapes = nativeShapes(graph, nativeSize);
+  for (const node of tailOf(graph)) {
+    const mean = meanOf(graph, node, shapes);
+    if (mean === undefined) continue;
+    const [output = ''] = node.outputs;
+    const free = nameGiver(graph);
+    const pooled = mean.keepsAxes ? output : free(`${output}.pooled`);
+    const pool: Node = {
+      op: 'GlobalAveragePool',
+      name: node.name,
+      inputs: [mean.map],
+      outputs: [pooled],
+      attributes: {},
+    };
+    const flatten: Node = {
+      op: 'Flatten',
+      name: free(`${node.name}.flatten`),
+      inputs: [pooled],
+      outputs: [output],
+      attributes: { axis: int(1) },
+    };
+    const replacement = mean.keepsAxes ? [pool] : [pool, flatten];
+    return prune({ ...graph, nodes: graph.nodes.flatMap((other) => (other === node ? replacement : [other])) });
+  }
+  return undefined;
+}
+
+function meanOf(graph: Graph, node: Node, shapes: ReadonlyMap<string, readonly number[]>): GlobalMean | undefined {
+  const [x = ''] = node.inputs;
+  const dims = shapes.get(x);
+  if (dims?.length !== 4) return undefined;
+  if (node.op === 'AveragePool') return coversMap(node, dims.slice(2)) ? { map: x, keepsAxes: true } : undefined;
+  if (node.op !== 'ReduceMean') return undefined;
+
+  const keepsAxes = attribute(node, 'keepdims', 'int') !== 0;
+  const axes = axesOf(graph, node)
+    ?.map((axis) => (axis < 0 ? axis + 4 : axis))
+    .sort((a, b) => a - b)
+    .join();
+  if (axes === '2,3') return { map: x, keepsAxes };
+  const transpose = graph.nodes.find(({ op, outputs }) => op === 'Transpose' && outputs[0] === x);
+  const channelsLast = transpose && attribute(transpose, 'perm', 'ints')?.join() === '0,2,3,1';
+  return axes === '1,2' && channelsLast && !keepsAxes ? { map: transpose.inputs[0]!, keepsAxes } : undefined;
+}
+
+function axesOf(graph: Graph, node: Node): readonly number[] | undefined {
+  const constant = graph.initializers.get(node.inputs[1] ?? '');
+  return attribute(node, 'axes', 'ints') ?? (constant && integerValues(constant));
+}
+
+/** One window sees all of the map; where it also sees padding, that does not count. */
+function coversMap(node: Node, map: readonly number[]): boolean {
+  const countsPadding = attribute(node, 'count_include_pad', 'int') === 1;
+  return windowsOf(node).every((window, axis) => {
+    const { kernel, dilation, padBegin, auto } = window;
+    const size = map[axis]!;
+    const sees = countsPadding ? kernel === size && padBegin === 0 : kernel - padBegin >= size && padBegin >= 0;
+    return sees && outputSize(window, size) === 1 && dilation === 1 && (auto === 'NOTSET' || auto === 'VALID');
+  });
+}

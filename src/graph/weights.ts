@@ -1,0 +1,57 @@
+/**
+ * Weights in another order. What is inline is moved; what lies in a file stays where it is, and the initializer remembers
+ * how its values lie there (graph.ts, Arrangement).
+ */
+import { elementCount } from '../tensor.js';
+import { BYTES_PER_ELEMENT } from './constants.js';
+import type { Initializer } from './graph.js';
+
+/**
+ * The initializer seen as a tensor of `view` dimensions, and transposed by `perm`. Undefined for weights that are not
+ * bound, are rearranged already, or do not have as many elements.
+ */
+export function transposeWeight(
+  initializer: Initializer,
+  view: readonly number[],
+  perm: readonly number[],
+): Initializer | undefined {
+  const { dataType, data } = initializer;
+  if (elementCount(view) !== elementCount(initializer.dims)) return undefined;
+  const dims = perm.map((axis) => view[axis]!);
+  switch (data.kind) {
+    case 'unbound':
+      return undefined;
+    case 'external':
+      if (data.arrangement !== undefined) return undefined;
+      return { ...initializer, dims, data: { ...data, arrangement: { dims: view, perm } } };
+    case 'inline': {
+      const bytes = transposeBytes(data.bytes, view, perm, BYTES_PER_ELEMENT[dataType]);
+      return { ...initializer, dims, data: { kind: 'inline', bytes } };
+    }
+  }
+}
+
+function transposeBytes(
+  source: Uint8Array,
+  dims: readonly number[],
+  perm: readonly number[],
+  width: number,
+): Uint8Array {
+  const target = new Uint8Array(source.length);
+  const strides = dims.map((_, axis) => elementCount(dims.slice(axis + 1)));
+  const [sizes, steps] = [perm.map((axis) => dims[axis]!), perm.map((axis) => strides[axis]!)];
+  const position = sizes.map(() => 0);
+  let from = 0;
+  for (let to = 0; to < source.length; to += width) {
+    for (let byte = 0; byte < width; byte += 1) target[to + byte] = source[from * width + byte]!;
+    // The next position, counted as an odometer does: last axis first.
+    for (let axis = sizes.length - 1; axis >= 0; axis -= 1) {
+      position[axis]! += 1;
+      from += steps[axis]!;
+      if (position[axis]! < sizes[axis]!) break;
+      from -= steps[axis]! * sizes[axis]!;
+      position[axis] = 0;
+    }
+  }
+  return target;
+}

@@ -1,0 +1,109 @@
+/**
+ * Proof at load that a converted net computes what its file computes: both are run on fixed pseudo-random images of the
+ * native size, and the mean of the class map must be the logits up to rounding. What was measured is kept in the cache
+ * by digest, so that it is paid for once.
+ */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { elementCount, expectTensor, type Tensor, type TensorMap } from '../tensor.js';
+import type { ParityCheck } from './compile.js';
+import { generatedUniform } from './generated-weights.js';
+import type { SessionOpener } from './loaded-model.js';
+
+/** What the proof needs of the engine room. */
+export interface SessionRunner extends SessionOpener {
+  /** Run an open session for one image: tensors without the batch, in and out. */
+  run(id: string, feeds: TensorMap): Promise<TensorMap>;
+}
+
+export interface Parity {
+  /** Largest absolute difference of a logit. */
+  readonly difference: number;
+  /** Largest absolute logit of the original. */
+  readonly largest: number;
+}
+
+const IMAGES = ['parity-0', 'parity-1'];
+
+/**
+ * The measured parity, from the cache where it is there; undefined when the engine cannot open or run the converted net.
+ * Rejects when it cannot do so with the original.
+ */
+export async function measureParity(
+  check: ParityCheck,
+  sessions: SessionRunner,
+  cache: string,
+): Promise<Parity | undefined> {
+  const file = join(cache, 'parity', `${check.digest}.json`);
+  const known = await readParity(file);
+  if (known !== undefined) return known;
+  const images = IMAGES.map((seed) => randomImage(seed, check.nativeSize));
+  const expected = await logitsOf(check.original, images, sessions);
+  const actual = await logitsOf(check.converted, images, sessions).catch(() => undefined);
+  if (actual === undefined) return undefined;
+  const parity = compare(expected, actual);
+  await writeParity(file, parity);
+  return parity;
+}
+
+/** Whether the difference is rounding. Not a number never is. */
+export function isWithin({ difference, largest }: Parity, tolerance: number): boolean {
+  return difference <= tolerance * largest;
+}
+
+async function logitsOf(
+  spec: ParityCheck['original'],
+  images: readonly Tensor<'uint8'>[],
+  sessions: SessionRunner,
+): Promise<readonly Float32Array[]> {
+  await sessions.open(spec);
+  try {
+    const logits: Float32Array[] = [];
+    for (const image of images) {
+      const outputs = await sessions.run(spec.id, { image: { ...image, data: image.data.slice() } });
+      logits.push(expectTensor(outputs, 'logits', 'float32').data);
+    }
+    return logits;
+  } finally {
+    await sessions.close(spec.id);
+  }
+}
+
+function compare(expected: readonly Float32Array[], actual: readonly Float32Array[]): Parity {
+  let [difference, largest] = [0, 0];
+  for (const [image, logits] of expected.entries()) {
+    for (const [index, value] of logits.entries()) {
+      // Math.max keeps NaN.
+      difference = Math.max(difference, Math.abs(value - (actual[image]?.[index] ?? NaN)));
+      largest = Math.max(largest, Math.abs(value));
+    }
+  }
+  return { difference, largest };
+}
+
+/** Noise, uint8 [size, size, 3]. */
+function randomImage(seed: string, size: number): Tensor<'uint8'> {
+  const dims = [size, size, 3];
+  const data = Uint8Array.from(generatedUniform(seed, elementCount(dims)), (u) => Math.floor(128 + 127 * u));
+  return { type: 'uint8', dims, data };
+}
+
+async function readParity(file: string): Promise<Parity | undefined> {
+  try {
+    const { difference, largest } = JSON.parse(await readFile(file, 'utf8')) as Partial<Parity>;
+    return typeof difference === 'number' && typeof largest === 'number' ? { difference, largest } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A cache that cannot be written costs the next start a measurement, and nothing else. NaN is not JSON, and not kept. */
+async function writeParity(file: string, parity: Parity): Promise<void> {
+  if (!Object.values(parity).every(Number.isFinite)) return;
+  try {
+    await mkdir(join(file, '..'), { recursive: true });
+    await writeFile(file, JSON.stringify(parity));
+  } catch {
+    // See above.
+  }
+}
