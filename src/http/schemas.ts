@@ -104,9 +104,7 @@ export const heatmapResponse = z
               id: z.string(),
               label: z.string(),
               peak: z.object({ x: z.number(), y: z.number(), value: z.number() }).describe('In photo pixels'),
-              box: z
-                .object({ x: z.number(), y: z.number(), width: z.number(), height: z.number() })
-                .describe('In photo pixels: the region around the peak above half of the range'),
+              box: box.describe('In photo pixels: the region around the peak above half of the range'),
               values: z.array(z.array(z.number())).describe('[h][w]'),
             }),
           )

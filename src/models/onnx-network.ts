@@ -19,7 +19,6 @@ import { castBorders } from '../graph/passes/cast-borders.js';
 import { tailOf } from '../graph/passes/classifier-head.js';
 import { CLASS_MAP, convolutionalizeGemm } from '../graph/passes/convolutionalize-gemm.js';
 import { convolutionalizeGlobalPool } from '../graph/passes/convolutionalize-global-pool.js';
-import { dropGlobalPool } from '../graph/passes/drop-global-pool.js';
 import { dropIdentities } from '../graph/passes/drop-identities.js';
 import { dropIdentityCasts } from '../graph/passes/drop-identity-casts.js';
 import { dropOutputCast } from '../graph/passes/drop-output-cast.js';
@@ -178,7 +177,7 @@ function convolutionalize(
     return { classifier: applyWhereMatching(original, [freeSizes(nativeSize)]), dense: { unavailable } };
   }
 
-  const pooled = applyPass(freed, convolutionalizeGlobalPool()) ?? applyPass(freed, dropGlobalPool());
+  const pooled = applyPass(freed, convolutionalizeGlobalPool());
   const convolutional = pooled ?? applyPass(freed, convolutionalizeGemm(nativeSize));
   if (convolutional === undefined) return { classifier: freed, dense: { unavailable: describeHead(freed) } };
   const unavailable = whyNoMap(convolutional, nativeSize);

@@ -9,7 +9,8 @@
  *   Before: … → class map [N, K, h, w] → GlobalAveragePool → Flatten → logits [N, K]
  *   After:  … → class map [N, K, h, w]
  *
- * Preconditions: the head is one of these chains (Dropout and Identity may stand between) and ends in the only output;
+ * Preconditions: the head is one of these chains (Dropout and Identity may stand between, the Flatten of a convolutional
+ * one may be missing) and ends in the only output;
  * Gemm with transB = 1, no scaling, a constant weight of its own; Conv of stride 1, without padding; in the last form a
  * number of classes that the output declares.
  *
@@ -20,6 +21,7 @@
 import { ints } from '../attributes.js';
 import type { Graph, Initializer, Node } from '../graph.js';
 import type { Pass } from '../pass.js';
+import { renameIn } from '../rewrite.js';
 import { fullyConnected, isFlatten, isIdentity, isPointwise, tailOf } from './classifier-head.js';
 import { CLASS_MAP } from './convolutionalize-gemm.js';
 
@@ -33,25 +35,20 @@ function convolutionalize(graph: Graph): Graph | undefined {
   const pool = tail.find((node) => node.op === 'GlobalAveragePool');
   if (pool === undefined) return undefined;
   const head = tail.slice(0, tail.indexOf(pool));
-  const [last, ...before] = head.filter((node) => !isIdentity(node));
-  if (last === undefined) return undefined;
+  const [layer, ...others] = head.filter((node) => !isIdentity(node) && !isFlatten(node));
+  if (others.length > 0) return undefined;
 
   const rest: Graph = { ...graph, nodes: graph.nodes.filter((node) => node !== pool && !head.includes(node)) };
-  const [other] = before;
-  if (other === undefined) return isFlatten(last) ? uncover(rest, tail[head.length + 1]) : undefined;
-  if (before.length > 1) return undefined;
-
-  const layer = fullyConnected(graph, last);
-  if (layer !== undefined && isFlatten(other)) {
-    const { weight } = layer;
+  if (layer === undefined) return uncover(rest, pool.inputs[0]!);
+  const dense = fullyConnected(graph, layer);
+  if (dense !== undefined) {
+    const { weight } = dense;
     const convolved = { ...weight, dims: [...weight.dims, 1, 1] };
-    const scores = { ...last, op: 'Conv', attributes: { kernel_shape: ints(1, 1) } };
+    const scores = { ...layer, op: 'Conv', attributes: { kernel_shape: ints(1, 1) } };
     return scoreEverywhere(rest, pool, scores, convolved);
   }
-  if (isFlatten(last) && isPointwise(graph, other)) {
-    return scoreEverywhere(rest, pool, other, graph.initializers.get(other.inputs[1]!)!);
-  }
-  return undefined;
+  if (!isPointwise(graph, layer)) return undefined;
+  return scoreEverywhere(rest, pool, layer, graph.initializers.get(layer.inputs[1]!)!);
 }
 
 /** The convolution, moved in front of the pooling, gives the class map. */
@@ -65,11 +62,12 @@ function scoreEverywhere(graph: Graph, pool: Node, convolution: Node, weight: In
   };
 }
 
-/** What was pooled, the output of `producer`, is the class map. */
-function uncover(graph: Graph, producer: Node | undefined): Graph | undefined {
+/** What was pooled, `map`, is the class map; a graph's input is none. */
+function uncover(graph: Graph, map: string): Graph | undefined {
   const classes = graph.outputs[0]?.dims[1];
-  if (producer?.outputs.length !== 1 || typeof classes !== 'number') return undefined;
-  const nodes = graph.nodes.map((node) => (node === producer ? { ...node, outputs: [CLASS_MAP] } : node));
+  const isMade = graph.nodes.some(({ outputs }) => outputs.includes(map));
+  if (!isMade || typeof classes !== 'number') return undefined;
+  const nodes = graph.nodes.map((node) => renameIn(node, (name) => (name === map ? CLASS_MAP : name)));
   return { ...graph, outputs: classMap(graph, classes), nodes };
 }
 
