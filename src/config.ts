@@ -52,7 +52,7 @@ const SETTINGS = {
     variable: 'FULLCONV_CACHE',
     schema: z.string().min(1),
     default: CACHE,
-    about: 'folder for generated weights and what was measured of models',
+    about: 'folder for generated and converted weights and what was measured of models',
   },
   engine: {
     variable: 'FULLCONV_ENGINE',

@@ -96,11 +96,15 @@ export function denseView({ manifest, dense }: CompiledModel): DenseView {
   throw new ServiceError('OUTPUT_UNSUPPORTED', `${manifest.name} has no class map: ${dense.unavailable}.`);
 }
 
-/**
- * Load, convolutionalize and finish. Reads headers and hashes the files. `load` tells this load from all others of the
- * same model: no two share a session's id, which is `name@version#digest.load/view`. Throws ModelFileError or GraphError.
- */
-export async function compileModel(content: ModelFolder, load: number): Promise<CompiledModel> {
+export interface CompileOptions {
+  /** Tells this load from all others of the same model: no two share a session's id, `name@version#digest.load/view`. */
+  readonly load: number;
+  /** Where converted weights are kept: the setting FULLCONV_CACHE. */
+  readonly cache: string;
+}
+
+/** Load, convolutionalize and finish. Reads headers and hashes the files. Throws ModelFileError or GraphError. */
+export async function compileModel(content: ModelFolder, { load }: CompileOptions): Promise<CompiledModel> {
   const { folder, manifest, labels } = content;
   const network = await (manifest.architecture === ONNX ? loadOnnx(content) : loadBuiltIn(content));
   checkDigest(content, network);

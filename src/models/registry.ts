@@ -55,7 +55,7 @@ export interface Registry {
 export interface RegistryOptions {
   /** The folder of model folders: the setting FULLCONV_MODELS. */
   readonly folder: string;
-  /** Where untrained models are written, and what was measured of imported ones. */
+  /** Where untrained models and converted weights are written, and what was measured of imported ones. */
   readonly cache: string;
   /** Architectures to serve untrained: the setting FULLCONV_UNTRAINED. */
   readonly untrained: readonly string[];
@@ -103,7 +103,7 @@ export async function createRegistry(
     if (content.manifest.name !== name) {
       throw new ModelFileError(join(folder, MANIFEST_FILE), 'name', `must be "${name}", is "${content.manifest.name}"`);
     }
-    const model = await trust(await compileModel(content, (loads += 1)));
+    const model = await trust(await compileModel(content, { load: (loads += 1), cache: options.cache }));
     const load = new LoadedModel(model, sessions);
     try {
       await load.session('classify');

@@ -165,7 +165,7 @@ function isSize(value: unknown): value is number {
 export interface WritableTensor {
   readonly name: string;
   readonly dims: readonly number[];
-  readonly values: () => Float32Array;
+  readonly values: () => Float32Array | Promise<Float32Array>;
 }
 
 /**
@@ -184,7 +184,7 @@ export async function writeSafetensors(
     try {
       await writeFully(handle, encodeHeader(list, metadata));
       for (const { name, dims, values } of list) {
-        const { buffer, byteOffset, byteLength } = values();
+        const { buffer, byteOffset, byteLength } = await values();
         if (byteLength !== byteSize('float32', dims)) {
           throw new Error(`tensor "${name}": ${byteLength} bytes do not make [${dims.join(', ')}] float32`);
         }

@@ -255,7 +255,9 @@ describe('loadOnnx', () => {
   const write = (bytes: Uint8Array): Promise<string> => writeOnnxModel(root, 'tiny', bytes, TINY);
   it('must be asked at its own size when it takes no other', async () => {
     await writeOnnxModel(root, 'tiny', writeOnnx(tinyClassifier(BOUND_TO_ITS_SIZE)), { ...TINY, size: 32 });
-    const compiling = readModelFolder(join(root, 'tiny')).then((content) => compileModel(content, 1));
+    const compiling = readModelFolder(join(root, 'tiny')).then((content) =>
+      compileModel(content, { load: 1, cache: root }),
+    );
     await expect(compiling).rejects.toThrow(/model\.json: input\.size: must be 16, the net takes no other/);
   });
 

@@ -1,0 +1,51 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { convertWeights } from '../../../src/models/converted-weights.js';
+
+let cache: string;
+
+beforeAll(async () => {
+  cache = await mkdtemp(join(tmpdir(), 'fullconv-converted-'));
+});
+
+afterAll(async () => {
+  await rm(cache, { recursive: true });
+});
+
+describe('convertWeights', () => {
+  const tensors = (...values: number[]) => [
+    { name: 'weight', dims: [values.length], values: () => Promise.resolve(Float32Array.from(values)) },
+  ];
+
+  it('writes the tensors once, and finds them by digest and conversion', async () => {
+    const convert = vi.fn(() => tensors(1, 2, 3));
+    const first = await convertWeights({ cache, name: 'a-1', digest: 'abc' }, convert);
+    const second = await convertWeights({ cache, name: 'a-1', digest: 'abc' }, convert);
+    expect(convert).toHaveBeenCalledOnce();
+    expect(second).toEqual(first);
+    const { offset, length, dims } = first.tensors.get('weight')!;
+    expect(dims).toEqual([3]);
+    const bytes = await readFile(join(first.folder, first.file));
+    expect(bytes.subarray(offset, offset + length)).toEqual(Buffer.from(Float32Array.of(1, 2, 3).buffer));
+
+    const other = await convertWeights({ cache, name: 'a-2', digest: 'abc' }, () => tensors(4));
+    expect(other.tensors.get('weight')!.dims).toEqual([1]);
+  });
+
+  it('says that the cache cannot be written', async () => {
+    const blocked = join(cache, 'a-file');
+    await writeFile(blocked, '');
+    const converting = convertWeights({ cache: blocked, name: 'a-1', digest: 'abc' }, () => tensors(1));
+    await expect(converting).rejects.toThrow(/FULLCONV_CACHE=.*cannot be written/);
+  });
+
+  it('leaves nothing behind when the source cannot be read', async () => {
+    const failing = () => [{ name: 'weight', dims: [1], values: () => Promise.reject(new Error('no such dataset')) }];
+    const conversion = { cache, name: 'a-1', digest: 'failed' };
+    await expect(convertWeights(conversion, failing)).rejects.toThrow('no such dataset');
+    const retried = await convertWeights(conversion, () => tensors(7));
+    expect(retried.tensors.get('weight')!.dims).toEqual([1]);
+  });
+});
