@@ -23,7 +23,9 @@ export interface MapGeometry {
   readonly receptiveField: number;
 }
 
-interface Field {
+/** What the cells of a value see along one axis. */
+export interface Field {
+  /** Pixels from one cell to the next. */
   readonly stride: number;
   /** First pixel edge that cell 0 sees; negative in the padding. */
   readonly start: number;
@@ -31,7 +33,7 @@ interface Field {
 }
 
 /** A value's fields by axis; undefined for the axes that are not spatial (batch, channels). */
-type Fields = readonly (Field | undefined)[];
+export type Fields = readonly (Field | undefined)[];
 
 /** Operators through which every cell keeps its place, provided the other operands are constant or equal in geometry. */
 const IN_PLACE = new Set(
@@ -51,7 +53,9 @@ const GLOBAL = new Set(['GlobalAveragePool', 'GlobalMaxPool', 'GlobalLpPool']);
  * map, when height and width differ, or when branches of different stride join.
  */
 export function mapGeometry(graph: Graph, valueName: string): MapGeometry {
-  const fields = fieldsOf(graph, valueName).filter((field) => field !== undefined);
+  const fields = followFields(graph, valueName)
+    .get(valueName)!
+    .filter((field) => field !== undefined);
   const [first, second, ...more] = fields;
   if (first === undefined || second === undefined || more.length > 0) {
     throw new GraphError(`"${valueName}" is not a map: it has ${fields.length} spatial axes`);
@@ -62,7 +66,11 @@ export function mapGeometry(graph: Graph, valueName: string): MapGeometry {
   return { outputStride: first.stride, offset: first.start + first.size / 2, receptiveField: first.size };
 }
 
-function fieldsOf(graph: Graph, valueName: string): Fields {
+/**
+ * The fields of `valueName` and of all values that it is made from. A value that is not there comes from constants alone;
+ * one without fields is the same for all cells. Throws GraphError as mapGeometry does.
+ */
+export function followFields(graph: Graph, valueName: string): ReadonlyMap<string, Fields> {
   const known = new Map<string, Fields>();
   for (const input of graph.inputs) known.set(input.name, inputFields(input));
   for (const node of nodesBehind(graph, valueName)) {
@@ -71,9 +79,8 @@ function fieldsOf(graph: Graph, valueName: string): Fields {
     const fields = fieldsAfter(graph, node, (name) => known.get(name));
     for (const output of node.outputs) known.set(output, fields);
   }
-  const fields = known.get(valueName);
-  if (fields === undefined) throw new GraphError(`"${valueName}" does not come from the image`);
-  return fields;
+  if (!known.has(valueName)) throw new GraphError(`"${valueName}" does not come from the image`);
+  return known;
 }
 
 /** The nodes that a value depends on, in order. */

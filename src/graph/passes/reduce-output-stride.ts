@@ -1,0 +1,248 @@
+/**
+ * A finer map from the same weights: the last windows step less far, and whatever comes after them skips the cells that
+ * they now leave (à trous).
+ *
+ *   Before: … → window of stride s → windows of dilation d, padding p → map of output stride S
+ *   After:  … → window of stride 1 → windows of dilation R·d, padding R·p → map of output stride S / R
+ *
+ * Preconditions: S / R is a stride that windows reach on the way, or one of them can be divided to reach it; what lies
+ * behind it sees cells one by one or by windows: pooling over the whole map (squeeze and excitation) would see other
+ * cells. Padding by auto_pad SAME becomes that of a size that is a multiple of the stride.
+ *
+ * Equal at the old positions, X'[R·i] = X[i], layer by layer. With rates r before a window and R behind it:
+ *
+ *   Y'[R·j] = Σ_k w_k · X'[r·(s·j + d·k − p)] = Σ_k w_k · X[s·j + d·k − p] = Y[j]
+ *
+ * which is a window of stride s·r/R, dilation r·d and padding r·p. Padding stays padding because a fine map has at most r
+ * cells for each coarse one. In between lie the maps of the shifted image (shift-and-stitch). Source: Holschneider 1989
+ * (algorithme à trous), Long 2015 §3.2, Chen 2015 §3.1.
+ */
+import { attribute, int, ints } from '../attributes.js';
+import { nameGiver } from '../build.js';
+import { inlineConstant, integerValues } from '../constants.js';
+import { followFields, type Fields } from '../geometry.js';
+import type { Attribute, Graph, Initializer, Node } from '../graph.js';
+import { imageShapes } from '../native-shapes.js';
+import type { Pass } from '../pass.js';
+import { prune } from '../rewrite.js';
+import { inferKnownShapes } from '../shapes.js';
+import { leadingPad, windowExtent, windowsOf, type Window } from '../windows.js';
+import { classMapOf } from './class-map.js';
+
+/** What sees all of the map at once, or neighbours in a way that cannot be dilated. */
+const NOT_BY_CELL = new Set([
+  ...['GlobalAveragePool', 'GlobalMaxPool', 'GlobalLpPool', 'ReduceMean', 'ReduceMax'],
+  ...['InstanceNormalization', 'LpPool'],
+]);
+
+/** The first operator set whose AveragePool has dilations. */
+const DILATED_AVERAGE_OPSET = 19;
+
+/** The pass, for a graph whose output is a map. No match where the map has this output stride, or cannot have it. */
+export function reduceOutputStride(outputStride: number): Pass {
+  return { name: 'reduce-output-stride', apply: (graph) => reduce(graph, outputStride) };
+}
+
+function reduce(graph: Graph, outputStride: number): Graph | undefined {
+  const map = classMapOf(graph);
+  if (map === undefined) return undefined;
+  const fields = followFields(graph, map.name);
+  /** How many fine cells there are along a side for each coarse one. */
+  const rateOf = (value = ''): number => Math.max(1, strideOf(fields.get(value)) / outputStride);
+  if (rateOf(map.name) === 1) return undefined;
+
+  const draft = createDraft(graph, fields);
+  const nodes: Node[] = [];
+  for (const node of graph.nodes) {
+    const rates = { before: rateOf(node.inputs[0]), after: rateOf(node.outputs[0]) };
+    const refined = rates.before === 1 && rates.after === 1 ? [node] : refine(node, rates, draft);
+    if (refined === undefined) return undefined;
+    nodes.push(...refined);
+  }
+  return prune({ ...graph, opset: draft.opset, nodes, initializers: draft.initializers });
+}
+
+/** Pixels between the cells of a map, the same along both axes (geometry.ts); 1 for what has no place. */
+function strideOf(fields: Fields | undefined): number {
+  return fields?.find((field) => field !== undefined)?.stride ?? 1;
+}
+
+/** Cells for each coarse one in front of a node and behind it. */
+interface Rates {
+  readonly before: number;
+  readonly after: number;
+}
+
+/** What nodes are refined with, and what they may add to the graph. */
+interface Draft {
+  readonly initializers: Map<string, Initializer>;
+  /** Raised by the operators that need it. */
+  opset: number;
+  fresh(wanted: string): string;
+  /** Name of a new constant. */
+  constant(wanted: string, dataType: 'float32' | 'int64', dims: readonly number[], values: readonly number[]): string;
+  fieldsOf(value: string): Fields | undefined;
+  /** Of a map [N, C, h, w]; undefined where it cannot be told. */
+  channelsOf(value: string): number | undefined;
+}
+
+function createDraft(graph: Graph, fields: ReadonlyMap<string, Fields>): Draft {
+  const initializers = new Map<string, Initializer>(graph.initializers);
+  const fresh = nameGiver(graph);
+  return {
+    initializers,
+    opset: graph.opset,
+    fresh,
+    constant(wanted, dataType, dims, values) {
+      const name = fresh(wanted);
+      initializers.set(name, inlineConstant(name, dataType, dims, values));
+      return name;
+    },
+    fieldsOf: (value) => fields.get(value),
+    // Channels do not depend on the size, if it is large enough.
+    channelsOf: (value) => inferKnownShapes(graph, imageShapes(graph, LARGE_IMAGE)).get(value)?.[1],
+  };
+}
+
+const LARGE_IMAGE = { batch: 1, height: 1024, width: 1024 };
+
+/** The nodes in place of one; undefined where it cannot be refined. */
+function refine(node: Node, rates: Rates, draft: Draft): readonly Node[] | undefined {
+  if (![rates.before, rates.after].every(Number.isInteger) || NOT_BY_CELL.has(node.op)) return undefined;
+  switch (node.op) {
+    case 'Conv': {
+      const kernel = draft.initializers.get(node.inputs[1] ?? '')?.dims.slice(2);
+      const windows = refineWindows(windowsOf(node, kernel), rates, false);
+      return windows && [withWindows(node, windows)];
+    }
+    case 'MaxPool': {
+      const windows = refineWindows(windowsOf(node), rates, false);
+      return windows && refineMaximum(node, windows, draft);
+    }
+    case 'AveragePool': {
+      const countsPadding = attribute(node, 'count_include_pad', 'int') === 1;
+      const windows = refineWindows(windowsOf(node), rates, countsPadding);
+      return windows && refineMean(node, windows, countsPadding, draft);
+    }
+    case 'Pad':
+      return refinePad(node, rates.before, draft);
+    default:
+      return [node];
+  }
+}
+
+/** A window along one axis whose padding is given by numbers. */
+type FineWindow = Pick<Window, 'kernel' | 'stride' | 'dilation' | 'padBegin' | 'padEnd'>;
+
+function refineWindows(
+  windows: readonly Window[],
+  { before, after }: Rates,
+  countsPadding: boolean,
+): readonly FineWindow[] | undefined {
+  const refined = windows.map((window): FineWindow | undefined => {
+    const stride = (window.stride * before) / after;
+    const pads = coarsePadding(window, countsPadding);
+    if (!Number.isInteger(stride) || pads === undefined) return undefined;
+    const { kernel, dilation } = window;
+    return {
+      kernel,
+      stride,
+      dilation: dilation * before,
+      padBegin: pads.begin * before,
+      padEnd: pads.end * before,
+    };
+  });
+  return refined.every((window) => window !== undefined) ? refined : undefined;
+}
+
+/**
+ * The cells of padding, before they are scaled, that give every window of the coarse map its place in the fine one. A
+ * last, partial window (ceil_mode), and SAME, see more padding at the end. Undefined where that would count in a mean,
+ * or where a window could lie in the padding altogether.
+ */
+function coarsePadding(window: Window, countsPadding: boolean): { begin: number; end: number } | undefined {
+  const begin = leadingPad(window);
+  switch (window.auto) {
+    case 'VALID':
+      return { begin: 0, end: 0 };
+    case 'SAME_UPPER':
+    case 'SAME_LOWER':
+      return countsPadding ? undefined : { begin, end: windowExtent(window) - 1 - begin };
+    case 'NOTSET': {
+      if (!window.ceil) return { begin, end: window.padEnd };
+      const end = window.padEnd + window.stride - 1;
+      return countsPadding || end >= windowExtent(window) ? undefined : { begin, end };
+    }
+  }
+}
+
+function withWindows(node: Node, windows: readonly FineWindow[]): Node {
+  const { ceil_mode: _ceil, auto_pad: _auto, ...others } = node.attributes;
+  const attributes = { ...others, ...windowAttributes(windows) };
+  return { ...node, attributes };
+}
+
+function windowAttributes(windows: readonly FineWindow[]): Record<string, Attribute> {
+  return {
+    kernel_shape: ints(...windows.map(({ kernel }) => kernel)),
+    strides: ints(...windows.map(({ stride }) => stride)),
+    dilations: ints(...windows.map(({ dilation }) => dilation)),
+    pads: ints(...padsOf(windows)),
+  };
+}
+
+function padsOf(windows: readonly FineWindow[]): number[] {
+  return [...windows.map(({ padBegin }) => padBegin), ...windows.map(({ padEnd }) => padEnd)];
+}
+
+/** onnxruntime's poolings take no padding as wide as the kernel; it can be a node before them. */
+function fitsKernel(windows: readonly FineWindow[]): boolean {
+  return windows.every(({ kernel, padBegin, padEnd }) => Math.max(padBegin, padEnd) < kernel);
+}
+
+function refineMaximum(node: Node, windows: readonly FineWindow[], draft: Draft): readonly Node[] {
+  if (fitsKernel(windows)) return [withWindows(node, windows)];
+  const [x = ''] = node.inputs;
+  const pads = padsOf(windows);
+  const around = [0, 0, ...pads.slice(0, 2), 0, 0, ...pads.slice(2)];
+  const amounts = draft.constant(`${node.name}.pads`, 'int64', [around.length], around);
+  const lowest = draft.constant(`${node.name}.lowest`, 'float32', [], [-Infinity]);
+  const padded = draft.fresh(`${node.name}.padded`);
+  const pad: Node = { op: 'Pad', name: padded, inputs: [x, amounts, lowest], outputs: [padded], attributes: {} };
+  const unpadded = windows.map((window) => ({ ...window, padBegin: 0, padEnd: 0 }));
+  return [pad, withWindows({ ...node, inputs: [padded] }, unpadded)];
+}
+
+/** Where every window counts as many cells, a convolution of each channel for itself with equal weights. */
+function refineMean(
+  node: Node,
+  windows: readonly FineWindow[],
+  countsPadding: boolean,
+  draft: Draft,
+): readonly Node[] | undefined {
+  if (countsPadding || padsOf(windows).every((cells) => cells === 0)) {
+    const [x = ''] = node.inputs;
+    const channels = draft.channelsOf(x);
+    if (channels === undefined) return undefined;
+    const kernel = windows.map((window) => window.kernel);
+    const cells = kernel.reduce((product, side) => product * side, 1);
+    const weights = Array<number>(channels * cells).fill(1 / cells);
+    const weight = draft.constant(`${node.name}.weight`, 'float32', [channels, 1, ...kernel], weights);
+    const attributes = { ...windowAttributes(windows), group: int(channels) };
+    return [{ ...node, op: 'Conv', inputs: [x, weight], attributes }];
+  }
+  if (!fitsKernel(windows)) return undefined;
+  draft.opset = Math.max(draft.opset, DILATED_AVERAGE_OPSET);
+  return [withWindows(node, windows)];
+}
+
+/** A constant value around all of a map; what repeats or mirrors the map would have to pick the coarse cells. */
+function refinePad(node: Node, rate: number, draft: Draft): readonly Node[] | undefined {
+  const [x = '', amounts = '', value = '', axes = ''] = node.inputs;
+  const [constant, fields] = [draft.initializers.get(amounts), draft.fieldsOf(x)];
+  const pads = constant && integerValues(constant);
+  const isConstant = (attribute(node, 'mode', 'string') ?? 'constant') === 'constant';
+  if (fields === undefined || pads?.length !== 2 * fields.length || axes !== '' || !isConstant) return undefined;
+  const scaled = pads.map((cells, index) => (fields[index % fields.length] === undefined ? cells : cells * rate));
+  return [{ ...node, inputs: [x, draft.constant(`${amounts}.x${rate}`, 'int64', [scaled.length], scaled), value] }];
+}
