@@ -9,10 +9,10 @@
  * Equal to the classifier: exactly for a net with global average pooling, at any size; for a fully connected head at the
  * native size, where the map is one cell, and the definition of its classification above it (Simonyan 2015 §3.2).
  */
-import { int } from '../attributes.js';
 import { graphBuilder } from '../build.js';
 import type { Pass } from '../pass.js';
-import { classMapOf } from './class-map.js';
+import { ALL_CELLS, averageCells, classMapOf } from './class-map.js';
+import { LOGITS } from './name-logits.js';
 
 /** The pass. */
 export function averageClassMap(): Pass {
@@ -22,10 +22,8 @@ export function averageClassMap(): Pass {
       const map = classMapOf(graph);
       if (map === undefined) return undefined;
       const builder = graphBuilder(graph);
-      const axes = builder.constant('spatial_axes', 'int64', [2], [2, 3]);
-      const output = 'logits';
-      builder.node('ReduceMean', [map.name, axes], { name: 'mean_logits', output, attributes: { keepdims: int(0) } });
-      return builder.finish([{ name: output, dataType: 'float32', dims: ['N', map.classes] }]);
+      averageCells(builder, map.name, ALL_CELLS, LOGITS);
+      return builder.finish([{ name: LOGITS, dataType: 'float32', dims: ['N', map.classes] }]);
     },
   };
 }

@@ -20,28 +20,36 @@ import { int, ints } from '../attributes.js';
 import { graphBuilder, type GraphBuilder } from '../build.js';
 import type { Graph, ValueInfo } from '../graph.js';
 import type { Pass } from '../pass.js';
-import { classMapOf, type ClassMap } from './class-map.js';
+import { ALL_CELLS, averageCells, classMapOf, type ClassMap, type WindowCells } from './class-map.js';
+import { LOGITS } from './name-logits.js';
 
 /** Name of the input: int64 [N, C]; class indices below K, or K + r for the image's r-th best class, r < ranks. */
 export const CLASSES_INPUT = 'classes';
 
 const DEFAULT_RANKS = 5;
 
-/** The pass. `ranks` is capped at the number of classes. */
-export function selectClasses(ranks = DEFAULT_RANKS): Pass {
+export interface SelectClassesOptions {
+  /** How many of the image's own best classes can be asked for; capped at the number of classes. Default 5. */
+  readonly ranks?: number;
+  /** What the image is classified by; default: all cells. */
+  readonly cells?: WindowCells;
+}
+
+/** The pass. */
+export function selectClasses({ ranks = DEFAULT_RANKS, cells = ALL_CELLS }: SelectClassesOptions = {}): Pass {
   return {
     name: 'select-classes',
     apply(graph) {
       const map = classMapOf(graph);
-      return map === undefined ? undefined : select(graph, map, Math.min(ranks, map.classes));
+      return map === undefined ? undefined : select(graph, map, Math.min(ranks, map.classes), cells);
     },
   };
 }
 
-/** The outputs: the mean over space of all classes, the maps of the selected ones, and what every position sees best. */
+/** The outputs: the image's logits, the mean over space, the maps of the selected ones, and what every position sees best. */
 function outputsOf(classes: number): ValueInfo[] {
   return [
-    { name: 'logits', dataType: 'float32', dims: ['N', classes] },
+    { name: LOGITS, dataType: 'float32', dims: ['N', classes] },
     { name: 'classes_selected', dataType: 'int64', dims: ['N', 'C'] },
     { name: 'class_logits', dataType: 'float32', dims: ['N', 'C', 'h', 'w'] },
     { name: 'log_normalizer', dataType: 'float32', dims: ['N', 1, 'h', 'w'] },
@@ -50,13 +58,11 @@ function outputsOf(classes: number): ValueInfo[] {
   ];
 }
 
-function select(graph: Graph, { name: map, classes }: ClassMap, ranks: number): Graph {
+function select(graph: Graph, { name: map, classes }: ClassMap, ranks: number, cells: WindowCells): Graph {
   const builder = graphBuilder(graph);
   builder.input(CLASSES_INPUT, 'int64', ['N', 'C']);
-  const spatial = builder.constant('spatial_axes', 'int64', [2], [2, 3]);
-  const output = 'logits';
-  builder.node('ReduceMean', [map, spatial], { name: 'mean_logits', output, attributes: { keepdims: int(0) } });
-  const selected = resolveClasses(builder, output, { classes, ranks });
+  averageCells(builder, map, cells, LOGITS);
+  const selected = resolveClasses(builder, LOGITS, { classes, ranks });
   const last = builder.constant('last_axis', 'int64', [1], [-1]);
   const indices = builder.node('Unsqueeze', [selected, last], { name: 'class_indices' });
   builder.node('GatherND', [map, indices], { name: 'class_logits', attributes: { batch_dims: int(1) } });

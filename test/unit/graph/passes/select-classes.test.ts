@@ -76,7 +76,7 @@ describe('selectClasses', () => {
   });
 
   it('caps the ranks at the number of classes', async () => {
-    const graph = applyPasses(convolutional, [selectClasses(100)]);
+    const graph = applyPasses(convolutional, [selectClasses({ ranks: 100 })]);
     const worst = classesOf([2 * K - 1], [2 * K - 1]);
     const results = await runGraph(graph, { input, classes: worst });
     expectClose(results['classes_selected'], classesOf(...ranking(results['logits']!).map((row) => [row.at(-1)!])));
