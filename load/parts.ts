@@ -11,7 +11,7 @@ import { decodeInput } from '../src/inference/decode.js';
 import { readImageHeader } from '../src/inference/image-header.js';
 import type { ImageInput } from '../src/inference/infer.js';
 import { planInput, type InputPlan } from '../src/inference/input-plan.js';
-import type { CompiledModel } from '../src/models/compile.js';
+import { denseViews, type CompiledModel } from '../src/models/compile.js';
 import type { Tensor } from '../src/tensor.js';
 import type { MeasuredView } from './scenario.js';
 
@@ -44,7 +44,11 @@ async function saturate(
   batch: number,
   seconds: number,
 ): Promise<number> {
-  const session = await registry.session(model, view === 'heatmap' ? 'dense' : model.classifyView(plans[0]!.crop));
+  const { opened, release } = registry.lease(
+    model,
+    view === 'heatmap' ? denseViews(model).view() : model.classifyView(plans[0]!.crop),
+  );
+  const session = await opened;
   let images = 0;
   let next = 0;
   const started = performance.now();
@@ -69,6 +73,7 @@ async function saturate(
     } while (performance.now() < end);
   }
   await Promise.all(Array.from({ length: pool.size }, keepBusy));
+  release();
   return (images * 1000) / (performance.now() - started);
 }
 

@@ -71,7 +71,7 @@ async function run(scenario: Scenario): Promise<void> {
       view,
       clients,
       parametersM: model.parameters / 1e6,
-      multiplyAddsG: model.multiplyAdds(size) / 1e9,
+      multiplyAddsG: model.classifier.multiplyAdds(size) / 1e9,
       engine: pick((sample) => sample.engine),
       engineBatch: pick((sample) => sample.batch),
       decode: pick((sample) => sample.decode),

@@ -58,7 +58,7 @@ export async function createService(config: Config, log: Logger, workerFile = WO
   });
   const inference: Inference = createInference({
     batcher,
-    openSession: (model, view) => registry.session(model, view),
+    lease: (model, view) => registry.lease(model, view),
     limits: config,
     background: config.background,
     observe: metrics.observePhase,

@@ -7,6 +7,7 @@ import { drawHeatmap } from '../inference/draw.js';
 import { mapImage, type HeatmapOptions } from '../inference/heatmap.js';
 import type { Fit } from '../inference/input-plan.js';
 import type { RenderMode, ValueRange } from '../inference/render.js';
+import type { Edge } from '../models/dense-views.js';
 import { localContext, readImage, withService } from './local-service.js';
 
 export interface HeatmapFlags {
@@ -17,6 +18,8 @@ export interface HeatmapFlags {
   readonly size?: number;
   readonly scale: readonly number[];
   readonly flip: boolean;
+  readonly outputStride?: number;
+  readonly edge: Edge;
   readonly render: RenderMode;
   readonly colormap: ColormapName;
   readonly range: ValueRange;
@@ -32,6 +35,8 @@ export async function heatmapCommand(config: Config, file: string, flags: Heatma
         size: flags.size,
         scales: flags.scale,
         flip: flags.flip,
+        outputStride: flags.outputStride,
+        edge: flags.edge,
         scores: 'probability',
         classes: resolveClasses([flags.class], model.labels),
       };

@@ -5,6 +5,7 @@ import { OperatorError, ServiceError } from '../errors.js';
 import { COLORMAP_NAMES } from '../inference/colormap.js';
 import type { Fit } from '../inference/input-plan.js';
 import type { RenderMode, ValueRange } from '../inference/render.js';
+import type { Edge } from '../models/dense-views.js';
 import { VERSION } from '../version.js';
 import type { ClassifyFlags } from './classify.js';
 import type { EvaluateFlags } from './evaluate.js';
@@ -57,6 +58,7 @@ function oneOf<T extends string>(flags: string, about: string, choices: readonly
   return new Option(flags, about).choices(choices).default(standard);
 }
 
+const EDGES: readonly Edge[] = ['valid', 'same'];
 const FITS: readonly Fit[] = ['crop', 'whole', 'native', 'stretch'];
 const RENDER_MODES: readonly RenderMode[] = ['overlay', 'heat', 'gray16'];
 const RANGES: readonly ValueRange[] = ['absolute', 'minmax'];
@@ -88,6 +90,8 @@ command('heatmap', 'write the heatmap of an image as a PNG')
   .option('--size <pixels>', 'short side', whole)
   .option('--scale <list>', 'multipliers of the size', numbers, [1])
   .option('--flip', 'also average over the mirrored image', false)
+  .option('--output-stride <pixels>', "input pixels between cells; default the net's own", whole)
+  .addOption(oneOf('--edge <edge>', 'windows inside of the last map, or a map that covers the image', EDGES, 'valid'))
   .addOption(oneOf('--render <mode>', 'over the photo, in colour alone, or as 16-bit values', RENDER_MODES, 'overlay'))
   .addOption(oneOf('--colormap <name>', 'colours of the map', COLORMAP_NAMES, 'inferno'))
   .addOption(oneOf('--range <range>', "colours span 0 to 1, or the map's own extremes", RANGES, 'absolute'))

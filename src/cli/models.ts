@@ -1,5 +1,6 @@
 /** `fullconv models`: what is there to be served. */
 import type { Config } from '../config.js';
+import type { CompiledModel } from '../models/compile.js';
 import { printRows, withService } from './local-service.js';
 
 export async function modelsCommand(config: Config, flags: { json?: boolean }): Promise<void> {
@@ -10,13 +11,14 @@ export async function modelsCommand(config: Config, flags: { json?: boolean }): 
       architecture: model?.manifest.architecture ?? '',
       classes: model?.labels.length ?? 0,
       'parameters (M)': Math.round((model?.parameters ?? 0) / 1e4) / 100,
-      'multiply-adds (G)':
-        Math.round(
-          (model?.multiplyAdds({ width: model.manifest.input.size, height: model.manifest.input.size }) ?? 0) / 1e6,
-        ) / 1000,
+      'multiply-adds (G)': Math.round((model === undefined ? 0 : multiplyAdds(model)) / 1e6) / 1000,
       'input size': model?.manifest.input.size ?? 0,
-      'output stride': model !== undefined && 'geometry' in model.dense ? model.dense.geometry.outputStride : 0,
+      'output strides': model !== undefined && 'view' in model.dense ? model.dense.outputStrides.join(', ') : '',
     })),
   );
   printRows(rows, flags.json);
+}
+
+function multiplyAdds({ classifier, manifest: { input } }: CompiledModel): number {
+  return classifier.multiplyAdds({ width: input.size, height: input.size });
 }

@@ -66,8 +66,13 @@ export const classifyParameters = z.strictObject({
 const maps = {
   ...common,
   fit: fit.default('whole').describe(FIT_ABOUT),
-  outputStride: integer(1, 1024).optional().describe('Input pixels between cells; what the model offers'),
-  edge: z.enum(['valid', 'same']).default('valid').describe('valid: exact sliding window'),
+  outputStride: integer(1, 1024)
+    .optional()
+    .describe("Input pixels between cells, one of the model's outputStrides; absent: the net's own, the coarsest"),
+  edge: z
+    .enum(['valid', 'same'])
+    .default('valid')
+    .describe('valid: exact sliding window; same: zero-padded head, the map covers the image'),
   alpha: number(0, 1).default(0.5).describe('Opacity of the map over the photo, for render=overlay'),
 };
 

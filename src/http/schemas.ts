@@ -141,7 +141,11 @@ export const modelSummary = z
         std: z.array(z.number()),
       })
       .optional(),
-    outputStrides: z.array(z.number()).optional().describe('Empty when the model has no class map'),
+    outputStrides: z
+      .array(z.number())
+      .optional()
+      .describe("Of its class maps, the net's own first; empty when the model has none"),
+    edges: z.array(z.enum(['valid', 'same'])).optional(),
     deviation: z
       .number()
       .optional()
@@ -149,7 +153,7 @@ export const modelSummary = z
     heatmapsUnavailable: z.string().optional().describe('Why the model has no class map'),
     offset: z.number().optional(),
     receptiveField: z.number().optional(),
-    minimumSize: z.number().int().optional().describe('Smallest side that yields one cell of the class map'),
+    minimumSize: z.number().int().optional().describe('Smallest side of an input, in pixels: one window'),
   })
   .meta({ id: 'Model' });
 

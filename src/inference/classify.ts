@@ -5,7 +5,15 @@
 import type { CompiledModel } from '../models/compile.js';
 import { answerEach, type FailedImage } from './answer-each.js';
 import type { ImageHeader } from './image-header.js';
-import { sumTimings, type ImageInput, type Inference, type InputOptions, type Pass, type Timing } from './infer.js';
+import {
+  sumTimings,
+  type ImageInput,
+  type Inference,
+  type InputOptions,
+  type Pass,
+  type PassRequest,
+  type Timing,
+} from './infer.js';
 import type { RequestContext } from './request-context.js';
 import { meanScores, topK, type ScoreKind } from './scores.js';
 
@@ -46,7 +54,7 @@ export async function classify(
   options: ClassifyOptions,
   context: RequestContext,
 ): Promise<ClassifyAnswer> {
-  const request = { model, view: 'classify', input: options } as const;
+  const request: PassRequest = { model, viewFor: (input) => model.classifyView(input), input: options };
   const answers = await answerEach(inference, images, options, context, async (image, shared) => {
     const header = await inference.header(image);
     const variants = inference.variants(header, request);

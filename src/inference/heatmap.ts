@@ -3,7 +3,9 @@
  * each run's map knows where its cells look in the photo, so maps of different runs are brought onto the cells of the
  * finest one by geometry, not by stretching, and averaged (multi-scale evaluation: Simonyan 2015 §3.2, Chen 2015).
  */
-import { denseView, type CompiledModel } from '../models/compile.js';
+import type { MapGeometry } from '../graph/geometry.js';
+import { denseViews, type CompiledModel } from '../models/compile.js';
+import type { DenseForm, DenseView } from '../models/dense-views.js';
 import { expectTensor } from '../tensor.js';
 import { answerEach, type FailedImage } from './answer-each.js';
 import type { ImageHeader } from './image-header.js';
@@ -23,7 +25,7 @@ import type { RequestContext } from './request-context.js';
 import { meanScores, probabilitiesOf, topK, type ScoreKind } from './scores.js';
 import { upsampleMap, type ClassMap } from './upsample.js';
 
-export interface HeatmapOptions extends InputOptions {
+export interface HeatmapOptions extends InputOptions, DenseForm {
   /** Class selectors, see classes.ts. */
   readonly classes: readonly number[];
   readonly scores: ScoreKind;
@@ -46,6 +48,8 @@ export interface ImageHeatmaps {
   readonly header: ImageHeader;
   /** The plan of the finest run, whose cells the maps have. */
   readonly plan: InputPlan;
+  /** Where the cells of the maps look, in pixels of that plan's input. */
+  readonly geometry: MapGeometry;
   /** From photo pixels to the cells of the maps. */
   readonly placement: Affine2;
   readonly classes: readonly ClassHeatmap[];
@@ -66,6 +70,8 @@ export async function heatmap(
   options: HeatmapOptions,
   context: RequestContext,
 ): Promise<HeatmapAnswer> {
+  // What the model cannot give no image gets: it fails the request.
+  denseViews(model).view(options);
   const results = await answerEach(inference, images, options, context, (image, shared) =>
     mapImage(inference, model, image, options, shared),
   );
@@ -84,8 +90,9 @@ export async function mapImage(
   context: RequestContext,
 ): Promise<ImageHeatmaps> {
   const header = await inference.header(image);
-  const { selected, passes } = await runAlike(inference, model, image, header, options, context);
-  const runs = passes.map((pass) => readMaps(pass, model, options.scores));
+  const view = denseViews(model).view(options);
+  const { selected, passes } = await runAlike(inference, model, view, image, header, options, context);
+  const runs = passes.map((pass) => readMaps(pass, view, options.scores));
   const finest = runs.reduce((a, b) => (b.cells > a.cells ? b : a));
   const classes = await Promise.all(
     selected.map(async (index, position) => {
@@ -100,7 +107,8 @@ export async function mapImage(
     }),
   );
   const { plan, placement } = finest;
-  return { name: image.name, header, plan, placement, classes, timing: sumTimings(passes.map(({ timing }) => timing)) };
+  const timing = sumTimings(passes.map((pass) => pass.timing));
+  return { name: image.name, header, plan, geometry: view.geometry, placement, classes, timing };
 }
 
 /**
@@ -110,12 +118,13 @@ export async function mapImage(
 async function runAlike(
   inference: Inference,
   model: CompiledModel,
+  view: DenseView,
   image: ImageInput,
   header: ImageHeader,
   options: HeatmapOptions,
   context: RequestContext,
 ): Promise<{ selected: readonly number[]; passes: readonly Pass[] }> {
-  const request: PassRequest = { model, view: 'dense', input: options, classes: options.classes };
+  const request: PassRequest = { model, viewFor: () => view, input: options, classes: options.classes };
   const variants = inference.variants(header, request);
   const passes = await inference.run(image, header, variants, request, context);
   const ranked = topK(
@@ -154,13 +163,12 @@ interface PlacedMaps {
   readonly maps: readonly ClassMap[];
 }
 
-function readMaps({ outputs, plan, mirrored }: Pass, model: CompiledModel, kind: ScoreKind): PlacedMaps {
+function readMaps({ outputs, plan, mirrored }: Pass, { geometry }: DenseView, kind: ScoreKind): PlacedMaps {
   const logits = expectTensor(outputs, 'class_logits', 'float32');
   const [count = 0, height = 0, width = 0] = logits.dims;
   const normalizer = expectTensor(outputs, 'log_normalizer', 'float32').data;
   const values = kind === 'logit' ? logits.data : probabilitiesOf(logits.data, normalizer);
   const cells = width * height;
-  const { geometry } = denseView(model);
   const placement = placeMap(geometry, plan);
   return {
     plan,

@@ -5,7 +5,10 @@
  */
 import pLimit from 'p-limit';
 import { ServiceError } from '../errors.js';
-import { denseView, type CompiledModel, type View } from '../models/compile.js';
+import type { CompiledModel } from '../models/compile.js';
+import type { View } from '../models/dense-views.js';
+import type { Size } from '../models/input-size.js';
+import type { SessionLease } from '../models/loaded-model.js';
 import { WorkerLostError } from '../runtime/pool.js';
 import type { Tensor, TensorMap } from '../tensor.js';
 import type { Batcher } from './batcher.js';
@@ -66,9 +69,10 @@ export interface Timing {
 /** What is done with an image, in which view. */
 export interface PassRequest {
   readonly model: CompiledModel;
-  readonly view: 'classify' | 'dense';
+  /** The view for an input of this size. May throw OUTPUT_UNSUPPORTED. */
+  readonly viewFor: (input: Size) => View;
   readonly input: InputOptions;
-  /** For `dense`: class selectors, see classes.ts. */
+  /** For a dense view: class selectors, see classes.ts. */
   readonly classes?: readonly number[];
 }
 
@@ -101,19 +105,23 @@ export interface Inference {
 
 export interface InferenceParts {
   readonly batcher: Batcher;
-  /** The id of a model's open session for a view. */
-  readonly openSession: (model: CompiledModel, view: View) => Promise<string>;
+  /** Hold the session of a model's view. */
+  readonly lease: (model: CompiledModel, view: View) => SessionLease;
   readonly limits: InferenceLimits;
   readonly background: Background;
   readonly observe: PhaseObserver;
 }
 
-export function createInference({ batcher, openSession, limits, background, observe }: InferenceParts): Inference {
+export function createInference({ batcher, lease, limits, background, observe }: InferenceParts): Inference {
   const decoderSlots = pLimit(limits.decoders);
   const rendererSlots = pLimit(limits.renderers);
   let admitted = 0;
 
-  function planAt(scale: number, header: ImageHeader, { model, view, input: { fit, size } }: PassRequest): InputPlan {
+  function planAt(
+    scale: number,
+    header: ImageHeader,
+    { model, viewFor, input: { fit, size } }: PassRequest,
+  ): InputPlan {
     const preset = model.manifest.input;
     const side = size ?? preset.size;
     const resize = Math.round((side * preset.resize) / preset.size);
@@ -125,41 +133,53 @@ export function createInference({ batcher, openSession, limits, background, obse
         `The network's input would be ${width}×${height} pixels; the limit is ${limits.maxInputPixels} pixels. Ask for a smaller size or scale.`,
       );
     }
-    const needsMap = view === 'dense' || model.classifyView(plan.crop) === 'score';
-    if (needsMap) {
-      const { minimumSize } = denseView(model);
-      if (Math.min(width, height) < minimumSize) {
-        throw new ServiceError(
-          'OUTPUT_UNSUPPORTED',
-          `An input of ${width}×${height} pixels is smaller than one window of ${model.manifest.name}; the smallest side is ${minimumSize} pixels.`,
-          { errors: [{ parameter: 'size', detail: `must give at least ${minimumSize} pixels` }] },
-        );
-      }
-    }
+    viewFor(plan.crop).check(plan.crop);
     return plan;
   }
 
-  /** The session's id; opening it may take seconds, and the request may not live that long. */
-  async function sessionFor(model: CompiledModel, view: View, context: RequestContext): Promise<string> {
+  /** Do something with a view's session; opening it may take seconds, and the request may not live that long. */
+  async function withSession<T>(
+    model: CompiledModel,
+    view: View,
+    context: RequestContext,
+    work: (session: string) => Promise<T>,
+  ): Promise<T> {
+    const { opened, release } = lease(model, view);
     try {
-      return await waitWithin(context, openSession(model, view));
-    } catch (error) {
-      if (!(error instanceof WorkerLostError)) throw error;
-      throw new ServiceError('WORKER_LOST', 'A worker was lost while it opened the model.', { cause: error });
+      const session = await waitWithin(context, opened).catch((error: unknown) => {
+        if (!(error instanceof WorkerLostError)) throw error;
+        throw new ServiceError('WORKER_LOST', 'A worker was lost while it opened the model.', { cause: error });
+      });
+      return await work(session);
+    } finally {
+      release();
     }
   }
 
-  async function runVariant(
+  function runVariant(
+    image: ImageInput,
+    header: ImageHeader,
+    variant: Variant,
+    request: PassRequest,
+    context: RequestContext,
+  ): Promise<Pass> {
+    const view = request.viewFor(variant.plan.crop);
+    return withSession(request.model, view, context, (session) =>
+      runIn(session, view, image, header, variant, request, context),
+    );
+  }
+
+  async function runIn(
+    session: string,
+    view: View,
     image: ImageInput,
     header: ImageHeader,
     { plan, mirrored }: Variant,
-    { model, view, classes }: PassRequest,
+    { model, classes }: PassRequest,
     context: RequestContext,
   ): Promise<Pass> {
     const { name, input } = model.manifest;
     const { width, height } = plan.crop;
-    const session = await sessionFor(model, view === 'dense' ? 'dense' : model.classifyView(plan.crop), context);
-
     const arrived = performance.now();
     const decoded = await decoderSlots(async () => {
       checkAlive(context);
@@ -182,7 +202,7 @@ export function createInference({ batcher, openSession, limits, background, obse
     const ran = await batcher.submit({
       session,
       feeds,
-      cost: model.multiplyAdds(plan.crop),
+      cost: view.multiplyAdds(plan.crop),
       priority: context.priority,
       deadline: context.deadline,
       signal: context.signal,

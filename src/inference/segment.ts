@@ -3,12 +3,22 @@
  * scales or mirrors the classes that win anywhere are candidates; their probabilities are averaged as class maps are
  * (heatmap.ts), and the best candidate wins.
  */
-import { denseView, type CompiledModel } from '../models/compile.js';
+import type { MapGeometry } from '../graph/geometry.js';
+import { denseViews, type CompiledModel } from '../models/compile.js';
+import type { DenseForm } from '../models/dense-views.js';
 import { expectTensor } from '../tensor.js';
 import { answerEach, type FailedImage } from './answer-each.js';
 import { mapImage } from './heatmap.js';
 import type { ImageHeader } from './image-header.js';
-import { sumTimings, type ImageInput, type Inference, type InputOptions, type Pass, type Timing } from './infer.js';
+import {
+  sumTimings,
+  type ImageInput,
+  type Inference,
+  type InputOptions,
+  type Pass,
+  type PassRequest,
+  type Timing,
+} from './infer.js';
 import type { InputPlan } from './input-plan.js';
 import { cellsToBox, type Box } from './localize.js';
 import { placeMap, type Affine2 } from './place.js';
@@ -22,7 +32,7 @@ export const UNLABELLED = 65535;
 /** Classes whose maps are averaged over several runs: more than these win nowhere but in specks. */
 const MAX_CANDIDATES = 32;
 
-export interface SegmentOptions extends InputOptions {
+export interface SegmentOptions extends InputOptions, DenseForm {
   /** Positions whose best class is less probable than this stay unlabelled. */
   readonly minProbability: number;
 }
@@ -48,6 +58,8 @@ export interface Segmentation {
   readonly name: string;
   readonly header: ImageHeader;
   readonly plan: InputPlan;
+  /** Where the cells look, in pixels of that plan's input. */
+  readonly geometry: MapGeometry;
   /** From photo pixels to cells. */
   readonly placement: Affine2;
   readonly labels: LabelMap;
@@ -72,6 +84,8 @@ export async function segment(
   options: SegmentOptions,
   context: RequestContext,
 ): Promise<SegmentAnswer> {
+  // What the model cannot give no image gets: it fails the request.
+  denseViews(model).view(options);
   const results = await answerEach(inference, images, options, context, (image, shared) =>
     segmentImage(inference, model, image, options, shared),
   );
@@ -89,7 +103,9 @@ async function segmentImage(
   context: RequestContext,
 ): Promise<Segmentation> {
   const header = await inference.header(image);
-  const request = { model, view: 'dense', input: options, classes: [model.labels.length] } as const;
+  const view = denseViews(model).view(options);
+  const { geometry } = view;
+  const request: PassRequest = { model, viewFor: () => view, input: options, classes: [model.labels.length] };
   const variants = inference.variants(header, request);
   const passes = await inference.run(image, header, variants, request, context);
   const [first] = passes as [Pass];
@@ -97,8 +113,9 @@ async function segmentImage(
   if (passes.length === 1) {
     const { plan } = first;
     const labels = labelsOf(first, options.minProbability);
-    const placement = placeMap(denseView(model).geometry, plan);
-    return { name: image.name, header, plan, placement, labels, timing, ...describe(labels, placement, header, model) };
+    const placement = placeMap(geometry, plan);
+    const legend = describe(labels, placement, header, model);
+    return { name: image.name, header, plan, geometry, placement, labels, timing, ...legend };
   }
   const classes = candidates(passes);
   const averaged = await mapImage(inference, model, image, { ...options, classes, scores: 'probability' }, context);
@@ -108,6 +125,7 @@ async function segmentImage(
     name: image.name,
     header,
     plan,
+    geometry,
     placement,
     labels,
     timing: sumTimings([timing, averaged.timing]),

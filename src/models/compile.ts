@@ -1,10 +1,10 @@
 /**
  * From a model's folder to what the engine runs. A network (network.ts), whose weights stay in their files, is finished
- * in three ways that share the same bytes:
+ * in several ways that share the same bytes:
  *
  *   classify   image → logits at the native size (any size for a net that ends in global average pooling)
  *   score      image → class map → mean over space: the logits of an image larger than the native size
- *   dense      image + classes → the maps of those classes (graph/passes/select-classes.ts)
+ *   dense      image + classes → the maps of those classes (dense-views.ts)
  *
  * A network that cannot be convolutionalized has the first only. Source: Simonyan 2015 §3.2, Long 2015 (fully
  * convolutional evaluation), Lin 2014 (global average pooling).
@@ -13,7 +13,6 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { ServiceError } from '../errors.js';
 import { countMultiplyAdds } from '../graph/cost.js';
-import { mapGeometry, type MapGeometry } from '../graph/geometry.js';
 import type { Graph } from '../graph/graph.js';
 import { GraphError } from '../graph/graph-error.js';
 import { imageShapes } from '../graph/native-shapes.js';
@@ -21,23 +20,16 @@ import { writeOnnx } from '../graph/onnx.js';
 import { applyPasses } from '../graph/pass.js';
 import { addImageInput } from '../graph/passes/add-image-input.js';
 import { averageClassMap } from '../graph/passes/average-class-map.js';
-import { CLASS_MAP } from '../graph/passes/convolutionalize-gemm.js';
 import { LOGITS } from '../graph/passes/name-logits.js';
-import { selectClasses } from '../graph/passes/select-classes.js';
 import { inferShapes } from '../graph/shapes.js';
 import type { SessionSpec } from '../runtime/session.js';
 import { loadBuiltIn } from './built-in.js';
+import { createDenseViews, type DenseViews, type View } from './dense-views.js';
+import { memoizeBySize, type Size } from './input-size.js';
 import { MANIFEST_FILE, ONNX, type Label, type Manifest, type ModelFolder } from './manifest.js';
 import { ModelFileError } from './model-file-error.js';
-import type { ConvolutionalNet, Network, Unavailable } from './network.js';
+import type { Network, Unavailable } from './network.js';
 import { loadOnnx } from './onnx-network.js';
-
-export type View = 'classify' | 'score' | 'dense';
-
-export interface Size {
-  readonly width: number;
-  readonly height: number;
-}
 
 /** A model ready to be opened: its graphs, its numbers, its labels. Immutable. */
 export interface CompiledModel {
@@ -48,30 +40,16 @@ export interface CompiledModel {
   readonly parameters: number;
   /** The size the classifier was made for, in pixels. */
   readonly nativeSize: number;
+  /** The classifier at its native size. */
+  readonly classifier: View;
   /** The net as a fully convolutional one, or why it cannot be one. */
-  readonly dense: DenseView | Unavailable;
-  /** `score` and `dense` are there when the net is convolutional. */
-  readonly sessions: { readonly classify: SessionSpec } & Readonly<Partial<Record<View, SessionSpec>>>;
+  readonly dense: DenseViews | Unavailable;
   /** The view that gives the logits of an input of this size. Throws OUTPUT_UNSUPPORTED where none does. */
-  classifyView(input: Size): 'classify' | 'score';
-  /** Multiply-adds for one image of this size, convolutions and matrix products (an estimate for `classify`). */
-  multiplyAdds(input: Size): number;
+  classifyView(input: Size): View;
   /** What is to be checked before the dense view may be trusted; absent for a net that is built in. */
   readonly parityCheck?: ParityCheck;
   /** Of an imported net: how far its dense view is from what the file computes, as a part of the largest logit. */
   readonly deviation?: number;
-}
-
-/** The class map of a fully convolutional net. */
-export interface DenseView {
-  /** The net ends in global average pooling: its `classify` view takes any size. */
-  readonly poolsGlobally: boolean;
-  /** Where the cells of the class map look, in input pixels. */
-  readonly geometry: MapGeometry;
-  /** Cells of the class map for an input; zero or less where the input is smaller than one window. */
-  mapSize(input: Size): Size;
-  /** Smallest side that yields one cell, in pixels. */
-  readonly minimumSize: number;
 }
 
 /** Two sessions that have to give the same logits for an image of the native size. */
@@ -90,9 +68,9 @@ export interface ParityCheck {
 /** As a part of the largest absolute logit: rounding in another order, in single and in half precision. */
 const TOLERANCE = { float32: 1e-3, float16: 1e-2 };
 
-/** The dense view of a model that has one. Throws OUTPUT_UNSUPPORTED with the reason where it has none. */
-export function denseView({ manifest, dense }: CompiledModel): DenseView {
-  if ('geometry' in dense) return dense;
+/** The class maps of a model that has them. Throws OUTPUT_UNSUPPORTED with the reason where it has none. */
+export function denseViews({ manifest, dense }: CompiledModel): DenseViews {
+  if ('view' in dense) return dense;
   throw new ServiceError('OUTPUT_UNSUPPORTED', `${manifest.name} has no class map: ${dense.unavailable}.`);
 }
 
@@ -121,29 +99,31 @@ export async function compileModel(content: ModelFolder, { load }: CompileOption
     model: writeOnnx(graph),
     weightsFolder: network.weightsFolder,
   });
-  const sessions = {
-    classify: session('classify', applyPasses(network.classifier, [imageInput])),
-    ...('graph' in dense
-      ? {
-          score: session('score', applyPasses(dense.graph, [averageClassMap(), imageInput])),
-          dense: session('dense', applyPasses(dense.graph, [selectClasses(), imageInput])),
-        }
-      : {}),
-  };
-  const original = network.original && session('original', applyPasses(network.original.graph, [imageInput]));
+  const finish = (graph: Graph): Graph => applyPasses(graph, [imageInput]);
+  const multiplyAdds = multiplyAddCounter(network);
+  const classifierSession = session('classify', finish(network.classifier));
+  const { nativeSize, parameters, original } = network;
+  const common = { manifest, labels, digest, parameters, nativeSize };
+  if ('unavailable' in dense) {
+    const classifier: View = { session: classifierSession, multiplyAdds, check: () => undefined };
+    return { ...common, dense, classifier, classifyView: fixedSizeClassifier(manifest, network, classifier) };
+  }
+
+  const views = createDenseViews(dense, { name: manifest.name, nativeSize, session, finish });
+  const { check } = views;
+  const classifier: View = { session: classifierSession, multiplyAdds, check };
+  const scoreSession = session('score', finish(applyPasses(dense.graph, [averageClassMap()])));
+  const score: View = { session: scoreSession, multiplyAdds, check };
+  const takesAnySize = dense.poolsGlobally;
   return {
-    manifest,
-    labels,
-    digest,
-    parameters: network.parameters,
-    nativeSize: network.nativeSize,
-    dense: 'graph' in dense ? describeDense(dense, network.nativeSize) : dense,
-    sessions,
-    classifyView: viewChooser(manifest, network),
-    multiplyAdds: multiplyAddCounter(network),
-    ...(original === undefined || sessions.score === undefined
-      ? {}
-      : { parityCheck: parityOf(original, sessions.score, network) }),
+    ...common,
+    dense: views,
+    classifier,
+    classifyView: ({ width, height }) =>
+      takesAnySize || (width === nativeSize && height === nativeSize) ? classifier : score,
+    ...(original && {
+      parityCheck: parityOf(session('original', finish(original.graph)), scoreSession, network),
+    }),
   };
 }
 
@@ -152,13 +132,18 @@ export async function compileModel(content: ModelFolder, { load }: CompileOption
  * at its native size.
  */
 export function withoutDense(model: CompiledModel, unavailable: string): CompiledModel {
-  const { nativeSize, manifest, sessions, parityCheck } = model;
-  const classify = { ...(parityCheck?.original ?? sessions.classify), id: sessions.classify.id };
-  const classifyView = ({ width, height }: Size): 'classify' => {
-    if (width !== nativeSize || height !== nativeSize) throw otherSize(manifest, nativeSize, { width, height });
-    return 'classify';
+  const { nativeSize, manifest, parityCheck } = model;
+  const session = { ...(parityCheck?.original ?? model.classifier.session), id: model.classifier.session.id };
+  const classifier = { ...model.classifier, session };
+  return {
+    ...model,
+    dense: { unavailable },
+    classifier,
+    classifyView(input) {
+      if (input.width === nativeSize && input.height === nativeSize) return classifier;
+      throw otherSize(manifest, nativeSize, input);
+    },
   };
-  return { ...model, dense: { unavailable }, sessions: { classify }, classifyView };
 }
 
 function checkDigest({ folder, manifest: { weights } }: ModelFolder, { fileDigest }: Network): void {
@@ -174,17 +159,15 @@ function checkSize(folder: string, { input }: Manifest, { classifier, dense, nat
   throw new ModelFileError(join(folder, MANIFEST_FILE), 'input.size', `must be ${nativeSize}, the net takes no other`);
 }
 
-/** Which view gives the logits: see the header. */
-function viewChooser(
+/** The view of a net that was never convolutionalized, which may still take other sizes by itself. */
+function fixedSizeClassifier(
   manifest: Manifest,
-  { classifier, dense, nativeSize }: Network,
-): (input: Size) => 'classify' | 'score' {
+  { classifier, nativeSize }: Network,
+  view: View,
+): (input: Size) => View {
   const takes = memoizeBySize((input) => takesSize(classifier, input));
   return (input) => {
-    const isNative = input.width === nativeSize && input.height === nativeSize;
-    if (isNative || ('graph' in dense && dense.poolsGlobally)) return 'classify';
-    if ('graph' in dense) return 'score';
-    if (takes(input)) return 'classify';
+    if ((input.width === nativeSize && input.height === nativeSize) || takes(input)) return view;
     throw otherSize(manifest, nativeSize, input);
   };
 }
@@ -223,20 +206,6 @@ function multiplyAddCounter({ classifier, dense, parameters }: Network): (input:
   });
 }
 
-function describeDense({ graph, poolsGlobally }: ConvolutionalNet, nativeSize: number): DenseView {
-  const shapes = memoizeBySize((input) => inferShapes(graph, imageShapes(graph, { batch: 1, ...input })));
-  const mapSize = (input: Size): Size => {
-    const [, , height = 0, width = 0] = shapes(input).get(CLASS_MAP) ?? [];
-    return { width, height };
-  };
-  return {
-    poolsGlobally,
-    geometry: mapGeometry(graph, CLASS_MAP),
-    mapSize,
-    minimumSize: smallestSide(nativeSize, mapSize),
-  };
-}
-
 function parityOf(original: SessionSpec, converted: SessionSpec, network: Network): ParityCheck {
   const digest = createHash('sha256').update(network.weightsDigest).update(original.model).update(converted.model);
   return {
@@ -245,31 +214,5 @@ function parityOf(original: SessionSpec, converted: SessionSpec, network: Networ
     nativeSize: network.nativeSize,
     tolerance: network.original?.isHalf ? TOLERANCE.float16 : TOLERANCE.float32,
     digest: digest.digest('hex'),
-  };
-}
-
-/** The smallest square with one cell: the native size has one, and a larger input never has fewer. */
-function smallestSide(nativeSize: number, mapSize: (input: Size) => Size): number {
-  let without = 0;
-  let withCell = nativeSize;
-  while (withCell - without > 1) {
-    const side = Math.floor((without + withCell) / 2);
-    if (mapSize({ width: side, height: side }).width >= 1) withCell = side;
-    else without = side;
-  }
-  return withCell;
-}
-
-/** Remember the latest sizes asked for; a client that sends ever new sizes must not make the memory grow. */
-function memoizeBySize<T>(compute: (size: Size) => T, capacity = 64): (size: Size) => T {
-  const known = new Map<string, T>();
-  return (size) => {
-    const key = `${size.width}x${size.height}`;
-    const value = known.get(key) ?? compute(size);
-    known.delete(key);
-    known.set(key, value);
-    const [oldest] = known.keys();
-    if (known.size > capacity && oldest !== undefined) known.delete(oldest);
-    return value;
   };
 }

@@ -11,8 +11,9 @@ import { join } from 'node:path';
 import pLimit, { type LimitFunction } from 'p-limit';
 import { OperatorError, ServiceError } from '../errors.js';
 import { GraphError } from '../graph/graph-error.js';
-import { compileModel, withoutDense, type CompiledModel, type View } from './compile.js';
-import { LoadedModel } from './loaded-model.js';
+import { compileModel, withoutDense, type CompiledModel } from './compile.js';
+import type { View } from './dense-views.js';
+import { LoadedModel, type SessionLease } from './loaded-model.js';
 import { MANIFEST_FILE, readModelFolder } from './manifest.js';
 import { ModelFileError } from './model-file-error.js';
 import { isWithin, measureParity, type SessionRunner } from './parity.js';
@@ -42,10 +43,10 @@ export interface Registry {
   /** Do something with such a model; its sessions stay open until that has settled, whatever is unloaded meanwhile. */
   use<T>(name: string | undefined, work: (model: CompiledModel) => Promise<T>): Promise<T>;
   /**
-   * The open session of a view; opened now if this is its first use. Resolves to the session's id. Throws
-   * MODEL_NOT_FOUND when the model has been unloaded or replaced, and nobody uses it any more.
+   * Hold the session of one of a model's views, opened now if it is not; it fails with MODEL_NOT_FOUND when the model has
+   * been unloaded or replaced, and nobody uses it any more.
    */
-  session(model: CompiledModel, view: View): Promise<string>;
+  lease(model: CompiledModel, view: View): SessionLease;
   /** (Re)load a model from its folder; also one that has just been put there. Throws MODEL_NOT_FOUND. */
   load(name: string): Promise<ModelEntry>;
   /** Refuse the model to new work, wait for the work in flight, and close its sessions. Throws MODEL_NOT_FOUND. */
@@ -98,7 +99,7 @@ export async function createRegistry(
     return entry;
   }
 
-  async function open(name: string, folder: string): Promise<CompiledModel> {
+  async function loadModel(name: string, folder: string): Promise<CompiledModel> {
     const content = await readModelFolder(folder);
     if (content.manifest.name !== name) {
       throw new ModelFileError(join(folder, MANIFEST_FILE), 'name', `must be "${name}", is "${content.manifest.name}"`);
@@ -106,8 +107,8 @@ export async function createRegistry(
     const model = await trust(await compileModel(content, { load: (loads += 1), cache: options.cache }));
     const load = new LoadedModel(model, sessions);
     try {
-      await load.session('classify');
-      if ('geometry' in model.dense && model.parameters <= EAGER_PARAMETERS) await load.session('dense');
+      await open(load, model.classifier);
+      if ('view' in model.dense && model.parameters <= EAGER_PARAMETERS) await open(load, model.dense.view());
     } catch (error) {
       await load.close();
       throw error;
@@ -137,7 +138,7 @@ export async function createRegistry(
     if (before === undefined) set({ name, folder, state: 'loading' });
     let model: CompiledModel;
     try {
-      model = await open(name, folder);
+      model = await loadModel(name, folder);
     } catch (error) {
       const reason = publicReason(error, folder);
       return before === undefined
@@ -198,7 +199,7 @@ export async function createRegistry(
     entry: entryOf,
     get,
     use: async (name, work) => loadOf(get(name)).use(work),
-    session: async (model, view) => loadOf(model).session(view),
+    lease: (model, view) => loadOf(model).lease(view),
     async load(name) {
       const folder = entries.get(name)?.folder ?? (await findModelFolders(options.folder)).get(name);
       if (folder === undefined) throw notFound(`There is no model "${name}".`, [...entries.keys()]);
@@ -214,6 +215,12 @@ export async function createRegistry(
       });
     },
   };
+}
+
+/** Open the session of a view, and leave it open. */
+async function open(load: LoadedModel, view: View): Promise<void> {
+  const { opened, release } = load.lease(view);
+  await opened.finally(release);
 }
 
 /** The messages of the engine and of the file system hold paths: they are for the log. */

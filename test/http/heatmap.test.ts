@@ -80,6 +80,44 @@ describe('the maps', () => {
     });
   });
 
+  it.each([
+    ['tiny-resnet', 'valid'],
+    ['tiny-resnet', 'same'],
+    ['tiny-vgg', 'valid'],
+    ['tiny-vgg', 'same'],
+  ])('of a finer output stride hold the coarse ones, and choose the same class (%s, edge=%s)', async (model, edge) => {
+    const query = `?model=${model}&size=112&scores=logit&class=top&class=3`;
+    const coarse = await mapsOf(`${query}&edge=${edge}`, cat);
+    for (const outputStride of [8, 4]) {
+      const rate = 16 / outputStride;
+      const { map, classes } = await mapsOf(`${query}&edge=${edge}&outputStride=${outputStride}`, cat);
+      expect(map).toMatchObject({ ...coarse.map, outputStride, width: map.width, height: map.height });
+      expect([Math.ceil(map.width / rate), Math.ceil(map.height / rate)]).toEqual([
+        coarse.map.width,
+        coarse.map.height,
+      ]);
+      classes.forEach(({ index, values }, position) => {
+        const expected = coarse.classes[position]!;
+        expect(index).toBe(expected.index);
+        expected.values.forEach((row, y) =>
+          row.forEach((value, x) => expect(values[y * rate]![x * rate]).toBeCloseTo(value, 3)),
+        );
+      });
+    }
+  });
+
+  it('of edge=same cover the image, around the windows of edge=valid', async () => {
+    const query = '?model=tiny-vgg&size=128&class=2&class=top&scores=logit';
+    const [valid, same] = [await mapsOf(`${query}&edge=valid`, cat), await mapsOf(`${query}&edge=same`, cat)];
+    expect(same.map).toMatchObject({ width: 192 / 16, height: 128 / 16, offset: valid.map.offset - 16 });
+    expect(same.classes.map(({ index }) => index)).toEqual(valid.classes.map(({ index }) => index));
+    valid.classes[0]!.values.forEach((row, y) =>
+      row.forEach((value, x) => expect(same.classes[0]!.values[y + 1]![x + 1]).toBeCloseTo(value, 3)),
+    );
+    const pooled = await Promise.all(['valid', 'same'].map((edge) => mapsOf(`?size=128&class=2&edge=${edge}`, cat)));
+    expect(pooled[1]!.map).toEqual(pooled[0]!.map);
+  });
+
   it('of the default class are those of the best class of the whole image', async () => {
     const { classes } = await mapsOf('?size=96', cat);
     const answer = await app.http.inject({
@@ -216,8 +254,9 @@ describe('what is refused, and how', () => {
     ['?class=1&class=2', 'image/png', 406, 'NOT_ACCEPTABLE', /one class/],
     ['?class=unicorn', 'image/png', 404, 'CLASS_NOT_FOUND', /unicorn/],
     ['?class=10', 'image/png', 404, 'CLASS_NOT_FOUND', /0 to 9/],
-    ['?outputStride=8', 'image/png', 422, 'OUTPUT_UNSUPPORTED', /16/],
-    ['?model=tiny-vgg&edge=same', 'image/png', 422, 'OUTPUT_UNSUPPORTED', /valid/],
+    ['?outputStride=12', 'image/png', 422, 'OUTPUT_UNSUPPORTED', /one of: 16, 8, 4/],
+    ['?edge=around', 'image/png', 400, 'INVALID_REQUEST', /valid/],
+    ['?model=tiny-vgg&edge=same&size=40', 'image/png', 422, 'OUTPUT_UNSUPPORTED', /64/],
     ['?model=tiny-vgg&size=40', 'image/png', 422, 'OUTPUT_UNSUPPORTED', /64/],
     ['?colormap=jet', 'image/png', 400, 'INVALID_REQUEST', /viridis/],
     ['?alpha=2', 'image/png', 400, 'INVALID_REQUEST', /1/],

@@ -49,7 +49,8 @@ describe('models', () => {
       state: 'ready',
       default: true,
       classes: 10,
-      outputStrides: [16],
+      outputStrides: [16, 8, 4],
+      edges: ['valid', 'same'],
       architecture: 'resnet18',
     });
     const detail = (await app.http.inject('/v1/models/tiny-vgg')).json<{ labels: unknown[]; minimumSize: number }>();

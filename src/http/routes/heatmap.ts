@@ -7,7 +7,7 @@ import { encodeNpy } from '../../inference/npy.js';
 import type { CompiledModel } from '../../models/compile.js';
 import type { HttpParts } from '../http-server.js';
 import { readImages } from '../images.js';
-import { checkMapParameters, describeClasses, describeMap, geometryOf } from '../map-answer.js';
+import { describeClasses, describeGeometry, describeMap } from '../map-answer.js';
 import { negotiate } from '../media-type.js';
 import { heatmapParameters, parseParameters } from '../parameters.js';
 import { problemOf } from '../problem.js';
@@ -35,12 +35,13 @@ export function heatmapRoute(app: FastifyInstance, { config, registry, inference
     });
 
     return registry.use(parameters.model, async (model) => {
-      checkMapParameters(parameters, model);
       const options: HeatmapOptions = {
         fit: parameters.fit,
         size: parameters.size,
         scales: parameters.scale,
         flip: parameters.flip,
+        outputStride: parameters.outputStride,
+        edge: parameters.edge,
         scores: parameters.scores,
         classes: resolveClasses(parameters.class, model.labels),
       };
@@ -51,7 +52,7 @@ export function heatmapRoute(app: FastifyInstance, { config, registry, inference
 
       // One image: had it failed, so had the request.
       const [image] = answer.results as [ImageHeatmaps];
-      describeMap(reply, model, image.classes[0]!.map, image.plan);
+      describeMap(reply, image.classes[0]!.map, image);
       describeClasses(reply, image.classes);
       if (mediaType === 'application/x-npy') return reply.send(asNpy(image));
       const { bytes } = images[0]!;
@@ -68,20 +69,20 @@ function presentAnswer({ results, timing }: HeatmapAnswer, model: CompiledModel,
     model: modelReference(model),
     scores,
     results: results.map((result) =>
-      'problem' in result ? { name: result.name, problem: problemOf(result.problem) } : presentImage(result, model),
+      'problem' in result ? { name: result.name, problem: problemOf(result.problem) } : presentImage(result),
     ),
     timing: roundTiming({ ...timing }),
   };
 }
 
-function presentImage(image: ImageHeatmaps, model: CompiledModel): object {
-  const { name, header, plan, classes } = image;
+function presentImage(image: ImageHeatmaps): object {
+  const { name, header, plan, geometry, classes } = image;
   return {
     name,
     width: header.width,
     height: header.height,
     input: { width: plan.crop.width, height: plan.crop.height, scale: plan.scale },
-    map: geometryOf(image.classes[0]!.map, model),
+    map: describeGeometry(classes[0]!.map, geometry),
     classes: classes.map(({ map, box, ...rest }) => ({
       ...rest,
       box: { x: box.left, y: box.top, width: box.width, height: box.height },

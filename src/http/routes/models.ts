@@ -3,6 +3,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Config } from '../../config.js';
 import { ServiceError } from '../../errors.js';
+import type { DenseViews } from '../../models/dense-views.js';
 import type { ModelEntry, Registry } from '../../models/registry.js';
 import type { HttpParts } from '../http-server.js';
 import { modelDetail, modelsResponse, serializerOf } from '../schemas.js';
@@ -59,17 +60,19 @@ export function describeEntry({ name, state, reason, model }: ModelEntry, regist
     architecture: manifest.architecture,
     digest: model.digest,
     parameters: model.parameters,
-    multiplyAdds: model.multiplyAdds({ width: manifest.input.size, height: manifest.input.size }),
+    multiplyAdds: model.classifier.multiplyAdds({ width: manifest.input.size, height: manifest.input.size }),
     classes: model.labels.length,
     input: manifest.input,
-    ...('geometry' in dense
-      ? {
-          outputStrides: [dense.geometry.outputStride],
-          offset: dense.geometry.offset,
-          receptiveField: dense.geometry.receptiveField,
-          minimumSize: dense.minimumSize,
-          deviation: model.deviation,
-        }
-      : { outputStrides: [], heatmapsUnavailable: dense.unavailable }),
+    ...('view' in dense
+      ? describeDense(dense)
+      : { outputStrides: [], edges: [], heatmapsUnavailable: dense.unavailable }),
+    deviation: model.deviation,
   };
+}
+
+/** What maps there are; offset and receptive field are those of the net's own output stride and edge=valid. */
+function describeDense(dense: DenseViews) {
+  const { offset, receptiveField } = dense.view().geometry;
+  const { outputStrides, edges, minimumSize } = dense;
+  return { outputStrides, edges, offset, receptiveField, minimumSize };
 }

@@ -7,7 +7,7 @@ import { labelColor } from '../../inference/render-labels.js';
 import type { CompiledModel } from '../../models/compile.js';
 import type { HttpParts } from '../http-server.js';
 import { readImages } from '../images.js';
-import { checkMapParameters, describeClasses, describeMap, geometryOf } from '../map-answer.js';
+import { describeClasses, describeGeometry, describeMap } from '../map-answer.js';
 import { negotiate } from '../media-type.js';
 import { parseParameters, segmentParameters } from '../parameters.js';
 import { problemOf } from '../problem.js';
@@ -33,9 +33,9 @@ export function segmentRoute(app: FastifyInstance, { config, registry, inference
     );
 
     return registry.use(parameters.model, async (model) => {
-      checkMapParameters(parameters, model);
-      const { fit, size, scale: scales, flip, minProbability } = parameters;
-      const answer = await segment(inference, model, images, { fit, size, scales, flip, minProbability }, context);
+      const { fit, size, scale: scales, flip, outputStride, edge, minProbability } = parameters;
+      const options = { fit, size, scales, flip, outputStride, edge, minProbability };
+      const answer = await segment(inference, model, images, options, context);
       describeModel(reply, model);
       void reply.type(mediaType);
       if (mediaType === 'application/json') return reply.send(presentAnswer(answer, model));
@@ -43,7 +43,7 @@ export function segmentRoute(app: FastifyInstance, { config, registry, inference
       // One image: had it failed, so had the request.
       const [image] = answer.results as [Segmentation];
       const { labels } = image;
-      describeMap(reply, model, labels, image.plan);
+      describeMap(reply, labels, image);
       describeClasses(reply, image.classes);
       if (mediaType === 'application/x-npy') {
         return reply.send(encodeNpy('uint16', [labels.height, labels.width], labels.values));
@@ -61,19 +61,19 @@ function presentAnswer({ results, timing }: SegmentAnswer, model: CompiledModel)
   return {
     model: modelReference(model),
     results: results.map((result) =>
-      'problem' in result ? { name: result.name, problem: problemOf(result.problem) } : presentImage(result, model),
+      'problem' in result ? { name: result.name, problem: problemOf(result.problem) } : presentImage(result),
     ),
     timing: roundTiming({ ...timing }),
   };
 }
 
-function presentImage({ name, header, plan, labels, classes, unlabelled }: Segmentation, model: CompiledModel): object {
+function presentImage({ name, header, plan, geometry, labels, classes, unlabelled }: Segmentation): object {
   return {
     name,
     width: header.width,
     height: header.height,
     input: { width: plan.crop.width, height: plan.crop.height, scale: plan.scale },
-    map: geometryOf(labels, model),
+    map: describeGeometry(labels, geometry),
     unlabelled,
     classes: classes.map(({ boxes, ...rest }) => ({
       ...rest,

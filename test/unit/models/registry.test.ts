@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { SessionRunner } from '../../../src/models/parity.js';
 import { writeOnnx } from '../../../src/graph/onnx.js';
+import { denseViews, type CompiledModel } from '../../../src/models/compile.js';
+import type { View } from '../../../src/models/dense-views.js';
 import { createRegistry, type ModelEntry, type Registry, type RegistryOptions } from '../../../src/models/registry.js';
 import type { TensorMap } from '../../../src/tensor.js';
 import { HEADS, TINY, tinyClassifier } from '../../support/tiny-classifiers.js';
@@ -65,8 +67,17 @@ const start = (
   report?: (entry: ModelEntry, error?: unknown) => void,
 ): Promise<Registry> =>
   createRegistry({ folder, cache: folder, untrained: [], defaultModel: '', ...options }, sessions, report);
-const idsOf = (registry: Registry, name: string): string[] =>
-  Object.values(registry.get(name).sessions).map(({ id }) => id);
+/** The classifier's session and that of the class map at its own stride: those that are open after a load. */
+const idsOf = (registry: Registry, name: string): string[] => {
+  const model = registry.get(name);
+  return [model.classifier, denseViews(model).view()].map(({ session }) => session.id);
+};
+/** Open a view's session, and leave it open. */
+async function openSession(registry: Registry, model: CompiledModel, view: View): Promise<string> {
+  const { opened, release } = registry.lease(model, view);
+  return opened.finally(release);
+}
+const scoreView = (model: CompiledModel): View => model.classifyView({ width: 96, height: 96 });
 const openIds = (name: string): string[] => [...sessions.ids].filter((id) => id.startsWith(`${name}@`));
 
 async function changeManifest(name: string, change: Record<string, unknown>): Promise<void> {
@@ -104,15 +115,15 @@ describe('a reload', () => {
     const before = registry.get('tiny-resnet');
     const working = registry.use('tiny-resnet', async (model) => {
       await work.promise;
-      return registry.session(model, 'dense');
+      return openSession(registry, model, denseViews(model).view());
     });
     const reloading = registry.load('tiny-resnet');
     while (registry.get('tiny-resnet') === before) await new Promise(setImmediate);
-    expect(sessions.ids).toContain(before.sessions.classify.id);
+    expect(sessions.ids).toContain(before.classifier.session.id);
     work.resolve();
-    expect(await working).toBe(before.sessions.dense!.id);
+    expect(await working).toBe(denseViews(before).view().session.id);
     await reloading;
-    expect(sessions.ids).not.toContain(before.sessions.classify.id);
+    expect(sessions.ids).not.toContain(before.classifier.session.id);
   });
 });
 
@@ -129,15 +140,13 @@ describe('load and unload of one model', () => {
     await working;
     expect(await unloading).toMatchObject({ state: 'unloaded' });
     expect(await loading).toMatchObject({ state: 'ready' });
-    const ids = idsOf(registry, 'tiny-resnet');
-    expect(openIds('tiny-resnet').sort()).toEqual(ids.filter((id) => /classify|dense/.test(id)).sort());
+    expect(openIds('tiny-resnet').sort()).toEqual(idsOf(registry, 'tiny-resnet').sort());
   });
 
   it('go one after the other: of two loads the later one stays, and nothing of the first', async () => {
     const registry = await start();
     await Promise.all([registry.load('tiny-resnet'), registry.load('tiny-resnet')]);
-    const ids = idsOf(registry, 'tiny-resnet');
-    expect(openIds('tiny-resnet').sort()).toEqual(ids.filter((id) => /classify|dense/.test(id)).sort());
+    expect(openIds('tiny-resnet').sort()).toEqual(idsOf(registry, 'tiny-resnet').sort());
   });
 
   it('go one after the other: an unload during a load ends unloaded, with nothing open', async () => {
@@ -176,18 +185,19 @@ describe('sessions', () => {
     const registry = await start();
     const before = registry.get('tiny-vgg');
     await registry[change]('tiny-vgg');
-    await expect(registry.session(before, 'score')).rejects.toMatchObject({ code: 'MODEL_NOT_FOUND' });
-    expect(sessions.asked).not.toContain(before.sessions.score!.id);
+    const score = scoreView(before);
+    await expect(openSession(registry, before, score)).rejects.toMatchObject({ code: 'MODEL_NOT_FOUND' });
+    expect(sessions.asked).not.toContain(score.session.id);
   });
 
   it('that are still being opened when nobody waits for them any more are closed all the same', async () => {
     const registry = await start();
-    const { sessions: specs } = registry.get('tiny-vgg');
+    const model = registry.get('tiny-vgg');
     const release = sessions.hold('score');
-    const opening = registry.session(registry.get('tiny-vgg'), 'score');
+    const opening = openSession(registry, model, scoreView(model));
     const unloading = registry.unload('tiny-vgg');
     release();
-    expect(await opening).toBe(specs.score!.id);
+    expect(await opening).toBe(scoreView(model).session.id);
     await unloading;
     expect(openIds('tiny-vgg')).toEqual([]);
   });
@@ -203,7 +213,7 @@ describe('an imported net', () => {
     sessions.logits = { original: [1, -2], converted: [1.001, -2] };
     const registry = await start();
     const model = registry.get('tiny-onnx');
-    expect(model.dense).toHaveProperty('geometry');
+    expect(model.dense).toHaveProperty('outputStrides');
     expect(model.deviation).toBeCloseTo(0.0005, 6);
     expect(runs()).toHaveLength(4);
     await registry.load('tiny-onnx');
@@ -221,7 +231,7 @@ describe('an imported net', () => {
     const model = registry.get('tiny-onnx');
     expect(model.dense).toMatchObject({ unavailable: expect.stringMatching(reason) as string });
     expect(openIds('tiny-onnx').map((id) => id.split('/')[1])).toEqual(['classify']);
-    await expect(registry.session(model, 'dense')).rejects.toMatchObject({ code: 'OUTPUT_UNSUPPORTED' });
+    expect(() => denseViews(model)).toThrow(expect.objectContaining({ code: 'OUTPUT_UNSUPPORTED' }) as Error);
     expect(() => model.classifyView({ width: 32, height: 32 })).toThrow(/only inputs of 16×16/);
   });
 

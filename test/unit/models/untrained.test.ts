@@ -30,11 +30,11 @@ describe('an untrained model', () => {
   it.each(['resnet20_cifar', 'resnet1202_cifar', 'preresnet1001_cifar'])(
     'answers with finite numbers, however deep: %s',
     async (architecture) => {
-      const { sessions } = await compileModel(await readModelFolder(await prepareUntrained(cache, architecture)), {
+      const { classifier } = await compileModel(await readModelFolder(await prepareUntrained(cache, architecture)), {
         load: 0,
         cache,
       });
-      const session = await createOnnxruntimeEngine({ threads: 1, providers: ['cpu'] }).open(sessions.classify);
+      const session = await createOnnxruntimeEngine({ threads: 1, providers: ['cpu'] }).open(classifier.session);
       const data = Uint8Array.from({ length: 2 * 32 * 32 * 3 }, (_, index) => (index * 37) % 251);
       const outputs = await session.run({ image: { type: 'uint8', dims: [2, 32, 32, 3], data } });
       await session.release();

@@ -1,0 +1,166 @@
+/**
+ * The class maps that one fully convolutional net can give: at its own output stride and at finer ones, with a head that
+ * stays inside of the last map or reaches over its border. Each is a graph of its own over the same weights, made when
+ * it is first asked for. All of them classify the image alike: by the cells that the net itself has.
+ */
+import { ServiceError } from '../errors.js';
+import { countMultiplyAdds } from '../graph/cost.js';
+import { mapGeometry, type MapGeometry } from '../graph/geometry.js';
+import type { Graph } from '../graph/graph.js';
+import { imageShapes } from '../graph/native-shapes.js';
+import { applyPass, applyPasses } from '../graph/pass.js';
+import { CLASS_MAP } from '../graph/passes/convolutionalize-gemm.js';
+import { headPads, padHead } from '../graph/passes/pad-head.js';
+import { reduceOutputStride } from '../graph/passes/reduce-output-stride.js';
+import { selectClasses } from '../graph/passes/select-classes.js';
+import { inferShapes } from '../graph/shapes.js';
+import type { SessionSpec } from '../runtime/session.js';
+import { memoizeBySize, type Size } from './input-size.js';
+import type { ConvolutionalNet } from './network.js';
+
+/** A graph that answers about images: what opens it, what a run costs, and what it takes. */
+export interface View {
+  readonly session: SessionSpec;
+  /** Multiply-adds for one image of this size, convolutions and matrix products. */
+  multiplyAdds(input: Size): number;
+  /** Throws OUTPUT_UNSUPPORTED for an input that the view does not take. */
+  readonly check: (input: Size) => void;
+}
+
+/** `valid`: only windows that lie inside of the last map; `same`: as many cells as that map, zeros around it. */
+export type Edge = 'valid' | 'same';
+
+/** Image and classes → the maps of those classes (graph/passes/select-classes.ts). */
+export interface DenseView extends View {
+  /** Where the cells look, in input pixels. */
+  readonly geometry: MapGeometry;
+  /** Cells for an input; zero or less where the input is smaller than one window. */
+  mapSize(input: Size): Size;
+}
+
+export interface DenseForm {
+  /** Pixels between cells; default: the net's own. */
+  readonly outputStride?: number | undefined;
+  /** Default: `valid`. */
+  readonly edge?: Edge | undefined;
+}
+
+export interface DenseViews {
+  /** The net ends in global average pooling: its classifier takes any size. */
+  readonly poolsGlobally: boolean;
+  /** Smallest side that holds one window, in pixels. */
+  readonly minimumSize: number;
+  /** The net's own first, then finer ones. */
+  readonly outputStrides: readonly number[];
+  readonly edges: readonly Edge[];
+  /** Throws OUTPUT_UNSUPPORTED for an input that holds no window, in whatever form. */
+  readonly check: (input: Size) => void;
+  /** Throws OUTPUT_UNSUPPORTED for a form that is not among these. */
+  view(form?: DenseForm): DenseView;
+}
+
+/** A map at a quarter of the stride has sixteen times the cells; a finer one says nothing new. */
+const FINENESS = [1, 2, 4];
+
+export interface DenseOptions {
+  /** For messages. */
+  readonly name: string;
+  readonly nativeSize: number;
+  /** The session of a finished graph; `view` tells it from the model's others. */
+  readonly session: (view: string, graph: Graph) => SessionSpec;
+  /** Before the graph is written: what turns pixels into the net's input. */
+  readonly finish: (graph: Graph) => Graph;
+}
+
+/** The views of a net whose output is the class map. */
+export function createDenseViews(
+  net: ConvolutionalNet,
+  { name, nativeSize, session, finish }: DenseOptions,
+): DenseViews {
+  const own = mapGeometry(net.graph, CLASS_MAP).outputStride;
+  const outputStrides = FINENESS.map((fineness) => own / fineness).filter(
+    (stride) => stride === own || (Number.isInteger(stride) && applyPass(net.graph, reduceOutputStride(stride))),
+  );
+  // Where every cell of the last map has a score of its own, the map covers the image as it is.
+  const pads = net.poolsGlobally ? undefined : headPads(net.graph);
+  const coversImage = net.poolsGlobally || pads !== undefined;
+  const edges: Edge[] = coversImage ? ['valid', 'same'] : ['valid'];
+  const minimumSize = smallestSide(nativeSize, mapSizer(net.graph));
+
+  function check({ width, height }: Size): void {
+    if (Math.min(width, height) >= minimumSize) return;
+    throw new ServiceError(
+      'OUTPUT_UNSUPPORTED',
+      `An input of ${width}×${height} pixels is smaller than one window of ${name}; the smallest side is ${minimumSize} pixels.`,
+      { errors: [{ parameter: 'size', detail: `must give at least ${minimumSize} pixels` }] },
+    );
+  }
+
+  function make(outputStride: number, edge: Edge): DenseView {
+    const padding = edge === 'same' ? pads : undefined;
+    const step = own / outputStride;
+    const graph = applyPasses(net.graph, [
+      ...(padding === undefined ? [] : [padHead()]),
+      ...(step === 1 ? [] : [reduceOutputStride(outputStride)]),
+    ]);
+    const cells = { begin: (padding?.begin ?? 0) * step, end: (padding?.end ?? 0) * step, step };
+    const view = ['dense', ...(step === 1 ? [] : [outputStride]), ...(padding === undefined ? [] : [edge])].join('-');
+    return {
+      session: session(view, finish(applyPasses(graph, [selectClasses({ cells })]))),
+      geometry: mapGeometry(graph, CLASS_MAP),
+      mapSize: mapSizer(graph),
+      multiplyAdds: multiplyAddCounter(graph),
+      check,
+    };
+  }
+
+  const made = new Map<string, DenseView>();
+  return {
+    poolsGlobally: net.poolsGlobally,
+    minimumSize,
+    outputStrides,
+    edges,
+    check,
+    view({ outputStride = own, edge = 'valid' } = {}) {
+      if (!outputStrides.includes(outputStride)) throw unsupported(name, 'outputStride', outputStride, outputStrides);
+      if (!edges.includes(edge)) throw unsupported(name, 'edge', edge, edges);
+      const key = `${outputStride} ${pads === undefined ? 'valid' : edge}`;
+      const view = made.get(key) ?? make(outputStride, edge);
+      made.set(key, view);
+      return view;
+    },
+  };
+}
+
+function unsupported(name: string, parameter: string, asked: string | number, has: readonly unknown[]): ServiceError {
+  return new ServiceError('OUTPUT_UNSUPPORTED', `${name} has no class map with ${parameter}=${asked}.`, {
+    errors: [{ parameter, detail: `must be ${has.length === 1 ? String(has[0]) : `one of: ${has.join(', ')}`}` }],
+  });
+}
+
+function mapSizer(graph: Graph): (input: Size) => Size {
+  return memoizeBySize((input) => {
+    const [, , height = 0, width = 0] = shapesFor(graph, input).get(CLASS_MAP) ?? [];
+    return { width, height };
+  });
+}
+
+function multiplyAddCounter(graph: Graph): (input: Size) => number {
+  return memoizeBySize((input) => countMultiplyAdds(graph, shapesFor(graph, input)));
+}
+
+function shapesFor(graph: Graph, { width, height }: Size): ReadonlyMap<string, readonly number[]> {
+  return inferShapes(graph, imageShapes(graph, { batch: 1, width, height }));
+}
+
+/** The smallest square with one cell: the native size has one, and a larger input never has fewer. */
+function smallestSide(nativeSize: number, mapSize: (input: Size) => Size): number {
+  let without = 0;
+  let withCell = nativeSize;
+  while (withCell - without > 1) {
+    const side = Math.floor((without + withCell) / 2);
+    if (mapSize({ width: side, height: side }).width >= 1) withCell = side;
+    else without = side;
+  }
+  return withCell;
+}
