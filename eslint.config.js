@@ -6,7 +6,7 @@ const allowed = {
   graph: ['tensor'],
   architectures: ['graph'],
   models: ['graph', 'architectures', 'runtime', 'tensor'],
-  runtime: ['tensor'],
+  runtime: ['graph', 'tensor'],
   inference: ['runtime', 'models', 'graph', 'tensor'],
   http: ['inference', 'models', 'config', 'version'],
   cli: ['app', 'config', 'inference', 'models', 'server', 'version'],

@@ -86,13 +86,26 @@ export function toMarkdown({ machine, photos, secondsPerRow, rounds, workers, th
     ['resident MiB', (row) => row.residentMiB.toFixed(0)],
     ['failures', (row) => String(row.failures)],
   ];
-  const line = (cells: string[]): string => `| ${cells.join(' | ')} |\n`;
   return (
-    `${machine.date}, ${machine.processor}, ${machine.cores} cores, ${machine.memoryGiB} GiB, Node ${machine.node}, ` +
-    `onnxruntime-node ${machine.onnxruntime}, sharp ${machine.sharp}, commit ${machine.commit}; ` +
+    `${machineLine(machine)}; ` +
     `${workers} workers × ${threads} thread; photographs: ${photos}; ${secondsPerRow} s a row in ${rounds} interleaved rounds.\n\n` +
-    line(columns.map(([name]) => name)) +
-    line(columns.map((_, index) => (index < 2 ? '---' : '---:'))) +
-    rows.map((row) => line(columns.map(([, cell]) => cell(row)))).join('')
+    markdownTable(
+      columns.map(([name]) => name),
+      rows.map((row) => columns.map(([, cell]) => cell(row))),
+    )
   );
+}
+
+export function machineLine({ date, processor, cores, memoryGiB, node, onnxruntime, sharp, commit }: Machine): string {
+  return (
+    `${date}, ${processor}, ${cores} cores, ${memoryGiB} GiB, Node ${node}, ` +
+    `onnxruntime-node ${onnxruntime}, sharp ${sharp}, commit ${commit}`
+  );
+}
+
+/** The first two columns hold words, the others figures. */
+export function markdownTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`;
+  const rule = header.map((_, index) => (index < 2 ? '---' : '---:'));
+  return [header, rule, ...rows].map(line).join('');
 }

@@ -70,7 +70,7 @@ function parseView(name: string): MeasuredView {
   throw new Error(`--view ${name}: must be classify or heatmap`);
 }
 
-async function readPhotos(folder: string): Promise<ImageInput[]> {
+export async function readPhotos(folder: string): Promise<ImageInput[]> {
   const names = (await readdir(folder)).filter((name) => /\.(jpe?g|png|webp)$/i.test(name)).sort();
   if (names.length === 0) throw new Error(`${folder} holds no photograph`);
   return Promise.all(names.map(async (name) => ({ name, bytes: await readFile(join(folder, name)) })));

@@ -12,6 +12,7 @@ const RAMP_S = 2;
 
 export interface RunningServer {
   readonly url: string;
+  readonly pid: number;
   /** SIGTERM, and the exit code. */
   stop(): Promise<number | null>;
 }
@@ -30,6 +31,7 @@ export async function startServer(untrained: readonly string[]): Promise<Running
   if (url === undefined) throw new Error('the server did not start');
   return {
     url,
+    pid: child.pid!,
     async stop() {
       child.kill('SIGTERM');
       const [code] = (await once(child, 'exit')) as [number | null];

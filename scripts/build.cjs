@@ -10,7 +10,8 @@ const modules = { ...common, format: 'esm', sourcemap: true };
 
 buildSync({ ...modules, entryPoints: ['src/**/*.ts'], outdir: 'dist' });
 buildSync({ ...common, entryPoints: ['src/cli/fullconv.cts'], outfile: 'dist/cli/fullconv.cjs', format: 'cjs' });
-// The load test is not part of the image.
+// The load tests are not part of the image.
 if (existsSync('load')) {
-  buildSync({ ...modules, entryPoints: ['load/run.ts'], outfile: 'dist/load.js', bundle: true, packages: 'external' });
+  const entryPoints = { load: 'load/run.ts', 'load-sizes': 'load/sizes.ts' };
+  buildSync({ ...modules, entryPoints, outdir: 'dist', bundle: true, packages: 'external' });
 }

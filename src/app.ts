@@ -2,6 +2,7 @@
  * The composition root: here the two roads meet. A service is the engine room (workers, batcher, models) without HTTP,
  * as the command line uses it; an app is a service behind fastify.
  */
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import type { Config } from './config.js';
@@ -39,7 +40,11 @@ export async function createService(config: Config, log: Logger, workerFile = WO
   const pool = await createPool({
     workers: config.workers,
     engine: config.engine,
-    engineOptions: { threads: config.threads, providers: config.providers },
+    engineOptions: {
+      threads: config.threads,
+      providers: config.providers,
+      kept: { folder: join(config.cache, 'optimized'), maxBytes: config.cacheMb * 2 ** 20 },
+    },
     workerFile,
     onWorkerLost: (info) => {
       metrics.observeWorkerLost();

@@ -54,6 +54,12 @@ const SETTINGS = {
     default: CACHE,
     about: 'folder for generated and converted weights and what was measured of models',
   },
+  cacheMb: {
+    variable: 'FULLCONV_CACHE_MB',
+    schema: count(0, 2 ** 31 - 1),
+    default: '10240',
+    about: 'megabytes of large models kept there as the engine optimized them for this machine; 0: none',
+  },
   engine: {
     variable: 'FULLCONV_ENGINE',
     schema: z.enum(['onnxruntime']),

@@ -7,12 +7,12 @@
  *
  * Source: onnx.proto (IR version 8 to 13), ONNX "External data".
  */
-import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { Graph } from './graph.js';
 import { GraphError } from './graph-error.js';
 import { decodeModel } from './onnx-decode.js';
 import { encodeModel } from './onnx-encode.js';
-import { ModelProtoSchema, type ModelProto } from './onnx-proto/onnx_pb.js';
+import { ModelProtoSchema, TensorShapeProtoSchema, type ModelProto } from './onnx-proto/onnx_pb.js';
 import { verifyGraph } from './verify.js';
 
 /**
@@ -39,4 +39,20 @@ export function readOnnx(given: Uint8Array, file?: string): Graph {
 export function writeOnnx(graph: Graph): Uint8Array {
   verifyGraph(graph);
   return toBinary(ModelProtoSchema, encodeModel(graph));
+}
+
+/**
+ * A written model for inputs of these shapes only, by input name: an engine that knows every size can plan its memory.
+ * The shapes must be ones that the model takes.
+ */
+export function fixInputShapes(model: Uint8Array, shapes: Readonly<Record<string, readonly number[]>>): Uint8Array {
+  const proto = fromBinary(ModelProtoSchema, model);
+  for (const { name, type } of proto.graph?.input ?? []) {
+    const dims = shapes[name];
+    if (dims === undefined || type?.value.case !== 'tensorType') continue;
+    type.value.value.shape = create(TensorShapeProtoSchema, {
+      dim: dims.map((size) => ({ value: { case: 'dimValue' as const, value: BigInt(size) } })),
+    });
+  }
+  return toBinary(ModelProtoSchema, proto);
 }

@@ -126,15 +126,25 @@ export function createInference({ batcher, lease, limits, background, observe }:
     const side = size ?? preset.size;
     const resize = Math.round((side * preset.resize) / preset.size);
     const plan = planInput(header, { fit, size: side, resize, scale });
-    const { width, height } = plan.crop;
-    if (inputPixels(plan) > limits.maxInputPixels) {
-      throw new ServiceError(
-        'IMAGE_TOO_LARGE',
-        `The network's input would be ${width}×${height} pixels; the limit is ${limits.maxInputPixels} pixels. Ask for a smaller size or scale.`,
-      );
-    }
-    viewFor(plan.crop).check(plan.crop);
+    const view = viewFor(plan.crop);
+    view.check(plan.crop);
+    checkPixels(plan, view);
     return plan;
+  }
+
+  /** The limit holds for the coarsest view; a finer one, which takes as much longer, has a lower one. */
+  function checkPixels(plan: InputPlan, { pixelCost }: View): void {
+    const limit = Math.floor(limits.maxInputPixels / pixelCost);
+    if (inputPixels(plan) <= limit) return;
+    const { width, height } = plan.crop;
+    const [why, orElse] =
+      pixelCost === 1
+        ? ['', '']
+        : [` at ${pixelCost.toFixed(1)} times the cost a pixel`, ', or a coarser outputStride'];
+    throw new ServiceError(
+      'IMAGE_TOO_LARGE',
+      `The network's input would be ${width}×${height} pixels; the limit is ${limit} pixels${why}. Ask for a smaller size or scale${orElse}.`,
+    );
   }
 
   /** Do something with a view's session; opening it may take seconds, and the request may not live that long. */

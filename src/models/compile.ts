@@ -65,6 +65,9 @@ export interface ParityCheck {
   readonly digest: string;
 }
 
+/** From here on what the engine makes of the weights is kept on disk: a smaller net opens as fast without. */
+const KEPT_PARAMETERS = 8e6;
+
 /** As a part of the largest absolute logit: rounding in another order, in single and in half precision. */
 const TOLERANCE = { float32: 1e-3, float16: 1e-2 };
 
@@ -94,26 +97,28 @@ export async function compileModel(content: ModelFolder, { load }: CompileOption
     .update(JSON.stringify([manifest, labels, weightsDigest]))
     .digest('hex');
   const id = `${manifest.name}@${manifest.version}#${digest.slice(0, 8)}.${load}`;
-  const session = (view: string, graph: Graph): SessionSpec => ({
-    id: `${id}/${view}`,
-    model: writeOnnx(graph),
-    weightsFolder: network.weightsFolder,
-  });
+  const session = (view: string, graph: Graph): SessionSpec => {
+    const model = writeOnnx(graph);
+    const { weightsFolder } = network;
+    const spec = { id: `${id}/${view}`, model, weightsFolder };
+    if (network.parameters < KEPT_PARAMETERS) return spec;
+    return { ...spec, digest: createHash('sha256').update(weightsDigest).update(model).digest('hex') };
+  };
   const finish = (graph: Graph): Graph => applyPasses(graph, [imageInput]);
   const multiplyAdds = multiplyAddCounter(network);
   const classifierSession = session('classify', finish(network.classifier));
   const { nativeSize, parameters, original } = network;
   const common = { manifest, labels, digest, parameters, nativeSize };
   if ('unavailable' in dense) {
-    const classifier: View = { session: classifierSession, multiplyAdds, check: () => undefined };
+    const classifier: View = { session: classifierSession, multiplyAdds, pixelCost: 1, check: () => undefined };
     return { ...common, dense, classifier, classifyView: fixedSizeClassifier(manifest, network, classifier) };
   }
 
   const views = createDenseViews(dense, { name: manifest.name, nativeSize, session, finish });
   const { check } = views;
-  const classifier: View = { session: classifierSession, multiplyAdds, check };
+  const classifier: View = { session: classifierSession, multiplyAdds, pixelCost: 1, check };
   const scoreSession = session('score', finish(applyPasses(dense.graph, [averageClassMap()])));
-  const score: View = { session: scoreSession, multiplyAdds, check };
+  const score: View = { session: scoreSession, multiplyAdds, pixelCost: 1, check };
   const takesAnySize = dense.poolsGlobally;
   return {
     ...common,

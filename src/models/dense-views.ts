@@ -23,6 +23,8 @@ export interface View {
   readonly session: SessionSpec;
   /** Multiply-adds for one image of this size, convolutions and matrix products. */
   multiplyAdds(input: Size): number;
+  /** What a pixel costs beside one in the coarsest view of the net; 1 or more. */
+  readonly pixelCost: number;
   /** Throws OUTPUT_UNSUPPORTED for an input that the view does not take. */
   readonly check: (input: Size) => void;
 }
@@ -62,6 +64,9 @@ export interface DenseViews {
 /** A map at a quarter of the stride has sixteen times the cells; a finer one says nothing new. */
 const FINENESS = [1, 2, 4];
 
+/** Native sizes along a side of an image that is nearly all inside, where costs are compared. */
+const LARGE = 8;
+
 export interface DenseOptions {
   /** For messages. */
   readonly name: string;
@@ -96,6 +101,8 @@ export function createDenseViews(
     );
   }
 
+  const coarsest = multiplyAddCounter(net.graph);
+
   function make(outputStride: number, edge: Edge): DenseView {
     const padding = edge === 'same' ? pads : undefined;
     const step = own / outputStride;
@@ -104,12 +111,15 @@ export function createDenseViews(
       ...(step === 1 ? [] : [reduceOutputStride(outputStride)]),
     ]);
     const cells = { begin: (padding?.begin ?? 0) * step, end: (padding?.end ?? 0) * step, step };
+    const multiplyAdds = multiplyAddCounter(graph);
+    const large = { width: LARGE * nativeSize, height: LARGE * nativeSize };
     const view = ['dense', ...(step === 1 ? [] : [outputStride]), ...(padding === undefined ? [] : [edge])].join('-');
     return {
       session: session(view, finish(applyPasses(graph, [selectClasses({ cells })]))),
       geometry: mapGeometry(graph, CLASS_MAP),
       mapSize: mapSizer(graph),
-      multiplyAdds: multiplyAddCounter(graph),
+      multiplyAdds,
+      pixelCost: Math.max(1, multiplyAdds(large) / coarsest(large)),
       check,
     };
   }

@@ -6,8 +6,12 @@
  * is told their folder; a location that leaves the folder, through a symbolic link too, is refused. Outputs are
  * ArrayBuffers of their own, copied out of the arena, so they can be transferred.
  */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { env, InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
+import { fixInputShapes } from '../graph/onnx.js';
 import type { Tensor, TensorMap, TensorType } from '../tensor.js';
+import { findOptimized, forgetOptimized } from './optimized-models.js';
 import type { Engine, EngineOptions, Session, SessionSpec } from './session.js';
 
 const TENSOR_TYPES: ReadonlySet<string> = new Set<TensorType>(['uint8', 'int32', 'int64', 'float32']);
@@ -18,26 +22,38 @@ export function createOnnxruntimeEngine(options: EngineOptions): Engine {
   return {
     name: 'onnxruntime',
     async open(spec) {
-      const { provider, session } = await openOnFirstProvider(spec, options);
-      const unsupported = session.outputMetadata.find((output) => !output.isTensor || !TENSOR_TYPES.has(output.type));
+      const opened = await openOnFirstProvider(spec, options);
+      const unsupported = opened.session.outputMetadata.find(
+        (output) => !output.isTensor || !TENSOR_TYPES.has(output.type),
+      );
       if (unsupported !== undefined) {
-        await session.release();
+        await opened.session.release();
         throw new Error(`the output ${unsupported.name} is not of type ${[...TENSOR_TYPES].join(', ')}`);
       }
-      return wrap(session, provider);
+      return wrap(opened, options);
     },
   };
 }
 
+/** What a session is made of: a model, and how far it has been optimized already. */
+interface Source extends Pick<SessionSpec, 'model' | 'weightsFolder'> {
+  readonly optimization: 'all' | 'disabled';
+}
+
+interface Opened {
+  readonly provider: string;
+  readonly session: InferenceSession;
+  readonly source: Source;
+}
+
 /** ONNX Runtime throws for an absent provider even when `cpu` stands after it, so each is tried by itself. */
-async function openOnFirstProvider(
-  spec: SessionSpec,
-  options: EngineOptions,
-): Promise<{ provider: string; session: InferenceSession }> {
+async function openOnFirstProvider(spec: SessionSpec, options: EngineOptions): Promise<Opened> {
   const failures: { provider: string; error: unknown }[] = [];
   for (const provider of options.providers) {
     try {
-      return { provider, session: await InferenceSession.create(spec.model, sessionOptions(spec, options, provider)) };
+      if (provider === 'cpu') return await openOnCpu(spec, options);
+      const source: Source = { ...spec, optimization: 'all' };
+      return { provider, source, session: await create(source, options, provider) };
     } catch (error) {
       failures.push({ provider, error });
     }
@@ -47,34 +63,81 @@ async function openOnFirstProvider(
   throw new Error(`no execution provider opens the model. ${reasons.join('; ')}`);
 }
 
-function sessionOptions(
-  spec: SessionSpec,
+/** From the model as it was optimized before, if it can be kept: then weights are mapped, not copied. */
+async function openOnCpu(spec: SessionSpec, options: EngineOptions): Promise<Opened> {
+  const provider = 'cpu';
+  const original: Source = { ...spec, optimization: 'all' };
+  const folder = await findOptimizedModel(spec, options);
+  if (folder !== undefined) {
+    try {
+      const model = await readFile(join(folder, OPTIMIZED_MODEL));
+      const source: Source = { model, weightsFolder: folder, optimization: 'disabled' };
+      return { provider, source, session: await create(source, options, provider) };
+    } catch {
+      await forgetOptimized(folder);
+    }
+  }
+  return { provider, source: original, session: await create(original, options, provider) };
+}
+
+const OPTIMIZED_MODEL = 'model.onnx';
+
+async function findOptimizedModel(spec: SessionSpec, options: EngineOptions): Promise<string | undefined> {
+  if (spec.digest === undefined || options.kept === undefined) return undefined;
+  const kept = { ...options.kept, optimizer: `onnxruntime ${env.versions.node ?? ''}` };
+  return findOptimized(kept, spec.digest, async (folder) => {
+    const writing = {
+      optimizedModelFilePath: join(folder, OPTIMIZED_MODEL),
+      session: {
+        optimized_model_external_initializers_file_name: 'weights.bin',
+        optimized_model_external_initializers_min_size_in_bytes: '1024',
+      },
+    };
+    const session = await create({ ...spec, optimization: 'all' }, options, 'cpu', writing);
+    await session.release();
+  });
+}
+
+interface CreateOptions {
+  readonly optimizedModelFilePath?: string;
+  /** Configuration entries `session.…`. */
+  readonly session?: Readonly<Record<string, string>>;
+  /** Whether freed memory is kept for the next run. */
+  readonly arena?: boolean;
+}
+
+function create(
+  source: Source,
   { threads }: EngineOptions,
   provider: string,
-): InferenceSession.SessionOptions {
-  return {
+  { optimizedModelFilePath, session = {}, arena = true }: CreateOptions = {},
+): Promise<InferenceSession> {
+  return InferenceSession.create(source.model, {
     executionProviders: [provider],
-    graphOptimizationLevel: 'all',
+    graphOptimizationLevel: source.optimization,
+    ...(optimizedModelFilePath === undefined ? {} : { optimizedModelFilePath }),
     executionMode: 'sequential',
     // Left unset, every session starts a thread for every core, and every worker has several sessions.
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     // A plan for each input shape ever seen: with varying sizes it doubles the peak memory.
     enableMemPattern: false,
+    enableCpuMemArena: arena,
     logSeverityLevel: 3,
     extra: {
       session: {
-        ...(spec.weightsFolder === undefined
+        ...session,
+        ...(source.weightsFolder === undefined
           ? {}
-          : { model_external_initializers_file_folder_path: spec.weightsFolder }),
+          : { model_external_initializers_file_folder_path: source.weightsFolder }),
         // Packed copies of the weights take memory and make float32 no faster (convolutions are in NCHWc by then);
         // quantized convolutions are 1.4 times faster with them.
-        ...(isQuantized(spec.model) ? {} : { disable_prepacking: '1' }),
+        ...(isQuantized(source.model) ? {} : { disable_prepacking: '1' }),
         // A thread that spins between operators takes its core from the decoders, which makes both slower.
         intra_op: { allow_spinning: '0' },
       },
     },
-  };
+  });
 }
 
 /** Whether a model computes in integers: operator names stand in the serialized graph as they are. */
@@ -82,17 +145,41 @@ function isQuantized(model: Uint8Array): boolean {
   return Buffer.from(model.buffer, model.byteOffset, model.byteLength).includes('QuantizeLinear');
 }
 
-function wrap(session: InferenceSession, provider: string): Session {
+/**
+ * Bytes of one feed, two megapixels, from which a run on the CPU has a session of its own. Such a run takes a second or
+ * more, ten times as long as opening one, and hundreds of megabytes, which the arena of a session would keep for good. For
+ * one shape the engine knows all sizes and writes sums over their summands; without an arena the rest goes back at once.
+ * `npm run load:sizes` measures both.
+ */
+const LARGE_FEED = 3 * 2 ** 21;
+
+function isLarge(feeds: TensorMap): boolean {
+  return Object.values(feeds).some(({ data }) => data.byteLength >= LARGE_FEED);
+}
+
+function wrap({ provider, session, source }: Opened, options: EngineOptions): Session {
   return {
     provider,
     async run(feeds) {
-      const ortFeeds = Object.entries(feeds).map(
-        ([name, { type, data, dims }]) => [name, new OrtTensor(type, data, dims)] as const,
-      );
-      return fromOrt(await session.run(Object.fromEntries(ortFeeds)));
+      if (provider !== 'cpu' || !isLarge(feeds)) return runIn(session, feeds);
+      const shapes = Object.fromEntries(Object.entries(feeds).map(([name, { dims }]) => [name, dims]));
+      const fixed = { ...source, model: fixInputShapes(source.model, shapes) };
+      const alone = await create(fixed, options, provider, { arena: false });
+      try {
+        return await runIn(alone, feeds);
+      } finally {
+        await alone.release();
+      }
     },
     release: () => session.release(),
   };
+}
+
+async function runIn(session: InferenceSession, feeds: TensorMap): Promise<TensorMap> {
+  const ortFeeds = Object.entries(feeds).map(
+    ([name, { type, data, dims }]) => [name, new OrtTensor(type, data, dims)] as const,
+  );
+  return fromOrt(await session.run(Object.fromEntries(ortFeeds)));
 }
 
 /** The types of the outputs were checked when the session was opened. */

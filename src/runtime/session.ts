@@ -16,6 +16,8 @@ export interface SessionSpec {
   readonly model: Uint8Array;
   /** The folder that external data locations are relative to; absent when every weight is inline. */
   readonly weightsFolder?: string;
+  /** sha256 of the graph and its weights, for engines that keep what they made of them; absent where that does not pay. */
+  readonly digest?: string;
 }
 
 export interface EngineOptions {
@@ -23,6 +25,8 @@ export interface EngineOptions {
   readonly threads: number;
   /** Execution providers to try, in order; the first that opens is used. Lower-case names of ONNX Runtime's providers. */
   readonly providers: readonly string[];
+  /** Where an engine may keep what it made of models, and how many bytes; absent: nowhere. */
+  readonly kept?: { readonly folder: string; readonly maxBytes: number };
 }
 
 export interface Session {

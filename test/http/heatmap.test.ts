@@ -258,6 +258,13 @@ describe('what is refused, and how', () => {
     ['?edge=around', 'image/png', 400, 'INVALID_REQUEST', /valid/],
     ['?model=tiny-vgg&edge=same&size=40', 'image/png', 422, 'OUTPUT_UNSUPPORTED', /64/],
     ['?model=tiny-vgg&size=40', 'image/png', 422, 'OUTPUT_UNSUPPORTED', /64/],
+    [
+      '?size=2000&fit=stretch&outputStride=8',
+      'image/png',
+      422,
+      'IMAGE_TOO_LARGE',
+      /times the cost.*coarser outputStride/,
+    ],
     ['?colormap=jet', 'image/png', 400, 'INVALID_REQUEST', /viridis/],
     ['?alpha=2', 'image/png', 400, 'INVALID_REQUEST', /1/],
   ])('%s as %s is %i %s', async (query, accept, status, code, detail) => {

@@ -2,7 +2,7 @@
  * Let the graph take pixels as they are decoded, and do the preprocessing inside it: a quarter of the bytes to move.
  *
  *   Before: input float32 [N, 3, H, W], normalized
- *   After:  image uint8 [N, H, W, 3] RGB → Cast → Transpose → (channels reversed for BGR) → Sub → Mul → input
+ *   After:  image uint8 [N, H, W, 3] RGB → Transpose → Cast → (channels reversed for BGR) → Sub → Mul → input
  *
  * Precondition: the only input is float32 [N, 3, H, W].
  *
@@ -44,9 +44,9 @@ function addInput(graph: Graph, { channels, range, mean, std }: ImagePreprocessi
   const [batch, , height, width] = input.dims as [string, number, string, string];
   const builder = graphBuilder({ ...graph, inputs: [] });
   builder.input(IMAGE_INPUT, 'uint8', [batch, height, width, 3]);
-  const to = int(DATA_TYPE_CODES.float32);
-  let x = builder.node('Cast', [IMAGE_INPUT], { name: 'image.float', attributes: { to } });
-  x = builder.node('Transpose', [x], { name: 'image.planar', attributes: { perm: ints(0, 3, 1, 2) } });
+  const planar = { name: 'image.planar', attributes: { perm: ints(0, 3, 1, 2) } };
+  let x = builder.node('Transpose', [IMAGE_INPUT], planar);
+  x = builder.node('Cast', [x], { name: 'image.float', attributes: { to: int(DATA_TYPE_CODES.float32) } });
   if (channels === 'BGR') {
     const reversed = builder.constant('image.bgr', 'int64', [3], [2, 1, 0]);
     x = builder.node('Gather', [x, reversed], { name: 'image.reversed', attributes: { axis: int(1) } });

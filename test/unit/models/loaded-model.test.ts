@@ -31,6 +31,7 @@ class FakeSessions implements SessionOpener {
 const view = (id: string): View => ({
   session: { id, model: new Uint8Array(), weightsFolder: '' },
   multiplyAdds: () => 1,
+  pixelCost: 1,
   check: () => undefined,
 });
 /** So large that two sessions besides the classifier's may stay. */

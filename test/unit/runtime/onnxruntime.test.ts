@@ -1,4 +1,4 @@
-import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -49,6 +49,61 @@ describe('the ONNX Runtime engine', () => {
     const session = await engine.open({ id: 'tiny', model, weightsFolder: folder });
     const mean = expectTensor(await session.run(feeds(0)), 'mean', 'float32');
     expect([...mean.data]).toEqual([1, 2, 3, 1, 2, 3]);
+    await session.release();
+  });
+
+  describe('with a folder to keep models in', () => {
+    const keeping = () =>
+      createOnnxruntimeEngine({
+        threads: 1,
+        providers: ['cpu'],
+        kept: { folder: join(folder, 'kept'), maxBytes: 2 ** 20 },
+      });
+    const spec = () => ({
+      id: 'tiny',
+      model: tinyModel({ file: 'weights.bin', offset: 8 }),
+      weightsFolder: folder,
+      digest: 'of graph and weights',
+    });
+    const meanOf = async () => {
+      const session = await keeping().open(spec());
+      const { data } = expectTensor(await session.run(feeds(10)), 'mean', 'float32');
+      await session.release();
+      return [...data];
+    };
+
+    it('keeps what it made of a model, and opens that the next time', async () => {
+      const expected = [11, 12, 13, 11, 12, 13];
+      expect(await meanOf()).toEqual(expected);
+      const [kept] = await readdir(join(folder, 'kept'));
+      expect(await readdir(join(folder, 'kept', kept!))).toContain('model.onnx');
+      expect(await meanOf()).toEqual(expected);
+    });
+
+    it('does without what it finds broken', async () => {
+      const [kept] = await readdir(join(folder, 'kept'));
+      await writeFile(join(folder, 'kept', kept!, 'model.onnx'), 'not a model');
+      expect(await meanOf()).toEqual([11, 12, 13, 11, 12, 13]);
+      expect(await readdir(join(folder, 'kept'))).toEqual([]);
+    });
+  });
+
+  it('gives a large input the outputs that a small one of the same pixels has', async () => {
+    const session = await engine.open({ id: 'tiny', model: tinyModel() });
+    const [height, width] = [1500, 1400];
+    const image = {
+      type: 'uint8',
+      dims: [1, height, width, 3],
+      data: new Uint8Array(height * width * 3).fill(10),
+    } as const;
+    const classes = { type: 'int64', dims: [1, 1], data: BigInt64Array.of(7n) } as const;
+    for (let run = 0; run < 2; run += 1) {
+      const { mean, echo } = await session.run({ image, classes });
+      expect(mean).toMatchObject({ dims: [1, 3] });
+      [11, 12, 13].forEach((value, channel) => expect(mean!.data[channel]).toBeCloseTo(value, 3));
+      expect(echo).toEqual(classes);
+    }
+    expect((await session.run(feeds(10)))['mean']).toMatchObject({ dims: [2, 3] });
     await session.release();
   });
 

@@ -1,0 +1,105 @@
+/**
+ * Models as an engine has optimized them for this machine, kept on disk. An engine that rearranges weights for its kernels
+ * makes a private copy of them for every session; from here every session of every worker maps the same file, so that the
+ * weights are in memory once and opening takes a fraction of the time.
+ *
+ * A folder appears whole or not at all, and is found by everything that its content depends on. Those used longest ago
+ * go when there are too many bytes; a session keeps what it has mapped. Whatever goes wrong here, the caller does without.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { arch, cpus } from 'node:os';
+import { join } from 'node:path';
+
+export interface OptimizedModelsOptions {
+  /** Where folders are kept. */
+  readonly folder: string;
+  /** Bytes of all together; 0 keeps nothing. */
+  readonly maxBytes: number;
+  /** Name and version of what optimizes. */
+  readonly optimizer: string;
+}
+
+/**
+ * The folder of the optimized model `digest` (of graph and weights), made by `optimize` if it is not there yet. Undefined
+ * where it cannot be kept: the disk is full or read-only, or `optimize` failed.
+ */
+export async function findOptimized(
+  { folder, maxBytes, optimizer }: OptimizedModelsOptions,
+  digest: string,
+  optimize: (folder: string) => Promise<void>,
+): Promise<string | undefined> {
+  if (maxBytes === 0) return undefined;
+  const key = createHash('sha256')
+    .update([digest, optimizer, await describeProcessor()].join('\n'))
+    .digest('hex');
+  const kept = join(folder, key);
+  if (await touch(kept)) return kept;
+  const temporary = join(folder, `${key}.${randomUUID()}.tmp`);
+  try {
+    await mkdir(temporary, { recursive: true });
+    await optimize(temporary);
+    await flush(temporary);
+    await rename(temporary, kept).catch(async (error: unknown) => {
+      // Another worker was faster.
+      if (!(await touch(kept))) throw error;
+      await rm(temporary, { recursive: true, force: true });
+    });
+    await removeOldest(folder, kept, maxBytes);
+    return kept;
+  } catch {
+    await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
+    return undefined;
+  }
+}
+
+/** Give up a folder that turned out to be of no use. */
+export async function forgetOptimized(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true }).catch(() => undefined);
+}
+
+/** What decides which kernels there are: layouts that suit one processor are wrong on another. */
+async function describeProcessor(): Promise<string> {
+  const information = await readFile('/proc/cpuinfo', 'utf8').catch(() => '');
+  const flags = /^(?:flags|Features)\s*:.*$/m.exec(information)?.[0] ?? '';
+  return [arch(), cpus()[0]?.model ?? '', flags].join('\n');
+}
+
+/** Whether it is there; it counts as used now. */
+function touch(folder: string): Promise<boolean> {
+  const now = new Date();
+  return utimes(folder, now, now).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** To the disk, so that no crash leaves a folder whose files have holes. */
+async function flush(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const file = await open(join(folder, name), 'r+');
+    await file.sync().finally(() => file.close());
+  }
+}
+
+/** Those left behind by a process that died are folders like others, and the oldest. */
+async function removeOldest(root: string, newest: string, maxBytes: number): Promise<void> {
+  const folders = await Promise.all(
+    (await readdir(root)).map(async (name) => {
+      const folder = join(root, name);
+      return { folder, usedAt: (await stat(folder)).mtimeMs, bytes: await bytesIn(folder) };
+    }),
+  );
+  let total = folders.reduce((sum, { bytes }) => sum + bytes, 0);
+  for (const { folder, bytes } of folders.sort((a, b) => a.usedAt - b.usedAt)) {
+    if (total <= maxBytes) return;
+    if (folder === newest) continue;
+    await forgetOptimized(folder);
+    total -= bytes;
+  }
+}
+
+async function bytesIn(folder: string): Promise<number> {
+  const sizes = await Promise.all((await readdir(folder)).map(async (name) => (await stat(join(folder, name))).size));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}

@@ -1,0 +1,69 @@
+import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { findOptimized } from '../../../src/runtime/optimized-models.js';
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'fullconv-optimized-'));
+});
+afterEach(() => rm(root, { recursive: true, force: true }));
+
+const options = (changes = {}) => ({ folder: join(root, 'kept'), maxBytes: 2500, optimizer: 'test 1', ...changes });
+const write =
+  (bytes = 1000) =>
+  (folder: string): Promise<void> =>
+    writeFile(join(folder, 'weights.bin'), Buffer.alloc(bytes));
+
+describe('findOptimized', () => {
+  it('makes a model once, and finds it by digest and optimizer', async () => {
+    const optimize = vi.fn(write());
+    const first = await findOptimized(options(), 'a', optimize);
+    expect(await readdir(first!)).toEqual(['weights.bin']);
+    expect(await findOptimized(options(), 'a', optimize)).toBe(first);
+    expect(optimize).toHaveBeenCalledTimes(1);
+    expect(await findOptimized(options(), 'b', optimize)).not.toBe(first);
+    expect(await findOptimized(options({ optimizer: 'test 2' }), 'a', optimize)).not.toBe(first);
+    expect(optimize).toHaveBeenCalledTimes(3);
+  });
+
+  it('gives all who ask at once the same folder, and leaves no other', async () => {
+    const found = await Promise.all(Array.from({ length: 4 }, () => findOptimized(options(), 'a', write(500))));
+    expect(new Set(found).size).toBe(1);
+    expect(await readdir(options().folder)).toHaveLength(1);
+  });
+
+  it('removes those used longest ago when there are too many bytes', async () => {
+    const age = (folder: string, seconds: number) => utimes(folder, 1e9 - seconds, 1e9 - seconds);
+    const [a, b] = [await findOptimized(options(), 'a', write()), await findOptimized(options(), 'b', write())];
+    await age(a!, 20);
+    await age(b!, 10);
+    await findOptimized(options(), 'a', write());
+    const c = await findOptimized(options(), 'c', write());
+    const kept = (await readdir(options().folder)).map((name) => join(options().folder, name));
+    expect(kept.sort()).toEqual([a, c].sort());
+  });
+
+  it('keeps one that is larger than the limit by itself: it is in use', async () => {
+    const folder = await findOptimized(options(), 'large', write(5000));
+    expect(await readdir(folder!)).toEqual(['weights.bin']);
+  });
+
+  it('does without, and leaves nothing, when optimizing fails', async () => {
+    const failing = async (folder: string): Promise<void> => {
+      await write()(folder);
+      throw new Error('no space left');
+    };
+    expect(await findOptimized(options(), 'a', failing)).toBeUndefined();
+    expect(await readdir(options().folder)).toEqual([]);
+  });
+
+  it('does without where it cannot write, and where it may keep nothing', async () => {
+    await writeFile(join(root, 'file'), '');
+    expect(await findOptimized(options({ folder: join(root, 'file', 'kept') }), 'a', write())).toBeUndefined();
+    expect(await findOptimized(options({ maxBytes: 0 }), 'a', write())).toBeUndefined();
+    await mkdir(options().folder, { recursive: true });
+    expect(await readdir(options().folder)).toEqual([]);
+  });
+});
