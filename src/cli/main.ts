@@ -1,4 +1,7 @@
-/** The command line: `fullconv serve | classify | heatmap | models | architectures | evaluate`. Each command has its own file. */
+/**
+ * The command line: `fullconv serve | classify | heatmap | models | pull | architectures | evaluate`. Each command has its
+ * own file.
+ */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { SETTING_LIST, readConfig, type Config, type SettingName } from '../config.js';
 import { OperatorError, ServiceError } from '../errors.js';
@@ -10,6 +13,7 @@ import type { ClassifyFlags } from './classify.js';
 import type { EvaluateFlags } from './evaluate.js';
 import type { HeatmapFlags } from './heatmap.js';
 import type { ListArchitecturesFlags } from './list-architectures.js';
+import type { PullFlags } from './pull.js';
 
 const program = new Command('fullconv')
   .description('Serves any image classifier as a classifier and as a dense heatmap machine.')
@@ -102,6 +106,18 @@ command('models', 'list the models')
   .action(async (flags: { json?: boolean } & SettingFlags) => {
     const { modelsCommand } = await import('./models.js');
     await modelsCommand(configOf(flags, true), flags);
+  });
+
+command('pull', 'fetch pretrained weights of the catalog as a model; without a name, list the catalog')
+  .argument('[name]', 'weights, or an architecture for the first of its weights')
+  .option('--list', 'list the catalog')
+  .option('--from <place>', 'a mirror of the Hugging Face hub, a folder or a file [HF_ENDPOINT]')
+  .option('--as <name>', "the model's name; default that of the weights")
+  .option('--force', 'replace a model of that name')
+  .option('--json', 'for programs')
+  .action(async (name: string | undefined, flags: PullFlags & SettingFlags) => {
+    const { pullCommand } = await import('./pull.js');
+    await pullCommand(configOf(flags, true), name, flags);
   });
 
 program
