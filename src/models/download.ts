@@ -109,7 +109,8 @@ async function attempt(http: HttpClient, wanted: Wanted, file: string, options: 
   answer.discard();
   const checked = await checkFile(partPath(file), expected, url.href).catch(async (error: unknown) => {
     await dropPart(file);
-    throw error;
+    // What was there before may be to blame; what came in one piece is what the server has.
+    throw part !== undefined && error instanceof OperatorError ? new Outdated(error.message) : error;
   });
   await finishPart(file);
   return { ...checked, commit: answer.about.commit };

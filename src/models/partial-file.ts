@@ -28,7 +28,8 @@ export { partOf as partPath };
 export async function readPart(file: string): Promise<Part | undefined> {
   try {
     const [{ size }, note] = await Promise.all([stat(partOf(file)), readFile(noteOf(file), 'utf8')]);
-    return size === 0 ? undefined : { bytes: size, of: JSON.parse(note) as PartOf };
+    const of: unknown = JSON.parse(note);
+    return size === 0 || typeof of !== 'object' || of === null ? undefined : { bytes: size, of: of as PartOf };
   } catch {
     return undefined;
   }

@@ -96,6 +96,13 @@ describe('a download', () => {
     expect((await readFile(file)).equals(CONTENT)).toBe(true);
   });
 
+  it('starts again where the part was damaged', async () => {
+    await cutAfter(200_000);
+    await writeFile(`${file}.part`, Buffer.alloc(200_000));
+    await fetch();
+    expect((await readFile(file)).equals(CONTENT)).toBe(true);
+  });
+
   it('needs nothing more of a part that is whole', async () => {
     await cutAfter(200_000);
     await writeFile(`${file}.part`, CONTENT);
