@@ -19,6 +19,7 @@ export function createTransferBar(name: string, stream: NodeJS.WriteStream): Tra
   const size = (total: number | undefined): string => (total === undefined ? 'unknown size' : megabytes(total));
   const bar = new SingleBar({
     format: `${name} {bar} {percentage}% | {transferred} of {size} | {eta_formatted} left`,
+    barsize: 25,
     stream,
   });
   let started = false;

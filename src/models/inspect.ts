@@ -77,7 +77,10 @@ function published(architecture: ArchitectureName): Pick<Found, 'content' | 'net
   return { content, network: builtInNetwork(content, { file: manifest.weights.file, tensors }, '') };
 }
 
-/** What a manifest would have to say of an ONNX file: its size, where it leaves that free 224, and as many classes. */
+/**
+ * What a manifest would have to say of an ONNX file: its size, where it leaves that free 224, and as many classes. The
+ * rest of it is not looked at.
+ */
 async function onnxAlone(file: string): Promise<ModelFolder> {
   const { graph } = await readOnnxFile(file);
   const sides = (graph.inputs[0]?.dims ?? []).slice(1).filter((dim) => typeof dim === 'number' && dim > 4);
@@ -96,21 +99,28 @@ async function onnxAlone(file: string): Promise<ModelFolder> {
       'the number of classes cannot be told; a model folder with labels says it',
     );
   }
-  const { manifest, labels } = untrainedModel('resnet18');
-  const classes = elementCount(dims);
   return {
     folder: dirname(file),
-    labels: Array.from(
-      { length: classes },
-      (_, index) => labels[index] ?? { id: `class-${index}`, label: `class ${index}` },
-    ),
+    labels: Array.from({ length: elementCount(dims) }, (_, index) => ({
+      id: `class-${index}`,
+      label: `class ${index}`,
+    })),
     manifest: {
-      ...manifest,
       name: basename(file),
+      version: '1',
       description: 'An ONNX file alone',
       architecture: ONNX,
       weights: { file: basename(file) },
-      input: { ...manifest.input, size, resize: size },
+      labels: '',
+      input: {
+        size,
+        resize: size,
+        interpolation: 'bilinear',
+        channels: 'RGB',
+        range: 255,
+        mean: [0, 0, 0],
+        std: [1, 1, 1],
+      },
     },
   };
 }

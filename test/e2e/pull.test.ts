@@ -109,6 +109,20 @@ describe('fullconv pull', () => {
     expect((await readFile(join(models, NAME, 'model.safetensors'))).equals(weights)).toBe(true);
   });
 
+  it('goes on after a process that was killed, whose lock is still there', async () => {
+    hub.faults.slowMs = 2;
+    const killed = await pull([NAME], async (child) => {
+      while (hub.sent < 4_000_000) await new Promise((done) => setTimeout(done, 10));
+      child.kill('SIGKILL');
+    });
+    expect(killed.code).toBe(null);
+    expect((await readdir(join(models, '.pulling'))).sort()).toEqual([NAME, `${NAME}.lock`]);
+    delete hub.faults.slowMs;
+    expect(await pull([NAME])).toMatchObject({ code: 0 });
+    expect(hub.ranges().at(-1)).toMatch(/^bytes=\d+-$/);
+    expect(await readdir(join(models, '.pulling'))).toEqual([]);
+  });
+
   it.each([
     ['weights that the catalog does not have', ['resnet51'], /^fullconv: There are no weights called "resnet51" .*\n$/],
     ['a name that is none', [NAME, '--as', '../x'], /^fullconv: "\.\.\/x" is no name for a model: .*\n$/],

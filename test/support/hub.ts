@@ -15,6 +15,8 @@ export interface Faults {
   statuses: number[];
   /** Cut the connection of the next answers after that many bytes of content; then no more. */
   cuts: number[];
+  /** Resolves when that much of the file has arrived; awaited before a cut, which would take with it what is on its way. */
+  arrived?: (bytes: number) => Promise<void>;
   /** Say nothing more after that many bytes. */
   stallAfter?: number;
   /** Wait after each 64 KiB. */
@@ -137,8 +139,7 @@ async function sendContent(
   }
   if (end === bytes.length) response.end();
   else if (stallAfter === undefined) {
-    // What was sent has arrived by then.
-    await sleep(50);
+    await hub.faults.arrived?.(end);
     response.destroy();
   }
 }

@@ -3,7 +3,7 @@ import { createServer, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { download, type DownloadOptions, type Wanted } from '../../../src/models/download.js';
+import { download, type Downloaded, type DownloadOptions, type Wanted } from '../../../src/models/download.js';
 import { COMMIT, digestOf, startHub, type Hub } from '../../support/hub.js';
 
 const PATH = '/owner/net/resolve/main/model.safetensors';
@@ -25,8 +25,18 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-const fetch = (wanted: Partial<Wanted> = {}, options: DownloadOptions = {}) =>
-  download({ url: new URL(hub.url + PATH), ...wanted }, file, { backoffMs: 1, stallMs: 2000, ...options });
+function fetch(wanted: Partial<Wanted> = {}, options: DownloadOptions = {}): Promise<Downloaded> {
+  let there = 0;
+  hub.faults.arrived = async (bytes) => {
+    while (there < bytes) await new Promise(setImmediate);
+  };
+  const onProgress = (done: number, total: number | undefined): void => {
+    there = done;
+    options.onProgress?.(done, total);
+  };
+  const url = new URL(hub.url + PATH);
+  return download({ url, ...wanted }, file, { backoffMs: 1, stallMs: 20_000, ...options, onProgress });
+}
 /** A download that the connection's end stops after so many bytes. */
 const cutAfter = async (bytes: number, options: DownloadOptions = {}): Promise<void> => {
   hub.faults.cuts = [bytes];
