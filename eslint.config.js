@@ -43,7 +43,8 @@ const boundaries = parts.map((part) => {
 const homes = {
   'onnxruntime-node': ['src/runtime/onnxruntime.ts'],
   sharp: ['src/inference/image-library.ts'],
-  zod: ['src/config.ts', 'src/models/manifest.ts', 'src/http/**'],
+  undici: ['src/models/http-get.ts'],
+  zod: ['src/config.ts', 'src/models/manifest.ts', 'src/models/catalog.ts', 'src/http/**'],
 };
 const restrict = (libraries) => ({
   'no-restricted-syntax': [

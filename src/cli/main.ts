@@ -1,4 +1,7 @@
-/** The command line: `fullconv serve | classify | heatmap | models | architectures | evaluate`. Each command has its own file. */
+/**
+ * The command line: `fullconv serve | classify | heatmap | models | inspect | pull | architectures | evaluate`. Each
+ * command has its own file.
+ */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { SETTING_LIST, readConfig, type Config, type SettingName } from '../config.js';
 import { OperatorError, ServiceError } from '../errors.js';
@@ -10,7 +13,9 @@ import { VERSION } from '../version.js';
 import type { ClassifyFlags } from './classify.js';
 import type { EvaluateFlags } from './evaluate.js';
 import type { HeatmapFlags } from './heatmap.js';
+import type { InspectFlags } from './inspect.js';
 import type { ListArchitecturesFlags } from './list-architectures.js';
+import type { PullFlags } from './pull.js';
 
 const program = new Command('fullconv')
   .description('Serves any image classifier as a classifier and as a dense heatmap machine.')
@@ -108,6 +113,27 @@ command('models', 'list the models')
     await modelsCommand(configOf(flags, true), flags);
   });
 
+command('inspect', 'describe a model: its layers, its class map, what can be asked of it')
+  .argument('<model>', 'a model, an architecture, a model folder or an ONNX file')
+  .option('--layers', 'every layer, not only the blocks that they form')
+  .option('--json', 'for programs')
+  .action(async (model: string, flags: InspectFlags & SettingFlags) => {
+    const { inspectCommand } = await import('./inspect.js');
+    await inspectCommand(configOf(flags, true), model, flags);
+  });
+
+command('pull', 'fetch pretrained weights of the catalog as a model; without a name, list the catalog')
+  .argument('[name]', 'weights, or an architecture for the first of its weights')
+  .option('--list', 'list the catalog')
+  .option('--from <place>', 'a mirror of the Hugging Face hub, a folder or a file [HF_ENDPOINT]')
+  .option('--as <name>', "the model's name; default that of the weights")
+  .option('--force', 'replace a model of that name')
+  .option('--json', 'for programs')
+  .action(async (name: string | undefined, flags: PullFlags & SettingFlags) => {
+    const { pullCommand } = await import('./pull.js');
+    await pullCommand(configOf(flags, true), name, flags);
+  });
+
 program
   .command('architectures')
   .description('list the architectures that can be built by name')
@@ -143,6 +169,11 @@ function describe(error: unknown): string {
   const isExpected = error instanceof OperatorError || 'syscall' in error;
   return isExpected ? error.message : (error.stack ?? error.message);
 }
+
+// A reader that has seen enough, as `head`, is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
 
 try {
   await program.parseAsync();

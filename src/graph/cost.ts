@@ -5,7 +5,7 @@
  */
 import { elementCount } from '../tensor.js';
 import { attribute } from './attributes.js';
-import type { Graph } from './graph.js';
+import type { Graph, Node } from './graph.js';
 import { GraphError } from './graph-error.js';
 
 /** Positions of the trainable inputs; BatchNormalization's running mean and variance (3 and 4) are not trained. */
@@ -17,11 +17,14 @@ const TRAINABLE_INPUTS: Readonly<Record<string, readonly number[]>> = {
   PRelu: [1],
 };
 
+/** Names of what a node reads that is trained. */
+export function trainableInputs({ op, inputs }: Node): readonly string[] {
+  return (TRAINABLE_INPUTS[op] ?? []).map((index) => inputs[index] ?? '');
+}
+
 /** Number of trainable parameters. Does not read weights: bound and unbound graphs count the same. */
 export function countParameters(graph: Graph): number {
-  const trainable = new Set(
-    graph.nodes.flatMap(({ op, inputs }) => (TRAINABLE_INPUTS[op] ?? []).map((index) => inputs[index] ?? '')),
-  );
+  const trainable = new Set(graph.nodes.flatMap(trainableInputs));
   return [...graph.initializers.values()]
     .filter(({ name }) => trainable.has(name))
     .reduce((sum, { dims }) => sum + elementCount(dims), 0);
@@ -29,23 +32,26 @@ export function countParameters(graph: Graph): number {
 
 /** Multiply-adds of one run. `shapes` comes from inferShapes for the input in question. */
 export function countMultiplyAdds(graph: Graph, shapes: ReadonlyMap<string, readonly number[]>): number {
+  return graph.nodes.reduce((sum, node) => sum + multiplyAddsOf(node, shapes), 0);
+}
+
+/** Multiply-adds of one node. Throws GraphError where it has some and a shape that they depend on is not known. */
+export function multiplyAddsOf(node: Node, shapes: ReadonlyMap<string, readonly number[]>): number {
   const shape = (name = ''): readonly number[] => {
     const dims = shapes.get(name);
     if (dims === undefined) throw new GraphError(`the shape of "${name}" is not known`);
     return dims;
   };
-  return graph.nodes.reduce((sum, node) => {
-    const [x, weight] = node.inputs;
-    const outputs = (): number => elementCount(shape(node.outputs[0]));
-    switch (node.op) {
-      case 'Conv':
-        return sum + outputs() * elementCount(shape(weight).slice(1));
-      case 'Gemm':
-        return sum + outputs() * shape(weight).at(attribute(node, 'transB', 'int') ? 1 : 0)!;
-      case 'MatMul':
-        return sum + outputs() * shape(x).at(-1)!;
-      default:
-        return sum;
-    }
-  }, 0);
+  const [x, weight] = node.inputs;
+  const outputs = (): number => elementCount(shape(node.outputs[0]));
+  switch (node.op) {
+    case 'Conv':
+      return outputs() * elementCount(shape(weight).slice(1));
+    case 'Gemm':
+      return outputs() * shape(weight).at(attribute(node, 'transB', 'int') ? 1 : 0)!;
+    case 'MatMul':
+      return outputs() * shape(x).at(-1)!;
+    default:
+      return 0;
+  }
 }

@@ -7,7 +7,7 @@ import { buildArchitecture, isArchitecture } from '../architectures/index.js';
 import { countParameters } from '../graph/cost.js';
 import type { Graph } from '../graph/graph.js';
 import { applyPass } from '../graph/pass.js';
-import { bindWeights } from '../graph/passes/bind-weights.js';
+import { bindWeights, type WeightSource } from '../graph/passes/bind-weights.js';
 import { convolutionalizeGemm } from '../graph/passes/convolutionalize-gemm.js';
 import { convolutionalizeGlobalPool } from '../graph/passes/convolutionalize-global-pool.js';
 import { sha256 } from './digest.js';
@@ -18,13 +18,18 @@ import { readSafetensors } from './safetensors.js';
 
 /** Reads the header of the weights and hashes them. Throws ModelFileError or GraphError. */
 export async function loadBuiltIn(content: ModelFolder): Promise<Network> {
-  const { folder, manifest, labels } = content;
+  const { folder, manifest } = content;
   const weightsFile = join(folder, manifest.weights.file);
   const [{ tensors }, weightsDigest] = await Promise.all([readSafetensors(weightsFile), sha256(weightsFile)]);
+  return builtInNetwork(content, { file: manifest.weights.file, tensors }, weightsDigest);
+}
 
+/** The network over weights that lie where `weights` says. Throws ModelFileError or GraphError. */
+export function builtInNetwork(content: ModelFolder, weights: WeightSource, weightsDigest: string): Network {
+  const { folder, manifest, labels } = content;
   const nativeSize = Number(manifest.options?.['inputSize'] ?? manifest.input.size);
   const built = build(content, { inputSize: nativeSize, classes: labels.length });
-  const classifier = applyPass(built, bindWeights({ file: manifest.weights.file, tensors })) ?? built;
+  const classifier = applyPass(built, bindWeights(weights)) ?? built;
   const pooled = applyPass(classifier, convolutionalizeGlobalPool());
   const convolutional = pooled ?? applyPass(classifier, convolutionalizeGemm(nativeSize));
   if (convolutional === undefined) {

@@ -85,12 +85,25 @@ export interface CompileOptions {
 }
 
 /** Load, convolutionalize and finish. Reads headers and hashes the files. Throws ModelFileError or GraphError. */
-export async function compileModel(content: ModelFolder, { load }: CompileOptions): Promise<CompiledModel> {
-  const { folder, manifest, labels } = content;
+export async function compileModel(content: ModelFolder, options: CompileOptions): Promise<CompiledModel> {
+  return finishNetwork(content, await loadNetwork(content), options);
+}
+
+/** Load and convolutionalize. Reads headers and hashes the files. Throws ModelFileError or GraphError. */
+export async function loadNetwork(content: ModelFolder): Promise<Network> {
+  const { folder, manifest } = content;
   const network = await (manifest.architecture === ONNX ? loadOnnx(content) : loadBuiltIn(content));
   checkDigest(content, network);
   checkSize(folder, manifest, network);
+  return network;
+}
 
+/** The sessions and the numbers of a network. */
+export function finishNetwork(
+  { manifest, labels }: ModelFolder,
+  network: Network,
+  { load }: Pick<CompileOptions, 'load'>,
+): CompiledModel {
   const { dense, weightsDigest } = network;
   const imageInput = addImageInput(manifest.input);
   const digest = createHash('sha256')

@@ -34,7 +34,8 @@ const inputPreset = z.strictObject({
 /** The architecture of a model whose weights file is an ONNX file, which says the architecture itself. */
 export const ONNX = 'onnx';
 
-const manifestSchema = z.strictObject({
+/** `model.json`. The catalog (catalog.ts) is made of the same fields. */
+export const manifestSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,99}$/i, 'letters, digits, dots, dashes and underscores'),
   version: z.string().regex(/^[0-9]+$/, 'a whole number as a string, e.g. "1"'),
   description: z.string().optional(),
@@ -56,7 +57,7 @@ const manifestSchema = z.strictObject({
   input: inputPreset.refine((input) => input.resize >= input.size, 'resize must be at least size'),
 });
 
-const labelsSchema = z.array(z.strictObject({ id: z.string().min(1), label: z.string().min(1) })).min(1);
+export const labelsSchema = z.array(z.strictObject({ id: z.string().min(1), label: z.string().min(1) })).min(1);
 
 export type InputPreset = z.output<typeof inputPreset>;
 export type Manifest = z.output<typeof manifestSchema>;
@@ -84,7 +85,8 @@ export async function readModelFolder(folder: string): Promise<ModelFolder> {
   return { folder, manifest, labels };
 }
 
-async function readJson<T>(file: string, schema: z.ZodType<T>): Promise<T> {
+/** Read a JSON file and check it. Throws ModelFileError naming the file and the field that is wrong. */
+export async function readJson<T>(file: string, schema: z.ZodType<T>): Promise<T> {
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
     throw new ModelFileError(file, 'file', 'cannot be read', { cause });
   });

@@ -6,7 +6,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { elementCount, expectTensor, type Tensor, type TensorMap } from '../tensor.js';
-import type { ParityCheck } from './compile.js';
+import { withoutDense, type CompiledModel, type ParityCheck } from './compile.js';
 import { generatedUniform } from './generated-weights.js';
 import type { SessionOpener } from './loaded-model.js';
 
@@ -34,20 +34,40 @@ export async function measureParity(
   sessions: SessionRunner,
   cache: string,
 ): Promise<Parity | undefined> {
-  const file = join(cache, 'parity', `${check.digest}.json`);
-  const known = await readParity(file);
+  const known = await knownParity(check, cache);
   if (known !== undefined) return known;
   const images = IMAGES.map((seed) => randomImage(seed, check.nativeSize));
   const expected = await logitsOf(check.original, images, sessions);
   const actual = await logitsOf(check.converted, images, sessions).catch(() => undefined);
   if (actual === undefined) return undefined;
   const parity = compare(expected, actual);
-  await writeParity(file, parity);
+  await writeParity(fileOf(check, cache), parity);
   return parity;
 }
 
+/** What was measured before; undefined where nothing was. */
+export function knownParity(check: ParityCheck, cache: string): Promise<Parity | undefined> {
+  return readParity(fileOf(check, cache));
+}
+
+function fileOf({ digest }: ParityCheck, cache: string): string {
+  return join(cache, 'parity', `${digest}.json`);
+}
+
+/** The model as far as its measured parity allows it to be trusted: with its dense view, or without and with the reason. */
+export function trusted(model: CompiledModel, check: ParityCheck, parity: Parity | undefined): CompiledModel {
+  if (parity === undefined) return withoutDense(model, 'the engine does not run its convolutional form');
+  const deviation = parity.largest === 0 ? 0 : parity.difference / parity.largest;
+  if (isWithin(parity, check.tolerance)) return { ...model, deviation };
+  const [difference, largest] = [parity.difference, parity.largest].map((value) => value.toPrecision(3));
+  return withoutDense(
+    model,
+    `converted, its logits differ by ${difference ?? ''} from those of the file, whose largest is ${largest ?? ''}`,
+  );
+}
+
 /** Whether the difference is rounding. Not a number never is. */
-export function isWithin({ difference, largest }: Parity, tolerance: number): boolean {
+function isWithin({ difference, largest }: Parity, tolerance: number): boolean {
   return difference <= tolerance * largest;
 }
 

@@ -11,12 +11,12 @@ import { join } from 'node:path';
 import pLimit, { type LimitFunction } from 'p-limit';
 import { OperatorError, ServiceError } from '../errors.js';
 import { GraphError } from '../graph/graph-error.js';
-import { compileModel, withoutDense, type CompiledModel } from './compile.js';
+import { compileModel, type CompiledModel } from './compile.js';
 import type { View } from './dense-views.js';
 import { LoadedModel, type SessionLease } from './loaded-model.js';
 import { MANIFEST_FILE, readModelFolder } from './manifest.js';
 import { ModelFileError } from './model-file-error.js';
-import { isWithin, measureParity, type SessionRunner } from './parity.js';
+import { measureParity, trusted, type SessionRunner } from './parity.js';
 import { prepareUntrained } from './untrained.js';
 
 export type ModelState = 'loading' | 'ready' | 'unloaded' | 'failed';
@@ -121,15 +121,7 @@ export async function createRegistry(
   async function trust(model: CompiledModel): Promise<CompiledModel> {
     const { parityCheck: check } = model;
     if (check === undefined) return model;
-    const parity = await measureParity(check, sessions, options.cache);
-    if (parity === undefined) return withoutDense(model, 'the engine does not run its convolutional form');
-    const deviation = parity.largest === 0 ? 0 : parity.difference / parity.largest;
-    if (isWithin(parity, check.tolerance)) return { ...model, deviation };
-    const [difference, largest] = [parity.difference, parity.largest].map((value) => value.toPrecision(3));
-    return withoutDense(
-      model,
-      `converted, its logits differ by ${difference ?? ''} from those of the file, whose largest is ${largest ?? ''}`,
-    );
+    return trusted(model, check, await measureParity(check, sessions, options.cache));
   }
 
   async function loadFolder(name: string, folder: string): Promise<ModelEntry> {

@@ -4,11 +4,17 @@
  */
 import { access, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ARCHITECTURE_NAMES, buildArchitecture, isArchitecture, nativeForm } from '../architectures/index.js';
+import {
+  ARCHITECTURE_NAMES,
+  buildArchitecture,
+  isArchitecture,
+  nativeForm,
+  type ArchitectureName,
+} from '../architectures/index.js';
 import { OperatorError } from '../errors.js';
 import type { Graph } from '../graph/graph.js';
 import { writeGeneratedWeights } from './generated-weights.js';
-import { MANIFEST_FILE, type Manifest } from './manifest.js';
+import { MANIFEST_FILE, type Manifest, type ModelFolder } from './manifest.js';
 
 /** Side of the crop over the short side: 224 of 256. */
 const CROP = 0.875;
@@ -24,9 +30,26 @@ export async function prepareUntrained(cache: string, architecture: string): Pro
     const names = ARCHITECTURE_NAMES.join(', ');
     throw new OperatorError(`FULLCONV_UNTRAINED=${architecture}: there is no such architecture; there are: ${names}`);
   }
-  const { inputSize, classes } = nativeForm(architecture);
   const folder = join(cache, 'untrained', architecture);
   await mkdir(folder, { recursive: true });
+  const { manifest, labels } = untrainedModel(architecture);
+  await writeFile(join(folder, manifest.labels), JSON.stringify(labels));
+  await writeFile(join(folder, MANIFEST_FILE), JSON.stringify(manifest, null, 2));
+  const weights = join(folder, WEIGHTS_FILE);
+  const exists = await access(weights).then(
+    () => true,
+    () => false,
+  );
+  if (!exists) {
+    const graph = buildArchitecture(architecture);
+    await writeGeneratedWeights(weights, graph, gainFor(graph));
+  }
+  return folder;
+}
+
+/** Manifest and labels of an architecture in its published form. */
+export function untrainedModel(architecture: ArchitectureName): Omit<ModelFolder, 'folder'> {
+  const { inputSize, classes } = nativeForm(architecture);
   const manifest: Manifest = {
     name: `${architecture}-untrained`,
     version: '1',
@@ -45,18 +68,7 @@ export async function prepareUntrained(cache: string, architecture: string): Pro
     },
   };
   const labels = Array.from({ length: classes }, (_, index) => ({ id: `class-${index}`, label: `class ${index}` }));
-  await writeFile(join(folder, manifest.labels), JSON.stringify(labels));
-  await writeFile(join(folder, MANIFEST_FILE), JSON.stringify(manifest, null, 2));
-  const weights = join(folder, WEIGHTS_FILE);
-  const exists = await access(weights).then(
-    () => true,
-    () => false,
-  );
-  if (!exists) {
-    const graph = buildArchitecture(architecture);
-    await writeGeneratedWeights(weights, graph, gainFor(graph));
-  }
-  return folder;
+  return { manifest, labels };
 }
 
 /**

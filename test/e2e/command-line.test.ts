@@ -127,6 +127,32 @@ describe('fullconv', () => {
     expect(stdout).toMatch(/tiny-vgg +ready +vgg11/);
   });
 
+  it('inspect describes a model, by blocks or layer by layer, for people and for programs', async () => {
+    const blocks = await fullconv('inspect', 'tiny-vgg');
+    expect(blocks.code, blocks.stderr).toBe(0);
+    expect(blocks.stdout).toMatch(/^tiny-vgg, version 1\n\n {2}architecture {4}vgg11, width 8, hidden 16, poolings 4/);
+    expect(blocks.stdout).toMatch(
+      /\nblock +layers +output +parameters +multiply-adds\nfeatures\.0 … features\.1 +Conv 3×3 +8×64×64/,
+    );
+    expect(blocks.stdout).toContain('fully connected over a window of 4×4 cells');
+    const layers = await fullconv('inspect', 'tiny-vgg', '--layers');
+    expect(layers.stdout).toMatch(/\nfeatures\.2 +MaxPool 2×2\/2 +8×32×32\n/);
+    for (const { stdout } of [blocks, layers, await fullconv('inspect', 'densenet121', '--layers')]) {
+      expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(120);
+    }
+    const { stdout } = await fullconv('inspect', '--json', join(models, 'tiny-resnet'));
+    expect(JSON.parse(stdout)).toMatchObject({
+      name: 'tiny-resnet',
+      classes: 10,
+      heatmaps: { available: true, edges: ['valid', 'same'] },
+    });
+    expect(await fullconv('inspect', 'nothing')).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/^fullconv: There is no model "nothing" .*\n$/) as string,
+    });
+  });
+
   it('evaluate counts the right answers, by folders and by annotations', async () => {
     const known = await fullconv('classify', '--json', '--fit', 'stretch', photo('coffee.png'), photo('chelsea.png'));
     const [coffee, cat] = (JSON.parse(known.stdout) as { predictions: { id: string }[] }[]).map(({ predictions }) =>

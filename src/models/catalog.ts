@@ -1,0 +1,72 @@
+/**
+ * The catalog of weights that can be pulled by name: which file in which repository of the Hugging Face hub, for which
+ * architecture, and how the net wants its input. It ships with the program (`models/catalog/`), with the names of the
+ * classes.
+ *
+ * Source: the configurations of timm (architecture, crop, interpolation, mean and deviation, licence) and its table of
+ * results (top-1 at the size given here). A revision, size or sha256 stands there only where independent sources agree
+ * on it; where none does, what the hub says of the file at the time is what counts (download.ts).
+ */
+import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { distance } from 'fastest-levenshtein';
+import { z } from 'zod';
+import { ARCHITECTURE_NAMES } from '../architectures/index.js';
+import { OperatorError } from '../errors.js';
+import { labelsSchema, manifestSchema, readJson, type Label } from './manifest.js';
+
+const entrySchema = manifestSchema.pick({ name: true, options: true, input: true }).extend({
+  description: z.string(),
+  license: z.string(),
+  architecture: z.enum(ARCHITECTURE_NAMES),
+  repository: z.string().regex(/^[\w-][\w.-]*\/[\w-][\w.-]*$/, 'owner/name'),
+  /** A commit, or a branch. */
+  revision: z.string().regex(/^[\w-][\w.-]*$/),
+  file: z.string().regex(/^[\w-][\w.-]*\.safetensors$/),
+  sha256: manifestSchema.shape.weights.shape.sha256,
+  /** Bytes. */
+  size: z.number().int().positive().optional(),
+  /** Accuracy on ImageNet's validation images in percent, at the size of `input`. */
+  top1: z.number().optional(),
+});
+
+const catalogSchema = z.strictObject({
+  /** File of the labels that all of them have. */
+  labels: z.string(),
+  models: z.array(entrySchema).min(1),
+});
+
+export type CatalogEntry = z.output<typeof entrySchema>;
+
+export interface Catalog {
+  /** Of several for one architecture, the first is what the architecture's name stands for. */
+  readonly models: readonly CatalogEntry[];
+  /** In class order. */
+  readonly labels: readonly Label[];
+}
+
+const FOLDER = fileURLToPath(new URL('../../models/catalog', import.meta.url));
+
+/** Names as different as this from what was meant are not worth showing. */
+const MAX_DISTANCE = 5;
+
+/** Read and check the catalog. Throws ModelFileError naming the file and the field that is wrong. */
+export async function readCatalog(folder = FOLDER): Promise<Catalog> {
+  const { labels, models } = await readJson(join(folder, 'catalog.json'), catalogSchema);
+  return { models, labels: await readJson(join(folder, labels), labelsSchema) };
+}
+
+/** The entry of that name, or the first of that architecture. Throws OperatorError with the names that are nearest. */
+export function findEntry({ models }: Catalog, name: string): CatalogEntry {
+  const found = models.find((entry) => entry.name === name) ?? models.find(({ architecture }) => architecture === name);
+  if (found !== undefined) return found;
+  const names = [...new Set(models.flatMap((entry) => [entry.architecture, entry.name]))];
+  const near = names
+    .map((known) => ({ known, distance: distance(known, name.toLowerCase()) }))
+    .filter((candidate) => candidate.distance <= MAX_DISTANCE)
+    .sort((a, b) => a.distance - b.distance)
+    .slice(0, 3)
+    .map(({ known }) => known);
+  const hint = near.length === 0 ? '' : ` Did you mean ${near.join(', ')}?`;
+  throw new OperatorError(`There are no weights called "${name}" in the catalog.${hint} fullconv pull lists them.`);
+}

@@ -1,0 +1,178 @@
+/**
+ * A GET with redirects, and what the origin that was asked says of the file. The Hugging Face hub answers with a
+ * redirect to where the content lies, and with what it is: `X-Linked-ETag` (the sha256 of a file in LFS),
+ * `X-Linked-Size`, `X-Repo-Commit`. These are believed from that origin alone, and credentials go there alone.
+ *
+ * A proxy in HTTPS_PROXY or HTTP_PROXY is used, but for the hosts in NO_PROXY.
+ *
+ * Source: huggingface_hub, `constants.py` and `file_download.py` (names of the headers).
+ */
+import { Agent, EnvHttpProxyAgent, request, type Dispatcher } from 'undici';
+import { OperatorError } from '../errors.js';
+
+export interface GetOptions {
+  /** The header of that name. */
+  readonly authorization?: string | undefined;
+  /** Sent to every address on the way. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal | undefined;
+  /** Longest silence of a server. */
+  readonly stallMs: number;
+}
+
+/** The answer of the last address: 200, 206 or 416. */
+export interface Answer {
+  readonly status: number;
+  header(name: string): string | undefined;
+  readonly about: AboutFile;
+  /** To be read to its end, or left with `discard`. Throws Transient when the connection breaks or stalls. */
+  content(): AsyncIterable<Uint8Array>;
+  discard(): void;
+}
+
+export interface AboutFile {
+  readonly sha256?: string;
+  /** Bytes. */
+  readonly size?: number;
+  readonly commit?: string;
+}
+
+export interface HttpClient {
+  /** Throws Transient for what may be better the next time, and OperatorError for what will not. */
+  get(url: URL, options: GetOptions): Promise<Answer>;
+  close(): Promise<void>;
+}
+
+/** A failure that may be gone the next time. */
+export class Transient extends Error {
+  override name = 'Transient';
+  /** What the server asked to wait. */
+  readonly waitMs: number;
+
+  constructor(message: string, waitMs = 0, options?: ErrorOptions) {
+    super(message, options);
+    this.waitMs = waitMs;
+  }
+}
+
+const MAX_REDIRECTS = 5;
+const REDIRECTS = [301, 302, 303, 307, 308];
+const CONTENT = [200, 206, 416];
+const TRANSIENT_STATUSES = [408, 425, 429, 500, 502, 503, 504];
+const TRANSIENT_CODES = [
+  ...['UND_ERR_SOCKET', 'UND_ERR_BODY_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_CONNECT_TIMEOUT'],
+  ...['ECONNRESET', 'ECONNREFUSED', 'ECONNABORTED', 'ETIMEDOUT', 'EPIPE', 'EAI_AGAIN'],
+];
+/** Longest wait that a server is granted. */
+const MAX_WAIT_MS = 60_000;
+
+export function createHttpClient(): HttpClient {
+  const proxies = ['HTTPS_PROXY', 'HTTP_PROXY'].flatMap((name) => [process.env[name], process.env[name.toLowerCase()]]);
+  const dispatcher = proxies.some(Boolean) ? new EnvHttpProxyAgent() : new Agent();
+  return {
+    get: (url, options) => follow(url, options, dispatcher),
+    close: () => dispatcher.destroy(),
+  };
+}
+
+async function follow(url: URL, options: GetOptions, dispatcher: Dispatcher): Promise<Answer> {
+  let about: AboutFile = {};
+  let current = url;
+  for (let hops = 0; hops <= MAX_REDIRECTS; hops += 1) {
+    const isAsked = current.origin === url.origin;
+    const response = await send(current, isAsked ? options : { ...options, authorization: undefined }, dispatcher);
+    const header = (name: string): string | undefined => {
+      const value = response.headers[name];
+      return typeof value === 'string' ? value : value?.[0];
+    };
+    if (isAsked) about = { ...aboutFile(header), ...about };
+    const { statusCode: status } = response;
+    if (CONTENT.includes(status)) {
+      return {
+        status,
+        header,
+        about,
+        content: () => contentOf(response.body),
+        discard: () => void response.body.destroy(),
+      };
+    }
+    response.body.destroy();
+    if (!REDIRECTS.includes(status)) throw refusal(current, status, header('retry-after'));
+    current = redirected(url, current, header('location') ?? '');
+  }
+  throw new OperatorError(`${url.href}: redirects more than ${MAX_REDIRECTS} times`);
+}
+
+async function send(url: URL, options: GetOptions, dispatcher: Dispatcher): Promise<Dispatcher.ResponseData> {
+  const { authorization, headers, signal, stallMs } = options;
+  try {
+    const response = await request(url, {
+      headers: {
+        'user-agent': 'fullconv',
+        'accept-encoding': 'identity',
+        ...headers,
+        ...(authorization === undefined ? {} : { authorization }),
+      },
+      ...(signal === undefined ? {} : { signal }),
+      headersTimeout: stallMs,
+      bodyTimeout: stallMs,
+      dispatcher,
+    });
+    // A connection that breaks before anybody reads must not end the process; whoever reads then is told.
+    response.body.on('error', () => undefined);
+    return response;
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw unreachable(url, error);
+  }
+}
+
+/** Where a redirect leads: over https, unless an http address was asked. Throws OperatorError. */
+function redirected(asked: URL, from: URL, location: string): URL {
+  const to = URL.canParse(location, from.href) ? new URL(location, from.href) : undefined;
+  const isAllowed = to?.protocol === 'https:' || (to?.protocol === 'http:' && asked.protocol === 'http:');
+  if (to === undefined || !isAllowed) {
+    throw new OperatorError(`${from.origin}${from.pathname}: redirects to "${location}", which is not https`);
+  }
+  return to;
+}
+
+function aboutFile(header: (name: string) => string | undefined): AboutFile {
+  const [sha256] = /[0-9a-f]{64}/.exec(header('x-linked-etag') ?? '') ?? [];
+  const size = header('x-linked-size');
+  const commit = header('x-repo-commit');
+  return {
+    ...(sha256 === undefined ? {} : { sha256 }),
+    ...(size !== undefined && /^\d{1,15}$/.test(size) ? { size: Number(size) } : {}),
+    ...(commit !== undefined && /^[0-9a-f]{40}$/.test(commit) ? { commit } : {}),
+  };
+}
+
+/** Addresses are shown without their query, which may be a signature. */
+function refusal(url: URL, status: number, retryAfter?: string): Error {
+  if (TRANSIENT_STATUSES.includes(status)) {
+    const seconds = Number(retryAfter ?? 0);
+    return new Transient(`${url.host} answers ${status}`, Math.min((seconds || 0) * 1000, MAX_WAIT_MS));
+  }
+  const hints = new Map([
+    [401, ': it is not there, or needs a token (HF_TOKEN)'],
+    [403, ': the token (HF_TOKEN) is missing or does not suffice'],
+    [404, ': it is not there'],
+  ]);
+  return new OperatorError(`${url.origin}${url.pathname} answers ${status}${hints.get(status) ?? ''}`);
+}
+
+function unreachable(url: URL, error: unknown): Error {
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  if (TRANSIENT_CODES.includes(code)) return new Transient(message || code, 0, { cause: error });
+  return new OperatorError(`${url.origin} cannot be reached: ${message || code}`, { cause: error });
+}
+
+async function* contentOf(body: Dispatcher.ResponseData['body']): AsyncIterable<Uint8Array> {
+  try {
+    for await (const chunk of body) yield chunk as Uint8Array;
+  } catch (error) {
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    throw new Transient(message || code, 0, { cause: error });
+  }
+}

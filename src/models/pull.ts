@@ -1,0 +1,128 @@
+/**
+ * A model of the catalog as a model folder: weights, labels, manifest. It is made in `.pulling/NAME` below the folder of
+ * models, where no server looks, compiled there to prove that it fits, and moved to its place in one step: there is
+ * either a whole model or none. What an interrupted pull leaves there, the next one goes on with.
+ */
+import { lstat, mkdir, rename, rm, rmdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { OperatorError } from '../errors.js';
+import { GraphError } from '../graph/graph-error.js';
+import type { Catalog, CatalogEntry } from './catalog.js';
+import { compileModel, type CompiledModel } from './compile.js';
+import type { Downloaded, DownloadOptions } from './download.js';
+import { whileLocked } from './folder-lock.js';
+import { MANIFEST_FILE, manifestSchema, readModelFolder, type Manifest } from './manifest.js';
+import { ModelFileError } from './model-file-error.js';
+import { fetchWeights, HUB, type WeightsSource } from './weights-source.js';
+
+export interface PullOptions extends Omit<DownloadOptions, 'authorization'> {
+  readonly source: WeightsSource;
+  /** The setting FULLCONV_MODELS. */
+  readonly models: string;
+  /** The setting FULLCONV_CACHE. */
+  readonly cache: string;
+  /** The model's name. */
+  readonly name: string;
+  /** Replace a model of that name. */
+  readonly force: boolean;
+}
+
+export interface PulledModel {
+  readonly folder: string;
+  readonly model: CompiledModel;
+  readonly weights: Downloaded;
+}
+
+const LABELS_FILE = 'labels.json';
+
+/**
+ * Pull an entry of the catalog. Throws OperatorError when there is a model of that name already, another process is
+ * pulling it, the weights cannot be had, or they do not fit; the signal's reason when that ends it.
+ */
+export async function pullModel(
+  entry: CatalogEntry,
+  { labels }: Pick<Catalog, 'labels'>,
+  options: PullOptions,
+): Promise<PulledModel> {
+  const { models, name, force, source, cache } = options;
+  if (!manifestSchema.shape.name.safeParse(name).success) {
+    throw new OperatorError(`"${name}" is no name for a model: letters, digits, dots, dashes and underscores`);
+  }
+  const folder = join(models, name);
+  const refuseExisting = async (): Promise<void> => {
+    if (!force && (await exists(folder))) throw new OperatorError(`${folder} is there already; --force replaces it`);
+  };
+  await refuseExisting();
+  const workshop = join(models, '.pulling');
+  await mkdir(workshop, { recursive: true }).catch((cause: unknown) => {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new OperatorError(`FULLCONV_MODELS=${models}: models cannot be put there: ${why}`, { cause });
+  });
+  return whileLocked(join(workshop, `${name}.lock`), async () => {
+    const [draft, old] = [join(workshop, name), join(workshop, `${name}.old`)];
+    // Of a pull that died between its last two steps.
+    if (!(await exists(folder)) && (await exists(old))) await rename(old, folder);
+    await rm(join(draft, MANIFEST_FILE), { force: true });
+    try {
+      const weights = await fetchWeights(source, entry, join(draft, entry.file), options);
+      await writeFile(join(draft, LABELS_FILE), JSON.stringify(labels));
+      await writeFile(join(draft, MANIFEST_FILE), JSON.stringify(manifestOf(entry, name, weights), null, 2) + '\n');
+      const model = await prove(draft, cache);
+      await refuseExisting();
+      await moveInto(draft, folder, old);
+      return { folder, model, weights };
+    } finally {
+      // Unless a part waits in it.
+      await rmdir(draft).catch(() => undefined);
+    }
+  });
+}
+
+function manifestOf(entry: CatalogEntry, name: string, weights: Downloaded): Manifest {
+  const { description, license, repository, revision, architecture, options, file, input } = entry;
+  return {
+    name,
+    version: '1',
+    description,
+    license,
+    source: `${HUB}/${repository}/tree/${weights.commit ?? revision}`,
+    architecture,
+    ...(options === undefined ? {} : { options }),
+    weights: { file, sha256: weights.sha256 },
+    labels: LABELS_FILE,
+    input,
+  };
+}
+
+/** Compile what was fetched; what does not fit is removed. Throws OperatorError with the reason. */
+async function prove(draft: string, cache: string): Promise<CompiledModel> {
+  try {
+    return await compileModel(await readModelFolder(draft), { load: 0, cache });
+  } catch (error) {
+    await rm(draft, { recursive: true, force: true });
+    if (error instanceof ModelFileError) throw new OperatorError(`Refused: ${error.messageWithin(draft)}`);
+    if (error instanceof GraphError) throw new OperatorError(`Refused: ${error.message}`, { cause: error });
+    throw error;
+  }
+}
+
+/** The old model, if there is one, stays until the new one is whole, and comes back if that cannot take its place. */
+async function moveInto(draft: string, folder: string, old: string): Promise<void> {
+  await rm(old, { recursive: true, force: true });
+  const replaces = await exists(folder);
+  if (replaces) await rename(folder, old);
+  try {
+    await rename(draft, folder);
+  } catch (error) {
+    if (replaces) await rename(old, folder);
+    throw error;
+  }
+  await rm(old, { recursive: true, force: true });
+}
+
+function exists(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    () => false,
+  );
+}

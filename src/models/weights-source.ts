@@ -1,0 +1,96 @@
+/**
+ * Where the weights of the catalog are fetched from: the Hugging Face hub, a mirror with the hub's addresses
+ * (`BASE/OWNER/NAME/resolve/REVISION/FILE`), or files on this machine, as they are copied or as the hub's own cache keeps
+ * them. Wherever they come from, they are the same to the byte where the catalog knows a digest.
+ */
+import { constants, copyFile, mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { OperatorError } from '../errors.js';
+import type { CatalogEntry } from './catalog.js';
+import { checkFile, download, type DownloadOptions, type Downloaded } from './download.js';
+
+export type WeightsSource =
+  | {
+      readonly kind: 'hub';
+      /** Without credentials, and without a slash at its end. */
+      readonly base: string;
+      readonly authorization?: string | undefined;
+    }
+  | { readonly kind: 'local'; readonly path: string };
+
+/** The hub itself. */
+export const HUB = 'https://huggingface.co';
+
+export interface SourceSettings {
+  /** An address or a path; default is the endpoint. */
+  readonly from?: string | undefined;
+  /** The environment variable HF_ENDPOINT. */
+  readonly endpoint?: string | undefined;
+  /** The environment variable HF_TOKEN; an address with credentials in it wins. */
+  readonly token?: string | undefined;
+}
+
+/** Throws OperatorError for an address that is neither http nor https. */
+export function weightsSource({ from, endpoint, token }: SourceSettings): WeightsSource {
+  // A variable that is set to nothing is not set.
+  const place = [from, endpoint].find(Boolean) ?? HUB;
+  if (!/^[a-z][a-z0-9+.-]+:\/\//i.test(place)) return { kind: 'local', path: resolve(place) };
+  if (!URL.canParse(place) || !/^https?:$/.test(new URL(place).protocol)) {
+    throw new OperatorError(`${place}: weights come from an http or https address, or from a folder`);
+  }
+  const { origin, pathname, username, password } = new URL(place);
+  const credentials = [username, password].map(decodeURIComponent).join(':');
+  const basic = username === '' ? undefined : `Basic ${Buffer.from(credentials).toString('base64')}`;
+  const authorization = basic ?? (token ? `Bearer ${token}` : undefined);
+  return { kind: 'hub', base: origin + pathname.replace(/\/+$/, ''), authorization };
+}
+
+/** Fetch the weights of an entry to `file`. Throws OperatorError that says where they are not, or what is wrong. */
+export async function fetchWeights(
+  source: WeightsSource,
+  entry: CatalogEntry,
+  file: string,
+  options: Omit<DownloadOptions, 'authorization'>,
+): Promise<Downloaded> {
+  if (source.kind === 'local') return copyWeights(source.path, entry, file);
+  const { repository, revision, sha256, size } = entry;
+  const url = new URL(`${source.base}/${repository}/resolve/${revision}/${entry.file}`);
+  return download({ url, sha256, size }, file, { ...options, authorization: source.authorization });
+}
+
+async function copyWeights(path: string, entry: CatalogEntry, file: string): Promise<Downloaded> {
+  const places = (await isFile(path)) ? [path] : await localPlaces(path, entry);
+  const found = await Promise.all(places.map(isFile));
+  const from = places.find((_, index) => found[index]);
+  if (from === undefined) throw new OperatorError(`${entry.name}: there is no ${places.join(', nor ')}`);
+  const copy = `${file}.copy`;
+  await mkdir(dirname(file), { recursive: true });
+  try {
+    await copyFile(from, copy, constants.COPYFILE_FICLONE);
+    const checked = await checkFile(copy, entry, from);
+    await rename(copy, file);
+    return { ...checked, commit: undefined };
+  } finally {
+    await rm(copy, { force: true });
+  }
+}
+
+/** Where a folder may have the file: by repository, by model, in a cache of the hub, or itself. */
+async function localPlaces(folder: string, entry: CatalogEntry): Promise<string[]> {
+  const { repository, name, file, revision } = entry;
+  const cache = join(folder, `models--${repository.replaceAll('/', '--')}`);
+  const commit = await readFile(join(cache, 'refs', revision), 'utf8').catch(() => revision);
+  return [
+    join(folder, repository, file),
+    join(folder, name, file),
+    join(cache, 'snapshots', commit.trim(), file),
+    join(folder, file),
+  ];
+}
+
+function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+}
