@@ -2,11 +2,10 @@
  * A model on disk: a folder with `model.json` (checked here), weights and labels. What comes out is trusted by the rest
  * of the program: names are safe to print and to put into paths, files lie inside the folder, numbers make sense.
  */
-import { readFile } from 'node:fs/promises';
 import { isAbsolute, join, normalize, sep } from 'node:path';
 import { z } from 'zod';
 import { ARCHITECTURE_NAMES } from '../architectures/index.js';
-import { ModelFileError } from './model-file-error.js';
+import { readJson } from './json-file.js';
 
 const insideFolder = z
   .string()
@@ -79,23 +78,7 @@ export const MANIFEST_FILE = 'model.json';
 
 /** Read and check a model's manifest and labels. Throws ModelFileError naming the file and the field. */
 export async function readModelFolder(folder: string): Promise<ModelFolder> {
-  const manifest = await readJson(join(folder, MANIFEST_FILE), manifestSchema);
-  const labels = await readJson(join(folder, manifest.labels), labelsSchema);
+  const { value: manifest } = await readJson(join(folder, MANIFEST_FILE), manifestSchema);
+  const { value: labels } = await readJson(join(folder, manifest.labels), labelsSchema);
   return { folder, manifest, labels };
-}
-
-async function readJson<T>(file: string, schema: z.ZodType<T>): Promise<T> {
-  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new ModelFileError(file, 'file', 'cannot be read', { cause });
-  });
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw new ModelFileError(file, 'file', 'is not JSON', { cause });
-  }
-  const result = schema.safeParse(json);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw new ModelFileError(file, issue?.path.join('.') ?? '', issue?.message ?? 'is invalid');
 }
