@@ -25,6 +25,7 @@ import { flattenHead } from '../graph/passes/flatten-head.js';
 import { foldWeightViews } from '../graph/passes/fold-weight-views.js';
 import { freeSizes } from '../graph/passes/free-sizes.js';
 import { keepOutput } from '../graph/passes/keep-output.js';
+import { keepPaddingApart } from '../graph/passes/keep-padding-apart.js';
 import { liftConstants } from '../graph/passes/lift-constants.js';
 import { mergeMatMulAdd } from '../graph/passes/merge-matmul-add.js';
 import { LOGITS, nameLogits } from '../graph/passes/name-logits.js';
@@ -51,7 +52,7 @@ export function importClassifier(
   graph: Graph,
   { size, classes }: { readonly size: number; readonly classes: number },
 ): Omit<Network, 'fileDigest' | 'weightsDigest' | 'weightsFolder'> {
-  const prepared = applyWhereMatching(graph, [reserveNames(), liftConstants(), takePlanarInput()]);
+  const prepared = applyWhereMatching(graph, [reserveNames(), liftConstants(), keepPaddingApart(), takePlanarInput()]);
   const { side, graph: withImage } = checkInput(prepared);
   const nativeSize = side ?? size;
   const output = findOutput(withImage, nativeSize, classes);

@@ -15,6 +15,7 @@ import { flattenHead } from '../../../../src/graph/passes/flatten-head.js';
 import { foldWeightViews } from '../../../../src/graph/passes/fold-weight-views.js';
 import { freeSizes } from '../../../../src/graph/passes/free-sizes.js';
 import { keepOutput } from '../../../../src/graph/passes/keep-output.js';
+import { keepPaddingApart } from '../../../../src/graph/passes/keep-padding-apart.js';
 import { liftConstants } from '../../../../src/graph/passes/lift-constants.js';
 import { mergeMatMulAdd } from '../../../../src/graph/passes/merge-matmul-add.js';
 import { nameLogits } from '../../../../src/graph/passes/name-logits.js';
@@ -62,6 +63,19 @@ const toLast = (b: GraphBuilder, x: string): string =>
 const toFirst = (b: GraphBuilder, x: string): string =>
   b.node('Transpose', [x], { attributes: { perm: ints(0, 3, 1, 2) } });
 
+/** Of values that are all negative. */
+function padThenPool(attributes: Record<string, Attribute> = {}): Graph {
+  return one(
+    (b, x) => {
+      const negative = b.node('Sub', [x, b.constant('two', 'float32', [], [2])]);
+      const padded = b.node('Pad', [negative, b.constant('pads', 'int64', [8], [0, 0, 1, 1, 0, 0, 1, 1])]);
+      return b.node('MaxPool', [padded], { attributes: { kernel_shape: ints(3, 3), ...attributes } });
+    },
+    MAP,
+    4,
+  );
+}
+
 const plain = one((b, x) => b.node('Relu', [x]), MAP, 4);
 
 it.each<[Pass, Graph]>([
@@ -82,6 +96,9 @@ it.each<[Pass, Graph]>([
   [raiseOpset(4), { ...one((b, x) => b.node('Softmax', [x], { attributes: { axis: int(1) } }), MAP, 4), opset: 11 }],
   [flattenHead(4), plain],
   [flattenHead(4), one((b, x) => b.node('Reshape', [b.node('Relu', [x]), target(b, 3, 16)]))],
+  [keepPaddingApart(), plain],
+  [keepPaddingApart(), padThenPool({ pads: ints(1, 1, 1, 1) })],
+  [keepPaddingApart(), padThenPool({ ceil_mode: int(1) })],
   [skipIdleViews(4), plain],
   [skipIdleViews(4), one((b, x) => b.node('Flatten', [toLast(b, x)]))],
   [skipIdleViews(4), one((b, x) => b.node('Flatten', [b.node('GlobalAveragePool', [x])]))],
@@ -332,6 +349,14 @@ describe('flattenHead', () => {
   ])('makes one Flatten, or none, of %s', async (_, graph, expected) => {
     expect(ops(await rewritten(graph, flattenHead(4)))).toEqual(expected);
   });
+});
+
+it('keepPaddingApart makes the engine count zeros that were padded before a max pooling', async () => {
+  const graph = padThenPool({ pads: ints(0, 0, 0, 0) });
+  const x = randomTensor(shape(MAP));
+  const asWritten = await runGraph(graph, { x }, { optimization: 'disabled' });
+  const guarded = applyPass(graph, keepPaddingApart())!;
+  expectClose(await run(guarded, x), Object.values(asWritten)[0]);
 });
 
 describe('skipIdleViews', () => {
