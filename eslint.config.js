@@ -43,7 +43,7 @@ const boundaries = parts.map((part) => {
 const homes = {
   'onnxruntime-node': ['src/runtime/onnxruntime.ts'],
   sharp: ['src/inference/image-library.ts'],
-  zod: ['src/config.ts', 'src/models/manifest.ts', 'src/http/**'],
+  zod: ['src/config.ts', 'src/models/manifest.ts', 'src/models/tfjs-file.ts', 'src/models/keras/**', 'src/http/**'],
 };
 const restrict = (libraries) => ({
   'no-restricted-syntax': [

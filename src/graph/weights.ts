@@ -31,12 +31,22 @@ export function transposeWeight(
   }
 }
 
+/** Numbers that lie row-major over `dims`, in the order of the axes `perm`: those of the transposed tensor, row-major. */
+export function transposeValues(
+  values: Float32Array<ArrayBuffer>,
+  dims: readonly number[],
+  perm: readonly number[],
+): Float32Array<ArrayBuffer> {
+  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  return new Float32Array(transposeBytes(bytes, dims, perm, values.BYTES_PER_ELEMENT).buffer);
+}
+
 function transposeBytes(
   source: Uint8Array,
   dims: readonly number[],
   perm: readonly number[],
   width: number,
-): Uint8Array {
+): Uint8Array<ArrayBuffer> {
   const target = new Uint8Array(source.length);
   const strides = dims.map((_, axis) => elementCount(dims.slice(axis + 1)));
   const [sizes, steps] = [perm.map((axis) => dims[axis]!), perm.map((axis) => strides[axis]!)];
