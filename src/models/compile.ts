@@ -27,10 +27,11 @@ import { selectClasses } from '../graph/passes/select-classes.js';
 import { inferShapes } from '../graph/shapes.js';
 import type { SessionSpec } from '../runtime/session.js';
 import { loadBuiltIn } from './built-in.js';
-import { MANIFEST_FILE, ONNX, type Label, type Manifest, type ModelFolder } from './manifest.js';
+import { MANIFEST_FILE, ONNX, TFJS_LAYERS, type Label, type Manifest, type ModelFolder } from './manifest.js';
 import { ModelFileError } from './model-file-error.js';
 import type { ConvolutionalNet, Network, Unavailable } from './network.js';
 import { loadOnnx } from './onnx-network.js';
+import { loadTfjsLayers } from './tfjs-network.js';
 
 export type View = 'classify' | 'score' | 'dense';
 
@@ -104,9 +105,9 @@ export interface CompileOptions {
 }
 
 /** Load, convolutionalize and finish. Reads headers and hashes the files. Throws ModelFileError or GraphError. */
-export async function compileModel(content: ModelFolder, { load }: CompileOptions): Promise<CompiledModel> {
+export async function compileModel(content: ModelFolder, { load, cache }: CompileOptions): Promise<CompiledModel> {
   const { folder, manifest, labels } = content;
-  const network = await (manifest.architecture === ONNX ? loadOnnx(content) : loadBuiltIn(content));
+  const network = await loadNetwork(content, cache);
   checkDigest(content, network);
   checkSize(folder, manifest, network);
 
@@ -145,6 +146,17 @@ export async function compileModel(content: ModelFolder, { load }: CompileOption
       ? {}
       : { parityCheck: parityOf(original, sessions.score, network) }),
   };
+}
+
+function loadNetwork(content: ModelFolder, cache: string): Promise<Network> {
+  switch (content.manifest.architecture) {
+    case ONNX:
+      return loadOnnx(content);
+    case TFJS_LAYERS:
+      return loadTfjsLayers(content, cache);
+    default:
+      return loadBuiltIn(content);
+  }
 }
 
 /**

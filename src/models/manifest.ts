@@ -7,7 +7,8 @@ import { z } from 'zod';
 import { ARCHITECTURE_NAMES } from '../architectures/index.js';
 import { readJson } from './json-file.js';
 
-const insideFolder = z
+/** The name of a file inside of the folder of the file that names it. */
+export const insideFolder = z
   .string()
   .min(1)
   .refine(
@@ -30,8 +31,9 @@ const inputPreset = z.strictObject({
   std: channelTriple.refine((std) => std.every((value) => value > 0), 'must be positive'),
 });
 
-/** The architecture of a model whose weights file is an ONNX file, which says the architecture itself. */
+/** The architectures of models whose weights file says the architecture itself: ONNX, TensorFlow.js's LayersModel. */
 export const ONNX = 'onnx';
+export const TFJS_LAYERS = 'tfjs-layers';
 
 const manifestSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,99}$/i, 'letters, digits, dots, dashes and underscores'),
@@ -41,7 +43,7 @@ const manifestSchema = z.strictObject({
   source: z.string().optional(),
   /** Served to requests that name no model, unless the settings say otherwise. */
   default: z.boolean().optional(),
-  architecture: z.enum([...ARCHITECTURE_NAMES, ONNX]),
+  architecture: z.enum([...ARCHITECTURE_NAMES, ONNX, TFJS_LAYERS]),
   /** What the builder of the architecture varies: activation, width, stem, inputSize, … (src/architectures). */
   options: z.record(z.string(), z.union([z.number(), z.string(), z.boolean()])).optional(),
   weights: z.strictObject({

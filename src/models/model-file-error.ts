@@ -31,7 +31,9 @@ export async function explain<T>(file: string, work: () => T | Promise<T>): Prom
   } catch (cause) {
     if (!(cause instanceof GraphError)) throw cause;
     const [, field = 'file', detail = cause.message] =
-      /^((?:tensor|node|value|input|output|layer|weight) ".*?"(?: \(\w*\))?):? (.*)$/su.exec(cause.message) ?? [];
+      /^((?:tensor|node|value|input|output|layer|weight) ".*?"(?: \(\w*\))?|modelTopology[\w.]*):? (.*)$/su.exec(
+        cause.message,
+      ) ?? [];
     throw new ModelFileError(file, field, detail, { cause });
   }
 }
