@@ -44,7 +44,14 @@ const homes = {
   'onnxruntime-node': ['src/runtime/onnxruntime.ts'],
   sharp: ['src/inference/image-library.ts'],
   undici: ['src/models/http-get.ts'],
-  zod: ['src/config.ts', 'src/models/manifest.ts', 'src/models/catalog.ts', 'src/http/**'],
+  zod: [
+    'src/config.ts',
+    'src/models/manifest.ts',
+    'src/models/catalog.ts',
+    'src/models/tfjs-file.ts',
+    'src/models/keras/**',
+    'src/http/**',
+  ],
 };
 const restrict = (libraries) => ({
   'no-restricted-syntax': [

@@ -55,7 +55,8 @@ export function halfValues(bytes: Uint8Array): number[] {
   return Array.from({ length: bytes.byteLength / 2 }, (_, index) => halfValue(view.getUint16(2 * index, true)));
 }
 
-function halfValue(bits: number): number {
+/** The number whose float16 bits these are. */
+export function halfValue(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 31;
   const mantissa = bits & 0x3ff;

@@ -31,20 +31,44 @@ export function transposeWeight(
   }
 }
 
+/** Numbers that lie row-major over `dims`, in the order of the axes `perm`: those of the transposed tensor, row-major. */
+export function transposeValues(
+  values: Float32Array<ArrayBuffer>,
+  dims: readonly number[],
+  perm: readonly number[],
+): Float32Array<ArrayBuffer> {
+  const target = new Float32Array(values.length);
+  transposeInto(target, values, dims, perm);
+  return target;
+}
+
 function transposeBytes(
   source: Uint8Array,
   dims: readonly number[],
   perm: readonly number[],
   width: number,
-): Uint8Array {
+): Uint8Array<ArrayBuffer> {
   const target = new Uint8Array(source.length);
+  // An element's bytes are one more axis, which stays the last.
+  transposeInto(target, source, [...dims, width], [...perm, dims.length]);
+  return target;
+}
+
+function transposeInto<T extends Uint8Array | Float32Array>(
+  target: T,
+  source: T,
+  dims: readonly number[],
+  perm: readonly number[],
+): void {
   const strides = dims.map((_, axis) => elementCount(dims.slice(axis + 1)));
-  const [sizes, steps] = [perm.map((axis) => dims[axis]!), perm.map((axis) => strides[axis]!)];
+  const sizes = perm.map((axis) => dims[axis]!);
+  const steps = perm.map((axis) => strides[axis]!);
+  const [run = 1, step = 0] = [sizes.pop(), steps.pop()];
   const position = sizes.map(() => 0);
   let from = 0;
-  for (let to = 0; to < source.length; to += width) {
-    for (let byte = 0; byte < width; byte += 1) target[to + byte] = source[from * width + byte]!;
-    // The next position, counted as an odometer does: last axis first.
+  for (let to = 0; to < target.length; to += run) {
+    for (let index = 0; index < run; index += 1) target[to + index] = source[from + index * step]!;
+    // The next run, counted as an odometer does: last axis first.
     for (let axis = sizes.length - 1; axis >= 0; axis -= 1) {
       position[axis]! += 1;
       from += steps[axis]!;
@@ -53,5 +77,4 @@ function transposeBytes(
       position[axis] = 0;
     }
   }
-  return target;
 }

@@ -13,7 +13,8 @@ import { distance } from 'fastest-levenshtein';
 import { z } from 'zod';
 import { ARCHITECTURE_NAMES } from '../architectures/index.js';
 import { OperatorError } from '../errors.js';
-import { labelsSchema, manifestSchema, readJson, type Label } from './manifest.js';
+import { readJson } from './json-file.js';
+import { labelsSchema, manifestSchema, type Label } from './manifest.js';
 
 const entrySchema = manifestSchema.pick({ name: true, options: true, input: true }).extend({
   description: z.string(),
@@ -52,8 +53,9 @@ const MAX_DISTANCE = 5;
 
 /** Read and check the catalog. Throws ModelFileError naming the file and the field that is wrong. */
 export async function readCatalog(folder = FOLDER): Promise<Catalog> {
-  const { labels, models } = await readJson(join(folder, 'catalog.json'), catalogSchema);
-  return { models, labels: await readJson(join(folder, labels), labelsSchema) };
+  const { value: catalog } = await readJson(join(folder, 'catalog.json'), catalogSchema);
+  const { value: labels } = await readJson(join(folder, catalog.labels), labelsSchema);
+  return { models: catalog.models, labels };
 }
 
 /** The entry of that name, or the first of that architecture. Throws OperatorError with the names that are nearest. */

@@ -26,10 +26,11 @@ import type { SessionSpec } from '../runtime/session.js';
 import { loadBuiltIn } from './built-in.js';
 import { createDenseViews, type DenseViews, type View } from './dense-views.js';
 import { memoizeBySize, type Size } from './input-size.js';
-import { MANIFEST_FILE, ONNX, type Label, type Manifest, type ModelFolder } from './manifest.js';
+import { MANIFEST_FILE, ONNX, TFJS_LAYERS, type Label, type Manifest, type ModelFolder } from './manifest.js';
 import { ModelFileError } from './model-file-error.js';
 import type { Network, Unavailable } from './network.js';
 import { loadOnnx } from './onnx-network.js';
+import { loadTfjsLayers } from './tfjs-network.js';
 
 /** A model ready to be opened: its graphs, its numbers, its labels. Immutable. */
 export interface CompiledModel {
@@ -86,13 +87,13 @@ export interface CompileOptions {
 
 /** Load, convolutionalize and finish. Reads headers and hashes the files. Throws ModelFileError or GraphError. */
 export async function compileModel(content: ModelFolder, options: CompileOptions): Promise<CompiledModel> {
-  return finishNetwork(content, await loadNetwork(content), options);
+  return finishNetwork(content, await loadNetwork(content, options.cache), options);
 }
 
 /** Load and convolutionalize. Reads headers and hashes the files. Throws ModelFileError or GraphError. */
-export async function loadNetwork(content: ModelFolder): Promise<Network> {
+export async function loadNetwork(content: ModelFolder, cache: string): Promise<Network> {
   const { folder, manifest } = content;
-  const network = await (manifest.architecture === ONNX ? loadOnnx(content) : loadBuiltIn(content));
+  const network = await loadFormat(content, cache);
   checkDigest(content, network);
   checkSize(folder, manifest, network);
   return network;
@@ -143,6 +144,18 @@ export function finishNetwork(
       parityCheck: parityOf(session('original', finish(original.graph)), scoreSession, network),
     }),
   };
+}
+
+/** By what the manifest says the weights file is. */
+function loadFormat(content: ModelFolder, cache: string): Promise<Network> {
+  switch (content.manifest.architecture) {
+    case ONNX:
+      return loadOnnx(content);
+    case TFJS_LAYERS:
+      return loadTfjsLayers(content, cache);
+    default:
+      return loadBuiltIn(content);
+  }
 }
 
 /**

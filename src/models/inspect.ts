@@ -33,7 +33,7 @@ export interface InspectOptions {
  * what is wrong with it.
  */
 export async function inspectModel(what: string, { models, cache }: InspectOptions): Promise<ModelDescription> {
-  const { content, network, known } = await find(what, models);
+  const { content, network, known } = await find(what, { models, cache });
   const model = finishNetwork(content, network, { load: 0 });
   const check = model.parityCheck;
   const parity = check && (await knownParity(check, cache));
@@ -46,15 +46,15 @@ interface Found {
   readonly known: Known;
 }
 
-async function find(what: string, models: string): Promise<Found> {
+async function find(what: string, { models, cache }: InspectOptions): Promise<Found> {
   for (const folder of [join(models, what), resolve(what)]) {
     if (!(await isFile(join(folder, MANIFEST_FILE)))) continue;
     const content = await readModelFolder(folder);
-    return { content, network: await loadNetwork(content), known: { weights: true, manifest: true } };
+    return { content, network: await loadNetwork(content, cache), known: { weights: true, manifest: true } };
   }
   if (await isFile(what)) {
     const content = await onnxAlone(resolve(what));
-    return { content, network: await loadNetwork(content), known: { weights: true, manifest: false } };
+    return { content, network: await loadNetwork(content, cache), known: { weights: true, manifest: false } };
   }
   if (isArchitecture(what)) return { ...published(what), known: { weights: false, manifest: false } };
   throw new OperatorError(

@@ -2,13 +2,13 @@
  * A model on disk: a folder with `model.json` (checked here), weights and labels. What comes out is trusted by the rest
  * of the program: names are safe to print and to put into paths, files lie inside the folder, numbers make sense.
  */
-import { readFile } from 'node:fs/promises';
 import { isAbsolute, join, normalize, sep } from 'node:path';
 import { z } from 'zod';
 import { ARCHITECTURE_NAMES } from '../architectures/index.js';
-import { ModelFileError } from './model-file-error.js';
+import { readJson } from './json-file.js';
 
-const insideFolder = z
+/** The name of a file inside of the folder of the file that names it. */
+export const insideFolder = z
   .string()
   .min(1)
   .refine(
@@ -31,8 +31,9 @@ const inputPreset = z.strictObject({
   std: channelTriple.refine((std) => std.every((value) => value > 0), 'must be positive'),
 });
 
-/** The architecture of a model whose weights file is an ONNX file, which says the architecture itself. */
+/** The architectures of models whose weights file says the architecture itself: ONNX, TensorFlow.js's LayersModel. */
 export const ONNX = 'onnx';
+export const TFJS_LAYERS = 'tfjs-layers';
 
 /** `model.json`. The catalog (catalog.ts) is made of the same fields. */
 export const manifestSchema = z.strictObject({
@@ -43,7 +44,7 @@ export const manifestSchema = z.strictObject({
   source: z.string().optional(),
   /** Served to requests that name no model, unless the settings say otherwise. */
   default: z.boolean().optional(),
-  architecture: z.enum([...ARCHITECTURE_NAMES, ONNX]),
+  architecture: z.enum([...ARCHITECTURE_NAMES, ONNX, TFJS_LAYERS]),
   /** What the builder of the architecture varies: activation, width, stem, inputSize, … (src/architectures). */
   options: z.record(z.string(), z.union([z.number(), z.string(), z.boolean()])).optional(),
   weights: z.strictObject({
@@ -80,24 +81,7 @@ export const MANIFEST_FILE = 'model.json';
 
 /** Read and check a model's manifest and labels. Throws ModelFileError naming the file and the field. */
 export async function readModelFolder(folder: string): Promise<ModelFolder> {
-  const manifest = await readJson(join(folder, MANIFEST_FILE), manifestSchema);
-  const labels = await readJson(join(folder, manifest.labels), labelsSchema);
+  const { value: manifest } = await readJson(join(folder, MANIFEST_FILE), manifestSchema);
+  const { value: labels } = await readJson(join(folder, manifest.labels), labelsSchema);
   return { folder, manifest, labels };
-}
-
-/** Read a JSON file and check it. Throws ModelFileError naming the file and the field that is wrong. */
-export async function readJson<T>(file: string, schema: z.ZodType<T>): Promise<T> {
-  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new ModelFileError(file, 'file', 'cannot be read', { cause });
-  });
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw new ModelFileError(file, 'file', 'is not JSON', { cause });
-  }
-  const result = schema.safeParse(json);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw new ModelFileError(file, issue?.path.join('.') ?? '', issue?.message ?? 'is invalid');
 }

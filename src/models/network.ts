@@ -1,6 +1,7 @@
 /**
  * A classifier on its way from a model's folder to the engine, wherever it came from: graphs over weights that lie in
- * files. built-in.ts makes it from an architecture's name, onnx-network.ts from an ONNX file.
+ * files. built-in.ts makes it from an architecture's name, onnx-network.ts and tfjs-network.ts from a file that says its
+ * own.
  */
 import type { Graph } from '../graph/graph.js';
 

@@ -5,13 +5,13 @@
  * The file itself is in memory while it is read (protobuf ends at 2 GiB); nothing of it is kept but small tensors.
  */
 import { createHash } from 'node:crypto';
-import { readFile, realpath, stat } from 'node:fs/promises';
-import { basename, dirname, join, relative, sep } from 'node:path';
+import { readFile, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import type { Graph, Initializer } from '../graph/graph.js';
-import { GraphError } from '../graph/graph-error.js';
 import { readOnnx } from '../graph/onnx.js';
 import { sha256 } from './digest.js';
-import { ModelFileError } from './model-file-error.js';
+import { sizeInside } from './file-access.js';
+import { explain, ModelFileError } from './model-file-error.js';
 
 export interface OnnxFile {
   /** Its external data is relative to the folder of the file. */
@@ -32,7 +32,7 @@ export async function readOnnxFile(file: string): Promise<OnnxFile> {
   const tensors = [...graph.initializers.values(), ...attributeTensors(graph)];
   const files = new Set(tensors.flatMap(({ data }) => (data.kind === 'external' ? [data.file] : [])));
   const sizes = new Map<string, number>();
-  for (const name of files) sizes.set(name, await sizeInside(file, name));
+  for (const name of files) sizes.set(name, await sizeInside(dirname(file), name));
   for (const tensor of tensors) checkExtent(file, tensor, sizes);
 
   const externalDigests = new Map<string, string>();
@@ -40,18 +40,6 @@ export async function readOnnxFile(file: string): Promise<OnnxFile> {
     if (name !== basename(file)) externalDigests.set(name, await sha256(join(dirname(file), name)));
   }
   return { graph, digest, externalDigests };
-}
-
-/** Do something with a file's graph; a GraphError becomes a ModelFileError that names the file and what in it is wrong. */
-export async function explain<T>(file: string, work: () => T | Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (cause) {
-    if (!(cause instanceof GraphError)) throw cause;
-    const [, field = 'file', detail = cause.message] =
-      /^((?:tensor|node|value|input|output) ".*?"(?: \(\w*\))?):? (.*)$/su.exec(cause.message) ?? [];
-    throw new ModelFileError(file, field, detail, { cause });
-  }
 }
 
 async function readWhole(file: string): Promise<Uint8Array> {
@@ -71,24 +59,6 @@ function attributeTensors({ nodes }: Graph): Initializer[] {
   return nodes.flatMap(({ attributes }) =>
     Object.values(attributes).flatMap((attribute) => (attribute.type === 'tensor' ? [attribute.value] : [])),
   );
-}
-
-/** Bytes of a file with weights. The engine refuses links out of the folder without saying what is wrong. */
-async function sizeInside(file: string, name: string): Promise<number> {
-  const folder = dirname(file);
-  const path = join(folder, name);
-  try {
-    const [root, real] = await Promise.all([realpath(folder), realpath(path)]);
-    if (relative(root, real).split(sep)[0] === '..') {
-      throw new ModelFileError(path, 'file', "leaves the model's folder through a symbolic link");
-    }
-    const found = await stat(path);
-    if (!found.isFile()) throw new ModelFileError(path, 'file', 'is not a file');
-    return found.size;
-  } catch (cause) {
-    if (cause instanceof ModelFileError) throw cause;
-    throw new ModelFileError(path, 'file', 'cannot be read', { cause });
-  }
 }
 
 function checkExtent(file: string, { name, data }: Initializer, sizes: ReadonlyMap<string, number>): void {

@@ -10,6 +10,7 @@ import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { byteSize } from '../graph/constants.js';
 import type { DataType } from '../graph/graph.js';
 import type { StoredTensor } from '../graph/passes/bind-weights.js';
+import { readExactly } from './file-access.js';
 import { duplicateKey } from './json-keys.js';
 import { ModelFileError } from './model-file-error.js';
 
@@ -68,16 +69,6 @@ async function headerLength(handle: FileHandle, file: string, size: number): Pro
     );
   }
   return Number(length);
-}
-
-async function readExactly(handle: FileHandle, file: string, length: number, position: number): Promise<Buffer> {
-  const buffer = Buffer.allocUnsafe(length);
-  for (let done = 0; done < length;) {
-    const { bytesRead } = await handle.read(buffer, done, length - done, position + done);
-    if (bytesRead === 0) throw new ModelFileError(file, 'file', 'ended while it was read');
-    done += bytesRead;
-  }
-  return buffer;
 }
 
 function parseHeader(bytes: Buffer, file: string): Readonly<Record<string, unknown>> {

@@ -82,14 +82,10 @@ async function flush(folder: string): Promise<void> {
   }
 }
 
-/** Those left behind by a process that died are folders like others, and the oldest. */
+/** Those left behind by a process that died are folders like others, and the oldest. Others come and go meanwhile. */
 async function removeOldest(root: string, newest: string, maxBytes: number): Promise<void> {
-  const folders = await Promise.all(
-    (await readdir(root)).map(async (name) => {
-      const folder = join(root, name);
-      return { folder, usedAt: (await stat(folder)).mtimeMs, bytes: await bytesIn(folder) };
-    }),
-  );
+  const measured = await Promise.allSettled((await readdir(root)).map((name) => measure(join(root, name))));
+  const folders = measured.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
   let total = folders.reduce((sum, { bytes }) => sum + bytes, 0);
   for (const { folder, bytes } of folders.sort((a, b) => a.usedAt - b.usedAt)) {
     if (total <= maxBytes) return;
@@ -99,7 +95,8 @@ async function removeOldest(root: string, newest: string, maxBytes: number): Pro
   }
 }
 
-async function bytesIn(folder: string): Promise<number> {
+async function measure(folder: string): Promise<{ folder: string; usedAt: number; bytes: number }> {
+  const { mtimeMs: usedAt } = await stat(folder);
   const sizes = await Promise.all((await readdir(folder)).map(async (name) => (await stat(join(folder, name))).size));
-  return sizes.reduce((sum, size) => sum + size, 0);
+  return { folder, usedAt, bytes: sizes.reduce((sum, size) => sum + size, 0) };
 }

@@ -1,17 +1,14 @@
 /** SqueezeNet 1.1 from the reference data as a model folder: half precision, operator set 7, BGR from 0 to 255. */
-import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { imageNetLabels } from './imagenet.js';
 import { shared } from './shared.js';
 
 /** The folder `squeezenet1_1` below `root`. */
 export async function writeSqueezeNet(root: string): Promise<void> {
   const folder = join(root, 'squeezenet1_1');
   await mkdir(folder, { recursive: true });
-  const index = JSON.parse(await readFile(shared('labels/imagenet_class_index.json'), 'utf8')) as Record<
-    string,
-    [id: string, label: string]
-  >;
-  const labels = Object.values(index).map(([id, label]) => ({ id, label: label.replaceAll('_', ' ') }));
+  const labels = await imageNetLabels();
   const std = 1 / 255;
   const manifest = {
     name: 'squeezenet1_1',

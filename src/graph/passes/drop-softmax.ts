@@ -1,7 +1,7 @@
 /**
  * Leave out the softmax that a classifier ends in: what leaves a session here are logits.
  *
- *   Before: z → Softmax | LogSoftmax → (Reshape, Flatten, Squeeze, Unsqueeze, Cast) → output
+ *   Before: z → Softmax | LogSoftmax → (Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Cast) → output
  *   After:  z → (the same) → output
  *
  * Preconditions: the only output; between the softmax and it only such nodes, each the only reader of the one before; the
@@ -18,7 +18,9 @@ import type { Pass } from '../pass.js';
 import { bypass } from '../rewrite.js';
 import { tailOf } from './classifier-head.js';
 
-const REARRANGING: readonly string[] = ['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Cast', 'Identity'];
+const REARRANGING: readonly string[] = [
+  ...['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Transpose', 'Cast', 'Identity'],
+];
 
 /** The pass for a classifier whose native input has this side, in pixels. */
 export function dropSoftmax(nativeSize: number): Pass {

@@ -14,10 +14,11 @@ import { averageClassMap } from '../../../src/graph/passes/average-class-map.js'
 import { castBorders } from '../../../src/graph/passes/cast-borders.js';
 import { CLASS_MAP } from '../../../src/graph/passes/convolutionalize-gemm.js';
 import { compileModel } from '../../../src/models/compile.js';
+import { importClassifier } from '../../../src/models/import-classifier.js';
 import { readModelFolder } from '../../../src/models/manifest.js';
 import { ModelFileError } from '../../../src/models/model-file-error.js';
 import type { Network } from '../../../src/models/network.js';
-import { importClassifier, loadOnnx } from '../../../src/models/onnx-network.js';
+import { loadOnnx } from '../../../src/models/onnx-network.js';
 import { expectClose, randomTensor, runGraph, spatialMean, type Value } from '../../support/ort.js';
 import {
   BOUND_TO_ITS_SIZE,

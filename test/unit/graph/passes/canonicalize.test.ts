@@ -15,6 +15,7 @@ import { flattenHead } from '../../../../src/graph/passes/flatten-head.js';
 import { foldWeightViews } from '../../../../src/graph/passes/fold-weight-views.js';
 import { freeSizes } from '../../../../src/graph/passes/free-sizes.js';
 import { keepOutput } from '../../../../src/graph/passes/keep-output.js';
+import { keepPaddingApart } from '../../../../src/graph/passes/keep-padding-apart.js';
 import { liftConstants } from '../../../../src/graph/passes/lift-constants.js';
 import { mergeMatMulAdd } from '../../../../src/graph/passes/merge-matmul-add.js';
 import { nameLogits } from '../../../../src/graph/passes/name-logits.js';
@@ -22,6 +23,7 @@ import { pickShuffledChannels } from '../../../../src/graph/passes/pick-shuffled
 import { raiseOpset } from '../../../../src/graph/passes/raise-opset.js';
 import { reorderFlattenedWeight } from '../../../../src/graph/passes/reorder-flattened-weight.js';
 import { reserveNames } from '../../../../src/graph/passes/reserve-names.js';
+import { skipIdleViews } from '../../../../src/graph/passes/skip-idle-views.js';
 import { takePlanarInput } from '../../../../src/graph/passes/take-planar-input.js';
 import { transposeGemmWeight } from '../../../../src/graph/passes/transpose-gemm-weight.js';
 import { widenHalf } from '../../../../src/graph/passes/widen-half.js';
@@ -56,6 +58,24 @@ const gemm = (
 const one = (make: (b: GraphBuilder, x: string) => string, dims: readonly Dim[] = MAP, rank = 2): Graph =>
   graphOf(dims, (b, x) => [output(make(b, x), rank)]);
 
+const toLast = (b: GraphBuilder, x: string): string =>
+  b.node('Transpose', [x], { attributes: { perm: ints(0, 2, 3, 1) } });
+const toFirst = (b: GraphBuilder, x: string): string =>
+  b.node('Transpose', [x], { attributes: { perm: ints(0, 3, 1, 2) } });
+
+/** Of values that are all negative. */
+function padThenPool(attributes: Record<string, Attribute> = {}): Graph {
+  return one(
+    (b, x) => {
+      const negative = b.node('Sub', [x, b.constant('two', 'float32', [], [2])]);
+      const padded = b.node('Pad', [negative, b.constant('pads', 'int64', [8], [0, 0, 1, 1, 0, 0, 1, 1])]);
+      return b.node('MaxPool', [padded], { attributes: { kernel_shape: ints(3, 3), ...attributes } });
+    },
+    MAP,
+    4,
+  );
+}
+
 const plain = one((b, x) => b.node('Relu', [x]), MAP, 4);
 
 it.each<[Pass, Graph]>([
@@ -76,6 +96,12 @@ it.each<[Pass, Graph]>([
   [raiseOpset(4), { ...one((b, x) => b.node('Softmax', [x], { attributes: { axis: int(1) } }), MAP, 4), opset: 11 }],
   [flattenHead(4), plain],
   [flattenHead(4), one((b, x) => b.node('Reshape', [b.node('Relu', [x]), target(b, 3, 16)]))],
+  [keepPaddingApart(), plain],
+  [keepPaddingApart(), padThenPool({ pads: ints(1, 1, 1, 1) })],
+  [keepPaddingApart(), padThenPool({ ceil_mode: int(1) })],
+  [skipIdleViews(4), plain],
+  [skipIdleViews(4), one((b, x) => b.node('Flatten', [toLast(b, x)]))],
+  [skipIdleViews(4), one((b, x) => b.node('Flatten', [b.node('GlobalAveragePool', [x])]))],
   [unifyGlobalPool(4), plain],
   [unifyGlobalPool(4), one((b, x) => b.node('AveragePool', [x], { attributes: { kernel_shape: ints(2, 2) } }), MAP, 4)],
   [unifyGlobalPool(4), one((b, x) => b.node('ReduceMean', [x, b.constant('axes', 'int64', [1], [2])]), MAP, 4)],
@@ -322,6 +348,55 @@ describe('flattenHead', () => {
     ['what is flat already', one((b, x) => b.node('Flatten', [b.node('Relu', [x])]), VECTOR), ['Relu']],
   ])('makes one Flatten, or none, of %s', async (_, graph, expected) => {
     expect(ops(await rewritten(graph, flattenHead(4)))).toEqual(expected);
+  });
+});
+
+it('keepPaddingApart makes the engine count zeros that were padded before a max pooling', async () => {
+  const graph = padThenPool({ pads: ints(0, 0, 0, 0) });
+  const x = randomTensor(shape(MAP));
+  const asWritten = await runGraph(graph, { x }, { optimization: 'disabled' });
+  const guarded = applyPass(graph, keepPaddingApart())!;
+  expectClose(await run(guarded, x), Object.values(asWritten)[0]);
+});
+
+describe('skipIdleViews', () => {
+  const pooled = (b: GraphBuilder, x: string): string => b.node('GlobalAveragePool', [x]);
+  const gated = (b: GraphBuilder, gate: string): string => b.node('Sigmoid', [gate]);
+
+  it.each<[string, Graph, string[]]>([
+    [
+      'a vector made a map of one cell again, channels last in between',
+      one(
+        (b, x) => gated(b, toFirst(b, b.node('Reshape', [b.node('Flatten', [pooled(b, x)]), target(b, 0, 1, 1, 3)]))),
+        MAP,
+        4,
+      ),
+      ['GlobalAveragePool', 'Sigmoid'],
+    ],
+    [
+      'a squeezed vector that is unsqueezed again',
+      one(
+        (b, x) => {
+          const axes = b.constant('axes', 'int64', [2], [2, 3]);
+          return gated(b, b.node('Unsqueeze', [b.node('Squeeze', [pooled(b, x), axes]), axes]));
+        },
+        MAP,
+        4,
+      ),
+      ['GlobalAveragePool', 'Sigmoid'],
+    ],
+    [
+      'one cell flattened with its channels last',
+      one((b, x) => b.node('Flatten', [toLast(b, pooled(b, x))])),
+      ['GlobalAveragePool', 'Flatten'],
+    ],
+    [
+      'one cell reshaped with its channels last',
+      one((b, x) => b.node('Reshape', [toLast(b, pooled(b, x)), target(b, 0, 3)])),
+      ['GlobalAveragePool', 'Flatten'],
+    ],
+  ])('leaves out %s', async (_, graph, expected) => {
+    expect(ops(await rewritten(graph, skipIdleViews(4)))).toEqual(expected);
   });
 });
 

@@ -1,0 +1,58 @@
+/**
+ * Leave out what rearranges one vector an image: exporters put it between a global pooling and the convolutions, gates and
+ * fully connected layers that read it.
+ *
+ *   Before: x [N, C, 1, 1] → Flatten | Reshape | Transpose | Squeeze | Unsqueeze … → [N, C, 1, 1], read by a layer
+ *   After:  x, read by the layer
+ *
+ *   Before: x [N, C, 1, 1] → Transpose to [N, 1, 1, C] … → Flatten | Reshape → [N, C]
+ *   After:  x → Flatten from axis 1
+ *
+ * Preconditions: at the native size all values of the chain have a single axis larger than 1 behind the batch, which
+ * stays the first axis. Equal at that size because the numbers of an image have one order only, so none of these nodes
+ * moves any. Behind a global pooling that is every size.
+ */
+import { attribute, int } from '../attributes.js';
+import type { Graph, Node } from '../graph.js';
+import { nativeShapes } from '../native-shapes.js';
+import type { Pass } from '../pass.js';
+import { mapReads, prune } from '../rewrite.js';
+
+const VIEWS: readonly string[] = ['Flatten', 'Reshape', 'Transpose', 'Squeeze', 'Unsqueeze'];
+
+/** The pass for a graph whose native input has this side, in pixels. */
+export function skipIdleViews(nativeSize: number): Pass {
+  return { name: 'skip-idle-views', apply: (graph) => skip(graph, nativeSize) };
+}
+
+function skip(graph: Graph, nativeSize: number): Graph | undefined {
+  // With two images the batch is not mistaken for an axis of size 1.
+  const shapes = nativeShapes(graph, nativeSize, 2);
+  const outputs = new Set(graph.outputs.map(({ name }) => name));
+  /** Of a view: the values that it is a view of, nearest first. */
+  const behind = new Map<string, readonly string[]>();
+  const replaced = new Map<string, string>();
+  const nodes = graph.nodes.map((node): Node => {
+    const [x = ''] = node.inputs;
+    const [y = ''] = node.outputs;
+    const [from, to] = [shapes.get(x), shapes.get(y)];
+    if (!VIEWS.includes(node.op) || !isVector(from) || !isVector(to) || !keepsBatch(node, from, to)) return node;
+    const ancestors = [x, ...(behind.get(x) ?? [])];
+    behind.set(y, ancestors);
+    const equal = ancestors.findLast((name) => shapes.get(name)!.join() === to.join());
+    if (equal !== undefined && !outputs.has(y)) replaced.set(y, equal);
+    if (equal !== undefined || to.length !== 2 || ancestors.length === 1) return node;
+    return { ...node, op: 'Flatten', inputs: [ancestors.at(-1)!], attributes: { axis: int(1) } };
+  });
+  const changed = replaced.size > 0 || nodes.some((node, position) => node !== graph.nodes[position]);
+  return changed ? prune({ ...graph, nodes: mapReads(nodes, (name) => replaced.get(name) ?? name) }) : undefined;
+}
+
+function isVector(dims: readonly number[] | undefined): dims is readonly number[] {
+  return dims !== undefined && dims.length > 1 && dims.slice(1).filter((size) => size !== 1).length <= 1;
+}
+
+function keepsBatch(node: Node, from: readonly number[], to: readonly number[]): boolean {
+  const perm = attribute(node, 'perm', 'ints');
+  return from[0] === to[0] && (node.op !== 'Transpose' || perm?.[0] === 0);
+}
