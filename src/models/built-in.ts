@@ -3,10 +3,10 @@
  * here) and convolutionalized.
  */
 import { join } from 'node:path';
-import { buildArchitecture, isArchitecture } from '../architectures/index.js';
+import { buildArchitecture, isArchitecture, parametersOf } from '../architectures/index.js';
 import { countParameters } from '../graph/cost.js';
 import type { Graph } from '../graph/graph.js';
-import { applyPass } from '../graph/pass.js';
+import { applyPass, applyPasses } from '../graph/pass.js';
 import { bindWeights } from '../graph/passes/bind-weights.js';
 import { convolutionalizeGemm } from '../graph/passes/convolutionalize-gemm.js';
 import { convolutionalizeGlobalPool } from '../graph/passes/convolutionalize-global-pool.js';
@@ -15,6 +15,7 @@ import { MANIFEST_FILE, type ModelFolder } from './manifest.js';
 import { ModelFileError } from './model-file-error.js';
 import type { Network } from './network.js';
 import { readSafetensors } from './safetensors.js';
+import { findNaming } from './weight-names.js';
 
 /** Reads the header of the weights and hashes them. Throws ModelFileError or GraphError. */
 export async function loadBuiltIn(content: ModelFolder): Promise<Network> {
@@ -24,7 +25,9 @@ export async function loadBuiltIn(content: ModelFolder): Promise<Network> {
 
   const nativeSize = Number(manifest.options?.['inputSize'] ?? manifest.input.size);
   const built = build(content, { inputSize: nativeSize, classes: labels.length });
-  const classifier = applyPass(built, bindWeights({ file: manifest.weights.file, tensors })) ?? built;
+  const names = parametersOf(built).map(({ name }) => name);
+  const { nameOf } = findNaming(weightsFile, names, tensors);
+  const classifier = applyPasses(built, [bindWeights({ file: manifest.weights.file, tensors, nameOf })]);
   const pooled = applyPass(classifier, convolutionalizeGlobalPool());
   const convolutional = pooled ?? applyPass(classifier, convolutionalizeGemm(nativeSize));
   if (convolutional === undefined) {
