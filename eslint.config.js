@@ -41,6 +41,7 @@ const boundaries = parts.map((part) => {
 
 /** Libraries that only these files may import. */
 const homes = {
+  h5wasm: ['src/models/hdf5.ts'],
   'onnxruntime-node': ['src/runtime/onnxruntime.ts'],
   sharp: ['src/inference/image-library.ts'],
   zod: ['src/config.ts', 'src/models/manifest.ts', 'src/http/**'],

@@ -104,9 +104,9 @@ export interface CompileOptions {
 }
 
 /** Load, convolutionalize and finish. Reads headers and hashes the files. Throws ModelFileError or GraphError. */
-export async function compileModel(content: ModelFolder, { load }: CompileOptions): Promise<CompiledModel> {
+export async function compileModel(content: ModelFolder, { load, cache }: CompileOptions): Promise<CompiledModel> {
   const { folder, manifest, labels } = content;
-  const network = await (manifest.architecture === ONNX ? loadOnnx(content) : loadBuiltIn(content));
+  const network = await (manifest.architecture === ONNX ? loadOnnx(content) : loadBuiltIn(content, cache));
   checkDigest(content, network);
   checkSize(folder, manifest, network);
 

@@ -8,6 +8,7 @@
  * test/fixtures/weight-names has what these libraries really write.
  */
 import { ModelFileError } from './model-file-error.js';
+import { renameBy, type NamingRules } from './naming-rules.js';
 
 export interface Naming {
   /** Whose names they are. */
@@ -16,11 +17,8 @@ export interface Naming {
   readonly nameOf: (parameter: string) => string;
 }
 
-/** The first pattern that fits is replaced; a name that none fits stays as it is. */
-type Rules = readonly (readonly [pattern: RegExp, replacement: string | ((...groups: string[]) => string)])[];
-
 /** The owner's name, and how the owner's names come from the builders'. */
-const OWNERS: readonly (readonly [owner: string, rules: Rules])[] = [
+const OWNERS: readonly (readonly [owner: string, rules: NamingRules])[] = [
   ["the architecture's own", []],
   [
     "timm's VGG",
@@ -57,21 +55,15 @@ const WRAPPERS = ['', 'module.', '_orig_mod.', 'model.', 'net.', 'backbone.'];
 const NAMINGS: readonly Naming[] = WRAPPERS.flatMap((wrapper) =>
   OWNERS.map(([owner, rules]) => ({
     owner: wrapper === '' ? owner : `${owner} after "${wrapper}"`,
-    nameOf: (parameter) => wrapper + rename(parameter, rules),
+    nameOf: (parameter) => wrapper + renameBy(rules, parameter),
   })),
 );
 
-function rename(parameter: string, rules: Rules): string {
-  const rule = rules.find(([pattern]) => pattern.test(parameter));
-  if (rule === undefined) return parameter;
-  const [pattern, replacement] = rule;
-  return typeof replacement === 'string'
-    ? parameter.replace(pattern, replacement)
-    : parameter.replace(pattern, (_match, ...groups: string[]) => replacement(...groups));
+/** How a file begins, for messages: they repeat a stranger's names, but not too much of them. */
+export function firstOf(names: Iterable<string>): string {
+  const shown = [...names].slice(0, 3).map((name) => `"${name.slice(0, 80)}"`);
+  return shown.join(', ') || 'nothing';
 }
-
-/** How much of a stranger's names a message repeats. */
-const SHOWN = { names: 3, characters: 80 };
 
 /**
  * The naming under which most of the parameters are there. Throws ModelFileError with the first one that is missing
@@ -85,11 +77,10 @@ export function findNaming(file: string, parameters: readonly string[], tensors:
   );
   const [first] = missing;
   if (first === undefined) return naming;
-  const begins = [...tensors.keys()].slice(0, SHOWN.names).map((name) => `"${name.slice(0, SHOWN.characters)}"`);
   const known = missing.length < parameters.length ? naming.owner : 'no known';
   throw new ModelFileError(
     file,
     `tensor "${naming.nameOf(first)}"`,
-    `is missing (${known} names); the file begins with ${begins.join(', ') || 'nothing'}`,
+    `is missing (${known} names); the file begins with ${firstOf(tensors.keys())}`,
   );
 }
