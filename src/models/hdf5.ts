@@ -69,7 +69,7 @@ export async function openHdf5(file: string): Promise<Hdf5File> {
   const mounted = mount(file, fail, library.FS as unknown as FileSystem);
   let id: bigint;
   try {
-    id = attempt('file', () => library.open(mounted.path, library.H5F_ACC_RDONLY));
+    id = attempt('file', () => library.open(mounted.path, library.H5F_ACC_RDONLY, false, -1, -1));
   } catch (error) {
     mounted.unmount();
     throw error;
@@ -77,7 +77,9 @@ export async function openHdf5(file: string): Promise<Hdf5File> {
 
   const dims = (dataset: string): readonly number[] => {
     const field = `dataset "${dataset}"`;
-    if (kindOf(dataset) !== library.H5G_DATASET) throw fail(field, 'is missing');
+    const kind = kindOf(dataset);
+    if (kind === library.H5G_UDLINK) throw fail(field, 'lies in another file');
+    if (kind !== library.H5G_DATASET) throw fail(field, 'is missing');
     const metadata = attempt(field, () => library.get_dataset_metadata(id, dataset));
     const { type, size, shape, chunks, virtual_sources: sources } = metadata;
     if (type !== library.H5T_class_t.H5T_FLOAT.value || size !== Float32Array.BYTES_PER_ELEMENT) {

@@ -12,10 +12,15 @@ import { ModelFileError } from './model-file-error.js';
 /** A new one wherever the converted values would differ: see converted-weights.ts. */
 const CONVERSION = 'keras-h5-1';
 
-/** A tensor that is not there after this long will not come. */
-const PATIENCE_MS = 120_000;
+export interface ThreadOptions {
+  /** Path of the built keras-worker.js; default: beside this file. */
+  readonly workerFile?: string;
+  /** A tensor that is not there after this long will not come. */
+  readonly patienceMs?: number;
+}
 
 const WORKER_FILE = fileURLToPath(new URL('./keras-worker.js', import.meta.url));
+const PATIENCE_MS = 120_000;
 
 export interface KerasConversion extends KerasStart {
   /** sha256 of the file, hexadecimal. */
@@ -27,7 +32,7 @@ export interface KerasConversion extends KerasStart {
 /** The weights of a Keras file under the builder's names. Throws ModelFileError, and OperatorError as convertWeights. */
 export async function convertKerasWeights(
   { file, sources, digest, cache }: KerasConversion,
-  workerFile = WORKER_FILE,
+  { workerFile = WORKER_FILE, patienceMs = PATIENCE_MS }: ThreadOptions = {},
 ): Promise<WeightsFile> {
   const threads: Worker[] = [];
   try {
@@ -36,13 +41,13 @@ export async function convertKerasWeights(
       const options = { execArgv: [], stdout: true, stderr: true };
       const thread = new Worker(workerFile, { workerData: { file, sources } satisfies KerasStart, ...options });
       threads.push(thread);
-      await answer(thread, file);
+      await answer(thread, file, patienceMs);
       return sources.map(({ name, dims }, index) => ({
         name,
         dims,
         async values() {
           thread.postMessage(index);
-          const reply = await answer(thread, file);
+          const reply = await answer(thread, file, patienceMs);
           if (reply.kind !== 'values') throw new Error(`keras-worker.js answered ${reply.kind}, not values`);
           return reply.values;
         },
@@ -54,9 +59,13 @@ export async function convertKerasWeights(
 }
 
 /** What the thread says next. */
-async function answer(thread: Worker, file: string): Promise<Exclude<KerasReply, { kind: 'failed' }>> {
+async function answer(
+  thread: Worker,
+  file: string,
+  patienceMs: number,
+): Promise<Exclude<KerasReply, { kind: 'failed' }>> {
   const settled = new AbortController();
-  const signal = AbortSignal.any([settled.signal, AbortSignal.timeout(PATIENCE_MS)]);
+  const signal = AbortSignal.any([settled.signal, AbortSignal.timeout(patienceMs)]);
   let reply: KerasReply;
   try {
     const ended = once(thread, 'exit', { signal }).then(() => Promise.reject(new Error('the thread ended')));

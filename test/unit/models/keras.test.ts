@@ -104,7 +104,7 @@ describe.each((await readFixture('keras-logits')) as readonly SmallNet[])(
       const built = buildArchitecture(architecture, options);
       const sources = kerasSources(architecture, parametersOf(built))!;
       const conversion = { file, sources, digest: application, cache: folder };
-      const weights = await convertKerasWeights(conversion, WORKER_FILE);
+      const weights = await convertKerasWeights(conversion, { workerFile: WORKER_FILE });
       await rm(file);
 
       const classifier = applyPasses(built, [bindWeights(weights)]);
