@@ -41,6 +41,7 @@ export async function writeKerasFile(path: string, shapes: KerasShapes, layout: 
 }
 
 function setTexts(group: Group, name: string, texts: readonly string[], { fixedLength = false }: KerasLayout): void {
+  if (texts.length === 0) return;
   const length = Math.max(...texts.map((text) => text.length));
   group.create_attribute(name, [...texts], null, fixedLength ? `S${length}` : 'S');
 }

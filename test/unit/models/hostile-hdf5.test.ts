@@ -4,12 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { File, type Group } from 'h5wasm/node';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { generatedUniform } from '../../../src/models/generated-weights.js';
 import { convertKerasWeights } from '../../../src/models/keras-thread.js';
 import { openKerasWeights } from '../../../src/models/keras-weights.js';
 import { ModelFileError } from '../../../src/models/model-file-error.js';
 import { writeKerasFile } from '../../support/keras.js';
+
+// The library tells the console what it thinks of a file, thousands of times here.
+vi.hoisted(() => vi.spyOn(console, 'error').mockImplementation(() => undefined));
 
 const SHAPES = { 'predictions/kernel': [8, 4], 'predictions/bias': [4] };
 const SOURCES = [
