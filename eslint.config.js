@@ -41,13 +41,14 @@ const boundaries = parts.map((part) => {
 
 /** Libraries that only these files may import. */
 const homes = {
+  h5wasm: ['src/models/hdf5.ts'],
   'onnxruntime-node': ['src/runtime/onnxruntime.ts'],
   sharp: ['src/inference/image-library.ts'],
-  undici: ['src/models/http-get.ts'],
+  undici: ['src/models/pull/http-get.ts'],
   zod: [
     'src/config.ts',
     'src/models/manifest.ts',
-    'src/models/catalog.ts',
+    'src/models/pull/catalog.ts',
     'src/models/tfjs-file.ts',
     'src/models/keras/**',
     'src/http/**',

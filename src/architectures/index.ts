@@ -14,7 +14,7 @@ import { buildResNet, RESNETS } from './resnet.js';
 import { buildSqueezeNet, SQUEEZENETS } from './squeezenet.js';
 import { buildVgg, VGGS } from './vgg.js';
 
-export { ACTIVATIONS } from './layers.js';
+export { ACTIVATIONS, BATCH_NORM_EPSILON } from './layers.js';
 export type { ArchitectureOptions } from './options.js';
 
 interface Architecture {

@@ -60,13 +60,16 @@ type Extent = number | readonly [height: number, width: number];
 
 export interface LayerDefaults {
   readonly activation: Activation;
-  /** Of batch normalization. Default 1e-5, torch's own. */
+  /** Of batch normalization. Default: torch's. */
   readonly epsilon?: number;
 }
 
+/** The epsilon of batch normalization that torch has. */
+export const BATCH_NORM_EPSILON = 1e-5;
+
 const OPERATORS = { relu: 'Relu', leaky_relu: 'LeakyRelu', prelu: 'PRelu', elu: 'Elu' } as const;
 
-export function layersOn(builder: GraphBuilder, { activation, epsilon = 1e-5 }: LayerDefaults): Layers {
+export function layersOn(builder: GraphBuilder, { activation, epsilon = BATCH_NORM_EPSILON }: LayerDefaults): Layers {
   const operator = OPERATORS[activation];
   return {
     conv(x, name, { in: channels, out, kernel, stride = 1, padding = 0, groups = 1, bias = false }) {

@@ -4,10 +4,13 @@
  * average pooling and a fully connected layer.
  *
  * Parameter names are those of timm's resnetv2, where the fully connected layer is a 1×1 convolution, `head.fc`, on the
- * pooled map. As there, the stride of a bottleneck is on its 3×3 convolution.
+ * pooled map. As there, the stride of a bottleneck is on its 3×3 convolution. `_keras` are Keras' ResNetV2, which differ:
+ * the last block of a stage has the stride, and an identity thinned out as its shortcut; the convolutions that no
+ * normalization follows (stem, the third of a block, shortcuts) have a bias; the stem's max-pooling pads with zeros,
+ * which may win over what no activation has made positive.
  */
 import { int } from '../graph/attributes.js';
-import { graphBuilder } from '../graph/build.js';
+import { graphBuilder, type GraphBuilder } from '../graph/build.js';
 import type { Graph } from '../graph/graph.js';
 import { layersOn, type Layers } from './layers.js';
 import { CIFAR_FORM, IMAGENET_FORM, resolveOptions, type ArchitectureOptions, type CommonOptions } from './options.js';
@@ -26,12 +29,16 @@ interface Variant {
   readonly bottleneck: boolean;
   /** Channels of the stem where they are not those of the first stage. */
   readonly stemWidth?: number;
+  /** Keras' form of the net: see the header. */
+  readonly keras?: boolean;
 }
 
 const defaults: PreResNetOptions = { ...IMAGENET_FORM, width: 64, stem: 'imagenet' };
 
 const basic = (...blocks: number[]): Variant => ({ defaults, blocks, bottleneck: false });
 const bottleneck = (...blocks: number[]): Variant => ({ defaults, blocks, bottleneck: true });
+
+const keras = (variant: Variant): Variant => ({ ...variant, keras: true });
 
 const CIFAR_WIDTH = 16;
 
@@ -56,6 +63,9 @@ export const PRE_RESNETS = {
   preresnet101: bottleneck(3, 4, 23, 3),
   preresnet152: bottleneck(3, 8, 36, 3),
   preresnet200: bottleneck(3, 24, 36, 3),
+  preresnet50_keras: keras(bottleneck(3, 4, 6, 3)),
+  preresnet101_keras: keras(bottleneck(3, 4, 23, 3)),
+  preresnet152_keras: keras(bottleneck(3, 8, 36, 3)),
   preresnet110_cifar: cifar(18, {}),
   preresnet164_cifar: cifar(18, { bottleneck: true }),
   preresnet1001_cifar: cifar(111, { bottleneck: true }),
@@ -81,32 +91,33 @@ interface Block {
   readonly inner: number;
   readonly out: number;
   readonly stride: number;
+  /** Of the convolutions that no normalization follows. */
+  readonly bias: boolean;
 }
 
 /** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on options that do not fit. */
 export function buildPreResNet(name: string, variant: Variant, given: ArchitectureOptions): Graph {
   const options = resolveOptions(name, variant.defaults, given);
   const { classes, width, stem } = options;
+  const { blocks, keras: bias = false } = variant;
 
   const builder = graphBuilder({ name });
   const layers = layersOn(builder, options);
   let channels = variant.stemWidth ?? width;
   let x = builder.input('input', 'float32', ['N', 3, 'H', 'W']);
-  x = layers.conv(x, 'stem.conv', { in: 3, out: channels, ...STEM_WINDOWS[stem] });
-  if (stem === 'imagenet') x = layers.maxPool(x, 'stem.pool', { kernel: 3, stride: 2, padding: 1 });
+  x = layers.conv(x, 'stem.conv', { in: 3, out: channels, ...STEM_WINDOWS[stem], bias });
+  if (stem === 'imagenet') x = stemPool(builder, layers, x, variant);
 
-  for (const [stage, count] of variant.blocks.entries()) {
+  for (const [stage, count] of blocks.entries()) {
     const inner = width * 2 ** stage;
     const out = variant.bottleneck ? inner * EXPANSION : inner;
     for (let i = 0; i < count; i += 1) {
-      const stride = stage > 0 && i === 0 ? 2 : 1;
-      const block: Block = { name: `stages.${stage}.blocks.${i}`, in: channels, inner, out, stride };
+      const halves = variant.keras ? stage < blocks.length - 1 && i === count - 1 : stage > 0 && i === 0;
+      const stride = halves ? 2 : 1;
+      const block: Block = { name: `stages.${stage}.blocks.${i}`, in: channels, inner, out, stride, bias };
       const active = activate(layers, x, `${block.name}.norm1`, channels);
       const branch = variant.bottleneck ? bottleneckBranch(layers, active, block) : basicBranch(layers, active, block);
-      const shortcut =
-        stride === 1 && channels === out
-          ? x
-          : layers.conv(active, `${block.name}.downsample.conv`, { in: channels, out, kernel: 1, stride });
+      const shortcut = shortcutOf(layers, { x, active }, block, variant);
       x = builder.node('Add', [branch, shortcut], { name: `${block.name}.add` });
       channels = out;
     }
@@ -116,6 +127,27 @@ export function buildPreResNet(name: string, variant: Variant, given: Architectu
   x = layers.conv(x, 'head.fc', { in: channels, out: classes, kernel: 1, bias: true });
   x = builder.node('Flatten', [x], { name: 'flatten', output: 'logits', attributes: { axis: int(1) } });
   return builder.finish([{ name: x, dataType: 'float32', dims: ['N', classes] }]);
+}
+
+function stemPool(builder: GraphBuilder, layers: Layers, x: string, variant: Variant): string {
+  const window = { kernel: 3, stride: 2 };
+  if (!variant.keras) return layers.maxPool(x, 'stem.pool', { ...window, padding: 1 });
+  // With `axes`, because onnxruntime takes a Pad without into the pooling, which pads with −∞ (seen in 1.30).
+  const axes = builder.constant('stem.pad.axes', 'int64', [2], [2, 3]);
+  const pads = builder.constant('stem.pad.pads', 'int64', [4], [1, 1, 1, 1]);
+  return layers.maxPool(builder.node('Pad', [x, pads, '', axes], { name: 'stem.pad' }), 'stem.pool', window);
+}
+
+/** What is added to a block's branch: its input, thinned out in Keras' form, or projected where the shape changes. */
+function shortcutOf(
+  layers: Layers,
+  { x, active }: { readonly x: string; readonly active: string },
+  { name, in: channels, out, stride, bias }: Block,
+  variant: Variant,
+): string {
+  if (channels === out && stride === 1) return x;
+  if (channels === out && variant.keras) return layers.maxPool(x, `${name}.downsample.thin`, { kernel: 1, stride });
+  return layers.conv(active, `${name}.downsample.conv`, { in: channels, out, kernel: 1, stride, bias });
 }
 
 function activate(layers: Layers, x: string, norm: string, channels: number): string {
@@ -130,10 +162,10 @@ function basicBranch(layers: Layers, active: string, { name, inner, out, stride,
 }
 
 /** 1×1, 3×3, 1×1, on the activated input. */
-function bottleneckBranch(layers: Layers, active: string, { name, inner, out, stride, ...block }: Block): string {
+function bottleneckBranch(layers: Layers, active: string, { name, inner, out, stride, bias, ...block }: Block): string {
   let y = layers.conv(active, `${name}.conv1`, { in: block.in, out: inner, kernel: 1 });
   y = activate(layers, y, `${name}.norm2`, inner);
   y = layers.conv(y, `${name}.conv2`, { in: inner, out: inner, kernel: 3, stride, padding: 1 });
   y = activate(layers, y, `${name}.norm3`, inner);
-  return layers.conv(y, `${name}.conv3`, { in: inner, out, kernel: 1 });
+  return layers.conv(y, `${name}.conv3`, { in: inner, out, kernel: 1, bias });
 }

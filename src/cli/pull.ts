@@ -1,9 +1,9 @@
 /** `fullconv pull NAME`: weights of the catalog as a model folder. Without a name: what the catalog has. */
 import { SETTING_LIST, type Config } from '../config.js';
 import { architectureFigures } from '../models/architecture-figures.js';
-import { findEntry, readCatalog, type CatalogEntry } from '../models/catalog.js';
-import { pullModel, type PulledModel } from '../models/pull.js';
-import { weightsSource } from '../models/weights-source.js';
+import { findEntry, readCatalog, type CatalogEntry } from '../models/pull/catalog.js';
+import { pullModel, type PulledModel } from '../models/pull/pull-model.js';
+import { weightsSource } from '../models/pull/weights-source.js';
 import { printRows } from './local-service.js';
 import { createTransferBar, megabytes } from './transfer-bar.js';
 

@@ -160,8 +160,11 @@ function slide(node: Node, fields: Fields, windows: readonly Window[]): Fields {
 function shift(node: Node, fields: Fields, graph: Graph): Fields {
   const constant = graph.initializers.get(node.inputs[1] ?? '');
   const pads = attribute(node, 'pads', 'ints') ?? (constant && integerValues(constant));
-  if (pads?.length !== 2 * fields.length) throw nodeError(node, 'its padding is not a constant for all axes');
-  return fields.map((field, axis) => field && { ...field, start: field.start - pads[axis]! * field.stride });
+  const given = constantAxes(graph, node, 3).map((axis) => (axis < 0 ? axis + fields.length : axis));
+  const axes = (node.inputs[3] ?? '') === '' ? [...fields.keys()] : given;
+  if (pads?.length !== 2 * axes.length) throw nodeError(node, 'its padding is not a constant for its axes');
+  const before = (axis: number): number => pads[axes.indexOf(axis)] ?? 0;
+  return fields.map((field, axis) => field && { ...field, start: field.start - before(axis) * field.stride });
 }
 
 /** Over the spatial axes together it gives a value without a place. */

@@ -154,7 +154,7 @@ function loadFormat(content: ModelFolder, cache: string): Promise<Network> {
     case TFJS_LAYERS:
       return loadTfjsLayers(content, cache);
     default:
-      return loadBuiltIn(content);
+      return loadBuiltIn(content, cache);
   }
 }
 

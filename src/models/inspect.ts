@@ -74,7 +74,7 @@ function published(architecture: ArchitectureName): Pick<Found, 'content' | 'net
     tensors.set(name, { dataType: 'float32', dims, offset, length });
     offset += length;
   }
-  return { content, network: builtInNetwork(content, { file: manifest.weights.file, tensors }, '') };
+  return { content, network: builtInNetwork(content, { folder: '', file: manifest.weights.file, tensors }, '') };
 }
 
 /**

@@ -9,18 +9,18 @@ export class ModelFileError extends OperatorError {
   readonly file: string;
   /** What in the file is wrong: a JSON path, a tensor, or `file` for the file itself. */
   readonly field: string;
-  readonly #detail: string;
+  readonly detail: string;
 
   constructor(file: string, field: string, detail: string, options: { cause?: unknown } = {}) {
     super(`${file}: ${field}: ${detail}`, options);
     this.file = file;
     this.field = field;
-    this.#detail = detail;
+    this.detail = detail;
   }
 
   /** The message with the file's path from the model's folder, which does not tell where on the machine models lie. */
   messageWithin(folder: string): string {
-    return `${relative(folder, this.file)}: ${this.field}: ${this.#detail}`;
+    return `${relative(folder, this.file)}: ${this.field}: ${this.detail}`;
   }
 }
 

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SETTING_LIST } from '../../src/config.js';
-import { writeTinyModels } from '../support/tiny-models.js';
+import { writeKerasModel, writeTinyModels } from '../support/tiny-models.js';
 
 const ENTRY = fileURLToPath(new URL('../../dist/cli/fullconv.cjs', import.meta.url));
 const photo = (name: string): string => fileURLToPath(new URL(`../fixtures/photos/${name}`, import.meta.url));
@@ -66,6 +66,23 @@ describe('fullconv', () => {
     expect(code).toBe(1);
     expect(stdout + stderr).toMatch(/bad\.png: /);
     expect(stdout).toContain('coffee.png');
+  });
+
+  it('classify answers with the weights of a Keras file, converted once', async () => {
+    const root = join(folder, 'keras');
+    const environment = { FULLCONV_MODELS: root, FULLCONV_CACHE: join(folder, 'cache') };
+    const weights = join(await writeKerasModel(root, 'keras-resnet'), 'weights.h5');
+    const first = await fullconvWith(environment, 'classify', '--json', photo('coffee.png'));
+    expect(first.code, first.stderr).toBe(0);
+    expect(await readdir(join(folder, 'cache', 'weights'))).toEqual([
+      expect.stringMatching(/^[0-9a-f]{64}\.keras-h5-1\.safetensors$/),
+    ]);
+    const second = await fullconvWith(environment, 'classify', '--json', photo('coffee.png'));
+    expect(second.stdout).toBe(first.stdout);
+
+    await writeFile(weights, 'garbage');
+    const broken = await fullconvWith(environment, 'classify', photo('coffee.png'));
+    expect(broken.stdout + broken.stderr).toMatch(/weights\.h5: file: cannot be read/);
   });
 
   it('classify takes more files than the queue', async () => {

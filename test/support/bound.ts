@@ -8,7 +8,7 @@ import { convolutionalizeGemm } from '../../src/graph/passes/convolutionalize-ge
 import { convolutionalizeGlobalPool } from '../../src/graph/passes/convolutionalize-global-pool.js';
 import { readSafetensors } from '../../src/models/safetensors.js';
 
-const IMAGENET = {
+export const IMAGENET = {
   channels: 'RGB',
   range: 255,
   mean: [0.485, 0.456, 0.406],

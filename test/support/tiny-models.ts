@@ -2,9 +2,11 @@
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { buildArchitecture } from '../../src/architectures/index.js';
+import { buildArchitecture, parametersOf } from '../../src/architectures/index.js';
 import { writeGeneratedWeights } from '../../src/models/generated-weights.js';
+import { kerasSources } from '../../src/models/keras-applications/sources.js';
 import type { Manifest } from '../../src/models/manifest.js';
+import { writeKerasFile } from './keras.js';
 
 export const TINY_CLASSES = 10;
 
@@ -54,6 +56,41 @@ export async function writeTinyModel(root: string, kind: keyof typeof TINY, name
     join(folder, 'model.safetensors'),
     buildArchitecture(architecture, { ...options, classes: TINY_CLASSES }),
   );
+}
+
+/** Write a model folder, for inputs of 64 pixels, without its weights. */
+export async function writeManifest(
+  root: string,
+  manifest: Pick<Manifest, 'name' | 'architecture' | 'weights' | 'options'>,
+): Promise<string> {
+  const folder = join(root, manifest.name);
+  await mkdir(folder, { recursive: true });
+  const input = { ...INPUT, mean: [...INPUT.mean], std: [...INPUT.std] };
+  const whole = { version: '1', labels: 'labels.json', input, ...manifest };
+  const labels = Array.from({ length: TINY_CLASSES }, (_, index) => ({ id: `id-${index}`, label: `thing ${index}` }));
+  await writeFile(join(folder, 'model.json'), JSON.stringify(whole));
+  await writeFile(join(folder, 'labels.json'), JSON.stringify(labels));
+  return folder;
+}
+
+/** Write a model folder with the HDF5 file of a small ResNet of Keras. */
+export async function writeKerasModel(root: string, name: string): Promise<string> {
+  const options = { width: 8 };
+  const folder = await writeManifest(root, {
+    name,
+    architecture: 'resnet50_v1',
+    options,
+    weights: { file: 'weights.h5' },
+  });
+  const built = buildArchitecture('resnet50_v1', { ...options, classes: TINY_CLASSES });
+  const kinds = ['gamma', 'beta', 'moving_mean', 'moving_variance'];
+  const shapes = kerasSources('resnet50_v1', parametersOf(built))!.flatMap(({ layer, index, kernel, dims }) => {
+    if (kernel === undefined) return [[`${layer}/${layer === 'predictions' ? 'bias' : kinds[index]!}`, dims] as const];
+    if (layer === 'predictions') return [[`${layer}/kernel`, kernel.slice(2)] as const];
+    return [[`${layer}/kernel`, kernel] as const, [`${layer}/bias`, [kernel[3]]] as const];
+  });
+  await writeKerasFile(join(folder, 'weights.h5'), Object.fromEntries(shapes), { root: 'model_weights' });
+  return folder;
 }
 
 /** Write a model folder whose weights are an ONNX file: the given bytes, for inputs of `size`. */

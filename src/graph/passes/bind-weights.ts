@@ -5,9 +5,11 @@
  *   After:  the same parameters, their data external: file, offset, length; nothing is read or copied
  *
  * Preconditions: runs right after the builder, while the dimensions are still the file's; every unbound parameter has a
- * tensor of the same name and dimensions and of a floating-point type. Tensors without a parameter are ignored
- * (num_batches_tracked). No match where nothing is unbound.
+ * tensor of its name, or of the one that the source has for it, of a floating-point type, and of its dimensions: [out,
+ * in] and [out, c, k, k] with in = c·k·k are the same, a fully connected layer being a convolution over its whole input.
+ * Tensors without a parameter are ignored (num_batches_tracked). No match where nothing is unbound.
  */
+import { elementCount } from '../../tensor.js';
 import type { DataType, Graph, Initializer } from '../graph.js';
 import { GraphError } from '../graph-error.js';
 import type { Pass } from '../pass.js';
@@ -25,6 +27,8 @@ export interface WeightSource {
   /** Relative to the model's folder. */
   readonly file: string;
   readonly tensors: ReadonlyMap<string, StoredTensor>;
+  /** The name in the file of a parameter. Default: the parameter's own. */
+  readonly nameOf?: (parameter: string) => string;
 }
 
 const FLOATING: readonly DataType[] = ['float16', 'float32', 'float64'];
@@ -43,12 +47,13 @@ function bind(graph: Graph, source: WeightSource): Graph | undefined {
   return changed ? { ...graph, initializers: new Map(bound) } : undefined;
 }
 
-function bindOne(parameter: Initializer, { file, tensors }: WeightSource): Initializer {
-  const { name, dataType, dims } = parameter;
+function bindOne(parameter: Initializer, { file, tensors, nameOf }: WeightSource): Initializer {
+  const { dataType, dims } = parameter;
+  const name = nameOf?.(parameter.name) ?? parameter.name;
   const expected = `[${dims.join(', ')}]`;
   const tensor = tensors.get(name);
   if (tensor === undefined) throw new GraphError(`${file}: tensor "${name}" ${expected} is missing`);
-  if (tensor.dims.length !== dims.length || tensor.dims.some((size, axis) => size !== dims[axis])) {
+  if (!areSameLayer(tensor.dims, dims)) {
     throw new GraphError(`${file}: tensor "${name}" must be ${expected}, is [${tensor.dims.join(', ')}]`);
   }
   if (!FLOATING.includes(tensor.dataType)) {
@@ -57,4 +62,11 @@ function bindOne(parameter: Initializer, { file, tensors }: WeightSource): Initi
   const { offset, length } = tensor;
   const storedAs = tensor.dataType === dataType ? {} : { storedAs: tensor.dataType };
   return { ...parameter, data: { kind: 'external', file, offset, length, ...storedAs } };
+}
+
+/** Equal, or one the fully connected form of the other. */
+function areSameLayer(a: readonly number[], b: readonly number[]): boolean {
+  if (a.length === b.length) return a.every((size, axis) => size === b[axis]);
+  const isBoth = [a, b].every(({ length }) => length === 2 || length === 4);
+  return isBoth && a[0] === b[0] && elementCount(a) === elementCount(b);
 }

@@ -177,12 +177,16 @@ function coarsePadding(window: Window, countsPadding: boolean): { begin: number;
 }
 
 function withWindows(node: Node, windows: readonly FineWindow[]): Node {
-  const { ceil_mode: _ceil, auto_pad: _auto, ...others } = node.attributes;
-  const attributes = { ...others, ...windowAttributes(windows) };
-  return { ...node, attributes };
+  const { ceil_mode: _ceil, auto_pad: auto, ...others } = node.attributes;
+  const { pads, ...attributes } = windowAttributes(windows);
+  // It may be there to keep padding apart (keep-padding-apart.ts).
+  const isValid = auto?.type === 'string' && auto.value === 'VALID' && padsOf(windows).every((cells) => cells === 0);
+  return { ...node, attributes: { ...others, ...attributes, ...(isValid ? { auto_pad: auto } : { pads }) } };
 }
 
-function windowAttributes(windows: readonly FineWindow[]): Record<string, Attribute> {
+function windowAttributes(
+  windows: readonly FineWindow[],
+): Record<'kernel_shape' | 'strides' | 'dilations' | 'pads', Attribute> {
   return {
     kernel_shape: ints(...windows.map(({ kernel }) => kernel)),
     strides: ints(...windows.map(({ stride }) => stride)),

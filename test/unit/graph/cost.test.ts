@@ -55,6 +55,10 @@ const ROUNDED: Table<string> = {
   'wide_resnet34_1.5': '48.6',
   wide_resnet34_2: '86.0',
   preresnet200: '64.7',
+  // keras/src/applications/resnet_v2.py; to the digit in test/unit/models/keras.test.ts.
+  preresnet50_keras: '25.6',
+  preresnet101_keras: '44.6',
+  preresnet152_keras: '60.2',
   preresnet110_cifar: '1.7',
   preresnet164_cifar: '1.7',
   // 10.2 in the paper, which leaves the normalizations out.

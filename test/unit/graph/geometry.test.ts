@@ -113,6 +113,16 @@ describe('mapGeometry', () => {
     expect(mapGeometry(graph, 'map')).toEqual({ outputStride: 2, offset: 0.5, receptiveField: 3 });
   });
 
+  it('follows padding of some axes only', () => {
+    const graph = graphOf(['N', 3, 'H', 'W'], (b, x) => {
+      const axes = b.constant('axes', 'int64', [2], [2, -1]);
+      const pads = b.constant('pads', 'int64', [4], [1, 1, 0, 0]);
+      const padded = b.node('Pad', [x, pads, '', axes]);
+      return b.node('MaxPool', [padded], { name: 'map', attributes: { ...conv, strides: ints(2, 2) } });
+    });
+    expect(mapGeometry(graph, 'map')).toEqual({ outputStride: 2, offset: 0.5, receptiveField: 3 });
+  });
+
   it('throws where height and width differ', () => {
     const graph = graphOf(['N', 3, 'H', 'W'], (b, x) =>
       b.node('MaxPool', [x], { name: 'map', attributes: { ...conv, strides: ints(2, 1) } }),

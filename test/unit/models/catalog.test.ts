@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { nativeForm } from '../../../src/architectures/index.js';
-import { findEntry, readCatalog } from '../../../src/models/catalog.js';
+import { findEntry, readCatalog } from '../../../src/models/pull/catalog.js';
 
 describe('the catalog', () => {
   it('has 1000 labels, and weights of the architectures’ published form, by names of their own', async () => {

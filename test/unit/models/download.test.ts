@@ -3,7 +3,7 @@ import { createServer, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { download, type Downloaded, type DownloadOptions, type Wanted } from '../../../src/models/download.js';
+import { download, type Downloaded, type DownloadOptions, type Wanted } from '../../../src/models/pull/download.js';
 import { COMMIT, digestOf, startHub, type Hub } from '../../support/hub.js';
 
 const PATH = '/owner/net/resolve/main/model.safetensors';

@@ -3,11 +3,11 @@ import { hostname, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { buildArchitecture } from '../../../src/architectures/index.js';
-import type { CatalogEntry } from '../../../src/models/catalog.js';
+import type { CatalogEntry } from '../../../src/models/pull/catalog.js';
 import { writeGeneratedWeights } from '../../../src/models/generated-weights.js';
 import { readModelFolder } from '../../../src/models/manifest.js';
-import { pullModel, type PulledModel, type PullOptions } from '../../../src/models/pull.js';
-import { weightsSource } from '../../../src/models/weights-source.js';
+import { pullModel, type PulledModel, type PullOptions } from '../../../src/models/pull/pull-model.js';
+import { weightsSource } from '../../../src/models/pull/weights-source.js';
 import { COMMIT, digestOf, startHub, type Hub } from '../../support/hub.js';
 
 const LABELS = Array.from({ length: 10 }, (_, index) => ({ id: `id-${index}`, label: `thing ${index}` }));

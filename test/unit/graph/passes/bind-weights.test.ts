@@ -58,6 +58,27 @@ describe('bindWeights', () => {
     );
   });
 
+  it('takes a fully connected layer for the convolution over its whole input, and the other way round', () => {
+    const dims = graph.initializers.get('fc.weight')!.dims;
+    const tensors = stored('float32', 4);
+    const { offset, length } = tensors.get('fc.weight')!;
+    tensors.set('fc.weight', { dataType: 'float32', dims: [7, 2, 4, 4], offset, length });
+    expect(bind(tensors).initializers.get('fc.weight')).toMatchObject({ dims, data: { offset, length } });
+
+    tensors.set('layer1.0.conv1.weight', { ...tensors.get('layer1.0.conv1.weight')!, dims: [4, 36] });
+    expect(() => bind(tensors)).not.toThrow();
+    tensors.set('fc.weight', { dataType: 'float32', dims: [7, 32, 1], offset, length });
+    expect(() => bind(tensors)).toThrow(/"fc\.weight" must be \[7, 32\], is \[7, 32, 1\]/);
+  });
+
+  it('looks for a tensor under the name that the source has for it', () => {
+    const tensors = new Map([...stored('float32', 4)].map(([name, tensor]) => [`net/${name}`, tensor]));
+    const source = { file: 'm.safetensors', tensors, nameOf: (name: string) => `net/${name}` };
+    expect(parametersOf(applyPasses(graph, [bindWeights(source)]))).toEqual([]);
+    tensors.set('net/fc.bias', { dataType: 'float32', dims: [8], offset: 0, length: 32 });
+    expect(() => applyPasses(graph, [bindWeights(source)])).toThrow(/"net\/fc\.bias" must be \[7\], is \[8\]/);
+  });
+
   it('names a tensor of integers', () => {
     const other = { dataType: 'int64', dims: [7], offset: 0, length: 56 } as const;
     expect(() => bind(stored('float32', 4).set('fc.bias', other))).toThrow(/"fc\.bias".*holds int64/);

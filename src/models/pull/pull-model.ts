@@ -5,14 +5,14 @@
  */
 import { lstat, mkdir, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { OperatorError } from '../errors.js';
-import { GraphError } from '../graph/graph-error.js';
+import { OperatorError } from '../../errors.js';
+import { GraphError } from '../../graph/graph-error.js';
 import type { Catalog, CatalogEntry } from './catalog.js';
-import { compileModel, type CompiledModel } from './compile.js';
+import { compileModel, type CompiledModel } from '../compile.js';
 import type { Downloaded, DownloadOptions } from './download.js';
 import { whileLocked } from './folder-lock.js';
-import { MANIFEST_FILE, manifestSchema, readModelFolder, type Manifest } from './manifest.js';
-import { ModelFileError } from './model-file-error.js';
+import { MANIFEST_FILE, manifestSchema, readModelFolder, type Manifest } from '../manifest.js';
+import { ModelFileError } from '../model-file-error.js';
 import { fetchWeights, HUB, type WeightsSource } from './weights-source.js';
 
 export interface PullOptions extends Omit<DownloadOptions, 'authorization'> {

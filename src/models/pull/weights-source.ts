@@ -5,7 +5,7 @@
  */
 import { constants, copyFile, mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { OperatorError } from '../errors.js';
+import { OperatorError } from '../../errors.js';
 import type { CatalogEntry } from './catalog.js';
 import { checkFile, download, type DownloadOptions, type Downloaded } from './download.js';
 

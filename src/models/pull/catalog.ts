@@ -11,10 +11,10 @@ import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 import { distance } from 'fastest-levenshtein';
 import { z } from 'zod';
-import { ARCHITECTURE_NAMES } from '../architectures/index.js';
-import { OperatorError } from '../errors.js';
-import { readJson } from './json-file.js';
-import { labelsSchema, manifestSchema, type Label } from './manifest.js';
+import { ARCHITECTURE_NAMES } from '../../architectures/index.js';
+import { OperatorError } from '../../errors.js';
+import { readJson } from '../json-file.js';
+import { labelsSchema, manifestSchema, type Label } from '../manifest.js';
 
 const entrySchema = manifestSchema.pick({ name: true, options: true, input: true }).extend({
   description: z.string(),
@@ -46,7 +46,7 @@ export interface Catalog {
   readonly labels: readonly Label[];
 }
 
-const FOLDER = fileURLToPath(new URL('../../models/catalog', import.meta.url));
+const FOLDER = fileURLToPath(new URL('../../../models/catalog', import.meta.url));
 
 /** Names as different as this from what was meant are not worth showing. */
 const MAX_DISTANCE = 5;

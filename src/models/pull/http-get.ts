@@ -8,7 +8,7 @@
  * Source: huggingface_hub, `constants.py` and `file_download.py` (names of the headers).
  */
 import { Agent, EnvHttpProxyAgent, request, type Dispatcher } from 'undici';
-import { OperatorError } from '../errors.js';
+import { OperatorError } from '../../errors.js';
 
 export interface GetOptions {
   /** The header of that name. */

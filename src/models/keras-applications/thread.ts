@@ -1,0 +1,81 @@
+/**
+ * Keras files into converted weights, on a thread of its own that lives as long as one conversion: the HDF5 library
+ * blocks its thread, keeps the memory it once took, and may never come back from a file that was made to hurt it.
+ */
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { convertWeights, type WeightsFile } from '../converted-weights.js';
+import type { KerasReply, KerasStart } from './worker.js';
+import { ModelFileError } from '../model-file-error.js';
+
+/** A new one wherever the converted values would differ: see converted-weights.ts. */
+const CONVERSION = 'keras-h5-1';
+
+export interface ThreadOptions {
+  /** Path of the built worker.js; default: beside this file. */
+  readonly workerFile?: string;
+  /** A tensor that is not there after this long will not come. */
+  readonly patienceMs?: number;
+}
+
+const WORKER_FILE = fileURLToPath(new URL('./worker.js', import.meta.url));
+const PATIENCE_MS = 120_000;
+
+export interface KerasConversion extends KerasStart {
+  /** sha256 of the file, hexadecimal. */
+  readonly digest: string;
+  /** The setting FULLCONV_CACHE. */
+  readonly cache: string;
+}
+
+/** The weights of a Keras file under the builder's names. Throws ModelFileError, and OperatorError as convertWeights. */
+export async function convertKerasWeights(
+  { file, sources, digest, cache }: KerasConversion,
+  { workerFile = WORKER_FILE, patienceMs = PATIENCE_MS }: ThreadOptions = {},
+): Promise<WeightsFile> {
+  const threads: Worker[] = [];
+  try {
+    return await convertWeights({ cache, name: CONVERSION, digest }, async () => {
+      // What the library prints about broken files goes nowhere: it is in the error.
+      const options = { execArgv: [], stdout: true, stderr: true };
+      const thread = new Worker(workerFile, { workerData: { file, sources } satisfies KerasStart, ...options });
+      threads.push(thread);
+      await answer(thread, file, patienceMs);
+      return sources.map(({ name, dims }, index) => ({
+        name,
+        dims,
+        async values() {
+          thread.postMessage(index);
+          const reply = await answer(thread, file, patienceMs);
+          if (reply.kind !== 'values') throw new Error(`worker.js answered ${reply.kind}, not values`);
+          return reply.values;
+        },
+      }));
+    });
+  } finally {
+    await Promise.all(threads.map((thread) => thread.terminate()));
+  }
+}
+
+/** What the thread says next. */
+async function answer(
+  thread: Worker,
+  file: string,
+  patienceMs: number,
+): Promise<Exclude<KerasReply, { kind: 'failed' }>> {
+  const settled = new AbortController();
+  const signal = AbortSignal.any([settled.signal, AbortSignal.timeout(patienceMs)]);
+  let reply: KerasReply;
+  try {
+    const ended = once(thread, 'exit', { signal }).then(() => Promise.reject(new Error('the thread ended')));
+    const [message] = (await Promise.race([once(thread, 'message', { signal }), ended])) as [KerasReply];
+    reply = message;
+  } catch (cause) {
+    throw new ModelFileError(file, 'file', 'cannot be read as HDF5', { cause });
+  } finally {
+    settled.abort();
+  }
+  if (reply.kind === 'failed') throw new ModelFileError(file, reply.field, reply.detail);
+  return reply;
+}
