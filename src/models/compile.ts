@@ -69,6 +69,10 @@ export interface ParityCheck {
 /** From here on what the engine makes of the weights is kept on disk: a smaller net opens as fast without. */
 const KEPT_PARAMETERS = 8e6;
 
+/** Of the coarsest view: a net of any size opens in less than a tenth of the time it takes for them. */
+const LARGE_PIXELS = 1.5 * 2 ** 20;
+const BYTES_PER_PIXEL = 3;
+
 /** As a part of the largest absolute logit: rounding in another order, in single and in half precision. */
 const TOLERANCE = { float32: 1e-3, float16: 1e-2 };
 
@@ -111,10 +115,15 @@ export function finishNetwork(
     .update(JSON.stringify([manifest, labels, weightsDigest]))
     .digest('hex');
   const id = `${manifest.name}@${manifest.version}#${digest.slice(0, 8)}.${load}`;
-  const session = (view: string, graph: Graph): SessionSpec => {
+  const session = (view: string, graph: Graph, pixelCost = 1): SessionSpec => {
     const model = writeOnnx(graph);
     const { weightsFolder } = network;
-    const spec = { id: `${id}/${view}`, model, weightsFolder };
+    const spec = {
+      id: `${id}/${view}`,
+      model,
+      weightsFolder,
+      largeFeed: (BYTES_PER_PIXEL * LARGE_PIXELS) / pixelCost,
+    };
     if (network.parameters < KEPT_PARAMETERS) return spec;
     return { ...spec, digest: createHash('sha256').update(weightsDigest).update(model).digest('hex') };
   };
@@ -130,16 +139,24 @@ export function finishNetwork(
 
   const views = createDenseViews(dense, { name: manifest.name, nativeSize, session, finish });
   const { check } = views;
-  const classifier: View = { session: classifierSession, multiplyAdds, pixelCost: 1, check };
+  const classifier: View = {
+    session: classifierSession,
+    multiplyAdds,
+    pixelCost: 1,
+    check: dense.poolsGlobally ? check : () => undefined,
+  };
   const scoreSession = session('score', finish(applyPasses(dense.graph, [averageClassMap()])));
   const score: View = { session: scoreSession, multiplyAdds, pixelCost: 1, check };
-  const takesAnySize = dense.poolsGlobally;
+  // A net that pools a window of its map takes smaller images than that by itself.
+  const takes = memoizeBySize((input) => takesSize(network.classifier, input));
+  const isNative = ({ width, height }: Size): boolean => width === nativeSize && height === nativeSize;
+  const isSmall = ({ width, height }: Size): boolean => Math.min(width, height) < views.minimumSize;
   return {
     ...common,
     dense: views,
     classifier,
-    classifyView: ({ width, height }) =>
-      takesAnySize || (width === nativeSize && height === nativeSize) ? classifier : score,
+    classifyView: (input) =>
+      dense.poolsGlobally || isNative(input) || (isSmall(input) && takes(input)) ? classifier : score,
     ...(original && {
       parityCheck: parityOf(session('original', finish(original.graph)), scoreSession, network),
     }),

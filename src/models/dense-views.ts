@@ -72,7 +72,7 @@ export interface DenseOptions {
   readonly name: string;
   readonly nativeSize: number;
   /** The session of a finished graph; `view` tells it from the model's others. */
-  readonly session: (view: string, graph: Graph) => SessionSpec;
+  readonly session: (view: string, graph: Graph, pixelCost?: number) => SessionSpec;
   /** Before the graph is written: what turns pixels into the net's input. */
   readonly finish: (graph: Graph) => Graph;
 }
@@ -114,12 +114,13 @@ export function createDenseViews(
     const multiplyAdds = multiplyAddCounter(graph);
     const large = { width: LARGE * nativeSize, height: LARGE * nativeSize };
     const view = ['dense', ...(step === 1 ? [] : [outputStride]), ...(padding === undefined ? [] : [edge])].join('-');
+    const pixelCost = Math.max(1, multiplyAdds(large) / coarsest(large));
     return {
-      session: session(view, finish(applyPasses(graph, [selectClasses({ cells })]))),
+      session: session(view, finish(applyPasses(graph, [selectClasses({ cells })])), pixelCost),
       geometry: mapGeometry(graph, CLASS_MAP),
       mapSize: mapSizer(graph),
       multiplyAdds,
-      pixelCost: Math.max(1, multiplyAdds(large) / coarsest(large)),
+      pixelCost,
       check,
     };
   }

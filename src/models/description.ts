@@ -153,7 +153,9 @@ function headOf({ classifier, dense }: Network, view: CompiledModel['dense']): H
     const operators = tail.slice(0, 6).map(({ op }) => op);
     return { was: `… → ${operators.reverse().join(' → ')}` };
   }
-  return dense.poolsGlobally ? pooledHead(classifier, tail) : windowedHead(classifier, tail, dense.graph);
+  const pool = tail.find(({ op }) => op.startsWith('Global'));
+  if (pool === undefined) return windowedHead(classifier, tail, dense.graph);
+  return dense.poolsGlobally ? pooledHead(classifier, tail) : pooledStack(classifier, tail, pool, dense.graph);
 }
 
 function pooledHead(classifier: Graph, tail: readonly Node[]): Head {
@@ -171,6 +173,22 @@ function pooledHead(classifier: Graph, tail: readonly Node[]): Head {
   return {
     was: `global average pooling → ${kind}, ${inputs} to ${outputs}`,
     became: '1×1 convolution, which gives the class map → global average pooling',
+  };
+}
+
+function pooledStack(classifier: Graph, tail: readonly Node[], pool: Node, convolutional: Graph): Head {
+  const weights = tail
+    .slice(0, tail.indexOf(pool))
+    .flatMap(({ inputs }) => classifier.initializers.get(inputs[1] ?? '') ?? [])
+    .filter(({ dims }) => dims.length > 1)
+    .reverse();
+  const sliding = convolutional.nodes.find(({ name }) => name === pool.name);
+  const window = ((sliding && attribute(sliding, 'kernel_shape', 'ints')) ?? []).join('×');
+  const kind = pool.op === 'GlobalMaxPool' ? 'maximum' : 'average';
+  const widths = [weights[0]?.dims[1], ...weights.map(({ dims }) => dims[0])].join(' to ');
+  return {
+    was: `global ${kind} pooling → fully connected, ${widths}`,
+    became: `${kind} of ${window} cells around each → convolutions of 1×1`,
   };
 }
 

@@ -17,6 +17,7 @@ import { castBorders } from '../graph/passes/cast-borders.js';
 import { tailOf } from '../graph/passes/classifier-head.js';
 import { CLASS_MAP, convolutionalizeGemm } from '../graph/passes/convolutionalize-gemm.js';
 import { convolutionalizeGlobalPool } from '../graph/passes/convolutionalize-global-pool.js';
+import { convolutionalizePooledStack } from '../graph/passes/convolutionalize-pooled-stack.js';
 import { dropIdentities } from '../graph/passes/drop-identities.js';
 import { dropIdentityCasts } from '../graph/passes/drop-identity-casts.js';
 import { dropOutputCast } from '../graph/passes/drop-output-cast.js';
@@ -158,7 +159,10 @@ function convolutionalize(
   }
 
   const pooled = applyPass(freed, convolutionalizeGlobalPool());
-  const convolutional = pooled ?? applyPass(freed, convolutionalizeGemm(nativeSize));
+  const convolutional =
+    pooled ??
+    applyPass(freed, convolutionalizePooledStack(nativeSize)) ??
+    applyPass(freed, convolutionalizeGemm(nativeSize));
   if (convolutional === undefined) return { classifier: freed, dense: { unavailable: describeHead(freed) } };
   const unavailable = whyNoMap(convolutional, nativeSize);
   const net = { graph: convolutional, poolsGlobally: pooled !== undefined };
@@ -204,7 +208,7 @@ function describeHead(graph: Graph): string {
     .slice(0, 5)
     .map(({ op }) => op)
     .reverse();
-  const heads = 'Flatten → Gemm, global average pooling → Gemm, or a convolution → global average pooling';
+  const heads = 'Flatten → Gemm, global pooling → Gemm (one or several), or a convolution → global average pooling';
   return `its head is not ${heads}; it ends in ${operators.join(' → ')}`;
 }
 

@@ -30,7 +30,7 @@ export function createOnnxruntimeEngine(options: EngineOptions): Engine {
         await opened.session.release();
         throw new Error(`the output ${unsupported.name} is not of type ${[...TENSOR_TYPES].join(', ')}`);
       }
-      return wrap(opened, options);
+      return wrap(spec, opened, options);
     },
   };
 }
@@ -146,22 +146,19 @@ function isQuantized(model: Uint8Array): boolean {
 }
 
 /**
- * Bytes of one feed, two megapixels, from which a run on the CPU has a session of its own. Such a run takes a second or
- * more, ten times as long as opening one, and hundreds of megabytes, which the arena of a session would keep for good. For
- * one shape the engine knows all sizes and writes sums over their summands; without an arena the rest goes back at once.
- * `npm run load:sizes` measures both.
+ * A run that takes a second or more, and hundreds of megabytes, has a session of its own on the CPU: for one shape the
+ * engine knows all sizes and writes sums over their summands, and without an arena the memory goes back at once, where
+ * that of the session would be kept for good. `npm run load:sizes` measures both.
  */
-const LARGE_FEED = 3 * 2 ** 21;
-
-function isLarge(feeds: TensorMap): boolean {
-  return Object.values(feeds).some(({ data }) => data.byteLength >= LARGE_FEED);
+function isLarge({ largeFeed = Infinity }: SessionSpec, feeds: TensorMap): boolean {
+  return Object.values(feeds).some(({ data }) => data.byteLength >= largeFeed);
 }
 
-function wrap({ provider, session, source }: Opened, options: EngineOptions): Session {
+function wrap(spec: SessionSpec, { provider, session, source }: Opened, options: EngineOptions): Session {
   return {
     provider,
     async run(feeds) {
-      if (provider !== 'cpu' || !isLarge(feeds)) return runIn(session, feeds);
+      if (provider !== 'cpu' || !isLarge(spec, feeds)) return runIn(session, feeds);
       const shapes = Object.fromEntries(Object.entries(feeds).map(([name, { dims }]) => [name, dims]));
       const fixed = { ...source, model: fixInputShapes(source.model, shapes) };
       const alone = await create(fixed, options, provider, { arena: false });

@@ -18,6 +18,8 @@ export interface SessionSpec {
   readonly weightsFolder?: string;
   /** sha256 of the graph and its weights, for engines that keep what they made of them; absent where that does not pay. */
   readonly digest?: string;
+  /** Bytes of one feed from which a run takes so long that an engine may prepare for it alone; absent: none does. */
+  readonly largeFeed?: number;
 }
 
 export interface EngineOptions {

@@ -68,7 +68,7 @@ describe('GET /v1/models', () => {
     expect(byName.get('hidden')).toMatchObject({
       state: 'ready',
       outputStrides: [],
-      heatmapsUnavailable: expect.stringContaining('Gemm → Relu → Gemm') as string,
+      heatmapsUnavailable: expect.stringContaining('Gemm → Softmax → Gemm') as string,
     });
     expect(byName.get('bound')).toMatchObject({ state: 'ready', outputStrides: [] });
     expect(byName.get('single')).toMatchObject({

@@ -166,6 +166,31 @@ export const HEADS: readonly Head[] = [
     },
   },
   {
+    name: 'GlobalAveragePool → Flatten → Gemm → ReLU → Dropout → Gemm',
+    kind: 'windowed',
+    build(tools, map) {
+      const flat = tools.b.node('Flatten', [tools.b.node('GlobalAveragePool', [map])]);
+      const hidden = tools.b.node('Relu', [tools.gemm(flat, 'fc1', CHANNELS, 7)]);
+      return tools.gemm(tools.b.node('Dropout', [hidden]), 'fc2', 7, K);
+    },
+  },
+  {
+    name: 'GlobalAveragePool → Conv 1×1 → ReLU → Flatten → Gemm',
+    kind: 'windowed',
+    build(tools, map) {
+      const { b } = tools;
+      const weights = [b.parameter('hidden.weight', [7, CHANNELS, 1, 1]), b.parameter('hidden.bias', [7])];
+      const hidden = b.node('Conv', [b.node('GlobalAveragePool', [map]), ...weights]);
+      return tools.gemm(b.node('Flatten', [b.node('Relu', [hidden])]), 'fc', 7, K);
+    },
+  },
+  {
+    name: 'GlobalMaxPool → Flatten → Gemm',
+    kind: 'windowed',
+    build: (tools, map) =>
+      tools.gemm(tools.b.node('Flatten', [tools.b.node('GlobalMaxPool', [map])]), 'fc', CHANNELS, K),
+  },
+  {
     name: 'GlobalAveragePool → Conv 1×1 → Flatten',
     kind: 'pooled',
     build: (tools, map) => tools.b.node('Flatten', [conv(tools, tools.b.node('GlobalAveragePool', [map]))]),
@@ -209,13 +234,13 @@ export function tinyClassifier(head: Head, { opset = 13, sizes = 'fixed' }: Clas
   return { ...withGeneratedWeights(b.finish([output])), opset };
 }
 
-/** A hidden layer behind the pooling: what each position would say is not what the whole image says. */
+/** A softmax within the head: over a map it would run over other axes. */
 export const HIDDEN_BEHIND_POOLING: Head = {
-  name: 'GlobalAveragePool → Flatten → Gemm → ReLU → Gemm',
+  name: 'GlobalAveragePool → Flatten → Gemm → Softmax → Gemm',
   kind: 'pooled',
   build(tools, map) {
     const flat = tools.b.node('Flatten', [tools.b.node('GlobalAveragePool', [map])]);
-    return tools.gemm(tools.b.node('Relu', [tools.gemm(flat, 'fc1', CHANNELS, 7)]), 'fc2', 7, K);
+    return tools.gemm(tools.b.node('Softmax', [tools.gemm(flat, 'fc1', CHANNELS, 7)]), 'fc2', 7, K);
   },
 };
 

@@ -181,7 +181,7 @@ describe('importClassifier', () => {
 
   it.each<[string, Graph, RegExp]>([
     [
-      'a hidden layer behind the pooling',
+      'a softmax over hidden features',
       tinyClassifier(HIDDEN_BEHIND_POOLING),
       /ends in .*GlobalAveragePool → Flatten → Gemm/,
     ],

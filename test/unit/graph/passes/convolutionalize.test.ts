@@ -4,6 +4,7 @@ import { float, int, ints } from '../../../../src/graph/attributes.js';
 import type { GraphBuilder } from '../../../../src/graph/build.js';
 import type { Graph } from '../../../../src/graph/graph.js';
 import { applyPass, applyPasses } from '../../../../src/graph/pass.js';
+import { convolutionalizePooledStack } from '../../../../src/graph/passes/convolutionalize-pooled-stack.js';
 import { averageClassMap } from '../../../../src/graph/passes/average-class-map.js';
 import { CLASS_MAP, convolutionalizeGemm } from '../../../../src/graph/passes/convolutionalize-gemm.js';
 import { convolutionalizeGlobalPool } from '../../../../src/graph/passes/convolutionalize-global-pool.js';
@@ -226,6 +227,54 @@ describe('convolutionalizeGlobalPool', () => {
   it('does not match a fully connected head over a map, or a map', () => {
     expect(applyPass(tinyVgg(), convolutionalizeGlobalPool())).toBeUndefined();
     expect(applyPass(convolutional, convolutionalizeGlobalPool())).toBeUndefined();
+  });
+});
+
+describe('convolutionalizePooledStack', () => {
+  /** A trunk without padding, whose map at 6×6 pixels is 4×4, and a head on what is pooled of it. */
+  const net = (pooling: string, layers: (b: GraphBuilder, pooled: string) => string): Graph =>
+    graphOf(['N', 2, 'H', 'W'], (b, x) => {
+      const map = b.node('Relu', [b.node('Conv', [x, b.parameter('trunk.weight', [3, 2, 3, 3])])]);
+      const logits = layers(b, b.node(pooling, [map]));
+      return [{ name: logits, dataType: 'float32', dims: ['N', 5] }];
+    });
+  const linear = (b: GraphBuilder, x: string, name: string, inputs: number, outputs: number) =>
+    b.node('Gemm', [x, b.parameter(`${name}.weight`, [outputs, inputs]), b.parameter(`${name}.bias`, [outputs])], {
+      attributes: { transB: int(1) },
+    });
+  const perceptron = (b: GraphBuilder, pooled: string) => {
+    const hidden = linear(b, b.node('Flatten', [pooled]), 'hidden', 3, 7);
+    return linear(b, b.node('Dropout', [b.node('Relu', [hidden])]), 'out', 7, 5);
+  };
+  const single = (b: GraphBuilder, pooled: string) => linear(b, b.node('Flatten', [pooled]), 'out', 3, 5);
+
+  it.each([
+    ['several layers behind an average', net('GlobalAveragePool', perceptron)],
+    ['several layers behind a maximum', net('GlobalMaxPool', perceptron)],
+    ['one layer behind a maximum', net('GlobalMaxPool', single)],
+  ])('scores every window as the classifier does: %s', async (_, classifier) => {
+    const dense = applyPasses(classifier, [convolutionalizePooledStack(6)]);
+    const x = randomTensor([1, 2, 8, 9]);
+    const map = (await runGraph(dense, { x }))[CLASS_MAP]!;
+    expect(map.dims).toEqual([1, 5, 3, 4]);
+    for (const [top, left] of [
+      [0, 0],
+      [2, 3],
+      [1, 2],
+    ] as const) {
+      const [logits] = Object.values(await runGraph(classifier, { x: crop(x, top, left, 6) }));
+      expectClose(crop(map, top, left, 1), { ...logits!, dims: [1, 5, 1, 1] });
+    }
+  });
+
+  it('leaves a single layer behind an average to the map without a window, and what is no such chain', () => {
+    const mixed = (b: GraphBuilder, pooled: string) => {
+      const hidden = linear(b, b.node('Flatten', [pooled]), 'hidden', 3, 7);
+      return linear(b, b.node('Softmax', [hidden]), 'out', 7, 5);
+    };
+    for (const graph of [net('GlobalAveragePool', single), net('GlobalAveragePool', mixed), tinyVgg()]) {
+      expect(applyPass(graph, convolutionalizePooledStack(64))).toBeUndefined();
+    }
   });
 });
 

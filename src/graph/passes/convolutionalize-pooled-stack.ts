@@ -1,0 +1,73 @@
+/**
+ * Turn a head behind global pooling that is not linear into one that slides: several layers, or the maximum.
+ *
+ *   Before: [N, C, h, w] → GlobalAveragePool → Flatten → Gemm [F, C] → activation → Gemm [K, F] → logits [N, K]
+ *   After:  [N, C, h, w] → AveragePool h×w, stride 1 → Conv 1×1 [F, C, 1, 1] → activation → Conv 1×1 → class map [N, K, h', w']
+ *
+ *   and with GlobalMaxPool → MaxPool alike, for a single layer too.
+ *
+ * Preconditions: the head is such a chain, of Gemm and 1×1 convolutions with weights of their own and what is done element
+ * by element, and ends in the only output; h × w is the trunk's map at the native input size. A single layer behind an
+ * average has a better map, one without a window: convolutionalize-global-pool.ts.
+ *
+ * Equal because at the native size the one window is the whole map. On a larger image each cell is the classifier at one
+ * place, as with a fully connected head (convolutionalize-gemm.ts): no mean of single places would be the logits.
+ */
+import { ints } from '../attributes.js';
+import type { Graph, Initializer, Node } from '../graph.js';
+import { nativeShapes } from '../native-shapes.js';
+import type { Pass } from '../pass.js';
+import { fullyConnected, isActivation, isFlatten, isIdentity, isPointwise, tailOf } from './classifier-head.js';
+import { CLASS_MAP } from './convolutionalize-gemm.js';
+
+const SLIDING: Readonly<Record<string, string>> = { GlobalAveragePool: 'AveragePool', GlobalMaxPool: 'MaxPool' };
+
+/** The pass for a classifier whose native input has this side, in pixels. */
+export function convolutionalizePooledStack(nativeSize: number): Pass {
+  return { name: 'convolutionalize-pooled-stack', apply: (graph) => convolutionalize(graph, nativeSize) };
+}
+
+function convolutionalize(graph: Graph, nativeSize: number): Graph | undefined {
+  const tail = tailOf(graph);
+  const pool = tail.find(({ op }) => op in SLIDING);
+  if (pool === undefined) return undefined;
+  const head = tail.slice(0, tail.indexOf(pool)).reverse();
+  const layers = head.filter((node) => fullyConnected(graph, node) !== undefined || isPointwise(graph, node));
+  const isPlain = head.every((node) => layers.includes(node) || isFlatten(node) || isActivation(graph, node));
+  const window = nativeShapes(graph, nativeSize).get(pool.inputs[0]!)?.slice(2);
+  const fewest = pool.op === 'GlobalAveragePool' ? 2 : 1;
+  if (!isPlain || layers.length < fewest || window?.length !== 2) return undefined;
+
+  const initializers = new Map<string, Initializer>(graph.initializers);
+  const convolved = head
+    .filter((node) => !isFlatten(node) && !isIdentity(node))
+    .map((node): Node => {
+      const weight = fullyConnected(graph, node)?.weight;
+      if (weight === undefined) return node;
+      initializers.set(weight.name, { ...weight, dims: [...weight.dims, 1, 1] });
+      return { ...node, op: 'Conv', attributes: { kernel_shape: ints(1, 1) } };
+    });
+  const sliding: Node = { ...pool, op: SLIDING[pool.op]!, attributes: { kernel_shape: ints(...window) } };
+  const trunk = graph.nodes.filter((node) => node !== pool && !head.includes(node));
+  const classes = outputsOf(initializers.get(layers.at(-1)!.inputs[1]!)!);
+  return {
+    ...graph,
+    outputs: [{ name: CLASS_MAP, dataType: graph.outputs[0]!.dataType, dims: ['N', classes, 'h', 'w'] }],
+    nodes: [...trunk, ...chained([sliding, ...convolved])],
+    initializers,
+  };
+}
+
+function outputsOf({ dims: [outputs = 0] }: Initializer): number {
+  return outputs;
+}
+
+/** The nodes, each reading the one before; the last gives the class map. */
+function chained(nodes: readonly Node[]): Node[] {
+  return nodes.map((node, position) => {
+    const [first = '', ...others] = node.inputs;
+    const before = nodes[position - 1]?.outputs[0];
+    const outputs = position === nodes.length - 1 ? [CLASS_MAP] : node.outputs.slice(0, 1);
+    return { ...node, inputs: [before ?? first, ...others], outputs };
+  });
+}
