@@ -105,6 +105,17 @@ export function expectClose(actual: Value | undefined, expected: Value | undefin
   expect(worst, 'largest excess over the tolerance').toBeLessThanOrEqual(0);
 }
 
+/** Every `step`-th cell of [1, c, h, w] from (top, left). */
+export function everyCell(step: number, { dims, data }: Value, top = 0, left = 0): Value {
+  const [, channels = 0, height = 0, width = 0] = dims;
+  const [h, w] = [Math.ceil((height - top) / step), Math.ceil((width - left) / step)];
+  const values = Float32Array.from({ length: channels * h * w }, (_, index) => {
+    const [c, y, x] = [Math.floor(index / (h * w)), Math.floor(index / w) % h, index % w];
+    return Number(data[(c * height + top + y * step) * width + left + x * step]);
+  });
+  return { dims: [1, channels, h, w], data: values };
+}
+
 /** The mean over the last two axes of [n, k, h, w]. */
 export function spatialMean({ dims, data }: Value): Value {
   const [n = 0, k = 0, h = 0, w = 0] = dims;

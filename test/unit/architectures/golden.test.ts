@@ -7,15 +7,29 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildArchitecture, nativeForm } from '../../../src/architectures/index.js';
+import { mapGeometry } from '../../../src/graph/geometry.js';
 import type { Graph } from '../../../src/graph/graph.js';
+import { applyPasses } from '../../../src/graph/pass.js';
 import { CLASS_MAP } from '../../../src/graph/passes/convolutionalize-gemm.js';
+import { reduceOutputStride } from '../../../src/graph/passes/reduce-output-stride.js';
 import { inferShapes } from '../../../src/graph/shapes.js';
 import { writeGeneratedWeights } from '../../../src/models/generated-weights.js';
 import { bindClassifier, type BoundClassifier } from '../../support/bound.js';
 import { GOLDEN_NAMES, readGolden, type GoldenCase } from '../../support/golden.js';
-import { openGraph, randomImage, relativeError, runSession, spatialMean, type Value } from '../../support/ort.js';
+import {
+  everyCell,
+  openGraph,
+  randomImage,
+  relativeError,
+  runSession,
+  spatialMean,
+  type Value,
+} from '../../support/ort.js';
 
 const WEIGHTS = 'model.safetensors';
+
+/** One of each kind in its published width; the families are in reduce-output-stride.test.ts. */
+const FINER: readonly string[] = ['resnet50', 'vgg11', 'densenet121', 'inception_v3', 'squeezenet1_1'];
 
 async function runOn(graph: Graph, folder: string, cases: readonly GoldenCase[]): Promise<Record<string, Value>[]> {
   const session = await openGraph(graph, { folder });
@@ -61,6 +75,18 @@ describe.each(GOLDEN_NAMES)('%s', (name) => {
       const cells = map.shape[1] * map.shape[2];
       const planes = map.channels.flatMap((k) => Array.from(found.data.slice(k * cells, (k + 1) * cells), Number));
       expect(relativeError(planes, map.values.flat())).toBeLessThan(1e-4);
+    }
+  });
+
+  it.runIf(FINER.includes(name))('has that class map within the finer ones', async () => {
+    const golden = (await readGolden(name)).cases.at(-1);
+    const coarse = (await runOn(graphs.dense, folder, [golden!]))[0]![CLASS_MAP]!;
+    for (const rate of [2, 4]) {
+      const outputStride = mapGeometry(graphs.dense, CLASS_MAP).outputStride / rate;
+      const fine = applyPasses(graphs.dense, [reduceOutputStride(outputStride)]);
+      const map = everyCell(rate, (await runOn(fine, folder, [golden!]))[0]![CLASS_MAP]!);
+      expect(map.dims).toEqual(coarse.dims);
+      expect(relativeError(map.data, coarse.data)).toBeLessThan(1e-4);
     }
   });
 

@@ -13,7 +13,14 @@ import { convolutionalizeGemm } from '../../../../src/graph/passes/convolutional
 import { convolutionalizeGlobalPool } from '../../../../src/graph/passes/convolutionalize-global-pool.js';
 import { reduceOutputStride } from '../../../../src/graph/passes/reduce-output-stride.js';
 import { inferShapes } from '../../../../src/graph/shapes.js';
-import { randomTensor, relativeError, runGraph, withGeneratedWeights, type Value } from '../../../support/ort.js';
+import {
+  everyCell,
+  randomTensor,
+  relativeError,
+  runGraph,
+  withGeneratedWeights,
+  type Value,
+} from '../../../support/ort.js';
 import { CLASSES, graphOf, output } from '../../../support/tiny-graphs.js';
 
 const NETS: readonly [ArchitectureName, ArchitectureOptions][] = [
@@ -47,19 +54,8 @@ async function mapOf(graph: Graph, input: Value): Promise<Value> {
   return map;
 }
 
-/** Every `step`-th cell of [1, c, h, w] from (top, left). */
-function every(step: number, { dims, data }: Value, top = 0, left = 0): Value {
-  const [, channels = 0, height = 0, width = 0] = dims;
-  const [h, w] = [Math.ceil((height - top) / step), Math.ceil((width - left) / step)];
-  const values = Float32Array.from({ length: channels * h * w }, (_, index) => {
-    const [c, y, x] = [Math.floor(index / (h * w)), Math.floor(index / w) % h, index % w];
-    return Number(data[(c * height + top + y * step) * width + left + x * step]);
-  });
-  return { dims: [1, channels, h, w], data: values };
-}
-
 async function expectCoarseMapInside(coarse: Graph, fine: Graph, rate: number, input: Value): Promise<void> {
-  const [expected, map] = [await mapOf(coarse, input), every(rate, await mapOf(fine, input))];
+  const [expected, map] = [await mapOf(coarse, input), everyCell(rate, await mapOf(fine, input))];
   expect(map.dims).toEqual(expected.dims);
   expect(relativeError(map.data, expected.data)).toBeLessThan(1e-5);
 }
@@ -82,7 +78,7 @@ describe.each(NETS)('%s', (name, options) => {
 
 describe('shift-and-stitch', () => {
   /** The image without its first rows and columns. */
-  const shifted = (input: Value, top: number, left: number): Value => every(1, input, top, left);
+  const shifted = (input: Value, top: number, left: number): Value => everyCell(1, input, top, left);
 
   it.each<[ArchitectureName, ArchitectureOptions, number, number]>([
     ['resnet18', { width: 8 }, 544, 2],
@@ -102,7 +98,7 @@ describe('shift-and-stitch', () => {
       [0, 1],
       [rate - 1, rate / 2],
     ] as const) {
-      const [shift, phase] = [shifted(input, y * step, x * step), every(rate, map, y, x)];
+      const [shift, phase] = [shifted(input, y * step, x * step), everyCell(rate, map, y, x)];
       const expected = await mapOf(coarse, shift);
       worst.push(relativeError(...insideOf(phase, expected, shift)));
     }
