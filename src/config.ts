@@ -101,7 +101,7 @@ const SETTINGS = {
   maxBatchGflops: {
     variable: 'FULLCONV_MAX_BATCH_GFLOPS',
     schema: z.coerce.number().positive(),
-    default: '40',
+    default: '64',
     about: 'multiply-adds in one batch, in thousands of millions; one image always goes',
   },
   maxQueue: {
