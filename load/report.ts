@@ -1,8 +1,9 @@
 /** The result of a load test, as JSON for programs and Markdown for people. */
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
-import { availableParallelism, cpus, totalmem } from 'node:os';
+import { cpus, totalmem } from 'node:os';
 import { promisify } from 'node:util';
+import { coreCount } from '../src/cores.js';
 
 export interface Row {
   readonly model: string;
@@ -59,7 +60,7 @@ export async function describeMachine(): Promise<Machine> {
     date: new Date().toISOString().slice(0, 10),
     commit: git.stdout.trim(),
     processor: cpus()[0]?.model ?? 'unknown',
-    cores: availableParallelism(),
+    cores: coreCount(),
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     node: process.version,
     onnxruntime: await version('onnxruntime-node'),

@@ -9,7 +9,14 @@ const common = { platform: 'node', target: 'node20', logLevel: 'warning' };
 const modules = { ...common, format: 'esm', sourcemap: true };
 
 buildSync({ ...modules, entryPoints: ['src/**/*.ts'], outdir: 'dist' });
-buildSync({ ...common, entryPoints: ['src/cli/fullconv.cts'], outfile: 'dist/cli/fullconv.cjs', format: 'cjs' });
+buildSync({
+  ...common,
+  entryPoints: ['src/cli/fullconv.cts'],
+  outfile: 'dist/cli/fullconv.cjs',
+  format: 'cjs',
+  bundle: true,
+  external: ['./main.js'],
+});
 // The load tests are not part of the image.
 if (existsSync('load')) {
   const entryPoints = { load: 'load/run.ts', 'load-sizes': 'load/sizes.ts' };

@@ -3,13 +3,15 @@
  * `--help` text and the README are made from it. Everything is validated once, here, with a message that names the
  * variable; the rest of the program trusts the resulting object.
  */
-import { availableParallelism, homedir } from 'node:os';
+import { homedir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { coreCount } from './cores.js';
 import { OperatorError } from './errors.js';
 
 const MIB = 1024 * 1024;
+const CORES = coreCount();
 const EMBEDDED_MODELS = fileURLToPath(new URL('../models', import.meta.url));
 const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'fullconv');
 
@@ -24,6 +26,7 @@ const color = z
   .transform((hex) => parseInt(hex.replace('#', ''), 16))
   .transform((value) => ({ r: value >> 16, g: (value >> 8) & 255, b: value & 255 }));
 
+const LAYOUTS = ['throughput', 'latency'] as const;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
 /** The settings in the order `--help` shows them. `variable` is also the flag: FULLCONV_MAX_BYTES is `--max-bytes`. */
@@ -72,29 +75,35 @@ const SETTINGS = {
     default: 'cpu',
     about: 'execution providers to try, in order',
   },
+  layout: {
+    variable: 'FULLCONV_LAYOUT',
+    schema: z.enum(LAYOUTS),
+    default: 'throughput',
+    about: 'throughput: a worker for each core; latency: one worker whose operators use all cores',
+  },
   workers: {
     variable: 'FULLCONV_WORKERS',
     schema: count(1, 256),
-    default: String(availableParallelism()),
-    about: 'inference worker threads',
+    default: String(CORES),
+    about: 'inference worker threads; with layout latency 1',
   },
   threads: {
     variable: 'FULLCONV_THREADS',
     schema: count(1, 256),
     default: '1',
-    about: 'threads inside one operator, for each worker',
+    about: `threads inside one operator, for each worker; with layout latency ${CORES}`,
   },
   decoders: {
     variable: 'FULLCONV_DECODERS',
     schema: count(1, 256),
     // More than cores: an image passes through several threads, and waits for each on a busy machine.
-    default: String(2 * availableParallelism()),
+    default: String(2 * CORES),
     about: 'images decoded at the same time',
   },
   renderers: {
     variable: 'FULLCONV_RENDERERS',
     schema: count(1, 256),
-    default: String(availableParallelism()),
+    default: String(CORES),
     about: 'pictures drawn at the same time, each with the pixels of its photo in memory',
   },
   maxBatch: { variable: 'FULLCONV_MAX_BATCH', schema: count(1, 1024), default: '8', about: 'images in one batch' },
@@ -205,6 +214,9 @@ export const SETTING_LIST = (Object.entries(SETTINGS) as [SettingName, Setting][
   about: setting.about,
 }));
 
+/** Defaults of the layout for the latency of one image. */
+const LATENCY_LAYOUT: Partial<Record<SettingName, string>> = { workers: '1', threads: String(CORES) };
+
 /** What Kubernetes puts into every container beside a service called fullconv; nobody meant these as settings. */
 const SERVICE_LINK = /^FULLCONV_(SERVICE_(HOST|PORT)|PORT)(_|$)/;
 
@@ -222,9 +234,11 @@ export function readConfig(
   );
   if (unknown !== undefined) throw new ConfigError(`${unknown} is not a setting; fullconv serve --help lists them`);
 
+  const layout = flags.layout ?? environment[SETTINGS.layout.variable];
   const values = SETTING_LIST.map(({ name, variable, flag }) => {
     const fromFlag = flags[name];
-    const text = fromFlag ?? environment[variable] ?? SETTINGS[name].default;
+    const standard = layout === 'latency' ? LATENCY_LAYOUT[name] : undefined;
+    const text = fromFlag ?? environment[variable] ?? standard ?? SETTINGS[name].default;
     const result = SETTINGS[name].schema.safeParse(text);
     if (!result.success) {
       const where = fromFlag === undefined ? variable : flag;

@@ -29,6 +29,7 @@ export async function serve(config: Config): Promise<void> {
       url: app.http.listeningOrigin,
       version: VERSION,
       provider: service.pool.provider,
+      layout: config.layout,
       workers: config.workers,
       threads: config.threads,
       decoders: config.decoders,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { coreCount } from '../../src/cores.js';
 import { ConfigError, SETTING_LIST, readConfig } from '../../src/config.js';
 
 describe('the settings', () => {
@@ -11,6 +12,15 @@ describe('the settings', () => {
   it('are taken from flags before the environment', () => {
     expect(readConfig({ PORT: '1' }).port).toBe(1);
     expect(readConfig({ PORT: '1' }, { port: '2' }).port).toBe(2);
+  });
+
+  it('lay the cores out for throughput or for latency, unless told how many workers and threads', () => {
+    const cores = coreCount();
+    expect(readConfig({})).toMatchObject({ layout: 'throughput', workers: cores, threads: 1 });
+    expect(readConfig({ FULLCONV_LAYOUT: 'latency' })).toMatchObject({ workers: 1, threads: cores });
+    expect(readConfig({ FULLCONV_LAYOUT: 'latency', FULLCONV_THREADS: '3' })).toMatchObject({ workers: 1, threads: 3 });
+    expect(readConfig({ FULLCONV_LAYOUT: 'throughput' }, { layout: 'latency' })).toMatchObject({ workers: 1 });
+    expect(() => readConfig({ FULLCONV_LAYOUT: 'both' })).toThrow(/^FULLCONV_LAYOUT=both: /);
   });
 
   it('are validated, with a message that names where the wrong value came from', () => {
