@@ -71,7 +71,18 @@ const confined = [
 ];
 
 export default tseslint.config(
-  { ignores: ['dist', 'coverage', 'src/graph/onnx-proto', 'node_modules', 'models', 'scripts', 'test/fixtures/*.mjs'] },
+  {
+    ignores: [
+      'dist',
+      'coverage',
+      'src/graph/onnx-proto',
+      'node_modules',
+      'models',
+      'scripts',
+      'test/fixtures/*.mjs',
+      'load/peers/express',
+    ],
+  },
   ...tseslint.configs.strictTypeChecked,
   ...tseslint.configs.stylisticTypeChecked,
   {

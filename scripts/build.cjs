@@ -19,6 +19,6 @@ buildSync({
 });
 // The load tests are not part of the image.
 if (existsSync('load')) {
-  const entryPoints = { load: 'load/run.ts', 'load-sizes': 'load/sizes.ts' };
+  const entryPoints = { load: 'load/run.ts', 'load-sizes': 'load/sizes.ts', 'load-peers': 'load/peers/run.ts' };
   buildSync({ ...modules, entryPoints, outdir: 'dist', bundle: true, packages: 'external' });
 }

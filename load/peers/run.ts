@@ -1,0 +1,281 @@
+/** Our server and its peers on the same job, each in turn, then all again in reverse order. See README.md here. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import autocannon from 'autocannon';
+import { coreCount } from '../../src/cores.js';
+import { writeOnnx } from '../../src/graph/onnx.js';
+import { loadNetwork } from '../../src/models/compile.js';
+import { readModelFolder } from '../../src/models/manifest.js';
+import { prepareUntrained } from '../../src/models/untrained.js';
+import type { ImageInput } from '../../src/inference/infer.js';
+import { describeMachine, machineLine, markdownTable } from '../report.js';
+import { readPhotos } from '../scenario.js';
+
+const ARCHITECTURE = 'resnet50';
+const PORT = 8790;
+const RAMP_S = 3;
+const HERE = resolve('load/peers');
+const PYTHON = join(HERE, 'venv/bin');
+
+const { values } = parseArgs({
+  options: {
+    photos: { type: 'string', default: 'test/fixtures/photos' },
+    servers: { type: 'string' },
+    clients: { type: 'string', default: '32' },
+    duration: { type: 'string', default: '20' },
+    output: { type: 'string' },
+  },
+});
+
+interface Server {
+  readonly name: string;
+  readonly command: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly folder?: string;
+  /** Path of the job, and of something that answers when the server is ready. */
+  readonly path: string;
+  readonly ready: string;
+  readonly multipart: boolean;
+}
+
+interface Measurement {
+  readonly imagesPerSecond: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly memoryMiB: number;
+  readonly failures: number;
+}
+
+const work = await mkdtemp(join(tmpdir(), 'fullconv-peers-'));
+try {
+  await run();
+} finally {
+  await rm(work, { recursive: true, force: true });
+}
+
+async function run(): Promise<void> {
+  const cache = join(work, 'cache');
+  const model = await prepareUntrained(cache, ARCHITECTURE);
+  await exportModel(model, join(work, 'model'), cache);
+  const photos = await readPhotos(values.photos);
+  const wanted = values.servers?.split(',');
+  const servers = serversFor(model, cache).filter(({ name }) => wanted === undefined || wanted.includes(name));
+  const results = new Map<string, Measurement[]>();
+  const expected: { best?: number | undefined } = {};
+  for (const server of [...servers, ...servers.toReversed()]) {
+    process.stderr.write(`${server.name} …\n`);
+    const measured = await measure(server, photos, expected).catch((error: unknown) => {
+      process.stderr.write(`${server.name}: ${String(error)}\n`);
+      return undefined;
+    });
+    if (measured !== undefined) results.set(server.name, [...(results.get(server.name) ?? []), measured]);
+  }
+  await report(results, photos);
+}
+
+/** The classifier alone as one ONNX file, its weights beside it, and the safetensors for PyTorch. */
+async function exportModel(folder: string, target: string, cache: string): Promise<void> {
+  const content = await readModelFolder(folder);
+  const { classifier } = await loadNetwork(content, cache);
+  await mkdir(target);
+  await copyFile(join(folder, content.manifest.weights.file), join(target, content.manifest.weights.file));
+  await writeFile(join(target, 'model.onnx'), writeOnnx(classifier));
+}
+
+function serversFor(model: string, cache: string): Server[] {
+  const python = { folder: join(HERE, 'python'), multipart: true, path: '/classify' };
+  const environment = {
+    MODEL: join(work, 'model/model.onnx'),
+    WEIGHTS: join(model, 'model.safetensors'),
+    PORT: String(PORT),
+    CORES: String(coreCount()),
+    OMP_NUM_THREADS: '1',
+  };
+  return [
+    {
+      name: 'fullconv',
+      command: [process.execPath, resolve('dist/cli/fullconv.cjs'), 'serve'],
+      environment: {
+        PORT: String(PORT),
+        FULLCONV_UNTRAINED: ARCHITECTURE,
+        FULLCONV_DEFAULT_MODEL: `${ARCHITECTURE}-untrained`,
+        FULLCONV_CACHE: cache,
+        FULLCONV_MODELS: work,
+        FULLCONV_LOG_LEVEL: 'error',
+      },
+      path: '/v1/classify?scores=logit',
+      ready: '/readyz',
+      multipart: false,
+    },
+    {
+      name: 'express',
+      command: [process.execPath, 'server.mjs'],
+      folder: join(HERE, 'express'),
+      environment: { MODEL: environment.MODEL, PORT: environment.PORT },
+      path: '/classify',
+      ready: '/ready',
+      multipart: false,
+    },
+    ...['onnxruntime', 'torch'].map((engine) => ({
+      ...python,
+      name: `litserve-${engine}`,
+      command: [join(PYTHON, 'python'), 'litserve_server.py'],
+      environment: { ...environment, ENGINE: engine },
+      ready: '/health',
+    })),
+    {
+      ...python,
+      name: 'bentoml-onnxruntime',
+      command: [join(PYTHON, 'bentoml'), 'serve', 'bentoml_service:Classifier', '--port', String(PORT)],
+      environment: { ...environment, BENTOML_DO_NOT_TRACK: 'true', PATH: `${PYTHON}:${process.env['PATH'] ?? ''}` },
+      ready: '/readyz',
+    },
+  ];
+}
+
+async function measure(
+  server: Server,
+  photos: readonly ImageInput[],
+  expected: { best?: number | undefined },
+): Promise<Measurement> {
+  const child = spawn(server.command[0]!, server.command.slice(1), {
+    cwd: server.folder,
+    env: { ...process.env, ...server.environment },
+    stdio: ['ignore', 'ignore', 'inherit'],
+    detached: true,
+  });
+  try {
+    await untilReady(child, server);
+    await checkAnswer(server, photos[0]!, expected);
+    const requests = photos.map((photo) => requestOf(server, photo));
+    const common = { url: `http://127.0.0.1:${PORT}`, connections: Number(values.clients), requests, timeout: 120 };
+    await autocannon({ ...common, duration: RAMP_S });
+    const running = autocannon({ ...common, duration: Number(values.duration) });
+    await sleep((Number(values.duration) * 1000) / 2);
+    const memoryMiB = await memoryOf(child.pid!);
+    const result = await running;
+    return {
+      imagesPerSecond: result['2xx'] / result.duration,
+      p50Ms: result.latency.p50,
+      p99Ms: result.latency.p99,
+      memoryMiB,
+      failures: result.non2xx + result.errors,
+    };
+  } finally {
+    await end(child);
+  }
+}
+
+async function untilReady(child: ChildProcess, { ready, name }: Server): Promise<void> {
+  for (let attempt = 0; attempt < 600; attempt++) {
+    if (child.exitCode !== null) throw new Error(`${name} ended with ${child.exitCode}`);
+    const response = await fetch(`http://127.0.0.1:${PORT}${ready}`).catch(() => undefined);
+    if (response?.ok) return;
+    await sleep(200);
+  }
+  throw new Error(`${name} is not ready`);
+}
+
+interface Prediction {
+  readonly index: number;
+  readonly logit: number;
+}
+
+/** Ours, or a peer's. */
+interface Answer {
+  readonly top?: Prediction[];
+  readonly results?: { predictions: Prediction[] }[];
+}
+
+/** Ours comes first, and says what is right. */
+async function checkAnswer(server: Server, photo: ImageInput, expected: { best?: number | undefined }): Promise<void> {
+  const { method, path, headers, body } = requestOf(server, photo);
+  const response = await fetch(`http://127.0.0.1:${PORT}${path}`, { method, headers, body });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${response.status}: ${text.slice(0, 300)}`);
+  const [answer] = [JSON.parse(text) as Answer | Answer[]].flat();
+  const top = answer?.top ?? answer?.results?.[0]?.predictions ?? [];
+  expected.best ??= top[0]?.index;
+  const found = top.find(({ index }) => index === expected.best);
+  if (found === undefined || Math.abs(found.logit - top[0]!.logit) > 0.02 * Math.abs(top[0]!.logit)) {
+    throw new Error(`another best class: ${text.slice(0, 300)}`);
+  }
+}
+
+function requestOf({ path, multipart }: Server, { name, bytes }: ImageInput) {
+  if (!multipart) {
+    const headers = { 'content-type': 'application/octet-stream', accept: 'application/json' };
+    return { method: 'POST' as const, path, headers, body: Buffer.from(bytes) };
+  }
+  const boundary = 'a-boundary-that-no-photograph-has';
+  const head = `--${boundary}\r\ncontent-disposition: form-data; name="file"; filename="${basename(name)}"\r\ncontent-type: image/jpeg\r\n\r\n`;
+  return {
+    method: 'POST' as const,
+    path,
+    headers: { 'content-type': `multipart/form-data; boundary=${boundary}` },
+    body: Buffer.concat([Buffer.from(head), bytes, Buffer.from(`\r\n--${boundary}--\r\n`)]),
+  };
+}
+
+/** Of a process and its descendants, pages that they share counted once. Linux. */
+async function memoryOf(root: number): Promise<number> {
+  const children = new Map<number, number[]>();
+  for (const name of (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry))) {
+    const stat = await readFile(`/proc/${name}/stat`, 'utf8').catch(() => '');
+    const parent = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+    children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
+  }
+  const family = [root];
+  for (const pid of family) family.push(...(children.get(pid) ?? []));
+  const sizes = await Promise.all(
+    family.map(async (pid) => {
+      const rollup = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8').catch(() => '');
+      return Number(/^Pss:\s+(\d+)/m.exec(rollup)?.[1] ?? 0);
+    }),
+  );
+  return sizes.reduce((sum, kib) => sum + kib, 0) / 1024;
+}
+
+/** The whole group: the Python servers have workers of their own. */
+async function end(child: ChildProcess): Promise<void> {
+  const signal = (name: NodeJS.Signals): void => {
+    try {
+      process.kill(-child.pid!, name);
+    } catch {
+      // It has ended already.
+    }
+  };
+  const exited = child.exitCode === null ? once(child, 'exit') : Promise.resolve();
+  signal('SIGTERM');
+  await Promise.race([exited, sleep(10_000)]);
+  signal('SIGKILL');
+  await sleep(1000);
+}
+
+async function report(results: ReadonlyMap<string, readonly Measurement[]>, photos: readonly unknown[]): Promise<void> {
+  const mean = (list: readonly number[]): number => list.reduce((sum, value) => sum + value, 0) / list.length;
+  const ours = mean((results.get('fullconv') ?? []).map(({ imagesPerSecond }) => imagesPerSecond));
+  const rows = [...results].map(([name, list]) => {
+    const pick = (key: keyof Measurement): number => mean(list.map((measurement) => measurement[key]));
+    return [
+      name,
+      list.map(({ imagesPerSecond }) => imagesPerSecond.toFixed(1)).join(', '),
+      (ours / pick('imagesPerSecond')).toFixed(2),
+      pick('p50Ms').toFixed(0),
+      pick('p99Ms').toFixed(0),
+      pick('memoryMiB').toFixed(0),
+      pick('failures').toFixed(0),
+    ];
+  });
+  const markdown =
+    `${machineLine(await describeMachine())}; ${ARCHITECTURE}, ${photos.length} photographs, ${values.clients} clients, ` +
+    `${values.duration} s each, there and back.\n\n` +
+    markdownTable(['server', 'images/s', 'fullconv is faster by', 'p50 ms', 'p99 ms', 'memory MiB', 'failures'], rows);
+  process.stdout.write(markdown);
+  if (values.output !== undefined) await writeFile(`load/results/${values.output}.md`, markdown);
+}
