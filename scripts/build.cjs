@@ -22,7 +22,7 @@ if (existsSync('load')) {
   buildSync({ ...modules, entryPoints, outdir: 'dist', bundle: true, packages: 'external' });
 }
 
-/** The page: what index.html refers to, bundled, with a digest in its name; and index.html, referring to that. */
+/** The pages: what they refer to, bundled, with a digest in its name; and the pages, referring to that. */
 function buildPlayground(folder) {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
@@ -46,9 +46,11 @@ function buildPlayground(folder) {
       return source === undefined ? [] : [[basename(source), basename(file)]];
     }),
   );
-  const page = readFileSync(join(PAGE, 'index.html'), 'utf8').replace(
-    /(?<=(?:href|src)=")(main\.ts|page\.css|icon\.svg)(?=")/g,
-    (name) => `playground/${built.get(name)}`,
-  );
-  writeFileSync(join(folder, 'index.html'), page);
+  for (const file of ['index.html', 'docs.html']) {
+    const page = readFileSync(join(PAGE, file), 'utf8').replace(
+      /(?<=(?:href|src)=")(main\.ts|page\.css|icon\.svg)(?=")/g,
+      (name) => `playground/${built.get(name)}`,
+    );
+    writeFileSync(join(folder, file), page);
+  }
 }

@@ -162,7 +162,7 @@ const SETTINGS = {
     variable: 'FULLCONV_PLAYGROUND',
     schema: z.enum(['true', 'false']).transform((text) => text === 'true'),
     default: 'true',
-    about: 'serve the page at / that asks this API: true or false',
+    about: 'serve the page at /, which asks this API, and its description at /docs: true or false',
   },
   adminToken: {
     variable: 'FULLCONV_ADMIN_TOKEN',

@@ -274,6 +274,30 @@ describe.skipIf(!hasBrowser)('the playground', () => {
     }
   });
 
+  it('leads to the API’s description, which is as accessible', async () => {
+    const page = await open({ viewport: { width: 390, height: 844 } });
+    await page.getByRole('link', { name: 'API' }).click();
+    await page.getByRole('heading', { name: 'POST /v1/heatmap' }).waitFor();
+    expect(await violations(page)).toEqual([]);
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390);
+  });
+
+  it('says why a model has no heatmaps', async () => {
+    const page = await open();
+    await page.route('**/v1/models/*', async (route) => {
+      const response = await route.fetch();
+      const model = (await response.json()) as object;
+      await route.fulfill({
+        json: { ...model, outputStrides: [], edges: [], heatmapsUnavailable: 'its head is a riddle' },
+      });
+    });
+    await page.locator('#model').selectOption('tinyimagenet-vgg11bn-w32');
+    await page.getByText('This model only classifies: its head is a riddle').waitFor();
+    await best(page).waitFor();
+    expect(await page.locator('#downloads button:enabled').count()).toBe(0);
+    expect(await page.locator('#curl').innerText()).not.toContain('/v1/heatmap');
+  });
+
   it.each(['light', 'dark'] as const)('is accessible in %s, on a desk and on a phone', async (colorScheme) => {
     for (const viewport of [
       { width: 1280, height: 900 },

@@ -1,5 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openapiDocument } from '../../src/http/openapi.js';
 import { startTestApp, type TestApp } from '../support/app.js';
+
+interface Operation {
+  parameters?: { name: string }[];
+}
 
 let app: TestApp;
 beforeAll(async () => (app = await startTestApp()));
@@ -42,9 +47,24 @@ describe('the playground', () => {
     }
   });
 
+  it('has the API’s description for people, with every operation and parameter, and links that lead somewhere', async () => {
+    const { headers, body } = await get('/docs');
+    expect(headers['content-security-policy']).toBeDefined();
+    const { paths } = openapiDocument() as { paths: Record<string, Record<string, Operation>> };
+    for (const [path, methods] of Object.entries(paths)) {
+      for (const [method, { parameters = [] }] of Object.entries(methods)) {
+        expect(body).toContain(`<code>${method.toUpperCase()} ${path}</code>`);
+        for (const { name } of parameters) expect(body).toContain(`<td><code>${name}</code></td>`);
+      }
+    }
+    const targets = new Set([...body.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id));
+    for (const [, link] of body.matchAll(/ href="#([^"]+)"/g)) expect(targets).toContain(link);
+  });
+
   it('can be turned off', async () => {
     const plain = await startTestApp({ FULLCONV_PLAYGROUND: 'false' }, app.models);
     expect((await plain.http.inject('/')).json()).toMatchObject({ code: 'NOT_FOUND' });
+    expect((await plain.http.inject('/docs')).statusCode).toBe(404);
     expect((await plain.http.inject('/v1/models')).statusCode).toBe(200);
     await plain.close();
   });

@@ -1,15 +1,15 @@
 /**
- * GET /: the playground, a page that asks this API. Its files were built from src/playground and are held in memory. Those
- * with a digest in their name never change; the page itself is asked for again, and answered with 304 while it is the same.
- * Nothing on it comes from elsewhere or from inside the HTML, and the policy says so.
+ * GET /: the playground, a page that asks this API; GET /docs: the API's description for people. Their files were built from src/playground and are held in memory. Those
+ * with a digest in their name never change; a page itself is asked for again, and answered with 304 while it is the same.
+ * Nothing on them comes from elsewhere or from inside the HTML, and the policy says so.
  */
 import { createHash } from 'node:crypto';
 import { readFile, readdir } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { ServiceError } from '../../errors.js';
-
-const PAGE = 'index.html';
+import { apiReference, type ApiDocument } from '../api-reference.js';
+import { openapiDocument } from '../openapi.js';
 
 const MEDIA_TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
@@ -42,16 +42,16 @@ export async function playgroundRoutes(app: FastifyInstance, folder: string): Pr
   const files = new Map(
     await Promise.all(names.map(async (name) => [name, await readFile(join(folder, name))] as const)),
   );
-  const page = files.get(PAGE);
-  if (page === undefined) throw new Error(`${folder} has no ${PAGE}`);
-  files.delete(PAGE);
-  const etag = `"${createHash('sha256').update(page).digest('base64url').slice(0, 22)}"`;
+  const [page, docs] = ['index.html', 'docs.html'].map((name) => {
+    const bytes = files.get(name);
+    if (bytes === undefined) throw new Error(`${folder} has no ${name}`);
+    files.delete(name);
+    return bytes;
+  }) as [Buffer, Buffer];
+  servePage(app, '/', page);
+  const reference = apiReference(openapiDocument() as unknown as ApiDocument);
+  servePage(app, '/docs', Buffer.from(docs.toString().replace('<!-- reference -->', () => reference)));
 
-  app.get('/', (request, reply) => {
-    void reply.headers(PROTECTION).headers({ etag, 'cache-control': 'no-cache' });
-    if (request.headers['if-none-match'] === etag) return reply.code(304).send();
-    return reply.type(MEDIA_TYPES['.html']!).send(page);
-  });
   app.get<{ Params: { file: string } }>('/playground/:file', (request, reply) => {
     const { file } = request.params;
     const bytes = files.get(file);
@@ -61,5 +61,14 @@ export async function playgroundRoutes(app: FastifyInstance, folder: string): Pr
       .header('cache-control', 'public, max-age=31536000, immutable')
       .type(MEDIA_TYPES[extname(file)]!)
       .send(bytes);
+  });
+}
+
+function servePage(app: FastifyInstance, url: string, page: Buffer): void {
+  const etag = `"${createHash('sha256').update(page).digest('base64url').slice(0, 22)}"`;
+  app.get(url, (request, reply) => {
+    void reply.headers(PROTECTION).headers({ etag, 'cache-control': 'no-cache' });
+    if (request.headers['if-none-match'] === etag) return reply.code(304).send();
+    return reply.type(MEDIA_TYPES['.html']!).send(page);
   });
 }
