@@ -2,16 +2,18 @@
  * The playground: one photo, one question, and what is known of the answer. Whatever changes the question calls `ask`,
  * which ends what it supersedes; whatever is learned calls `draw`, which shows all of it.
  */
-import { ProblemError, UnreachableError, createClient, type ModelDetail } from '../client/index.js';
+import { ProblemError, createClient, type ModelDetail } from '../client/index.js';
 import { COLORMAP_NAMES, type ColormapName } from '../inference/colormap.js';
 import { createAnswers, type AskedTiming, type Classes } from './answers.js';
 import { createBars } from './bars.js';
 import { createClassPicker } from './class-picker.js';
 import { element, fillSelect, make, percent } from './elements.js';
+import { hideProblem, isWorthRetrying, showProblem } from './notice.js';
 import { createOverlay, type PlacedMap } from './overlay.js';
 import { takePictures, type Picture } from './photo-intake.js';
 import { SCALES, curlCommand, heatmapQuery, pictureQuery, type MapStyle, type Question } from './question.js';
 import { createScaleChart } from './scale-chart.js';
+import { copyCommand, save } from './take-away.js';
 
 /** A slider that is being dragged asks when it rests. */
 const REST_MS = 150;
@@ -183,32 +185,6 @@ function setBusy(isBusy: boolean): void {
   element('progress', HTMLDivElement).classList.toggle('busy', isBusy);
 }
 
-function hideProblem(): void {
-  element('problem', HTMLParagraphElement).hidden = true;
-}
-
-function showProblem(error: unknown, retry: () => void): void {
-  const problem = element('problem', HTMLParagraphElement);
-  const again = make('button', { type: 'button' }, 'Try again');
-  again.addEventListener('click', () => {
-    hideProblem();
-    retry();
-  });
-  problem.replaceChildren(sentenceOf(error), ' ', ...(isWorthRetrying(error) ? [again] : []));
-  problem.hidden = false;
-}
-
-function sentenceOf(error: unknown): string {
-  if (error instanceof ProblemError) return error.message;
-  if (error instanceof UnreachableError) return 'The server does not answer. Is it still running?';
-  console.error(error);
-  return 'Something went wrong in this page; its console says what.';
-}
-
-function isWorthRetrying(error: unknown): boolean {
-  return error instanceof UnreachableError || (error instanceof ProblemError && error.problem.status >= 500);
-}
-
 function point(index: number | undefined): void {
   pointed = index;
   draw();
@@ -222,7 +198,7 @@ function keep(index: number | undefined): void {
 function takePicture(next: Picture): void {
   picture = next;
   answers.about(next.bytes);
-  answered = lastMap = pointed = undefined;
+  answered = lastMap = pointed = kept = undefined;
   sweeping?.abort();
   hideProblem();
   showPhoto(next);
@@ -257,6 +233,7 @@ async function chooseModel(name: string): Promise<void> {
     if (controls.model.value !== name) return;
     model = chosen;
   } catch (error) {
+    setBusy(false);
     showProblem(error, () => void chooseModel(name));
     return;
   }
@@ -340,26 +317,6 @@ async function download(form: string): Promise<void> {
   } catch (error) {
     showProblem(error, () => void download(form));
   }
-}
-
-function save(bytes: Blob, name: string): void {
-  const url = URL.createObjectURL(bytes);
-  make('a', { href: url, download: name }).click();
-  URL.revokeObjectURL(url);
-}
-
-async function copyCommand(): Promise<void> {
-  const code = element('curl', HTMLElement);
-  const button = element('copy', HTMLButtonElement);
-  try {
-    await navigator.clipboard.writeText(code.textContent);
-    button.textContent = 'Copied';
-  } catch {
-    // Pages that did not come over HTTPS may not write there: the text is selected instead.
-    getSelection()?.selectAllChildren(code);
-    button.textContent = 'Selected';
-  }
-  setTimeout(() => (button.textContent = 'Copy'), 2000);
 }
 
 controls.scale.max = String(SCALES.length - 1);

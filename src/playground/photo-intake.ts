@@ -1,4 +1,5 @@
 /** The ways a picture comes in: dropped, pasted, chosen, photographed, or one of the samples. */
+import { UnreachableError } from '../client/index.js';
 import { element, make } from './elements.js';
 import cat from './samples/cat.jpg';
 import coffee from './samples/coffee.jpg';
@@ -51,7 +52,7 @@ export function takePictures(take: (picture: Picture) => void, fail: (error: unk
     try {
       take({ name, bytes: await (await fetch(url)).blob() });
     } catch (error) {
-      fail(error);
+      fail(new UnreachableError('The sample could not be fetched.', { cause: error }));
     }
   }
   element('samples', HTMLDivElement).append(
