@@ -28,6 +28,9 @@ export type Logger = Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>;
 /** The built worker, beside this file. */
 const WORKER_FILE = fileURLToPath(new URL('./runtime/worker.js', import.meta.url));
 
+/** The built page, beside this file. */
+const PLAYGROUND_FOLDER = fileURLToPath(new URL('./playground/', import.meta.url));
+
 /** What a load runs takes its turn among the requests, however long that takes. */
 const UNHURRIED = { cost: 0, priority: 0, deadline: Number.POSITIVE_INFINITY };
 
@@ -111,12 +114,18 @@ export interface App {
 }
 
 /** A service behind HTTP. */
-export async function createApp(config: Config, service: Service, logger: FastifyBaseLogger | false): Promise<App> {
+export async function createApp(
+  config: Config,
+  service: Service,
+  logger: FastifyBaseLogger | false,
+  playgroundFolder = PLAYGROUND_FOLDER,
+): Promise<App> {
   const state = { ready: true };
   const http = await createHttpServer({
     config,
     logger,
     ...service,
+    playgroundFolder,
     isAlive: () => service.pool.failure === undefined,
     isReady: () => state.ready && service.pool.ready > 0 && service.registry.defaultName !== undefined,
   });

@@ -167,6 +167,12 @@ const SETTINGS = {
     default: 'ffffff',
     about: 'colour behind transparent pixels',
   },
+  playground: {
+    variable: 'FULLCONV_PLAYGROUND',
+    schema: z.enum(['true', 'false']).transform((text) => text === 'true'),
+    default: 'true',
+    about: 'serve the page at /, which asks this API, and its description at /docs: true or false',
+  },
   adminToken: {
     variable: 'FULLCONV_ADMIN_TOKEN',
     schema: z.string(),

@@ -58,6 +58,13 @@ const numbers = (text: string): number[] => text.split(',').map(positive);
 const wholes = (text: string): number[] => text.split(',').map(whole);
 const words = (text: string): string[] => text.split(',').filter((word) => word !== '');
 
+function address(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !/^https?:$/.test(url.protocol))
+    throw new InvalidArgumentError('It must be http://… or https://….');
+  return url;
+}
+
 /** An option that takes one of a few words; its help lists them. */
 function oneOf<T extends string>(flags: string, about: string, choices: readonly T[], standard: T): Option {
   return new Option(flags, about).choices(choices).default(standard);
@@ -80,6 +87,7 @@ command('classify', 'print the classes of images')
   .addOption(oneOf('--fit <fit>', 'how the image becomes the input', FITS, 'crop'))
   .option('--size <pixels>', 'short side', whole)
   .option('--scale <list>', 'multipliers of the size', numbers, [1])
+  .option('--server <url>', 'ask this server instead of loading a model', address)
   .option('--json', 'for programs')
   .action(async (files: string[], flags: ClassifyFlags & SettingFlags) => {
     const { classifyCommand } = await import('./classify.js');
@@ -100,6 +108,7 @@ command('heatmap', 'write the heatmap of an image as a PNG')
   .addOption(oneOf('--render <mode>', 'over the photo, in colour alone, or as 16-bit values', RENDER_MODES, 'overlay'))
   .addOption(oneOf('--colormap <name>', 'colours of the map', COLORMAP_NAMES, 'inferno'))
   .addOption(oneOf('--range <range>', "colours span 0 to 1, or the map's own extremes", RANGES, 'absolute'))
+  .option('--server <url>', 'ask this server instead of loading a model', address)
   .option('--json', 'print the peak and box for programs')
   .action(async (file: string, flags: HeatmapFlags & SettingFlags) => {
     const { heatmapCommand } = await import('./heatmap.js');

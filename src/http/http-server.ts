@@ -17,6 +17,7 @@ import { classifyRoute } from './routes/classify.js';
 import { heatmapRoute } from './routes/heatmap.js';
 import { modelRoutes } from './routes/models.js';
 import { operationRoutes } from './routes/operations.js';
+import { playgroundRoutes } from './routes/playground.js';
 import { segmentRoute } from './routes/segment.js';
 
 export interface HttpParts {
@@ -25,6 +26,8 @@ export interface HttpParts {
   readonly inference: Inference;
   readonly registry: Registry;
   readonly metrics: Metrics;
+  /** The built playground. */
+  readonly playgroundFolder: string;
   readonly isReady: () => boolean;
   /** False when nothing short of a new process can help. */
   readonly isAlive: () => boolean;
@@ -79,6 +82,7 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
   segmentRoute(app, parts);
   modelRoutes(app, parts);
   operationRoutes(app, parts);
+  if (config.playground) await playgroundRoutes(app, parts.playgroundFolder);
   allow();
   return app;
 }

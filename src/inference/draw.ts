@@ -3,11 +3,11 @@ import { ServiceError } from '../errors.js';
 import type { ColormapName } from './colormap.js';
 import { decodePhoto, type Background } from './decode.js';
 import type { ImageHeatmaps } from './heatmap.js';
+import type { MapInterpolation } from './row-sampler.js';
 import type { ScoreKind } from './scores.js';
 import { renderLabels } from './render-labels.js';
 import { renderHeatmap, type RenderMode, type ValueRange } from './render.js';
 import type { Segmentation } from './segment.js';
-import type { MapInterpolation } from './upsample.js';
 
 export interface DrawingStyle {
   readonly render: RenderMode;

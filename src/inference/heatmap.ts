@@ -22,8 +22,9 @@ import type { InputPlan } from './input-plan.js';
 import { boxOf, peakOf, type Box, type Peak } from './localize.js';
 import { composeAffine, invertAffine, mirrorInput, placeMap, type Affine2 } from './place.js';
 import type { RequestContext } from './request-context.js';
+import type { ClassMap } from './row-sampler.js';
 import { meanScores, probabilitiesOf, topK, type ScoreKind } from './scores.js';
-import { upsampleMap, type ClassMap } from './upsample.js';
+import { upsampleMap } from './upsample.js';
 
 export interface HeatmapOptions extends InputOptions, DenseForm {
   /** Class selectors, see classes.ts. */

@@ -7,7 +7,7 @@
 import type { PixelRectangle, PixelSize } from './input-plan.js';
 import { applyAffine, invertAffine, type Affine2 } from './place.js';
 import { regionFrom, type Region } from './regions.js';
-import type { ClassMap } from './upsample.js';
+import type { ClassMap } from './row-sampler.js';
 
 /** The photo pixel (whole numbers) that holds the centre of the strongest cell, and that cell's value. */
 export interface Peak {

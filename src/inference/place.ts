@@ -6,7 +6,7 @@
  * cell centres: the centre of cell i, i.e. of its receptive field, is i. The geometry comes from the graph
  * (Araujo 2019, "Computing receptive fields of convolutional neural networks"), not from dividing sizes.
  */
-import type { InputPlan } from './input-plan.js';
+import type { InputPlan, PixelRectangle } from './input-plan.js';
 
 /** x ↦ x·scaleX + offsetX, y ↦ y·scaleY + offsetY. A mirrored axis has a negative scale; no scale is 0. */
 export interface Affine2 {
@@ -54,6 +54,21 @@ export function photoToInput({ photo, resized, crop }: InputPlan): Affine2 {
     offsetX: -crop.left,
     scaleY: resized.height / photo.height,
     offsetY: -crop.top,
+  };
+}
+
+/** The part of the photo that the network saw: pixels whose centre is in the crop. */
+export function coveredPixels(plan: InputPlan): PixelRectangle {
+  const inputToPhoto = invertAffine(photoToInput(plan));
+  const start = applyAffine(inputToPhoto, { x: 0, y: 0 });
+  const end = applyAffine(inputToPhoto, { x: plan.crop.width, y: plan.crop.height });
+  const left = Math.max(0, Math.ceil(start.x - 0.5));
+  const top = Math.max(0, Math.ceil(start.y - 0.5));
+  return {
+    left,
+    top,
+    width: Math.min(plan.photo.width, Math.ceil(end.x - 0.5)) - left,
+    height: Math.min(plan.photo.height, Math.ceil(end.y - 0.5)) - top,
   };
 }
 

@@ -9,9 +9,10 @@
 import { colormap, type ColormapName } from './colormap.js';
 import type { Photo } from './decode.js';
 import { openPixels } from './image-library.js';
-import type { InputPlan, PixelRectangle } from './input-plan.js';
-import { applyAffine, invertAffine, photoToInput, type Affine2 } from './place.js';
-import { sampleRows, type ClassMap, type MapInterpolation, type RowVisitor } from './upsample.js';
+import type { InputPlan } from './input-plan.js';
+import { coveredPixels, type Affine2 } from './place.js';
+import type { ClassMap, MapInterpolation } from './row-sampler.js';
+import { sampleRows, type RowVisitor } from './upsample.js';
 
 export type RenderMode = 'overlay' | 'heat' | 'gray16';
 
@@ -50,21 +51,6 @@ export async function renderHeatmap(render: HeatmapRender): Promise<Buffer> {
   await sampleRows(map, placement, plan.photo, interpolation, canvas.paint, render.checkpoint);
   const image = openPixels(canvas.pixels, { width, height, channels: mode === 'gray16' ? 1 : 3 });
   return (mode === 'gray16' ? image.toColourspace('grey16') : image).png(PNG).toBuffer();
-}
-
-/** The part of the photo that the network saw: pixels whose centre is in the crop. */
-export function coveredPixels(plan: InputPlan): PixelRectangle {
-  const inputToPhoto = invertAffine(photoToInput(plan));
-  const start = applyAffine(inputToPhoto, { x: 0, y: 0 });
-  const end = applyAffine(inputToPhoto, { x: plan.crop.width, y: plan.crop.height });
-  const left = Math.max(0, Math.ceil(start.x - 0.5));
-  const top = Math.max(0, Math.ceil(start.y - 0.5));
-  return {
-    left,
-    top,
-    width: Math.min(plan.photo.width, Math.ceil(end.x - 0.5)) - left,
-    height: Math.min(plan.photo.height, Math.ceil(end.y - 0.5)) - top,
-  };
 }
 
 interface Canvas<Pixels> {

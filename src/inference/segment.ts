@@ -24,7 +24,7 @@ import { cellsToBox, type Box } from './localize.js';
 import { placeMap, type Affine2 } from './place.js';
 import { regionFrom } from './regions.js';
 import type { RequestContext } from './request-context.js';
-import type { ClassMap } from './upsample.js';
+import type { ClassMap } from './row-sampler.js';
 
 /** The label of a position whose best class is below the least probability. */
 export const UNLABELLED = 65535;

@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SETTING_LIST } from '../../src/config.js';
+import { startServer } from '../support/server.js';
 import { writeKerasModel, writeTinyModels } from '../support/tiny-models.js';
 
 const ENTRY = fileURLToPath(new URL('../../dist/cli/fullconv.cjs', import.meta.url));
@@ -136,6 +137,31 @@ describe('fullconv', () => {
     const unknown = await fullconv('heatmap', photo('coffee.png'), '-o', output, '--class', 'unicorn');
     expect(unknown.code).toBe(1);
     expect(unknown.stderr).toMatch(/unicorn/);
+  });
+
+  it('classify and heatmap ask a server, and print the same', async () => {
+    const server = await startServer({ FULLCONV_MODELS: models, FULLCONV_WORKERS: '1' });
+    const bad = join(folder, 'no-image.png');
+    await writeFile(bad, 'nothing');
+    const classifyBoth = ['classify', photo('coffee.png'), bad, '--scale', '1,2'];
+    const local = await fullconv(...classifyBoth);
+    const remote = await fullconv(...classifyBoth, '--server', server.url);
+    expect([remote.code, remote.stderr, remote.stdout]).toEqual([1, '', local.stdout]);
+
+    const output = join(folder, 'remote.png');
+    const draw = ['heatmap', photo('coffee.png'), '-o', output, '--class', 'id-3', '--output-stride', '8', '--json'];
+    const drawn = await fullconv(...draw);
+    const picture = await readFile(output);
+    expect((await fullconv(...draw, '--server', server.url)).stdout).toBe(drawn.stdout);
+    expect((await readFile(output)).equals(picture)).toBe(true);
+
+    const unknown = await fullconv('classify', photo('coffee.png'), '--server', server.url, '--model', 'nothing');
+    expect(unknown.stderr).toMatch(/^fullconv: There is no model "nothing"\. model: .*\n$/);
+    await server.stop();
+    const gone = await fullconv('classify', photo('coffee.png'), '--server', server.url);
+    expect([gone.code, gone.stderr]).toEqual([1, `fullconv: There is no answer from ${server.url}.\n`]);
+    const wrong = await fullconv('classify', photo('coffee.png'), '--server', 'localhost:80');
+    expect(wrong.stderr).toMatch(/--server.*http:/);
   });
 
   it('models lists them', async () => {

@@ -6,6 +6,7 @@ import { writeTinyModels } from './tiny-models.js';
 
 const SILENT: Logger = { info: () => undefined, warn: () => undefined, error: () => undefined };
 const WORKER_FILE = new URL('../../dist/runtime/worker.js', import.meta.url).pathname;
+const PLAYGROUND_FOLDER = new URL('../../dist/playground/', import.meta.url).pathname;
 
 export interface TestApp extends App {
   readonly service: Service;
@@ -26,7 +27,7 @@ export async function startTestApp(
     ...environment,
   });
   const service = await createService(config, SILENT, workerFile);
-  const app = await createApp(config, service, false);
+  const app = await createApp(config, service, false, PLAYGROUND_FOLDER);
   return {
     ...app,
     service,

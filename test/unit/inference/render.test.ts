@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { COLORMAP_NAMES, colormap } from '../../../src/inference/colormap.js';
 import type { Photo } from '../../../src/inference/decode.js';
 import { planInput, type Fit } from '../../../src/inference/input-plan.js';
-import { applyAffine, invertAffine, placeMap } from '../../../src/inference/place.js';
-import { coveredPixels, renderHeatmap, type HeatmapRender } from '../../../src/inference/render.js';
+import { applyAffine, coveredPixels, invertAffine, placeMap } from '../../../src/inference/place.js';
+import { renderHeatmap, type HeatmapRender } from '../../../src/inference/render.js';
 
 const GEOMETRY = { outputStride: 32, offset: 16 };
 

@@ -2,7 +2,8 @@ import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { planInput } from '../../../src/inference/input-plan.js';
 import { placeMap } from '../../../src/inference/place.js';
-import { upsampleMap, type ClassMap } from '../../../src/inference/upsample.js';
+import type { ClassMap } from '../../../src/inference/row-sampler.js';
+import { upsampleMap } from '../../../src/inference/upsample.js';
 
 /** f(x, y) at the cells. */
 function mapOf(width: number, height: number, f: (x: number, y: number) => number): ClassMap {

@@ -1,0 +1,142 @@
+/**
+ * A client of the server for browsers and Node, without dependencies: `fetch` behind the types that are generated from
+ * the OpenAPI document (api-types.ts). Images go in as the raw body; many of them as parts. What the server refuses is
+ * thrown as a ProblemError, and no answer at all as an UnreachableError.
+ */
+import type { components, operations } from './api-types.js';
+
+type Schemas = components['schemas'];
+type Query<Name extends 'classify' | 'heatmap' | 'segment'> = NonNullable<operations[Name]['parameters']['query']>;
+
+export type Classification = Schemas['Classification'];
+export type Heatmaps = Schemas['Heatmaps'];
+export type Segmentation = Schemas['Segmentation'];
+export type Model = Schemas['Model'];
+export type ModelDetail = Schemas['ModelDetail'];
+export type Problem = Schemas['Problem'];
+export type Timing = Schemas['Timing'];
+export type ClassifyQuery = Query<'classify'>;
+export type HeatmapQuery = Query<'heatmap'>;
+export type SegmentQuery = Query<'segment'>;
+
+/** An encoded image, in any of the formats that the server takes. */
+export type EncodedImage = Blob | Uint8Array<ArrayBuffer>;
+
+export interface NamedImage {
+  readonly name: string;
+  readonly image: EncodedImage;
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+}
+
+/** The forms of a map that are not JSON. */
+export type BinaryForm = 'image/png' | 'application/x-npy';
+
+export interface Client {
+  classify(
+    images: EncodedImage | readonly NamedImage[],
+    query?: ClassifyQuery,
+    call?: CallOptions,
+  ): Promise<Classification>;
+  heatmap(images: EncodedImage | readonly NamedImage[], query?: HeatmapQuery, call?: CallOptions): Promise<Heatmaps>;
+  /** The heatmap as a file: a picture of one class, or the values of all as an array. */
+  heatmapFile(image: EncodedImage, form: BinaryForm, query?: HeatmapQuery, call?: CallOptions): Promise<Blob>;
+  segment(
+    images: EncodedImage | readonly NamedImage[],
+    query?: SegmentQuery,
+    call?: CallOptions,
+  ): Promise<Segmentation>;
+  segmentFile(image: EncodedImage, form: BinaryForm, query?: SegmentQuery, call?: CallOptions): Promise<Blob>;
+  models(call?: CallOptions): Promise<readonly Model[]>;
+  model(name: string, call?: CallOptions): Promise<ModelDetail>;
+}
+
+/** The server's own word for why it refused (RFC 9457). */
+export class ProblemError extends Error {
+  override readonly name = 'ProblemError';
+
+  constructor(readonly problem: Problem) {
+    const parameters = problem.errors?.map(({ parameter, detail }) => ` ${parameter}: ${detail}.`) ?? [];
+    super(problem.detail + parameters.join(''));
+  }
+}
+
+/** There is no answer, or none that this server would give. */
+export class UnreachableError extends Error {
+  override readonly name = 'UnreachableError';
+}
+
+/** A client of the server at `base`, e.g. http://127.0.0.1:8080. Aborted calls reject with the signal's reason. */
+export function createClient(base: string | URL): Client {
+  async function send(path: string, request: RequestInit, { signal }: CallOptions = {}): Promise<Response> {
+    const url = addressOf(base, path);
+    const response = await fetch(url, { ...request, ...(signal === undefined ? {} : { signal }) }).catch(
+      (error: unknown) => {
+        signal?.throwIfAborted();
+        throw new UnreachableError(`There is no answer from ${url.origin}.`, { cause: error });
+      },
+    );
+    if (!response.ok) throw await refusalOf(response);
+    return response;
+  }
+  const read = async <T>(path: string, call?: CallOptions): Promise<T> =>
+    (await send(path, { headers: { accept: 'application/json' } }, call)).json() as Promise<T>;
+  const ask = (
+    route: string,
+    images: EncodedImage | readonly NamedImage[],
+    accept: string,
+    query: object = {},
+    call?: CallOptions,
+  ): Promise<Response> =>
+    send(`${route}${queryString(query)}`, { method: 'POST', headers: { accept }, body: bodyOf(images) }, call);
+  const askJson = async <T>(...[route, images, query, call]: AskArguments): Promise<T> =>
+    (await ask(route, images, 'application/json', query, call)).json() as Promise<T>;
+
+  return {
+    classify: (...rest) => askJson('v1/classify', ...rest),
+    heatmap: (...rest) => askJson('v1/heatmap', ...rest),
+    segment: (...rest) => askJson('v1/segment', ...rest),
+    heatmapFile: async (image, form, ...rest) => (await ask('v1/heatmap', image, form, ...rest)).blob(),
+    segmentFile: async (image, form, ...rest) => (await ask('v1/segment', image, form, ...rest)).blob(),
+    models: async (call) => (await read<Schemas['Models']>('v1/models', call)).models,
+    model: (name, call) => read(`v1/models/${encodeURIComponent(name)}`, call),
+  };
+}
+
+type AskArguments = [route: string, images: EncodedImage | readonly NamedImage[], query?: object, call?: CallOptions];
+
+type QueryValue = string | number | boolean | undefined;
+
+/** `?name=value&…`, lists by repetition, what is undefined left out; empty when nothing is asked for. */
+export function queryString(query: object): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query) as [string, QueryValue | QueryValue[]][]) {
+    for (const item of [value].flat()) if (item !== undefined) parameters.append(name, String(item));
+  }
+  return parameters.size === 0 ? '' : `?${parameters.toString()}`;
+}
+
+/** The path below the server's address, which may itself have one, as behind a proxy. */
+function addressOf(base: string | URL, path: string): URL {
+  const root = new URL(base);
+  if (!root.pathname.endsWith('/')) root.pathname += '/';
+  return new URL(path, root);
+}
+
+function bodyOf(images: EncodedImage | readonly NamedImage[]): EncodedImage | FormData {
+  if (images instanceof Blob || images instanceof Uint8Array) return images;
+  const form = new FormData();
+  for (const { name, image } of images) form.append('image', new Blob([image]), name);
+  return form;
+}
+
+async function refusalOf(response: Response): Promise<Error> {
+  if (response.headers.get('content-type')?.startsWith('application/problem+json')) {
+    return new ProblemError((await response.json()) as Problem);
+  }
+  return new UnreachableError(
+    `${new URL(response.url).origin} answers with status ${response.status}, as fullconv would not.`,
+  );
+}

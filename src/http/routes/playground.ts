@@ -1,0 +1,74 @@
+/**
+ * GET /: the playground, a page that asks this API; GET /docs: the API's description for people. Their files were built from src/playground and are held in memory. Those
+ * with a digest in their name never change; a page itself is asked for again, and answered with 304 while it is the same.
+ * Nothing on them comes from elsewhere or from inside the HTML, and the policy says so.
+ */
+import { createHash } from 'node:crypto';
+import { readFile, readdir } from 'node:fs/promises';
+import { extname, join } from 'node:path';
+import type { FastifyInstance } from 'fastify';
+import { ServiceError } from '../../errors.js';
+import { apiReference, type ApiDocument } from '../api-reference.js';
+import { openapiDocument } from '../openapi.js';
+
+const MEDIA_TYPES: Readonly<Record<string, string>> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+  '.jpg': 'image/jpeg',
+};
+
+const PROTECTION = {
+  'content-security-policy': [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' blob:",
+    "connect-src 'self'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join('; '),
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+};
+
+/** Serve the files of `folder`. Rejects when they were not built. */
+export async function playgroundRoutes(app: FastifyInstance, folder: string): Promise<void> {
+  const names = (await readdir(folder)).filter((name) => extname(name) in MEDIA_TYPES);
+  const files = new Map(
+    await Promise.all(names.map(async (name) => [name, await readFile(join(folder, name))] as const)),
+  );
+  const [page, docs] = ['index.html', 'docs.html'].map((name) => {
+    const bytes = files.get(name);
+    if (bytes === undefined) throw new Error(`${folder} has no ${name}`);
+    files.delete(name);
+    return bytes;
+  }) as [Buffer, Buffer];
+  servePage(app, '/', page);
+  const reference = apiReference(openapiDocument() as unknown as ApiDocument);
+  servePage(app, '/docs', Buffer.from(docs.toString().replace('<!-- reference -->', () => reference)));
+
+  app.get<{ Params: { file: string } }>('/playground/:file', (request, reply) => {
+    const { file } = request.params;
+    const bytes = files.get(file);
+    if (bytes === undefined) throw new ServiceError('NOT_FOUND', `The playground has no file ${file}.`);
+    return reply
+      .headers(PROTECTION)
+      .header('cache-control', 'public, max-age=31536000, immutable')
+      .type(MEDIA_TYPES[extname(file)]!)
+      .send(bytes);
+  });
+}
+
+function servePage(app: FastifyInstance, url: string, page: Buffer): void {
+  const etag = `"${createHash('sha256').update(page).digest('base64url').slice(0, 22)}"`;
+  app.get(url, (request, reply) => {
+    void reply.headers(PROTECTION).headers({ etag, 'cache-control': 'no-cache' });
+    if (request.headers['if-none-match'] === etag) return reply.code(304).send();
+    return reply.type(MEDIA_TYPES['.html']!).send(page);
+  });
+}

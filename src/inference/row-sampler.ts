@@ -1,0 +1,124 @@
+/**
+ * A class map sampled at photo pixels. Each pixel is sampled at its centre, where the placement says it is among the
+ * cells; beyond the centres of the border cells the border's value holds on (nothing is extrapolated).
+ *
+ * The kernel is separable: the map's rows are blended for a photo row first (the map is small), then the columns, whose
+ * weights are computed once. Pure, and without Node's own modules: the playground draws with it, too.
+ */
+import type { Affine2 } from './place.js';
+
+/** One class's values `[height, width]`, row-major. */
+export interface ClassMap {
+  readonly values: Float32Array;
+  readonly height: number;
+  readonly width: number;
+}
+
+/** bicubic is Catmull-Rom (Keys 1981, a = −½): it goes through the cells' values and may overshoot between them. */
+export type MapInterpolation = 'bilinear' | 'nearest' | 'bicubic';
+
+const TAPS = { nearest: 1, bilinear: 2, bicubic: 4 } as const;
+/** Copies of the border cell before and after a blended row, so that a kernel's taps are always in a row. */
+const PAD_BEFORE = 1;
+const PAD_AFTER = 2;
+
+/** Samples the photo pixels (left … left + count − 1, y). The result is reused for the next call. */
+export type RowSampler = (y: number) => Float32Array;
+
+/** `placement` leads from photo pixel edges to cells. */
+export function rowSampler(
+  map: ClassMap,
+  placement: Affine2,
+  { left, count }: { readonly left: number; readonly count: number },
+  interpolation: MapInterpolation,
+): RowSampler {
+  const taps = TAPS[interpolation];
+  const rowWeights = new Float32Array(taps);
+  const line = new Float32Array(PAD_BEFORE + map.width + PAD_AFTER);
+  const columns = planColumns(map, placement, left, count, taps);
+  const samples = new Float32Array(count);
+  return (y) => {
+    const firstRow = placeTaps((y + 0.5) * placement.scaleY + placement.offsetY, map.height, taps, rowWeights, 0);
+    blendRows(map, firstRow, rowWeights, line);
+    sampleColumns(line, columns, samples);
+    return samples;
+  };
+}
+
+/** For each column its first tap, as an index into a padded line, and the weights of its taps, `[columns, taps]`. */
+interface Columns {
+  readonly first: Int32Array;
+  readonly weights: Float32Array;
+  readonly taps: number;
+}
+
+function planColumns(map: ClassMap, placement: Affine2, left: number, count: number, taps: number): Columns {
+  const first = new Int32Array(count);
+  const weights = new Float32Array(count * taps);
+  for (let i = 0; i < count; i++) {
+    const cell = (left + i + 0.5) * placement.scaleX + placement.offsetX;
+    first[i] = PAD_BEFORE + placeTaps(cell, map.width, taps, weights, i * taps);
+  }
+  return { first, weights, taps };
+}
+
+/** Write the weights of a kernel at a cell coordinate, return the index of its first tap (−1 … cells). */
+function placeTaps(coordinate: number, cells: number, taps: number, weights: Float32Array, at: number): number {
+  const cell = Math.min(Math.max(coordinate, 0), cells - 1);
+  if (taps === 1) {
+    weights[at] = 1;
+    return Math.round(cell);
+  }
+  const floor = Math.floor(cell);
+  const t = cell - floor;
+  if (taps === 2) {
+    weights[at] = 1 - t;
+    weights[at + 1] = t;
+    return floor;
+  }
+  weights[at] = ((-0.5 * t + 1) * t - 0.5) * t;
+  weights[at + 1] = (1.5 * t - 2.5) * t * t + 1;
+  weights[at + 2] = ((-1.5 * t + 2) * t + 0.5) * t;
+  weights[at + 3] = (0.5 * t - 0.5) * t * t;
+  return floor - 1;
+}
+
+/** line = Σ weight · map row, padded with its border values. */
+function blendRows(
+  { values, height, width }: ClassMap,
+  first: number,
+  weights: Float32Array,
+  line: Float32Array,
+): void {
+  line.fill(0);
+  for (let tap = 0; tap < weights.length; tap++) {
+    const weight = weights[tap]!;
+    if (weight === 0) continue;
+    const row = Math.min(Math.max(first + tap, 0), height - 1) * width;
+    for (let x = 0; x < width; x++) line[PAD_BEFORE + x]! += weight * values[row + x]!;
+  }
+  line.fill(line[PAD_BEFORE]!, 0, PAD_BEFORE);
+  line.fill(line[PAD_BEFORE + width - 1]!, PAD_BEFORE + width);
+}
+
+/** The inner loop: written out for each kernel, a loop over taps would double its time. */
+function sampleColumns(line: Float32Array, { first, weights, taps }: Columns, samples: Float32Array): void {
+  const count = samples.length;
+  if (taps === 1) {
+    for (let i = 0; i < count; i++) samples[i] = line[first[i]!]!;
+  } else if (taps === 2) {
+    for (let i = 0; i < count; i++) {
+      const tap = first[i]!;
+      samples[i] = weights[2 * i]! * line[tap]! + weights[2 * i + 1]! * line[tap + 1]!;
+    }
+  } else {
+    for (let i = 0; i < count; i++) {
+      const tap = first[i]!;
+      samples[i] =
+        weights[4 * i]! * line[tap]! +
+        weights[4 * i + 1]! * line[tap + 1]! +
+        weights[4 * i + 2]! * line[tap + 2]! +
+        weights[4 * i + 3]! * line[tap + 3]!;
+    }
+  }
+}

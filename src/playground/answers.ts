@@ -1,0 +1,93 @@
+/**
+ * The answers about one photo, kept: a question that was asked is not asked again, and a class's map is fetched once.
+ * Whoever asks ends what is superseded by the signal.
+ */
+import { queryString, type Classification, type Client, type Heatmaps, type Timing } from '../client/index.js';
+import { planInput } from '../inference/input-plan.js';
+import { coveredPixels, placeMap } from '../inference/place.js';
+import { classifyQuery, heatmapQuery, type Question } from './question.js';
+import type { PlacedMap } from './overlay.js';
+
+export type Prediction = NonNullable<Classification['results'][number]['predictions']>[number];
+
+/** The server's own times, and what passed from the question to the answer. */
+export interface AskedTiming extends Timing {
+  readonly roundTripMs: number;
+}
+
+export interface Classes {
+  readonly predictions: readonly Prediction[];
+  readonly input: { readonly width: number; readonly height: number };
+  readonly timing: AskedTiming;
+}
+
+export interface Answers {
+  /** Start over, with another photo. */
+  about(photo: Blob): void;
+  knownClasses(question: Question): Classes | undefined;
+  classes(question: Question, signal: AbortSignal): Promise<Classes>;
+  knownMap(question: Question, index: number): PlacedMap | undefined;
+  /** Fetch the maps of those classes that are not known, in one request. */
+  fetchMaps(question: Question, indices: readonly number[], signal: AbortSignal): Promise<void>;
+}
+
+export function createAnswers(client: Client): Answers {
+  let photo: Blob | undefined;
+  const classes = new Map<string, Classes>();
+  const maps = new Map<string, PlacedMap>();
+  const classesKey = (question: Question): string => queryString(classifyQuery(question));
+  const mapKey = (question: Question, index: number): string => queryString(heatmapQuery(question, [index]));
+
+  async function timed<T extends { timing: Timing }>(work: Promise<T>): Promise<{ answer: T; timing: AskedTiming }> {
+    const started = performance.now();
+    const answer = await work;
+    return { answer, timing: { ...answer.timing, roundTripMs: performance.now() - started } };
+  }
+
+  return {
+    about(next) {
+      photo = next;
+      classes.clear();
+      maps.clear();
+    },
+    knownClasses: (question) => classes.get(classesKey(question)),
+    async classes(question, signal) {
+      const key = classesKey(question);
+      const known = classes.get(key);
+      if (known !== undefined) return known;
+      const { answer, timing } = await timed(client.classify(photo!, classifyQuery(question), { signal }));
+      const { predictions = [], input = { width: 0, height: 0 } } = answer.results[0]!;
+      const found = { predictions, input, timing };
+      classes.set(key, found);
+      return found;
+    },
+    knownMap: (question, index) => maps.get(mapKey(question, index)),
+    async fetchMaps(question, indices, signal) {
+      const missing = [...new Set(indices)].filter((index) => !maps.has(mapKey(question, index)));
+      if (missing.length === 0) return;
+      const { answer, timing } = await timed(client.heatmap(photo!, heatmapQuery(question, missing), { signal }));
+      for (const placed of placeMaps(answer, question, timing)) maps.set(mapKey(question, placed.index), placed);
+    },
+  };
+}
+
+/** The maps of an answer, where they lie in the photo by the plan that the server made its input by. */
+function placeMaps({ results }: Heatmaps, { model, fit }: Question, timing: AskedTiming): PlacedMap[] {
+  const { width, height, input, map, classes } = results[0]!;
+  if (!width || !height || !input || !map || !classes || !model.input) throw new Error('the answer has no map');
+  const photo = { width, height };
+  const plan = planInput(photo, { fit, size: model.input.size, resize: model.input.resize, scale: input.scale });
+  if (plan.crop.width !== input.width || plan.crop.height !== input.height) {
+    throw new Error(`the input is ${input.width}×${input.height}, not ${plan.crop.width}×${plan.crop.height}`);
+  }
+  return classes.map(({ index, label, peak, values }) => ({
+    index,
+    label,
+    peak: peak.value,
+    map: { values: Float32Array.from(values.flat()), height: map.height, width: map.width },
+    placement: placeMap(map, plan),
+    covered: coveredPixels(plan),
+    photo,
+    timing,
+  }));
+}

@@ -1,0 +1,358 @@
+/**
+ * The playground: one photo, one question, and what is known of the answer. Whatever changes the question calls `ask`,
+ * which ends what it supersedes; whatever is learned calls `draw`, which shows all of it.
+ */
+import { ProblemError, createClient, type ModelDetail } from '../client/index.js';
+import { COLORMAP_NAMES, type ColormapName } from '../inference/colormap.js';
+import { createAnswers, type AskedTiming, type Classes } from './answers.js';
+import { createBars } from './bars.js';
+import { createClassPicker } from './class-picker.js';
+import { element, fillSelect, make, percent } from './elements.js';
+import { hideProblem, isWorthRetrying, showProblem } from './notice.js';
+import { createOverlay, type PlacedMap } from './overlay.js';
+import { takePictures, type Picture } from './photo-intake.js';
+import { SCALES, curlCommand, heatmapQuery, pictureQuery, type MapStyle, type Question } from './question.js';
+import { createScaleChart } from './scale-chart.js';
+import { copyCommand, save } from './take-away.js';
+
+/** A slider that is being dragged asks when it rests. */
+const REST_MS = 150;
+const BARS = 5;
+
+const base = new URL('.', document.baseURI);
+const client = createClient(base);
+const answers = createAnswers(client);
+const overlay = createOverlay();
+const chart = createScaleChart();
+const bars = createBars({ onPoint: point, onKeep: (index) => keep(index === kept ? undefined : index) });
+const picker = createClassPicker(keep);
+
+const controls = {
+  model: element('model', HTMLSelectElement),
+  fit: element('fit', HTMLSelectElement),
+  stride: element('stride', HTMLSelectElement),
+  edge: element('edge', HTMLSelectElement),
+  average: element('average', HTMLSelectElement),
+  flip: element('flip', HTMLInputElement),
+  scale: element('scale', HTMLInputElement),
+  opacity: element('opacity', HTMLInputElement),
+  colormap: element('colormap', HTMLSelectElement),
+  range: element('range', HTMLSelectElement),
+  smooth: element('smooth', HTMLInputElement),
+};
+const image = element('photo-image', HTMLImageElement);
+const sweepButton = element('sweep', HTMLButtonElement);
+
+let picture: Picture | undefined;
+let model: ModelDetail | undefined;
+/** The class whose map stays; undefined: the best one's. */
+let kept: number | undefined;
+/** The class whose bar is pointed at or focused. */
+let pointed: number | undefined;
+/** The last answer, which stays until there is the next. */
+let answered: { readonly question: Question; readonly classes: Classes } | undefined;
+let lastMap: PlacedMap | undefined;
+let asking: AbortController | undefined;
+let sweeping: AbortController | undefined;
+
+function question(): Question | undefined {
+  if (model === undefined) return undefined;
+  return {
+    model,
+    fit: controls.fit.value as Question['fit'],
+    scale: SCALES[Number(controls.scale.value)]!,
+    average: controls.average.value.split(',').map(Number),
+    flip: controls.flip.checked,
+    outputStride: controls.stride.value === '' ? undefined : Number(controls.stride.value),
+    edge: controls.edge.value === 'same' ? 'same' : 'valid',
+  };
+}
+
+function style(): MapStyle {
+  return {
+    colormap: controls.colormap.value as ColormapName,
+    opacity: Number(controls.opacity.value) / 100,
+    range: controls.range.value as MapStyle['range'],
+    interpolation: controls.smooth.checked ? 'bilinear' : 'nearest',
+  };
+}
+
+/** Ask what the page now shows, unless it is known: the classes, then the maps of the best ones and the kept one. */
+async function ask(): Promise<void> {
+  asking?.abort();
+  const asked = question();
+  draw();
+  if (asked === undefined || picture === undefined) return;
+  const { signal } = (asking = new AbortController());
+  try {
+    if (answers.knownClasses(asked) === undefined) await rest(signal);
+    setBusy(true);
+    const classes = await answers.classes(asked, signal);
+    answered = { question: asked, classes };
+    hideProblem();
+    draw();
+    if (hasMaps(asked.model)) {
+      const best = classes.predictions.slice(0, BARS).map(({ index }) => index);
+      await answers.fetchMaps(asked, kept === undefined ? best : [...best, kept], signal);
+      draw();
+    }
+    sayAnswer(classes);
+  } catch (error) {
+    if (signal.aborted) return;
+    lastMap = undefined;
+    draw();
+    showProblem(error, () => void ask());
+  }
+  setBusy(false);
+}
+
+function rest(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, REST_MS);
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      reject(signal.reason as Error);
+    });
+  });
+}
+
+/** Show what is known. */
+function draw(): void {
+  const asked = question();
+  if (asked === undefined) return;
+  const known = answers.knownClasses(asked);
+  if (known !== undefined) answered = { question: asked, classes: known };
+  const predictions = answered?.classes.predictions ?? [];
+  const lit = pointed ?? kept ?? predictions[0]?.index;
+  const shown = predictions.slice(0, BARS);
+  const keptPrediction = predictions.find(({ index }) => index === kept);
+  if (keptPrediction !== undefined && !shown.includes(keptPrediction)) shown.push(keptPrediction);
+  bars.show(shown, lit, kept);
+
+  const map = lit === undefined ? undefined : answers.knownMap(asked, lit);
+  // While the next map of the same class is on its way the last one stays.
+  lastMap = map ?? (lastMap?.index === lit && hasMaps(asked.model) ? lastMap : undefined);
+  overlay.show(lastMap, style());
+  chart.show(
+    SCALES.map((scale) => answers.knownClasses({ ...asked, scale })?.predictions),
+    asked.scale,
+    lit,
+  );
+  showScale(asked);
+  showTiming('timing-classes', answered?.classes.timing);
+  showTiming('timing-map', lastMap?.timing);
+  element('opacity-text', HTMLOutputElement).value = `${controls.opacity.value} %`;
+  const classOfMap = hasMaps(asked.model) ? lit : undefined;
+  element('curl', HTMLElement).textContent = curlCommand(
+    base.href,
+    picture?.name ?? 'photo.jpg',
+    asked,
+    classOfMap,
+    style(),
+  );
+  element('downloads', HTMLDivElement)
+    .querySelectorAll('button')
+    .forEach((button) => (button.disabled = picture === undefined || classOfMap === undefined));
+}
+
+function hasMaps({ outputStrides = [] }: ModelDetail): boolean {
+  return outputStrides.length > 0;
+}
+
+function showScale({ scale, model: { input } }: Question): void {
+  const side = Math.round(scale * (input?.size ?? 0));
+  controls.scale.setAttribute('aria-valuetext', `${scale} times, ${side} pixels`);
+  const { width, height } = answered?.question.scale === scale ? answered.classes.input : { width: 0, height: 0 };
+  element('scale-text', HTMLParagraphElement).textContent =
+    `${scale}× the model’s ${input?.size ?? '?'} pixels` + (width > 0 ? `: an input of ${width} × ${height}` : '');
+}
+
+function showTiming(id: string, timing: AskedTiming | undefined): void {
+  const row = element(id, HTMLTableRowElement);
+  const { decodeMs, queueMs, inferMs, roundTripMs } = timing ?? {};
+  const cells = [decodeMs, queueMs, inferMs, roundTripMs].map((ms) => make('td', {}, ms?.toFixed(1) ?? '–'));
+  row.replaceChildren(row.cells[0]!, ...cells);
+}
+
+/** For those who hear the page. */
+function sayAnswer({ predictions: [best] }: Classes): void {
+  if (best === undefined) return;
+  element('progress-text', HTMLSpanElement).textContent =
+    `${picture?.name ?? ''}: ${best.label}, ${percent(best.probability ?? 0)}`;
+}
+
+function setBusy(isBusy: boolean): void {
+  element('progress', HTMLDivElement).classList.toggle('busy', isBusy);
+}
+
+function point(index: number | undefined): void {
+  pointed = index;
+  draw();
+}
+
+function keep(index: number | undefined): void {
+  kept = index;
+  void ask();
+}
+
+function takePicture(next: Picture): void {
+  picture = next;
+  answers.about(next.bytes);
+  answered = lastMap = pointed = kept = undefined;
+  sweeping?.abort();
+  hideProblem();
+  showPhoto(next);
+  void ask();
+}
+
+function showPhoto({ name, bytes }: Picture): void {
+  URL.revokeObjectURL(image.src);
+  image.hidden = false;
+  image.alt = name;
+  image.src = URL.createObjectURL(bytes);
+}
+
+/** A format that the server reads and this browser does not: the server's own picture of it, where it draws any. */
+async function showPhotoByServer(): Promise<void> {
+  image.hidden = true;
+  if (picture === undefined || model === undefined || !hasMaps(model)) return;
+  const asked = picture;
+  try {
+    const bytes = await client.heatmapFile(asked.bytes, 'image/png', { model: model.name, alpha: 0 });
+    if (picture === asked) showPhoto({ name: asked.name, bytes });
+  } catch {
+    // What is wrong with the picture the question itself says.
+  }
+}
+
+async function chooseModel(name: string): Promise<void> {
+  asking?.abort();
+  sweeping?.abort();
+  try {
+    const chosen = await client.model(name);
+    if (controls.model.value !== name) return;
+    model = chosen;
+  } catch (error) {
+    setBusy(false);
+    showProblem(error, () => void chooseModel(name));
+    return;
+  }
+  const { outputStrides = [], edges = [], heatmapsUnavailable, labels = [] } = model;
+  kept = undefined;
+  answered = lastMap = undefined;
+  picker.offer(labels);
+  fillSelect(
+    controls.stride,
+    outputStrides.map((stride, i) => ({
+      value: i === 0 ? '' : String(stride),
+      text: i === 0 ? `${stride} (its own)` : String(stride),
+    })),
+    '',
+  );
+  fillSelect(
+    controls.edge,
+    edges.map((edge) => ({ value: edge, text: edge === 'valid' ? 'valid (exact)' : 'same (padded)' })),
+    'valid',
+  );
+  const note = element('no-heatmaps', HTMLParagraphElement);
+  note.hidden = hasMaps(model);
+  note.textContent = `This model only classifies: ${heatmapsUnavailable ?? 'it has no class map'}`;
+  await ask();
+}
+
+async function start(): Promise<void> {
+  try {
+    const models = await client.models();
+    const standard = models.find((entry) => entry.default) ?? models[0];
+    fillSelect(
+      controls.model,
+      models.map(({ name, state, reason }) => ({
+        value: name,
+        text: state === 'ready' ? name : `${name}: ${reason ?? state}`,
+        disabled: state !== 'ready',
+      })),
+      standard?.name ?? '',
+    );
+    if (standard !== undefined) await chooseModel(standard.name);
+  } catch (error) {
+    showProblem(error, () => void start());
+  }
+}
+
+/** Ask for every scale that is not known yet, the small ones first; what the model cannot take is left out. */
+async function sweep(): Promise<void> {
+  const asked = question();
+  if (asked === undefined || picture === undefined) return;
+  const { signal } = (sweeping = new AbortController());
+  sweepButton.textContent = 'Stop';
+  try {
+    for (const scale of SCALES) {
+      await answers.classes({ ...asked, scale }, signal).catch((error: unknown) => {
+        if (!(error instanceof ProblemError) || isWorthRetrying(error)) throw error;
+      });
+      draw();
+    }
+  } catch (error) {
+    if (!signal.aborted) showProblem(error, () => void sweep());
+  }
+  sweepButton.textContent = 'Try every scale';
+  sweeping = undefined;
+}
+
+async function download(form: string): Promise<void> {
+  const asked = question();
+  const lit = kept ?? answered?.classes.predictions[0]?.index;
+  if (asked === undefined || picture === undefined || lit === undefined) return;
+  const { bytes, name } = picture;
+  const stem = `${name.replace(/\.\w+$/, '')}-${asked.model.labels?.[lit]?.label ?? lit}`;
+  try {
+    if (form === 'image/png') {
+      save(await client.heatmapFile(bytes, form, pictureQuery(asked, lit, style())), `${stem}.png`);
+    } else if (form === 'application/x-npy') {
+      save(await client.heatmapFile(bytes, form, heatmapQuery(asked, [lit])), `${stem}.npy`);
+    } else {
+      const answer = await client.heatmap(bytes, heatmapQuery(asked, [lit]));
+      save(new Blob([JSON.stringify(answer)], { type: 'application/json' }), `${stem}.json`);
+    }
+  } catch (error) {
+    showProblem(error, () => void download(form));
+  }
+}
+
+controls.scale.max = String(SCALES.length - 1);
+controls.scale.value = String(SCALES.indexOf(1));
+fillSelect(
+  controls.colormap,
+  COLORMAP_NAMES.map((name) => ({ value: name, text: name })),
+  'inferno',
+);
+controls.model.addEventListener('change', () => void chooseModel(controls.model.value));
+controls.scale.addEventListener('input', () => void ask());
+for (const control of [controls.stride, controls.edge, controls.average]) {
+  control.addEventListener('change', () => void ask());
+}
+for (const control of [controls.fit, controls.flip]) {
+  control.addEventListener('change', () => {
+    sweeping?.abort();
+    void ask();
+  });
+}
+for (const control of [controls.opacity, controls.colormap, controls.range, controls.smooth]) {
+  control.addEventListener('input', draw);
+}
+image.addEventListener('load', () => {
+  const aspect = image.naturalWidth / image.naturalHeight;
+  element('photo', HTMLDivElement).style.setProperty('--aspect', String(aspect));
+});
+image.addEventListener('error', () => void showPhotoByServer());
+sweepButton.addEventListener('click', () => {
+  if (sweeping === undefined) void sweep();
+  else sweeping.abort();
+});
+element('downloads', HTMLDivElement).addEventListener('click', (event) => {
+  const { form } = (event.target as HTMLElement).dataset;
+  if (form !== undefined) void download(form);
+});
+element('copy', HTMLButtonElement).addEventListener('click', () => void copyCommand());
+takePictures(takePicture, (error) => showProblem(error, () => location.reload()));
+void start();

@@ -1,0 +1,31 @@
+/** What went wrong, as people would say it: the server's own words where it refused, and when it does not answer at all. */
+import { ProblemError, UnreachableError } from '../client/index.js';
+import { element, make } from './elements.js';
+
+export function hideProblem(): void {
+  element('problem', HTMLParagraphElement).hidden = true;
+}
+
+/** Say what went wrong, and offer to try again where that may help. */
+export function showProblem(error: unknown, retry: () => void): void {
+  const problem = element('problem', HTMLParagraphElement);
+  const again = make('button', { type: 'button' }, 'Try again');
+  again.addEventListener('click', () => {
+    hideProblem();
+    retry();
+  });
+  problem.replaceChildren(sentenceOf(error), ' ', ...(isWorthRetrying(error) ? [again] : []));
+  problem.hidden = false;
+}
+
+function sentenceOf(error: unknown): string {
+  if (error instanceof ProblemError) return error.message;
+  if (error instanceof UnreachableError) return 'The server does not answer. Is it still running?';
+  console.error(error);
+  return 'Something went wrong in this page; its console says what.';
+}
+
+/** Whether the same question may be answered a little later. */
+export function isWorthRetrying(error: unknown): boolean {
+  return error instanceof UnreachableError || (error instanceof ProblemError && error.problem.status >= 500);
+}

@@ -1,0 +1,79 @@
+/** What the page asks: the settings as queries of the API without its defaults, and as the command that asks the same. Pure. */
+import { queryString, type ClassifyQuery, type HeatmapQuery, type ModelDetail } from '../client/index.js';
+import type { ColormapName } from '../inference/colormap.js';
+
+export interface Question {
+  readonly model: ModelDetail;
+  readonly fit: 'whole' | 'crop' | 'stretch';
+  /** Of the model's input size. */
+  readonly scale: number;
+  /** Multipliers of the scale that the map is averaged over. */
+  readonly average: readonly number[];
+  readonly flip: boolean;
+  readonly outputStride: number | undefined;
+  readonly edge: 'valid' | 'same';
+}
+
+/** How a map is coloured; nothing that the network is asked. */
+export interface MapStyle {
+  readonly colormap: ColormapName;
+  /** 0 to 1 */
+  readonly opacity: number;
+  readonly range: 'absolute' | 'minmax';
+  readonly interpolation: 'nearest' | 'bilinear';
+}
+
+/** The scales that the slider stops at. */
+export const SCALES = [0.5, 0.6, 0.75, 0.9, 1, 1.1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 4.5, 5] as const;
+
+/** More classes than anyone looks at, fewer than would slow the answer down: lines need those that fall behind, too. */
+const MAX_CLASSES = 1000;
+
+export function classifyQuery({ model, fit, scale, flip }: Question): ClassifyQuery {
+  return {
+    model: model.name,
+    fit,
+    scale: [scale],
+    ...(flip ? { flip } : {}),
+    topK: Math.min(model.classes ?? 5, MAX_CLASSES),
+  };
+}
+
+export function heatmapQuery(question: Question, classes: readonly number[]): HeatmapQuery {
+  const { model, fit, scale, average, flip, outputStride, edge } = question;
+  return {
+    model: model.name,
+    class: classes.map(String),
+    fit,
+    scale: average.map((factor) => Math.round(factor * scale * 1000) / 1000),
+    ...(flip ? { flip } : {}),
+    ...(outputStride === undefined ? {} : { outputStride }),
+    ...(edge === 'valid' ? {} : { edge }),
+  };
+}
+
+/** The query of a picture that looks as the page does. */
+export function pictureQuery(question: Question, index: number, style: MapStyle): HeatmapQuery {
+  const { colormap, opacity, range, interpolation } = style;
+  return { ...heatmapQuery(question, [index]), colormap, alpha: opacity, range, interpolation };
+}
+
+/** Two commands: the classes, and the map of one. */
+export function curlCommand(
+  base: string,
+  file: string,
+  question: Question,
+  index: number | undefined,
+  style: MapStyle,
+): string {
+  const ask = (route: string, query: object): string =>
+    `curl --data-binary ${quote(`@${file}`)} ${quote(base + route + queryString(query))}`;
+  const classes = ask('v1/classify', { ...classifyQuery(question), topK: 5 });
+  if (index === undefined) return classes;
+  return `${classes}\n\n${ask('v1/heatmap', pictureQuery(question, index, style))} -o heatmap.png`;
+}
+
+/** As a word of a POSIX shell. */
+function quote(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}

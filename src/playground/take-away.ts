@@ -1,0 +1,24 @@
+/** What a visitor takes along: files, and the command. */
+import { element, make } from './elements.js';
+
+/** Hand a file to the visitor. */
+export function save(bytes: Blob, name: string): void {
+  const url = URL.createObjectURL(bytes);
+  make('a', { href: url, download: name }).click();
+  URL.revokeObjectURL(url);
+}
+
+/** Put the command where it can be pasted from. */
+export async function copyCommand(): Promise<void> {
+  const code = element('curl', HTMLElement);
+  const button = element('copy', HTMLButtonElement);
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+    button.textContent = 'Copied';
+  } catch {
+    // Pages that did not come over HTTPS may not write there: the text is selected instead.
+    getSelection()?.selectAllChildren(code);
+    button.textContent = 'Selected';
+  }
+  setTimeout(() => (button.textContent = 'Copy'), 2000);
+}

@@ -1,0 +1,317 @@
+/** The playground in a real browser, over the embedded models: what a visitor does and sees. */
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import sharp from 'sharp';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { hasBrowser, launchBrowser } from '../support/browser.js';
+import { startServer, type ServerProcess } from '../support/server.js';
+
+const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+const photo = (name: string): string => fileURLToPath(new URL(`../fixtures/photos/${name}`, import.meta.url));
+
+let browser: Browser;
+let server: ServerProcess;
+/** What pages complained about: errors, and violations of the content security policy. */
+const complaints: string[] = [];
+
+/** Open the page and wait for the first answer, which is about the first sample. */
+async function open(options: BrowserContextOptions = {}, url = server.url): Promise<Page> {
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  page.on('console', (message) => {
+    if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
+  });
+  page.on('pageerror', (error) => complaints.push(error.message));
+  await page.goto(url);
+  await mapShown(page, 'espresso');
+  return page;
+}
+
+const best = (page: Page) => page.locator('.bar').first();
+const caption = (page: Page) => page.locator('#caption');
+
+async function mapShown(page: Page, label: string): Promise<void> {
+  await caption(page).filter({ hasText: label }).waitFor();
+}
+
+/** The overlay's pixels, as text. */
+const overlay = (page: Page): Promise<string> => page.evaluate('document.getElementById("overlay").toDataURL()');
+
+async function violations(page: Page): Promise<unknown[]> {
+  await page.evaluate(await readFile(AXE, 'utf8'));
+  const { violations } = await page.evaluate<{ violations: { id: string; nodes: { html: string }[] }[] }>('axe.run()');
+  return violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]);
+}
+
+describe.skipIf(!hasBrowser)('the playground', () => {
+  beforeAll(async () => {
+    [browser, server] = await Promise.all([launchBrowser(), startServer({ FULLCONV_WORKERS: '2' })]);
+  });
+  afterAll(async () => {
+    await browser.close();
+    await server.stop();
+  });
+  afterEach(async () => {
+    await Promise.all(browser.contexts().map((context) => context.close()));
+    expect(complaints.splice(0)).toEqual([]);
+  });
+
+  it('answers about a picture that is chosen, with the server’s own figures', async () => {
+    const page = await open();
+    await page.locator('#file').setInputFiles(photo('chelsea.png'));
+    await mapShown(page, 'cat');
+    const response = await fetch(`${server.url}/v1/classify?fit=whole`, {
+      method: 'POST',
+      body: new Uint8Array(await readFile(photo('chelsea.png'))),
+    });
+    const { results } = (await response.json()) as {
+      results: { predictions: { label: string; probability: number }[] }[];
+    };
+    const [first] = results[0]!.predictions;
+    expect(await best(page).innerText()).toContain(first!.label);
+    expect(await best(page).innerText()).toContain(`${(first!.probability * 100).toFixed(1)} %`);
+    expect(await page.locator('#curl').innerText()).toContain("curl --data-binary '@chelsea.png'");
+    expect(await page.locator('#timing-map td').allInnerTexts()).toEqual(
+      Array.from({ length: 4 }, () => expect.stringMatching(/^\d+\.\d$/) as string),
+    );
+  });
+
+  it('draws the overlay where the server draws it', async () => {
+    const page = await open();
+    const fetched = await fetch(`${server.url}/v1/heatmap?fit=whole&render=heat`, {
+      method: 'POST',
+      body: new Uint8Array(await (await fetch(await sampleUrl(page))).arrayBuffer()),
+    });
+    const expected = await sharp(await fetched.arrayBuffer())
+      .raw()
+      .toBuffer({ resolveWithObject: true });
+    const drawn = await sharp(Buffer.from((await overlay(page)).split(',')[1]!, 'base64'))
+      .removeAlpha()
+      .raw()
+      .toBuffer({ resolveWithObject: true });
+    expect([drawn.info.width, drawn.info.height]).toEqual([expected.info.width, expected.info.height]);
+    const differences = drawn.data.map((value, i) => Math.abs(value - expected.data[i]!));
+    expect(Math.max(...new Set(differences))).toBeLessThanOrEqual(8);
+  });
+
+  it('lights the map of the class that is pointed at, and keeps the one that is clicked', async () => {
+    const page = await open();
+    const before = await overlay(page);
+    const second = page.locator('.bar').nth(1);
+    const label = await second.locator('.label').innerText();
+    const requests: string[] = [];
+    page.on('request', (request) => requests.push(request.url()));
+    await second.hover();
+    await mapShown(page, label);
+    expect(await overlay(page)).not.toBe(before);
+    await page.mouse.move(0, 0);
+    await mapShown(page, 'espresso');
+    expect(await overlay(page)).toBe(before);
+    await second.click();
+    await page.mouse.move(0, 0);
+    await mapShown(page, label);
+    expect(await second.getAttribute('aria-pressed')).toBe('true');
+    expect(requests).toEqual([]);
+  });
+
+  it('tells the value under the pointer', async () => {
+    const page = await open();
+    await page.locator('#photo').hover({ position: { x: 5, y: 5 } });
+    await expect.poll(() => caption(page).innerText()).toMatch(/^espresso, \d+\.\d % here \(\d, \d\)$/);
+  });
+
+  it('shows how the answer drifts with the scale, and asks only when the slider rests', async () => {
+    const page = await open();
+    let asked = 0;
+    page.on('request', (request) => (asked += request.url().includes('/v1/classify') ? 1 : 0));
+    const before = await best(page).innerText();
+    await page.locator('#scale').focus();
+    for (let stop = 0; stop < 5; stop++) await page.keyboard.press('ArrowRight');
+    await page.locator('#scale-text').filter({ hasText: '2× the model’s 96 pixels: an input of 288 × 192' }).waitFor();
+    expect(await best(page).innerText()).not.toBe(before);
+    expect(asked).toBeLessThan(5);
+    await page.locator('#sweep').click();
+    await page.locator('#sweep').filter({ hasText: 'Try every scale' }).waitFor();
+    await expect.poll(() => page.locator('#chart circle.lit').count()).toBe(16);
+    expect(await page.locator('#chart svg').getAttribute('aria-label')).toMatch(/espresso: .* at 0\.5×, .* at 5×/);
+  });
+
+  it('changes what is asked and how it looks', async () => {
+    const page = await open();
+    const before = await overlay(page);
+    await page.locator('#colormap').selectOption('viridis');
+    const recolored = await overlay(page);
+    expect(recolored).not.toBe(before);
+    await page.locator('#opacity').fill('25');
+    expect(await page.evaluate('getComputedStyle(document.getElementById("overlay")).opacity')).toBe('0.25');
+    await page.locator('#stride').selectOption('8');
+    await expect.poll(() => overlay(page)).not.toBe(recolored);
+    await page.locator('#average').selectOption({ label: 'mean of three' });
+    await page.locator('#flip').check();
+    const command = page.locator('#curl');
+    await expect
+      .poll(() => command.innerText())
+      .toMatch(/scale=0\.75&scale=1&scale=1\.5&flip=true&outputStride=8&colormap=viridis&alpha=0\.25/);
+    await page.locator('#fit').selectOption('crop');
+    await page.locator('#scale-text').filter({ hasText: '96 × 96' }).waitFor();
+  });
+
+  it('finds another class by name, with the keyboard alone', async () => {
+    const page = await open();
+    await page.locator('#class-search').focus();
+    await page.keyboard.type('golden ret');
+    await page.keyboard.press('ArrowDown');
+    expect(await page.locator('#class-search').getAttribute('aria-activedescendant')).toMatch(/^class-\d+$/);
+    await page.keyboard.press('Enter');
+    await mapShown(page, 'golden retriever');
+    expect(await page.locator('.bar[aria-pressed=true]').innerText()).toContain('golden retriever');
+    await page.locator('#photo').focus();
+    await page.keyboard.press('ArrowLeft');
+    await expect.poll(() => caption(page).innerText()).toMatch(/golden retriever, .* % here/);
+  });
+
+  it('can be walked through with the keyboard: every control is reached, and seen to be', async () => {
+    const page = await open();
+    const reached: string[] = [];
+    for (let i = 0; i < 40; i++) {
+      await page.keyboard.press('Tab');
+      reached.push(await page.evaluate<string>('document.activeElement.id || document.activeElement.className'));
+      if (reached.at(-1) === 'copy') break;
+    }
+    expect(reached).toEqual(
+      expect.arrayContaining([
+        'photo',
+        'choose',
+        'model',
+        'class-search',
+        'sweep',
+        'scale',
+        'opacity',
+        'stride',
+        'flip',
+      ]),
+    );
+    expect(reached.filter((name) => name.startsWith('bar'))).toHaveLength(5);
+    expect(reached.at(-1)).toBe('copy');
+    expect(await page.evaluate('getComputedStyle(document.activeElement).outlineStyle')).toBe('solid');
+  });
+
+  it.each([
+    ['PNG', /\.png$/, '89504e47'],
+    ['NPY', /\.npy$/, '934e554d'],
+    ['JSON', /\.json$/, Buffer.from('{"mo').toString('hex')],
+  ])('gives the map as %s', async (name, file, start) => {
+    const page = await open();
+    const waiting = page.waitForEvent('download');
+    await page.locator('#downloads').getByText(name).click();
+    const download = await waiting;
+    expect(download.suggestedFilename()).toMatch(file);
+    const path = join(tmpdir(), `fullconv-${process.pid}-${download.suggestedFilename()}`);
+    await download.saveAs(path);
+    expect((await readFile(path)).subarray(0, 4).toString('hex')).toBe(start);
+    await rm(path);
+  });
+
+  it('shows a picture that only the server can read', async () => {
+    const page = await open();
+    const tiff = join(tmpdir(), `fullconv-${process.pid}.tiff`);
+    await writeFile(tiff, await sharp(photo('chelsea.png')).tiff().toBuffer());
+    await page.locator('#file').setInputFiles(tiff);
+    await mapShown(page, 'cat');
+    await expect.poll(() => page.evaluate('document.getElementById("photo-image").naturalWidth')).toBe(451);
+    await rm(tiff);
+  });
+
+  it('says what is wrong with a picture, in the server’s words', async () => {
+    const page = await open();
+    const file = { name: 'notes.png', mimeType: 'image/png', buffer: Buffer.from('no picture at all') };
+    await page.locator('#file').setInputFiles(file);
+    const problem = page.locator('#problem');
+    await problem.waitFor();
+    expect(await problem.innerText()).toMatch(/JPEG, PNG/);
+    // The browser reports the refusal, and a picture that it cannot show either.
+    expect(complaints.splice(0).join()).toMatch(/415/);
+    await page.locator('#samples button').first().click();
+    await mapShown(page, 'espresso');
+    expect(await problem.isVisible()).toBe(false);
+  });
+
+  it('says so when the server is gone, and goes on when it is back', async () => {
+    const page = await open();
+    await page.route('**/v1/**', (route) => route.abort('connectionrefused'));
+    await page.locator('#fit').selectOption('crop');
+    await page.locator('#problem').filter({ hasText: 'The server does not answer.' }).waitFor();
+    expect(complaints.splice(0).join()).toMatch(/ERR_CONNECTION_REFUSED/);
+    await page.unroute('**/v1/**');
+    await page.getByText('Try again').click();
+    await mapShown(page, 'espresso');
+    expect(await page.locator('#problem').isVisible()).toBe(false);
+  });
+
+  it('takes a picture that is dropped or pasted', async () => {
+    const page = await open();
+    const give = (event: string): Promise<void> =>
+      page.evaluate(`(async () => {
+        const bytes = await (await fetch(document.querySelectorAll('#samples img')[1].src)).blob();
+        const data = new DataTransfer();
+        data.items.add(new File([bytes], '${event}.jpg', { type: 'image/jpeg' }));
+        const options = { bubbles: true, cancelable: true };
+        document.body.dispatchEvent('${event}' === 'drop'
+          ? new DragEvent('drop', { ...options, dataTransfer: data })
+          : new ClipboardEvent('paste', { ...options, clipboardData: data }));
+      })()`);
+    for (const event of ['drop', 'paste']) {
+      await give(event);
+      await page
+        .locator('#progress-text')
+        .filter({ hasText: `${event}.jpg: ` })
+        .waitFor({ state: 'attached' });
+      expect(await page.locator('#photo-image').getAttribute('alt')).toBe(`${event}.jpg`);
+    }
+  });
+
+  it('leads to the API’s description, which is as accessible', async () => {
+    const page = await open({ viewport: { width: 390, height: 844 } });
+    await page.getByRole('link', { name: 'API' }).click();
+    await page.getByRole('heading', { name: 'POST /v1/heatmap' }).waitFor();
+    expect(await violations(page)).toEqual([]);
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390);
+  });
+
+  it('says why a model has no heatmaps', async () => {
+    const page = await open();
+    await page.route('**/v1/models/*', async (route) => {
+      const response = await route.fetch();
+      const model = (await response.json()) as object;
+      await route.fulfill({
+        json: { ...model, outputStrides: [], edges: [], heatmapsUnavailable: 'its head is a riddle' },
+      });
+    });
+    await page.locator('#model').selectOption('tinyimagenet-vgg11bn-w32');
+    await page.getByText('This model only classifies: its head is a riddle').waitFor();
+    await best(page).waitFor();
+    expect(await page.locator('#downloads button:enabled').count()).toBe(0);
+    expect(await page.locator('#curl').innerText()).not.toContain('/v1/heatmap');
+  });
+
+  it.each(['light', 'dark'] as const)('is accessible in %s, on a desk and on a phone', async (colorScheme) => {
+    for (const viewport of [
+      { width: 1280, height: 900 },
+      { width: 390, height: 844 },
+    ]) {
+      const page = await open({ colorScheme, viewport });
+      expect(await violations(page)).toEqual([]);
+      expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(viewport.width);
+      const background = await page.evaluate<string>('getComputedStyle(document.documentElement).backgroundColor');
+      expect(Number(/\d+/.exec(background)![0]) < 128).toBe(colorScheme === 'dark');
+    }
+  });
+});
+
+async function sampleUrl(page: Page): Promise<string> {
+  return page.evaluate<string>("document.querySelector('#samples img').src");
+}
