@@ -13,14 +13,18 @@ import { createInference, type Inference } from './inference/infer.js';
 import { createRegistry, type Registry } from './models/registry.js';
 import { createPool, type WorkerPool } from './runtime/pool.js';
 
-export interface Service {
-  readonly registry: Registry;
-  readonly inference: Inference;
+/** Workers and batches, without any model. */
+export interface EngineRoom {
   readonly pool: WorkerPool;
   readonly batcher: Batcher;
   readonly metrics: Metrics;
   /** Refuse new work, finish what is in flight, end the workers. */
   close(): Promise<void>;
+}
+
+export interface Service extends EngineRoom {
+  readonly registry: Registry;
+  readonly inference: Inference;
 }
 
 export type Logger = Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>;
@@ -34,12 +38,13 @@ const PLAYGROUND_FOLDER = fileURLToPath(new URL('./playground/', import.meta.url
 /** What a load runs takes its turn among the requests, however long that takes. */
 const UNHURRIED = { cost: 0, priority: 0, deadline: Number.POSITIVE_INFINITY };
 
-/** Start the workers and load the models. Rejects when no worker starts or the default model does not exist. */
-export async function createService(config: Config, log: Logger, workerFile = WORKER_FILE): Promise<Service> {
-  const metrics = createMetrics({
-    admitted: () => inference.admitted,
-    idleWorkers: () => pool.idle,
-  });
+/** Start the workers. `admitted`: how many images are in the server. Rejects when no worker starts. */
+export async function createEngineRoom(
+  config: Config,
+  log: Logger,
+  { workerFile = WORKER_FILE, admitted = () => 0 }: { workerFile?: string; admitted?: () => number } = {},
+): Promise<EngineRoom> {
+  const metrics = createMetrics({ admitted, idleWorkers: () => pool.idle });
   const pool = await createPool({
     workers: config.workers,
     engine: config.engine,
@@ -64,6 +69,21 @@ export async function createService(config: Config, log: Logger, workerFile = WO
     },
     onDispatch: (report) => metrics.observeDispatch(report),
   });
+  return {
+    pool,
+    batcher,
+    metrics,
+    async close() {
+      await batcher.drain();
+      await pool.drain();
+    },
+  };
+}
+
+/** Start the workers and load the models. Rejects when no worker starts or the default model does not exist. */
+export async function createService(config: Config, log: Logger, workerFile = WORKER_FILE): Promise<Service> {
+  const room = await createEngineRoom(config, log, { workerFile, admitted: () => inference.admitted });
+  const { pool, batcher, metrics } = room;
   const inference: Inference = createInference({
     batcher,
     lease: (model, view) => registry.lease(model, view),
@@ -90,17 +110,7 @@ export async function createService(config: Config, log: Logger, workerFile = WO
     await pool.drain();
     throw error;
   });
-  return {
-    registry,
-    inference,
-    pool,
-    batcher,
-    metrics,
-    async close() {
-      await batcher.drain();
-      await pool.drain();
-    },
-  };
+  return { ...room, registry, inference };
 }
 
 export interface App {

@@ -15,7 +15,7 @@ import type { CompiledModel } from '../models/compile.js';
 import type { Label } from '../models/manifest.js';
 import type { Service } from '../app.js';
 import { classifyFiles, type FileResults } from './classify-files.js';
-import { printRows, withService } from './local-service.js';
+import { IMAGE_EXTENSIONS, printRows, withService } from './local-service.js';
 
 export interface EvaluateFlags {
   readonly model?: readonly string[];
@@ -28,8 +28,6 @@ interface Sample {
   readonly file: string;
   readonly classIndex: number;
 }
-
-const IMAGE_EXTENSIONS = new Set(['.jpg', '.jpeg', '.png', '.webp', '.gif', '.avif', '.tif', '.tiff']);
 
 /** A line of the table. */
 interface Evaluation {

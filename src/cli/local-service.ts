@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { pino } from 'pino';
-import { createService, type Service } from '../app.js';
+import { createEngineRoom, createService, type EngineRoom, type Service } from '../app.js';
 import type { Config } from '../config.js';
 import type { ImageInput } from '../inference/infer.js';
 import type { RequestContext } from '../inference/request-context.js';
@@ -16,6 +16,28 @@ export async function withService<T>(config: Config, work: (service: Service) =>
     await service.close();
   }
 }
+
+/** As withService, for work that brings its own models. */
+export async function withEngineRoom<T>(config: Config, work: (room: EngineRoom) => Promise<T>): Promise<T> {
+  const room = await createEngineRoom(config, pino({ level: config.logLevel }, pino.destination(2)));
+  try {
+    return await work(room);
+  } finally {
+    await room.close();
+  }
+}
+
+/** The endings of files that are looked at as images in a folder. */
+export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set([
+  '.jpg',
+  '.jpeg',
+  '.png',
+  '.webp',
+  '.gif',
+  '.avif',
+  '.tif',
+  '.tiff',
+]);
 
 /** Nobody waits with a deadline for a local command. */
 export const localContext: RequestContext = {

@@ -9,6 +9,7 @@ import { COLORMAP_NAMES } from '../inference/colormap.js';
 import type { Fit } from '../inference/input-plan.js';
 import type { RenderMode, ValueRange } from '../inference/render.js';
 import type { Edge } from '../models/dense-views.js';
+import type { Clipping } from '../models/quantize/clipping.js';
 import { VERSION } from '../version.js';
 import type { ClassifyFlags } from './classify.js';
 import type { EvaluateFlags } from './evaluate.js';
@@ -16,6 +17,7 @@ import type { HeatmapFlags } from './heatmap.js';
 import type { InspectFlags } from './inspect.js';
 import type { ListArchitecturesFlags } from './list-architectures.js';
 import type { PullFlags } from './pull.js';
+import type { QuantizeFlags } from './quantize.js';
 
 const program = new Command('fullconv')
   .description('Serves any image classifier as a classifier and as a dense heatmap machine.')
@@ -73,6 +75,7 @@ function oneOf<T extends string>(flags: string, about: string, choices: readonly
 const EDGES: readonly Edge[] = ['valid', 'same'];
 const FITS: readonly Fit[] = ['crop', 'whole', 'native', 'stretch'];
 const RENDER_MODES: readonly RenderMode[] = ['overlay', 'heat', 'gray16'];
+const CLIPPINGS: readonly Clipping[] = ['none', 'percentile', 'error'];
 const RANGES: readonly ValueRange[] = ['absolute', 'minmax'];
 
 command('serve', 'start the server').action(async (flags: SettingFlags) => {
@@ -141,6 +144,26 @@ command('pull', 'fetch pretrained weights of the catalog as a model; without a n
   .action(async (name: string | undefined, flags: PullFlags & SettingFlags) => {
     const { pullCommand } = await import('./pull.js');
     await pullCommand(configOf(flags, true), name, flags);
+  });
+
+command('quantize', 'make a model of 8-bit integers, calibrated on images')
+  .argument('<model>', 'a model or a model folder')
+  .requiredOption('--images <folder>', 'images like those that the model will see, no labels needed')
+  .option('--count <images>', 'how many of them', whole, 256)
+  .option('--as <name>', "the new model's name; default that of the model and -int8")
+  .addOption(
+    oneOf(
+      '--clip <method>',
+      "how a value's range is chosen: all of it, without its tails, or by least error",
+      CLIPPINGS,
+      'error',
+    ),
+  )
+  .option('--force', 'replace a model of that name, and write one that answers differently')
+  .option('--json', 'for programs')
+  .action(async (model: string, flags: QuantizeFlags & SettingFlags) => {
+    const { quantizeCommand } = await import('./quantize.js');
+    await quantizeCommand(configOf(flags, true), model, flags);
   });
 
 program

@@ -291,6 +291,19 @@ export interface components {
             license?: string;
             source?: string;
             architecture?: string;
+            /**
+             * @description What it computes in
+             * @enum {string}
+             */
+            precision?: "fp32" | "int8";
+            quantization?: {
+                /** @description That it was calibrated on */
+                images: number;
+                /** @description Part of them whose first class stayed the same */
+                agreement: number;
+                /** @description Mean difference of a logit, as a part of the mean absolute logit */
+                logitError: number;
+            };
             /** @description sha256 over manifest, labels and weights */
             digest?: string;
             parameters?: number;
@@ -330,6 +343,19 @@ export interface components {
             license?: string;
             source?: string;
             architecture?: string;
+            /**
+             * @description What it computes in
+             * @enum {string}
+             */
+            precision?: "fp32" | "int8";
+            quantization?: {
+                /** @description That it was calibrated on */
+                images: number;
+                /** @description Part of them whose first class stayed the same */
+                agreement: number;
+                /** @description Mean difference of a logit, as a part of the mean absolute logit */
+                logitError: number;
+            };
             /** @description sha256 over manifest, labels and weights */
             digest?: string;
             parameters?: number;

@@ -23,17 +23,27 @@ export function byteSize(dataType: DataType, dims: readonly number[]): number {
 /** An inline initializer of `values`, row-major. */
 export function inlineConstant(
   name: string,
-  dataType: 'float32' | 'float16' | 'int64',
+  dataType: 'float32' | 'float16' | 'int64' | 'uint8',
   dims: readonly number[],
-  values: readonly number[],
+  values: ArrayLike<number>,
 ): Initializer {
-  const array =
-    dataType === 'int64'
-      ? BigInt64Array.from(values, BigInt)
-      : dataType === 'float32'
-        ? Float32Array.from(values)
-        : Uint16Array.from(values, halfBits);
-  return { name, dataType, dims, data: { kind: 'inline', bytes: new Uint8Array(array.buffer) } };
+  return { name, dataType, dims, data: { kind: 'inline', bytes: new Uint8Array(pack(dataType, values).buffer) } };
+}
+
+function pack(
+  dataType: 'float32' | 'float16' | 'int64' | 'uint8',
+  values: ArrayLike<number>,
+): BigInt64Array<ArrayBuffer> | Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> | Uint8Array<ArrayBuffer> {
+  switch (dataType) {
+    case 'int64':
+      return BigInt64Array.from(Array.from(values), BigInt);
+    case 'float32':
+      return Float32Array.from(values);
+    case 'float16':
+      return Uint16Array.from(values, halfBits);
+    case 'uint8':
+      return Uint8Array.from(values);
+  }
 }
 
 /** The bits of a number as float16, rounded half away from zero; beyond ±65504 infinite. IEEE 754 binary16. */
@@ -62,6 +72,12 @@ export function halfValue(bits: number): number {
   const mantissa = bits & 0x3ff;
   if (exponent === 31) return mantissa === 0 ? sign * Infinity : NaN;
   return exponent === 0 ? sign * mantissa * 2 ** -24 : sign * (1 + mantissa / 1024) * 2 ** (exponent - 15);
+}
+
+/** The values of an inline float32 tensor that is not quantized; undefined for anything else. */
+export function floatValues({ dataType, data, quantization }: Initializer): Float32Array<ArrayBuffer> | undefined {
+  if (data.kind !== 'inline' || dataType !== 'float32' || quantization !== undefined) return undefined;
+  return new Float32Array(data.bytes.slice().buffer);
 }
 
 /** The values of an inline int64 or int32 tensor, saturated to safe integers; undefined for anything else. */

@@ -40,7 +40,7 @@ const IN_PLACE = new Set(
   (
     'Abs Add BatchNormalization Cast Ceil Celu Clip Div Dropout Elu Erf Exp Floor Gelu HardSigmoid HardSwish Identity ' +
     'InstanceNormalization LRN LeakyRelu Log LogSoftmax Max Mean Min Mish Mul Neg PRelu Pow Reciprocal Relu Round Selu ' +
-    'Sigmoid Softmax Softplus Softsign Sqrt Sub Sum Tanh ThresholdedRelu Concat'
+    'Sigmoid Softmax Softplus Softsign Sqrt Sub Sum Tanh ThresholdedRelu Concat QuantizeLinear DequantizeLinear'
   ).split(' '),
 );
 

@@ -47,6 +47,19 @@ export interface Initializer {
   readonly dataType: DataType;
   readonly dims: readonly number[];
   readonly data: InitializerData;
+  /** Present where the bytes are integers that stand for the numbers; the writer adds a DequantizeLinear. */
+  readonly quantization?: Quantization;
+}
+
+/** How integers stand for float32 numbers: number = scale · (integer − zero point). ONNX DequantizeLinear. */
+export interface Quantization {
+  /** Type of the bytes. */
+  readonly storedAs: 'int8' | 'uint8' | 'int32';
+  /** float32: a scalar, or one for each index of `axis`. */
+  readonly scale: Initializer;
+  /** Of type `storedAs` and the scale's dimensions; absent: 0. */
+  readonly zeroPoint?: Initializer;
+  readonly axis: number;
 }
 
 export type Attribute =

@@ -4,7 +4,7 @@
 import { create } from '@bufbuild/protobuf';
 import { int, ints } from './attributes.js';
 import { inlineConstant } from './constants.js';
-import type { Attribute, Graph, Initializer, Node, ValueInfo } from './graph.js';
+import type { Attribute, Graph, Initializer, Node, Quantization, ValueInfo } from './graph.js';
 import { GraphError } from './graph-error.js';
 import { DATA_TYPE_CODES } from './onnx-data-types.js';
 import {
@@ -51,7 +51,7 @@ export function encodeModel(graph: Graph): ModelProto {
   });
 }
 
-/** Make every step from the bytes of the file to the value a node, ahead of the others: Transpose, Reshape, Cast. */
+/** Make every step from the stored bytes to the value a node, ahead of the others: Transpose, Reshape, Cast, Dequantize. */
 function restoreStored(graph: Graph): { nodes: readonly Node[]; initializers: readonly Initializer[] } {
   const steps: Node[] = [];
   const initializers = [...graph.initializers.values()].flatMap((initializer) => {
@@ -69,7 +69,8 @@ function restoreStored(graph: Graph): { nodes: readonly Node[]; initializers: re
 
 /** `<name>.stored` as it is in the file, and the nodes that make it the value `<name>`. */
 function restore(initializer: Initializer): { nodes: readonly Node[]; initializers: readonly Initializer[] } {
-  const { name, dataType, dims, data } = initializer;
+  const { name, dataType, dims, data, quantization } = initializer;
+  if (quantization !== undefined) return dequantize(initializer, quantization);
   if (data.kind !== 'external') return { nodes: [], initializers: [initializer] };
   const { storedAs = dataType, arrangement } = data;
   const steps: Pick<Node, 'op' | 'inputs' | 'attributes'>[] = [];
@@ -91,6 +92,26 @@ function restore(initializer: Initializer): { nodes: readonly Node[]; initialize
     return { op, name: stepName, inputs: [before, ...inputs], outputs: [output], attributes };
   });
   return { nodes, initializers: [stored, ...constants] };
+}
+
+function dequantize(
+  { quantization: _, ...initializer }: Initializer,
+  { storedAs, scale, zeroPoint, axis }: Quantization,
+): { nodes: readonly Node[]; initializers: readonly Initializer[] } {
+  const { name } = initializer;
+  const stored = { ...initializer, name: `${name}.stored`, dataType: storedAs };
+  const terms = [
+    { ...scale, name: `${name}.scale` },
+    ...(zeroPoint === undefined ? [] : [{ ...zeroPoint, name: `${name}.zero_point` }]),
+  ];
+  const node: Node = {
+    op: 'DequantizeLinear',
+    name: `${name}.dequantize`,
+    inputs: [stored, ...terms].map((tensor) => tensor.name),
+    outputs: [name],
+    attributes: scale.dims.length === 0 ? {} : { axis: int(axis) },
+  };
+  return { nodes: [node], initializers: [stored, ...terms] };
 }
 
 function encodeValue({ name, dataType, dims }: ValueInfo): ValueInfoProto {

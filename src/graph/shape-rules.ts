@@ -33,7 +33,7 @@ export const SHAPE_RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
     (context) => [{ dims: input(context, 0).dims }],
     'Abs BatchNormalization Ceil Celu Clip Cos Elu Erf Exp Floor Gelu GroupNormalization HardSigmoid HardSwish',
     'InstanceNormalization LRN LayerNormalization LeakyRelu Log LogSoftmax LpNormalization MeanVarianceNormalization',
-    'Mish Neg Not Reciprocal Relu Round Selu Sigmoid Sign Sin Softmax Softplus Softsign Sqrt Tanh ThresholdedRelu',
+    'Mish Neg Not QuantizeLinear DequantizeLinear Reciprocal Relu Round Selu Sigmoid Sign Sin Softmax Softplus Softsign Sqrt Tanh ThresholdedRelu',
   ),
   ...named((context) => [input(context, 0)], 'Cast Identity'),
   ['Dropout', (context) => [input(context, 0), { dims: input(context, 0).dims }]],

@@ -4,7 +4,7 @@
  */
 import { elementCount } from '../tensor.js';
 import { byteSize } from './constants.js';
-import type { Arrangement, Graph, Initializer, Node } from './graph.js';
+import type { Arrangement, Graph, Initializer, Node, Quantization } from './graph.js';
 import { GraphError, nodeError } from './graph-error.js';
 
 /** Throws GraphError naming the first node, tensor or value that breaks an invariant. */
@@ -50,12 +50,16 @@ function undefinedUse(node: Node, value: string, producer: Node | undefined): Gr
     : nodeError(node, `reads "${value}" before node "${producer.name}" produces it: wrong order, or a cycle`);
 }
 
-function verifyTensor({ name, dataType, dims, data }: Initializer): void {
+function verifyTensor({ name, dataType, dims, data, quantization }: Initializer): void {
   const fail = (detail: string): GraphError => new GraphError(`tensor "${name}": ${detail}`);
   if (!dims.every(isSize)) throw fail(`the dimensions [${dims.join(', ')}] are not sizes`);
   if (data.kind === 'unbound') return;
 
-  const expected = byteSize(data.kind === 'external' ? (data.storedAs ?? dataType) : dataType, dims);
+  const cast = data.kind === 'external' ? data.storedAs : undefined;
+  const stored = quantization?.storedAs ?? cast ?? dataType;
+  if (quantization !== undefined)
+    verifyQuantization(quantization, { isPlain: cast === undefined, dataType, dims }, fail);
+  const expected = byteSize(stored, dims);
   if (!Number.isSafeInteger(expected)) throw fail(`the dimensions [${dims.join(', ')}] are too large`);
   if (data.kind === 'external' && !(isSize(data.offset) && isSize(data.length))) {
     throw fail(`offset ${data.offset} and length ${data.length} are not sizes`);
@@ -66,8 +70,21 @@ function verifyTensor({ name, dataType, dims, data }: Initializer): void {
     );
   }
   const length = data.kind === 'inline' ? data.bytes.byteLength : data.length;
-  if (length !== expected)
-    throw fail(`${length} bytes of data, but [${dims.join(', ')}] ${dataType} takes ${expected}`);
+  if (length !== expected) throw fail(`${length} bytes of data, but [${dims.join(', ')}] ${stored} takes ${expected}`);
+}
+
+function verifyQuantization(
+  { storedAs, scale, zeroPoint, axis }: Quantization,
+  { isPlain, dataType, dims }: Pick<Initializer, 'dataType' | 'dims'> & { readonly isPlain: boolean },
+  fail: (detail: string) => GraphError,
+): void {
+  for (const tensor of [scale, ...(zeroPoint === undefined ? [] : [zeroPoint])]) {
+    verifyTensor(tensor);
+    const fitsAxis = tensor.dims.length === 0 || (tensor.dims.length === 1 && tensor.dims[0] === dims[axis]);
+    if (!fitsAxis) throw fail(`[${tensor.dims.join(', ')}] scales do not fit axis ${axis} of [${dims.join(', ')}]`);
+  }
+  if (!isPlain || dataType !== 'float32' || scale.dataType !== 'float32') throw fail('only float32 is quantized');
+  if (zeroPoint !== undefined && zeroPoint.dataType !== storedAs) throw fail(`its zero point is not ${storedAs}`);
 }
 
 function fits({ dims: stored, perm }: Arrangement, dims: readonly number[]): boolean {

@@ -8,7 +8,7 @@ import type { Initializer } from './graph.js';
 
 /**
  * The initializer seen as a tensor of `view` dimensions, and transposed by `perm`. Undefined for weights that are not
- * bound, are rearranged already, or do not have as many elements.
+ * bound, are rearranged already, are quantized, or do not have as many elements.
  */
 export function transposeWeight(
   initializer: Initializer,
@@ -16,7 +16,7 @@ export function transposeWeight(
   perm: readonly number[],
 ): Initializer | undefined {
   const { dataType, data } = initializer;
-  if (elementCount(view) !== elementCount(initializer.dims)) return undefined;
+  if (initializer.quantization !== undefined || elementCount(view) !== elementCount(initializer.dims)) return undefined;
   const dims = perm.map((axis) => view[axis]!);
   switch (data.kind) {
     case 'unbound':

@@ -126,6 +126,14 @@ export const modelSummary = z
     license: z.string().optional(),
     source: z.string().optional(),
     architecture: z.string().optional(),
+    precision: z.enum(['fp32', 'int8']).optional().describe('What it computes in'),
+    quantization: z
+      .object({
+        images: z.number().int().describe('That it was calibrated on'),
+        agreement: z.number().describe('Part of them whose first class stayed the same'),
+        logitError: z.number().describe('Mean difference of a logit, as a part of the mean absolute logit'),
+      })
+      .optional(),
     digest: z.string().optional().describe('sha256 over manifest, labels and weights'),
     parameters: z.number().int().optional(),
     multiplyAdds: z.number().int().optional().describe('For one image at the input size'),

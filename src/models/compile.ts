@@ -100,6 +100,7 @@ export async function loadNetwork(content: ModelFolder, cache: string): Promise<
   const network = await loadFormat(content, cache);
   checkDigest(content, network);
   checkSize(folder, manifest, network);
+  checkPrecision(content, network);
   return network;
 }
 
@@ -198,6 +199,14 @@ function checkDigest({ folder, manifest: { weights } }: ModelFolder, { fileDiges
   if (weights.sha256 === undefined || weights.sha256 === fileDigest) return;
   const detail = `is ${fileDigest}, the manifest says ${weights.sha256}`;
   throw new ModelFileError(join(folder, weights.file), 'sha256', detail);
+}
+
+/** What computes in integers says so itself; a manifest that says it of another net is wrong. */
+function checkPrecision({ folder, manifest }: ModelFolder, { classifier }: Network): void {
+  const isQuantized = classifier.nodes.some(({ op }) => op === 'QuantizeLinear');
+  if (manifest.precision !== 'int8' || isQuantized) return;
+  const detail = 'is int8, but the net has no quantized values; fullconv quantize makes one that has';
+  throw new ModelFileError(join(folder, MANIFEST_FILE), 'precision', detail);
 }
 
 /** A net of one size can only be asked at that size. */

@@ -13,6 +13,7 @@ import type { Dim, Graph, ValueInfo } from '../graph/graph.js';
 import { GraphError } from '../graph/graph-error.js';
 import { imageShapes, nativeShapes } from '../graph/native-shapes.js';
 import { applyPass, applyPasses, type Pass } from '../graph/pass.js';
+import { absorbDequantizedWeights } from '../graph/passes/absorb-dequantized-weights.js';
 import { castBorders } from '../graph/passes/cast-borders.js';
 import { tailOf } from '../graph/passes/classifier-head.js';
 import { CLASS_MAP, convolutionalizeGemm } from '../graph/passes/convolutionalize-gemm.js';
@@ -53,7 +54,13 @@ export function importClassifier(
   graph: Graph,
   { size, classes }: { readonly size: number; readonly classes: number },
 ): Omit<Network, 'fileDigest' | 'weightsDigest' | 'weightsFolder'> {
-  const prepared = applyWhereMatching(graph, [reserveNames(), liftConstants(), keepPaddingApart(), takePlanarInput()]);
+  const prepared = applyWhereMatching(graph, [
+    reserveNames(),
+    liftConstants(),
+    absorbDequantizedWeights(),
+    keepPaddingApart(),
+    takePlanarInput(),
+  ]);
   const { side, graph: withImage } = checkInput(prepared);
   const nativeSize = side ?? size;
   const output = findOutput(withImage, nativeSize, classes);

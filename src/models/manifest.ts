@@ -35,6 +35,20 @@ const inputPreset = z.strictObject({
 export const ONNX = 'onnx';
 export const TFJS_LAYERS = 'tfjs-layers';
 
+/** What a network computes in; `fp32` where the manifest does not say. */
+export const PRECISIONS = ['fp32', 'int8'] as const;
+
+/** What quantizing a network did to its answers, measured on the images that it was calibrated on. */
+const quantizationFigures = z.strictObject({
+  images: z.number().int().positive(),
+  /** Part of the images whose first class stayed the same. */
+  agreement: z.number().min(0).max(1),
+  /** Mean absolute difference of a logit, as a part of the mean absolute logit. */
+  logitError: z.number().nonnegative(),
+});
+
+export type QuantizationFigures = z.output<typeof quantizationFigures>;
+
 /** `model.json`. The catalog (catalog.ts) is made of the same fields. */
 export const manifestSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,99}$/i, 'letters, digits, dots, dashes and underscores'),
@@ -47,6 +61,9 @@ export const manifestSchema = z.strictObject({
   architecture: z.enum([...ARCHITECTURE_NAMES, ONNX, TFJS_LAYERS]),
   /** What the builder of the architecture varies: activation, width, stem, inputSize, … (src/architectures). */
   options: z.record(z.string(), z.union([z.number(), z.string(), z.boolean()])).optional(),
+  precision: z.enum(PRECISIONS).optional(),
+  /** Of a model that `fullconv quantize` has written. */
+  quantization: quantizationFigures.optional(),
   weights: z.strictObject({
     file: insideFolder,
     sha256: z

@@ -140,9 +140,13 @@ function create(
   });
 }
 
+/** What quantized graphs have, as written and as the engine has optimized them (QLinearConv, QGemm, …). */
+const QUANTIZED_OPERATORS = ['QuantizeLinear', 'QLinear', 'QGemm', 'ConvInteger', 'MatMulInteger'];
+
 /** Whether a model computes in integers: operator names stand in the serialized graph as they are. */
 function isQuantized(model: Uint8Array): boolean {
-  return Buffer.from(model.buffer, model.byteOffset, model.byteLength).includes('QuantizeLinear');
+  const bytes = Buffer.from(model.buffer, model.byteOffset, model.byteLength);
+  return QUANTIZED_OPERATORS.some((operator) => bytes.includes(operator));
 }
 
 /**

@@ -21,7 +21,7 @@ const IDENTITIES: readonly string[] = ['Dropout', 'Identity'];
 const ACTIVATIONS: readonly string[] = [
   ...IDENTITIES,
   ...['Relu', 'LeakyRelu', 'Elu', 'Selu', 'Celu', 'Sigmoid', 'HardSigmoid', 'HardSwish', 'Tanh', 'Softplus', 'Gelu'],
-  ...['Clip', 'BatchNormalization'],
+  ...['Clip', 'BatchNormalization', 'QuantizeLinear', 'DequantizeLinear'],
 ];
 
 export const isIdentity = (node: Node): boolean => IDENTITIES.includes(node.op);

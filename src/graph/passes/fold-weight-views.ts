@@ -43,8 +43,14 @@ function viewOf(
   const [weight, ...rest] = node.inputs.map((name) => initializers.get(name));
   if (weight === undefined || dims === undefined || rest.includes(undefined)) return undefined;
   if (!weight.dataType.startsWith('float') || weight.data.kind === 'unbound') return undefined;
-  if (VIEWS.includes(node.op)) return { ...weight, dims };
+  if (VIEWS.includes(node.op)) return keepsScales(weight, dims) ? { ...weight, dims } : undefined;
   if (node.op !== 'Transpose') return undefined;
   const perm = attribute(node, 'perm', 'ints') ?? [...weight.dims.keys()].reverse();
   return transposeWeight(weight, weight.dims, perm);
+}
+
+/** Whether what has one scale along its first axis still has it there. */
+function keepsScales({ quantization, dims: before }: Initializer, dims: readonly number[]): boolean {
+  if (quantization === undefined || quantization.scale.dims.length === 0) return true;
+  return quantization.axis === 0 && dims[0] === before[0];
 }

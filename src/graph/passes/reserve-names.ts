@@ -13,7 +13,8 @@ import { renameValues } from '../rewrite.js';
 /** The names of the inputs, outputs and nodes that other passes add. */
 const RESERVED: ReadonlySet<string> = new Set(
   (
-    'image image.float image.planar image.reversed image.centred image.normalized logits mean_logits logits_by_image ' +
+    'image image.float image.planar image.reversed image.centred image.normalized image.mean image.scale image.zero ' +
+    'image.one image.bgr logits mean_logits logits_by_image ' +
     'class_map class_map.own classes classes_selected class_logits log_normalizer best_class best_logit logits.own'
   ).split(' '),
 );

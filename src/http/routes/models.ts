@@ -58,6 +58,8 @@ export function describeEntry({ name, state, reason, model }: ModelEntry, regist
     license: manifest.license,
     source: manifest.source,
     architecture: manifest.architecture,
+    precision: manifest.precision ?? 'fp32',
+    quantization: manifest.quantization,
     digest: model.digest,
     parameters: model.parameters,
     multiplyAdds: model.classifier.multiplyAdds({ width: manifest.input.size, height: manifest.input.size }),

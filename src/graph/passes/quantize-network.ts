@@ -1,0 +1,116 @@
+/**
+ * Compute a network in 8-bit integers, as far as a plan says (quantization-plan.ts).
+ *
+ *   Before: x → Conv W, b → Relu → y
+ *   After:  x → QuantizeLinear → DequantizeLinear → Conv W as int8, b as int32 → Relu → QuantizeLinear → DequantizeLinear → y
+ *
+ * Preconditions: the weights and biases of the plan's layers are inline float32; a range is known of every value of the
+ * plan. Not equal: each value is rounded to one of 256 numbers, and clipped to its range.
+ *
+ * The engine fuses a node whose operands come out of DequantizeLinear and whose result goes into QuantizeLinear to one
+ * that computes in integers (onnxruntime: QLinearConv, QGemm, QLinearAdd, …), with the ReLU, which the clipping at 0 does
+ * already. What it has no such kernel for runs in float between the two. So the graph says what is computed, and any
+ * engine can run it.
+ */
+import { elementCount } from '../../tensor.js';
+import { nameGiver } from '../build.js';
+import { floatValues, inlineConstant } from '../constants.js';
+import type { Graph, Initializer, Node } from '../graph.js';
+import { GraphError, nodeError } from '../graph-error.js';
+import type { Pass } from '../pass.js';
+import { activationScale, quantizeLayer, type ActivationScale, type ValueRange } from '../quantization.js';
+import { isWeighted, type QuantizationPlan } from '../quantization-plan.js';
+import { prune } from '../rewrite.js';
+
+/** The pass. `ranges`: by the names of the values whose scales the plan has. No match where the plan has no node. */
+export function quantizeNetwork(plan: QuantizationPlan, ranges: ReadonlyMap<string, ValueRange>): Pass {
+  return { name: 'quantize-network', apply: (graph) => quantize(graph, plan, ranges) };
+}
+
+function quantize(graph: Graph, plan: QuantizationPlan, ranges: ReadonlyMap<string, ValueRange>): Graph | undefined {
+  if (plan.nodes.size === 0) return undefined;
+  const fresh = nameGiver(graph);
+  const initializers = new Map<string, Initializer>(graph.initializers);
+  const scaleOf = (value: string): ActivationScale => {
+    const range = ranges.get(plan.values.get(value)!);
+    if (range === undefined) throw new GraphError(`the range of "${value}" is not known`);
+    return activationScale(range);
+  };
+
+  /** What the plan's nodes read in place of a value. */
+  const restored = new Map<string, string>();
+  const roundTrip = (value: string): Node[] => {
+    const { scale, zeroPoint } = scaleOf(value);
+    const constants = [
+      inlineConstant(fresh(`${value}.scale`), 'float32', [], [scale]),
+      inlineConstant(fresh(`${value}.zero_point`), 'uint8', [], [zeroPoint]),
+    ];
+    for (const constant of constants) initializers.set(constant.name, constant);
+    const terms = constants.map(({ name }) => name);
+    const [integers, numbers] = [fresh(`${value}.quantized`), fresh(`${value}.dequantized`)];
+    restored.set(value, numbers);
+    return [
+      { op: 'QuantizeLinear', name: integers, inputs: [value, ...terms], outputs: [integers], attributes: {} },
+      { op: 'DequantizeLinear', name: numbers, inputs: [integers, ...terms], outputs: [numbers], attributes: {} },
+    ];
+  };
+  const roundTrips = (values: readonly string[]): Node[] =>
+    values.filter((name) => plan.values.has(name)).flatMap(roundTrip);
+
+  const nodes = roundTrips(graph.inputs.map(({ name }) => name));
+  for (const node of graph.nodes) {
+    const inputs = node.inputs.map((name) => restored.get(name) ?? name);
+    const isLayer = plan.nodes.has(node) && isWeighted(node, graph);
+    const layer = isLayer ? quantizeWeights(graph, node, scaleOf(node.inputs[0]!).scale, fresh) : [];
+    for (const tensor of layer) initializers.set(tensor.name, tensor);
+    nodes.push({ ...node, inputs: isLayer ? [inputs[0]!, ...layer.map(({ name }) => name)] : inputs });
+    nodes.push(...roundTrips(node.outputs));
+  }
+  return prune({ ...graph, nodes, initializers });
+}
+
+/** Weight and bias of a layer as integers, under new names: another layer may have the same weight. */
+function quantizeWeights(
+  { initializers }: Graph,
+  node: Node,
+  inputScale: number,
+  fresh: (wanted: string) => string,
+): Initializer[] {
+  const [, weightName = '', biasName = ''] = node.inputs;
+  const [weight, bias] = [weightName, biasName].map((name) => initializers.get(name));
+  const [values, biasValues] = [weight, bias].map((tensor) => tensor && floatValues(tensor));
+  if (weight === undefined || values === undefined || (bias !== undefined && biasValues === undefined)) {
+    throw nodeError(node, 'its weights are not at hand');
+  }
+  const channels = weight.dims[0]!;
+  if (biasValues !== undefined && elementCount(bias!.dims) !== channels) throw nodeError(node, 'its bias is no vector');
+  const layer = quantizeLayer({ weight: values, channels, bias: biasValues }, inputScale);
+  const scales = (array: Float32Array): Initializer => inlineConstant('scale', 'float32', [channels], array);
+  // onnxruntime makes a QGemm only of weights that have one.
+  const zeroPoint: Initializer = {
+    name: 'zero_point',
+    dataType: 'int8',
+    dims: [channels],
+    data: { kind: 'inline', bytes: new Uint8Array(channels) },
+  };
+  return [
+    {
+      name: fresh(`${weightName}.int8`),
+      dataType: 'float32',
+      dims: weight.dims,
+      data: { kind: 'inline', bytes: new Uint8Array(layer.weight.buffer) },
+      quantization: { storedAs: 'int8', scale: scales(layer.weightScales), zeroPoint, axis: 0 },
+    },
+    ...(layer.bias === undefined
+      ? []
+      : [
+          {
+            name: fresh(`${biasName}.int32`),
+            dataType: 'float32' as const,
+            dims: [channels],
+            data: { kind: 'inline' as const, bytes: new Uint8Array(layer.bias.buffer) },
+            quantization: { storedAs: 'int32' as const, scale: scales(layer.biasScales), axis: 0 },
+          },
+        ]),
+  ];
+}

@@ -1,0 +1,161 @@
+/**
+ * A model in 8-bit integers: a model folder of its own whose ONNX file holds the quantized network, so that it is served
+ * without the images that it was calibrated on, and becomes a class map as any ONNX file does.
+ *
+ * What was measured on the images is kept in the cache by the digest of weights, images and everything else that decides
+ * it. A network that no longer answers as it did is refused with the figures.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { OperatorError } from '../../errors.js';
+import { countMultiplyAdds, multiplyAddsOf } from '../../graph/cost.js';
+import type { Graph } from '../../graph/graph.js';
+import { nativeShapes } from '../../graph/native-shapes.js';
+import { writeOnnx } from '../../graph/onnx.js';
+import { applyPass, applyPasses } from '../../graph/pass.js';
+import { addImageInput } from '../../graph/passes/add-image-input.js';
+import { foldBatchNorm } from '../../graph/passes/fold-batch-norm.js';
+import { LOGITS } from '../../graph/passes/name-logits.js';
+import { quantizeNetwork } from '../../graph/passes/quantize-network.js';
+import type { ValueRange } from '../../graph/quantization.js';
+import { isWeighted, planQuantization, type QuantizationPlan } from '../../graph/quantization-plan.js';
+import { expectTensor } from '../../tensor.js';
+import type { ModelFolder, QuantizationFigures } from '../manifest.js';
+import type { Network } from '../network.js';
+import { calibrate, type CalibrationImages } from './calibrate.js';
+import type { Clipping } from './clipping.js';
+import { gatherWeights, type ConstantRunner } from './gather-weights.js';
+
+export interface QuantizeOptions {
+  /** The setting FULLCONV_CACHE. */
+  readonly cache: string;
+  readonly images: CalibrationImages;
+  readonly runner: ConstantRunner;
+  /** Default: what loses least, see README. */
+  readonly clipping?: Clipping;
+}
+
+export interface QuantizedModel {
+  /** The ONNX file, whole. */
+  readonly bytes: Uint8Array;
+  readonly figures: QuantizationFigures;
+  /** Part of the multiply-adds that are computed in integers, at the native size. */
+  readonly integerPart: number;
+}
+
+/** What of the arithmetic here decides the result: to be raised with it, so that what is in the cache is not taken. */
+const VERSION = 1;
+
+/** Fewer say nothing of what a value may be. */
+export const FEWEST_IMAGES = 16;
+
+/** The last layer is the answer, and in float, unless it is this part of the work. */
+const LARGE_HEAD = 0.1;
+
+/** What is measured on the images. */
+interface Measured {
+  readonly ranges: ReadonlyMap<string, ValueRange>;
+  readonly figures: QuantizationFigures;
+}
+
+/** Quantize a network. Throws OperatorError where nothing of it can be, and for too few images. */
+export async function quantizeModel(
+  { manifest }: ModelFolder,
+  network: Network,
+  { cache, images, runner, clipping = 'error' }: QuantizeOptions,
+): Promise<QuantizedModel> {
+  if (images.count < FEWEST_IMAGES) {
+    throw new OperatorError(`${images.count} images are too few to calibrate with; ${FEWEST_IMAGES} are the least`);
+  }
+  const { classifier, weightsFolder, nativeSize } = network;
+  const folded = applyPass(classifier, foldBatchNorm()) ?? classifier;
+  const gathered = await gatherWeights(folded, weightsFolder, runner);
+  const plan = planFor(gathered, nativeSize);
+  if (plan.nodes.size === 0) {
+    throw new OperatorError(`${manifest.name} has no convolution or fully connected layer whose weights are constant`);
+  }
+  const quantizeBy = (ranges: ReadonlyMap<string, ValueRange>): Graph =>
+    applyPasses(gathered, [quantizeNetwork(plan, ranges)]);
+
+  const observed = [...new Set(plan.values.values())];
+  const key = [VERSION, network.weightsDigest, manifest.input, nativeSize, images.digest, clipping, observed];
+  const file = join(cache, 'quantization', `${createHash('sha256').update(JSON.stringify(key)).digest('hex')}.json`);
+  const measure = async (): Promise<Measured> => {
+    const options = { preprocessing: manifest.input, weightsFolder, clipping };
+    const ranges = await calibrate(folded, observed, images, options);
+    const asRun = (graph: Graph): Uint8Array => writeOnnx(applyPasses(graph, [addImageInput(manifest.input)]));
+    const expected = await logitsOf(asRun(classifier), weightsFolder, images);
+    const actual = await logitsOf(asRun(quantizeBy(ranges)), weightsFolder, images);
+    return { ranges, figures: compare(expected, actual) };
+  };
+  const { ranges, figures } = (await readMeasured(file)) ?? (await keep(file, await measure()));
+  return { bytes: writeOnnx(quantizeBy(ranges)), figures, integerPart: integerPart(gathered, plan, nativeSize) };
+}
+
+/** The last layer stays as it is unless it is much of the work, as the convolution to the classes of a SqueezeNet. */
+function planFor(graph: Graph, nativeSize: number): QuantizationPlan {
+  const last = graph.nodes.findLast((node) => isWeighted(node, graph));
+  const shapes = nativeShapes(graph, nativeSize);
+  const isLarge = last !== undefined && multiplyAddsOf(last, shapes) > LARGE_HEAD * countMultiplyAdds(graph, shapes);
+  return planQuantization(graph, new Set(last === undefined || isLarge ? [] : [last.name]));
+}
+
+function integerPart(graph: Graph, { nodes }: QuantizationPlan, nativeSize: number): number {
+  const shapes = nativeShapes(graph, nativeSize);
+  const integers = graph.nodes.filter((node) => nodes.has(node));
+  return countMultiplyAdds({ ...graph, nodes: integers }, shapes) / countMultiplyAdds(graph, shapes);
+}
+
+async function logitsOf(
+  model: Uint8Array,
+  weightsFolder: string,
+  images: CalibrationImages,
+): Promise<readonly Float32Array[]> {
+  const logits: Float32Array[] = [];
+  await images.run({ id: 'compare', model, weightsFolder }, (outputs, image) => {
+    logits[image] = expectTensor(outputs, LOGITS, 'float32').data;
+  });
+  return logits;
+}
+
+function compare(expected: readonly Float32Array[], actual: readonly Float32Array[]): QuantizationFigures {
+  let [same, difference, magnitude] = [0, 0, 0];
+  for (const [image, logits] of expected.entries()) {
+    const others = actual[image]!;
+    if (best(logits) === best(others)) same += 1;
+    for (const [index, value] of logits.entries()) {
+      difference += Math.abs(value - others[index]!);
+      magnitude += Math.abs(value);
+    }
+  }
+  const images = expected.length;
+  return { images, agreement: same / images, logitError: magnitude === 0 ? 0 : difference / magnitude };
+}
+
+function best(logits: Float32Array): number {
+  return logits.reduce((most, value, index) => (value > logits[most]! ? index : most), 0);
+}
+
+async function readMeasured(file: string): Promise<Measured | undefined> {
+  try {
+    const { ranges, figures } = JSON.parse(await readFile(file, 'utf8')) as {
+      ranges: [string, ValueRange][];
+      figures: QuantizationFigures;
+    };
+    return { ranges: new Map(ranges), figures };
+  } catch {
+    return undefined;
+  }
+}
+
+/** A cache that cannot be written costs the next command a measurement, and nothing else. */
+async function keep(file: string, measured: Measured): Promise<Measured> {
+  try {
+    await mkdir(join(file, '..'), { recursive: true });
+    await writeFile(file, JSON.stringify({ ...measured, ranges: [...measured.ranges] }));
+  } catch {
+    // See above.
+  }
+  return measured;
+}
