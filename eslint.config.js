@@ -8,8 +8,9 @@ const allowed = {
   models: ['graph', 'architectures', 'runtime', 'tensor'],
   runtime: ['graph', 'tensor'],
   inference: ['runtime', 'models', 'graph', 'tensor'],
+  evaluation: ['inference'],
   http: ['inference', 'models', 'config', 'version'],
-  cli: ['app', 'config', 'inference', 'models', 'server', 'version'],
+  cli: ['app', 'config', 'evaluation', 'inference', 'models', 'server', 'version'],
   server: ['app', 'config', 'version'],
   app: ['config', 'http', 'inference', 'models', 'runtime'],
   config: [],
@@ -47,6 +48,7 @@ const homes = {
   undici: ['src/models/pull/http-get.ts'],
   zod: [
     'src/config.ts',
+    'src/evaluation/annotations.ts',
     'src/models/manifest.ts',
     'src/models/pull/catalog.ts',
     'src/models/tfjs-file.ts',

@@ -8,10 +8,12 @@ import { OperatorError, ServiceError } from '../errors.js';
 import { COLORMAP_NAMES } from '../inference/colormap.js';
 import type { Fit } from '../inference/input-plan.js';
 import type { RenderMode, ValueRange } from '../inference/render.js';
+import type { ScoreKind } from '../inference/scores.js';
 import type { Edge } from '../models/dense-views.js';
 import { VERSION } from '../version.js';
 import type { ClassifyFlags } from './classify.js';
 import type { EvaluateFlags } from './evaluate.js';
+import type { LocalizationFlags } from './evaluate-localization.js';
 import type { HeatmapFlags } from './heatmap.js';
 import type { InspectFlags } from './inspect.js';
 import type { ListArchitecturesFlags } from './list-architectures.js';
@@ -24,6 +26,10 @@ const program = new Command('fullconv')
 
 /** The settings given as flags, still text. */
 type SettingFlags = Partial<Record<SettingName, string>>;
+
+/** Of both evaluations; which of them it is decides the default of `fit`. */
+type EvaluateAllFlags = SettingFlags &
+  Omit<EvaluateFlags & LocalizationFlags, 'fit'> & { readonly localization?: boolean; readonly fit?: Fit };
 
 /** A subcommand that takes every setting as a flag. Its action gets the validated settings and its own options. */
 function command(name: string, about: string): Command {
@@ -54,6 +60,12 @@ function whole(text: string): number {
   return value;
 }
 
+function notNegative(text: string): number {
+  const value = Number(text);
+  if (!Number.isFinite(value) || value < 0) throw new InvalidArgumentError('It must be a number of at least 0.');
+  return value;
+}
+
 const numbers = (text: string): number[] => text.split(',').map(positive);
 const wholes = (text: string): number[] => text.split(',').map(whole);
 const words = (text: string): string[] => text.split(',').filter((word) => word !== '');
@@ -66,6 +78,7 @@ function oneOf<T extends string>(flags: string, about: string, choices: readonly
 const EDGES: readonly Edge[] = ['valid', 'same'];
 const FITS: readonly Fit[] = ['crop', 'whole', 'native', 'stretch'];
 const RENDER_MODES: readonly RenderMode[] = ['overlay', 'heat', 'gray16'];
+const SCORE_KINDS: readonly ScoreKind[] = ['probability', 'logit'];
 const RANGES: readonly ValueRange[] = ['absolute', 'minmax'];
 
 command('serve', 'start the server').action(async (flags: SettingFlags) => {
@@ -144,15 +157,32 @@ program
     listArchitecturesCommand(flags);
   });
 
-command('evaluate', 'measure top-1 and top-5 on a folder of labelled images')
+command('evaluate', 'measure top-1 and top-5 on a folder of labelled images, or how heatmaps point on annotated ones')
   .argument('<folder>', 'one folder a class, or files with a class id in their names, or val_annotations.txt')
   .option('--model <list>', 'models', words)
   .option('--size <list>', "short sides; default the model's own", wholes)
-  .addOption(oneOf('--fit <fit>', 'how the image becomes the input', FITS, 'crop'))
+  .addOption(
+    new Option('--fit <fit>', 'how the image becomes the input; default crop, with --localization whole').choices(FITS),
+  )
+  .option('--localization', 'pointing game, MaxBoxAccV2 and PxAP of heatmaps of photographs with boxes or masks')
+  .option('--annotations <file>', 'for --localization: the objects; default annotations.json in the folder')
+  .option('--categories <file>', 'for --localization: JSON, the classes that each category may be; default its name')
+  .option('--tolerance <pixels>', 'for --localization: how far from the object the peak may be', notNegative, 15)
+  .option('--scale <list>', 'for --localization: multipliers of the size, averaged', numbers, [1])
+  .option('--flip', 'for --localization: also average over the mirrored image', false)
+  .option('--output-stride <pixels>', "for --localization: input pixels between cells; default the net's own", whole)
+  .addOption(oneOf('--edge <edge>', 'for --localization: as for heatmap', EDGES, 'valid'))
+  .addOption(oneOf('--scores <scores>', 'for --localization: what the maps hold', SCORE_KINDS, 'probability'))
   .option('--json', 'for programs')
-  .action(async (folder: string, flags: EvaluateFlags & SettingFlags) => {
-    const { evaluateCommand } = await import('./evaluate.js');
-    await evaluateCommand(configOf(flags, true), folder, flags);
+  .action(async (folder: string, { localization, fit, ...flags }: EvaluateAllFlags) => {
+    const config = configOf(flags, true);
+    if (localization === true) {
+      const { evaluateLocalizationCommand } = await import('./evaluate-localization.js');
+      await evaluateLocalizationCommand(config, folder, { ...flags, fit: fit ?? 'whole' });
+    } else {
+      const { evaluateCommand } = await import('./evaluate.js');
+      await evaluateCommand(config, folder, { ...flags, fit: fit ?? 'crop' });
+    }
   });
 
 /**

@@ -212,6 +212,28 @@ describe('fullconv', () => {
     expect(empty.stderr).toMatch(/no image of a class/);
   });
 
+  it('evaluate --localization measures where heatmaps point, beside the centre', async () => {
+    const dataset = join(folder, 'localization');
+    await mkdir(dataset);
+    await copyFile(photo('coffee.png'), join(dataset, 'coffee.png'));
+    const object = { image_id: 1, category_id: 1, bbox: [0, 0, 600, 400] };
+    const annotations = {
+      images: [{ id: 1, file_name: 'coffee.png', width: 600, height: 400 }],
+      categories: [{ id: 1, name: 'cup' }],
+      annotations: [object],
+    };
+    await writeFile(join(dataset, 'annotations.json'), JSON.stringify(annotations));
+    await writeFile(join(dataset, 'categories.json'), JSON.stringify({ cup: ['id-2..id-4', 'id-7'] }));
+    const categories = ['--categories', join(dataset, 'categories.json')];
+    const { stdout, stderr } = await fullconv('evaluate', '--json', '--localization', dataset, ...categories, '--flip');
+    expect(JSON.parse(stdout), stderr).toMatchObject([
+      { model: 'the centre', cases: 1, 'pointing game %': '100.0', 'PxAP %': '–' },
+      { model: 'tiny-resnet', size: 64, cases: 1, 'pointing game %': '100.0' },
+    ]);
+    const unknown = await fullconv('evaluate', '--localization', dataset);
+    expect(unknown).toMatchObject({ code: 1, stderr: 'fullconv: no category is a class of tiny-resnet\n' });
+  });
+
   it('serve --help lists every setting with its variable, flag and default', async () => {
     const { stdout } = await fullconv('serve', '--help');
     const text = stdout.replace(/\s+/g, ' ');

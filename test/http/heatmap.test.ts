@@ -253,6 +253,7 @@ describe('what is refused, and how', () => {
     ['', 'text/html', 406, 'NOT_ACCEPTABLE', /image\/png.*application\/json.*application\/x-npy/],
     ['?class=1&class=2', 'image/png', 406, 'NOT_ACCEPTABLE', /one class/],
     ['?class=unicorn', 'image/png', 404, 'CLASS_NOT_FOUND', /unicorn/],
+    ['?class=thing,+numbr+3', 'image/png', 404, 'CLASS_NOT_FOUND', /nearest labels are .{0,3}thing, number 3/i],
     ['?class=10', 'image/png', 404, 'CLASS_NOT_FOUND', /0 to 9/],
     ['?outputStride=12', 'image/png', 422, 'OUTPUT_UNSUPPORTED', /one of: 16, 8, 4/],
     ['?edge=around', 'image/png', 400, 'INVALID_REQUEST', /valid/],
