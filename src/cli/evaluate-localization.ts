@@ -15,7 +15,7 @@ import { readAnnotations, readCategories, type LocalizationCase } from '../evalu
 import { gridOf, LocalizationMeter, type LocalizationScore } from '../evaluation/localization.js';
 import { classify } from '../inference/classify.js';
 import { findClass } from '../inference/classes.js';
-import { mapImage, type HeatmapOptions } from '../inference/heatmap.js';
+import { mapImage, type HeatmapOptions, type MapScores } from '../inference/heatmap.js';
 import { composeAffine } from '../inference/place.js';
 import { upsampleMap } from '../inference/upsample.js';
 import type { CompiledModel } from '../models/compile.js';
@@ -35,7 +35,7 @@ export interface LocalizationFlags {
   readonly flip: boolean;
   readonly outputStride?: number;
   readonly edge: Edge;
-  readonly scores: HeatmapOptions['scores'];
+  readonly scores: MapScores;
   readonly json?: boolean;
 }
 

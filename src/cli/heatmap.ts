@@ -4,7 +4,7 @@ import type { Config } from '../config.js';
 import type { ColormapName } from '../inference/colormap.js';
 import { resolveClasses } from '../inference/classes.js';
 import { drawHeatmap } from '../inference/draw.js';
-import { mapImage, type HeatmapOptions } from '../inference/heatmap.js';
+import { mapImage, type HeatmapOptions, type MapScores } from '../inference/heatmap.js';
 import type { Fit } from '../inference/input-plan.js';
 import type { RenderMode, ValueRange } from '../inference/render.js';
 import type { Edge } from '../models/dense-views.js';
@@ -20,9 +20,10 @@ export interface HeatmapFlags {
   readonly flip: boolean;
   readonly outputStride?: number;
   readonly edge: Edge;
+  readonly scores: MapScores;
   readonly render: RenderMode;
   readonly colormap: ColormapName;
-  readonly range: ValueRange;
+  readonly range?: ValueRange;
   readonly json?: boolean;
 }
 
@@ -37,11 +38,11 @@ export async function heatmapCommand(config: Config, file: string, flags: Heatma
         flip: flags.flip,
         outputStride: flags.outputStride,
         edge: flags.edge,
-        scores: 'probability',
+        scores: flags.scores,
         classes: resolveClasses([flags.class], model.labels),
       };
       const image = await mapImage(inference, model, photo, options, localContext);
-      const style = { ...flags, alpha: 0.5, interpolation: 'bilinear', scores: 'probability' } as const;
+      const style = { ...flags, alpha: 0.5, interpolation: 'bilinear' } as const;
       return {
         image,
         picture: await drawHeatmap(photo.bytes, image, 0, style, config.background),
@@ -54,7 +55,12 @@ export async function heatmapCommand(config: Config, file: string, flags: Heatma
   process.stdout.write(
     flags.json
       ? JSON.stringify(summary) + '\n'
-      : `${label} (${id}): ${(peak.value * 100).toFixed(1)} % at (${peak.x}, ${peak.y}), ` +
-          `box ${box.width}×${box.height} at (${box.left}, ${box.top}); ${map.width}×${map.height} cells → ${flags.output}\n`,
+      : `${label} (${id}): ${formatValue(peak.value, flags.scores)} at (${peak.x}, ${peak.y}), ` +
+          (box === undefined ? '' : `box ${box.width}×${box.height} at (${box.left}, ${box.top}); `) +
+          `${map.width}×${map.height} cells → ${flags.output}\n`,
   );
+}
+
+function formatValue(value: number, scores: MapScores): string {
+  return scores === 'probability' ? `${(value * 100).toFixed(1)} %` : value.toFixed(2);
 }

@@ -8,7 +8,7 @@ import { OperatorError, ServiceError } from '../errors.js';
 import { COLORMAP_NAMES } from '../inference/colormap.js';
 import type { Fit } from '../inference/input-plan.js';
 import type { RenderMode, ValueRange } from '../inference/render.js';
-import type { ScoreKind } from '../inference/scores.js';
+import type { MapScores } from '../inference/heatmap.js';
 import type { Edge } from '../models/dense-views.js';
 import { VERSION } from '../version.js';
 import type { ClassifyFlags } from './classify.js';
@@ -78,7 +78,7 @@ function oneOf<T extends string>(flags: string, about: string, choices: readonly
 const EDGES: readonly Edge[] = ['valid', 'same'];
 const FITS: readonly Fit[] = ['crop', 'whole', 'native', 'stretch'];
 const RENDER_MODES: readonly RenderMode[] = ['overlay', 'heat', 'gray16'];
-const SCORE_KINDS: readonly ScoreKind[] = ['probability', 'logit'];
+const MAP_SCORES: readonly MapScores[] = ['probability', 'logit', 'normalized'];
 const RANGES: readonly ValueRange[] = ['absolute', 'minmax'];
 
 command('serve', 'start the server').action(async (flags: SettingFlags) => {
@@ -103,16 +103,21 @@ command('heatmap', 'write the heatmap of an image as a PNG')
   .argument('<file>')
   .requiredOption('-o, --output <file>', 'the PNG to write')
   .option('--model <name>', 'model')
-  .option('--class <name>', 'index, id, label or top', 'top')
+  .option('--class <name>', 'index, id, label, top or none (the best of each position)', 'top')
   .addOption(oneOf('--fit <fit>', 'how the image becomes the input', FITS, 'whole'))
   .option('--size <pixels>', 'short side', whole)
   .option('--scale <list>', 'multipliers of the size', numbers, [1])
   .option('--flip', 'also average over the mirrored image', false)
   .option('--output-stride <pixels>', "input pixels between cells; default the net's own", whole)
   .addOption(oneOf('--edge <edge>', 'windows inside of the last map, or a map that covers the image', EDGES, 'valid'))
+  .addOption(oneOf('--scores <scores>', 'what the map holds', MAP_SCORES, 'probability'))
   .addOption(oneOf('--render <mode>', 'over the photo, in colour alone, or as 16-bit values', RENDER_MODES, 'overlay'))
   .addOption(oneOf('--colormap <name>', 'colours of the map', COLORMAP_NAMES, 'inferno'))
-  .addOption(oneOf('--range <range>', "colours span 0 to 1, or the map's own extremes", RANGES, 'absolute'))
+  .addOption(
+    new Option('--range <range>', "colours span 0 to 1, or the map's own extremes; default minmax for logits").choices(
+      RANGES,
+    ),
+  )
   .option('--json', 'print the peak and box for programs')
   .action(async (file: string, flags: HeatmapFlags & SettingFlags) => {
     const { heatmapCommand } = await import('./heatmap.js');
@@ -172,7 +177,7 @@ command('evaluate', 'measure top-1 and top-5 on a folder of labelled images, or 
   .option('--flip', 'for --localization: also average over the mirrored image', false)
   .option('--output-stride <pixels>', "for --localization: input pixels between cells; default the net's own", whole)
   .addOption(oneOf('--edge <edge>', 'for --localization: as for heatmap', EDGES, 'valid'))
-  .addOption(oneOf('--scores <scores>', 'for --localization: what the maps hold', SCORE_KINDS, 'probability'))
+  .addOption(oneOf('--scores <scores>', 'for --localization: what the maps hold', MAP_SCORES, 'probability'))
   .option('--json', 'for programs')
   .action(async (folder: string, { localization, fit, ...flags }: EvaluateAllFlags) => {
     const config = configOf(flags, true);

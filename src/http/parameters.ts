@@ -82,22 +82,56 @@ export const segmentParameters = z.strictObject({
   render: z.enum(['palette', 'overlay']).default('palette').describe('For image/png: the labels alone, or blended'),
 });
 
-export const heatmapParameters = z.strictObject({
-  ...maps,
-  class: repeated(z.string().min(1), 32)
-    .default(['top'])
-    .describe("Index, id or label; repeatable. top: the image's own best class"),
-  render: z.enum(['overlay', 'heat', 'gray16']).default('overlay').describe('For image/png'),
-  colormap: z.enum(COLORMAP_NAMES).default('inferno').describe('For image/png'),
-  interpolation: z
-    .enum(['nearest', 'bilinear', 'bicubic'])
-    .default('bilinear')
-    .describe('Between cells, for image/png'),
-  range: z
-    .enum(['absolute', 'minmax'])
-    .optional()
-    .describe("Colours span 0–1 or the map's own extremes; absent: absolute for probabilities, minmax for logits"),
-});
+/** Of one answer; the dense view ranks as many (graph/passes/select-classes.ts). */
+const MAX_CLASSES = 32;
+
+export const heatmapParameters = z
+  .strictObject({
+    ...maps,
+    scores: z
+      .enum(['probability', 'logit', 'normalized'])
+      .default('probability')
+      .describe(
+        'Softmax over classes at each position, raw scores, or raw scores scaled to 0–1 by the extremes of each map',
+      ),
+    class: repeated(z.string().min(1), MAX_CLASSES)
+      .optional()
+      .describe(
+        "Index, id or label; repeatable. top: the image's own best class; none: the best class of each position. Absent: top",
+      ),
+    top: integer(1, MAX_CLASSES)
+      .optional()
+      .describe("The image's own best classes, as many as this, after those of class"),
+    threshold: number(-1000, 1000)
+      .default(0.5)
+      .describe('What is above it belongs to the boxes, regions and share of a class'),
+    thresholdOf: z
+      .enum(['range', 'value'])
+      .default('range')
+      .describe("Whether threshold is a part (0–1) of the map's own range, or one of its values"),
+    render: z.enum(['overlay', 'heat', 'gray16']).default('overlay').describe('For image/png'),
+    colormap: z.enum(COLORMAP_NAMES).default('inferno').describe('For image/png'),
+    interpolation: z
+      .enum(['nearest', 'bilinear', 'bicubic'])
+      .default('bilinear')
+      .describe('Between cells, for image/png'),
+    range: z
+      .enum(['absolute', 'minmax'])
+      .optional()
+      .describe("Colours span 0–1 or the map's own extremes; absent: minmax for logits, else absolute"),
+  })
+  .refine(({ threshold, thresholdOf }) => thresholdOf === 'value' || (threshold >= 0 && threshold <= 1), {
+    path: ['threshold'],
+    error: 'must be a number from 0 to 1, a part of the range, unless thresholdOf is value',
+  });
+
+/** The classes of a request, and how many of the image's own best; of the answer at most MAX_CLASSES. */
+export function classesAskedFor({ class: names, top }: z.output<typeof heatmapParameters>): {
+  readonly names: readonly string[];
+  readonly best: number;
+} {
+  return { names: names ?? (top === undefined ? ['top'] : []), best: top ?? 0 };
+}
 
 export type ClassifyParameters = z.output<typeof classifyParameters>;
 export type HeatmapParameters = z.output<typeof heatmapParameters>;

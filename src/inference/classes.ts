@@ -1,16 +1,28 @@
 /**
  * From what a client calls a class to its index. A class is asked for by index (`386`), id (`n02504458`), label
- * (`African elephant`, in any case), or `top`: the image's own best class, which only the network can resolve.
+ * (`African elephant`, in any case), `top`: the image's own best class, which only the network can resolve, or `none`:
+ * whatever class is best at each position.
  */
 import { distance } from 'fastest-levenshtein';
 import { ServiceError } from '../errors.js';
 import type { Label } from '../models/manifest.js';
 
-/** A class index below K, or K + r for the image's own r-th best class (the convention of graph/passes/select-classes). */
+/**
+ * A class index below K, K + r for the image's own r-th best class (the convention of graph/passes/select-classes), or
+ * ANY_CLASS.
+ */
 export type ClassSelector = number;
+
+/** At each position the class that is best there. */
+export const ANY_CLASS: ClassSelector = -1;
 
 /** Longer names than any label are not compared with all of them. */
 const MAX_COMPARED = 64;
+
+/** The image's own best classes, best first; all of them where the model has fewer. */
+export function bestClasses(count: number, labels: readonly Label[]): ClassSelector[] {
+  return Array.from({ length: Math.min(count, labels.length) }, (_, rank) => labels.length + rank);
+}
 
 /**
  * Resolve the classes of a request, in order, duplicates kept. Throws CLASS_NOT_FOUND naming each unknown class and the
@@ -26,7 +38,7 @@ export function resolveClasses(names: readonly string[], labels: readonly Label[
       {
         errors: unknown.map((name) => ({
           parameter: 'class',
-          detail: `"${name}" is neither top, nor an index from 0 to ${labels.length - 1}, nor an id or a label of the model${suggestion(name, labels)}`,
+          detail: `"${name}" is neither top nor none, nor an index from 0 to ${labels.length - 1}, nor an id or a label of the model${suggestion(name, labels)}`,
         })),
       },
     );
@@ -38,6 +50,8 @@ function resolveClass(name: string, labels: readonly Label[]): ClassSelector | u
   switch (name.trim().toLowerCase()) {
     case 'top':
       return labels.length;
+    case 'none':
+      return ANY_CLASS;
     default:
       return findClass(name, labels);
   }

@@ -2,8 +2,7 @@
 import { ServiceError } from '../errors.js';
 import type { ColormapName } from './colormap.js';
 import { decodePhoto, type Background } from './decode.js';
-import type { ImageHeatmaps } from './heatmap.js';
-import type { ScoreKind } from './scores.js';
+import type { ImageHeatmaps, MapScores } from './heatmap.js';
 import { renderLabels } from './render-labels.js';
 import { renderHeatmap, type RenderMode, type ValueRange } from './render.js';
 import type { Segmentation } from './segment.js';
@@ -14,9 +13,9 @@ export interface DrawingStyle {
   readonly colormap: ColormapName;
   readonly alpha: number;
   readonly interpolation: MapInterpolation;
-  /** Absent: `absolute` for probabilities, `minmax` for logits, which have no scale of their own. */
+  /** Absent: `minmax` for logits, which have no scale of their own, else `absolute`. */
   readonly range?: ValueRange | undefined;
-  readonly scores: ScoreKind;
+  readonly scores: MapScores;
 }
 
 /** Draw the class at `position`. The result is an encoded PNG. Throws IMAGE_UNDECODABLE. */
@@ -40,7 +39,7 @@ export async function drawHeatmap(
     colormap: style.colormap,
     alpha: style.alpha,
     interpolation: style.interpolation,
-    range: style.range ?? (style.scores === 'probability' ? 'absolute' : 'minmax'),
+    range: style.range ?? (style.scores === 'logit' ? 'minmax' : 'absolute'),
     photo,
     checkpoint,
   });

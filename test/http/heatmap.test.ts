@@ -17,6 +17,11 @@ interface Heatmaps {
       peak: { x: number; y: number; value: number };
       box: { x: number; y: number; width: number; height: number };
       values: number[][];
+      level: number;
+      share: number;
+      mean: number;
+      regions: { share: number; box: object }[];
+      normalizedFrom?: { low: number; high: number };
     }[];
     problem?: { code: string };
   }[];
@@ -134,6 +139,66 @@ describe('the maps', () => {
     const { classes } = await mapsOf('?class=3&class=ID-3&class=Thing,+Number+3&class=top', cat);
     expect(classes.slice(0, 3).map(({ index }) => index)).toEqual([3, 3, 3]);
     expect(classes[0]!.values).toEqual(classes[1]!.values);
+  });
+
+  it('of the image’s own best classes are in the order of classification', async () => {
+    const answer = await app.http.inject({
+      method: 'POST',
+      url: `/v1/classify?topK=${TINY_CLASSES}&size=96&fit=whole`,
+      payload: cat,
+    });
+    const { results } = answer.json<{ results: { predictions: { index: number }[] }[] }>();
+    const ranking = results[0]!.predictions.map(({ index }) => index);
+    const indicesOf = async (query: string) =>
+      (await mapsOf(`?size=96&${query}`, cat)).classes.map(({ index }) => index);
+    expect(await indicesOf('top=7')).toEqual(ranking.slice(0, 7));
+    expect(await indicesOf('top=2&class=4&class=top')).toEqual([4, ranking[0], ranking[0], ranking[1]]);
+    // No more than the model has.
+    expect(await indicesOf('top=32')).toEqual(ranking);
+  });
+
+  it.each(['probability', 'logit'])(
+    'of class=none are the best of all classes at each position (%s)',
+    async (scores) => {
+      const query = `size=96&scores=${scores}`;
+      const { classes } = await mapsOf(`?${everyClass}&class=none&${query}`, cat);
+      const any = classes.at(-1)!;
+      expect(any).toMatchObject({ id: 'none' });
+      expect(any).not.toHaveProperty('index');
+      any.values.forEach((row, y) =>
+        row.forEach((value, x) => {
+          expect(value).toBeCloseTo(Math.max(...classes.slice(0, -1).map(({ values }) => values[y]![x]!)), 4);
+        }),
+      );
+      const alone = await mapsOf(`?class=none&${query}`, cat);
+      expect(alone.classes).toHaveLength(1);
+      expect(alone.classes[0]!.values).toEqual(any.values);
+    },
+  );
+
+  it('are scaled to 0 … 1 each by its own extremes with scores=normalized', async () => {
+    const query = '?class=1&class=2&size=96&scale=1,1.5&scores=';
+    const [normalized, logits] = await Promise.all(['normalized', 'logit'].map((kind) => mapsOf(query + kind, cat)));
+    normalized!.classes.forEach(({ values, peak, normalizedFrom }, position) => {
+      const raw = logits!.classes[position]!.values.flat();
+      const [low, high] = [Math.min(...raw), Math.max(...raw)];
+      expect(peak.value).toBe(1);
+      expect(Math.min(...values.flat())).toBe(0);
+      expect(normalizedFrom!.low).toBeCloseTo(low, 3);
+      values.flat().forEach((value, cell) => expect(value).toBeCloseTo((raw[cell]! - low) / (high - low), 3));
+    });
+  });
+
+  it('come with the regions above a threshold, of the range or of the values', async () => {
+    const { classes } = await mapsOf('?class=1&size=96&threshold=0&thresholdOf=range', cat);
+    expect(classes[0]).toMatchObject({ share: 1, regions: [{ share: 1, box: classes[0]!.box }] });
+    const of = async (query: string) => (await mapsOf(`?class=1&size=96&${query}`, cat)).classes[0]!;
+    const half = await of('');
+    expect(half.level).toBeLessThan(half.peak.value);
+    expect(half.regions.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(half.share, 5);
+    expect((await of(`thresholdOf=value&threshold=${half.level.toFixed(9)}`)).share).toBeCloseTo(half.share, 1);
+    expect(await of('thresholdOf=value&threshold=1')).toMatchObject({ share: 0, regions: [] });
+    expect(await of('thresholdOf=value&threshold=1')).not.toHaveProperty('box');
   });
 
   it('of an image are the same alone and among others of other sizes', async () => {
@@ -267,6 +332,9 @@ describe('what is refused, and how', () => {
       /times the cost.*coarser outputStride/,
     ],
     ['?colormap=jet', 'image/png', 400, 'INVALID_REQUEST', /viridis/],
+    ['?threshold=1.5', 'image/png', 400, 'INVALID_REQUEST', /threshold.*from 0 to 1.*thresholdOf/],
+    ['?top=33', 'image/png', 400, 'INVALID_REQUEST', /top.*1 to 32/],
+    ['?top=2', 'image/png', 406, 'NOT_ACCEPTABLE', /one class/],
     ['?alpha=2', 'image/png', 400, 'INVALID_REQUEST', /1/],
   ])('%s as %s is %i %s', async (query, accept, status, code, detail) => {
     const response = await post(query, cat, accept);
