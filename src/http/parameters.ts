@@ -78,6 +78,9 @@ const maps = {
 
 export const segmentParameters = z.strictObject({
   ...maps,
+  shapes: list(z.enum(['polygons', 'rle']), 2)
+    .optional()
+    .describe("For application/json: each class's area as polygons, as COCO's run lengths, or both"),
   minProbability: number(0, 1).default(0).describe('Positions whose best class is less probable stay unlabelled'),
   render: z.enum(['palette', 'overlay']).default('palette').describe('For image/png: the labels alone, or blended'),
 });
@@ -134,6 +137,7 @@ export function classesAskedFor({ class: names, top }: z.output<typeof heatmapPa
 }
 
 export type ClassifyParameters = z.output<typeof classifyParameters>;
+export type SegmentParameters = z.output<typeof segmentParameters>;
 export type HeatmapParameters = z.output<typeof heatmapParameters>;
 
 /** Parse a query string. Throws INVALID_REQUEST with an entry for each wrong parameter. */

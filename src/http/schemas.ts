@@ -79,6 +79,16 @@ export const segmentResponse = z
               color: z.string().describe('In image/png, as #rrggbb'),
               share: z.number().describe('Of the cells'),
               boxes: z.array(box).describe('One for each connected region, the largest first'),
+              polygons: z
+                .array(z.array(z.array(z.array(z.number()))))
+                .optional()
+                .describe(
+                  'With shapes=polygons: the coordinates of a MultiPolygon in photo pixels, [outline, hole, …] each',
+                ),
+              rle: z
+                .object({ size: z.array(z.number().int()).describe('[height, width]'), counts: z.string() })
+                .optional()
+                .describe("With shapes=rle: the pixels of the photo in COCO's compressed run lengths"),
             }),
           )
           .optional()
