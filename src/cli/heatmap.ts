@@ -1,19 +1,23 @@
-/** `fullconv heatmap FILE -o OUT`: the heatmap of a local image as a PNG, without a server. */
+/** `fullconv heatmap FILE -o OUT`: the heatmap of a local image as a picture, without a server. */
 import { writeFile } from 'node:fs/promises';
+import { extname } from 'node:path';
 import type { Config } from '../config.js';
+import { OperatorError } from '../errors.js';
+import { PICTURE_FORMATS, type PictureFormat } from '../inference/canvas.js';
 import type { ColormapName } from '../inference/colormap.js';
-import { resolveClasses } from '../inference/classes.js';
-import { drawHeatmap } from '../inference/draw.js';
+import { bestClasses, resolveClasses, type ClassSelector } from '../inference/classes.js';
+import { drawHeatmap, type Drawing } from '../inference/draw.js';
 import { mapImage, type HeatmapOptions, type MapScores } from '../inference/heatmap.js';
 import type { Fit } from '../inference/input-plan.js';
-import type { RenderMode, ValueRange } from '../inference/render.js';
+import type { Opacity, ValueRange } from '../inference/render.js';
 import type { Edge } from '../models/dense-views.js';
+import type { Label } from '../models/manifest.js';
 import { localContext, readImage, withService } from './local-service.js';
 
 export interface HeatmapFlags {
   readonly output: string;
   readonly model?: string;
-  readonly class: string;
+  readonly class?: string;
   readonly fit: Fit;
   readonly size?: number;
   readonly scale: readonly number[];
@@ -21,13 +25,18 @@ export interface HeatmapFlags {
   readonly outputStride?: number;
   readonly edge: Edge;
   readonly scores: MapScores;
-  readonly render: RenderMode;
+  readonly render: Drawing;
   readonly colormap: ColormapName;
   readonly range?: ValueRange;
+  readonly opacity: Opacity;
+  readonly legend: boolean;
+  readonly top?: number;
+  readonly width?: number;
   readonly json?: boolean;
 }
 
 export async function heatmapCommand(config: Config, file: string, flags: HeatmapFlags): Promise<void> {
+  const format = formatOf(flags);
   const photo = await readImage(file);
   const { image, picture } = await withService(config, ({ registry, inference }) =>
     registry.use(flags.model, async (model) => {
@@ -39,13 +48,13 @@ export async function heatmapCommand(config: Config, file: string, flags: Heatma
         outputStride: flags.outputStride,
         edge: flags.edge,
         scores: flags.scores,
-        classes: resolveClasses([flags.class], model.labels),
+        classes: classesOf(flags, model.labels),
       };
       const image = await mapImage(inference, model, photo, options, localContext);
-      const style = { ...flags, alpha: 0.5, interpolation: 'bilinear' } as const;
+      const style = { ...flags, alpha: 0.5 };
       return {
         image,
-        picture: await drawHeatmap(photo.bytes, image, 0, style, config.background),
+        picture: await drawHeatmap(photo.bytes, image, style, { ...config, format }),
       };
     }),
   );
@@ -63,4 +72,19 @@ export async function heatmapCommand(config: Config, file: string, flags: Heatma
 
 function formatValue(value: number, scores: MapScores): string {
   return scores === 'probability' ? `${(value * 100).toFixed(1)} %` : value.toFixed(2);
+}
+
+/** The class asked for, or the best; on a sheet the three best. */
+function classesOf({ class: name, top, render }: HeatmapFlags, labels: readonly Label[]): ClassSelector[] {
+  const best = top ?? (name === undefined ? (render === 'sheet' ? 3 : 1) : 0);
+  return [...resolveClasses(name === undefined ? [] : [name], labels), ...bestClasses(best, labels)];
+}
+
+/** By the name of the file to write. */
+function formatOf({ output, render }: HeatmapFlags): PictureFormat {
+  const extension = extname(output).slice(1).toLowerCase();
+  const format = PICTURE_FORMATS.find((known) => known === extension);
+  if (format === undefined) throw new OperatorError(`${output}: its name must end in .${PICTURE_FORMATS.join(', .')}`);
+  if (render === 'gray16' && format !== 'png') throw new OperatorError(`${output}: only a PNG holds 16-bit values`);
+  return format;
 }

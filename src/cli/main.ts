@@ -7,7 +7,8 @@ import { SETTING_LIST, readConfig, type Config, type SettingName } from '../conf
 import { OperatorError, ServiceError } from '../errors.js';
 import { COLORMAP_NAMES } from '../inference/colormap.js';
 import type { Fit } from '../inference/input-plan.js';
-import type { RenderMode, ValueRange } from '../inference/render.js';
+import { DRAWINGS } from '../inference/draw.js';
+import type { Opacity, ValueRange } from '../inference/render.js';
 import type { MapScores } from '../inference/heatmap.js';
 import type { Edge } from '../models/dense-views.js';
 import { VERSION } from '../version.js';
@@ -77,7 +78,7 @@ function oneOf<T extends string>(flags: string, about: string, choices: readonly
 
 const EDGES: readonly Edge[] = ['valid', 'same'];
 const FITS: readonly Fit[] = ['crop', 'whole', 'native', 'stretch'];
-const RENDER_MODES: readonly RenderMode[] = ['overlay', 'heat', 'gray16'];
+const OPACITIES: readonly Opacity[] = ['constant', 'value'];
 const MAP_SCORES: readonly MapScores[] = ['probability', 'logit', 'normalized'];
 const RANGES: readonly ValueRange[] = ['absolute', 'minmax'];
 
@@ -99,11 +100,12 @@ command('classify', 'print the classes of images')
     await classifyCommand(configOf(flags, true), files, flags);
   });
 
-command('heatmap', 'write the heatmap of an image as a PNG')
+command('heatmap', 'write the heatmap of an image as a picture')
   .argument('<file>')
-  .requiredOption('-o, --output <file>', 'the PNG to write')
+  .requiredOption('-o, --output <file>', 'the picture to write: .png, .webp or .avif')
   .option('--model <name>', 'model')
-  .option('--class <name>', 'index, id, label, top or none (the best of each position)', 'top')
+  .option('--class <name>', 'index, id, label, top or none (the best of each position); default top')
+  .option('--top <n>', "the image's own best classes, for --render sheet; default 3", whole)
   .addOption(oneOf('--fit <fit>', 'how the image becomes the input', FITS, 'whole'))
   .option('--size <pixels>', 'short side', whole)
   .option('--scale <list>', 'multipliers of the size', numbers, [1])
@@ -111,13 +113,23 @@ command('heatmap', 'write the heatmap of an image as a PNG')
   .option('--output-stride <pixels>', "input pixels between cells; default the net's own", whole)
   .addOption(oneOf('--edge <edge>', 'windows inside of the last map, or a map that covers the image', EDGES, 'valid'))
   .addOption(oneOf('--scores <scores>', 'what the map holds', MAP_SCORES, 'probability'))
-  .addOption(oneOf('--render <mode>', 'over the photo, in colour alone, or as 16-bit values', RENDER_MODES, 'overlay'))
+  .addOption(
+    oneOf(
+      '--render <mode>',
+      'over the photo, alone, as lines, as 16-bit values, or several beside the photo',
+      DRAWINGS,
+      'overlay',
+    ),
+  )
   .addOption(oneOf('--colormap <name>', 'colours of the map', COLORMAP_NAMES, 'inferno'))
   .addOption(
     new Option('--range <range>', "colours span 0 to 1, or the map's own extremes; default minmax for logits").choices(
       RANGES,
     ),
   )
+  .addOption(oneOf('--opacity <opacity>', 'everywhere alike, or by the value', OPACITIES, 'constant'))
+  .option('--legend', 'the bar of colours with its values, below the map', false)
+  .option('--width <pixels>', "of the picture; default the photo's own", whole)
   .option('--json', 'print the peak and box for programs')
   .action(async (file: string, flags: HeatmapFlags & SettingFlags) => {
     const { heatmapCommand } = await import('./heatmap.js');

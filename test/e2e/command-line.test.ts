@@ -96,7 +96,7 @@ describe('fullconv', () => {
   it.each([
     ['classify', ['--fit', 'shrink'], /--fit.*shrink.*crop, whole, native, stretch/],
     ['classify', ['--top', '2.5'], /--top.*2\.5.*whole number/],
-    ['heatmap', ['--render', 'oil'], /--render.*oil.*overlay, heat, gray16/],
+    ['heatmap', ['--render', 'oil'], /--render.*oil.*overlay, heat, contours, gray16, sheet/],
     ['heatmap', ['--colormap', 'jet'], /--colormap.*jet.*viridis.*turbo/],
     ['heatmap', ['--range', '0-1'], /--range.*0-1.*absolute, minmax/],
   ])('%s refuses a wrong option with what it takes: %o', async (command, option, message) => {
@@ -133,6 +133,11 @@ describe('fullconv', () => {
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ id: 'id-3' });
     expect(await sharp(await readFile(output)).metadata()).toMatchObject({ format: 'png', width: 600, height: 400 });
+    const sheet = join(folder, 'sheet.webp');
+    expect(await fullconv('heatmap', photo('coffee.png'), '-o', sheet, '--render', 'sheet')).toMatchObject({ code: 0 });
+    expect(await sharp(await readFile(sheet)).metadata()).toMatchObject({ format: 'webp', width: 1200 });
+    const form = await fullconv('heatmap', photo('coffee.png'), '-o', join(folder, 'map.jpg'));
+    expect(form).toMatchObject({ code: 1, stderr: expect.stringMatching(/\.png, \.webp, \.avif\n$/) as string });
     const unknown = await fullconv('heatmap', photo('coffee.png'), '-o', output, '--class', 'unicorn');
     expect(unknown.code).toBe(1);
     expect(unknown.stderr).toMatch(/unicorn/);

@@ -296,6 +296,38 @@ describe('the forms', () => {
     expect(await sharp(heat.rawPayload).metadata()).toMatchObject({ width: 451, height: 300, channels: 3 });
   });
 
+  it.each(['image/webp', 'image/avif'])('%s is a picture too, upright, and as wide as asked for', async (accept) => {
+    const lying = await sharp(grace).withMetadata({ orientation: 6 }).toBuffer();
+    const response = await post('?width=300&legend', lying, accept, 'image/jpeg');
+    expect(response.statusCode, response.body).toBe(200);
+    expect(response.headers['content-type']).toBe(accept);
+    // 512×600 pixels, lying on their side.
+    const { width, height } = await sharp(response.rawPayload).metadata();
+    expect(width).toBe(300);
+    expect(height).toBeGreaterThan(256);
+    expect(height).toBeLessThan(300);
+  });
+
+  it('a sheet shows the photo and several classes', async () => {
+    const sheet = await post('?render=sheet', cat, 'image/png');
+    expect(sheet.statusCode, sheet.body).toBe(200);
+    expect(await sharp(sheet.rawPayload).metadata()).toMatchObject({ width: 1200, channels: 3 });
+    expect(String(sheet.headers['fullconv-classes']).split(', ')).toHaveLength(3);
+    const two = await post('?render=sheet&class=1&class=none&width=500', cat, 'image/png');
+    expect(await sharp(two.rawPayload).metadata()).toMatchObject({ width: 500 });
+    expect(two.headers['fullconv-classes']).toBe('1;id="id-1", -1;id="none"');
+  });
+
+  it('contours leave most of the photo as it is', async () => {
+    const { rawPayload } = await post('?render=contours&scores=normalized', cat, 'image/png');
+    const [drawn, photo] = await Promise.all(
+      [rawPayload, cat].map((bytes) => sharp(bytes).removeAlpha().raw().toBuffer()),
+    );
+    const changed = drawn!.filter((value, i) => value !== photo![i]).length / drawn!.length;
+    expect(changed).toBeGreaterThan(0.001);
+    expect(changed).toBeLessThan(0.4);
+  });
+
   it('x-npy is float32 [classes, h, w] with the values of the JSON, and headers that explain them', async () => {
     const response = await post('?class=1&class=2&scores=logit', cat, 'application/x-npy');
     expect(response.statusCode, response.body).toBe(200);
@@ -335,6 +367,9 @@ describe('what is refused, and how', () => {
     ['?threshold=1.5', 'image/png', 400, 'INVALID_REQUEST', /threshold.*from 0 to 1.*thresholdOf/],
     ['?top=33', 'image/png', 400, 'INVALID_REQUEST', /top.*1 to 32/],
     ['?top=2', 'image/png', 406, 'NOT_ACCEPTABLE', /one class/],
+    ['?render=gray16', 'image/webp', 406, 'NOT_ACCEPTABLE', /16-bit/],
+    ['?width=0', 'image/png', 400, 'INVALID_REQUEST', /width/],
+    ['?width=16384', 'image/png', 422, 'IMAGE_TOO_LARGE', /width/],
     ['?alpha=2', 'image/png', 400, 'INVALID_REQUEST', /1/],
   ])('%s as %s is %i %s', async (query, accept, status, code, detail) => {
     const response = await post(query, cat, accept);

@@ -89,6 +89,16 @@ describe('POST /v1/segment', () => {
     expect(plain).not.toHaveProperty('rle');
   });
 
+  it('is the same picture as WebP, and smaller where asked for', async () => {
+    const pixelsOf = async (accept: string) =>
+      sharp((await post('segment?size=160', accept)).rawPayload)
+        .raw()
+        .toBuffer();
+    expect((await pixelsOf('image/webp')).equals(await pixelsOf('image/png'))).toBe(true);
+    const { rawPayload } = await post('segment?width=100&render=overlay', 'image/avif');
+    expect(await sharp(rawPayload).metadata()).toMatchObject({ width: 100, format: 'heif' });
+  });
+
   it('leaves positions below the least probability unlabelled', async () => {
     const { labels, probabilities } = await bestByHeatmap('&size=160');
     const threshold = [...probabilities].sort((a, b) => a - b)[Math.floor(probabilities.length / 2)]!;

@@ -9,7 +9,7 @@ import type { CompiledModel } from '../../models/compile.js';
 import type { HttpParts } from '../http-server.js';
 import { readImages } from '../images.js';
 import { describeClasses, describeGeometry, describeMap } from '../map-answer.js';
-import { negotiate } from '../media-type.js';
+import { negotiate, pictureFormat } from '../media-type.js';
 import { classesAskedFor, heatmapParameters, parseParameters } from '../parameters.js';
 import { problemOf } from '../problem.js';
 import { describeModel, limitPasses, modelReference, requestContext, roundTiming } from '../request.js';
@@ -18,6 +18,8 @@ import { heatmapResponse, serializerOf } from '../schemas.js';
 const RESPONSE_CONTENT = {
   'application/json': { schema: serializerOf(heatmapResponse) },
   'image/png': { schema: {} },
+  'image/webp': { schema: {} },
+  'image/avif': { schema: {} },
   'application/x-npy': { schema: {} },
 };
 
@@ -30,10 +32,13 @@ export function heatmapRoute(app: FastifyInstance, { config, registry, inference
     const images = await readImages(request, config);
     limitPasses(images.length * parameters.scale.length, config.maxImages);
     const { names, best } = classesAskedFor(parameters);
+    const { render } = parameters;
     const mediaType = negotiate(request, (type) => {
       if (type === 'application/json') return undefined;
       if (images.length > 1) return 'holds one image';
-      return type === 'image/png' && names.length + best > 1 ? 'shows one class' : undefined;
+      if (pictureFormat(type) === undefined) return undefined;
+      if (render === 'gray16' && type !== 'image/png') return 'holds no 16-bit values';
+      return render !== 'sheet' && names.length + best > 1 ? 'shows one class, but for render=sheet' : undefined;
     });
 
     return registry.use(parameters.model, async (model) => {
@@ -57,10 +62,11 @@ export function heatmapRoute(app: FastifyInstance, { config, registry, inference
       const [image] = answer.results as [ImageHeatmaps];
       describeMap(reply, image.classes[0]!.map, image);
       describeClasses(reply, image.classes);
-      if (mediaType === 'application/x-npy') return reply.send(asNpy(image));
+      const format = pictureFormat(mediaType);
+      if (format === undefined) return reply.send(asNpy(image));
       const { bytes } = images[0]!;
       const picture = await inference.render(model, context, (checkpoint) =>
-        drawHeatmap(bytes, image, 0, parameters, config.background, checkpoint),
+        drawHeatmap(bytes, image, parameters, { ...config, format, checkpoint }),
       );
       return reply.send(picture);
     });

@@ -9,7 +9,7 @@ import type { CompiledModel } from '../../models/compile.js';
 import type { HttpParts } from '../http-server.js';
 import { readImages } from '../images.js';
 import { describeClasses, describeGeometry, describeMap } from '../map-answer.js';
-import { negotiate } from '../media-type.js';
+import { negotiate, pictureFormat } from '../media-type.js';
 import { parseParameters, segmentParameters, type SegmentParameters } from '../parameters.js';
 import { problemOf } from '../problem.js';
 import { describeModel, limitPasses, modelReference, requestContext, roundTiming } from '../request.js';
@@ -18,6 +18,8 @@ import { segmentResponse, serializerOf } from '../schemas.js';
 const RESPONSE_CONTENT = {
   'application/json': { schema: serializerOf(segmentResponse) },
   'image/png': { schema: {} },
+  'image/webp': { schema: {} },
+  'image/avif': { schema: {} },
   'application/x-npy': { schema: {} },
 };
 
@@ -46,12 +48,13 @@ export function segmentRoute(app: FastifyInstance, { config, registry, inference
       const { labels } = image;
       describeMap(reply, labels, image);
       describeClasses(reply, image.classes);
-      if (mediaType === 'application/x-npy') {
+      const format = pictureFormat(mediaType);
+      if (format === undefined) {
         return reply.send(encodeNpy('uint16', [labels.height, labels.width], labels.values));
       }
       const { bytes } = images[0]!;
       const picture = await inference.render(model, context, (checkpoint) =>
-        drawLabels(bytes, image, parameters, config.background, checkpoint),
+        drawLabels(bytes, image, parameters, { ...config, format, checkpoint }),
       );
       return reply.send(picture);
     });

@@ -1,10 +1,9 @@
-import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { planInput, type Fit } from '../../../src/inference/input-plan.js';
 import { emptyMask, fillRings, fillRuns } from '../../../src/inference/masks.js';
 import { polygonsOf, runLengthsOf, type PlacedLabels } from '../../../src/inference/outline.js';
 import { placeMap } from '../../../src/inference/place.js';
-import { labelColor, renderLabels } from '../../../src/inference/render-labels.js';
+import { labelColor, paintLabels } from '../../../src/inference/render-labels.js';
 
 /** Cells of 32 pixels, all of which are seen. */
 function placed(rows: readonly string[], fit: Fit = 'native', photo = { width: 0, height: 0 }): PlacedLabels {
@@ -49,8 +48,7 @@ describe('the shapes of a label map', () => {
   ])('are those of its picture (fit=%s on %j)', async (fit, photo) => {
     const crop = fit === 'crop' ? rows.map((row) => row.slice(0, 5)) : rows;
     const image = placed(crop, fit, photo);
-    const png = await renderLabels({ ...image, alpha: 1 });
-    const { data } = await sharp(png).raw().toBuffer({ resolveWithObject: true });
+    const { pixels: data } = await paintLabels({ ...image, alpha: 1 });
     const polygons = polygonsOf(image);
     const runLengths = runLengthsOf(image);
     for (const label of new Set(image.labels.values)) {
