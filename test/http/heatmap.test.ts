@@ -390,3 +390,39 @@ describe('what is refused, and how', () => {
     expect(response.json<{ detail: string }>().detail).toMatch(/one image.*application\/json/);
   });
 });
+
+describe('an input beyond the limit', () => {
+  let small: TestApp;
+  beforeAll(async () => {
+    small = await startTestApp({ FULLCONV_MAX_INPUT_PIXELS: '40000', FULLCONV_WORKERS: '1' });
+  });
+  afterAll(() => small.close());
+
+  it.each([
+    ['fit=native&scale=0.2,', 'scale', 3, 0.01],
+    ['size=64&scale=', 'scale', 20, 0.01],
+    ['size=', 'size', 600, 1],
+    ['fit=stretch&size=', 'size', 601, 1],
+    ['fit=crop&outputStride=8&size=', 'size', 500, 1],
+  ])('is refused with the largest that is taken (%s)', async (query, parameter, asked, step) => {
+    const ask = (value: number) =>
+      small.http.inject({
+        method: 'POST',
+        url: `/v1/heatmap?${query}${Number(value.toFixed(2))}`,
+        headers: { accept: 'application/x-npy' },
+        payload: cat,
+      });
+    const refused = await ask(asked);
+    expect(refused.statusCode).toBe(422);
+    const [error] = refused.json<{ errors: { parameter: string; detail: string }[] }>().errors;
+    expect(error).toEqual({
+      parameter,
+      detail: expect.stringMatching(
+        new RegExp(`^${parameter}=${asked} is too large for this image; at most`),
+      ) as string,
+    });
+    const largest = Number(/at most ([\d.]+)$/.exec(error!.detail)![1]);
+    expect((await ask(largest)).statusCode).toBe(200);
+    expect((await ask(largest + step)).statusCode).toBe(422);
+  });
+});
