@@ -7,12 +7,15 @@ import { SETTING_LIST, readConfig, type Config, type SettingName } from '../conf
 import { OperatorError, ServiceError } from '../errors.js';
 import { COLORMAP_NAMES } from '../inference/colormap.js';
 import type { Fit } from '../inference/input-plan.js';
-import type { RenderMode, ValueRange } from '../inference/render.js';
+import { DRAWINGS } from '../inference/draw.js';
+import type { Opacity, ValueRange } from '../inference/render.js';
+import type { MapScores } from '../inference/heatmap.js';
 import type { Edge } from '../models/dense-views.js';
 import type { Clipping } from '../models/quantize/clipping.js';
 import { VERSION } from '../version.js';
 import type { ClassifyFlags } from './classify.js';
 import type { EvaluateFlags } from './evaluate.js';
+import type { LocalizationFlags } from './evaluate-localization.js';
 import type { HeatmapFlags } from './heatmap.js';
 import type { InspectFlags } from './inspect.js';
 import type { ListArchitecturesFlags } from './list-architectures.js';
@@ -26,6 +29,10 @@ const program = new Command('fullconv')
 
 /** The settings given as flags, still text. */
 type SettingFlags = Partial<Record<SettingName, string>>;
+
+/** Of both evaluations; which of them it is decides the default of `fit`. */
+type EvaluateAllFlags = SettingFlags &
+  Omit<EvaluateFlags & LocalizationFlags, 'fit'> & { readonly localization?: boolean; readonly fit?: Fit };
 
 /** A subcommand that takes every setting as a flag. Its action gets the validated settings and its own options. */
 function command(name: string, about: string): Command {
@@ -56,6 +63,12 @@ function whole(text: string): number {
   return value;
 }
 
+function notNegative(text: string): number {
+  const value = Number(text);
+  if (!Number.isFinite(value) || value < 0) throw new InvalidArgumentError('It must be a number of at least 0.');
+  return value;
+}
+
 const numbers = (text: string): number[] => text.split(',').map(positive);
 const wholes = (text: string): number[] => text.split(',').map(whole);
 const words = (text: string): string[] => text.split(',').filter((word) => word !== '');
@@ -74,7 +87,8 @@ function oneOf<T extends string>(flags: string, about: string, choices: readonly
 
 const EDGES: readonly Edge[] = ['valid', 'same'];
 const FITS: readonly Fit[] = ['crop', 'whole', 'native', 'stretch'];
-const RENDER_MODES: readonly RenderMode[] = ['overlay', 'heat', 'gray16'];
+const OPACITIES: readonly Opacity[] = ['constant', 'value'];
+const MAP_SCORES: readonly MapScores[] = ['probability', 'logit', 'normalized'];
 const CLIPPINGS: readonly Clipping[] = ['none', 'percentile', 'error'];
 const RANGES: readonly ValueRange[] = ['absolute', 'minmax'];
 
@@ -97,20 +111,36 @@ command('classify', 'print the classes of images')
     await classifyCommand(configOf(flags, true), files, flags);
   });
 
-command('heatmap', 'write the heatmap of an image as a PNG')
+command('heatmap', 'write the heatmap of an image as a picture')
   .argument('<file>')
-  .requiredOption('-o, --output <file>', 'the PNG to write')
+  .requiredOption('-o, --output <file>', 'the picture to write: .png, .webp or .avif')
   .option('--model <name>', 'model')
-  .option('--class <name>', 'index, id, label or top', 'top')
+  .option('--class <name>', 'index, id, label, top or none (the best of each position); default top')
+  .option('--top <n>', "the image's own best classes, for --render sheet; default 3", whole)
   .addOption(oneOf('--fit <fit>', 'how the image becomes the input', FITS, 'whole'))
   .option('--size <pixels>', 'short side', whole)
   .option('--scale <list>', 'multipliers of the size', numbers, [1])
   .option('--flip', 'also average over the mirrored image', false)
   .option('--output-stride <pixels>', "input pixels between cells; default the net's own", whole)
   .addOption(oneOf('--edge <edge>', 'windows inside of the last map, or a map that covers the image', EDGES, 'valid'))
-  .addOption(oneOf('--render <mode>', 'over the photo, in colour alone, or as 16-bit values', RENDER_MODES, 'overlay'))
+  .addOption(oneOf('--scores <scores>', 'what the map holds', MAP_SCORES, 'probability'))
+  .addOption(
+    oneOf(
+      '--render <mode>',
+      'over the photo, alone, as lines, as 16-bit values, or several beside the photo',
+      DRAWINGS,
+      'overlay',
+    ),
+  )
   .addOption(oneOf('--colormap <name>', 'colours of the map', COLORMAP_NAMES, 'inferno'))
-  .addOption(oneOf('--range <range>', "colours span 0 to 1, or the map's own extremes", RANGES, 'absolute'))
+  .addOption(
+    new Option('--range <range>', "colours span 0 to 1, or the map's own extremes; default minmax for logits").choices(
+      RANGES,
+    ),
+  )
+  .addOption(oneOf('--opacity <opacity>', 'everywhere alike, or by the value', OPACITIES, 'constant'))
+  .option('--legend', 'the bar of colours with its values, below the map', false)
+  .option('--width <pixels>', "of the picture; default the photo's own", whole)
   .option('--server <url>', 'ask this server instead of loading a model', address)
   .option('--json', 'print the peak and box for programs')
   .action(async (file: string, flags: HeatmapFlags & SettingFlags) => {
@@ -176,15 +206,32 @@ program
     listArchitecturesCommand(flags);
   });
 
-command('evaluate', 'measure top-1 and top-5 on a folder of labelled images')
+command('evaluate', 'measure top-1 and top-5 on a folder of labelled images, or how heatmaps point on annotated ones')
   .argument('<folder>', 'one folder a class, or files with a class id in their names, or val_annotations.txt')
   .option('--model <list>', 'models', words)
   .option('--size <list>', "short sides; default the model's own", wholes)
-  .addOption(oneOf('--fit <fit>', 'how the image becomes the input', FITS, 'crop'))
+  .addOption(
+    new Option('--fit <fit>', 'how the image becomes the input; default crop, with --localization whole').choices(FITS),
+  )
+  .option('--localization', 'pointing game, MaxBoxAccV2 and PxAP of heatmaps of photographs with boxes or masks')
+  .option('--annotations <file>', 'for --localization: the objects; default annotations.json in the folder')
+  .option('--categories <file>', 'for --localization: JSON, the classes that each category may be; default its name')
+  .option('--tolerance <pixels>', 'for --localization: how far from the object the peak may be', notNegative, 15)
+  .option('--scale <list>', 'for --localization: multipliers of the size, averaged', numbers, [1])
+  .option('--flip', 'for --localization: also average over the mirrored image', false)
+  .option('--output-stride <pixels>', "for --localization: input pixels between cells; default the net's own", whole)
+  .addOption(oneOf('--edge <edge>', 'for --localization: as for heatmap', EDGES, 'valid'))
+  .addOption(oneOf('--scores <scores>', 'for --localization: what the maps hold', MAP_SCORES, 'probability'))
   .option('--json', 'for programs')
-  .action(async (folder: string, flags: EvaluateFlags & SettingFlags) => {
-    const { evaluateCommand } = await import('./evaluate.js');
-    await evaluateCommand(configOf(flags, true), folder, flags);
+  .action(async (folder: string, { localization, fit, ...flags }: EvaluateAllFlags) => {
+    const config = configOf(flags, true);
+    if (localization === true) {
+      const { evaluateLocalizationCommand } = await import('./evaluate-localization.js');
+      await evaluateLocalizationCommand(config, folder, { ...flags, fit: fit ?? 'whole' });
+    } else {
+      const { evaluateCommand } = await import('./evaluate.js');
+      await evaluateCommand(config, folder, { ...flags, fit: fit ?? 'crop' });
+    }
   });
 
 /**

@@ -2,6 +2,7 @@
 import pLimit from 'p-limit';
 import { createClient, ProblemError, UnreachableError, type Client, type EncodedImage } from '../client/index.js';
 import { OperatorError } from '../errors.js';
+import type { PictureFormat } from '../inference/canvas.js';
 import type { ClassifyFlags, ClassifiedFile } from './classify.js';
 import type { DrawnHeatmap, HeatmapFlags } from './heatmap.js';
 import { readImage } from './local-service.js';
@@ -57,15 +58,32 @@ async function askAbout(name: string, ask: () => Promise<ClassifiedFile[]>): Pro
 }
 
 /** The picture of a heatmap, and what there is to say of it. */
-export async function heatmapRemotely(server: URL, file: string, flags: HeatmapFlags): Promise<DrawnHeatmap> {
-  const { model, size, outputStride, class: name, fit, scale, flip, edge, render, colormap, range } = flags;
-  const query = { ...choose({ model, size, outputStride }), class: [name], fit, scale: [...scale], flip, edge };
+export async function heatmapRemotely(
+  server: URL,
+  file: string,
+  flags: HeatmapFlags,
+  format: PictureFormat,
+): Promise<DrawnHeatmap> {
+  const { model, size, outputStride, class: name, top, fit, scale, flip, edge, scores } = flags;
+  const { render, colormap, range, opacity, legend, width } = flags;
+  const chosen = choose({
+    model,
+    size,
+    outputStride,
+    top: top ?? (name === undefined && render === 'sheet' ? 3 : undefined),
+  });
+  const query = {
+    ...chosen,
+    ...(name === undefined ? {} : { class: [name] }),
+    ...{ fit, scale: [...scale], flip, edge, scores },
+  };
+  const style = { render, colormap, opacity, legend, ...choose({ range, width }) };
   const image = asBody((await readImage(file)).bytes);
   const client = createClient(server);
   try {
     const [{ results }, picture] = await Promise.all([
       client.heatmap(image, query),
-      client.heatmapFile(image, 'image/png', { ...query, render, colormap, range }),
+      client.heatmapFile(image, `image/${format}`, { ...query, ...style }),
     ]);
     const [{ map, classes } = {}] = results;
     const { label, id, peak, box } = classes![0]!;
@@ -75,7 +93,7 @@ export async function heatmapRemotely(server: URL, file: string, flags: HeatmapF
         class: label,
         id,
         peak,
-        box: { left: box.x, top: box.y, width: box.width, height: box.height },
+        box: box && { left: box.x, top: box.y, width: box.width, height: box.height },
         map: { width: map!.width, height: map!.height },
       },
     };

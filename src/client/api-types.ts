@@ -224,8 +224,17 @@ export interface components {
                 version: string;
                 digest: string;
             };
-            /** @enum {string} */
-            scores: "probability" | "logit";
+            /**
+             * @description What all values of the answer are
+             * @enum {string}
+             */
+            scores: "probability" | "logit" | "normalized";
+            /** @description As asked for: a part of each map's range, or one of its values */
+            threshold: {
+                value: number;
+                /** @enum {string} */
+                of: "range" | "value";
+            };
             results: {
                 name: string;
                 /** @description The upright photo, in pixels */
@@ -250,22 +259,46 @@ export interface components {
                     receptiveField: number;
                 };
                 classes?: {
-                    index: number;
+                    /** @description Absent for class=none */
+                    index?: number;
                     id: string;
                     label: string;
+                    /** @description With scores=normalized: the raw scores that became 0 and 1 */
+                    normalizedFrom?: {
+                        low: number;
+                        high: number;
+                    };
                     /** @description In photo pixels */
                     peak: {
                         x: number;
                         y: number;
                         value: number;
                     };
-                    /** @description In photo pixels: the region around the peak above half of the range */
-                    box: {
+                    /** @description In photo pixels: the region around the peak; absent where the peak is below the threshold */
+                    box?: {
                         x: number;
                         y: number;
                         width: number;
                         height: number;
                     };
+                    /** @description What the threshold comes to, in values of this map */
+                    level: number;
+                    /** @description Of the cells at or above the level */
+                    share: number;
+                    /** @description All connected regions at or above the level, the largest first */
+                    regions: {
+                        /** @description In photo pixels */
+                        box: {
+                            x: number;
+                            y: number;
+                            width: number;
+                            height: number;
+                        };
+                        /** @description Of the cells */
+                        share: number;
+                    }[];
+                    /** @description Over all cells */
+                    mean: number;
                     /** @description [h][w] */
                     values: number[][];
                 }[];
@@ -461,6 +494,14 @@ export interface components {
                         width: number;
                         height: number;
                     }[];
+                    /** @description With shapes=polygons: the coordinates of a MultiPolygon in photo pixels, [outline, hole, …] each */
+                    polygons?: number[][][][];
+                    /** @description With shapes=rle: the pixels of the photo in COCO's compressed run lengths */
+                    rle?: {
+                        /** @description [height, width] */
+                        size: number[];
+                        counts: string;
+                    };
                 }[];
             }[];
             timing: components["schemas"]["Timing"];
@@ -621,8 +662,8 @@ export interface operations {
                 scale?: number[];
                 /** @description Also average over the mirrored image */
                 flip?: boolean;
-                /** @description Softmax over classes, or raw scores */
-                scores?: "probability" | "logit";
+                /** @description Softmax over classes at each position, raw scores, or raw scores scaled to 0–1 by the extremes of each map */
+                scores?: "probability" | "logit" | "normalized";
                 /** @description Higher goes first */
                 priority?: number;
                 /** @description Longest wait; at most the server's own */
@@ -633,17 +674,29 @@ export interface operations {
                 outputStride?: number;
                 /** @description valid: exact sliding window; same: zero-padded head, the map covers the image */
                 edge?: "valid" | "same";
-                /** @description Opacity of the map over the photo, for render=overlay */
+                /** @description Opacity of the map over the photo, for render=overlay and sheet */
                 alpha?: number;
-                /** @description Index, id or label; repeatable. top: the image's own best class */
+                /** @description Of the picture, in pixels, aspect kept; absent: the photo's own */
+                width?: number;
+                /** @description Index, id or label; repeatable. top: the image's own best class; none: the best class of each position. Absent: top */
                 class?: string[];
-                /** @description For image/png */
-                render?: "overlay" | "heat" | "gray16";
-                /** @description For image/png */
+                /** @description The image's own best classes, as many as this, after those of class */
+                top?: number;
+                /** @description What is above it belongs to the boxes, regions and share of a class */
+                threshold?: number;
+                /** @description Whether threshold is a part (0–1) of the map's own range, or one of its values */
+                thresholdOf?: "range" | "value";
+                /** @description For pictures. overlay: colours over the photo; heat: colours alone; contours: lines at each fifth of the range; gray16: 16-bit values, PNG only; sheet: the photo and a captioned map of each class, by default of the three best */
+                render?: "overlay" | "heat" | "contours" | "gray16" | "sheet";
+                /** @description For pictures */
                 colormap?: "viridis" | "magma" | "inferno" | "plasma" | "cividis" | "turbo";
-                /** @description Between cells, for image/png */
+                /** @description For render=overlay and sheet: whether alpha holds everywhere, or for the highest values, and less below */
+                opacity?: "constant" | "value";
+                /** @description For overlay, heat and contours: the bar of colours with its values, below */
+                legend?: boolean;
+                /** @description Between cells, for pictures; absent: bicubic for contours, else bilinear */
                 interpolation?: "nearest" | "bilinear" | "bicubic";
-                /** @description Colours span 0–1 or the map's own extremes; absent: absolute for probabilities, minmax for logits */
+                /** @description Colours span 0–1 or the map's own extremes; absent: minmax for logits, else absolute */
                 range?: "absolute" | "minmax";
             };
             header?: never;
@@ -674,6 +727,8 @@ export interface operations {
                 };
                 content: {
                     "image/png": unknown;
+                    "image/webp": unknown;
+                    "image/avif": unknown;
                     "application/json": components["schemas"]["Heatmaps"];
                     "application/x-npy": unknown;
                 };
@@ -784,11 +839,15 @@ export interface operations {
                 outputStride?: number;
                 /** @description valid: exact sliding window; same: zero-padded head, the map covers the image */
                 edge?: "valid" | "same";
-                /** @description Opacity of the map over the photo, for render=overlay */
+                /** @description Opacity of the map over the photo, for render=overlay and sheet */
                 alpha?: number;
+                /** @description Of the picture, in pixels, aspect kept; absent: the photo's own */
+                width?: number;
+                /** @description For application/json: each class's area as polygons, as COCO's run lengths, or both */
+                shapes?: ("polygons" | "rle")[];
                 /** @description Positions whose best class is less probable stay unlabelled */
                 minProbability?: number;
-                /** @description For image/png: the labels alone, or blended */
+                /** @description For pictures: the labels alone, or blended */
                 render?: "palette" | "overlay";
             };
             header?: never;
@@ -819,6 +878,8 @@ export interface operations {
                 };
                 content: {
                     "image/png": unknown;
+                    "image/webp": unknown;
+                    "image/avif": unknown;
                     "application/json": components["schemas"]["Segmentation"];
                     "application/x-npy": unknown;
                 };

@@ -32,7 +32,7 @@ export interface CallOptions {
 }
 
 /** The forms of a map that are not JSON. */
-export type BinaryForm = 'image/png' | 'application/x-npy';
+export type BinaryForm = 'image/png' | 'image/webp' | 'image/avif' | 'application/x-npy';
 
 export interface Client {
   classify(

@@ -2,10 +2,22 @@
 import accepts from 'accepts';
 import type { FastifyRequest } from 'fastify';
 import { ServiceError } from '../errors.js';
+import { PICTURE_FORMATS, type PictureFormat } from '../inference/canvas.js';
 
 /** In order of preference where the client has none. */
-export const MAP_MEDIA_TYPES = ['image/png', 'application/json', 'application/x-npy'] as const;
+export const MAP_MEDIA_TYPES = [
+  'image/png',
+  'application/json',
+  'application/x-npy',
+  'image/webp',
+  'image/avif',
+] as const;
 export type MapMediaType = (typeof MAP_MEDIA_TYPES)[number];
+
+/** The format of a picture; undefined for what is none. */
+export function pictureFormat(type: MapMediaType): PictureFormat | undefined {
+  return PICTURE_FORMATS.find((format) => type === `image/${format}`);
+}
 
 /**
  * The best accepted type among those that can hold what is asked for. `whyNot` says why an accepted type cannot.

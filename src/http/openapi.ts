@@ -77,6 +77,8 @@ export function openapiDocument(): Json {
                 'A picture at the size of the photo, the maps as JSON, or as an array float32 [classes, h, w]',
               content: {
                 'image/png': {},
+                'image/webp': {},
+                'image/avif': {},
                 'application/json': { schema: reference(heatmapResponse) },
                 'application/x-npy': {},
               },
@@ -97,6 +99,8 @@ export function openapiDocument(): Json {
                 'One colour a class at the size of the photo, the legend as JSON, or class indices as uint16 [h, w] (65535: unlabelled)',
               content: {
                 'image/png': {},
+                'image/webp': {},
+                'image/avif': {},
                 'application/json': { schema: reference(segmentResponse) },
                 'application/x-npy': {},
               },

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { ServiceError, type ParameterError } from '../errors.js';
 import { COLORMAP_NAMES } from '../inference/colormap.js';
+import { DRAWINGS } from '../inference/draw.js';
 
 /** A decimal number in a range, and nothing else: no exponent, no hexadecimal, no empty text. */
 function number(minimum: number, maximum: number) {
@@ -73,33 +74,87 @@ const maps = {
     .enum(['valid', 'same'])
     .default('valid')
     .describe('valid: exact sliding window; same: zero-padded head, the map covers the image'),
-  alpha: number(0, 1).default(0.5).describe('Opacity of the map over the photo, for render=overlay'),
+  alpha: number(0, 1).default(0.5).describe('Opacity of the map over the photo, for render=overlay and sheet'),
+  width: integer(1, 16384).optional().describe("Of the picture, in pixels, aspect kept; absent: the photo's own"),
 };
 
 export const segmentParameters = z.strictObject({
   ...maps,
+  shapes: list(z.enum(['polygons', 'rle']), 2)
+    .optional()
+    .describe("For application/json: each class's area as polygons, as COCO's run lengths, or both"),
   minProbability: number(0, 1).default(0).describe('Positions whose best class is less probable stay unlabelled'),
-  render: z.enum(['palette', 'overlay']).default('palette').describe('For image/png: the labels alone, or blended'),
+  render: z.enum(['palette', 'overlay']).default('palette').describe('For pictures: the labels alone, or blended'),
 });
 
-export const heatmapParameters = z.strictObject({
-  ...maps,
-  class: repeated(z.string().min(1), 32)
-    .default(['top'])
-    .describe("Index, id or label; repeatable. top: the image's own best class"),
-  render: z.enum(['overlay', 'heat', 'gray16']).default('overlay').describe('For image/png'),
-  colormap: z.enum(COLORMAP_NAMES).default('inferno').describe('For image/png'),
-  interpolation: z
-    .enum(['nearest', 'bilinear', 'bicubic'])
-    .default('bilinear')
-    .describe('Between cells, for image/png'),
-  range: z
-    .enum(['absolute', 'minmax'])
-    .optional()
-    .describe("Colours span 0–1 or the map's own extremes; absent: absolute for probabilities, minmax for logits"),
-});
+/** Of one answer; the dense view ranks as many (graph/passes/select-classes.ts). */
+const MAX_CLASSES = 32;
+/** Of a sheet, where none are asked for. */
+const SHEET_CLASSES = 3;
+
+export const heatmapParameters = z
+  .strictObject({
+    ...maps,
+    scores: z
+      .enum(['probability', 'logit', 'normalized'])
+      .default('probability')
+      .describe(
+        'Softmax over classes at each position, raw scores, or raw scores scaled to 0–1 by the extremes of each map',
+      ),
+    class: repeated(z.string().min(1), MAX_CLASSES)
+      .optional()
+      .describe(
+        "Index, id or label; repeatable. top: the image's own best class; none: the best class of each position. Absent: top",
+      ),
+    top: integer(1, MAX_CLASSES)
+      .optional()
+      .describe("The image's own best classes, as many as this, after those of class"),
+    threshold: number(-1000, 1000)
+      .default(0.5)
+      .describe('What is above it belongs to the boxes, regions and share of a class'),
+    thresholdOf: z
+      .enum(['range', 'value'])
+      .default('range')
+      .describe("Whether threshold is a part (0–1) of the map's own range, or one of its values"),
+    render: z
+      .enum(DRAWINGS)
+      .default('overlay')
+      .describe(
+        'For pictures. overlay: colours over the photo; heat: colours alone; contours: lines at each fifth of the range; gray16: 16-bit values, PNG only; sheet: the photo and a captioned map of each class, by default of the three best',
+      ),
+    colormap: z.enum(COLORMAP_NAMES).default('inferno').describe('For pictures'),
+    opacity: z
+      .enum(['constant', 'value'])
+      .default('constant')
+      .describe(
+        'For render=overlay and sheet: whether alpha holds everywhere, or for the highest values, and less below',
+      ),
+    legend: flag.default(false).describe('For overlay, heat and contours: the bar of colours with its values, below'),
+    interpolation: z
+      .enum(['nearest', 'bilinear', 'bicubic'])
+      .optional()
+      .describe('Between cells, for pictures; absent: bicubic for contours, else bilinear'),
+    range: z
+      .enum(['absolute', 'minmax'])
+      .optional()
+      .describe("Colours span 0–1 or the map's own extremes; absent: minmax for logits, else absolute"),
+  })
+  .refine(({ threshold, thresholdOf }) => thresholdOf === 'value' || (threshold >= 0 && threshold <= 1), {
+    path: ['threshold'],
+    error: 'must be a number from 0 to 1, a part of the range, unless thresholdOf is value',
+  });
+
+/** The classes of a request, and how many of the image's own best; of the answer at most MAX_CLASSES. */
+export function classesAskedFor({ class: names, top, render }: z.output<typeof heatmapParameters>): {
+  readonly names: readonly string[];
+  readonly best: number;
+} {
+  const best = top ?? (render === 'sheet' && names === undefined ? SHEET_CLASSES : 0);
+  return { names: names ?? (best === 0 ? ['top'] : []), best };
+}
 
 export type ClassifyParameters = z.output<typeof classifyParameters>;
+export type SegmentParameters = z.output<typeof segmentParameters>;
 export type HeatmapParameters = z.output<typeof heatmapParameters>;
 
 /** Parse a query string. Throws INVALID_REQUEST with an entry for each wrong parameter. */

@@ -79,6 +79,16 @@ export const segmentResponse = z
               color: z.string().describe('In image/png, as #rrggbb'),
               share: z.number().describe('Of the cells'),
               boxes: z.array(box).describe('One for each connected region, the largest first'),
+              polygons: z
+                .array(z.array(z.array(z.array(z.number()))))
+                .optional()
+                .describe(
+                  'With shapes=polygons: the coordinates of a MultiPolygon in photo pixels, [outline, hole, …] each',
+                ),
+              rle: z
+                .object({ size: z.array(z.number().int()).describe('[height, width]'), counts: z.string() })
+                .optional()
+                .describe("With shapes=rle: the pixels of the photo in COCO's compressed run lengths"),
             }),
           )
           .optional()
@@ -92,7 +102,10 @@ export const segmentResponse = z
 export const heatmapResponse = z
   .object({
     model: modelReference,
-    scores: z.enum(['probability', 'logit']),
+    scores: z.enum(['probability', 'logit', 'normalized']).describe('What all values of the answer are'),
+    threshold: z
+      .object({ value: z.number(), of: z.enum(['range', 'value']) })
+      .describe("As asked for: a part of each map's range, or one of its values"),
     results: z.array(
       z.object({
         ...imageResult,
@@ -100,11 +113,23 @@ export const heatmapResponse = z
         classes: z
           .array(
             z.object({
-              index: z.number().int(),
+              index: z.number().int().optional().describe('Absent for class=none'),
               id: z.string(),
               label: z.string(),
+              normalizedFrom: z
+                .object({ low: z.number(), high: z.number() })
+                .optional()
+                .describe('With scores=normalized: the raw scores that became 0 and 1'),
               peak: z.object({ x: z.number(), y: z.number(), value: z.number() }).describe('In photo pixels'),
-              box: box.describe('In photo pixels: the region around the peak above half of the range'),
+              box: box
+                .optional()
+                .describe('In photo pixels: the region around the peak; absent where the peak is below the threshold'),
+              level: z.number().describe('What the threshold comes to, in values of this map'),
+              share: z.number().describe('Of the cells at or above the level'),
+              regions: z
+                .array(z.object({ box, share: z.number().describe('Of the cells') }))
+                .describe('All connected regions at or above the level, the largest first'),
+              mean: z.number().describe('Over all cells'),
               values: z.array(z.array(z.number())).describe('[h][w]'),
             }),
           )

@@ -62,19 +62,18 @@ export async function decodeInput(
 }
 
 /**
- * Decode the photo itself, to be drawn over; no wider than `width`, where given, aspect kept. The caller owns the
- * buffer, which cannot be transferred. Throws IMAGE_UNDECODABLE.
+ * Decode the photo itself, to be drawn over, at `size` where given. The caller owns the buffer, which cannot be
+ * transferred. Throws IMAGE_UNDECODABLE.
  */
 export async function decodePhoto(
   bytes: Uint8Array,
   header: ImageHeader,
-  options: { readonly background: Background; readonly width?: number },
+  { background, size: { width, height } = header }: { readonly background: Background; readonly size?: PixelSize },
 ): Promise<Photo> {
-  const width = Math.min(options.width ?? header.width, header.width);
-  const height = Math.max(1, Math.round((header.height * width) / header.width));
   const image = openInSrgb(bytes, header);
-  if (width !== header.width) image.resize({ width, height, fit: 'fill', kernel: 'cubic', fastShrinkOnLoad: false });
-  return readPixels(image, options.background, { width, height });
+  if (width !== header.width || height !== header.height)
+    image.resize({ width, height, fit: 'fill', kernel: 'cubic', fastShrinkOnLoad: false });
+  return readPixels(image, background, { width, height });
 }
 
 /**

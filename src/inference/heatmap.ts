@@ -19,7 +19,8 @@ import {
   type Timing,
 } from './infer.js';
 import type { InputPlan } from './input-plan.js';
-import { boxOf, peakOf, type Box, type Peak } from './localize.js';
+import { ANY_CLASS, type ClassSelector } from './classes.js';
+import { extentOf, HALF, peakOf, type Extent, type Peak, type Threshold } from './localize.js';
 import { composeAffine, invertAffine, mirrorInput, placeMap, type Affine2 } from './place.js';
 import type { RequestContext } from './request-context.js';
 import type { ClassMap } from './row-sampler.js';
@@ -27,21 +28,32 @@ import { meanScores, probabilitiesOf, topK, type ScoreKind } from './scores.js';
 import { upsampleMap } from './upsample.js';
 
 export interface HeatmapOptions extends InputOptions, DenseForm {
-  /** Class selectors, see classes.ts. */
-  readonly classes: readonly number[];
-  readonly scores: ScoreKind;
+  readonly classes: readonly ClassSelector[];
+  readonly scores: MapScores;
+  /** Above which a map is said to show the class; default: half of its range. */
+  readonly threshold?: Threshold | undefined;
 }
 
-/** One class's map over the photo. */
-export interface ClassHeatmap {
+/**
+ * What a map's values are: probabilities over classes at each position, raw scores, or raw scores scaled to [0, 1] by the
+ * map's own extremes, as class activation maps are drawn (Zhou 2016). A map of one value is scaled to zeros.
+ */
+export type MapScores = ScoreKind | 'normalized';
+
+/** One class's map over the photo, or that of whatever class is best at each position. */
+export interface ClassHeatmap extends Extent {
+  /** ANY_CLASS for the best of all classes. */
   readonly index: number;
   readonly id: string;
   readonly label: string;
-  /** `[h, w]`: probabilities over classes at each position, or logits, as asked for. */
+  /** `[h, w]` */
   readonly map: ClassMap;
   readonly peak: Peak;
-  readonly box: Box;
+  /** For normalized maps: the raw scores that became 0 and 1. */
+  readonly normalizedFrom: { readonly low: number; readonly high: number } | undefined;
 }
+
+const ANY_LABEL = { id: 'none', label: 'the best class of each position' };
 
 export interface ImageHeatmaps {
   readonly name: string;
@@ -93,21 +105,24 @@ export async function mapImage(
   const header = await inference.header(image);
   const view = denseViews(model).view(options);
   const { selected, passes } = await runAlike(inference, model, view, image, header, options, context);
-  const runs = passes.map((pass) => readMaps(pass, view, options.scores));
+  const runs = passes.map((pass) => readMaps(pass, view, rankingScores(options.scores)));
   const finest = runs.reduce((a, b) => (b.cells > a.cells ? b : a));
+  const { plan, placement } = finest;
   const classes = await Promise.all(
-    selected.map(async (index, position) => {
-      const map = await averageMaps(runs, finest, position);
+    selected.map(async ({ index, position }) => {
+      const averaged = await averageMaps(runs, finest, position);
+      const { map, normalizedFrom } =
+        options.scores === 'normalized' ? normalize(averaged) : { map: averaged, normalizedFrom: undefined };
       return {
         index,
-        ...model.labels[index]!,
+        ...(model.labels[index] ?? ANY_LABEL),
         map,
-        peak: peakOf(map, finest.placement, header),
-        box: boxOf(map, finest.placement, header),
+        peak: peakOf(map, placement, header),
+        ...extentOf(map, placement, header, options.threshold ?? HALF),
+        normalizedFrom,
       };
     }),
   );
-  const { plan, placement } = finest;
   const timing = sumTimings(passes.map((pass) => pass.timing));
   return { name: image.name, header, plan, geometry: view.geometry, placement, classes, timing };
 }
@@ -124,28 +139,36 @@ async function runAlike(
   header: ImageHeader,
   options: HeatmapOptions,
   context: RequestContext,
-): Promise<{ selected: readonly number[]; passes: readonly Pass[] }> {
-  const request: PassRequest = { model, viewFor: () => view, input: options, classes: options.classes };
+): Promise<{ selected: readonly SelectedMap[]; passes: readonly Pass[] }> {
+  // The best of each position leaves every run; the graph wants a class even where no other is asked for.
+  const named = options.classes.filter((selector) => selector !== ANY_CLASS);
+  const asked = named.length === 0 ? [model.labels.length] : named;
+  const request: PassRequest = { model, viewFor: () => view, input: options, classes: asked };
   const variants = inference.variants(header, request);
   const passes = await inference.run(image, header, variants, request, context);
   const ranked = topK(
     meanScores(
       passes.map(({ outputs }) => outputs),
-      options.scores,
+      rankingScores(options.scores),
     ),
-    Math.max(...options.classes) - model.labels.length + 1,
+    Math.max(...asked) - model.labels.length + 1,
   );
-  const selected = options.classes.map((selector) => ranked[selector - model.labels.length]?.index ?? selector);
+  const indices = asked.map((selector) => ranked[selector - model.labels.length]?.index ?? selector);
   const differing = passes.flatMap((pass, position) =>
-    selectedBy(pass).every((index, k) => index === selected[k]) ? [] : [position],
+    selectedBy(pass).every((index, k) => index === indices[k]) ? [] : [position],
   );
   const repeated = await inference.run(
     image,
     header,
     differing.map((position) => variants[position]!),
-    { ...request, classes: selected },
+    { ...request, classes: indices },
     context,
   );
+  let next = 0;
+  const selected = options.classes.map((selector) => {
+    const position = selector === ANY_CLASS ? asked.length : next++;
+    return { index: indices[position] ?? ANY_CLASS, position };
+  });
   return {
     selected,
     passes: passes.map((pass, position) => repeated[differing.indexOf(position)] ?? pass),
@@ -156,31 +179,51 @@ function selectedBy({ outputs }: Pass): number[] {
   return Array.from(expectTensor(outputs, 'classes_selected', 'int64').data, Number);
 }
 
+/** A class, and which of a run's maps is its. */
+interface SelectedMap {
+  readonly index: number;
+  readonly position: number;
+}
+
 interface PlacedMaps {
   readonly plan: InputPlan;
   /** From photo pixels to cells. */
   readonly placement: Affine2;
   readonly cells: number;
+  /** Of the classes that the run was asked for, then that of the best class of each position. */
   readonly maps: readonly ClassMap[];
+}
+
+function rankingScores(scores: MapScores): ScoreKind {
+  return scores === 'normalized' ? 'logit' : scores;
 }
 
 function readMaps({ outputs, plan, mirrored }: Pass, { geometry }: DenseView, kind: ScoreKind): PlacedMaps {
   const logits = expectTensor(outputs, 'class_logits', 'float32');
   const [count = 0, height = 0, width = 0] = logits.dims;
   const normalizer = expectTensor(outputs, 'log_normalizer', 'float32').data;
-  const values = kind === 'logit' ? logits.data : probabilitiesOf(logits.data, normalizer);
+  const bestLogits = expectTensor(outputs, 'best_logit', 'float32').data;
+  const valuesOf = (scores: Float32Array): Float32Array =>
+    kind === 'logit' ? scores : probabilitiesOf(scores, normalizer);
+  const values = valuesOf(logits.data);
   const cells = width * height;
   const placement = placeMap(geometry, plan);
   return {
     plan,
     placement: mirrored ? mirrorInput(placement, geometry, plan) : placement,
     cells,
-    maps: Array.from({ length: count }, (_, k) => ({
-      values: values.subarray(k * cells, (k + 1) * cells),
-      height,
-      width,
-    })),
+    maps: [
+      ...Array.from({ length: count }, (_, k) => values.subarray(k * cells, (k + 1) * cells)),
+      valuesOf(bestLogits),
+    ].map((plane) => ({ values: plane, height, width })),
   };
+}
+
+function normalize({ values, height, width }: ClassMap): Required<Pick<ClassHeatmap, 'map' | 'normalizedFrom'>> {
+  const low = values.reduce((least, value) => Math.min(least, value), Infinity);
+  const high = values.reduce((most, value) => Math.max(most, value), -Infinity);
+  const scaled = values.map((value) => (high > low ? (value - low) / (high - low) : 0));
+  return { map: { values: scaled, height, width }, normalizedFrom: { low, high } };
 }
 
 /** The mean over the runs, each sampled at the centres of the finest run's cells. */

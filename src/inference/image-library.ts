@@ -44,3 +44,12 @@ export function openPixels(
 ): Sharp {
   return sharp(pixels, { raw: layout, limitInputPixels: false });
 }
+
+/**
+ * A line of text, white on black, letters of `pixels` size, in the machine's sans serif font; as wide and high as its ink.
+ * Pango takes markup; the text is escaped.
+ */
+export function openText(text: string, pixels: number): Sharp {
+  const escaped = text.replace(/[&<>]/g, (character) => `&#${character.charCodeAt(0)};`).replace(/\p{Cc}/gu, ' ');
+  return sharp({ text: { text: escaped, font: `sans ${pixels}`, dpi: 72 } });
+}

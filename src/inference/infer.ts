@@ -4,7 +4,7 @@
  * costs neither decoding nor a run.
  */
 import pLimit from 'p-limit';
-import { ServiceError } from '../errors.js';
+import { ServiceError, type ParameterError } from '../errors.js';
 import type { CompiledModel } from '../models/compile.js';
 import type { View } from '../models/dense-views.js';
 import type { Size } from '../models/input-size.js';
@@ -125,15 +125,21 @@ export function createInference({ batcher, lease, limits, background, observe }:
     const preset = model.manifest.input;
     const side = size ?? preset.size;
     const resize = Math.round((side * preset.resize) / preset.size);
-    const plan = planInput(header, { fit, size: side, resize, scale });
+    const planFor = (factor: number): InputPlan => planInput(header, { fit, size: side, resize, scale: factor });
+    const plan = planFor(scale);
     const view = viewFor(plan.crop);
     view.check(plan.crop);
-    checkPixels(plan, view);
+    checkPixels(plan, view, (limit) => {
+      const pixelsAt = (factor: number): number => inputPixels(planFor(factor));
+      const [parameter, asked, steps] = fit !== 'native' && scale === 1 ? ['size', side, side] : ['scale', scale, 100];
+      const largest = largestScale(scale, limit, steps, pixelsAt) * (parameter === 'size' ? side : 1);
+      return { parameter, detail: `${parameter}=${asked} is too large for this image; at most ${largest}` };
+    });
     return plan;
   }
 
   /** The limit holds for the coarsest view; a finer one, which takes as much longer, has a lower one. */
-  function checkPixels(plan: InputPlan, { pixelCost }: View): void {
+  function checkPixels(plan: InputPlan, { pixelCost }: View, explain: (limit: number) => ParameterError): void {
     const limit = Math.floor(limits.maxInputPixels / pixelCost);
     if (inputPixels(plan) <= limit) return;
     const { width, height } = plan.crop;
@@ -144,6 +150,7 @@ export function createInference({ batcher, lease, limits, background, observe }:
     throw new ServiceError(
       'IMAGE_TOO_LARGE',
       `The network's input would be ${width}×${height} pixels; the limit is ${limit} pixels${why}. Ask for a smaller size or scale${orElse}.`,
+      { errors: [explain(limit)] },
     );
   }
 
@@ -268,6 +275,14 @@ export function createInference({ batcher, lease, limits, background, observe }:
         return drawn;
       }),
   };
+}
+
+/** The largest multiple of 1/steps whose input has at most `limit` pixels, where that of `scale` has more. */
+function largestScale(scale: number, limit: number, steps: number, pixelsAt: (scale: number) => number): number {
+  // Sides are whole pixels, so that the estimate is a little off; from above it, down to the first that fits.
+  let count = Math.ceil(1.02 * steps * scale * Math.sqrt(limit / pixelsAt(scale)));
+  while (count > 0 && pixelsAt(count / steps) > limit) count -= 1;
+  return count / steps;
 }
 
 /** Whether a pass mirrors its input: once without, and with `flip` once with. */

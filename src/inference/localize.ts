@@ -1,5 +1,6 @@
 /**
- * From a class map to a place in the photo: the strongest point, and the box around it. Pure.
+ * From a class map to places in the photo: the strongest point, the box around it, and all regions above a threshold with
+ * their share of the map. Pure.
  *
  * The box is that of Zhou 2016 (CAM) §3.2 with one difference: it bounds the connected region that holds the peak, not
  * the largest one, so that peak and box speak of the same thing.
@@ -30,12 +31,66 @@ export function peakOf(map: ClassMap, placement: Affine2, photo: PixelSize): Pea
   };
 }
 
-/**
- * The box around the cells that are connected to the peak and have at least `threshold` of the map's range, i.e.
- * min + threshold·(max − min); half a cell around their centres belongs to it. A map of one value gives the whole map.
- */
-export function boxOf(map: ClassMap, placement: Affine2, photo: PixelSize, threshold = 0.5): Box {
-  return cellsToBox(regionAround(map, strongestCell(map), threshold), placement, photo);
+/** `range`: a part of the map's own range, the level is min + value·(max − min). `value`: the level itself. */
+export interface Threshold {
+  readonly value: number;
+  readonly of: 'range' | 'value';
+}
+
+/** Half of the map's range. */
+export const HALF: Threshold = { value: 0.5, of: 'range' };
+
+/** Connected cells at or above a level. */
+export interface PlacedRegion {
+  /** Half a cell around the cells' centres belongs to it. */
+  readonly box: Box;
+  /** Of the map's cells, 0 to 1. */
+  readonly share: number;
+}
+
+/** How much of the photo a map covers. */
+export interface Extent {
+  /** What the threshold comes to, in the map's values. */
+  readonly level: number;
+  /** Of the cells at or above the level, 0 to 1. */
+  readonly share: number;
+  /** All connected regions at or above the level, the largest first. */
+  readonly regions: readonly PlacedRegion[];
+  /** Of the region that holds the peak; undefined where the peak is below the level. */
+  readonly box: Box | undefined;
+  /** Over all cells. */
+  readonly mean: number;
+}
+
+/** Where a map is at or above a threshold. A map of one value is above every part of its range. */
+export function extentOf(map: ClassMap, placement: Affine2, photo: PixelSize, threshold: Threshold): Extent {
+  const { values } = map;
+  const peak = strongestCell(map);
+  const level = levelOf(threshold, values, values[peak]!);
+  const belongs = (cell: number): boolean => values[cell]! >= level;
+  const seen = new Uint8Array(values.length);
+  const regions: PlacedRegion[] = [];
+  const add = (seed: number): void => {
+    if (seen[seed] === 1 || !belongs(seed)) return;
+    const region = regionFrom(seed, map, belongs, seen);
+    regions.push({ box: cellsToBox(region, placement, photo), share: region.cells / values.length });
+  };
+  add(peak);
+  const box = regions[0]?.box;
+  for (let cell = 0; cell < values.length; cell++) add(cell);
+  return {
+    level,
+    share: regions.reduce((sum, region) => sum + region.share, 0),
+    regions: regions.sort((a, b) => b.share - a.share),
+    box,
+    mean: values.reduce((sum, value) => sum + value, 0) / values.length,
+  };
+}
+
+function levelOf({ value, of }: Threshold, values: Float32Array, high: number): number {
+  if (of === 'value') return value;
+  const low = values.reduce((least, other) => Math.min(least, other), Infinity);
+  return low + value * (high - low);
 }
 
 /** A region's cells and half a cell around their centres, in photo pixels. */
@@ -54,14 +109,6 @@ function strongestCell({ values }: ClassMap): number {
     if (values[cell]! > values[best]!) best = cell;
   }
   return best;
-}
-
-/** The region at or above the threshold that holds `seed`. */
-function regionAround(map: ClassMap, seed: number, threshold: number): Region {
-  const { values } = map;
-  const low = values.reduce((least, value) => Math.min(least, value), Infinity);
-  const level = low + threshold * (values[seed]! - low);
-  return regionFrom(seed, map, (cell) => values[cell]! >= level, new Uint8Array(values.length));
 }
 
 /** The whole pixels that [start, end) touches inside 0 … pixels, at least one, as start and length. */

@@ -1,5 +1,5 @@
 /**
- * A label map as a PNG at the photo's size: one colour a class, or blended over the photo. Every pixel has the label of
+ * A label map as pixels at the photo's size: one colour a class, or blended over the photo. Every pixel has the label of
  * the cell whose centre is nearest; unlabelled pixels, and those that the network never saw, are black, or the photo.
  *
  * The colours are those of the Pascal VOC label maps (Everingham 2010): the bits of index + 1, the lowest three first,
@@ -7,10 +7,10 @@
  * read back.
  */
 import type { Photo } from './decode.js';
-import { openPixels } from './image-library.js';
+import type { Canvas } from './canvas.js';
 import type { InputPlan } from './input-plan.js';
 import type { Affine2 } from './place.js';
-import { PNG, pixelsToDrawOver, withinCovered } from './render.js';
+import { pixelsToDrawOver, withinCovered } from './render.js';
 import { UNLABELLED, type LabelMap } from './segment.js';
 import { sampleRows } from './upsample.js';
 
@@ -27,15 +27,8 @@ export interface LabelRender {
   readonly checkpoint?: (() => void) | undefined;
 }
 
-/** Draw a label map. The result is an encoded PNG at the photo's size. */
-export async function renderLabels({
-  labels,
-  placement,
-  plan,
-  photo,
-  alpha,
-  checkpoint,
-}: LabelRender): Promise<Buffer> {
+/** Paint a label map at the plan's photo size; over a photo it is the photo's own buffer. */
+export async function paintLabels({ labels, placement, plan, photo, alpha, checkpoint }: LabelRender): Promise<Canvas> {
   const { width, height } = plan.photo;
   const pixels = photo === undefined ? new Uint8Array(width * height * 3) : pixelsToDrawOver(photo, plan);
   const opacity = photo === undefined ? 1 : alpha;
@@ -52,7 +45,7 @@ export async function renderLabels({
   });
   const map = { ...labels, values: Float32Array.from(labels.values) };
   await sampleRows(map, placement, plan.photo, 'nearest', paint, checkpoint);
-  return openPixels(pixels, { width, height, channels: 3 }).png(PNG).toBuffer();
+  return { width, height, pixels };
 }
 
 /** The colour of a class as 0xRRGGBB. */

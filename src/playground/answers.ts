@@ -80,14 +80,19 @@ function placeMaps({ results }: Heatmaps, { model, fit }: Question, timing: Aske
   if (plan.crop.width !== input.width || plan.crop.height !== input.height) {
     throw new Error(`the input is ${input.width}×${input.height}, not ${plan.crop.width}×${plan.crop.height}`);
   }
-  return classes.map(({ index, label, peak, values }) => ({
-    index,
-    label,
-    peak: peak.value,
-    map: { values: Float32Array.from(values.flat()), height: map.height, width: map.width },
-    placement: placeMap(map, plan),
-    covered: coveredPixels(plan),
-    photo,
-    timing,
-  }));
+  const common = { placement: placeMap(map, plan), covered: coveredPixels(plan), photo, timing };
+  // Only what is best at each position, which is not asked for here, has no index.
+  return classes.flatMap(({ index, label, peak, values }) =>
+    index === undefined
+      ? []
+      : [
+          {
+            index,
+            label,
+            peak: peak.value,
+            map: { values: Float32Array.from(values.flat()), height: map.height, width: map.width },
+            ...common,
+          },
+        ],
+  );
 }

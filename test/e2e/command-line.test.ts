@@ -97,7 +97,7 @@ describe('fullconv', () => {
   it.each([
     ['classify', ['--fit', 'shrink'], /--fit.*shrink.*crop, whole, native, stretch/],
     ['classify', ['--top', '2.5'], /--top.*2\.5.*whole number/],
-    ['heatmap', ['--render', 'oil'], /--render.*oil.*overlay, heat, gray16/],
+    ['heatmap', ['--render', 'oil'], /--render.*oil.*overlay, heat, contours, gray16, sheet/],
     ['heatmap', ['--colormap', 'jet'], /--colormap.*jet.*viridis.*turbo/],
     ['heatmap', ['--range', '0-1'], /--range.*0-1.*absolute, minmax/],
   ])('%s refuses a wrong option with what it takes: %o', async (command, option, message) => {
@@ -134,6 +134,11 @@ describe('fullconv', () => {
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ id: 'id-3' });
     expect(await sharp(await readFile(output)).metadata()).toMatchObject({ format: 'png', width: 600, height: 400 });
+    const sheet = join(folder, 'sheet.webp');
+    expect(await fullconv('heatmap', photo('coffee.png'), '-o', sheet, '--render', 'sheet')).toMatchObject({ code: 0 });
+    expect(await sharp(await readFile(sheet)).metadata()).toMatchObject({ format: 'webp', width: 1200 });
+    const form = await fullconv('heatmap', photo('coffee.png'), '-o', join(folder, 'map.jpg'));
+    expect(form).toMatchObject({ code: 1, stderr: expect.stringMatching(/\.png, \.webp, \.avif\n$/) as string });
     const unknown = await fullconv('heatmap', photo('coffee.png'), '-o', output, '--class', 'unicorn');
     expect(unknown.code).toBe(1);
     expect(unknown.stderr).toMatch(/unicorn/);
@@ -236,6 +241,28 @@ describe('fullconv', () => {
     const empty = await fullconv('evaluate', join(models, 'tiny-vgg'));
     expect(empty.code).toBe(1);
     expect(empty.stderr).toMatch(/no image of a class/);
+  });
+
+  it('evaluate --localization measures where heatmaps point, beside the centre', async () => {
+    const dataset = join(folder, 'localization');
+    await mkdir(dataset);
+    await copyFile(photo('coffee.png'), join(dataset, 'coffee.png'));
+    const object = { image_id: 1, category_id: 1, bbox: [0, 0, 600, 400] };
+    const annotations = {
+      images: [{ id: 1, file_name: 'coffee.png', width: 600, height: 400 }],
+      categories: [{ id: 1, name: 'cup' }],
+      annotations: [object],
+    };
+    await writeFile(join(dataset, 'annotations.json'), JSON.stringify(annotations));
+    await writeFile(join(dataset, 'categories.json'), JSON.stringify({ cup: ['id-2..id-4', 'id-7'] }));
+    const categories = ['--categories', join(dataset, 'categories.json')];
+    const { stdout, stderr } = await fullconv('evaluate', '--json', '--localization', dataset, ...categories, '--flip');
+    expect(JSON.parse(stdout), stderr).toMatchObject([
+      { model: 'the centre', cases: 1, 'pointing game %': '100.0', 'PxAP %': '–' },
+      { model: 'tiny-resnet', size: 64, cases: 1, 'pointing game %': '100.0' },
+    ]);
+    const unknown = await fullconv('evaluate', '--localization', dataset);
+    expect(unknown).toMatchObject({ code: 1, stderr: 'fullconv: no category is a class of tiny-resnet\n' });
   });
 
   it('serve --help lists every setting with its variable, flag and default', async () => {

@@ -17,6 +17,11 @@ interface Heatmaps {
       peak: { x: number; y: number; value: number };
       box: { x: number; y: number; width: number; height: number };
       values: number[][];
+      level: number;
+      share: number;
+      mean: number;
+      regions: { share: number; box: object }[];
+      normalizedFrom?: { low: number; high: number };
     }[];
     problem?: { code: string };
   }[];
@@ -136,6 +141,66 @@ describe('the maps', () => {
     expect(classes[0]!.values).toEqual(classes[1]!.values);
   });
 
+  it('of the image’s own best classes are in the order of classification', async () => {
+    const answer = await app.http.inject({
+      method: 'POST',
+      url: `/v1/classify?topK=${TINY_CLASSES}&size=96&fit=whole`,
+      payload: cat,
+    });
+    const { results } = answer.json<{ results: { predictions: { index: number }[] }[] }>();
+    const ranking = results[0]!.predictions.map(({ index }) => index);
+    const indicesOf = async (query: string) =>
+      (await mapsOf(`?size=96&${query}`, cat)).classes.map(({ index }) => index);
+    expect(await indicesOf('top=7')).toEqual(ranking.slice(0, 7));
+    expect(await indicesOf('top=2&class=4&class=top')).toEqual([4, ranking[0], ranking[0], ranking[1]]);
+    // No more than the model has.
+    expect(await indicesOf('top=32')).toEqual(ranking);
+  });
+
+  it.each(['probability', 'logit'])(
+    'of class=none are the best of all classes at each position (%s)',
+    async (scores) => {
+      const query = `size=96&scores=${scores}`;
+      const { classes } = await mapsOf(`?${everyClass}&class=none&${query}`, cat);
+      const any = classes.at(-1)!;
+      expect(any).toMatchObject({ id: 'none' });
+      expect(any).not.toHaveProperty('index');
+      any.values.forEach((row, y) =>
+        row.forEach((value, x) => {
+          expect(value).toBeCloseTo(Math.max(...classes.slice(0, -1).map(({ values }) => values[y]![x]!)), 4);
+        }),
+      );
+      const alone = await mapsOf(`?class=none&${query}`, cat);
+      expect(alone.classes).toHaveLength(1);
+      expect(alone.classes[0]!.values).toEqual(any.values);
+    },
+  );
+
+  it('are scaled to 0 … 1 each by its own extremes with scores=normalized', async () => {
+    const query = '?class=1&class=2&size=96&scale=1,1.5&scores=';
+    const [normalized, logits] = await Promise.all(['normalized', 'logit'].map((kind) => mapsOf(query + kind, cat)));
+    normalized!.classes.forEach(({ values, peak, normalizedFrom }, position) => {
+      const raw = logits!.classes[position]!.values.flat();
+      const [low, high] = [Math.min(...raw), Math.max(...raw)];
+      expect(peak.value).toBe(1);
+      expect(Math.min(...values.flat())).toBe(0);
+      expect(normalizedFrom!.low).toBeCloseTo(low, 3);
+      values.flat().forEach((value, cell) => expect(value).toBeCloseTo((raw[cell]! - low) / (high - low), 3));
+    });
+  });
+
+  it('come with the regions above a threshold, of the range or of the values', async () => {
+    const { classes } = await mapsOf('?class=1&size=96&threshold=0&thresholdOf=range', cat);
+    expect(classes[0]).toMatchObject({ share: 1, regions: [{ share: 1, box: classes[0]!.box }] });
+    const of = async (query: string) => (await mapsOf(`?class=1&size=96&${query}`, cat)).classes[0]!;
+    const half = await of('');
+    expect(half.level).toBeLessThan(half.peak.value);
+    expect(half.regions.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(half.share, 5);
+    expect((await of(`thresholdOf=value&threshold=${half.level.toFixed(9)}`)).share).toBeCloseTo(half.share, 1);
+    expect(await of('thresholdOf=value&threshold=1')).toMatchObject({ share: 0, regions: [] });
+    expect(await of('thresholdOf=value&threshold=1')).not.toHaveProperty('box');
+  });
+
   it('of an image are the same alone and among others of other sizes', async () => {
     const tall = await sharp(grace).resize(100, 300, { fit: 'fill' }).png().toBuffer();
     const images = [cat, tall, grace, cat].map((bytes) => ({ base64: bytes.toString('base64') }));
@@ -231,6 +296,38 @@ describe('the forms', () => {
     expect(await sharp(heat.rawPayload).metadata()).toMatchObject({ width: 451, height: 300, channels: 3 });
   });
 
+  it.each(['image/webp', 'image/avif'])('%s is a picture too, upright, and as wide as asked for', async (accept) => {
+    const lying = await sharp(grace).withMetadata({ orientation: 6 }).toBuffer();
+    const response = await post('?width=300&legend', lying, accept, 'image/jpeg');
+    expect(response.statusCode, response.body).toBe(200);
+    expect(response.headers['content-type']).toBe(accept);
+    // 512×600 pixels, lying on their side.
+    const { width, height } = await sharp(response.rawPayload).metadata();
+    expect(width).toBe(300);
+    expect(height).toBeGreaterThan(256);
+    expect(height).toBeLessThan(300);
+  });
+
+  it('a sheet shows the photo and several classes', async () => {
+    const sheet = await post('?render=sheet', cat, 'image/png');
+    expect(sheet.statusCode, sheet.body).toBe(200);
+    expect(await sharp(sheet.rawPayload).metadata()).toMatchObject({ width: 1200, channels: 3 });
+    expect(String(sheet.headers['fullconv-classes']).split(', ')).toHaveLength(3);
+    const two = await post('?render=sheet&class=1&class=none&width=500', cat, 'image/png');
+    expect(await sharp(two.rawPayload).metadata()).toMatchObject({ width: 500 });
+    expect(two.headers['fullconv-classes']).toBe('1;id="id-1", -1;id="none"');
+  });
+
+  it('contours leave most of the photo as it is', async () => {
+    const { rawPayload } = await post('?render=contours&scores=normalized', cat, 'image/png');
+    const [drawn, photo] = await Promise.all(
+      [rawPayload, cat].map((bytes) => sharp(bytes).removeAlpha().raw().toBuffer()),
+    );
+    const changed = drawn!.filter((value, i) => value !== photo![i]).length / drawn!.length;
+    expect(changed).toBeGreaterThan(0.001);
+    expect(changed).toBeLessThan(0.4);
+  });
+
   it('x-npy is float32 [classes, h, w] with the values of the JSON, and headers that explain them', async () => {
     const response = await post('?class=1&class=2&scores=logit', cat, 'application/x-npy');
     expect(response.statusCode, response.body).toBe(200);
@@ -253,6 +350,7 @@ describe('what is refused, and how', () => {
     ['', 'text/html', 406, 'NOT_ACCEPTABLE', /image\/png.*application\/json.*application\/x-npy/],
     ['?class=1&class=2', 'image/png', 406, 'NOT_ACCEPTABLE', /one class/],
     ['?class=unicorn', 'image/png', 404, 'CLASS_NOT_FOUND', /unicorn/],
+    ['?class=thing,+numbr+3', 'image/png', 404, 'CLASS_NOT_FOUND', /nearest labels are .{0,3}thing, number 3/i],
     ['?class=10', 'image/png', 404, 'CLASS_NOT_FOUND', /0 to 9/],
     ['?outputStride=12', 'image/png', 422, 'OUTPUT_UNSUPPORTED', /one of: 16, 8, 4/],
     ['?edge=around', 'image/png', 400, 'INVALID_REQUEST', /valid/],
@@ -266,6 +364,12 @@ describe('what is refused, and how', () => {
       /times the cost.*coarser outputStride/,
     ],
     ['?colormap=jet', 'image/png', 400, 'INVALID_REQUEST', /viridis/],
+    ['?threshold=1.5', 'image/png', 400, 'INVALID_REQUEST', /threshold.*from 0 to 1.*thresholdOf/],
+    ['?top=33', 'image/png', 400, 'INVALID_REQUEST', /top.*1 to 32/],
+    ['?top=2', 'image/png', 406, 'NOT_ACCEPTABLE', /one class/],
+    ['?render=gray16', 'image/webp', 406, 'NOT_ACCEPTABLE', /16-bit/],
+    ['?width=0', 'image/png', 400, 'INVALID_REQUEST', /width/],
+    ['?width=16384', 'image/png', 422, 'IMAGE_TOO_LARGE', /width/],
     ['?alpha=2', 'image/png', 400, 'INVALID_REQUEST', /1/],
   ])('%s as %s is %i %s', async (query, accept, status, code, detail) => {
     const response = await post(query, cat, accept);
@@ -284,5 +388,41 @@ describe('what is refused, and how', () => {
     const response = await post('', Buffer.from(JSON.stringify({ images })), 'image/png', 'application/json');
     expect(response.statusCode).toBe(406);
     expect(response.json<{ detail: string }>().detail).toMatch(/one image.*application\/json/);
+  });
+});
+
+describe('an input beyond the limit', () => {
+  let small: TestApp;
+  beforeAll(async () => {
+    small = await startTestApp({ FULLCONV_MAX_INPUT_PIXELS: '40000', FULLCONV_WORKERS: '1' });
+  });
+  afterAll(() => small.close());
+
+  it.each([
+    ['fit=native&scale=0.2,', 'scale', 3, 0.01],
+    ['size=64&scale=', 'scale', 20, 0.01],
+    ['size=', 'size', 600, 1],
+    ['fit=stretch&size=', 'size', 601, 1],
+    ['fit=crop&outputStride=8&size=', 'size', 500, 1],
+  ])('is refused with the largest that is taken (%s)', async (query, parameter, asked, step) => {
+    const ask = (value: number) =>
+      small.http.inject({
+        method: 'POST',
+        url: `/v1/heatmap?${query}${Number(value.toFixed(2))}`,
+        headers: { accept: 'application/x-npy' },
+        payload: cat,
+      });
+    const refused = await ask(asked);
+    expect(refused.statusCode).toBe(422);
+    const [error] = refused.json<{ errors: { parameter: string; detail: string }[] }>().errors;
+    expect(error).toEqual({
+      parameter,
+      detail: expect.stringMatching(
+        new RegExp(`^${parameter}=${asked} is too large for this image; at most`),
+      ) as string,
+    });
+    const largest = Number(/at most ([\d.]+)$/.exec(error!.detail)![1]);
+    expect((await ask(largest)).statusCode).toBe(200);
+    expect((await ask(largest + step)).statusCode).toBe(422);
   });
 });

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { labelColor } from '../../src/inference/render-labels.js';
+import { emptyMask, fillRings, fillRuns, type RunLengths } from '../../src/inference/masks.js';
 import { UNLABELLED } from '../../src/inference/segment.js';
 import { startTestApp, type TestApp } from '../support/app.js';
 import { TINY_CLASSES } from '../support/tiny-models.js';
@@ -15,6 +16,8 @@ interface Segments {
     index: number;
     color: string;
     share: number;
+    polygons?: number[][][][];
+    rle?: RunLengths;
     boxes: { x: number; y: number; width: number; height: number }[];
   }[];
 }
@@ -65,6 +68,35 @@ describe('POST /v1/segment', () => {
     const labels = await labelsOf(`?${query.slice(1)}`);
     const { labels: expected } = await bestByHeatmap(query);
     expect(Array.from(labels)).toEqual(expected);
+  });
+
+  it('gives the areas as polygons and run lengths of the photo’s pixels, where asked for', async () => {
+    const { classes, width, height } = await segmentsOf('?size=160&shapes=polygons,rle');
+    const covered = emptyMask({ width, height });
+    for (const { polygons, rle, share } of classes) {
+      const mask = emptyMask({ width, height });
+      fillRuns(mask, rle!);
+      for (const rings of polygons!)
+        fillRings(
+          covered,
+          rings.map((ring) => ring.slice(1).flat()),
+        );
+      expect(mask.values.reduce((sum, value) => sum + value, 0) / (width * height)).toBeCloseTo(share, 0);
+    }
+    expect(covered.values.every((value) => value === 1)).toBe(true);
+    const [plain] = (await segmentsOf('?size=160')).classes;
+    expect(plain).not.toHaveProperty('polygons');
+    expect(plain).not.toHaveProperty('rle');
+  });
+
+  it('is the same picture as WebP, and smaller where asked for', async () => {
+    const pixelsOf = async (accept: string) =>
+      sharp((await post('segment?size=160', accept)).rawPayload)
+        .raw()
+        .toBuffer();
+    expect((await pixelsOf('image/webp')).equals(await pixelsOf('image/png'))).toBe(true);
+    const { rawPayload } = await post('segment?width=100&render=overlay', 'image/avif');
+    expect(await sharp(rawPayload).metadata()).toMatchObject({ width: 100, format: 'heif' });
   });
 
   it('leaves positions below the least probability unlabelled', async () => {

@@ -26,10 +26,10 @@ import { LOGITS } from './name-logits.js';
 /** Name of the input: int64 [N, C]; class indices below K, or K + r for the image's r-th best class, r < ranks. */
 export const CLASSES_INPUT = 'classes';
 
-const DEFAULT_RANKS = 5;
+const DEFAULT_RANKS = 32;
 
 export interface SelectClassesOptions {
-  /** How many of the image's own best classes can be asked for; capped at the number of classes. Default 5. */
+  /** How many of the image's own best classes can be asked for; capped at the number of classes. Default 32. */
   readonly ranks?: number;
   /** What the image is classified by; default: all cells. */
   readonly cells?: WindowCells;

@@ -1,15 +1,16 @@
 /** POST /v1/heatmap: class maps, as a picture, as JSON or as an array, by Accept. */
 import type { FastifyInstance } from 'fastify';
-import { resolveClasses } from '../../inference/classes.js';
+import { ANY_CLASS, bestClasses, resolveClasses } from '../../inference/classes.js';
 import { drawHeatmap } from '../../inference/draw.js';
 import { heatmap, type HeatmapAnswer, type HeatmapOptions, type ImageHeatmaps } from '../../inference/heatmap.js';
+import type { Box } from '../../inference/localize.js';
 import { encodeNpy } from '../../inference/npy.js';
 import type { CompiledModel } from '../../models/compile.js';
 import type { HttpParts } from '../http-server.js';
 import { readImages } from '../images.js';
 import { describeClasses, describeGeometry, describeMap } from '../map-answer.js';
-import { negotiate } from '../media-type.js';
-import { heatmapParameters, parseParameters } from '../parameters.js';
+import { negotiate, pictureFormat } from '../media-type.js';
+import { classesAskedFor, heatmapParameters, parseParameters } from '../parameters.js';
 import { problemOf } from '../problem.js';
 import { describeModel, limitPasses, modelReference, requestContext, roundTiming } from '../request.js';
 import { heatmapResponse, serializerOf } from '../schemas.js';
@@ -17,6 +18,8 @@ import { heatmapResponse, serializerOf } from '../schemas.js';
 const RESPONSE_CONTENT = {
   'application/json': { schema: serializerOf(heatmapResponse) },
   'image/png': { schema: {} },
+  'image/webp': { schema: {} },
+  'image/avif': { schema: {} },
   'application/x-npy': { schema: {} },
 };
 
@@ -28,10 +31,14 @@ export function heatmapRoute(app: FastifyInstance, { config, registry, inference
     registry.get(parameters.model);
     const images = await readImages(request, config);
     limitPasses(images.length * parameters.scale.length, config.maxImages);
+    const { names, best } = classesAskedFor(parameters);
+    const { render } = parameters;
     const mediaType = negotiate(request, (type) => {
       if (type === 'application/json') return undefined;
       if (images.length > 1) return 'holds one image';
-      return type === 'image/png' && parameters.class.length > 1 ? 'shows one class' : undefined;
+      if (pictureFormat(type) === undefined) return undefined;
+      if (render === 'gray16' && type !== 'image/png') return 'holds no 16-bit values';
+      return render !== 'sheet' && names.length + best > 1 ? 'shows one class, but for render=sheet' : undefined;
     });
 
     return registry.use(parameters.model, async (model) => {
@@ -43,7 +50,8 @@ export function heatmapRoute(app: FastifyInstance, { config, registry, inference
         outputStride: parameters.outputStride,
         edge: parameters.edge,
         scores: parameters.scores,
-        classes: resolveClasses(parameters.class, model.labels),
+        classes: [...resolveClasses(names, model.labels), ...bestClasses(best, model.labels)],
+        threshold: { value: parameters.threshold, of: parameters.thresholdOf },
       };
       const answer = await heatmap(inference, model, images, options, context);
       describeModel(reply, model);
@@ -54,20 +62,26 @@ export function heatmapRoute(app: FastifyInstance, { config, registry, inference
       const [image] = answer.results as [ImageHeatmaps];
       describeMap(reply, image.classes[0]!.map, image);
       describeClasses(reply, image.classes);
-      if (mediaType === 'application/x-npy') return reply.send(asNpy(image));
+      const format = pictureFormat(mediaType);
+      if (format === undefined) return reply.send(asNpy(image));
       const { bytes } = images[0]!;
       const picture = await inference.render(model, context, (checkpoint) =>
-        drawHeatmap(bytes, image, 0, parameters, config.background, checkpoint),
+        drawHeatmap(bytes, image, parameters, { ...config, format, checkpoint }),
       );
       return reply.send(picture);
     });
   });
 }
 
-function presentAnswer({ results, timing }: HeatmapAnswer, model: CompiledModel, { scores }: HeatmapOptions): object {
+function presentAnswer(
+  { results, timing }: HeatmapAnswer,
+  model: CompiledModel,
+  { scores, threshold }: HeatmapOptions,
+): object {
   return {
     model: modelReference(model),
     scores,
+    threshold,
     results: results.map((result) =>
       'problem' in result ? { name: result.name, problem: problemOf(result.problem) } : presentImage(result),
     ),
@@ -83,14 +97,20 @@ function presentImage(image: ImageHeatmaps): object {
     height: header.height,
     input: { width: plan.crop.width, height: plan.crop.height, scale: plan.scale },
     map: describeGeometry(classes[0]!.map, geometry),
-    classes: classes.map(({ map, box, ...rest }) => ({
+    classes: classes.map(({ index, map, box, regions, ...rest }) => ({
+      ...(index === ANY_CLASS ? {} : { index }),
       ...rest,
-      box: { x: box.left, y: box.top, width: box.width, height: box.height },
+      ...(box === undefined ? {} : { box: presentBox(box) }),
+      regions: regions.map((region) => ({ box: presentBox(region.box), share: region.share })),
       values: Array.from({ length: map.height }, (_, row) =>
         Array.from(map.values.subarray(row * map.width, (row + 1) * map.width)),
       ),
     })),
   };
+}
+
+function presentBox({ left, top, width, height }: Box): object {
+  return { x: left, y: top, width, height };
 }
 
 /** float32 `[classes, h, w]` */

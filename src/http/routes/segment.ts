@@ -2,14 +2,15 @@
 import type { FastifyInstance } from 'fastify';
 import { drawLabels } from '../../inference/draw.js';
 import { encodeNpy } from '../../inference/npy.js';
+import { polygonsOf, runLengthsOf } from '../../inference/outline.js';
 import { segment, type SegmentAnswer, type Segmentation } from '../../inference/segment.js';
 import { labelColor } from '../../inference/render-labels.js';
 import type { CompiledModel } from '../../models/compile.js';
 import type { HttpParts } from '../http-server.js';
 import { readImages } from '../images.js';
 import { describeClasses, describeGeometry, describeMap } from '../map-answer.js';
-import { negotiate } from '../media-type.js';
-import { parseParameters, segmentParameters } from '../parameters.js';
+import { negotiate, pictureFormat } from '../media-type.js';
+import { parseParameters, segmentParameters, type SegmentParameters } from '../parameters.js';
 import { problemOf } from '../problem.js';
 import { describeModel, limitPasses, modelReference, requestContext, roundTiming } from '../request.js';
 import { segmentResponse, serializerOf } from '../schemas.js';
@@ -17,6 +18,8 @@ import { segmentResponse, serializerOf } from '../schemas.js';
 const RESPONSE_CONTENT = {
   'application/json': { schema: serializerOf(segmentResponse) },
   'image/png': { schema: {} },
+  'image/webp': { schema: {} },
+  'image/avif': { schema: {} },
   'application/x-npy': { schema: {} },
 };
 
@@ -38,36 +41,42 @@ export function segmentRoute(app: FastifyInstance, { config, registry, inference
       const answer = await segment(inference, model, images, options, context);
       describeModel(reply, model);
       void reply.type(mediaType);
-      if (mediaType === 'application/json') return reply.send(presentAnswer(answer, model));
+      if (mediaType === 'application/json') return reply.send(presentAnswer(answer, model, parameters.shapes));
 
       // One image: had it failed, so had the request.
       const [image] = answer.results as [Segmentation];
       const { labels } = image;
       describeMap(reply, labels, image);
       describeClasses(reply, image.classes);
-      if (mediaType === 'application/x-npy') {
+      const format = pictureFormat(mediaType);
+      if (format === undefined) {
         return reply.send(encodeNpy('uint16', [labels.height, labels.width], labels.values));
       }
       const { bytes } = images[0]!;
       const picture = await inference.render(model, context, (checkpoint) =>
-        drawLabels(bytes, image, parameters, config.background, checkpoint),
+        drawLabels(bytes, image, parameters, { ...config, format, checkpoint }),
       );
       return reply.send(picture);
     });
   });
 }
 
-function presentAnswer({ results, timing }: SegmentAnswer, model: CompiledModel): object {
+type Shapes = SegmentParameters['shapes'];
+
+function presentAnswer({ results, timing }: SegmentAnswer, model: CompiledModel, shapes: Shapes): object {
   return {
     model: modelReference(model),
     results: results.map((result) =>
-      'problem' in result ? { name: result.name, problem: problemOf(result.problem) } : presentImage(result),
+      'problem' in result ? { name: result.name, problem: problemOf(result.problem) } : presentImage(result, shapes),
     ),
     timing: roundTiming({ ...timing }),
   };
 }
 
-function presentImage({ name, header, plan, geometry, labels, classes, unlabelled }: Segmentation): object {
+function presentImage(image: Segmentation, shapes: Shapes): object {
+  const { name, header, plan, geometry, labels, classes, unlabelled } = image;
+  const polygons = shapes?.includes('polygons') ? polygonsOf(image) : undefined;
+  const runLengths = shapes?.includes('rle') ? runLengthsOf(image) : undefined;
   return {
     name,
     width: header.width,
@@ -79,6 +88,8 @@ function presentImage({ name, header, plan, geometry, labels, classes, unlabelle
       ...rest,
       color: `#${labelColor(rest.index).toString(16).padStart(6, '0')}`,
       boxes: boxes.map(({ left, top, width, height }) => ({ x: left, y: top, width, height })),
+      ...(polygons === undefined ? {} : { polygons: polygons.get(rest.index) }),
+      ...(runLengths === undefined ? {} : { rle: runLengths.get(rest.index) }),
     })),
   };
 }

@@ -228,15 +228,17 @@ describe('decodeInput', () => {
 });
 
 describe('decodePhoto', () => {
-  it('is no wider than asked for, and never wider than the photo', async () => {
+  it('has the photo’s size, or the one asked for, smaller or larger', async () => {
     const bytes = await solid(90, 60, '#123456').png().toBuffer();
     const header = await readImageHeader(bytes, limits);
-    const widths = await Promise.all(
-      [30, 500].map((width) => decodePhoto(bytes, header, { background: white, width })),
+    const sizes = [undefined, { width: 30, height: 20 }, { width: 120, height: 80 }];
+    const photos = await Promise.all(
+      sizes.map((size) => decodePhoto(bytes, header, { background: white, ...(size && { size }) })),
     );
-    expect(widths.map(({ width, height, pixels }) => [width, height, pixels.length])).toEqual([
-      [30, 20, 1800],
+    expect(photos.map(({ width, height, pixels }) => [width, height, pixels.length])).toEqual([
       [90, 60, 16200],
+      [30, 20, 1800],
+      [120, 80, 28800],
     ]);
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { planInput } from '../../../src/inference/input-plan.js';
-import { boxOf, peakOf } from '../../../src/inference/localize.js';
-import { mirrorInput, placeMap } from '../../../src/inference/place.js';
+import { extentOf, peakOf, type Box } from '../../../src/inference/localize.js';
+import { mirrorInput, placeMap, type Affine2 } from '../../../src/inference/place.js';
 
 const photo = { width: 320, height: 320 };
 const geometry = { outputStride: 32, offset: 16 };
@@ -13,6 +13,10 @@ function mapOf(...cells: [x: number, y: number, value: number][]) {
   const values = new Float32Array(100);
   for (const [x, y, value] of cells) values[y * 10 + x] = value;
   return { values, width: 10, height: 10 };
+}
+
+function boxOf(map: ReturnType<typeof mapOf>, at: Affine2, size: typeof photo, value = 0.5): Box | undefined {
+  return extentOf(map, at, size, { value, of: 'range' }).box;
 }
 
 describe('peakOf', () => {
@@ -28,7 +32,7 @@ describe('peakOf', () => {
   });
 });
 
-describe('boxOf', () => {
+describe('the box', () => {
   it('bounds the region around the peak, half a cell around the centres', () => {
     const map = mapOf([2, 3, 1], [3, 3, 0.6], [3, 4, 0.5], [2, 4, 0.4]);
     expect(boxOf(map, placement, photo)).toEqual({ left: 64, top: 96, width: 64, height: 64 });
@@ -55,5 +59,24 @@ describe('boxOf', () => {
   it('is in its place for the map of a mirrored input', () => {
     const mirrored = mirrorInput(placement, geometry, plan);
     expect(boxOf(mapOf([9, 0, 1]), mirrored, photo)).toEqual({ left: 0, top: 0, width: 32, height: 32 });
+  });
+});
+
+describe('extentOf', () => {
+  const map = mapOf([1, 1, 1], [2, 2, 0.9], [8, 8, 0.95], [8, 9, 0.7], [9, 8, 0.7], [5, 0, 0.2]);
+
+  it('gives all regions, the largest first, and their share', () => {
+    const { level, share, regions, mean } = extentOf(map, placement, photo, { value: 0.5, of: 'range' });
+    expect(level).toBe(0.5);
+    expect(share).toBeCloseTo(0.05);
+    expect(regions.map((region) => Math.round(region.share * 100))).toEqual([3, 2]);
+    expect(regions[0]!.box).toEqual({ left: 256, top: 256, width: 64, height: 64 });
+    expect(mean).toBeCloseTo(0.0445);
+  });
+
+  it('takes a threshold in the map’s own values, which no cell may reach', () => {
+    expect(extentOf(map, placement, photo, { value: 0.1, of: 'value' }).regions).toHaveLength(3);
+    expect(extentOf(map, placement, photo, { value: 2, of: 'value' })).toMatchObject({ regions: [], share: 0 });
+    expect(extentOf(map, placement, photo, { value: 2, of: 'value' }).box).toBeUndefined();
   });
 });

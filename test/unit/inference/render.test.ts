@@ -4,7 +4,7 @@ import { COLORMAP_NAMES, colormap } from '../../../src/inference/colormap.js';
 import type { Photo } from '../../../src/inference/decode.js';
 import { planInput, type Fit } from '../../../src/inference/input-plan.js';
 import { applyAffine, coveredPixels, invertAffine, placeMap } from '../../../src/inference/place.js';
-import { renderHeatmap, type HeatmapRender } from '../../../src/inference/render.js';
+import { encodeGray16, paintHeatmap, type HeatmapRender, type RenderMode } from '../../../src/inference/render.js';
 
 const GEOMETRY = { outputStride: 32, offset: 16 };
 
@@ -13,7 +13,7 @@ function renderOf(
   fit: Fit,
   photo: { width: number; height: number },
   cell: { x: number; y: number },
-  options: Partial<HeatmapRender> & { low?: number; high?: number } = {},
+  options: Partial<Omit<HeatmapRender, 'mode'>> & { mode?: RenderMode; low?: number; high?: number } = {},
 ): HeatmapRender {
   const plan = planInput(photo, { fit, size: 224, resize: 256, scale: 1 });
   const width = Math.ceil(plan.crop.width / 32);
@@ -28,6 +28,7 @@ function renderOf(
     mode: 'heat',
     colormap: 'viridis',
     alpha: 0.5,
+    opacity: 'constant',
     interpolation: 'bilinear',
     range: 'absolute',
     ...rest,
@@ -38,11 +39,10 @@ function grayPhoto({ width, height }: { width: number; height: number }): Photo 
   return { pixels: new Uint8Array(width * height * 3).fill(100), width, height };
 }
 
-async function decodeRgb(png: Buffer) {
-  const { data, info } = await sharp(png).raw().toBuffer({ resolveWithObject: true });
-  expect(info.channels).toBe(3);
-  const at = (x: number, y: number) => [...data.subarray((y * info.width + x) * 3, (y * info.width + x) * 3 + 3)];
-  return { width: info.width, height: info.height, at };
+async function paintRgb(render: HeatmapRender) {
+  const { pixels, width, height } = await paintHeatmap(render);
+  const at = (x: number, y: number) => [...pixels.subarray((y * width + x) * 3, (y * width + x) * 3 + 3)];
+  return { width, height, at };
 }
 
 async function decodeGray16(png: Buffer) {
@@ -66,7 +66,7 @@ describe('colormap', () => {
   });
 });
 
-describe('renderHeatmap', () => {
+describe('a drawn map', () => {
   it.each<[Fit, { width: number; height: number }]>([
     ['crop', { width: 500, height: 375 }],
     ['crop', { width: 375, height: 500 }],
@@ -76,8 +76,8 @@ describe('renderHeatmap', () => {
     ['native', { width: 97, height: 65 }],
   ])('puts the strongest pixel where the cell looked: fit=%s on %j', async (fit, photo) => {
     const cell = { x: 2, y: 1 };
-    const render = renderOf(fit, photo, cell, { mode: 'gray16' });
-    const { values, width, height } = await decodeGray16(await renderHeatmap(render));
+    const render = renderOf(fit, photo, cell);
+    const { values, width, height } = await decodeGray16(await encodeGray16(render));
     expect([width, height]).toEqual([photo.width, photo.height]);
     const strongest = values.indexOf(values.reduce((a, b) => Math.max(a, b)));
     const centre = applyAffine(invertAffine(render.placement), cell);
@@ -88,15 +88,11 @@ describe('renderHeatmap', () => {
   it('writes probabilities as 16-bit values, and the range of the map under minmax', async () => {
     const photo = { width: 224, height: 224 };
     const absolute = await decodeGray16(
-      await renderHeatmap(
-        renderOf('whole', photo, { x: 3, y: 3 }, { mode: 'gray16', low: 0.25, high: 0.5, interpolation: 'nearest' }),
-      ),
+      await encodeGray16(renderOf('whole', photo, { x: 3, y: 3 }, { low: 0.25, high: 0.5, interpolation: 'nearest' })),
     );
     expect([absolute.at(0, 0), absolute.at(112, 112)]).toEqual([Math.round(0.25 * 65535), Math.round(0.5 * 65535)]);
     const minmax = await decodeGray16(
-      await renderHeatmap(
-        renderOf('whole', photo, { x: 3, y: 3 }, { mode: 'gray16', low: -7, high: 12, range: 'minmax' }),
-      ),
+      await encodeGray16(renderOf('whole', photo, { x: 3, y: 3 }, { low: -7, high: 12, range: 'minmax' })),
     );
     expect([minmax.at(0, 0), minmax.at(112, 112) > 60000]).toEqual([0, true]);
   });
@@ -104,14 +100,10 @@ describe('renderHeatmap', () => {
   it('clamps what is outside the absolute range, and draws a flat map at the low end of minmax', async () => {
     const photo = { width: 224, height: 224 };
     const clamped = await decodeGray16(
-      await renderHeatmap(
-        renderOf('whole', photo, { x: 3, y: 3 }, { mode: 'gray16', low: -5, high: 9, interpolation: 'nearest' }),
-      ),
+      await encodeGray16(renderOf('whole', photo, { x: 3, y: 3 }, { low: -5, high: 9, interpolation: 'nearest' })),
     );
     expect([clamped.at(0, 0), clamped.at(112, 112)]).toEqual([0, 65535]);
-    const flat = await decodeRgb(
-      await renderHeatmap(renderOf('whole', photo, { x: 0, y: 0 }, { low: 3, high: 3, range: 'minmax' })),
-    );
+    const flat = await paintRgb(renderOf('whole', photo, { x: 0, y: 0 }, { low: 3, high: 3, range: 'minmax' }));
     expect(flat.at(100, 100)).toEqual([0x44, 0x01, 0x54]);
   });
 
@@ -124,7 +116,7 @@ describe('renderHeatmap', () => {
         { x: 3, y: 3 },
         { mode: 'overlay', alpha, interpolation: 'nearest', photo: grayPhoto(photo) },
       );
-      return (await decodeRgb(await renderHeatmap(render))).at(112, 112);
+      return (await paintRgb(render)).at(112, 112);
     };
     expect(await at(0)).toEqual([100, 100, 100]);
     expect(await at(1)).toEqual([0xfd, 0xe7, 0x25]);
@@ -144,9 +136,9 @@ describe('renderHeatmap', () => {
       [200, covered.top + covered.height],
     ] as const;
 
-    const overlay = await decodeRgb(await renderHeatmap({ ...render, mode: 'overlay', photo: grayPhoto(photo) }));
-    const heat = await decodeRgb(await renderHeatmap(render));
-    const gray = await decodeGray16(await renderHeatmap({ ...render, mode: 'gray16' }));
+    const overlay = await paintRgb({ ...render, mode: 'overlay', photo: grayPhoto(photo) });
+    const heat = await paintRgb(render);
+    const gray = await decodeGray16(await encodeGray16(render));
     for (const [x, y] of outside) {
       expect(overlay.at(x, y)).toEqual([100, 100, 100]);
       expect(heat.at(x, y)).toEqual([0x44, 0x01, 0x54]);
@@ -170,9 +162,40 @@ describe('renderHeatmap', () => {
     }
   });
 
+  it('is the more opaque the higher the value, with opacity=value', async () => {
+    const photo = { width: 224, height: 224 };
+    const render = renderOf(
+      'whole',
+      photo,
+      { x: 3, y: 3 },
+      { mode: 'overlay', alpha: 1, opacity: 'value', interpolation: 'nearest', low: 0.5, photo: grayPhoto(photo) },
+    );
+    const { at } = await paintRgb(render);
+    expect(at(112, 112)).toEqual([0xfd, 0xe7, 0x25]);
+    const middle = [...colormap('viridis').subarray(128 * 3, 129 * 3)];
+    at(0, 0).forEach((channel, k) => expect(Math.abs(channel - (100 + middle[k]!) / 2)).toBeLessThan(2));
+    const values = new Float32Array(render.map.values.length);
+    const none = { ...render, map: { ...render.map, values }, photo: grayPhoto(photo) };
+    expect((await paintRgb(none)).at(0, 0)).toEqual([100, 100, 100]);
+  });
+
+  it('has contours where it crosses a fifth of the range, and leaves the photo elsewhere', async () => {
+    const photo = { width: 224, height: 224 };
+    const plan = planInput(photo, { fit: 'whole', size: 224, resize: 256, scale: 1 });
+    // From 0 at the centre of the first column of cells to 1 at that of the last.
+    const values = Float32Array.from({ length: 49 }, (_, cell) => (cell % 7) / 6);
+    const base = renderOf('whole', photo, { x: 0, y: 0 }, { mode: 'contours', photo: grayPhoto(photo) });
+    const { at } = await paintRgb({ ...base, plan, map: { values, width: 7, height: 7 } });
+    const columns = Array.from({ length: photo.width }, (_, x) => x).filter((x) => at(x, 100).some((c) => c !== 100));
+    const lines = columns.filter((x) => !columns.includes(x - 1));
+    expect(lines.map((x) => Math.round((x + 2 - 16) / (192 / 5)))).toEqual([1, 2, 3, 4]);
+    expect(columns.length).toBeLessThan(4 * 6);
+    expect(at(columns[2]!, 100)).toEqual(at(columns[2]!, 200));
+  });
+
   it('refuses an overlay without its photo', async () => {
     await expect(
-      renderHeatmap(renderOf('whole', { width: 64, height: 64 }, { x: 0, y: 0 }, { mode: 'overlay' })),
+      paintHeatmap(renderOf('whole', { width: 64, height: 64 }, { x: 0, y: 0 }, { mode: 'overlay' })),
     ).rejects.toThrow(/photo/);
   });
 });

@@ -1,0 +1,50 @@
+/** The bar that says which colour is which value. */
+import { writeText, type Canvas, type Color } from './canvas.js';
+import { COLORMAP_SIZE, colormap, type ColormapName } from './colormap.js';
+
+export interface Legend {
+  readonly colormap: ColormapName;
+  /** The values of the first and the last colour. */
+  readonly low: number;
+  readonly high: number;
+}
+
+const BAR_HEIGHT = 12;
+const TEXT_SIZE = 12;
+/** Between the bar and its numbers, and at its ends. */
+const GAP = 4;
+/** Where numbers stand; narrow bars leave out those in between. */
+const TICKS = [0, 0.25, 0.5, 0.75, 1];
+const MIN_TICK_WIDTH = 60;
+
+/** Pixels that a legend takes, from top to bottom. */
+export const LEGEND_HEIGHT = BAR_HEIGHT + 2 * GAP + TEXT_SIZE;
+
+/** Draw the bar from `left`, `width` pixels wide, its numbers below it. */
+export async function drawLegend(
+  canvas: Canvas,
+  { left, top, width }: { readonly left: number; readonly top: number; readonly width: number },
+  { colormap: name, low, high }: Legend,
+  color: Color,
+): Promise<void> {
+  const colors = colormap(name);
+  for (let x = 0; x < width; x++) {
+    const entry = Math.round((x / Math.max(1, width - 1)) * (COLORMAP_SIZE - 1)) * 3;
+    for (let y = 0; y < BAR_HEIGHT; y++) {
+      canvas.pixels.set(colors.subarray(entry, entry + 3), ((top + y) * canvas.width + left + x) * 3);
+    }
+  }
+  const ticks =
+    width >= MIN_TICK_WIDTH * (TICKS.length - 1) ? TICKS : width >= 2 * MIN_TICK_WIDTH ? [0, 0.5, 1] : [0, 1];
+  for (const tick of ticks) {
+    const place = { x: left + tick * width, y: top + BAR_HEIGHT + GAP + TEXT_SIZE / 2 };
+    const anchor = tick === 0 ? 'start' : tick === 1 ? 'end' : 'middle';
+    const style = { size: TEXT_SIZE, color, maxWidth: width / ticks.length, anchor } as const;
+    await writeText(canvas, formatTick(low + tick * (high - low)), place, style);
+  }
+}
+
+/** At most three digits that say something. */
+export function formatTick(value: number): string {
+  return String(Number(value.toPrecision(3)));
+}

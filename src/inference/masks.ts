@@ -1,0 +1,127 @@
+/**
+ * Masks of pixels: from polygons and run lengths, and to run lengths. Pure.
+ *
+ * Polygons are rings in pixel edges (pixel i covers [i, i + 1)), filled by the even-odd rule; a pixel belongs to one when
+ * its centre does. Run lengths are COCO's (Lin 2014; pycocotools, maskApi.c): column by column, the counts of pixels
+ * outside and inside in turn, the first outside; the compressed form writes them as text.
+ */
+import type { PixelSize } from './input-plan.js';
+
+/** 1 where a pixel belongs to it, `[height, width]`. */
+export interface Mask extends PixelSize {
+  readonly values: Uint8Array;
+}
+
+/** A closed ring `x0, y0, x1, y1, …`; the last point is joined to the first. */
+export type Ring = readonly number[];
+
+/** COCO's run lengths: counts as they are, or as pycocotools compresses them. `size` is `[height, width]`. */
+export interface RunLengths {
+  readonly size: readonly [height: number, width: number];
+  readonly counts: readonly number[] | string;
+}
+
+export function emptyMask({ width, height }: PixelSize): Mask {
+  return { width, height, values: new Uint8Array(width * height) };
+}
+
+/** Add the pixels whose centre is inside of the rings, by the even-odd rule over all of them together. */
+export function fillRings({ width, height, values }: Mask, rings: readonly Ring[]): void {
+  for (let y = 0; y < height; y++) {
+    const crossings = rings.flatMap((ring) => crossingsOf(ring, y + 0.5)).sort((a, b) => a - b);
+    for (let i = 0; i + 1 < crossings.length; i += 2) {
+      const from = Math.max(0, Math.ceil(crossings[i]! - 0.5));
+      const to = Math.min(width, Math.ceil(crossings[i + 1]! - 0.5));
+      if (to > from) values.fill(1, y * width + from, y * width + to);
+    }
+  }
+}
+
+/** Where a ring crosses the horizontal line at y. An end on the line belongs to the edge below it. */
+function crossingsOf(ring: Ring, y: number): number[] {
+  const crossings: number[] = [];
+  for (let i = 0; i < ring.length; i += 2) {
+    const [x0, y0] = [ring[i]!, ring[i + 1]!];
+    const [x1, y1] = [ring[(i + 2) % ring.length]!, ring[(i + 3) % ring.length]!];
+    if (y0 <= y !== y1 <= y) crossings.push(x0 + ((y - y0) / (y1 - y0)) * (x1 - x0));
+  }
+  return crossings;
+}
+
+/** Add the pixels of run lengths. Throws RangeError when they do not fill the mask exactly. */
+export function fillRuns({ width, height, values }: Mask, { size, counts }: RunLengths): void {
+  if (size[0] !== height || size[1] !== width) {
+    throw new RangeError(`run lengths of ${size[1]}×${size[0]} pixels in an image of ${width}×${height}`);
+  }
+  const runs = typeof counts === 'string' ? decompressCounts(counts) : counts;
+  if (runs.some((run) => run < 0) || runs.reduce((sum, run) => sum + run, 0) !== width * height) {
+    throw new RangeError('the run lengths are not those of an image of this size');
+  }
+  let start = 0;
+  runs.forEach((run, position) => {
+    for (let i = start; position % 2 === 1 && i < start + run; i++) {
+      values[(i % height) * width + Math.floor(i / height)] = 1;
+    }
+    start += run;
+  });
+}
+
+/** The run lengths of columns given as runs: appended in order, neighbours of one kind joined. */
+export class RunLengthWriter {
+  readonly #counts: number[] = [];
+
+  /** `length` pixels further down, or on at the top of the next column. */
+  add(inside: boolean, length: number): void {
+    const last = this.#counts.length - 1;
+    if (last < 0) this.#counts.push(...(inside ? [0, length] : [length]));
+    else if ((last % 2 === 1) === inside) this.#counts[last]! += length;
+    else this.#counts.push(length);
+  }
+
+  get counts(): readonly number[] {
+    return this.#counts;
+  }
+}
+
+/** Bits of a count in each character of the compressed form, the sign in the last one's highest. */
+const CHUNK_BITS = 5;
+const CHUNK = (1 << CHUNK_BITS) - 1;
+const SIGN = 1 << (CHUNK_BITS - 1);
+const MORE = 1 << CHUNK_BITS;
+const FIRST_CHARACTER = 48;
+
+/**
+ * Counts as pycocotools writes them: from the fourth on the difference to the count two before, low bits first, five to
+ * a character, a sixth bit where more follow.
+ */
+export function compressCounts(counts: readonly number[]): string {
+  const characters: number[] = [];
+  counts.forEach((count, position) => {
+    let rest = position > 2 ? count - counts[position - 2]! : count;
+    for (let more = true; more;) {
+      const chunk = rest & CHUNK;
+      rest >>= CHUNK_BITS;
+      more = rest !== (chunk & SIGN ? -1 : 0);
+      characters.push(FIRST_CHARACTER + chunk + (more ? MORE : 0));
+    }
+  });
+  return characters.map((character) => String.fromCharCode(character)).join('');
+}
+
+/** The inverse of `compressCounts`. */
+export function decompressCounts(text: string): number[] {
+  const counts: number[] = [];
+  let value = 0;
+  let shift = 0;
+  for (const character of text) {
+    const chunk = character.charCodeAt(0) - FIRST_CHARACTER;
+    value |= (chunk & CHUNK) << shift;
+    shift += CHUNK_BITS;
+    if (chunk & MORE) continue;
+    if (chunk & SIGN && shift < 32) value |= -1 << shift;
+    counts.push(counts.length > 2 ? value + counts[counts.length - 2]! : value);
+    value = 0;
+    shift = 0;
+  }
+  return counts;
+}

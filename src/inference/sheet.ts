@@ -1,0 +1,77 @@
+/**
+ * Several maps side by side: the photo and a panel for each class, with a caption and the bar of its colours. On a machine
+ * without fonts the panels stand without words.
+ */
+import { blankCanvas, paste, writeText, type Canvas, type Color } from './canvas.js';
+import type { PixelSize } from './input-plan.js';
+import { drawLegend, LEGEND_HEIGHT, type Legend } from './legend.js';
+
+export interface Panel {
+  readonly picture: Canvas;
+  readonly caption: string;
+  /** None for the photo. */
+  readonly legend?: Legend | undefined;
+}
+
+const GAP = 16;
+const CAPTION_SIZE = 15;
+const CAPTION_HEIGHT = 26;
+const PAPER: Color = [255, 255, 255];
+const INK: Color = [34, 34, 34];
+/** Width to height that a sheet should come near. */
+const ASPECT = 1.5;
+
+/** How panels are arranged, and how large each is. */
+export interface SheetLayout {
+  readonly columns: number;
+  readonly rows: number;
+  readonly panel: PixelSize;
+}
+
+/** The arrangement of `panels` pictures of the photo's aspect, `width` pixels wide together. */
+export function layOut(panels: number, photo: PixelSize, width: number): SheetLayout {
+  const layouts = Array.from({ length: panels }, (_, index) => {
+    const columns = index + 1;
+    const panelWidth = Math.max(1, Math.floor((width - GAP) / columns) - GAP);
+    const panel = { width: panelWidth, height: Math.max(1, Math.round((photo.height * panelWidth) / photo.width)) };
+    return { columns, rows: Math.ceil(panels / columns), panel };
+  });
+  /** How far from the aspect, and how many places stay empty. */
+  const flaw = (layout: SheetLayout): number => {
+    const size = sizeOf(layout, width);
+    const empty = layout.columns * layout.rows - panels;
+    return Math.abs(Math.log(size.width / size.height / ASPECT)) + empty / panels;
+  };
+  return layouts.reduce((best, layout) => (flaw(layout) < flaw(best) ? layout : best));
+}
+
+/** Pixels of a sheet. */
+export function sizeOf({ rows, panel }: SheetLayout, width: number): PixelSize {
+  return { width, height: GAP + rows * (CAPTION_HEIGHT + panel.height + LEGEND_HEIGHT + GAP) };
+}
+
+/** Put the panels together; each picture has the layout's size. */
+export async function composeSheet(panels: readonly Panel[], layout: SheetLayout, width: number): Promise<Canvas> {
+  const sheet = blankCanvas(sizeOf(layout, width), PAPER);
+  for (const [position, { picture, caption, legend }] of panels.entries()) {
+    const left = GAP + (position % layout.columns) * (picture.width + GAP);
+    const row = Math.floor(position / layout.columns);
+    const top = GAP + row * (CAPTION_HEIGHT + picture.height + LEGEND_HEIGHT + GAP);
+    const style = { size: CAPTION_SIZE, color: INK, maxWidth: picture.width, anchor: 'start' } as const;
+    await writeText(sheet, caption, { x: left, y: top + CAPTION_HEIGHT / 2 }, style);
+    paste(sheet, picture, left, top + CAPTION_HEIGHT);
+    if (legend === undefined) continue;
+    const below = { left, top: top + CAPTION_HEIGHT + picture.height + GAP / 4, width: picture.width };
+    await drawLegend(sheet, below, legend, INK);
+  }
+  return sheet;
+}
+
+/** A picture with the bar of its colours below it. */
+export async function withLegend(picture: Canvas, legend: Legend): Promise<Canvas> {
+  const { width, height } = picture;
+  const canvas = blankCanvas({ width, height: height + LEGEND_HEIGHT + GAP / 4 }, PAPER);
+  paste(canvas, picture, 0, 0);
+  await drawLegend(canvas, { left: 0, top: height + GAP / 4, width }, legend, INK);
+  return canvas;
+}
