@@ -271,7 +271,9 @@ describe('the pool, when workers die', () => {
     const death = new Promise<void>((resolve) => (onLost = resolve));
     const pool = await start('exit-when-ready', 1, onLost);
     await death;
+    // On a busy machine it may have been started, and have died, once more by now.
+    const deaths = lost.length;
     await pool.drain();
-    expect(lost).toHaveLength(1);
+    expect(lost).toHaveLength(deaths);
   });
 });
