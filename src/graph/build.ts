@@ -76,9 +76,13 @@ export function nameGiver(graph: Graph): (wanted: string) => string {
 }
 
 function freshNames(taken: Set<string>): (wanted: string) => string {
+  /** The last suffix given to a name: thousands of nodes may want the same one. */
+  const suffixes = new Map<string, number>();
   return (wanted) => {
     let name = wanted;
-    for (let suffix = 1; taken.has(name); suffix += 1) name = `${wanted}_${suffix}`;
+    let suffix = suffixes.get(wanted) ?? 0;
+    while (taken.has(name)) name = `${wanted}_${(suffix += 1)}`;
+    suffixes.set(wanted, suffix);
     taken.add(name);
     return name;
   };

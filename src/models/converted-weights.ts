@@ -1,13 +1,14 @@
 /**
  * Weights of formats that the engine cannot map as they lie (other containers, quantized shards), rewritten once as
  * safetensors into the cache. What is there is found by the digest of the source and the name of the conversion, and is
- * read as any other file is: nothing in it is trusted.
+ * read as any other file is: nothing in it is trusted. What cannot be read is made anew.
  */
-import { access, mkdir } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OperatorError } from '../errors.js';
 import type { WeightSource } from '../graph/passes/bind-weights.js';
-import { readSafetensors, writeSafetensors, type WritableTensor } from './safetensors.js';
+import { ModelFileError } from './model-file-error.js';
+import { readSafetensors, writeSafetensors, type Safetensors, type WritableTensor } from './safetensors.js';
 
 /** What identifies the result of a conversion. */
 export interface Conversion {
@@ -15,7 +16,7 @@ export interface Conversion {
   readonly cache: string;
   /** Format and version of the conversion, e.g. `keras-h5-1`: a new one is never answered with what an old one wrote. */
   readonly name: string;
-  /** sha256 over the files that are converted, hexadecimal. */
+  /** sha256 over all that the result depends on, hexadecimal: the files that are converted, and what is taken from them. */
   readonly digest: string;
 }
 
@@ -35,24 +36,25 @@ export async function convertWeights(
   const folder = join(cache, 'weights');
   const file = `${digest}.${name}.safetensors`;
   const path = join(folder, file);
-  if (!(await exists(path))) {
-    const source = await tensors();
-    try {
-      await mkdir(folder, { recursive: true });
-      await writeSafetensors(path, source, { source: digest, conversion: name });
-    } catch (cause) {
-      if (!(cause instanceof Error && 'syscall' in cause)) throw cause;
-      throw new OperatorError(`FULLCONV_CACHE=${cache}: the converted weights cannot be written: ${cause.message}`, {
-        cause,
-      });
-    }
+  const kept = await readKept(path);
+  if (kept !== undefined) return { folder, file, tensors: kept.tensors };
+  const source = await tensors();
+  try {
+    await mkdir(folder, { recursive: true });
+    await writeSafetensors(path, source, { source: digest, conversion: name });
+  } catch (cause) {
+    if (!(cause instanceof Error && 'syscall' in cause)) throw cause;
+    throw new OperatorError(`FULLCONV_CACHE=${cache}: the converted weights cannot be written: ${cause.message}`, {
+      cause,
+    });
   }
   return { folder, file, tensors: (await readSafetensors(path)).tensors };
 }
 
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
+/** Undefined where there is nothing, or something broken. */
+function readKept(path: string): Promise<Safetensors | undefined> {
+  return readSafetensors(path).catch((error: unknown) => {
+    if (error instanceof ModelFileError) return undefined;
+    throw error;
+  });
 }

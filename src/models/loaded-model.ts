@@ -57,7 +57,7 @@ export class LoadedModel {
       const gone = new ServiceError('MODEL_NOT_FOUND', `The model "${this.model.manifest.name}" is no longer loaded.`);
       return { opened: handled(Promise.reject(gone)), release: () => undefined };
     }
-    const session = this.#open.get(spec.id) ?? { opened: handled(this.#openNow(spec)), users: 0 };
+    const session = this.#open.get(spec.id) ?? this.#openNow(spec);
     session.users += 1;
     this.#open.delete(spec.id);
     this.#open.set(spec.id, session);
@@ -89,15 +89,18 @@ export class LoadedModel {
     await Promise.all(this.#closing.values());
   }
 
-  async #openNow(spec: SessionSpec): Promise<string> {
-    await this.#closing.get(spec.id);
-    try {
+  #openNow(spec: SessionSpec): OpenSession {
+    const opening = async (): Promise<string> => {
+      await this.#closing.get(spec.id);
       await this.#sessions.open(spec);
-    } catch (error) {
-      this.#open.delete(spec.id);
-      throw error;
-    }
-    return spec.id;
+      return spec.id;
+    };
+    const session: OpenSession = { opened: opening(), users: 0 };
+    // Closed while it was opened, it may have a successor by now, which stays.
+    session.opened.catch(() => {
+      if (this.#open.get(spec.id) === session) this.#open.delete(spec.id);
+    });
+    return session;
   }
 
   /** When it is open. Never rejects: a session that does not close has no worker any more. */

@@ -164,8 +164,13 @@ function wrap(spec: SessionSpec, { provider, session, source }: Opened, options:
     async run(feeds) {
       if (provider !== 'cpu' || !isLarge(spec, feeds)) return runIn(session, feeds);
       const shapes = Object.fromEntries(Object.entries(feeds).map(([name, { dims }]) => [name, dims]));
-      const fixed = { ...source, model: fixInputShapes(source.model, shapes) };
-      const alone = await create(fixed, options, provider, { arena: false });
+      const openFor = (from: Source): Promise<InferenceSession> =>
+        create({ ...from, model: fixInputShapes(from.model, shapes) }, options, provider, { arena: false });
+      // What was kept may have made room for others since; the session itself still has it mapped.
+      const alone = await openFor(source).catch((error: unknown) => {
+        if (source.optimization === 'all') throw error;
+        return openFor({ ...spec, optimization: 'all' });
+      });
       try {
         return await runIn(alone, feeds);
       } finally {

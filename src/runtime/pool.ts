@@ -208,7 +208,11 @@ export async function createPool(options: PoolOptions): Promise<WorkerPool> {
     async open(spec) {
       assertWorking();
       if (threads().length === 0) throw new Error('no worker is running; one is about to start again');
-      const results = await Promise.allSettled(threads().map((thread) => thread.open(spec)));
+      const openOn = (some: readonly WorkerThread[]) => Promise.allSettled(some.map((thread) => thread.open(spec)));
+      // What an engine keeps of a model the first worker makes, and the others find: else each would make its own.
+      const all = threads();
+      const ahead = spec.digest === undefined ? 0 : 1;
+      const results = [...(await openOn(all.slice(0, ahead))), ...(await openOn(all.slice(ahead)))];
       const failed = results.find((result) => result.status === 'rejected');
       if (failed !== undefined) {
         await closeEverywhere(spec.id);

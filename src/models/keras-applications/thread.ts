@@ -2,6 +2,7 @@
  * Keras files into converted weights, on a thread of its own that lives as long as one conversion: the HDF5 library
  * blocks its thread, keeps the memory it once took, and may never come back from a file that was made to hurt it.
  */
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
@@ -36,7 +37,11 @@ export async function convertKerasWeights(
 ): Promise<WeightsFile> {
   const threads: Worker[] = [];
   try {
-    return await convertWeights({ cache, name: CONVERSION, digest }, async () => {
+    // A file that holds several nets, as that of a deeper one does, is another source for each of them.
+    const source = createHash('sha256')
+      .update(JSON.stringify([digest, sources]))
+      .digest('hex');
+    return await convertWeights({ cache, name: CONVERSION, digest: source }, async () => {
       // What the library prints about broken files goes nowhere: it is in the error.
       const options = { execArgv: [], stdout: true, stderr: true };
       const thread = new Worker(workerFile, { workerData: { file, sources } satisfies KerasStart, ...options });

@@ -32,8 +32,8 @@ export interface KerasWeights {
   readonly keras: number;
 }
 
-/** Calls of layers, those in nested models each time; the deepest published nets have a few thousand. */
-const MAX_CALLS = 10_000;
+/** Calls of layers and values that they read, those in nested models each time; the deepest published nets have a few thousand. */
+const MAX_CALLS = 20_000;
 
 /** Throws GraphError naming the layer, and its class where that is not known. */
 export function buildKerasGraph(model: KerasModel, { dims, keras }: KerasWeights): KerasGraph {
@@ -52,6 +52,7 @@ export function buildKerasGraph(model: KerasModel, { dims, keras }: KerasWeights
       return value;
     };
     for (const { layer, index, inputs: refs } of called.calls) {
+      count(1 + refs.length);
       const given = called.inputs.findIndex((input) => input.layer === layer.name);
       const isInput = layer.className === INPUT_LAYER;
       const value = isInput ? inputOf(layer, path, inputs[given]) : call(layer, path, refs.map(valueOf));
@@ -59,7 +60,13 @@ export function buildKerasGraph(model: KerasModel, { dims, keras }: KerasWeights
       known[index] = value;
       results.set(layer.name, known);
     }
+    count(called.outputs.length);
     return called.outputs.map(valueOf);
+  }
+
+  function count(more: number): void {
+    calls += more;
+    if (calls > MAX_CALLS) throw new GraphError(`modelTopology: has more than ${MAX_CALLS} calls of layers and inputs`);
   }
 
   function inputOf(layer: KerasLayer, path: readonly string[], given: Value | undefined): Value[] {
@@ -70,7 +77,6 @@ export function buildKerasGraph(model: KerasModel, { dims, keras }: KerasWeights
 
   function call(layer: KerasLayer, parents: readonly string[], inputs: readonly Value[]): Value[] {
     const path = [...parents, layer.name];
-    if ((calls += 1) > MAX_CALLS) throw new GraphError(`modelTopology: has more than ${MAX_CALLS} calls of layers`);
     if (layer.model !== undefined) return run(layer.model, path, inputs);
     const layerClass = LAYER_CLASSES.get(layer.className);
     if (layerClass === undefined) throw layerError(path, layer, '', 'this class of layers cannot be read');
@@ -121,8 +127,8 @@ function toolsFor(
     },
     parameter(weight, dims, perm) {
       const known = parameters.get(weight.name);
-      if (known !== undefined && known.dims.join() !== dims.join()) {
-        throw fail('inbound_nodes', 'is called both on a map and on a vector');
+      if (known !== undefined && (known.dims.join() !== dims.join() || known.perm?.join() !== perm?.join())) {
+        throw fail('inbound_nodes', 'is called on values of different rank');
       }
       if (known !== undefined) return known.name;
       parameters.set(weight.name, { name: weight.name, dims, ...(perm === undefined ? {} : { perm }) });

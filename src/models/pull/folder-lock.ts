@@ -38,8 +38,28 @@ async function take(file: string, own: Holder): Promise<void> {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     const other = await readHolder(file);
     if (other !== undefined && isAlive(other, own)) throw taken(file, other);
-    await rm(file, { force: true });
+    await removeStale(file, own);
     await take(file, own);
+  }
+}
+
+/**
+ * Remove the lock of a process that is gone. One process at a time looks and removes: another, which has seen the old lock
+ * too, would otherwise remove the new one.
+ */
+async function removeStale(file: string, own: Holder): Promise<void> {
+  const turn = `${file}.stale`;
+  try {
+    await writeFile(turn, JSON.stringify(own), { flag: 'wx' });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    throw taken(turn, (await readHolder(turn)) ?? own);
+  }
+  try {
+    const holder = await readHolder(file);
+    if (holder !== undefined && !isAlive(holder, own)) await rm(file, { force: true });
+  } finally {
+    await rm(turn, { force: true });
   }
 }
 

@@ -34,6 +34,13 @@ describe('convertWeights', () => {
     expect(other.tensors.get('weight')!.dims).toEqual([1]);
   });
 
+  it('converts again what turns out to be broken', async () => {
+    const conversion = { cache, name: 'a-1', digest: 'broken' };
+    const { folder, file } = await convertWeights(conversion, () => tensors(1));
+    await writeFile(join(folder, file), 'broken');
+    expect((await convertWeights(conversion, () => tensors(1, 2))).tensors.get('weight')!.dims).toEqual([2]);
+  });
+
   it('says that the cache cannot be written', async () => {
     const blocked = join(cache, 'a-file');
     await writeFile(blocked, '');

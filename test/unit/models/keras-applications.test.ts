@@ -119,3 +119,14 @@ describe.each((await readFixture('keras-logits')) as readonly SmallNet[])(
     });
   },
 );
+
+it('a file from which one net took its weights still has those of another', async () => {
+  const file = join(folder, 'two-nets.h5');
+  await writeKerasFile(file, { 'fc1/kernel': [3, 2], 'fc2/kernel': [2, 2] });
+  const source = (layer: string, inputs: number) =>
+    ({ name: layer, dims: [2, inputs], layer, index: 0, kernel: [1, 1, inputs, 2] }) as const;
+  const convert = (...sources: ReturnType<typeof source>[]) =>
+    convertKerasWeights({ file, sources, digest: 'two-nets', cache: folder }, { workerFile: WORKER_FILE });
+  expect([...(await convert(source('fc1', 3))).tensors.keys()]).toEqual(['fc1']);
+  expect([...(await convert(source('fc1', 3), source('fc2', 2))).tensors.keys()]).toEqual(['fc1', 'fc2']);
+});

@@ -250,3 +250,32 @@ it('Subtract takes two, and a global pooling may keep its axes', async () => {
   const rest = await run(graphOf(layer('Functional', { layers, ...ends })), X);
   expectClose(rest, { dims: [2, 3], data: new Float32Array(6) });
 });
+
+it('a layer shared by a vector and by a list of vectors is refused: its weight cannot have two orders', () => {
+  const layers = [
+    { ...layer('InputLayer', { batch_input_shape: [null, 2] }), name: 'x', inbound_nodes: [] },
+    { ...layer('Reshape', { target_shape: [1, 2] }), name: 'list', inbound_nodes: [[['x', 0, 0]]] },
+    { ...layer('Dense'), name: 'fc', inbound_nodes: [[['x', 0, 0]], [['list', 0, 0]]] },
+  ];
+  const ends = { input_layers: [['x', 0, 0]], output_layers: [['fc', 1, 0]] };
+  const weights = generated({ 'fc/kernel': [2, 2], 'fc/bias': [2] });
+  expect(() => graphOf(layer('Functional', { layers, ...ends }), weights)).toThrow(/"fc" .*different rank/);
+});
+
+it('what the calls of nested models read is counted, however few layers they are', () => {
+  const inner = {
+    ...layer('Functional', {
+      layers: [
+        { ...IMAGE, name: 'photo', inbound_nodes: [] },
+        { ...layer('Add'), name: 'sum', inbound_nodes: [Array.from({ length: 500 }, () => ['photo', 0, 0])] },
+      ],
+      input_layers: [['photo', 0, 0]],
+      output_layers: [['sum', 0, 0]],
+    }),
+    name: 'inner',
+    inbound_nodes: Array.from({ length: 500 }, () => [['photo', 0, 0]]),
+  };
+  const ends = { input_layers: [['photo', 0, 0]], output_layers: [['inner', 1, 0]] };
+  const topology = layer('Functional', { layers: [{ ...IMAGE, name: 'photo', inbound_nodes: [] }, inner], ...ends });
+  expect(() => graphOf(topology)).toThrow(/more than 20000 calls/);
+});

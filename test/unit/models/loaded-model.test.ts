@@ -8,8 +8,12 @@ class FakeSessions implements SessionOpener {
   readonly opened = new Set<string>();
   readonly events: string[] = [];
   #gates = new Map<string, Promise<void>>();
+  #refusals = new Map<string, Promise<void>>();
 
   async open({ id }: { id: string }): Promise<void> {
+    const refusal = this.#refusals.get(id);
+    this.#refusals.delete(id);
+    await refusal;
     await this.#gates.get(`open ${id}`);
     this.events.push(`open ${id}`);
     this.opened.add(id);
@@ -19,6 +23,13 @@ class FakeSessions implements SessionOpener {
     await this.#gates.get(`close ${id}`);
     this.events.push(`close ${id}`);
     this.opened.delete(id);
+  }
+
+  /** The next opening fails, when the function is called. */
+  refuse(id: string): () => void {
+    let reject: (error: Error) => void = () => undefined;
+    this.#refusals.set(id, new Promise((_, fail) => (reject = fail)));
+    return () => reject(new Error('no memory'));
   }
 
   hold(event: string): () => void {
@@ -94,6 +105,22 @@ describe('the sessions of a loaded model', () => {
     await abandoned.opened;
     await new Promise(setImmediate);
     expect([...sessions.opened].sort()).toEqual(['b', 'c']);
+  });
+
+  it('that cannot be opened do not take their successor with them', async () => {
+    const fail = sessions.refuse('a');
+    const abandoned = loaded.lease(view('a'));
+    abandoned.release();
+    for (const id of ['b', 'c']) await useOnce(id);
+    const again = loaded.lease(view('a'));
+    fail();
+    await expect(abandoned.opened).rejects.toThrow('no memory');
+    await again.opened;
+    await useOnce('a');
+    expect(sessions.events.filter((event) => event === 'open a')).toHaveLength(1);
+    again.release();
+    await loaded.close();
+    expect([...sessions.opened]).toEqual([]);
   });
 
   it('are all closed with the model, and none is opened after that', async () => {

@@ -196,6 +196,15 @@ describe('two pulls of one name', () => {
     await lock(holder);
     await expect(pull()).rejects.toThrow(/is at work there/);
   });
+
+  it('leaves a lock alone whose removal another process is at', async () => {
+    await lock({ pid: 2 ** 22 + 1, host: hostname() });
+    const turn = join(models, '.pulling', 'tiny.test.lock.stale');
+    await writeFile(turn, JSON.stringify({ pid: process.ppid, host: hostname() }));
+    await expect(pull()).rejects.toThrow(`Process ${process.ppid} on ${hostname()} is at work there`);
+    await rm(turn);
+    await pull();
+  });
 });
 
 describe('the source', () => {

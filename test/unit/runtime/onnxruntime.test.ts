@@ -3,8 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createOnnxruntimeEngine } from '../../../src/runtime/onnxruntime.js';
-import { expectTensor, type TensorMap } from '../../../src/tensor.js';
+import { writeOnnx } from '../../../src/graph/onnx.js';
+import { expectTensor, type Tensor, type TensorMap } from '../../../src/tensor.js';
 import { BIAS, tinyModel } from '../../fixtures/tiny-onnx.js';
+import { randomTensor } from '../../support/ort.js';
+import { graphOf } from '../../support/tiny-graphs.js';
 
 const engine = createOnnxruntimeEngine({ threads: 1, providers: ['cpu'] });
 
@@ -86,6 +89,20 @@ describe('the ONNX Runtime engine', () => {
       expect(await meanOf()).toEqual([11, 12, 13, 11, 12, 13]);
       expect(await readdir(join(folder, 'kept'))).toEqual([]);
     });
+  });
+
+  it('runs a large input although what it kept of the model is gone', async () => {
+    const kept = { folder: join(folder, 'gone'), maxBytes: 2 ** 30 };
+    const keeping = createOnnxruntimeEngine({ threads: 1, providers: ['cpu'], kept });
+    const graph = graphOf([1, 3, 8, 8], (b, x) => b.node('Conv', [x, b.parameter('weight', [64, 3, 3, 3])]));
+    const spec = { id: 'net', model: writeOnnx(graph), digest: 'of the net', largeFeed: 1 };
+    const session = await keeping.open(spec);
+    const x = randomTensor([1, 3, 8, 8]) as Tensor<'float32'>;
+    const run = () => session.run({ x: { ...x, type: 'float32' } });
+    const before = await run();
+    await rm(kept.folder, { recursive: true });
+    expect(await run()).toEqual(before);
+    await session.release();
   });
 
   it('gives a large input the outputs that a small one of the same pixels has', async () => {

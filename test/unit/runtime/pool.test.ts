@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { watch } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -77,6 +78,22 @@ describe('the pool', () => {
     expect(() => pool.run('tiny', feeds(pool, 30))).toThrow('no worker is idle');
     expect(await Promise.all(runs)).toEqual([11, 21]);
     expect(pool.idle).toBe(2);
+  });
+
+  it('lets one worker make what the engine keeps of a model, and the others find it', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'fullconv-kept-'));
+    const made = new Set<string>();
+    const watcher = watch(folder, (_, name) => name?.endsWith('.tmp') && made.add(name));
+    try {
+      const kept = { folder, maxBytes: 2 ** 20 };
+      await start({ workers: 4, engineOptions: { threads: 1, providers: ['cpu'], kept } });
+      await pool.open({ ...TINY, digest: 'of the model' });
+      expect(await meanOf(pool, 10)).toBe(11);
+      expect(made.size).toBe(1);
+    } finally {
+      watcher.close();
+      await rm(folder, { recursive: true });
+    }
   });
 
   it('says when a worker becomes idle, and stops saying so', async () => {

@@ -64,12 +64,15 @@ const toFirst = (b: GraphBuilder, x: string): string =>
   b.node('Transpose', [x], { attributes: { perm: ints(0, 3, 1, 2) } });
 
 /** Of values that are all negative. */
-function padThenPool(attributes: Record<string, Attribute> = {}): Graph {
+function padThenPool(
+  attributes: Record<string, Attribute> = {},
+  between: (b: GraphBuilder, padded: string) => string = (_, padded) => padded,
+): Graph {
   return one(
     (b, x) => {
       const negative = b.node('Sub', [x, b.constant('two', 'float32', [], [2])]);
       const padded = b.node('Pad', [negative, b.constant('pads', 'int64', [8], [0, 0, 1, 1, 0, 0, 1, 1])]);
-      return b.node('MaxPool', [padded], { attributes: { kernel_shape: ints(3, 3), ...attributes } });
+      return b.node('MaxPool', [between(b, padded)], { attributes: { kernel_shape: ints(3, 3), ...attributes } });
     },
     MAP,
     4,
@@ -351,8 +354,12 @@ describe('flattenHead', () => {
   });
 });
 
-it('keepPaddingApart makes the engine count zeros that were padded before a max pooling', async () => {
-  const graph = padThenPool({ pads: ints(0, 0, 0, 0) });
+it.each<[string, (b: GraphBuilder, padded: string) => string]>([
+  ['right before', (_, padded) => padded],
+  ['before an Identity and', (b, padded) => b.node('Identity', [padded])],
+  ['before two Transposes and', (b, padded) => toFirst(b, toLast(b, padded))],
+])('keepPaddingApart makes the engine count zeros that were padded %s a max pooling', async (_, between) => {
+  const graph = padThenPool({ pads: ints(0, 0, 0, 0) }, between);
   const x = randomTensor(shape(MAP));
   const asWritten = await runGraph(graph, { x }, { optimization: 'disabled' });
   const guarded = applyPass(graph, keepPaddingApart())!;
