@@ -12,7 +12,7 @@ buildSync({ ...modules, entryPoints: ['src/**/*.ts'], outdir: 'dist' });
 buildSync({ ...common, entryPoints: ['src/cli/fullconv.cts'], outfile: 'dist/cli/fullconv.cjs', format: 'cjs' });
 // The load tests are not part of the image.
 if (existsSync('load')) {
-  const commands = ['run', 'sizes', 'plot'];
+  const commands = ['run', 'sizes', 'compare', 'plot'];
   const entryPoints = commands.map((command) => `load/${command}.ts`);
   buildSync({ ...modules, entryPoints, outdir: 'dist', entryNames: 'load-[name]', bundle: true, packages: 'external' });
   buildSync({ ...common, entryPoints: ['load/run-with-threads.cts'], outfile: 'dist/load.cjs', format: 'cjs' });
