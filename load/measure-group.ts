@@ -33,9 +33,13 @@ const SHORTEST_S = 1;
 const PEAK_S = 1;
 /** What a load takes beside its measurement. */
 const AROUND_S = 1.5;
+/** To generate the weights of a model and to open it, twice. */
+const START_S = 5;
 
 interface Prepared {
   readonly subject: Subject;
+  /** As the server says. */
+  readonly precision: string;
   readonly questions: readonly Question[];
   readonly engineBatch: readonly number[];
   readonly multiplyAdds: number;
@@ -53,7 +57,8 @@ export function plannedSeconds({ subjects }: Group, scenario: Scenario): number 
     const singly = single === 0 ? 0 : scenario.concurrency.length * subject.parts.length * (single + AROUND_S);
     return engine + rounds * (engine + decode + loads * (load + AROUND_S) + singly);
   });
-  return (rounds + 1) * PEAK_S + ofSubjects.reduce((sum, seconds) => sum + seconds, 0);
+  const starting = START_S * subjects.length;
+  return starting + (rounds + 1) * PEAK_S + ofSubjects.reduce((sum, seconds) => sum + seconds, 0);
 }
 
 function secondsOf({ parts }: Subject, { durationS, rounds }: Scenario) {
@@ -86,6 +91,7 @@ export async function measureGroup(
       FULLCONV_UNTRAINED: group.architectures.join(','),
       FULLCONV_DEFAULT_MODEL: '',
     });
+    watcher.advance(START_S * group.subjects.length);
     await measureRounds({ group, scenario, config, images, watcher, service, server }, prepared);
   } catch (error) {
     if (!watcher.signal.aborted) throw error;
@@ -116,7 +122,7 @@ async function measureRounds(bench: Bench, prepared: Prepared[]): Promise<void> 
   watcher.advance(PEAK_S);
   for (const subject of group.subjects) {
     const reason = reasonAgainst(subject, served);
-    if (reason === undefined) prepared.push(await prepare(bench, subject));
+    if (reason === undefined) prepared.push(await prepare(bench, subject, served));
     else watcher.note(reason);
   }
   for (let round = 0; round < scenario.rounds; round++) {
@@ -133,7 +139,7 @@ interface ServedModel {
   readonly name: string;
   readonly state: string;
   readonly reason?: string;
-  /** Absent where the server knows only one. */
+  /** `fp32` where it is absent. */
   readonly precision?: string;
   readonly heatmapsUnavailable?: string;
 }
@@ -152,7 +158,7 @@ function reasonAgainst(
     const model = served.get(name);
     if (model?.state !== 'ready') return `${name} is not ready: ${model?.reason ?? 'the server does not know it'}`;
     const { precision: actual = 'fp32', heatmapsUnavailable } = model;
-    if (actual !== precision) return `${name} is served in ${actual}, not in ${precision}`;
+    if (precision === 'int8' && actual !== precision) return `${name} is served in ${actual}, not in ${precision}`;
     if (view === 'heatmap' && heatmapsUnavailable !== undefined) {
       return `${name} has no heatmaps: ${heatmapsUnavailable}`;
     }
@@ -161,7 +167,7 @@ function reasonAgainst(
 }
 
 /** Finds the engine's best batch size, which also opens and warms its sessions. */
-async function prepare(bench: Bench, subject: Subject): Promise<Prepared> {
+async function prepare(bench: Bench, subject: Subject, served: ReadonlyMap<string, ServedModel>): Promise<Prepared> {
   const { scenario, config, images, watcher, service } = bench;
   const { models, view, parts } = subject;
   const { engine: seconds } = secondsOf(subject, scenario);
@@ -176,8 +182,10 @@ async function prepare(bench: Bench, subject: Subject): Promise<Prepared> {
     engineBatch.push(await bestBatch(service, config, question, seconds / questions.length, watcher.signal));
   }
   watcher.advance(seconds);
+  const precisions = models.map((name) => served.get(name)?.precision ?? 'fp32');
   return {
     subject,
+    precision: [...new Set(precisions)].join(' + '),
     questions,
     engineBatch,
     multiplyAdds: mean(
@@ -245,8 +253,9 @@ async function measureRound(bench: Bench, prepared: Prepared, round: number, pea
   }
 }
 
-function rowsOf({ subject, questions, engineBatch, multiplyAdds, megapixels, closed, open }: Prepared): Row[] {
-  const { models, precision, view, sizes } = subject;
+function rowsOf(prepared: Prepared): Row[] {
+  const { subject, precision, questions, engineBatch, multiplyAdds, megapixels, closed, open } = prepared;
+  const { models, view, sizes } = subject;
   const parameters = (question: Question): CompiledModel['parameters'] => question.model.parameters;
   const common = {
     ...{ models, precision, view, sizes, megapixels, engineBatch },

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { OperatorError } from '../src/errors.js';
 import type { LoadSample } from './observe.js';
 import type { OpenSample } from './open-loop.js';
-import type { MeasuredView, Precision, Scenario } from './scenario.js';
+import type { MeasuredView, Scenario } from './scenario.js';
 
 /** Changes when a program that reads reports would have to. */
 export const REPORT_VERSION = 2;
@@ -44,7 +44,8 @@ export interface Settings extends Omit<Scenario, 'models' | 'output'> {
 /** One load on one subject. */
 export interface Row {
   readonly models: readonly string[];
-  readonly precision: Precision;
+  /** As the server says; of several models all that there are. */
+  readonly precision: string;
   readonly view: MeasuredView;
   readonly sizes: string;
   readonly load:
