@@ -5,10 +5,15 @@ export async function runCommand(command: () => Promise<void>): Promise<void> {
   try {
     await command();
   } catch (error) {
-    if (!(error instanceof OperatorError)) throw error;
+    if (!(error instanceof Error && isMistake(error))) throw error;
     process.stderr.write(`${error.message}\n`);
     process.exitCode = 2;
   }
+}
+
+/** What the operator can put right: what we say, options that do not exist, files that cannot be read. */
+function isMistake(error: Error & { code?: unknown }): boolean {
+  return error instanceof OperatorError || 'syscall' in error || String(error.code).startsWith('ERR_PARSE_ARGS');
 }
 
 /** npm passes the terminal's Ctrl-C on to a process that has had it already. */

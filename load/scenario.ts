@@ -59,7 +59,10 @@ const HELP = `npm run load -- [options]
   --output NAME       also write load/results/NAME.json, NAME.md and NAME-*.svg
 `;
 
-/** Prints the help and returns undefined when asked for it. Throws OperatorError for what it cannot take. */
+/**
+ * Prints the help and returns undefined when asked for it. Throws OperatorError for what it cannot take, and parseArgs'
+ * own error for an option that does not exist.
+ */
 export function readScenario(args: string[]): Scenario | undefined {
   const { values } = parse(args);
   if (values.help) {
@@ -84,29 +87,25 @@ export function readScenario(args: string[]): Scenario | undefined {
 }
 
 function parse(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      options: {
-        models: { type: 'string', default: [...EMBEDDED, 'resnet50', 'vgg16'].join(',') },
-        precision: { type: 'string', default: 'fp32' },
-        view: { type: 'string', default: 'classify' },
-        sizes: { type: 'string', default: 'photos' },
-        'mixed-models': { type: 'boolean', default: false },
-        concurrency: { type: 'string', default: '32' },
-        'open-loop': { type: 'string', default: '0.5,0.7,0.9' },
-        duration: { type: 'string', default: '15' },
-        rounds: { type: 'string', default: '5' },
-        together: { type: 'string', default: '4' },
-        seed: { type: 'string', default: '1' },
-        photos: { type: 'string', default: SAMPLES },
-        output: { type: 'string' },
-        help: { type: 'boolean', default: false },
-      },
-    });
-  } catch (error) {
-    throw new OperatorError(error instanceof Error ? error.message : String(error), { cause: error });
-  }
+  return parseArgs({
+    args,
+    options: {
+      models: { type: 'string', default: [...EMBEDDED, 'resnet50', 'vgg16'].join(',') },
+      precision: { type: 'string', default: 'fp32' },
+      view: { type: 'string', default: 'classify' },
+      sizes: { type: 'string', default: 'photos' },
+      'mixed-models': { type: 'boolean', default: false },
+      concurrency: { type: 'string', default: '32' },
+      'open-loop': { type: 'string', default: '0.5,0.7,0.9' },
+      duration: { type: 'string', default: '15' },
+      rounds: { type: 'string', default: '5' },
+      together: { type: 'string', default: '4' },
+      seed: { type: 'string', default: '1' },
+      photos: { type: 'string', default: SAMPLES },
+      output: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  });
 }
 
 function words(list: string): string[] {
