@@ -1,8 +1,7 @@
 /**
  * The two parts of the service by themselves, with the service's own settings, on the cores that it has: the engine
- * with every worker busy and nothing else to do, and decoding with every decoder busy. What they leave of the cores is
- * the ceiling: an image costs 1/engine + 1/decode seconds of the whole machine, so no server can do more than
- * 1 / (1/engine + 1/decode) images a second.
+ * with every worker busy and nothing else to do, and decoding with every decoder busy. statistics.ts says what they
+ * leave.
  */
 import pLimit from 'p-limit';
 import type { Service } from '../src/app.js';
@@ -12,108 +11,124 @@ import { readImageHeader } from '../src/inference/image-header.js';
 import type { ImageInput } from '../src/inference/infer.js';
 import { planInput, type InputPlan } from '../src/inference/input-plan.js';
 import { denseViews, type CompiledModel } from '../src/models/compile.js';
+import type { View } from '../src/models/dense-views.js';
 import type { Tensor } from '../src/tensor.js';
 import type { MeasuredView } from './scenario.js';
 
-const BATCHES = [1, 4, 8];
-
-/** Images a second of the engine alone, by batch size. Heatmaps have the photos' own shapes and run one by one. */
-export async function measureEngine(
-  service: Service,
-  model: CompiledModel,
-  view: MeasuredView,
-  plans: readonly InputPlan[],
+/** Do the same thing on several lanes at once until the time is over; how often a second it was done, by all of them. */
+export async function keepBusy(
+  lanes: number,
   seconds: number,
-): Promise<{ imagesPerSecond: number; batch: number }> {
-  const batches = view === 'classify' ? BATCHES : [1];
-  const results = [];
-  for (const batch of batches) {
-    results.push({
-      batch,
-      imagesPerSecond: await saturate(service, model, view, plans, batch, seconds / batches.length),
-    });
-  }
-  return results.reduce((best, result) => (result.imagesPerSecond > best.imagesPerSecond ? result : best));
-}
-
-async function saturate(
-  { pool, registry }: Service,
-  model: CompiledModel,
-  view: MeasuredView,
-  plans: readonly InputPlan[],
-  batch: number,
-  seconds: number,
+  signal: AbortSignal,
+  work: (turn: number) => Promise<void>,
 ): Promise<number> {
-  const { opened, release } = registry.lease(
-    model,
-    view === 'heatmap' ? denseViews(model).view() : model.classifyView(plans[0]!.crop),
-  );
-  const session = await opened;
-  let images = 0;
-  let next = 0;
+  let done = 0;
+  let turn = 0;
   const started = performance.now();
   const end = started + seconds * 1000;
-  async function keepBusy(): Promise<void> {
+  async function lane(): Promise<void> {
     do {
-      const { width, height } = plans[next++ % plans.length]!.crop;
-      const bytes = batch * height * width * 3;
-      const feeds: Record<string, Tensor> = {
-        image: {
-          type: 'uint8',
-          dims: [batch, height, width, 3],
-          data: new Uint8Array(pool.acquireBuffer(bytes), 0, bytes).fill(117),
-        },
-      };
-      if (view === 'heatmap') {
-        const classes = new BigInt64Array(batch).fill(BigInt(model.labels.length));
-        feeds['classes'] = { type: 'int64', dims: [batch, 1], data: classes };
-      }
-      await pool.run(session, feeds);
-      images += batch;
+      signal.throwIfAborted();
+      await work(turn++);
+      done++;
     } while (performance.now() < end);
   }
-  await Promise.all(Array.from({ length: pool.size }, keepBusy));
-  release();
-  return (images * 1000) / (performance.now() - started);
+  // All of them end before the first failure is told: nothing may still run when the workers are closed.
+  const results = await Promise.allSettled(Array.from({ length: lanes }, lane));
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
+  return (done * 1000) / (performance.now() - started);
 }
 
-/** Images a second of decoding alone, header check included. */
-export async function measureDecode(
+/** One model asked for one view of some photographs. */
+export interface Question {
+  readonly model: CompiledModel;
+  readonly view: MeasuredView;
+  readonly photos: readonly ImageInput[];
+  /** Of each photograph. */
+  readonly plans: readonly InputPlan[];
+}
+
+/** With plans as the view's defaults make them. */
+export async function askFor(
   config: Config,
   model: CompiledModel,
   view: MeasuredView,
   photos: readonly ImageInput[],
-  seconds: number,
-): Promise<number> {
-  const slots = pLimit(config.decoders);
-  const { interpolation } = model.manifest.input;
-  let images = 0;
-  const started = performance.now();
-  const end = started + seconds * 1000;
-  async function keepBusy(_: unknown, position: number): Promise<void> {
-    for (let next = position; performance.now() < end; next++) {
-      const { bytes } = photos[next % photos.length]!;
-      const header = await readImageHeader(bytes, config);
-      const plan = planOf(view, model, header);
-      await slots(() => decodeInput(bytes, header, plan, { interpolation, background: config.background }));
-      images++;
-    }
-  }
-  await Promise.all(Array.from({ length: config.decoders * 2 }, keepBusy));
-  return (images * 1000) / (performance.now() - started);
-}
-
-/** The plans of the photos as the view's defaults make them. */
-export async function plansOf(
-  config: Config,
-  model: CompiledModel,
-  view: MeasuredView,
-  photos: readonly ImageInput[],
-): Promise<InputPlan[]> {
-  return Promise.all(photos.map(async ({ bytes }) => planOf(view, model, await readImageHeader(bytes, config))));
+): Promise<Question> {
+  const headers = await Promise.all(photos.map(({ bytes }) => readImageHeader(bytes, config)));
+  return { model, view, photos, plans: headers.map((header) => planOf(view, model, header)) };
 }
 
 function planOf(view: MeasuredView, model: CompiledModel, photo: { width: number; height: number }): InputPlan {
   const { size, resize } = model.manifest.input;
   return planInput(photo, { fit: view === 'classify' ? 'crop' : 'whole', size, resize, scale: 1 });
+}
+
+/** The view of the network that answers. */
+export function networkView({ model, view, plans }: Question): View {
+  return view === 'heatmap' ? denseViews(model).view() : model.classifyView(plans[0]!.crop);
+}
+
+/** The batch size that is fastest; heatmaps have the photographs' own shapes and run one by one. */
+export async function bestBatch(
+  service: Service,
+  { maxBatch }: Config,
+  question: Question,
+  seconds: number,
+  signal: AbortSignal,
+): Promise<number> {
+  if (question.view === 'heatmap') return 1;
+  const sizes = [1, 2, 4, 8, 16, 32, 64, 128].filter((size) => size <= maxBatch);
+  const rates: { size: number; rate: number }[] = [];
+  for (const size of sizes) {
+    rates.push({ size, rate: await measureEngine(service, question, size, seconds / sizes.length, signal) });
+  }
+  return rates.reduce((best, each) => (each.rate > best.rate ? each : best)).size;
+}
+
+/** Images a second of the engine alone. */
+export async function measureEngine(
+  { pool, registry }: Service,
+  question: Question,
+  batch: number,
+  seconds: number,
+  signal: AbortSignal,
+): Promise<number> {
+  const { model, view, plans } = question;
+  const { opened, release } = registry.lease(model, networkView(question));
+  try {
+    const session = await opened;
+    const batches = await keepBusy(pool.size, seconds, signal, async (turn) => {
+      const { width, height } = plans[turn % plans.length]!.crop;
+      const bytes = batch * height * width * 3;
+      const image: Tensor = {
+        type: 'uint8',
+        dims: [batch, height, width, 3],
+        data: new Uint8Array(pool.acquireBuffer(bytes), 0, bytes).fill(117),
+      };
+      const best = new BigInt64Array(batch).fill(BigInt(model.labels.length));
+      const classes: Tensor = { type: 'int64', dims: [batch, 1], data: best };
+      await pool.run(session, view === 'heatmap' ? { image, classes } : { image });
+    });
+    return batches * batch;
+  } finally {
+    release();
+  }
+}
+
+/** Images a second of decoding alone, header check included. */
+export async function measureDecode(
+  config: Config,
+  { model, view, photos }: Question,
+  seconds: number,
+  signal: AbortSignal,
+): Promise<number> {
+  const slots = pLimit(config.decoders);
+  const { interpolation } = model.manifest.input;
+  return keepBusy(config.decoders * 2, seconds, signal, async (turn) => {
+    const { bytes } = photos[turn % photos.length]!;
+    const header = await readImageHeader(bytes, config);
+    const plan = planOf(view, model, header);
+    await slots(() => decodeInput(bytes, header, plan, { interpolation, background: config.background }));
+  });
 }

@@ -1,30 +1,25 @@
-/** The result of a load test, as JSON for programs and Markdown for people. */
+/** The result of a load test, as JSON for programs: every measurement of every round. tables.ts is for people. */
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { promisify } from 'node:util';
 import { coreCount } from '../src/cores.js';
+import { OperatorError } from '../src/errors.js';
+import type { LoadSample } from './observe.js';
+import type { OpenSample } from './open-loop.js';
+import type { MeasuredView, Scenario } from './scenario.js';
 
-export interface Row {
-  readonly model: string;
-  readonly view: string;
-  readonly clients: number;
-  readonly parametersM: number;
-  readonly multiplyAddsG: number;
-  /** Images a second. */
-  readonly engine: number;
-  readonly engineBatch: number;
-  readonly decode: number;
-  readonly ceiling: number;
-  readonly server: number;
-  /** server / ceiling, the median of the rounds' own ratios. */
-  readonly ratio: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly meanBatch: number;
-  readonly cores: number;
-  readonly residentMiB: number;
-  readonly failures: number;
+/** Changes when a program that reads reports would have to. */
+export const REPORT_VERSION = 2;
+
+export interface Report {
+  readonly kind: 'load';
+  readonly version: typeof REPORT_VERSION;
+  readonly machine: Machine;
+  readonly settings: Settings;
+  readonly rows: readonly Row[];
+  /** What was left out and why, and what else there is to know. */
+  readonly notes: readonly string[];
 }
 
 export interface Machine {
@@ -38,14 +33,53 @@ export interface Machine {
   readonly sharp: string;
 }
 
-export interface Report {
-  readonly machine: Machine;
-  readonly photos: string;
-  readonly secondsPerRow: number;
-  readonly rounds: number;
+export interface Settings extends Omit<Scenario, 'models' | 'output'> {
+  /** The server's, and the engine's alone. */
   readonly workers: number;
   readonly threads: number;
-  readonly rows: readonly Row[];
+  readonly decoders: number;
+  readonly maxBatch: number;
+  readonly providers: readonly string[];
+}
+
+/** One load on one subject. */
+export interface Row {
+  readonly models: readonly string[];
+  /** As the server says; of several models all that there are. */
+  readonly precision: string;
+  readonly view: MeasuredView;
+  readonly sizes: string;
+  readonly load:
+    { readonly loop: 'closed'; readonly clients: number } | { readonly loop: 'open'; readonly share: number };
+  /** Millions; of several models together. */
+  readonly parametersM: number;
+  /** Thousands of millions for one image of those that were sent, on average. */
+  readonly multiplyAddsG: number;
+  /** Of one photograph that was sent, on average. */
+  readonly megapixels: number;
+  /** Images in a batch at which the engine alone is fastest, for each model. */
+  readonly engineBatch: readonly number[];
+  /** One for each round. */
+  readonly samples: readonly Sample[];
+}
+
+export interface Sample {
+  /** Images a second. */
+  readonly engine: number;
+  readonly decode: number;
+  readonly ceiling: number;
+  /** GFLOP/s of matrix products. */
+  readonly peak: number;
+  /** Images a second of the parts one by one, where the row asks for several at once. */
+  readonly single?: number;
+  readonly server: LoadSample | OpenSample;
+}
+
+/** Throws OperatorError for a file that is no report of this version. */
+export async function readReport(file: string): Promise<Report> {
+  const report = JSON.parse(await readFile(file, 'utf8')) as { kind?: string; version?: number };
+  if (report.kind === 'load' && report.version === REPORT_VERSION) return report as Report;
+  throw new OperatorError(`${file} is not a load report of version ${REPORT_VERSION}`);
 }
 
 export async function describeMachine(): Promise<Machine> {
@@ -68,35 +102,6 @@ export async function describeMachine(): Promise<Machine> {
   };
 }
 
-export function toMarkdown({ machine, photos, secondsPerRow, rounds, workers, threads, rows }: Report): string {
-  const columns: [string, (row: Row) => string][] = [
-    ['model', (row) => row.model],
-    ['view', (row) => row.view],
-    ['clients', (row) => String(row.clients)],
-    ['parameters M', (row) => row.parametersM.toFixed(2)],
-    ['multiply-adds G', (row) => row.multiplyAddsG.toFixed(2)],
-    ['engine /s (batch)', (row) => `${row.engine.toFixed(1)} (${row.engineBatch})`],
-    ['decode /s', (row) => row.decode.toFixed(0)],
-    ['ceiling /s', (row) => row.ceiling.toFixed(1)],
-    ['server /s', (row) => row.server.toFixed(1)],
-    ['server / ceiling', (row) => row.ratio.toFixed(2)],
-    ['p50 ms', (row) => row.p50Ms.toFixed(0)],
-    ['p99 ms', (row) => row.p99Ms.toFixed(0)],
-    ['mean batch', (row) => row.meanBatch.toFixed(1)],
-    ['cores', (row) => row.cores.toFixed(2)],
-    ['resident MiB', (row) => row.residentMiB.toFixed(0)],
-    ['failures', (row) => String(row.failures)],
-  ];
-  return (
-    `${machineLine(machine)}; ` +
-    `${workers} workers × ${threads} thread; photographs: ${photos}; ${secondsPerRow} s a row in ${rounds} interleaved rounds.\n\n` +
-    markdownTable(
-      columns.map(([name]) => name),
-      rows.map((row) => columns.map(([, cell]) => cell(row))),
-    )
-  );
-}
-
 export function machineLine({ date, processor, cores, memoryGiB, node, onnxruntime, sharp, commit }: Machine): string {
   return (
     `${date}, ${processor}, ${cores} cores, ${memoryGiB} GiB, Node ${node}, ` +
@@ -104,9 +109,19 @@ export function machineLine({ date, processor, cores, memoryGiB, node, onnxrunti
   );
 }
 
-/** The first two columns hold words, the others figures. */
-export function markdownTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`;
-  const rule = header.map((_, index) => (index < 2 ? '---' : '---:'));
-  return [header, rule, ...rows].map(line).join('');
+/** Rows by the words for what they are of, in the order of the report. */
+export function rowsBySubject(rows: readonly Row[]): Map<string, Row[]> {
+  const subjects = new Map<string, Row[]>();
+  for (const row of rows) subjects.set(subjectName(row), [...(subjects.get(subjectName(row)) ?? []), row]);
+  return subjects;
+}
+
+/** What a row is of, in words: `resnet50-untrained heatmap mixed`. */
+export function subjectName({ models, precision, view, sizes }: Row): string {
+  const precisionPart = precision === 'fp32' || models.every((name) => name.endsWith(precision)) ? [] : [precision];
+  return [models.join(' + '), ...precisionPart, view, ...(sizes === 'photos' ? [] : [sizes])].join(' ');
+}
+
+export function isOpen(sample: LoadSample): sample is OpenSample {
+  return 'offered' in sample;
 }

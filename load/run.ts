@@ -1,110 +1,86 @@
-/**
- * The load test: for each model, view and number of clients the engine alone, decoding alone, and the server under
- * autocannon, all interleaved in rounds so that a machine that slows down slows every figure. See README.md here for
- * what the columns mean.
- */
-import { mkdir, writeFile } from 'node:fs/promises';
+/** The load test: reads the command line, measures one group of models after the other, and writes what it found. */
 import { SingleBar } from 'cli-progress';
-import { pino } from 'pino';
-import { createService } from '../src/app.js';
-import { isArchitecture } from '../src/architectures/index.js';
 import { readConfig } from '../src/config.js';
-import { measureDecode, measureEngine, plansOf } from './parts.js';
-import { describeMachine, toMarkdown, type Report, type Row } from './report.js';
-import { readScenario, type MeasuredView, type Scenario } from './scenario.js';
-import { loadServer, startServer, type LoadResult } from './server-under-load.js';
+import { interruption, runCommand } from './command.js';
+import { measureGroup, plannedSeconds, type Watcher } from './measure-group.js';
+import { readPhotos, resizePhotos } from './photos.js';
+import { describeMachine, REPORT_VERSION, type Report, type Row } from './report.js';
+import { groupsOf, readScenario, type Scenario } from './scenario.js';
+import type { ImagesBySize } from './traffic.js';
+import { checkModels } from './workspace.js';
+import { printReport, writeReport } from './write-report.js';
 
-const scenario = await readScenario(process.argv.slice(2));
-if (scenario !== undefined) await run(scenario);
-
-interface Sample {
-  engine: number;
-  batch: number;
-  decode: number;
-  load: LoadResult;
-}
+await runCommand(async () => {
+  const scenario = readScenario(process.argv.slice(2));
+  if (scenario !== undefined) await run(scenario);
+});
 
 async function run(scenario: Scenario): Promise<void> {
-  const untrained = scenario.models.filter(isArchitecture);
-  const names = scenario.models.map((name) => (isArchitecture(name) ? `${name}-untrained` : name));
-  const config = { ...readConfig({ FULLCONV_LOG_LEVEL: 'error', ...process.env }), untrained };
-  const service = await createService(config, pino({ level: config.logLevel }));
-  const server = await startServer(untrained);
-
-  const cases = names.flatMap((name) =>
-    scenario.views.flatMap((view) =>
-      scenario.concurrency.map((clients) => ({ name, view, clients, samples: [] as Sample[] })),
-    ),
+  const config = readConfig({ FULLCONV_LOG_LEVEL: 'error', ...process.env });
+  const groups = groupsOf(scenario);
+  await checkModels(config, groups);
+  const images = await imagesOf(
+    scenario,
+    groups.flatMap(({ subjects }) => subjects.flatMap(({ parts }) => parts)),
   );
-  const bar = new SingleBar({ format: '{what} {bar} {percentage}% | {eta_formatted} left', stream: process.stderr });
-  bar.start(cases.length * scenario.rounds, 0, { what: '' });
-  const seconds = scenario.durationS / scenario.rounds;
-  for (let round = 0; round < scenario.rounds; round++) {
-    for (const { name, view, clients, samples } of cases) {
-      bar.update({ what: `${name} ${view} ${clients} clients` });
-      samples.push(await measure(name, view, clients, seconds));
-      bar.increment();
+  const machine = await describeMachine();
+  const { workers, threads, decoders, maxBatch, providers } = config;
+  const { models: _models, output, ...settings } = scenario;
+  const rows: Row[] = [];
+  const notes: string[] = [];
+  const report = (): Report => ({
+    kind: 'load',
+    version: REPORT_VERSION,
+    machine,
+    settings: { ...settings, workers, threads, decoders, maxBatch, providers },
+    rows,
+    notes,
+  });
+
+  const interrupted = interruption();
+  const bar = new SingleBar({
+    format: '{bar} {percentage}% | {eta_formatted} left | {what}',
+    stream: process.stderr,
+    // A line a minute where there is no terminal.
+    noTTYOutput: true,
+    notTTYSchedule: 60_000,
+  });
+  const total = groups.reduce((sum, group) => sum + plannedSeconds(group, scenario), 0);
+  bar.start(Math.ceil(total), 0, { what: '' });
+  let planned = 0;
+  const watcher: Watcher = {
+    signal: interrupted,
+    begin: (what) => bar.update({ what }),
+    advance: (seconds) => bar.increment(seconds),
+    note: (text) => notes.push(text),
+  };
+  for (const group of groups) {
+    if (interrupted.aborted) break;
+    // A group that was left out has been measured as far as the time is concerned.
+    bar.update(Math.round(planned));
+    planned += plannedSeconds(group, scenario);
+    try {
+      rows.push(...(await measureGroup(group, scenario, config, images, watcher)));
+    } catch (error) {
+      notes.push(`${[...group.models, ...group.architectures].join(', ')}: ${String(error)}`);
+      process.exitCode = 1;
     }
+    if (output !== undefined) await writeReport(output, report());
   }
   bar.stop();
-  const code = await server.stop();
-  await service.close();
-  if (code !== 0) throw new Error(`the server ended with ${code}`);
-
-  async function measure(name: string, view: MeasuredView, clients: number, secondsEach: number): Promise<Sample> {
-    const model = service.registry.get(name);
-    const plans = await plansOf(config, model, view, scenario.photos);
-    const engine = await measureEngine(service, model, view, plans, secondsEach);
-    const decode = await measureDecode(config, model, view, scenario.photos, secondsEach / 2);
-    const load = await loadServer(server, view, name, scenario.photos, clients, secondsEach);
-    return { engine: engine.imagesPerSecond, batch: engine.batch, decode, load };
+  if (interrupted.aborted) {
+    notes.push('the run was interrupted');
+    process.exitCode = 130;
+    if (output !== undefined) await writeReport(output, report());
   }
-
-  const rows: Row[] = cases.map(({ name, view, clients, samples }) => {
-    const model = service.registry.get(name);
-    const size = { width: model.manifest.input.size, height: model.manifest.input.size };
-    const pick = (value: (sample: Sample) => number): number => median(samples.map(value));
-    // The ratio is taken within each round, where the machine was the same.
-    const ceiling = (sample: Sample): number => 1 / (1 / sample.engine + 1 / sample.decode);
-    return {
-      model: name,
-      view,
-      clients,
-      parametersM: model.parameters / 1e6,
-      multiplyAddsG: model.classifier.multiplyAdds(size) / 1e9,
-      engine: pick((sample) => sample.engine),
-      engineBatch: pick((sample) => sample.batch),
-      decode: pick((sample) => sample.decode),
-      ceiling: pick(ceiling),
-      server: pick((sample) => sample.load.imagesPerSecond),
-      ratio: pick((sample) => sample.load.imagesPerSecond / ceiling(sample)),
-      p50Ms: pick((sample) => sample.load.p50Ms),
-      p99Ms: pick((sample) => sample.load.p99Ms),
-      meanBatch: pick((sample) => sample.load.meanBatch),
-      cores: pick((sample) => sample.load.cores),
-      residentMiB: Math.max(...samples.map((sample) => sample.load.residentMiB)),
-      failures: samples.reduce((sum, sample) => sum + sample.load.failures, 0),
-    };
-  });
-  const report: Report = {
-    machine: await describeMachine(),
-    photos: `${scenario.photos.length} of ${scenario.photosFrom}`,
-    secondsPerRow: scenario.durationS,
-    rounds: scenario.rounds,
-    workers: config.workers,
-    threads: config.threads,
-    rows,
-  };
-  const markdown = toMarkdown(report);
-  process.stdout.write(markdown);
-  if (scenario.output === undefined) return;
-  await mkdir('load/results', { recursive: true });
-  await writeFile(`load/results/${scenario.output}.json`, JSON.stringify(report, null, 2) + '\n');
-  await writeFile(`load/results/${scenario.output}.md`, markdown);
+  printReport(report());
 }
 
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+async function imagesOf({ photos: folder }: Scenario, parts: readonly { size: string }[]): Promise<ImagesBySize> {
+  const photos = await readPhotos(folder);
+  const images = new Map<string, readonly (typeof photos)[number][]>();
+  for (const size of new Set(parts.map((part) => part.size))) {
+    images.set(size, size === 'photos' ? photos : await resizePhotos(photos, size));
+  }
+  return images;
 }

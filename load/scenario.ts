@@ -1,83 +1,218 @@
-/** What is measured: the photos that are sent, the request that is made of them, and how the command line says so. */
-import { readFile, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+/** What is measured, and how the command line says so. */
 import { parseArgs } from 'node:util';
-import type { ImageInput } from '../src/inference/infer.js';
+import { ARCHITECTURE_NAMES, isArchitecture } from '../src/architectures/index.js';
+import { OperatorError } from '../src/errors.js';
 
-export type MeasuredView = 'classify' | 'heatmap';
+const VIEWS = ['classify', 'heatmap'] as const;
+export type MeasuredView = (typeof VIEWS)[number];
+
+const PRECISIONS = ['fp32', 'int8'] as const;
+export type Precision = (typeof PRECISIONS)[number];
 
 export interface Scenario {
   /** Names of models, or of architectures to serve untrained. */
   readonly models: readonly string[];
+  readonly precisions: readonly Precision[];
   readonly views: readonly MeasuredView[];
+  /** Each is measured by itself: `photos` as they are, a size as `640x480`, or `mixed`, six sizes at once. */
+  readonly sizes: readonly string[];
+  /** Ask all models at once, not one after the other. */
+  readonly mixedModels: boolean;
   /** Clients that each send the next photo as soon as they have the answer (closed loop). */
   readonly concurrency: readonly number[];
+  /** Offered load of the open loop, as parts of what the closed loop reached; empty: no open loop. */
+  readonly shares: readonly number[];
   /** Seconds of measurement for each row, spread over the rounds. */
   readonly durationS: number;
-  /** Every row is measured this many times, all measurements interleaved; the table shows medians. */
+  /** Every row is measured this many times, all measurements interleaved; the tables show medians. */
   readonly rounds: number;
-  readonly photos: readonly ImageInput[];
-  readonly photosFrom: string;
+  /** Models that one server serves, and whose rounds are interleaved. */
+  readonly together: number;
+  /** Of the arrivals and the order of the images. */
+  readonly seed: number;
+  /** Folder of photographs. */
+  readonly photos: string;
   /** Base name of the files written under load/results; undefined: print only. */
   readonly output: string | undefined;
 }
 
+/** The sizes of `mixed`, each of another shape: no two of them may share a batch of heatmaps. */
+export const MIXED_SIZES = ['320x240', '480x320', '640x512', '960x960', '1280x720', '1500x2000'];
+
+export const SAMPLES = 'test/fixtures/photos';
 const EMBEDDED = ['tinyimagenet-resnet18-w32', 'tinyimagenet-vgg11bn-w32'];
-const SAMPLES = 'test/fixtures/photos';
 
 const HELP = `npm run load -- [options]
-  --models LIST       models, or architectures to serve untrained (${EMBEDDED.join(',')},resnet50,vgg16)
+  --models LIST       models, or architectures to serve untrained; all: every architecture
+                      (${EMBEDDED.join(',')},resnet50,vgg16)
+  --precision LIST    fp32, int8; the int8 form of a model is the one named NAME-int8 (fp32)
   --view LIST         classify, heatmap (classify)
-  --concurrency LIST  clients (32)
-  --duration S        seconds for each row (12)
-  --rounds N          interleaved rounds (3)
+  --sizes LIST        photos: as they are, 640x480: made to that size, mixed: six sizes at once (photos)
+  --mixed-models      all models at once
+  --concurrency LIST  clients of the closed loop (32)
+  --open-loop LIST    offered load as parts of the closed loop's images a second; none (0.5,0.7,0.9)
+  --duration S        seconds for each row (15)
+  --rounds N          interleaved rounds (5)
+  --together N        models that one server serves, and that are interleaved (4)
+  --seed N            of the arrivals (1)
   --photos DIR        photographs to send (${SAMPLES})
-  --output NAME       also write load/results/NAME.json and NAME.md
+  --output NAME       also write load/results/NAME.json, NAME.md and NAME-*.svg
 `;
 
-export async function readScenario(args: string[]): Promise<Scenario | undefined> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      models: { type: 'string', default: [...EMBEDDED, 'resnet50', 'vgg16'].join(',') },
-      view: { type: 'string', default: 'classify' },
-      concurrency: { type: 'string', default: '32' },
-      duration: { type: 'string', default: '12' },
-      rounds: { type: 'string', default: '3' },
-      photos: { type: 'string', default: SAMPLES },
-      output: { type: 'string' },
-      help: { type: 'boolean', default: false },
-    },
-  });
+/**
+ * Prints the help and returns undefined when asked for it. Throws OperatorError for what it cannot take, and parseArgs'
+ * own error for an option that does not exist.
+ */
+export function readScenario(args: string[]): Scenario | undefined {
+  const { values } = parse(args);
   if (values.help) {
     process.stdout.write(HELP);
     return undefined;
   }
   return {
-    models: values.models.split(','),
-    views: values.view.split(',').map(parseView),
-    concurrency: values.concurrency.split(',').map(Number),
-    durationS: Number(values.duration),
-    rounds: Number(values.rounds),
-    photos: await readPhotos(values.photos),
-    photosFrom: values.photos,
+    models: values.models === 'all' ? ARCHITECTURE_NAMES : words(values.models),
+    precisions: words(values.precision).map((word) => oneOf('--precision', word, PRECISIONS)),
+    views: words(values.view).map((word) => oneOf('--view', word, VIEWS)),
+    sizes: words(values.sizes).map(parseSize),
+    mixedModels: values['mixed-models'],
+    concurrency: words(values.concurrency).map((word) => whole('--concurrency', word)),
+    shares: values['open-loop'] === 'none' ? [] : words(values['open-loop']).map(positive('--open-loop')),
+    durationS: positive('--duration')(values.duration),
+    rounds: whole('--rounds', values.rounds),
+    together: whole('--together', values.together),
+    seed: whole('--seed', values.seed),
+    photos: values.photos,
     output: values.output,
   };
 }
 
-function parseView(name: string): MeasuredView {
-  if (name === 'classify' || name === 'heatmap') return name;
-  throw new Error(`--view ${name}: must be classify or heatmap`);
+function parse(args: string[]) {
+  return parseArgs({
+    args,
+    options: {
+      models: { type: 'string', default: [...EMBEDDED, 'resnet50', 'vgg16'].join(',') },
+      precision: { type: 'string', default: 'fp32' },
+      view: { type: 'string', default: 'classify' },
+      sizes: { type: 'string', default: 'photos' },
+      'mixed-models': { type: 'boolean', default: false },
+      concurrency: { type: 'string', default: '32' },
+      'open-loop': { type: 'string', default: '0.5,0.7,0.9' },
+      duration: { type: 'string', default: '15' },
+      rounds: { type: 'string', default: '5' },
+      together: { type: 'string', default: '4' },
+      seed: { type: 'string', default: '1' },
+      photos: { type: 'string', default: SAMPLES },
+      output: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  });
 }
 
-export async function readPhotos(folder: string): Promise<ImageInput[]> {
-  const names = (await readdir(folder)).filter((name) => /\.(jpe?g|png|webp)$/i.test(name)).sort();
-  if (names.length === 0) throw new Error(`${folder} holds no photograph`);
-  return Promise.all(names.map(async (name) => ({ name, bytes: await readFile(join(folder, name)) })));
+function words(list: string): string[] {
+  return [...new Set(list.split(',').filter((word) => word !== ''))];
 }
 
-/** How a view is asked for: the path with its parameters, and what is accepted. Heatmaps as arrays: no PNG to encode. */
-export function requestOf(view: MeasuredView, model: string): { path: string; accept: string } {
-  const accept = view === 'classify' ? 'application/json' : 'application/x-npy';
-  return { path: `/v1/${view}?model=${model}`, accept };
+function oneOf<T extends string>(option: string, word: string, known: readonly T[]): T {
+  const found = known.find((each) => each === word);
+  if (found === undefined) throw new OperatorError(`${option} ${word}: must be one of ${known.join(', ')}`);
+  return found;
+}
+
+function parseSize(word: string): string {
+  if (word === 'photos' || word === 'mixed' || /^[1-9]\d{0,4}x[1-9]\d{0,4}$/.test(word)) return word;
+  throw new OperatorError(`--sizes ${word}: must be photos, mixed, or a size such as 640x480`);
+}
+
+const positive =
+  (option: string) =>
+  (word: string): number => {
+    const value = Number(word);
+    if (!(value > 0 && value < Infinity)) throw new OperatorError(`${option} ${word}: must be a positive number`);
+    return value;
+  };
+
+function whole(option: string, word: string): number {
+  const value = positive(option)(word);
+  if (!Number.isInteger(value)) throw new OperatorError(`${option} ${word}: must be a whole number`);
+  return value;
+}
+
+/** One model asked with images of one kind. */
+export interface Part {
+  /** The name that it is served under. */
+  readonly model: string;
+  /** `photos`, or a size. */
+  readonly size: string;
+}
+
+/** What is asked of the server at a time: one part, or several in equal shares. */
+export interface Subject {
+  readonly models: readonly string[];
+  readonly precision: Precision;
+  readonly view: MeasuredView;
+  readonly sizes: string;
+  readonly parts: readonly Part[];
+}
+
+/** What one server serves, and whose rounds are interleaved. */
+export interface Group {
+  readonly architectures: readonly string[];
+  /** Others, below FULLCONV_MODELS. */
+  readonly models: readonly string[];
+  readonly subjects: readonly Subject[];
+}
+
+/**
+ * A few models at a time, so that neither memory nor disk has to hold all of them; those with generated weights apart
+ * from the others, unless they are to be asked at once.
+ */
+export function groupsOf({
+  models,
+  together,
+  mixedModels,
+  ...scenario
+}: Pick<Scenario, 'models' | 'precisions' | 'views' | 'sizes' | 'mixedModels' | 'together'>): Group[] {
+  const groups = mixedModels
+    ? [models]
+    : [models.filter((name) => !isArchitecture(name)), models.filter(isArchitecture)].flatMap((names) =>
+        chunks(names, together),
+      );
+  return groups.map((names) => {
+    const architectures = names.filter(isArchitecture);
+    const generated = new Set(architectures.map((name) => servedName(name, 'fp32')));
+    const served = names.flatMap((name) => scenario.precisions.map((precision) => servedName(name, precision)));
+    return {
+      architectures,
+      models: served.filter((name) => !generated.has(name)),
+      subjects: (mixedModels ? [names] : names.map((name) => [name])).flatMap((each) => subjectsOf(each, scenario)),
+    };
+  });
+}
+
+function subjectsOf(
+  names: readonly string[],
+  { precisions, views, sizes }: Pick<Scenario, 'precisions' | 'views' | 'sizes'>,
+): Subject[] {
+  return precisions.flatMap((precision) =>
+    views.flatMap((view) =>
+      sizes.map((size) => {
+        const models = names.map((name) => servedName(name, precision));
+        const each = size === 'mixed' ? MIXED_SIZES : [size];
+        const parts = models.flatMap((model) => each.map((size) => ({ model, size })));
+        return { models, precision, view, sizes: size, parts };
+      }),
+    ),
+  );
+}
+
+/** A precision is a variant of a model, served under a name of its own. */
+export function servedName(name: string, precision: Precision): string {
+  const model = isArchitecture(name) ? `${name}-untrained` : name;
+  return precision === 'fp32' ? model : `${model}-${precision}`;
+}
+
+function chunks<T>(values: readonly T[], length: number): T[][] {
+  return Array.from({ length: Math.ceil(values.length / length) }, (_, index) =>
+    values.slice(index * length, (index + 1) * length),
+  );
 }

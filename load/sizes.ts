@@ -2,73 +2,122 @@
  * Heatmaps of one photograph by the size of the network's input and the output stride: how the time grows with the
  * pixels, and what memory the server takes at most meanwhile. One request at a time, sizes interleaved in rounds.
  */
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isArchitecture } from '../src/architectures/index.js';
-import { describeMachine, machineLine, markdownTable } from './report.js';
-import { readPhotos } from './scenario.js';
-import { startServer, type RunningServer } from './server-under-load.js';
+import { interruption, runCommand } from './command.js';
+import { readPhotos } from './photos.js';
+import { heatmapTimePlot } from './plots/heatmap-time.js';
+import { describeMachine, machineLine, type Machine } from './report.js';
+import { SAMPLES, servedName } from './scenario.js';
+import { forgetPeak, peakOf, startServer, type RunningServer } from './server-process.js';
+import { markdownTable, type Column } from './tables.js';
+import { RESULTS } from './write-report.js';
 
 const HELP = `npm run load:sizes -- [options]
   --models LIST   models, or architectures to serve untrained (resnet50)
   --sides LIST    sides of the square input in pixels (224,448,896,1568,2240)
   --strides LIST  fractions of the net's own output stride (1,2,4)
   --rounds N      interleaved rounds (3)
-  --output NAME   also write load/results/NAME.md
+  --output NAME   also write load/results/NAME.json, NAME.md and NAME-heatmaps.svg
 `;
 
-const { values } = parseArgs({
-  options: {
-    models: { type: 'string', default: 'resnet50' },
-    sides: { type: 'string', default: '224,448,896,1568,2240' },
-    strides: { type: 'string', default: '1,2,4' },
-    rounds: { type: 'string', default: '3' },
-    output: { type: 'string' },
-    help: { type: 'boolean', default: false },
-  },
-});
-if (values.help) process.stdout.write(HELP);
-else await run(values.models.split(','), values.sides.split(',').map(Number), values.strides.split(',').map(Number));
+export interface SizesReport {
+  readonly kind: 'sizes';
+  readonly version: 1;
+  readonly machine: Machine;
+  readonly rounds: number;
+  readonly rows: readonly SizeRow[];
+}
 
-interface Case {
+export interface SizeRow {
   readonly model: string;
+  /** Pixels along a side of the input. */
   readonly side: number;
   readonly outputStride: number;
+  /** One for each round; none where the server refused. */
   readonly milliseconds: number[];
+  /** Of the server's resident memory; 0 where the system does not tell. */
   peakMiB: number;
+  /** The code of the server's refusal. */
   refused?: string;
 }
 
-async function run(models: readonly string[], sides: readonly number[], fractions: readonly number[]): Promise<void> {
-  const untrained = models.filter(isArchitecture);
-  const server = await startServer(untrained);
-  const [photo] = await readPhotos('test/fixtures/photos');
-  const cases: Case[] = [];
-  for (const name of models.map((model) => (isArchitecture(model) ? `${model}-untrained` : model))) {
-    const { outputStrides } = (await (await fetch(`${server.url}/v1/models/${name}`)).json()) as {
-      outputStrides: number[];
-    };
+await runCommand(async () => {
+  const { values } = parseArgs({
+    options: {
+      models: { type: 'string', default: 'resnet50' },
+      sides: { type: 'string', default: '224,448,896,1568,2240' },
+      strides: { type: 'string', default: '1,2,4' },
+      rounds: { type: 'string', default: '3' },
+      output: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(HELP);
+    return;
+  }
+  const rounds = Number(values.rounds);
+  const rows = await measureAll(
+    values.models.split(','),
+    values.sides.split(',').map(Number),
+    values.strides.split(',').map(Number),
+    rounds,
+  );
+  await report({ kind: 'sizes', version: 1, machine: await describeMachine(), rounds, rows }, values.output);
+});
+
+async function measureAll(
+  models: readonly string[],
+  sides: readonly number[],
+  fractions: readonly number[],
+  rounds: number,
+): Promise<SizeRow[]> {
+  const signal = interruption();
+  const server = await startServer({ FULLCONV_UNTRAINED: models.filter(isArchitecture).join(',') });
+  try {
+    const [photo] = await readPhotos(SAMPLES);
+    const rows = await rowsOf(server, models, sides, fractions);
+    // The first round opens sessions.
+    for (let round = 0; round <= rounds; round++) {
+      for (const row of rows.filter(({ refused }) => refused === undefined)) {
+        if (signal.aborted) break;
+        process.stderr.write(`round ${round}: ${row.model} ${row.side}² at ${row.outputStride}\n`);
+        const milliseconds = await measure(server, row, photo!.bytes);
+        if (round > 0 && milliseconds !== undefined) row.milliseconds.push(milliseconds);
+      }
+    }
+    return rows.filter(({ milliseconds, refused }) => milliseconds.length > 0 || refused !== undefined);
+  } finally {
+    await server.stop();
+  }
+}
+
+async function rowsOf(
+  { url }: RunningServer,
+  models: readonly string[],
+  sides: readonly number[],
+  fractions: readonly number[],
+): Promise<SizeRow[]> {
+  const rows: SizeRow[] = [];
+  for (const model of models.map((name) => servedName(name, 'fp32'))) {
+    const response = await fetch(`${url}/v1/models/${model}`);
+    const { outputStrides } = (await response.json()) as { outputStrides: number[] };
     for (const fraction of fractions) {
       const outputStride = outputStrides[0]! / fraction;
       if (!outputStrides.includes(outputStride)) continue;
-      cases.push(...sides.map((side) => ({ model: name, side, outputStride, milliseconds: [], peakMiB: 0 })));
+      rows.push(...sides.map((side) => ({ model, side, outputStride, milliseconds: [], peakMiB: 0 })));
     }
   }
-  for (let round = 0; round <= Number(values.rounds); round++) {
-    for (const each of cases.filter(({ refused }) => refused === undefined)) {
-      process.stderr.write(`round ${round}: ${each.model} ${each.side}² at ${each.outputStride}\n`);
-      await measure(server, each, photo!.bytes);
-      // The first round opens sessions.
-      if (round === 0) each.milliseconds.pop();
-    }
-  }
-  await server.stop();
-  await report(cases);
+  return rows;
 }
 
-async function measure(server: RunningServer, each: Case, photo: Uint8Array): Promise<void> {
-  await forgetPeak(server.pid);
-  const { model, side, outputStride } = each;
+/** Milliseconds of one heatmap; undefined when it was refused. */
+async function measure(server: RunningServer, row: SizeRow, photo: Uint8Array): Promise<number | undefined> {
+  await forgetPeak(server);
+  const { model, side, outputStride } = row;
   const query = `model=${model}&fit=stretch&size=${side}&outputStride=${outputStride}&deadlineMs=600000`;
   const started = performance.now();
   const response = await fetch(`${server.url}/v1/heatmap?${query}`, {
@@ -78,44 +127,46 @@ async function measure(server: RunningServer, each: Case, photo: Uint8Array): Pr
   });
   const body = await response.arrayBuffer();
   if (!response.ok) {
-    each.refused = (JSON.parse(new TextDecoder().decode(body)) as { code: string }).code;
-    return;
+    row.refused = (JSON.parse(new TextDecoder().decode(body)) as { code: string }).code;
+    return undefined;
   }
-  each.milliseconds.push(performance.now() - started);
-  each.peakMiB = Math.max(each.peakMiB, await peakOf(server.pid));
+  const milliseconds = performance.now() - started;
+  row.peakMiB = Math.max(row.peakMiB, (await peakOf(server)) ?? 0);
+  return milliseconds;
 }
 
-/** Linux only; elsewhere the peak is that of the process so far, and 0 where that cannot be told either. */
-async function forgetPeak(pid: number): Promise<void> {
-  await writeFile(`/proc/${pid}/clear_refs`, '5').catch(() => undefined);
-}
-
-async function peakOf(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
-  return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024;
-}
-
-async function report(cases: readonly Case[]): Promise<void> {
-  const perMegapixel = ({ milliseconds, side }: Case): number => (Math.min(...milliseconds) * 1e6) / side ** 2;
-  const rows = cases.map((each) => {
-    const { model, outputStride, side, milliseconds, peakMiB, refused } = each;
-    const label = [model, `${side}×${side}`, String(outputStride)];
-    if (refused !== undefined) return [...label, refused, '', '', ''];
-    const smallest = cases.find((other) => other.model === model && other.outputStride === outputStride)!;
-    return [
-      ...label,
-      Math.min(...milliseconds).toFixed(0),
-      perMegapixel(each).toFixed(0),
-      (perMegapixel(each) / perMegapixel(smallest)).toFixed(2),
-      peakMiB.toFixed(0),
-    ];
-  });
+async function report(result: SizesReport, output: string | undefined): Promise<void> {
+  const { machine, rounds, rows } = result;
   const markdown =
-    `${machineLine(await describeMachine())}; one heatmap at a time, the best of ${values.rounds}.\n\n` +
-    markdownTable(
-      ['model', 'input', 'output stride', 'ms', 'ms per megapixel', 'over that of the smallest', 'server peak MiB'],
-      rows,
-    );
+    `${machineLine(machine)}; one heatmap at a time, the best of ${rounds}.\n\n` + markdownTable(columns(rows), rows);
   process.stdout.write(markdown);
-  if (values.output !== undefined) await writeFile(`load/results/${values.output}.md`, markdown);
+  if (output === undefined) return;
+  await mkdir(RESULTS, { recursive: true });
+  const picture = `${output}-heatmaps.svg`;
+  const svg = heatmapTimePlot(result);
+  await writeFile(join(RESULTS, `${output}.json`), JSON.stringify(result, null, 2) + '\n');
+  await writeFile(
+    join(RESULTS, `${output}.md`),
+    svg === undefined ? markdown : `${markdown}\n![heatmaps](${picture})\n`,
+  );
+  if (svg !== undefined) await writeFile(join(RESULTS, picture), svg);
+}
+
+function columns(rows: readonly SizeRow[]): Column<SizeRow>[] {
+  const perMegapixel = ({ milliseconds, side }: SizeRow): number => (Math.min(...milliseconds) * 1e6) / side ** 2;
+  const smallest = (row: SizeRow): SizeRow =>
+    rows.find(({ model, outputStride }) => model === row.model && outputStride === row.outputStride)!;
+  const unlessRefused =
+    (cell: (row: SizeRow) => string, instead = '') =>
+    (row: SizeRow): string =>
+      row.refused === undefined ? cell(row) : instead;
+  return [
+    ['model', ({ model }) => model],
+    ['input', ({ side }) => `${side}×${side}`],
+    ['output stride', ({ outputStride }) => String(outputStride)],
+    ['ms', (row) => row.refused ?? Math.min(...row.milliseconds).toFixed(0)],
+    ['ms per megapixel', unlessRefused((row) => perMegapixel(row).toFixed(0))],
+    ['over that of the smallest', unlessRefused((row) => (perMegapixel(row) / perMegapixel(smallest(row))).toFixed(2))],
+    ['server peak MiB', unlessRefused(({ peakMiB }) => peakMiB.toFixed(0))],
+  ];
 }

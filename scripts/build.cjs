@@ -25,8 +25,14 @@ buildSync({
 buildPlayground('dist/playground');
 // The load tests are not part of the image.
 if (existsSync('load')) {
-  const entryPoints = { load: 'load/run.ts', 'load-sizes': 'load/sizes.ts', 'load-peers': 'load/peers/run.ts' };
+  const entryPoints = Object.fromEntries(
+    ['run', 'sizes', 'compare', 'plot', 'peers/run'].map((file) => [
+      `load-${file.replace('/run', '')}`,
+      `load/${file}.ts`,
+    ]),
+  );
   buildSync({ ...modules, entryPoints, outdir: 'dist', bundle: true, packages: 'external' });
+  buildSync({ ...common, entryPoints: ['load/run-with-threads.cts'], outfile: 'dist/load.cjs', format: 'cjs' });
 }
 
 /** The pages: what they refer to, bundled, with a digest in its name; and the pages, referring to that. */

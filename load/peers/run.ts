@@ -13,8 +13,11 @@ import { loadNetwork } from '../../src/models/compile.js';
 import { readModelFolder } from '../../src/models/manifest.js';
 import { prepareUntrained } from '../../src/models/untrained.js';
 import type { ImageInput } from '../../src/inference/infer.js';
-import { describeMachine, machineLine, markdownTable } from '../report.js';
-import { readPhotos } from '../scenario.js';
+import { runCommand } from '../command.js';
+import { readPhotos } from '../photos.js';
+import { describeMachine, machineLine } from '../report.js';
+import { mean } from '../statistics.js';
+import { markdownTable, type Column } from '../tables.js';
 
 const ARCHITECTURE = 'resnet50';
 const PORT = 8790;
@@ -53,7 +56,7 @@ interface Measurement {
 
 const work = await mkdtemp(join(tmpdir(), 'fullconv-peers-'));
 try {
-  await run();
+  await runCommand(run);
 } finally {
   await rm(work, { recursive: true, force: true });
 }
@@ -257,25 +260,24 @@ async function end(child: ChildProcess): Promise<void> {
   await sleep(1000);
 }
 
+type Result = readonly [name: string, measurements: readonly Measurement[]];
+
 async function report(results: ReadonlyMap<string, readonly Measurement[]>, photos: readonly unknown[]): Promise<void> {
-  const mean = (list: readonly number[]): number => list.reduce((sum, value) => sum + value, 0) / list.length;
-  const ours = mean((results.get('fullconv') ?? []).map(({ imagesPerSecond }) => imagesPerSecond));
-  const rows = [...results].map(([name, list]) => {
-    const pick = (key: keyof Measurement): number => mean(list.map((measurement) => measurement[key]));
-    return [
-      name,
-      list.map(({ imagesPerSecond }) => imagesPerSecond.toFixed(1)).join(', '),
-      (ours / pick('imagesPerSecond')).toFixed(2),
-      pick('p50Ms').toFixed(0),
-      pick('p99Ms').toFixed(0),
-      pick('memoryMiB').toFixed(0),
-      pick('failures').toFixed(0),
-    ];
-  });
+  const meanOf = ([, list]: Result, key: keyof Measurement): number => mean(list.map((each) => each[key]));
+  const ours = meanOf(['fullconv', results.get('fullconv') ?? []], 'imagesPerSecond');
+  const columns: Column<Result>[] = [
+    ['server', ([name]) => name],
+    ['images/s', ([, list]) => list.map(({ imagesPerSecond }) => imagesPerSecond.toFixed(1)).join(', ')],
+    ['fullconv is faster by', (result) => (ours / meanOf(result, 'imagesPerSecond')).toFixed(2)],
+    ['p50 ms', (result) => meanOf(result, 'p50Ms').toFixed(0)],
+    ['p99 ms', (result) => meanOf(result, 'p99Ms').toFixed(0)],
+    ['memory MiB', (result) => meanOf(result, 'memoryMiB').toFixed(0)],
+    ['failures', ([, list]) => String(list.reduce((sum, { failures }) => sum + failures, 0))],
+  ];
   const markdown =
     `${machineLine(await describeMachine())}; ${ARCHITECTURE}, ${photos.length} photographs, ${values.clients} clients, ` +
     `${values.duration} s each, there and back.\n\n` +
-    markdownTable(['server', 'images/s', 'fullconv is faster by', 'p50 ms', 'p99 ms', 'memory MiB', 'failures'], rows);
+    markdownTable(columns, [...results]);
   process.stdout.write(markdown);
   if (values.output !== undefined) await writeFile(`load/results/${values.output}.md`, markdown);
 }

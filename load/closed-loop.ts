@@ -1,0 +1,58 @@
+/**
+ * Closed loop, by autocannon: each of the clients sends the next photo when it has the answer. It finds out how much the
+ * server can do; its latencies are those of clients that wait for each other, and say little about an open world.
+ */
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import autocannon from 'autocannon';
+import { sampleOf, watch, type Answer, type LoadSample } from './observe.js';
+import type { RunningServer } from './server-process.js';
+import type { Traffic } from './traffic.js';
+
+/** The load lasts at least so long before it is measured, and until every client has had an answer. */
+const RAMP_S = 1;
+const LONGEST_RAMP_S = 60;
+const TIMEOUT_S = 120;
+const POLL_MS = 20;
+
+export async function closedLoop(
+  server: RunningServer,
+  traffic: Traffic,
+  clients: number,
+  seconds: number,
+  signal: AbortSignal,
+): Promise<LoadSample> {
+  const answers: Answer[] = [];
+  let started = 0;
+  const instance = autocannon(
+    {
+      url: server.url,
+      connections: clients,
+      // Stopped when the measurement is over.
+      duration: 24 * 3600,
+      timeout: TIMEOUT_S,
+      setupClient: (client) => client.setRequests(traffic.forClient(started++)),
+    },
+    () => undefined,
+  );
+  const over = once(instance, 'done');
+  const record = (milliseconds: number, ok: boolean): void => {
+    answers.push({ at: performance.now(), milliseconds, ok });
+  };
+  instance.on('response', (_client, status, _bytes, milliseconds) => record(milliseconds, status === 200));
+  instance.on('reqError', () => record(NaN, false));
+  try {
+    await rampUp(() => answers.length >= clients, signal);
+    const window = await watch(server, () => sleep(seconds * 1000, undefined, { signal }));
+    return sampleOf(window, answers);
+  } finally {
+    instance.stop();
+    await over;
+  }
+}
+
+async function rampUp(done: () => boolean, signal: AbortSignal): Promise<void> {
+  const begun = performance.now();
+  await sleep(RAMP_S * 1000, undefined, { signal });
+  while (!done() && performance.now() - begun < LONGEST_RAMP_S * 1000) await sleep(POLL_MS, undefined, { signal });
+}

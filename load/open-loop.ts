@@ -1,0 +1,85 @@
+/**
+ * Open loop: requests come when a schedule says, whether or not the ones before them have been answered, as from many
+ * independent users. Latency counts from the moment on the schedule, so that a request which the client itself sent late
+ * hides nothing (what wrk2's author calls coordinated omission). autocannon has no such schedule, hence this client.
+ */
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
+import { Pool } from 'undici';
+import { poissonArrivals } from './arrivals.js';
+import { sampleOf, watch, type Answer, type LoadSample } from './observe.js';
+import type { RunningServer } from './server-process.js';
+import type { PreparedRequest, Traffic } from './traffic.js';
+
+export interface OpenSample extends LoadSample {
+  /** Images a second that were due. */
+  readonly offered: number;
+  /** Part of the requests that were sent more than `LATE_MS` after their time. */
+  readonly late: number;
+}
+
+/** Of the schedule, before answers count: the queue has to form. */
+const RAMP_S = 1;
+const LATE_MS = 5;
+const TIMEOUT_MS = 120_000;
+
+export interface OpenLoad {
+  readonly perSecond: number;
+  readonly seconds: number;
+  readonly seed: number;
+}
+
+export async function openLoop(
+  server: RunningServer,
+  traffic: Traffic,
+  { perSecond, seconds, seed }: OpenLoad,
+  signal: AbortSignal,
+): Promise<OpenSample> {
+  const arrivals = poissonArrivals(perSecond, RAMP_S + seconds, seed);
+  const first = arrivals.findIndex((at) => at >= RAMP_S * 1000);
+  const ramp = first < 0 ? arrivals.length : first;
+  const requests = traffic.random(arrivals.length, seed);
+  // As many connections as there are requests in flight, kept open.
+  const pool = new Pool(server.url, { headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS });
+  const start = performance.now();
+  const sent: Promise<Answer>[] = [];
+  let late = 0;
+
+  async function sendUntil(end: number, from: number): Promise<void> {
+    for (let next = from; next < end; next++) {
+      const due = start + arrivals[next]!;
+      const ahead = due - performance.now();
+      // Without a turn of the event loop a client that is behind would see no answer.
+      await (ahead > 0 ? sleep(ahead, undefined, { signal }) : turn(undefined, { signal }));
+      if (next >= ramp && performance.now() - due > LATE_MS) late++;
+      sent.push(send(pool, requests[next]!, due));
+    }
+  }
+
+  try {
+    await sendUntil(ramp, 0);
+    const window = await watch(server, () => sendUntil(arrivals.length, ramp));
+    const answers = await Promise.all(sent);
+    const timed = answers.slice(ramp);
+    return {
+      ...sampleOf(window, answers, timed),
+      offered: timed.length / seconds,
+      late: late / Math.max(1, timed.length),
+    };
+  } finally {
+    await pool.destroy();
+  }
+}
+
+async function send(pool: Pool, request: PreparedRequest, due: number): Promise<Answer> {
+  const answer = (ok: boolean): Answer => {
+    const at = performance.now();
+    return { at, milliseconds: at - due, ok };
+  };
+  try {
+    const { statusCode, body } = await pool.request(request);
+    await body.dump({ limit: Infinity });
+    return answer(statusCode === 200);
+  } catch {
+    return answer(false);
+  }
+}

@@ -1,0 +1,66 @@
+/** A plot as an SVG document that stands by itself: on white, with its fonts named, without a browser. */
+import * as Plot from '@observablehq/plot';
+import { parseHTML } from 'linkedom';
+import type { LogAxis } from './log-axis.js';
+
+/** Okabe and Ito's colours, told apart by the colour-blind too; yellow is left out, it is lost on white. */
+export const COLORS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', '#000000'];
+/** What is none of the others. */
+export const GREY = '#888888';
+
+export const FONT_SIZE = 12;
+
+const SVG = 'http://www.w3.org/2000/svg';
+
+/** What is needed here of the document's types, which Node does not have. */
+interface Element {
+  readonly outerHTML: string;
+  readonly firstChild: unknown;
+  setAttribute(name: string, value: string): void;
+  insertBefore(child: unknown, before: unknown): void;
+}
+
+interface Document {
+  createElementNS(namespace: string, name: string): Element;
+}
+
+export interface RenderedPlot {
+  readonly svg: string;
+  /** Of the plot, for what is placed by hand. */
+  readonly scale: (name: 'x' | 'y' | 'r') => PlotScale;
+}
+
+export interface PlotScale {
+  /** From data to pixels. */
+  apply(value: number): number;
+  invert(pixels: number): number;
+}
+
+export interface PlotOptions extends Omit<Plot.PlotOptions, 'x' | 'y'> {
+  readonly x: LogAxis;
+  readonly y: LogAxis;
+}
+
+export function renderPlot({ x, y, marks = [], ...options }: PlotOptions): RenderedPlot {
+  const { document } = parseHTML('<!doctype html><html><body></body></html>') as unknown as { document: Document };
+  const plot = Plot.plot({
+    ...options,
+    x: { type: 'log', domain: x.domain, ticks: x.ticks, grid: true, axis: null },
+    y: { type: 'log', domain: y.domain, ticks: y.ticks, grid: true, axis: null },
+    marks: [Plot.axisX(x.ticks, axisOptions(x)), Plot.axisY(y.ticks, axisOptions(y)), ...marks],
+    document: document as never,
+    style: { fontFamily: 'DejaVu Sans, Arial, sans-serif', fontSize: `${FONT_SIZE}px` },
+  }) as unknown as Element & RenderedPlot;
+  plot.setAttribute('xmlns', SVG);
+  const background = document.createElementNS(SVG, 'rect');
+  for (const [name, value] of Object.entries({ width: '100%', height: '100%', fill: 'white' })) {
+    background.setAttribute(name, value);
+  }
+  plot.insertBefore(background, plot.firstChild);
+  return { svg: plot.outerHTML + '\n', scale: (name) => plot.scale(name) };
+}
+
+/** Left to itself, Plot writes numbers at some of a logarithmic axis' ticks only. */
+function axisOptions({ label, ticks }: LogAxis): Plot.AxisXOptions & Plot.AxisYOptions {
+  return { label, labelAnchor: 'center', labelArrow: 'none', text: ticks.map(String) };
+}

@@ -1,0 +1,49 @@
+/** What a handful of measurements say: percentiles by nearest rank, medians, means of rates. Pure. */
+
+/** Milliseconds below which a part of the answers came. */
+export interface Latency {
+  readonly p50Ms: number;
+  readonly p95Ms: number;
+  readonly p99Ms: number;
+  readonly p999Ms: number;
+}
+
+/** The smallest value that at least `part` (0 to 1) of the values do not exceed. NaN when there are none. */
+export function percentile(sorted: ArrayLike<number>, part: number): number {
+  return sorted[Math.max(0, Math.ceil(part * sorted.length) - 1)] ?? NaN;
+}
+
+export function latencyOf(milliseconds: readonly number[]): Latency {
+  const sorted = Float64Array.from(milliseconds).sort();
+  return {
+    p50Ms: percentile(sorted, 0.5),
+    p95Ms: percentile(sorted, 0.95),
+    p99Ms: percentile(sorted, 0.99),
+    p999Ms: percentile(sorted, 0.999),
+  };
+}
+
+/** NaN when there are no values. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** The rate of work of which each kind is as frequent as any other and goes at its own rate: their harmonic mean. */
+export function rateOfMix(rates: readonly number[]): number {
+  return 1 / mean(rates.map((rate) => 1 / rate));
+}
+
+/**
+ * What the engine and decoding leave of the machine, in images a second, given what each does alone. On a CPU they share
+ * the cores, and an image costs 1/engine + 1/decode seconds of all of them; an engine on another device only waits for
+ * the slower of the two.
+ */
+export function ceilingOf(engine: number, decode: number, shareCores: boolean): number {
+  return shareCores ? 1 / (1 / engine + 1 / decode) : Math.min(engine, decode);
+}

@@ -1,0 +1,58 @@
+/** The requests that a subject is asked with, its parts in equal shares. */
+import { randomLcg } from 'd3-random';
+import type { ImageInput } from '../src/inference/infer.js';
+import type { Part, Subject } from './scenario.js';
+
+export interface PreparedRequest {
+  readonly method: 'POST';
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+}
+
+/** Images by the name of their size. */
+export type ImagesBySize = ReadonlyMap<string, readonly ImageInput[]>;
+
+export interface Traffic {
+  /** Requests that a client of a closed loop repeats: as many of each part, and not those that the others begin with. */
+  forClient(index: number): PreparedRequest[];
+  /** Requests at random, the same ones for the same seed. */
+  random(count: number, seed: number): PreparedRequest[];
+}
+
+/** A client of autocannon has a copy of each of its requests: 32 of them times these are some hundred megabytes at most. */
+const REQUESTS_OF_A_CLIENT = 24;
+
+export function trafficOf(parts: readonly Part[], view: Subject['view'], images: ImagesBySize): Traffic {
+  const requests = parts.map(({ model, size }) => images.get(size)!.map(({ bytes }) => requestOf(view, model, bytes)));
+  return {
+    forClient(index) {
+      const each = Math.ceil(REQUESTS_OF_A_CLIENT / parts.length);
+      const turns = Array.from({ length: each }, (_, turn) => index * each + turn);
+      const random = randomLcg(index / REQUESTS_OF_A_CLIENT);
+      return turns
+        .flatMap((turn) => requests.map((own) => own[turn % own.length]!))
+        .map((request) => ({ request, place: random() }))
+        .sort((a, b) => a.place - b.place)
+        .map(({ request }) => request);
+    },
+    random(count, seed) {
+      const random = randomLcg(seed);
+      const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)]!;
+      return Array.from({ length: count }, () => pick(pick(requests)));
+    },
+  };
+}
+
+/** Heatmaps as arrays: no PNG to encode. */
+function requestOf(view: Subject['view'], model: string, bytes: Uint8Array): PreparedRequest {
+  return {
+    method: 'POST',
+    path: `/v1/${view}?model=${encodeURIComponent(model)}`,
+    headers: {
+      'content-type': 'application/octet-stream',
+      accept: view === 'classify' ? 'application/json' : 'application/x-npy',
+    },
+    body: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+  };
+}

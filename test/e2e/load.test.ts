@@ -1,0 +1,37 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+
+const ENTRY = fileURLToPath(new URL('../../dist/load.cjs', import.meta.url));
+
+let cache: string;
+beforeAll(async () => {
+  cache = await mkdtemp(join(tmpdir(), 'fullconv-load-'));
+});
+afterAll(() => rm(cache, { recursive: true }));
+
+const load = (...args: string[]) =>
+  promisify(execFile)(process.execPath, [ENTRY, ...args], { env: { ...process.env, FULLCONV_CACHE: cache } });
+
+it('a load test measures every load of a scenario, and leaves no weights behind', async () => {
+  const { stdout } = await load(
+    ...['--models', 'tinyimagenet-vgg11bn-w32,resnet20_cifar', '--mixed-models', '--sizes', '320x240'],
+    ...['--duration', '0.2', '--rounds', '1', '--concurrency', '2', '--open-loop', '0.5'],
+  );
+  const row = '| tinyimagenet-vgg11bn-w32 + resnet20_cifar-untrained | fp32 | classify | 320x240 |';
+  // The closed loop, the two models at once and one by one, the open loop, and what the server did in both loops.
+  expect(stdout.split('\n').filter((line) => line.startsWith(row))).toHaveLength(5);
+  expect(stdout).not.toContain('Notes');
+  expect((await readdir(cache)).filter((name) => name.startsWith('load-'))).toEqual([]);
+});
+
+it('a load test of a model that is not there ends with its name', async () => {
+  await expect(load('--models', 'nowhere')).rejects.toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('there is no model nowhere') as string,
+  });
+});
