@@ -32,7 +32,13 @@ if (existsSync('load')) {
     ]),
   );
   buildSync({ ...modules, entryPoints, outdir: 'dist', bundle: true, packages: 'external' });
-  buildSync({ ...common, entryPoints: ['load/run-with-threads.cts'], outfile: 'dist/load.cjs', format: 'cjs' });
+  buildSync({
+    ...common,
+    entryPoints: ['load/run-with-threads.cts'],
+    bundle: true,
+    outfile: 'dist/load.cjs',
+    format: 'cjs',
+  });
 }
 
 /** The pages: what they refer to, bundled, with a digest in its name; and the pages, referring to that. */

@@ -46,6 +46,7 @@ const IN_PLACE = new Set(
 
 /** Operators whose result is the same for all cells. */
 const GLOBAL = new Set(['GlobalAveragePool', 'GlobalMaxPool', 'GlobalLpPool']);
+const SPATIAL_REDUCTIONS = new Set(['ReduceMean', 'ReduceMax', 'InstanceNormalization']);
 
 /**
  * Geometry of the map `valueName`, whose layout is that of the graph's image input or a transposition of it. Padding by
@@ -81,6 +82,14 @@ export function followFields(graph: Graph, valueName: string): ReadonlyMap<strin
   }
   if (!known.has(valueName)) throw new GraphError(`"${valueName}" does not come from the image`);
   return known;
+}
+
+/**
+ * Whether the cells of a map also depend on what lies outside of their receptive fields: on a mean over all of the image,
+ * as squeeze and excitation takes.
+ */
+export function seesEverything(graph: Graph, valueName: string): boolean {
+  return nodesBehind(graph, valueName).some(({ op }) => GLOBAL.has(op) || SPATIAL_REDUCTIONS.has(op));
 }
 
 /** The nodes that a value depends on, in order. */

@@ -74,6 +74,11 @@ const maps = {
     .enum(['valid', 'same'])
     .default('valid')
     .describe('valid: exact sliding window; same: zero-padded head, the map covers the image'),
+  tiles: flag
+    .default(false)
+    .describe(
+      'Cut an input beyond the pixel limit into overlapping tiles, at most 16; their maps are those of the whole',
+    ),
   alpha: number(0, 1).default(0.5).describe('Opacity of the map over the photo, for render=overlay and sheet'),
   width: integer(1, 16384).optional().describe("Of the picture, in pixels, aspect kept; absent: the photo's own"),
 };

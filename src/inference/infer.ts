@@ -6,7 +6,7 @@
 import pLimit from 'p-limit';
 import { ServiceError, type ParameterError } from '../errors.js';
 import type { CompiledModel } from '../models/compile.js';
-import type { View } from '../models/dense-views.js';
+import type { DenseView, View } from '../models/dense-views.js';
 import type { Size } from '../models/input-size.js';
 import type { SessionLease } from '../models/loaded-model.js';
 import { WorkerLostError } from '../runtime/pool.js';
@@ -16,6 +16,13 @@ import { decodeInput, type Background } from './decode.js';
 import { readImageHeader, type ImageHeader } from './image-header.js';
 import { inputPixels, planInput, type Fit, type InputPlan } from './input-plan.js';
 import { allTogether, checkAlive, waitWithin, type RequestContext } from './request-context.js';
+import { cutTile, joinTiles, planTiles, type Tile, type Tiling } from './tiles.js';
+
+/** What one pass may cost: as many runs of the largest input. */
+const MAX_TILES = 16;
+const TILES_AT_ONCE = 2;
+
+type Ran = Awaited<ReturnType<Batcher['submit']>>;
 
 /** An image as it came in: its name (or its position) for the answer, its encoded bytes. */
 export interface ImageInput {
@@ -31,6 +38,8 @@ export interface InputOptions {
   readonly scales: readonly number[];
   /** Also run the mirrored image, and average. */
   readonly flip: boolean;
+  /** Cut an input beyond the pixel limit into tiles, for a dense view. */
+  readonly tiles?: boolean | undefined;
 }
 
 export interface InferenceLimits {
@@ -79,6 +88,8 @@ export interface PassRequest {
 /** One way to look at an image: at a scale, as it is or mirrored. */
 export interface Variant {
   readonly plan: InputPlan;
+  /** Where one run would be too large. */
+  readonly tiling: Tiling | undefined;
   readonly mirrored: boolean;
 }
 
@@ -120,8 +131,8 @@ export function createInference({ batcher, lease, limits, background, observe }:
   function planAt(
     scale: number,
     header: ImageHeader,
-    { model, viewFor, input: { fit, size } }: PassRequest,
-  ): InputPlan {
+    { model, viewFor, input: { fit, size, tiles } }: PassRequest,
+  ): Pick<Variant, 'plan' | 'tiling'> {
     const preset = model.manifest.input;
     const side = size ?? preset.size;
     const resize = Math.round((side * preset.resize) / preset.size);
@@ -129,13 +140,26 @@ export function createInference({ batcher, lease, limits, background, observe }:
     const plan = planFor(scale);
     const view = viewFor(plan.crop);
     view.check(plan.crop);
+    const tiling = tiles ? tilingOf(plan, view) : undefined;
+    if (tiling !== undefined) return { plan, tiling };
     checkPixels(plan, view, (limit) => {
       const pixelsAt = (factor: number): number => inputPixels(planFor(factor));
       const [parameter, asked, steps] = fit !== 'native' && scale === 1 ? ['size', side, side] : ['scale', scale, 100];
       const largest = largestScale(scale, limit, steps, pixelsAt) * (parameter === 'size' ? side : 1);
       return { parameter, detail: `${parameter}=${asked} is too large for this image; at most ${largest}` };
     });
-    return plan;
+    return { plan, tiling: undefined };
+  }
+
+  /** Tiles of an input that is too large for one run; undefined where none are needed, or none can be had. */
+  function tilingOf(plan: InputPlan, view: View): Tiling | undefined {
+    const limit = Math.floor(limits.maxInputPixels / view.pixelCost);
+    const pixels = inputPixels(plan);
+    if (pixels <= limit || pixels > limits.maxPixels || !isDense(view) || view.tileAlignment === undefined)
+      return undefined;
+    const mapSize = (input: Size): Size => view.mapSize(input);
+    const tiling = planTiles(plan.crop, { ...view.geometry, mapSize, alignment: view.tileAlignment }, limit);
+    return tiling !== undefined && tiling.tiles.length <= MAX_TILES ? tiling : undefined;
   }
 
   /** The limit holds for the coarsest view; a finer one, which takes as much longer, has a lower one. */
@@ -191,7 +215,7 @@ export function createInference({ batcher, lease, limits, background, observe }:
     view: View,
     image: ImageInput,
     header: ImageHeader,
-    { plan, mirrored }: Variant,
+    { plan, tiling, mirrored }: Variant,
     { model, classes }: PassRequest,
     context: RequestContext,
   ): Promise<Pass> {
@@ -210,20 +234,22 @@ export function createInference({ batcher, lease, limits, background, observe }:
     });
     observe('decode', name, decoded.decodeMs);
 
-    const feeds: Record<string, Tensor> = {
-      image: { type: 'uint8', dims: [height, width, 3], data: decoded.pixels },
+    const submit = (pixels: Uint8Array, size: Size, { deadline, signal }: RequestContext): Promise<Ran> => {
+      const feeds: Record<string, Tensor> = {
+        image: { type: 'uint8', dims: [size.height, size.width, 3], data: pixels },
+      };
+      if (classes !== undefined) {
+        feeds['classes'] = { type: 'int64', dims: [classes.length], data: BigInt64Array.from(classes, BigInt) };
+      }
+      const cost = view.multiplyAdds(size);
+      return batcher.submit({ session, feeds, cost, priority: context.priority, deadline, signal });
     };
-    if (classes !== undefined) {
-      feeds['classes'] = { type: 'int64', dims: [classes.length], data: BigInt64Array.from(classes, BigInt) };
-    }
-    const ran = await batcher.submit({
-      session,
-      feeds,
-      cost: view.multiplyAdds(plan.crop),
-      priority: context.priority,
-      deadline: context.deadline,
-      signal: context.signal,
-    });
+    const ran =
+      tiling === undefined
+        ? await submit(decoded.pixels, { width, height }, context)
+        : await runTiles(tiling, context, (tile, shared) =>
+            submit(cutTile(decoded.pixels, plan.crop, tile), tile.pixels, shared),
+          );
     const queueMs = decoded.waitedMs + ran.queueMs;
     observe('queue', name, queueMs);
     const { outputs, inferMs, batchSize } = ran;
@@ -256,8 +282,8 @@ export function createInference({ batcher, lease, limits, background, observe }:
 
     variants: (header, request) =>
       request.input.scales.flatMap((scale) => {
-        const plan = planAt(scale, header, request);
-        return mirrorings(request.input).map((mirrored) => ({ plan, mirrored }));
+        const planned = planAt(scale, header, request);
+        return mirrorings(request.input).map((mirrored) => ({ ...planned, mirrored }));
       }),
 
     run: (image, header, variants, request, context) =>
@@ -275,6 +301,38 @@ export function createInference({ batcher, lease, limits, background, observe }:
         return drawn;
       }),
   };
+}
+
+/** Run the tiles, a few at a time: a pass that is cut into many must not fill the queue. */
+async function runTiles(
+  tiling: Tiling,
+  context: RequestContext,
+  run: (tile: Tile, context: RequestContext) => Promise<Ran>,
+): Promise<Ran> {
+  const slots = pLimit(TILES_AT_ONCE);
+  const ran = await allTogether(
+    context,
+    tiling.tiles.map(
+      (tile) => (shared) =>
+        slots(() => {
+          checkAlive(shared);
+          return run(tile, shared);
+        }),
+    ),
+  );
+  return {
+    outputs: joinTiles(
+      tiling,
+      ran.map(({ outputs }) => outputs),
+    ),
+    queueMs: ran[0]?.queueMs ?? 0,
+    inferMs: ran.reduce((sum, { inferMs }) => sum + inferMs, 0),
+    batchSize: Math.max(...ran.map(({ batchSize }) => batchSize)),
+  };
+}
+
+function isDense(view: View): view is DenseView {
+  return 'mapSize' in view;
 }
 
 /** The largest multiple of 1/steps whose input has at most `limit` pixels, where that of `scale` has more. */

@@ -40,7 +40,10 @@ export async function drawLegend(
     const place = { x: left + tick * width, y: top + BAR_HEIGHT + GAP + TEXT_SIZE / 2 };
     const anchor = tick === 0 ? 'start' : tick === 1 ? 'end' : 'middle';
     const style = { size: TEXT_SIZE, color, maxWidth: width / ticks.length, anchor } as const;
-    await writeText(canvas, formatTick(low + tick * (high - low)), place, style);
+    const value = low + tick * (high - low);
+    // What is nothing on this bar is written as nothing: 5.67e-18 says less.
+    const isNothing = Math.abs(value) < (high - low) / 1000;
+    await writeText(canvas, formatTick(isNothing ? 0 : value), place, style);
   }
 }
 

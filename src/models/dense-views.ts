@@ -6,7 +6,7 @@
  */
 import { ServiceError } from '../errors.js';
 import { countMultiplyAdds } from '../graph/cost.js';
-import { mapGeometry, type MapGeometry } from '../graph/geometry.js';
+import { mapGeometry, seesEverything, type MapGeometry } from '../graph/geometry.js';
 import type { Graph } from '../graph/graph.js';
 import { imageShapes } from '../graph/native-shapes.js';
 import { applyPass, applyPasses } from '../graph/pass.js';
@@ -37,6 +37,8 @@ export type Edge = 'valid' | 'same';
 export interface DenseView extends View {
   /** Where the cells look, in input pixels. */
   readonly geometry: MapGeometry;
+  /** The net's own output stride where its cells see no more than their receptive fields, so that tiles can be exact. */
+  readonly tileAlignment: number | undefined;
   /** Cells for an input; zero or less where the input is smaller than one window. */
   mapSize(input: Size): Size;
 }
@@ -119,6 +121,7 @@ export function createDenseViews(
     return {
       session: session(view, finish(applyPasses(graph, [selectClasses({ cells })])), pixelCost),
       geometry: mapGeometry(graph, CLASS_MAP),
+      tileAlignment: seesEverything(graph, CLASS_MAP) ? undefined : own,
       mapSize: mapSizer(graph),
       multiplyAdds,
       pixelCost,

@@ -1,12 +1,16 @@
 /** A classifier from elsewhere, served from its LayersModel as it is: channels last, `same` padding, weights in shards. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestApp, type TestApp } from '../support/app.js';
 import { accuracyOnPhotos, peaksOnObjects } from '../support/imagenet.js';
-import { hasShared } from '../support/shared.js';
+import { hasShared, shared } from '../support/shared.js';
 import { writeTinyDarknet } from '../support/tiny-darknet.js';
+
+interface Maps {
+  results: { classes: { values: number[][] }[] }[];
+}
 
 describe.skipIf(!hasShared)('Tiny Darknet from TensorFlow.js', () => {
   let app: TestApp;
@@ -40,6 +44,28 @@ describe.skipIf(!hasShared)('Tiny Darknet from TensorFlow.js', () => {
     const { deviation } = (await app.http.inject('/v1/models/tiny-darknet')).json<{ deviation: number }>();
     process.stderr.write(`Tiny Darknet: parity ${deviation.toExponential(2)} of the largest logit\n`);
     expect(deviation).toBeLessThan(1e-5);
+  });
+
+  it('gives the same maps in tiles, where the padding depends on the input’s size', async () => {
+    const [cache, models] = [join(folder, 'cache'), join(folder, 'models')];
+    const small = await startTestApp({ FULLCONV_CACHE: cache, FULLCONV_MAX_INPUT_PIXELS: '160000' }, models);
+    try {
+      const payload = await readFile(shared('coco/000000000247.jpg'));
+      for (const scale of [0.98, 1, 1.013]) {
+        const url = `/v1/heatmap?fit=native&class=n02690373&scores=logit&tiles&scale=${scale}`;
+        const headers = { accept: 'application/json' };
+        const [tiled, whole] = await Promise.all(
+          [small, app].map(async ({ http }) =>
+            (await http.inject({ method: 'POST', url, headers, payload })).json<Maps>(),
+          ),
+        );
+        const [parts, one] = [tiled, whole].map((answer) => answer!.results[0]!.classes[0]!.values.flat());
+        expect(parts).toHaveLength(one!.length);
+        parts!.forEach((value, cell) => expect(Math.abs(value - one![cell]!)).toBeLessThan(1e-2));
+      }
+    } finally {
+      await small.close();
+    }
   });
 
   it('sees what is in a photo where it is', async () => {

@@ -426,3 +426,59 @@ describe('an input beyond the limit', () => {
     expect((await ask(largest + step)).statusCode).toBe(422);
   });
 });
+
+describe('tiles', () => {
+  let small: TestApp;
+  let large: Buffer;
+  beforeAll(async () => {
+    small = await startTestApp({ FULLCONV_MAX_INPUT_PIXELS: String(700 * 700), FULLCONV_WORKERS: '2' });
+    large = await sharp(cat).resize(1237, 901, { fit: 'fill' }).png().toBuffer();
+  });
+  afterAll(() => small.close());
+
+  const ask = (of: TestApp, query: string) =>
+    of.http.inject({
+      method: 'POST',
+      url: `/v1/heatmap?fit=native&class=1&class=7&class=none&scores=logit&${query}`,
+      headers: { accept: 'application/json' },
+      payload: large,
+    });
+
+  it.each([
+    'model=tiny-vgg',
+    'model=tiny-vgg&edge=same',
+    'model=tiny-vgg&outputStride=8&scale=0.7',
+    'model=tiny-resnet',
+    'model=tiny-vgg&flip',
+  ])('give the maps that the whole gives (%s)', async (query) => {
+    const [tiled, whole] = await Promise.all([ask(small, `tiles&${query}`), ask(app, query)]);
+    expect(tiled.statusCode, tiled.body).toBe(200);
+    const [parts, one] = [tiled, whole].map((response) => response.json<Heatmaps>().results[0]!);
+    expect(parts!.map).toEqual(one!.map);
+    parts!.classes.forEach(({ values }, position) => {
+      const expected = one!.classes[position]!.values.flat();
+      const worst = values.flat().reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i]!)), 0);
+      expect(worst).toBeLessThan(1e-3 * Math.max(...expected.map(Math.abs)));
+    });
+  });
+
+  it('serve the image’s own best class, and segments', async () => {
+    const headers = { accept: 'application/json' };
+    const url = 'fit=native&tiles&model=tiny-vgg';
+    const top = await small.http.inject({ method: 'POST', url: `/v1/heatmap?${url}&top=2`, headers, payload: large });
+    expect(top.json<Heatmaps>().results[0]!.classes).toHaveLength(2);
+    const segments = async (of: TestApp) =>
+      (await of.http.inject({ method: 'POST', url: `/v1/segment?${url}`, headers, payload: large })).json<{
+        results: { classes: object[] }[];
+      }>().results[0]!.classes;
+    expect(await segments(small)).toEqual(await segments(app));
+  });
+
+  it('are not made unasked, nor where the receptive field leaves nothing of them', async () => {
+    for (const query of ['model=tiny-vgg', 'tiles&model=tiny-resnet&outputStride=4']) {
+      const response = await ask(small, query);
+      expect(response.statusCode).toBe(422);
+      expect(response.body).toMatch(/scale=1 is too large for this image; at most 0\.\d/);
+    }
+  });
+});

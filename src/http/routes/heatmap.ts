@@ -47,6 +47,7 @@ export function heatmapRoute(app: FastifyInstance, { config, registry, inference
         size: parameters.size,
         scales: parameters.scale,
         flip: parameters.flip,
+        tiles: parameters.tiles,
         outputStride: parameters.outputStride,
         edge: parameters.edge,
         scores: parameters.scores,

@@ -36,8 +36,8 @@ export function segmentRoute(app: FastifyInstance, { config, registry, inference
     );
 
     return registry.use(parameters.model, async (model) => {
-      const { fit, size, scale: scales, flip, outputStride, edge, minProbability } = parameters;
-      const options = { fit, size, scales, flip, outputStride, edge, minProbability };
+      const { fit, size, scale: scales, flip, tiles, outputStride, edge, minProbability } = parameters;
+      const options = { fit, size, scales, flip, tiles, outputStride, edge, minProbability };
       const answer = await segment(inference, model, images, options, context);
       describeModel(reply, model);
       void reply.type(mediaType);
