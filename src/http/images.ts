@@ -8,6 +8,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { ServiceError } from '../errors.js';
 import type { ImageInput } from '../inference/infer.js';
+import { acceptRawBodies } from './body.js';
 import { invalidRequest } from './parameters.js';
 
 export interface BodyLimits {
@@ -41,7 +42,7 @@ export async function acceptImages(app: FastifyInstance, { maxBytes, maxImages }
   });
   // curl --data-binary says application/x-www-form-urlencoded; any type that is not JSON or multipart is taken as bytes.
   app.removeContentTypeParser('text/plain');
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  acceptRawBodies(app, { maxBytes });
   app.addHook('onRequest', (request, _reply, done) => {
     const type = request.headers['content-type'];
     if (type !== undefined && !MEDIA_TYPE.test(type)) request.raw.headers['content-type'] = 'application/octet-stream';

@@ -9,7 +9,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import type { TensorMap } from '../tensor.js';
-import { createBufferPool } from './buffer-pool.js';
+import { createBufferPool } from '../buffer-pool.js';
 import type { EngineName, EngineOptions, SessionSpec } from './session.js';
 import { WorkerLostError, WorkerThread } from './worker-thread.js';
 

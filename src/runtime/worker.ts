@@ -7,6 +7,7 @@
  */
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
 import type { Engine, EngineName, EngineOptions, Session } from './session.js';
+import { yieldToOtherThreads } from './thread-priority.js';
 import { buffersOf, type WorkerReply, type WorkerRequest, type WorkerStart } from './worker-protocol.js';
 
 /** Only the chosen engine's library is loaded. */
@@ -14,7 +15,14 @@ const ENGINES: Record<EngineName, (options: EngineOptions) => Promise<Engine>> =
   onnxruntime: async (options) => (await import('./onnxruntime.js')).createOnnxruntimeEngine(options),
 };
 
+/**
+ * The engine computes for milliseconds, the server's own thread and the decoders want a moment each: were they equal, an
+ * answer would wait until the scheduler takes a core from the engine.
+ */
+const NICE = 5;
+
 if (parentPort === null) throw new Error('worker.js is the entry of a worker thread');
+yieldToOtherThreads(NICE);
 await serve(parentPort, workerData as WorkerStart);
 
 async function serve(port: MessagePort, { engine: name, options }: WorkerStart): Promise<void> {

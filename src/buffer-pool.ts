@@ -1,6 +1,7 @@
 /**
- * ArrayBuffers used again. A batch's feeds travel to a worker and back by transfer, so the same few buffers serve every
- * batch: no zero-filling, no garbage. The bytes kept are bounded; the buffer that has lain longest is dropped first.
+ * ArrayBuffers used again: no zero-filling, no garbage. A batch's feeds travel to a worker and back by transfer, so the same
+ * few buffers serve every batch; bodies of requests have theirs until the answer is sent. The bytes kept are bounded; the
+ * buffer that has lain longest is dropped first.
  */
 
 export interface BufferPool {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createBufferPool } from '../../../src/runtime/buffer-pool.js';
+import { createBufferPool } from '../../src/buffer-pool.js';
 
 describe('the buffer pool', () => {
   it('hands out a recycled buffer that is large enough and at most twice too large', () => {
