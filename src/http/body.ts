@@ -67,7 +67,7 @@ function consume(payload: IncomingMessage, take: (chunk: Buffer) => void): Promi
       try {
         take(chunk);
       } catch (error) {
-        end(() => reject(error));
+        onError(error as Error);
       }
     };
     const onEnd = (): void => end(resolve);
