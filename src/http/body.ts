@@ -34,8 +34,7 @@ export function acceptRawBodies(app: FastifyInstance, { maxBytes }: { readonly m
 
   app.addHook('onResponse', (request, reply, done) => {
     const buffer = held.get(request);
-    if (buffer !== undefined && reply.raw.writableFinished)
-    done();
+    if (buffer !== undefined && reply.raw.writableFinished) done();
   });
 }
 
