@@ -6,6 +6,13 @@
  * by waiting with an idle core (`lingerMs` 0), and with several idle workers the waiting items are shared among them:
  * two batches of one on two cores are done sooner than one batch of two on one.
  *
+ * Nor is everything that waits taken at once. A batch is done when all of it is: where a run costs little beside its items
+ * (`runOverhead`, f, as part of an item's own cost), n items one by one are done at 1, 2, …, n, as a batch all at n. For q
+ * items waiting for a worker, batches of b make the mean time to be done q·f/2b + b/2 longer, which is least for
+ * b = √(q·f). What a run costs is also paid by those who are still to come, 1/(1 − u) times as many where workers are busy
+ * the part u of the time: b = √(q·f/(1 − u)). So a busy server works through full batches, and one with room to spare
+ * answers as soon as it can.
+ *
  * On a GPU a larger batch saves the fixed cost of a run. There an idle worker may wait for one more item, but only while
  * that pays: the next item, judged by the recent gap between arrivals, comes sooner than the fixed cost it saves, and
  * the oldest has waited less than `lingerMs`. An item that fails to come in that time ends the wait.
@@ -44,6 +51,15 @@ export interface BatchLimits {
   readonly lingerMs: number;
   /** What one run costs beside its items: what an item saves by joining a batch. Absent: nothing, so no wait pays. */
   readonly fixedCostMs?: number;
+  /** The same as part of what one item costs; absent: unknown, and as much as waits and fits is taken at once. */
+  readonly runOverhead?: number;
+}
+
+export interface WorkersNow {
+  readonly count: number;
+  readonly idle: number;
+  /** The part of recent time that they were busy, 0 to 1. */
+  readonly utilization: number;
 }
 
 /** `idle`: a worker had nothing to do. `full`, `cost`: the batch is at that cap. `linger`: waiting longer does not pay. */
@@ -57,11 +73,11 @@ export type Decision =
 /** The next step: the first `count` items of the queue `key` to one idle worker, or wait. */
 export function decide(
   queues: ReadonlyMap<string, WaitingQueue>,
-  idleWorkers: number,
+  workers: WorkersNow,
   limits: BatchLimits,
   now: number,
 ): Decision {
-  if (idleWorkers === 0) return { action: 'wait' };
+  if (workers.idle === 0) return { action: 'wait' };
   let best: { key: string; queue: WaitingQueue; head: WaitingItem } | undefined;
   let wakeUp = Infinity;
   for (const [key, queue] of queues) {
@@ -71,7 +87,7 @@ export function decide(
     if (until > now) wakeUp = Math.min(wakeUp, until);
     else if (best === undefined || goesBefore(head, best.head)) best = { key, queue, head };
   }
-  if (best !== undefined) return { action: 'dispatch', key: best.key, ...batchOf(best.queue, idleWorkers, limits) };
+  if (best !== undefined) return { action: 'dispatch', key: best.key, ...batchOf(best.queue, workers, limits) };
   return wakeUp === Infinity ? { action: 'wait' } : { action: 'wait', until: wakeUp };
 }
 
@@ -111,14 +127,25 @@ function lingerUntil(queue: WaitingQueue, limits: BatchLimits): number {
 
 function batchOf(
   queue: WaitingQueue,
-  idleWorkers: number,
+  workers: WorkersNow,
   limits: BatchLimits,
 ): { count: number; reason: DispatchReason } {
   const { items } = queue;
   const fits = fitting(items, limits);
   const lingering = limits.lingerMs > 0;
   // Sharing among idle workers undoes what lingering gathered.
-  const share = lingering ? items.length : Math.ceil(items.length / idleWorkers);
+  const share = lingering ? items.length : shareOf(items.length, workers, limits);
   if (share < fits.count) return { count: share, reason: 'idle' };
   return { count: fits.count, reason: fits.reason ?? (lingering ? 'linger' : 'idle') };
+}
+
+/** With a busier server than this batches would grow beyond any cap. */
+const MAX_UTILIZATION = 0.98;
+
+/** How many of the waiting items one idle worker is to take. */
+function shareOf(waiting: number, { count, idle, utilization }: WorkersNow, { runOverhead }: BatchLimits): number {
+  const share = Math.ceil(waiting / idle);
+  if (runOverhead === undefined) return share;
+  const best = Math.sqrt(((waiting / count) * runOverhead) / (1 - Math.min(utilization, MAX_UTILIZATION)));
+  return Math.min(share, Math.max(1, Math.round(best)));
 }

@@ -16,6 +16,8 @@ import { shapeKey, splitItems, stackItems } from './batch-tensors.js';
 
 /** What the batcher needs of the worker pool. */
 export interface Executor {
+  /** How many `run`s there can be at the same time. */
+  readonly size: number;
   /** How many more `run`s may be started now. */
   readonly idle: number;
   /** Why nothing can run any more; undefined while it can. */
@@ -111,6 +113,8 @@ interface Queue {
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 /** Weight of the newest run in the running mean of the speed. */
 const SPEED_WEIGHT = 0.2;
+/** Weight of the newest arrival in the running mean of how many workers it finds busy. */
+const UTILIZATION_WEIGHT = 1 / 32;
 
 export function createBatcher({ executor, limits, onDispatch }: BatcherOptions): Batcher {
   const queues = new Map<string, Queue>();
@@ -123,6 +127,8 @@ export function createBatcher({ executor, limits, onDispatch }: BatcherOptions):
   let runs = 0;
   /** Running mean over batches; 0 before the first. */
   let msPerCost = 0;
+  /** Arrivals that come at random see what holds on average over time. */
+  let utilization = 0;
   let lingerTimer: NodeJS.Timeout | undefined;
   let pumpScheduled = false;
   let drained: { promise: Promise<void>; resolve: () => void } | undefined;
@@ -139,6 +145,7 @@ export function createBatcher({ executor, limits, onDispatch }: BatcherOptions):
     const after = items.findLastIndex((other) => !goesBefore(item, other));
     items.splice(after + 1, 0, item);
     queues.set(item.key, { items, arrivalGapMs: gaps.arrived(item.key, item.arrival) });
+    utilization += UTILIZATION_WEIGHT * (1 - executor.idle / executor.size - utilization);
     count(item, 1);
   }
 
@@ -171,7 +178,7 @@ export function createBatcher({ executor, limits, onDispatch }: BatcherOptions):
         continue;
       }
       const now = performance.now();
-      const decision = decide(queues, executor.idle, limits, now);
+      const decision = decide(queues, { count: executor.size, idle: executor.idle, utilization }, limits, now);
       if (decision.action === 'wait') {
         if (decision.until !== undefined) lingerTimer = setTimeout(pump, Math.ceil(decision.until - now));
         return;

@@ -6,6 +6,7 @@ import {
   type Decision,
   type WaitingItem,
   type WaitingQueue,
+  type WorkersNow,
 } from '../../../src/inference/batch-policy.js';
 
 const CPU: BatchLimits = { maxBatchSize: 4, maxBatchCost: 100, lingerMs: 0 };
@@ -17,6 +18,11 @@ function item(overrides: Partial<WaitingItem> = {}): WaitingItem {
 
 function queue(items: readonly WaitingItem[], arrivalGapMs = Infinity): WaitingQueue {
   return { items, arrivalGapMs };
+}
+
+/** Of two workers, or as many as are idle. */
+function idleWorkers(idle: number): WorkersNow {
+  return { count: Math.max(2, idle), idle, utilization: 0 };
 }
 
 function items(count: number, overrides: Partial<WaitingItem> = {}): WaitingItem[] {
@@ -161,7 +167,7 @@ const cases: {
 
 describe('decide', () => {
   it.each(cases)('$name', ({ queues, idle, limits, now = 0, expected }) => {
-    expect(decide(new Map(Object.entries(queues)), idle, limits, now)).toEqual(expected);
+    expect(decide(new Map(Object.entries(queues)), idleWorkers(idle), limits, now)).toEqual(expected);
   });
 });
 
@@ -203,7 +209,7 @@ describe('decide, on random queues', () => {
       const random = randomNumbers(seed);
       const queues = randomQueues(random);
       const limits = random() < 0.5 ? CPU : GPU;
-      const decision = decide(queues, 1 + Math.floor(random() * 3), limits, 50);
+      const decision = decide(queues, idleWorkers(1 + Math.floor(random() * 3)), limits, 50);
       if (decision.action === 'wait') continue;
       const batch = queues.get(decision.key)!.items.slice(0, decision.count);
       expect(batch).toHaveLength(decision.count);
@@ -219,7 +225,7 @@ describe('decide, on random queues', () => {
       const random = randomNumbers(seed);
       const queues = randomQueues(random);
       const idle = Math.floor(random() * 3);
-      const { action } = decide(queues, idle, CPU, 50);
+      const { action } = decide(queues, idleWorkers(idle), CPU, 50);
       expect(action).toBe(queues.size === 0 || idle === 0 ? 'wait' : 'dispatch');
     }
   });
@@ -227,7 +233,7 @@ describe('decide, on random queues', () => {
   it('on a GPU, with an idle worker, waits only for a time in the future', () => {
     for (const seed of seeds) {
       const queues = randomQueues(randomNumbers(seed));
-      const decision = decide(queues, 1, GPU, 50);
+      const decision = decide(queues, idleWorkers(1), GPU, 50);
       if (decision.action === 'wait' && queues.size > 0) expect(decision.until).toBeGreaterThan(50);
     }
   });
@@ -240,7 +246,7 @@ describe('decide, on random queues', () => {
     ]);
     const served: string[] = [];
     for (let now = 40; served.at(-1) !== 'lone'; now += 1) {
-      const decision = decide(queues, 1, CPU, now);
+      const decision = decide(queues, idleWorkers(1), CPU, now);
       if (decision.action === 'wait') throw new Error('waited with an idle worker');
       queues.get(decision.key)!.items.splice(0, decision.count);
       flood.push(item({ arrival: now }), item({ arrival: now }), item({ arrival: now }), item({ arrival: now }));
@@ -248,5 +254,35 @@ describe('decide, on random queues', () => {
     }
     // Ten came before it, and they go in batches of four.
     expect(served).toEqual(['flood', 'flood', 'flood', 'lone']);
+  });
+});
+
+describe('decide, where a run costs little beside its items', () => {
+  const limits: BatchLimits = { maxBatchSize: 8, maxBatchCost: 100, lingerMs: 0, runOverhead: 0.1 };
+  const taken = (waiting: number, workers: WorkersNow): number => {
+    const decision = decide(new Map([['a', queue(items(waiting))]]), workers, limits, 0);
+    if (decision.action === 'wait') throw new Error('waited with an idle worker');
+    return decision.count;
+  };
+
+  it('takes items one by one while the workers have time to spare, so that none waits for those behind it', () => {
+    expect([1, 2, 4, 8, 16].map((waiting) => taken(waiting, { count: 2, idle: 1, utilization: 0.5 }))).toEqual([
+      1, 1, 1, 1, 1,
+    ]);
+  });
+
+  it('takes full batches when there is never a pause', () => {
+    expect(taken(30, { count: 2, idle: 1, utilization: 1 })).toBe(8);
+  });
+
+  it('takes more the more wait, and the busier the workers are', () => {
+    const byWaiting = [2, 8, 32, 128].map((waiting) => taken(waiting, { count: 2, idle: 1, utilization: 0.8 }));
+    expect(byWaiting).toEqual([1, 1, 3, 6]);
+    const byUtilization = [0, 0.8, 0.95, 1].map((utilization) => taken(16, { count: 2, idle: 1, utilization }));
+    expect(byUtilization).toEqual([1, 2, 4, 6]);
+  });
+
+  it('takes no more than its share of what idle workers can take at the same time', () => {
+    expect(taken(4, { count: 4, idle: 4, utilization: 1 })).toBe(1);
   });
 });

@@ -26,12 +26,14 @@ interface Run {
 
 /** Workers that run until the test says otherwise. */
 class FakeExecutor implements Executor {
+  readonly size: number;
   idle: number;
   failure: Error | undefined;
   readonly runs: Run[] = [];
   #onIdle: () => void = () => undefined;
 
   constructor(workers: number) {
+    this.size = workers;
     this.idle = workers;
   }
 
@@ -215,6 +217,24 @@ describe('the batcher', () => {
     expect(batchSizes(executor)).toEqual([2, 2]);
     await Promise.all(executor.runs.map((run) => run.succeed()));
     expect((await Promise.all(results)).map(firstOf)).toEqual([1, 2, 3, 4]);
+  });
+
+  it('takes a few items one by one, and full batches once its workers have been busy for long', async () => {
+    start(1, { maxBatchSize: 8, runOverhead: 0.1, maxQueue: 200 });
+    const submit = (count: number) => Array.from({ length: count }, (_, value) => batcher.submit(submission(value)));
+    const few = submit(4);
+    await turn();
+    for (let run = 0; run < 4; run += 1) await executor.last.succeed();
+    await Promise.all(few);
+    expect(batchSizes(executor)).toEqual([1, 1, 1, 1]);
+    const first = submit(1);
+    await turn();
+    const many = [...first, ...submit(100)];
+    await turn();
+    await executor.last.succeed();
+    expect(batchSizes(executor).at(-1)).toBe(8);
+    while (batcher.queued + batcher.running > 0) await executor.last.succeed();
+    await Promise.all(many);
   });
 
   it('serves a higher priority first', async () => {
