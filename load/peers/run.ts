@@ -24,6 +24,8 @@ const PORT = 8790;
 const RAMP_S = 3;
 const HERE = resolve('load/peers');
 const PYTHON = join(HERE, 'venv/bin');
+/** Of its own: it wants other versions of what the others use. */
+const TRITON = join(HERE, 'venv-triton/bin');
 
 const { values } = parseArgs({
   options: {
@@ -43,8 +45,11 @@ interface Server {
   /** Path of the job, and of something that answers when the server is ready. */
   readonly path: string;
   readonly ready: string;
-  readonly multipart: boolean;
+  readonly form: RequestForm;
 }
+
+/** How a photograph is sent: the bytes themselves, a form, or the binary tensors of the Open Inference Protocol. */
+type RequestForm = 'raw' | 'multipart' | 'tensor';
 
 interface Measurement {
   readonly imagesPerSecond: number;
@@ -91,7 +96,7 @@ async function exportModel(folder: string, target: string, cache: string): Promi
 }
 
 function serversFor(model: string, cache: string): Server[] {
-  const python = { folder: join(HERE, 'python'), multipart: true, path: '/classify' };
+  const python = { folder: join(HERE, 'python'), form: 'multipart', path: '/classify' } as const;
   const environment = {
     MODEL: join(work, 'model/model.onnx'),
     WEIGHTS: join(model, 'model.safetensors'),
@@ -113,7 +118,7 @@ function serversFor(model: string, cache: string): Server[] {
       },
       path: '/v1/classify?scores=logit',
       ready: '/readyz',
-      multipart: false,
+      form: 'raw',
     },
     {
       name: 'express',
@@ -122,7 +127,7 @@ function serversFor(model: string, cache: string): Server[] {
       environment: { MODEL: environment.MODEL, PORT: environment.PORT },
       path: '/classify',
       ready: '/ready',
-      multipart: false,
+      form: 'raw',
     },
     ...['onnxruntime', 'torch'].map((engine) => ({
       ...python,
@@ -137,6 +142,23 @@ function serversFor(model: string, cache: string): Server[] {
       command: [join(PYTHON, 'bentoml'), 'serve', 'bentoml_service:Classifier', '--port', String(PORT)],
       environment: { ...environment, BENTOML_DO_NOT_TRACK: 'true', PATH: `${PYTHON}:${process.env['PATH'] ?? ''}` },
       ready: '/readyz',
+    },
+    {
+      ...python,
+      name: 'torchserve-onnxruntime',
+      command: [join(PYTHON, 'python'), 'torchserve_server.py'],
+      environment,
+      path: '/predictions/classifier',
+      ready: '/ping',
+    },
+    {
+      ...python,
+      name: 'triton-onnxruntime',
+      command: [join(TRITON, 'python'), 'triton_server.py'],
+      environment,
+      form: 'tensor',
+      path: '/v2/models/classifier/infer',
+      ready: '/v2/models/classifier/ready',
     },
   ];
 }
@@ -189,10 +211,19 @@ interface Prediction {
   readonly logit: number;
 }
 
-/** Ours, or a peer's. */
+/** Ours, a peer's, or Triton's. */
 interface Answer {
   readonly top?: Prediction[];
   readonly results?: { predictions: Prediction[] }[];
+  readonly outputs?: { name: string; data: number[] }[];
+}
+
+function predictionsOf({ top, results, outputs }: Answer): readonly Prediction[] {
+  if (outputs === undefined) return top ?? results?.[0]?.predictions ?? [];
+  const [indices, logits] = ['index', 'logit'].map(
+    (name) => outputs.find((output) => output.name === name)?.data ?? [],
+  );
+  return indices!.map((index, position) => ({ index, logit: logits![position]! }));
 }
 
 /** Ours comes first, and says what is right. */
@@ -202,7 +233,7 @@ async function checkAnswer(server: Server, photo: ImageInput, expected: { best?:
   const text = await response.text();
   if (!response.ok) throw new Error(`${response.status}: ${text.slice(0, 300)}`);
   const [answer] = [JSON.parse(text) as Answer | Answer[]].flat();
-  const top = answer?.top ?? answer?.results?.[0]?.predictions ?? [];
+  const top = answer === undefined ? [] : predictionsOf(answer);
   expected.best ??= top[0]?.index;
   const found = top.find(({ index }) => index === expected.best);
   if (found === undefined || Math.abs(found.logit - top[0]!.logit) > 0.02 * Math.abs(top[0]!.logit)) {
@@ -210,18 +241,46 @@ async function checkAnswer(server: Server, photo: ImageInput, expected: { best?:
   }
 }
 
-function requestOf({ path, multipart }: Server, { name, bytes }: ImageInput) {
-  if (!multipart) {
-    const headers = { 'content-type': 'application/octet-stream', accept: 'application/json' };
-    return { method: 'POST' as const, path, headers, body: Buffer.from(bytes) };
-  }
+function requestOf({ path, form }: Server, { name, bytes }: ImageInput) {
+  const { headers, body } = { raw, multipart, tensor }[form](name, bytes);
+  return { method: 'POST' as const, path, headers, body };
+}
+
+interface Message {
+  readonly headers: Record<string, string>;
+  readonly body: Buffer;
+}
+
+function raw(_name: string, bytes: Uint8Array): Message {
+  const headers = { 'content-type': 'application/octet-stream', accept: 'application/json' };
+  return { headers, body: Buffer.from(bytes) };
+}
+
+function multipart(name: string, bytes: Uint8Array): Message {
   const boundary = 'a-boundary-that-no-photograph-has';
   const head = `--${boundary}\r\ncontent-disposition: form-data; name="file"; filename="${basename(name)}"\r\ncontent-type: image/jpeg\r\n\r\n`;
   return {
-    method: 'POST' as const,
-    path,
     headers: { 'content-type': `multipart/form-data; boundary=${boundary}` },
     body: Buffer.concat([Buffer.from(head), bytes, Buffer.from(`\r\n--${boundary}--\r\n`)]),
+  };
+}
+
+/** A tensor of one string: its length in four bytes, little-endian, and the string. */
+function tensor(_name: string, bytes: Uint8Array): Message {
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(bytes.length);
+  const head = Buffer.from(
+    JSON.stringify({
+      inputs: [{ name: 'jpeg', shape: [1, 1], datatype: 'BYTES', parameters: { binary_data_size: bytes.length + 4 } }],
+      outputs: ['index', 'logit'].map((name) => ({ name, parameters: { binary_data: false } })),
+    }),
+  );
+  return {
+    headers: {
+      'content-type': 'application/octet-stream',
+      'inference-header-content-length': String(head.length),
+    },
+    body: Buffer.concat([head, length, bytes]),
   };
 }
 
