@@ -72,13 +72,12 @@ export function networkView({ model, view, plans }: Question): View {
 /** The batch size that is fastest; heatmaps have the photographs' own shapes and run one by one. */
 export async function bestBatch(
   service: Service,
-  { maxBatch }: Config,
   question: Question,
   seconds: number,
   signal: AbortSignal,
 ): Promise<number> {
   if (question.view === 'heatmap') return 1;
-  const sizes = [1, 2, 4, 8, 16, 32, 64, 128].filter((size) => size <= maxBatch);
+  const sizes = [1, 2, 4, 8, 16, 32, 64, 128].filter((size) => size <= service.limits.maxBatchSize);
   const rates: { size: number; rate: number }[] = [];
   for (const size of sizes) {
     rates.push({ size, rate: await measureEngine(service, question, size, seconds / sizes.length, signal) });

@@ -22,6 +22,8 @@ export async function startTestApp(
   const folder = models ?? (await writeTinyModels());
   const config = readConfig({
     FULLCONV_MODELS: folder,
+    // Tests hold answers against figures of this one.
+    FULLCONV_DEVICE: 'cpu',
     FULLCONV_WORKERS: '2',
     FULLCONV_LOG_LEVEL: 'silent',
     ...environment,
