@@ -43,6 +43,12 @@ export interface Service extends EngineRoom {
   readonly inference: Inference;
 }
 
+/** What tests put in the place of the built worker and of the devices that the settings name. */
+export interface ServiceOptions {
+  readonly workerFile?: string;
+  readonly plan?: DevicePlan;
+}
+
 export type Logger = Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>;
 
 /** The built worker, beside this file. */
@@ -74,9 +80,9 @@ export async function planDevices(config: Config): Promise<DevicePlan> {
 export async function createEngineRoom(
   config: Config,
   log: Logger,
-  { workerFile = WORKER_FILE, admitted = () => 0 }: { workerFile?: string; admitted?: () => number } = {},
+  { workerFile = WORKER_FILE, plan: given, admitted = () => 0 }: ServiceOptions & { admitted?: () => number } = {},
 ): Promise<EngineRoom> {
-  const plan = await planDevices(config);
+  const plan = given ?? (await planDevices(config));
   const { device, workers, limits } = plan;
   log.info({ device: deviceNames(device.devices), why: device.why }, 'device');
   const metrics = createMetrics({
@@ -118,8 +124,8 @@ export async function createEngineRoom(
 }
 
 /** Start the workers and load the models. Rejects when no worker starts or the default model does not exist. */
-export async function createService(config: Config, log: Logger, workerFile = WORKER_FILE): Promise<Service> {
-  const room = await createEngineRoom(config, log, { workerFile, admitted: () => inference.admitted });
+export async function createService(config: Config, log: Logger, options: ServiceOptions = {}): Promise<Service> {
+  const room = await createEngineRoom(config, log, { ...options, admitted: () => inference.admitted });
   const { pool, batcher, metrics, policy } = room;
   const inference: Inference = createInference({
     batcher,

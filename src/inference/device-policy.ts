@@ -8,7 +8,7 @@
  *
  * Most providers for GPUs also plan for each shape: cuDNN tries its algorithms out, TensorRT compiles an engine, Core ML and
  * DirectML compile the graph. There, batches have few different counts, 1, 2, 4, …, all of them run beforehand, and inputs
- * whose sides follow from the photograph, any number of sizes, are rounded to multiples of 32 pixels. WebGPU does not:
+ * whose sides follow from the photograph, any number of sizes, are rounded to multiples of 16 pixels. WebGPU does not:
  * measured, the first run of a new count or size takes no longer than the next. Batches are never filled up with images
  * that nobody sent: they would cost as much as real ones.
  *
@@ -47,7 +47,7 @@ export function policyOf(kind: DeviceKind, cores: number): DevicePolicy {
       // Sessions of two threads crash the process (onnxruntime 1.30).
       return { ...GPU, ...EXACT, shared: false };
     default:
-      return { ...GPU, plansShapes: true, inputStep: 32 };
+      return { ...GPU, plansShapes: true, inputStep: 16 };
   }
 }
 

@@ -26,7 +26,7 @@ describe('the policy of a device', () => {
 
   it('has few counts and few sizes where a provider plans for each', () => {
     const policy = policyOf('cuda', 6);
-    expect(policy.inputStep).toBe(32);
+    expect(policy.inputStep).toBe(16);
     expect(batchLimits(policy, 32, 100).batchSizes).toEqual([1, 2, 4, 8, 16, 32]);
     expect(batchLimits(policy, 24, 100).batchSizes).toEqual([1, 2, 4, 8, 16, 24]);
     expect(batchLimits(policy, 1, 100).batchSizes).toEqual([1]);
