@@ -44,7 +44,7 @@ export function policyOf(kind: DeviceKind, cores: number): DevicePolicy {
     case 'cpu':
       return { ...EXACT, workers: cores, shared: true, maxBatch: 8, maxBatchGflops: 64, lingerMs: 0, warmsUp: false };
     case 'webgpu':
-      // Sessions of two threads crash the process (onnxruntime 1.30).
+      // Two runs at once, each in a thread of its own, crash the process (onnxruntime 1.30).
       return { ...GPU, ...EXACT, shared: false };
     default:
       return { ...GPU, plansShapes: true, inputStep: 16 };

@@ -4,7 +4,7 @@
  * its log on standard error names the library; Dawn writes a warning there. Pure.
  *
  * Seen with onnxruntime-node 1.30 on Linux: what is said where the files of the CUDA provider, the Vulkan loader or a
- * Vulkan driver are missing, and of `coreml` and `dml`. Of a CUDA provider that lacks cuDNN, cuBLAS or a GPU only the
+ * Vulkan driver are missing or too old (Mesa 22), and of `coreml` and `dml`. Of a CUDA provider that lacks cuDNN, cuBLAS or a GPU only the
  * linker's form, which is the same, was seen.
  */
 import type { DeviceKind } from '../device.js';
@@ -49,7 +49,10 @@ export function explainFailure(kind: DeviceKind, message: string, written: strin
     return `ONNX Runtime's library for ${process.platform} on ${process.arch} does not have it; ${kind} is for ${SYSTEMS[kind] ?? 'other systems'}`;
   }
   if (message.includes('No supported adapters')) {
-    return "Vulkan has no driver for a GPU: Debian's package mesa-vulkan-drivers (for software and WebGPU: 23 or newer) or NVIDIA's own, and /dev/dri must be there";
+    const lack = /(Vulkan \S+) required/.exec(written)?.[1];
+    return lack === undefined
+      ? "Vulkan finds no GPU: its driver is Debian's package mesa-vulkan-drivers or NVIDIA's own, and /dev/dri must be there"
+      : `the Vulkan driver is too old for WebGPU, it lacks ${lack}; on Debian 12 mesa-vulkan-drivers from the backports has it`;
   }
   return firstLine(message);
 }

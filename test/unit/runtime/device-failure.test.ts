@@ -42,7 +42,15 @@ describe('the reason why a device does not work', () => {
   });
 
   it('names the driver when there is a loader and no adapter', () => {
-    expect(explainFailure('webgpu', ADAPTER, DRIVER)).toMatch(/no driver for a GPU: .*mesa-vulkan-drivers/);
+    expect(explainFailure('webgpu', ADAPTER, DRIVER)).toMatch(/finds no GPU: .*mesa-vulkan-drivers/);
+  });
+
+  it('says that a driver is too old', () => {
+    const written =
+      'Warning: Vulkan shaderUniform*ArrayDynamicIndexing required.\n - While initializing adapter (backend=BackendType::Vulkan)\n';
+    expect(explainFailure('webgpu', ADAPTER, written)).toMatch(
+      /too old for WebGPU, it lacks Vulkan shaderUniform\*ArrayDynamicIndexing; .*backports/,
+    );
   });
 
   it.each([
