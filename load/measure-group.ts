@@ -175,7 +175,7 @@ async function prepare(bench: Bench, subject: Subject, served: ReadonlyMap<strin
   const questions: Question[] = [];
   for (const name of models) {
     const photos = parts.filter(({ model }) => model === name).flatMap(({ size }) => images.get(size)!);
-    questions.push(await askFor(config, service.registry.get(name), view, photos));
+    questions.push(await askFor(config, service, name, view, photos));
   }
   const engineBatch: number[] = [];
   for (const question of questions) {
