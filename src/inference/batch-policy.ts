@@ -7,9 +7,10 @@
  * two batches of one on two cores are done sooner than one batch of two on one.
  *
  * On a GPU a larger batch saves the fixed cost of a run, and batches have few counts (`batchSizes`): what is sent is the
- * largest of them that waits, and the rest goes next. There an idle worker may wait for as many items as the next count
+ * largest of them that waits, and the rest goes next. There the last idle worker may wait for as many items as the next count
  * takes, but only while that pays: judged by the recent gap between arrivals they come sooner than the fixed cost they
  * save, and the oldest has waited less than `lingerMs`. An item that fails to come in its time ends the wait.
+ * While several are idle their time costs nothing, and what waits is shared among them at once.
  *
  * The key is that of the highest priority, and among these the one whose head has waited longest. Equal priorities
  * cannot starve each other: an item is only passed by those that came before it and those that share its batch's key.
@@ -70,7 +71,7 @@ export function decide(
   for (const [key, queue] of queues) {
     const head = queue.items[0];
     if (head === undefined) continue;
-    const until = lingerUntil(queue, limits);
+    const until = idleWorkers === 1 ? lingerUntil(queue, limits) : -Infinity;
     if (until > now) wakeUp = Math.min(wakeUp, until);
     else if (best === undefined || goesBefore(head, best.head)) best = { key, queue, head };
   }
@@ -131,9 +132,8 @@ function batchOf(
 ): { count: number; reason: DispatchReason } {
   const { items } = queue;
   const fits = fitting(items, limits);
-  const lingering = limits.lingerMs > 0;
-  // Sharing among idle workers undoes what lingering gathered.
-  const share = lingering ? items.length : Math.ceil(items.length / idleWorkers);
+  const share = Math.ceil(items.length / idleWorkers);
   if (share < fits.count) return { count: allowedSize(share, limits), reason: 'idle' };
-  return { count: allowedSize(fits.count, limits), reason: fits.reason ?? (lingering ? 'linger' : 'idle') };
+  const lingered = limits.lingerMs > 0 && idleWorkers === 1;
+  return { count: allowedSize(fits.count, limits), reason: fits.reason ?? (lingered ? 'linger' : 'idle') };
 }

@@ -159,6 +159,14 @@ const cases: {
     expected: { action: 'dispatch', key: 'b', count: 1, reason: 'linger' },
   },
   {
+    name: 'does not linger while several workers are idle, and shares what waits among them',
+    queues: { a: queue(items(5, { arrival: 100 }), 0.5) },
+    idle: 2,
+    limits: FEW,
+    now: 100,
+    expected: { action: 'dispatch', key: 'a', count: 2, reason: 'idle' },
+  },
+  {
     name: 'does not linger for a session whose runs have no fixed cost, as far as is known',
     queues: { a: queue(items(1, { arrival: 100 }), 0.1, 0) },
     idle: 1,
