@@ -26,7 +26,7 @@ COPY --from=build-cuda /app/dist dist
 COPY package.json ./
 COPY models models
 ENV NODE_ENV=production HOST=0.0.0.0 LD_PRELOAD=libjemalloc.so.2 UV_THREADPOOL_SIZE=16 \
-    FULLCONV_CACHE=/var/cache/fullconv FULLCONV_PROVIDERS=cuda,cpu FULLCONV_WORKERS=1 FULLCONV_MAX_BATCH=64
+    FULLCONV_CACHE=/var/cache/fullconv FULLCONV_DEVICE=cuda
 USER fullconv
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \

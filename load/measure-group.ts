@@ -175,11 +175,11 @@ async function prepare(bench: Bench, subject: Subject, served: ReadonlyMap<strin
   const questions: Question[] = [];
   for (const name of models) {
     const photos = parts.filter(({ model }) => model === name).flatMap(({ size }) => images.get(size)!);
-    questions.push(await askFor(config, service.registry.get(name), view, photos));
+    questions.push(await askFor(config, service, name, view, photos));
   }
   const engineBatch: number[] = [];
   for (const question of questions) {
-    engineBatch.push(await bestBatch(service, config, question, seconds / questions.length, watcher.signal));
+    engineBatch.push(await bestBatch(service, question, seconds / questions.length, watcher.signal));
   }
   watcher.advance(seconds);
   const precisions = models.map((name) => served.get(name)?.precision ?? 'fp32');
@@ -221,7 +221,7 @@ async function measureRound(bench: Bench, prepared: Prepared, round: number, pea
   watcher.advance(seconds.decode);
   const engine = rateOfMix(engines);
   const decode = rateOfMix(decodes);
-  const alone = { engine, decode, ceiling: ceilingOf(engine, decode, config.providers[0] === 'cpu'), peak };
+  const alone = { engine, decode, ceiling: ceilingOf(engine, decode, service.device.devices[0]!.kind === 'cpu'), peak };
 
   for (const { clients, samples } of closed) {
     const singles: number[] = [];

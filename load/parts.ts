@@ -51,17 +51,24 @@ export interface Question {
 /** With plans as the view's defaults make them. */
 export async function askFor(
   config: Config,
-  model: CompiledModel,
+  { registry, policy }: Service,
+  name: string,
   view: MeasuredView,
   photos: readonly ImageInput[],
 ): Promise<Question> {
+  const model = registry.get(name);
   const headers = await Promise.all(photos.map(({ bytes }) => readImageHeader(bytes, config)));
-  return { model, view, photos, plans: headers.map((header) => planOf(view, model, header)) };
+  return { model, view, photos, plans: headers.map((header) => planOf(view, model, header, policy.inputStep)) };
 }
 
-function planOf(view: MeasuredView, model: CompiledModel, photo: { width: number; height: number }): InputPlan {
+function planOf(
+  view: MeasuredView,
+  model: CompiledModel,
+  photo: { width: number; height: number },
+  step: number,
+): InputPlan {
   const { size, resize } = model.manifest.input;
-  return planInput(photo, { fit: view === 'classify' ? 'crop' : 'whole', size, resize, scale: 1 });
+  return planInput(photo, { fit: view === 'classify' ? 'crop' : 'whole', size, resize, scale: 1, step });
 }
 
 /** The view of the network that answers. */
@@ -72,13 +79,12 @@ export function networkView({ model, view, plans }: Question): View {
 /** The batch size that is fastest; heatmaps have the photographs' own shapes and run one by one. */
 export async function bestBatch(
   service: Service,
-  { maxBatch }: Config,
   question: Question,
   seconds: number,
   signal: AbortSignal,
 ): Promise<number> {
   if (question.view === 'heatmap') return 1;
-  const sizes = [1, 2, 4, 8, 16, 32, 64, 128].filter((size) => size <= maxBatch);
+  const sizes = [1, 2, 4, 8, 16, 32, 64, 128].filter((size) => size <= service.limits.maxBatchSize);
   const rates: { size: number; rate: number }[] = [];
   for (const size of sizes) {
     rates.push({ size, rate: await measureEngine(service, question, size, seconds / sizes.length, signal) });
@@ -119,7 +125,7 @@ export async function measureEngine(
 /** Images a second of decoding alone, header check included. */
 export async function measureDecode(
   config: Config,
-  { model, view, photos }: Question,
+  { model, photos, plans }: Question,
   seconds: number,
   signal: AbortSignal,
 ): Promise<number> {
@@ -128,7 +134,7 @@ export async function measureDecode(
   return keepBusy(config.decoders * 2, seconds, signal, async (turn) => {
     const { bytes } = photos[turn % photos.length]!;
     const header = await readImageHeader(bytes, config);
-    const plan = planOf(view, model, header);
+    const plan = plans[turn % plans.length]!;
     await slots(() => decodeInput(bytes, header, plan, { interpolation, background: config.background }));
   });
 }

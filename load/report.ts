@@ -39,6 +39,7 @@ export interface Settings extends Omit<Scenario, 'models' | 'output'> {
   readonly threads: number;
   readonly decoders: number;
   readonly maxBatch: number;
+  /** Devices by name; those of the CPU and of WebGPU are called as their execution providers. */
   readonly providers: readonly string[];
 }
 

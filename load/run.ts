@@ -1,6 +1,8 @@
 /** The load test: reads the command line, measures one group of models after the other, and writes what it found. */
 import { SingleBar } from 'cli-progress';
+import { planDevices } from '../src/app.js';
 import { readConfig } from '../src/config.js';
+import { deviceName } from '../src/device.js';
 import { interruption, runCommand } from './command.js';
 import { measureGroup, plannedSeconds, type Watcher } from './measure-group.js';
 import { readPhotos, resizePhotos } from './photos.js';
@@ -16,7 +18,9 @@ await runCommand(async () => {
 });
 
 async function run(scenario: Scenario): Promise<void> {
-  const config = readConfig({ FULLCONV_LOG_LEVEL: 'error', ...process.env });
+  const given = readConfig({ FULLCONV_LOG_LEVEL: 'error', ...process.env });
+  const plan = await planDevices(given);
+  const config = { ...given, device: plan.device.devices };
   const groups = groupsOf(scenario);
   await checkModels(config, groups);
   const images = await imagesOf(
@@ -24,7 +28,8 @@ async function run(scenario: Scenario): Promise<void> {
     groups.flatMap(({ subjects }) => subjects.flatMap(({ parts }) => parts)),
   );
   const machine = await describeMachine();
-  const { workers, threads, decoders, maxBatch, providers } = config;
+  const { threads, decoders } = config;
+  const { workers, limits, device } = plan;
   const { models: _models, output, ...settings } = scenario;
   const rows: Row[] = [];
   const notes: string[] = [];
@@ -32,7 +37,14 @@ async function run(scenario: Scenario): Promise<void> {
     kind: 'load',
     version: REPORT_VERSION,
     machine,
-    settings: { ...settings, workers, threads, decoders, maxBatch, providers },
+    settings: {
+      ...settings,
+      workers,
+      threads,
+      decoders,
+      maxBatch: limits.maxBatchSize,
+      providers: device.devices.map(deviceName),
+    },
     rows,
     notes,
   });

@@ -6,15 +6,31 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import type { Config } from './config.js';
+import { coreCount } from './cores.js';
+import { deviceNames, type DeviceChoice } from './device.js';
+import { OperatorError } from './errors.js';
 import { createHttpServer } from './http/http-server.js';
 import { createMetrics, type Metrics } from './http/metrics.js';
+import type { BatchLimits } from './inference/batch-policy.js';
 import { createBatcher, type Batcher } from './inference/batcher.js';
+import { batchLimits, policyOf, warmUpSizes, withWarmUp, type DevicePolicy } from './inference/device-policy.js';
 import { createInference, type Inference } from './inference/infer.js';
 import { createRegistry, type Registry } from './models/registry.js';
+import { chooseDevices, thisMachine } from './runtime/choose-devices.js';
 import { createPool, type WorkerPool } from './runtime/pool.js';
+import type { SessionSpec } from './runtime/session.js';
+
+/** What a server runs on, and how that is fed. */
+export interface DevicePlan {
+  readonly device: DeviceChoice;
+  readonly policy: DevicePolicy;
+  /** For each device. */
+  readonly workers: number;
+  readonly limits: BatchLimits;
+}
 
 /** Workers and batches, without any model. */
-export interface EngineRoom {
+export interface EngineRoom extends DevicePlan {
   readonly pool: WorkerPool;
   readonly batcher: Batcher;
   readonly metrics: Metrics;
@@ -27,13 +43,13 @@ export interface Service extends EngineRoom {
   readonly inference: Inference;
 }
 
-export type Logger = Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>;
+/** What tests put in the place of the built worker and of the devices that the settings name. */
+export interface ServiceOptions {
+  readonly workerFile?: string;
+  readonly plan?: DevicePlan;
+}
 
-/**
- * On a CPU: what a run costs beside its images is 0.05 (VGG-16) to 0.2 (small nets) of an image's own time, of one worker
- * among others that are busy.
- */
-const RUN_OVERHEAD = 0.1;
+export type Logger = Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>;
 
 /** The built worker, beside this file. */
 const WORKER_FILE = fileURLToPath(new URL('./runtime/worker.js', import.meta.url));
@@ -44,19 +60,44 @@ const PLAYGROUND_FOLDER = fileURLToPath(new URL('./playground/', import.meta.url
 /** What a load runs takes its turn among the requests, however long that takes. */
 const UNHURRIED = { cost: 0, priority: 0, deadline: Number.POSITIVE_INFINITY };
 
-/** Start the workers. `admitted`: how many images are in the server. Rejects when no worker starts. */
+/** Try the devices and apply the settings to what suits them. Throws OperatorError when one asked for does not work. */
+export async function planDevices(config: Config): Promise<DevicePlan> {
+  const cores = coreCount();
+  const device = await chooseDevices(config.device, config.engine, thisMachine(cores));
+  const { kind } = device.devices[0]!;
+  const policy = policyOf(kind, cores);
+  const { workers = policy.workers, maxBatch = policy.maxBatch, maxBatchGflops = policy.maxBatchGflops } = config;
+  if (workers > 1 && !policy.shared) {
+    throw new OperatorError(`FULLCONV_WORKERS=${workers}: ${kind} works in one thread of a process only`);
+  }
+  return { device, policy, workers, limits: batchLimits(policy, maxBatch, maxBatchGflops * 1e9) };
+}
+
+/**
+ * Choose the devices and start their workers. `admitted`: how many images are in the server. Rejects when no worker starts,
+ * with OperatorError when a device that was asked for does not work.
+ */
 export async function createEngineRoom(
   config: Config,
   log: Logger,
-  { workerFile = WORKER_FILE, admitted = () => 0 }: { workerFile?: string; admitted?: () => number } = {},
+  { workerFile = WORKER_FILE, plan: given, admitted = () => 0 }: ServiceOptions & { admitted?: () => number } = {},
 ): Promise<EngineRoom> {
-  const metrics = createMetrics({ admitted, idleWorkers: () => pool.idle });
+  const plan = given ?? (await planDevices(config));
+  const { device, workers, limits } = plan;
+  log.info({ device: deviceNames(device.devices), why: device.why }, 'device');
+  const metrics = createMetrics({
+    admitted,
+    idleWorkers: () => pool.idle,
+    device,
+    provider: () => pool.provider,
+    runCosts: () => batcher.runCosts(),
+  });
   const pool = await createPool({
-    workers: config.workers,
+    devices: device.devices,
+    workers,
     engine: config.engine,
     engineOptions: {
       threads: config.threads,
-      providers: config.providers,
       kept: { folder: join(config.cache, 'optimized'), maxBytes: config.cacheMb * 2 ** 20 },
     },
     workerFile,
@@ -67,16 +108,11 @@ export async function createEngineRoom(
   });
   const batcher = createBatcher({
     executor: pool,
-    limits: {
-      maxBatchSize: config.maxBatch,
-      maxBatchCost: config.maxBatchGflops * 1e9,
-      maxQueue: config.maxQueue,
-      lingerMs: 0,
-      runOverhead: RUN_OVERHEAD,
-    },
+    limits: { ...limits, maxQueue: config.maxQueue },
     onDispatch: (report) => metrics.observeDispatch(report),
   });
   return {
+    ...plan,
     pool,
     batcher,
     metrics,
@@ -88,21 +124,24 @@ export async function createEngineRoom(
 }
 
 /** Start the workers and load the models. Rejects when no worker starts or the default model does not exist. */
-export async function createService(config: Config, log: Logger, workerFile = WORKER_FILE): Promise<Service> {
-  const room = await createEngineRoom(config, log, { workerFile, admitted: () => inference.admitted });
-  const { pool, batcher, metrics } = room;
+export async function createService(config: Config, log: Logger, options: ServiceOptions = {}): Promise<Service> {
+  const room = await createEngineRoom(config, log, { ...options, admitted: () => inference.admitted });
+  const { pool, batcher, metrics, policy } = room;
   const inference: Inference = createInference({
     batcher,
     lease: (model, view) => registry.lease(model, view),
-    limits: config,
+    limits: { ...config, inputStep: policy.inputStep },
     background: config.background,
     observe: metrics.observePhase,
   });
   const registry: Registry = await createRegistry(
     { folder: config.models, cache: config.cache, untrained: config.untrained, defaultModel: config.defaultModel },
     {
-      open: (spec) => pool.open(spec),
-      close: (id) => pool.close(id),
+      open: (spec) => openWarm(room, spec),
+      close: (id) => {
+        batcher.forget(id);
+        return pool.close(id);
+      },
       run: async (session, feeds) => {
         const { outputs } = await batcher.submit({ session, feeds, ...UNHURRIED });
         return outputs;
@@ -118,6 +157,13 @@ export async function createService(config: Config, log: Logger, workerFile = WO
     throw error;
   });
   return { ...room, registry, inference };
+}
+
+/** Open a session, ready for its first request, on a device where that takes runs; they are the first it is judged by. */
+async function openWarm({ pool, batcher, policy, limits }: EngineRoom, spec: SessionSpec): Promise<void> {
+  const times = await pool.open(withWarmUp(spec, policy, limits));
+  const { cost = 0 } = spec.typical ?? {};
+  warmUpSizes(spec, policy, limits).forEach((size, index) => batcher.learn(spec.id, size * cost, times[index]!));
 }
 
 export interface App {
@@ -142,6 +188,8 @@ export async function createApp(
     config,
     logger,
     ...service,
+    inputStep: service.policy.inputStep,
+    runCosts: () => service.batcher.runCosts(),
     playgroundFolder,
     isAlive: () => service.pool.failure === undefined,
     isReady: () => state.ready && service.pool.ready > 0 && service.registry.defaultName !== undefined,

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { coreCount } from './cores.js';
+import { parseDevices } from './device.js';
 import { OperatorError } from './errors.js';
 
 const MIB = 1024 * 1024;
@@ -20,6 +21,9 @@ const list = z.preprocess(
   z.array(z.string()),
 );
 const count = (minimum: number, maximum: number) => z.coerce.number().int().min(minimum).max(maximum);
+/** Empty where the device decides. */
+const byDevice = (schema: z.ZodType<number>) =>
+  z.preprocess((value) => (value === '' ? undefined : value), schema.optional());
 const color = z
   .string()
   .regex(/^#?[0-9a-f]{6}$/i, 'must be six hexadecimal digits, e.g. ffffff')
@@ -69,11 +73,19 @@ const SETTINGS = {
     default: 'onnxruntime',
     about: 'inference engine',
   },
-  providers: {
-    variable: 'FULLCONV_PROVIDERS',
-    schema: list.pipe(z.array(z.enum(['cpu', 'cuda', 'tensorrt', 'webgpu', 'coreml', 'dml'])).min(1)),
-    default: 'cpu',
-    about: 'execution providers to try, in order',
+  device: {
+    variable: 'FULLCONV_DEVICE',
+    schema: list.transform((names, context) => {
+      try {
+        return parseDevices(names);
+      } catch (error) {
+        context.addIssue((error as Error).message);
+        return z.NEVER;
+      }
+    }),
+    default: 'auto',
+    about:
+      'cpu, cuda, tensorrt, webgpu, coreml or dml, or several as cuda:0,cuda:1; auto: a GPU that is there and faster',
   },
   layout: {
     variable: 'FULLCONV_LAYOUT',
@@ -83,9 +95,9 @@ const SETTINGS = {
   },
   workers: {
     variable: 'FULLCONV_WORKERS',
-    schema: count(1, 256),
-    default: String(CORES),
-    about: 'inference worker threads; with layout latency 1',
+    schema: byDevice(count(1, 256)),
+    default: '',
+    about: `inference worker threads for each device; empty: ${CORES} on the CPU, with layout latency 1, and 1 on a GPU`,
   },
   threads: {
     variable: 'FULLCONV_THREADS',
@@ -106,12 +118,18 @@ const SETTINGS = {
     default: String(CORES),
     about: 'pictures drawn at the same time, each with the pixels of its photo in memory',
   },
-  maxBatch: { variable: 'FULLCONV_MAX_BATCH', schema: count(1, 1024), default: '8', about: 'images in one batch' },
+  maxBatch: {
+    variable: 'FULLCONV_MAX_BATCH',
+    schema: byDevice(count(1, 1024)),
+    default: '',
+    about: 'images in one batch; empty: 8 on the CPU, 32 on a GPU',
+  },
   maxBatchGflops: {
     variable: 'FULLCONV_MAX_BATCH_GFLOPS',
-    schema: z.coerce.number().positive(),
-    default: '64',
-    about: 'multiply-adds in one batch, in thousands of millions; one image always goes',
+    schema: byDevice(z.coerce.number().positive()),
+    default: '',
+    about:
+      'multiply-adds in one batch, in thousands of millions; one image always goes; empty: 64 on the CPU, 256 on a GPU',
   },
   maxQueue: {
     variable: 'FULLCONV_MAX_QUEUE',

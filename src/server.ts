@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { createApp, createService, type App } from './app.js';
 import type { Config } from './config.js';
+import { deviceNames } from './device.js';
 import { VERSION } from './version.js';
 
 /** Serve until a signal comes. Resolves when the server listens. Rejects when it cannot start. */
@@ -28,9 +29,10 @@ export async function serve(config: Config): Promise<void> {
     {
       url: app.http.listeningOrigin,
       version: VERSION,
+      device: deviceNames(service.device.devices),
       provider: service.pool.provider,
       layout: config.layout,
-      workers: config.workers,
+      workers: service.pool.size,
       threads: config.threads,
       decoders: config.decoders,
       model: service.registry.defaultName,

@@ -12,6 +12,18 @@ export interface TypedArrays {
 
 export type TensorType = keyof TypedArrays;
 
+export const TYPED_ARRAYS: {
+  [T in TensorType]: {
+    new (length: number): TypedArrays[T];
+    new (buffer: ArrayBuffer, byteOffset: number, length: number): TypedArrays[T];
+  };
+} = {
+  uint8: Uint8Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  float32: Float32Array,
+};
+
 export interface Tensor<T extends TensorType = TensorType> {
   readonly type: T;
   readonly dims: readonly number[];

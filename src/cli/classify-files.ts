@@ -20,8 +20,8 @@ export type FileResults = ClassifyAnswer['results'];
  * result too; one that cannot be read ends the whole, as does what no file is to blame for.
  */
 export async function classifyFiles(
-  { inference }: Service,
-  { maxQueue, maxBatch, workers }: Config,
+  { inference, pool, limits }: Service,
+  { maxQueue }: Config,
   model: CompiledModel,
   files: readonly string[],
   options: ClassifyOptions,
@@ -36,7 +36,7 @@ export async function classifyFiles(
     }
   }
 
-  const atOnce = Math.min(2 * maxBatch * workers, Math.floor(maxQueue / passesPerImage(options)));
+  const atOnce = Math.min(2 * limits.maxBatchSize * pool.size, Math.floor(maxQueue / passesPerImage(options)));
   const slots = pLimit(Math.max(1, atOnce));
   try {
     return await slots.map(files, async (file) => {

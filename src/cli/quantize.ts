@@ -127,7 +127,7 @@ async function calibrationImages(
       const { background } = config;
       const lease = (_: unknown, of: View) => load.lease(of);
       const inference = createInference({ batcher, lease, limits: config, background, observe: () => undefined });
-      const slots = pLimit(2 * config.workers);
+      const slots = pLimit(2 * pool.size);
       const bar = new SingleBar({
         format: `${session.id} {bar} {percentage}% | {value}/{total}`,
         stream: process.stderr,

@@ -352,6 +352,19 @@ export interface components {
                 mean: number[];
                 std: number[];
             };
+            /** @description The long side of fit=whole and both of fit=native are rounded to multiples of this many pixels */
+            inputStep?: number;
+            /** @description That it runs on, e.g. cuda:1 */
+            devices?: string[];
+            /** @description The execution provider of ONNX Runtime */
+            provider?: string;
+            /** @description Of the classifier on that device, fitted to its own runs; absent before the first */
+            runCost?: {
+                /** @description Of a run, whatever is in it */
+                fixedMs: number;
+                /** @description Of a thousand million multiply-adds */
+                msPerGflop: number;
+            };
             /** @description Of its class maps, the net's own first; empty when the model has none */
             outputStrides?: number[];
             edges?: ("valid" | "same")[];
@@ -404,6 +417,19 @@ export interface components {
                 mean: number[];
                 std: number[];
             };
+            /** @description The long side of fit=whole and both of fit=native are rounded to multiples of this many pixels */
+            inputStep?: number;
+            /** @description That it runs on, e.g. cuda:1 */
+            devices?: string[];
+            /** @description The execution provider of ONNX Runtime */
+            provider?: string;
+            /** @description Of the classifier on that device, fitted to its own runs; absent before the first */
+            runCost?: {
+                /** @description Of a run, whatever is in it */
+                fixedMs: number;
+                /** @description Of a thousand million multiply-adds */
+                msPerGflop: number;
+            };
             /** @description Of its class maps, the net's own first; empty when the model has none */
             outputStrides?: number[];
             edges?: ("valid" | "same")[];
@@ -421,6 +447,12 @@ export interface components {
             }[];
         };
         Models: {
+            device: {
+                /** @description What the models run on, e.g. cpu */
+                names: string[];
+                /** @description Why that was chosen */
+                why: string;
+            };
             models: components["schemas"]["Model"][];
         };
         Prediction: {
@@ -674,6 +706,8 @@ export interface operations {
                 outputStride?: number;
                 /** @description valid: exact sliding window; same: zero-padded head, the map covers the image */
                 edge?: "valid" | "same";
+                /** @description Cut an input beyond the pixel limit into overlapping tiles, at most 16; their maps are those of the whole */
+                tiles?: boolean;
                 /** @description Opacity of the map over the photo, for render=overlay and sheet */
                 alpha?: number;
                 /** @description Of the picture, in pixels, aspect kept; absent: the photo's own */
@@ -839,6 +873,8 @@ export interface operations {
                 outputStride?: number;
                 /** @description valid: exact sliding window; same: zero-padded head, the map covers the image */
                 edge?: "valid" | "same";
+                /** @description Cut an input beyond the pixel limit into overlapping tiles, at most 16; their maps are those of the whole */
+                tiles?: boolean;
                 /** @description Opacity of the map over the photo, for render=overlay and sheet */
                 alpha?: number;
                 /** @description Of the picture, in pixels, aspect kept; absent: the photo's own */

@@ -7,8 +7,10 @@ import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import type { Config } from '../config.js';
+import type { DeviceChoice } from '../device.js';
 import { ServiceError } from '../errors.js';
 import type { Inference } from '../inference/infer.js';
+import type { RunCost } from '../inference/run-cost.js';
 import type { Registry } from '../models/registry.js';
 import { acceptImages } from './images.js';
 import type { Metrics } from './metrics.js';
@@ -26,6 +28,11 @@ export interface HttpParts {
   readonly inference: Inference;
   readonly registry: Registry;
   readonly metrics: Metrics;
+  readonly device: DeviceChoice;
+  /** See planInput. */
+  readonly inputStep: number;
+  /** By session. */
+  readonly runCosts: () => ReadonlyMap<string, RunCost>;
   /** The built playground. */
   readonly playgroundFolder: string;
   readonly isReady: () => boolean;

@@ -3,8 +3,10 @@
  * registry for each server, so that several servers in one process (tests) do not share counts.
  */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { deviceName, type DeviceChoice } from '../device.js';
 import type { DispatchReport } from '../inference/batcher.js';
 import type { PhaseObserver } from '../inference/infer.js';
+import type { RunCost } from '../inference/run-cost.js';
 
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const BATCH_SIZES = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128];
@@ -22,6 +24,10 @@ export interface Metrics {
 export interface MetricSources {
   admitted(): number;
   idleWorkers(): number;
+  readonly device: DeviceChoice;
+  provider(): string | undefined;
+  /** By session. */
+  runCosts(): ReadonlyMap<string, RunCost>;
 }
 
 export function createMetrics(sources: MetricSources): Metrics {
@@ -78,14 +84,44 @@ export function createMetrics(sources: MetricSources): Metrics {
     },
   });
 
+  new Gauge({
+    name: 'fullconv_device_info',
+    help: 'What the nets run on, the execution provider in use, and why; always 1',
+    labelNames: ['device', 'provider', 'why'],
+    registers,
+    collect() {
+      const { devices, why } = sources.device;
+      const provider = sources.provider() ?? '';
+      this.reset();
+      for (const device of devices) this.set({ device: deviceName(device), provider, why }, 1);
+    },
+  });
+  const costGauge = (name: string, help: string, seconds: (cost: RunCost) => number): void => {
+    new Gauge({
+      name,
+      help,
+      labelNames: ['session'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [id, cost] of sources.runCosts()) this.set({ session: withoutLoad(id) }, seconds(cost));
+      },
+    });
+  };
+  costGauge('fullconv_run_fixed_seconds', 'Fitted cost of a run, whatever is in it', ({ fixedMs }) => fixedMs / 1000);
+  costGauge(
+    'fullconv_run_seconds_per_gflop',
+    'Fitted cost of a thousand million multiply-adds in a run',
+    ({ msPerGflop }) => msPerGflop / 1000,
+  );
+
   const observePhase: PhaseObserver = (phase, model, milliseconds) => {
     phases.observe({ phase, model }, milliseconds / 1000);
   };
   return {
     observePhase,
     observeDispatch({ session: id, batchSize, reason, inferMs }) {
-      // Without the number of the load, so that reloads do not make new series.
-      const session = id.replace(/#[^/]*/, '');
+      const session = withoutLoad(id);
       batchSizes.observe({ session }, batchSize);
       dispatches.inc({ session, reason });
       observePhase('infer', session.slice(0, session.indexOf('@')), inferMs);
@@ -96,4 +132,9 @@ export function createMetrics(sources: MetricSources): Metrics {
     observeWorkerLost: () => lost.inc(),
     expose: async () => ({ body: await registry.metrics(), contentType: registry.contentType }),
   };
+}
+
+/** The session's id without the number of the load, so that reloads do not make new series. */
+function withoutLoad(id: string): string {
+  return id.replace(/#[^/]*/, '');
 }

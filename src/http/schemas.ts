@@ -174,6 +174,20 @@ export const modelSummary = z
         std: z.array(z.number()),
       })
       .optional(),
+    inputStep: z
+      .number()
+      .int()
+      .optional()
+      .describe('The long side of fit=whole and both of fit=native are rounded to multiples of this many pixels'),
+    devices: z.array(z.string()).optional().describe('That it runs on, e.g. cuda:1'),
+    provider: z.string().optional().describe('The execution provider of ONNX Runtime'),
+    runCost: z
+      .object({
+        fixedMs: z.number().describe('Of a run, whatever is in it'),
+        msPerGflop: z.number().describe('Of a thousand million multiply-adds'),
+      })
+      .optional()
+      .describe('Of the classifier on that device, fitted to its own runs; absent before the first'),
     outputStrides: z
       .array(z.number())
       .optional()
@@ -194,7 +208,15 @@ export const modelDetail = modelSummary
   .extend({ labels: z.array(z.object({ id: z.string(), label: z.string() })).optional() })
   .meta({ id: 'ModelDetail' });
 
-export const modelsResponse = z.object({ models: z.array(modelSummary) }).meta({ id: 'Models' });
+export const modelsResponse = z
+  .object({
+    device: z.object({
+      names: z.array(z.string()).describe('What the models run on, e.g. cpu'),
+      why: z.string().describe('Why that was chosen'),
+    }),
+    models: z.array(modelSummary),
+  })
+  .meta({ id: 'Models' });
 
 /** The schema as fastify's serializer compiler wants it: JSON Schema draft 7, no references. */
 export function serializerOf(schema: z.ZodType): Record<string, unknown> {

@@ -13,9 +13,11 @@
  * the part u of the time: b = √(q·f/(1 − u)). So a busy server works through full batches, and one with room to spare
  * answers as soon as it can.
  *
- * On a GPU a larger batch saves the fixed cost of a run. There an idle worker may wait for one more item, but only while
- * that pays: the next item, judged by the recent gap between arrivals, comes sooner than the fixed cost it saves, and
- * the oldest has waited less than `lingerMs`. An item that fails to come in that time ends the wait.
+ * On a GPU a larger batch saves the fixed cost of a run, and batches have few counts (`batchSizes`): what is sent is the
+ * largest of them that waits, and the rest goes next. There the last idle worker may wait for as many items as the next count
+ * takes, but only while that pays: judged by the recent gap between arrivals they come sooner than the fixed cost they
+ * save, and the oldest has waited less than `lingerMs`. An item that fails to come in its time ends the wait.
+ * While several are idle their time costs nothing, and what waits is shared among them at once.
  *
  * The key is that of the highest priority, and among these the one whose head has waited longest. Equal priorities
  * cannot starve each other: an item is only passed by those that came before it and those that share its batch's key.
@@ -41,6 +43,8 @@ export interface WaitingQueue {
   readonly items: readonly WaitingItem[];
   /** Recent mean time between two arrivals; Infinity when there is no telling. */
   readonly arrivalGapMs: number;
+  /** What one run of the session costs beside its items: what is saved by joining a batch. */
+  readonly fixedCostMs: number;
 }
 
 export interface BatchLimits {
@@ -49,9 +53,12 @@ export interface BatchLimits {
   readonly maxBatchCost: number;
   /** Longest wait of an item while a worker is idle; 0 for a CPU. */
   readonly lingerMs: number;
-  /** What one run costs beside its items: what an item saves by joining a batch. Absent: nothing, so no wait pays. */
-  readonly fixedCostMs?: number;
-  /** The same as part of what one item costs; absent: unknown, and as much as waits and fits is taken at once. */
+  /** Counts that a batch may have, rising from 1 to `maxBatchSize`; absent: any. */
+  readonly batchSizes?: readonly number[];
+  /**
+   * What one run costs beside its items, as part of what one item costs; absent: unknown, and as much as waits and fits is
+   * taken at once.
+   */
   readonly runOverhead?: number;
 }
 
@@ -83,7 +90,7 @@ export function decide(
   for (const [key, queue] of queues) {
     const head = queue.items[0];
     if (head === undefined) continue;
-    const until = lingerUntil(queue, limits);
+    const until = workers.idle === 1 ? lingerUntil(queue, limits) : -Infinity;
     if (until > now) wakeUp = Math.min(wakeUp, until);
     else if (best === undefined || goesBefore(head, best.head)) best = { key, queue, head };
   }
@@ -114,15 +121,27 @@ function fitting(
 
 /** The time up to which a queue's head is better off waiting for company; in the past when it is not. */
 function lingerUntil(queue: WaitingQueue, limits: BatchLimits): number {
-  const { items, arrivalGapMs } = queue;
-  const { lingerMs, fixedCostMs = 0 } = limits;
-  if (lingerMs === 0 || arrivalGapMs >= fixedCostMs) return -Infinity;
+  const { items, arrivalGapMs, fixedCostMs } = queue;
+  const { lingerMs } = limits;
+  if (lingerMs === 0 || fixedCostMs === 0) return -Infinity;
   if (fitting(items, limits).reason !== undefined) return -Infinity;
+  const missing = nextSize(items.length, limits) - items.length;
+  if (missing * arrivalGapMs >= fixedCostMs) return -Infinity;
   const oldest = Math.min(...items.map((item) => item.arrival));
   const newest = Math.max(...items.map((item) => item.arrival));
-  const until = Math.min(oldest + lingerMs, newest + fixedCostMs);
+  const until = Math.min(oldest + lingerMs, newest + fixedCostMs / missing);
   // A wait that leaves no time for the run is no gain; how long the run takes is not known, so any such item goes now.
   return items.some((item) => item.deadline <= until) ? -Infinity : until;
+}
+
+/** The smallest allowed count above `count`, which is below the largest. */
+function nextSize(count: number, { batchSizes }: BatchLimits): number {
+  return batchSizes?.find((size) => size > count) ?? count + 1;
+}
+
+/** The largest allowed count up to `count`. */
+function allowedSize(count: number, { batchSizes }: BatchLimits): number {
+  return batchSizes?.findLast((size) => size <= count) ?? count;
 }
 
 function batchOf(
@@ -132,11 +151,10 @@ function batchOf(
 ): { count: number; reason: DispatchReason } {
   const { items } = queue;
   const fits = fitting(items, limits);
-  const lingering = limits.lingerMs > 0;
-  // Sharing among idle workers undoes what lingering gathered.
-  const share = lingering ? items.length : shareOf(items.length, workers, limits);
-  if (share < fits.count) return { count: share, reason: 'idle' };
-  return { count: fits.count, reason: fits.reason ?? (lingering ? 'linger' : 'idle') };
+  const share = shareOf(items.length, workers, limits);
+  if (share < fits.count) return { count: allowedSize(share, limits), reason: 'idle' };
+  const lingered = limits.lingerMs > 0 && workers.idle === 1;
+  return { count: allowedSize(fits.count, limits), reason: fits.reason ?? (lingered ? 'linger' : 'idle') };
 }
 
 /** With a busier server than this batches would grow beyond any cap. */

@@ -2,16 +2,7 @@
  * The memory of a batch: items of equal shapes laid one after the other along a new leading axis, and a batch's outputs
  * cut apart again along it. Row-major layout makes both of them plain copies of consecutive bytes.
  */
-import type { Tensor, TensorMap, TensorType, TypedArrays } from '../tensor.js';
-
-const TYPED_ARRAYS: {
-  [T in TensorType]: new (buffer: ArrayBuffer, byteOffset: number, length: number) => TypedArrays[T];
-} = {
-  uint8: Uint8Array,
-  int32: Int32Array,
-  int64: BigInt64Array,
-  float32: Float32Array,
-};
+import { TYPED_ARRAYS, type Tensor, type TensorMap } from '../tensor.js';
 
 /** The same text for feeds that can be one batch: equal names, types and shapes. */
 export function shapeKey(feeds: TensorMap): string {

@@ -13,6 +13,7 @@ import { WorkerLostError, type RunResult } from '../runtime/pool.js';
 import type { TensorMap } from '../tensor.js';
 import { decide, goesBefore, type BatchLimits, type DispatchReason, type WaitingItem } from './batch-policy.js';
 import { shapeKey, splitItems, stackItems } from './batch-tensors.js';
+import { createRunCosts, predictMs, type RunCost } from './run-cost.js';
 
 /** What the batcher needs of the worker pool. */
 export interface Executor {
@@ -84,6 +85,12 @@ export interface Batcher {
   readonly running: number;
   /** How long an item that came now would wait, judged by recent runs; 0 before the first. */
   expectedWaitMs(): number;
+  /** What a run of each session costs, of those that have run; see run-cost.ts. */
+  runCosts(): ReadonlyMap<string, RunCost>;
+  /** A run of a session outside of the batcher, with that many multiply-adds, took `ms`. */
+  learn(session: string, cost: number, ms: number): void;
+  /** The session is closed. */
+  forget(session: string): void;
   /**
    * Run one item in some batch. Rejects with QUEUE_FULL or DRAINING at once, DEADLINE_EXCEEDED at the deadline,
    * WORKER_LOST, INFERENCE_FAILED, or the signal's reason as soon as it is aborted.
@@ -107,12 +114,11 @@ interface Item extends WaitingItem {
 interface Queue {
   readonly items: Item[];
   readonly arrivalGapMs: number;
+  readonly fixedCostMs: number;
 }
 
 /** Longest delay of Node's timers. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
-/** Weight of the newest run in the running mean of the speed. */
-const SPEED_WEIGHT = 0.2;
 /** Weight of the newest arrival in the running mean of how many workers it finds busy. */
 const UTILIZATION_WEIGHT = 1 / 32;
 
@@ -121,12 +127,11 @@ export function createBatcher({ executor, limits, onDispatch }: BatcherOptions):
   /** Items of failed batches, before everything else. */
   const retries: Item[] = [];
   const gaps = createArrivalGaps();
+  const costs = createRunCosts();
+  const lingers = limits.lingerMs > 0;
   let queued = 0;
-  let queuedCost = 0;
   let running = 0;
   let runs = 0;
-  /** Running mean over batches; 0 before the first. */
-  let msPerCost = 0;
   /** Arrivals that come at random see what holds on average over time. */
   let utilization = 0;
   let lingerTimer: NodeJS.Timeout | undefined;
@@ -135,24 +140,20 @@ export function createBatcher({ executor, limits, onDispatch }: BatcherOptions):
 
   executor.onIdle(pump);
 
-  function count(item: Item, change: 1 | -1): void {
-    queued += change;
-    queuedCost += change * item.cost;
-  }
-
   function enqueue(item: Item): void {
     const { items } = queues.get(item.key) ?? { items: [] };
     const after = items.findLastIndex((other) => !goesBefore(item, other));
     items.splice(after + 1, 0, item);
-    queues.set(item.key, { items, arrivalGapMs: gaps.arrived(item.key, item.arrival) });
+    const fixedCostMs = lingers ? (costs.of(item.session)?.fixedMs ?? 0) : 0;
+    queues.set(item.key, { items, arrivalGapMs: gaps.arrived(item.key, item.arrival), fixedCostMs });
     utilization += UTILIZATION_WEIGHT * (1 - executor.idle / executor.size - utilization);
-    count(item, 1);
+    queued += 1;
   }
 
   function enqueueRetry(item: Item): void {
     if (item.settled) return;
     retries.push(item);
-    count(item, 1);
+    queued += 1;
   }
 
   /** Take an item out of where it waits, if it waits. */
@@ -163,7 +164,7 @@ export function createBatcher({ executor, limits, onDispatch }: BatcherOptions):
     if (index < 0) return;
     list.splice(index, 1);
     if (items?.length === 0) queues.delete(item.key);
-    count(item, -1);
+    queued -= 1;
   }
 
   /** Start whatever the policy sends now. */
@@ -220,7 +221,8 @@ export function createBatcher({ executor, limits, onDispatch }: BatcherOptions):
       );
       const { outputs, runMs: inferMs } = await executor.run(session, feeds);
       const queueMs = batch.map((item) => start - item.arrival);
-      learnSpeed(batch, performance.now() - start);
+      const cost = batch.reduce((sum, item) => sum + item.cost, 0);
+      costs.ran(session, cost, inferMs, lingers ? `${batch[0]!.key} × ${batchSize}` : undefined);
       onDispatch?.({ session, batchSize, reason, queueMs, inferMs });
       splitItems(outputs, batchSize).forEach((own, index) => {
         batch[index]!.resolve({ outputs: own, queueMs: queueMs[index]!, inferMs, batchSize });
@@ -255,13 +257,15 @@ export function createBatcher({ executor, limits, onDispatch }: BatcherOptions):
     }
   }
 
-  function learnSpeed(batch: readonly Item[], ms: number): void {
-    const cost = batch.reduce((sum, item) => sum + item.cost, 0);
-    if (cost === 0) return;
-    msPerCost = msPerCost === 0 ? ms / cost : (1 - SPEED_WEIGHT) * msPerCost + (SPEED_WEIGHT * ms) / cost;
+  function expectedWaitMs(): number {
+    let ms = 0;
+    for (const { items } of queues.values()) {
+      const line = costs.of(items[0]!.session);
+      const cost = items.reduce((sum, item) => sum + item.cost, 0);
+      if (line !== undefined) ms += predictMs(line, Math.ceil(items.length / limits.maxBatchSize), cost);
+    }
+    return ms / Math.max(1, runs + executor.idle);
   }
-
-  const expectedWaitMs = (): number => (queuedCost * msPerCost) / Math.max(1, runs + executor.idle);
 
   function finishDrain(): void {
     if (queued === 0 && running === 0) drained?.resolve();
@@ -318,6 +322,9 @@ export function createBatcher({ executor, limits, onDispatch }: BatcherOptions):
       return running;
     },
     expectedWaitMs,
+    runCosts: () => costs.all(),
+    learn: (session, cost, ms) => costs.ran(session, cost, ms),
+    forget: (session) => costs.forget(session),
     async submit(submission) {
       const now = performance.now();
       admit(submission, now);

@@ -53,6 +53,8 @@ export interface InferenceLimits {
   readonly renderers: number;
   /** Passes (images × scales × mirrors) in the server at once. */
   readonly maxQueue: number;
+  /** See planInput. Default: 1. */
+  readonly inputStep?: number;
 }
 
 /** The phases of a request that are measured; see http/metrics.ts. */
@@ -136,7 +138,8 @@ export function createInference({ batcher, lease, limits, background, observe }:
     const preset = model.manifest.input;
     const side = size ?? preset.size;
     const resize = Math.round((side * preset.resize) / preset.size);
-    const planFor = (factor: number): InputPlan => planInput(header, { fit, size: side, resize, scale: factor });
+    const planFor = (factor: number): InputPlan =>
+      planInput(header, { fit, size: side, resize, scale: factor, step: limits.inputStep ?? 1 });
     const plan = planFor(scale);
     const view = viewFor(plan.crop);
     view.check(plan.crop);

@@ -27,6 +27,11 @@ export interface InputRequest {
   /** For `crop`: pixels of the photo's short side before the cut, before `scale`; at least `size`. */
   readonly resize: number;
   readonly scale: number;
+  /**
+   * Round the sides that follow from the photo, the long side of `whole` and both of `native`, to multiples of this; for
+   * devices that prepare themselves for each size they meet. Default: 1.
+   */
+  readonly step?: number;
 }
 
 export interface InputPlan {
@@ -40,7 +45,7 @@ export interface InputPlan {
 }
 
 /** Plan the input of a photo. No side is ever less than one pixel. */
-export function planInput(photo: PixelSize, { fit, size, resize, scale }: InputRequest): InputPlan {
+export function planInput(photo: PixelSize, { fit, size, resize, scale, step = 1 }: InputRequest): InputPlan {
   const side = atLeastOne(Math.round(size * scale));
   const { width, height } = photo;
   const whole = (resized: PixelSize): InputPlan => ({
@@ -63,11 +68,11 @@ export function planInput(photo: PixelSize, { fit, size, resize, scale }: InputR
       };
     }
     case 'whole':
-      return whole(withShortSide(photo, side));
+      return whole(withShortSide(photo, side, step));
     case 'native':
       return whole({
-        width: atLeastOne(Math.round(width * scale)),
-        height: atLeastOne(Math.round(height * scale)),
+        width: toMultiple(width * scale, step),
+        height: toMultiple(height * scale, step),
       });
     case 'stretch':
       return whole({ width: side, height: side });
@@ -79,11 +84,16 @@ export function inputPixels({ crop }: InputPlan): number {
   return crop.width * crop.height;
 }
 
-/** The size with its short side at `short` pixels, aspect kept, the long side truncated. */
-function withShortSide({ width, height }: PixelSize, short: number): PixelSize {
-  return width <= height
-    ? { width: short, height: Math.floor((short * height) / width) }
-    : { width: Math.floor((short * width) / height), height: short };
+/** The size with its short side at `short` pixels, aspect kept, the long side truncated, or rounded to steps above 1. */
+function withShortSide({ width, height }: PixelSize, short: number, step = 1): PixelSize {
+  const long = (short * Math.max(width, height)) / Math.min(width, height);
+  const other = step === 1 ? Math.floor(long) : Math.max(short, toMultiple(long, step));
+  return width <= height ? { width: short, height: other } : { width: other, height: short };
+}
+
+/** The nearest multiple of `step`, at least one of them. */
+function toMultiple(pixels: number, step: number): number {
+  return step * Math.max(1, Math.round(pixels / step));
 }
 
 function roundHalfToEven(value: number): number {

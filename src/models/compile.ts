@@ -130,8 +130,15 @@ export function finishNetwork(
   };
   const finish = (graph: Graph): Graph => applyPasses(graph, [imageInput]);
   const multiplyAdds = multiplyAddCounter(network);
-  const classifierSession = session('classify', finish(network.classifier));
   const { nativeSize, parameters, original } = network;
+  const side = manifest.input.size;
+  const classifierSession: SessionSpec = {
+    ...session('classify', finish(network.classifier)),
+    typical: {
+      feeds: { image: { type: 'uint8', dims: [side, side, 3] } },
+      cost: multiplyAdds({ width: side, height: side }),
+    },
+  };
   const common = { manifest, labels, digest, parameters, nativeSize };
   if ('unavailable' in dense) {
     const classifier: View = { session: classifierSession, multiplyAdds, pixelCost: 1, check: () => undefined };

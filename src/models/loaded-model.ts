@@ -14,7 +14,7 @@ import type { View } from './dense-views.js';
 /** What a loaded model needs of the worker pool. */
 export interface SessionOpener {
   /** Rejects with the engine's message; then the session is open on no worker. */
-  open(spec: SessionSpec): Promise<void>;
+  open(spec: SessionSpec): Promise<unknown>;
   close(id: string): Promise<void>;
 }
 

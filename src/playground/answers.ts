@@ -76,7 +76,8 @@ function placeMaps({ results }: Heatmaps, { model, fit }: Question, timing: Aske
   const { width, height, input, map, classes } = results[0]!;
   if (!width || !height || !input || !map || !classes || !model.input) throw new Error('the answer has no map');
   const photo = { width, height };
-  const plan = planInput(photo, { fit, size: model.input.size, resize: model.input.resize, scale: input.scale });
+  const { size, resize } = model.input;
+  const plan = planInput(photo, { fit, size, resize, scale: input.scale, step: model.inputStep ?? 1 });
   if (plan.crop.width !== input.width || plan.crop.height !== input.height) {
     throw new Error(`the input is ${input.width}×${input.height}, not ${plan.crop.width}×${plan.crop.height}`);
   }

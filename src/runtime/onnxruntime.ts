@@ -8,7 +8,8 @@
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { env, InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
+import { env, InferenceSession, listSupportedBackends, Tensor as OrtTensor } from 'onnxruntime-node';
+import type { Device } from '../device.js';
 import { fixInputShapes } from '../graph/onnx.js';
 import type { Tensor, TensorMap, TensorType } from '../tensor.js';
 import { findOptimized, forgetOptimized } from './optimized-models.js';
@@ -16,13 +17,18 @@ import type { Engine, EngineOptions, Session, SessionSpec } from './session.js';
 
 const TENSOR_TYPES: ReadonlySet<string> = new Set<TensorType>(['uint8', 'int32', 'int64', 'float32']);
 
-/** An engine whose sessions run on the first of `options.providers` that opens the model. */
+/** The execution providers in the library; some of them need files that are not in the npm package. */
+export function listProviders(): string[] {
+  return listSupportedBackends().map(({ name }) => name);
+}
+
+/** An engine whose sessions run on `options.device`. */
 export function createOnnxruntimeEngine(options: EngineOptions): Engine {
   env.logLevel = 'error';
   return {
     name: 'onnxruntime',
     async open(spec) {
-      const opened = await openOnFirstProvider(spec, options);
+      const opened = await (options.device.kind === 'cpu' ? openOnCpu : openOnDevice)(spec, options);
       const unsupported = opened.session.outputMetadata.find(
         (output) => !output.isTensor || !TENSOR_TYPES.has(output.type),
       );
@@ -41,43 +47,29 @@ interface Source extends Pick<SessionSpec, 'model' | 'weightsFolder'> {
 }
 
 interface Opened {
-  readonly provider: string;
   readonly session: InferenceSession;
   readonly source: Source;
 }
 
-/** ONNX Runtime throws for an absent provider even when `cpu` stands after it, so each is tried by itself. */
-async function openOnFirstProvider(spec: SessionSpec, options: EngineOptions): Promise<Opened> {
-  const failures: { provider: string; error: unknown }[] = [];
-  for (const provider of options.providers) {
-    try {
-      if (provider === 'cpu') return await openOnCpu(spec, options);
-      const source: Source = { ...spec, optimization: 'all' };
-      return { provider, source, session: await create(source, options, provider) };
-    } catch (error) {
-      failures.push({ provider, error });
-    }
-  }
-  if (failures.length === 1) throw failures[0]!.error;
-  const reasons = failures.map(({ provider, error }) => `${provider}: ${String(error)}`);
-  throw new Error(`no execution provider opens the model. ${reasons.join('; ')}`);
+async function openOnDevice(spec: SessionSpec, options: EngineOptions): Promise<Opened> {
+  const source: Source = { ...spec, optimization: 'all' };
+  return { source, session: await create(source, options) };
 }
 
 /** From the model as it was optimized before, if it can be kept: then weights are mapped, not copied. */
 async function openOnCpu(spec: SessionSpec, options: EngineOptions): Promise<Opened> {
-  const provider = 'cpu';
   const original: Source = { ...spec, optimization: 'all' };
   const folder = await findOptimizedModel(spec, options);
   if (folder !== undefined) {
     try {
       const model = await readFile(join(folder, OPTIMIZED_MODEL));
       const source: Source = { model, weightsFolder: folder, optimization: 'disabled' };
-      return { provider, source, session: await create(source, options, provider) };
+      return { source, session: await create(source, options) };
     } catch {
       await forgetOptimized(folder);
     }
   }
-  return { provider, source: original, session: await create(original, options, provider) };
+  return { source: original, session: await create(original, options) };
 }
 
 const OPTIMIZED_MODEL = 'model.onnx';
@@ -93,7 +85,7 @@ async function findOptimizedModel(spec: SessionSpec, options: EngineOptions): Pr
         optimized_model_external_initializers_min_size_in_bytes: '1024',
       },
     };
-    const session = await create({ ...spec, optimization: 'all' }, options, 'cpu', writing);
+    const session = await create({ ...spec, optimization: 'all' }, options, writing);
     await session.release();
   });
 }
@@ -108,12 +100,11 @@ interface CreateOptions {
 
 function create(
   source: Source,
-  { threads }: EngineOptions,
-  provider: string,
+  { threads, device }: EngineOptions,
   { optimizedModelFilePath, session = {}, arena = true }: CreateOptions = {},
 ): Promise<InferenceSession> {
   return InferenceSession.create(source.model, {
-    executionProviders: [provider],
+    executionProviders: providersOf(device),
     graphOptimizationLevel: source.optimization,
     ...(optimizedModelFilePath === undefined ? {} : { optimizedModelFilePath }),
     executionMode: 'sequential',
@@ -140,6 +131,23 @@ function create(
   });
 }
 
+/** What does not fit the first runs on the next, and in the end on the CPU, which ONNX Runtime adds by itself. */
+function providersOf({ kind, index }: Device): InferenceSession.ExecutionProviderConfig[] {
+  switch (kind) {
+    case 'cuda':
+      return [{ name: 'cuda', deviceId: index }];
+    case 'tensorrt':
+      return [
+        { name: 'tensorrt', deviceId: index },
+        { name: 'cuda', deviceId: index },
+      ];
+    case 'dml':
+      return [{ name: 'dml', deviceId: index }];
+    default:
+      return [kind];
+  }
+}
+
 /** What quantized graphs have, as written and as the engine has optimized them (QLinearConv, QGemm, …). */
 const QUANTIZED_OPERATORS = ['QuantizeLinear', 'QLinear', 'QGemm', 'ConvInteger', 'MatMulInteger'];
 
@@ -158,14 +166,15 @@ function isLarge({ largeFeed = Infinity }: SessionSpec, feeds: TensorMap): boole
   return Object.values(feeds).some(({ data }) => data.byteLength >= largeFeed);
 }
 
-function wrap(spec: SessionSpec, { provider, session, source }: Opened, options: EngineOptions): Session {
+function wrap(spec: SessionSpec, { session, source }: Opened, options: EngineOptions): Session {
+  const provider = options.device.kind;
   return {
     provider,
     async run(feeds) {
       if (provider !== 'cpu' || !isLarge(spec, feeds)) return runIn(session, feeds);
       const shapes = Object.fromEntries(Object.entries(feeds).map(([name, { dims }]) => [name, dims]));
       const openFor = (from: Source): Promise<InferenceSession> =>
-        create({ ...from, model: fixInputShapes(from.model, shapes) }, options, provider, { arena: false });
+        create({ ...from, model: fixInputShapes(from.model, shapes) }, options, { arena: false });
       // What was kept may have made room for others since; the session itself still has it mapped.
       const alone = await openFor(source).catch((error: unknown) => {
         if (source.optimization === 'all') throw error;

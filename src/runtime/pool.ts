@@ -1,5 +1,5 @@
 /**
- * A fixed number of worker threads, each with every open session. Hides which thread runs what, the recycling of feed
+ * A fixed number of worker threads on each device, each with every open session. Hides which thread runs what, the recycling of feed
  * buffers, and the replacement of threads that die. The pool has no queue: the batcher decides what runs when one is
  * idle (inference/batcher.ts).
  *
@@ -8,6 +8,7 @@
  * given up the pool has failed, and says why to whoever asks.
  */
 import { fileURLToPath } from 'node:url';
+import type { Device } from '../device.js';
 import type { TensorMap } from '../tensor.js';
 import { createBufferPool } from '../buffer-pool.js';
 import type { EngineName, EngineOptions, SessionSpec } from './session.js';
@@ -16,10 +17,11 @@ import { WorkerLostError, WorkerThread } from './worker-thread.js';
 export { WorkerLostError } from './worker-thread.js';
 
 export interface PoolOptions {
-  /** Number of worker threads. */
+  readonly devices: readonly Device[];
+  /** Number of worker threads for each device. */
   readonly workers: number;
   readonly engine: EngineName;
-  readonly engineOptions: EngineOptions;
+  readonly engineOptions: Omit<EngineOptions, 'device'>;
   /** Path of the built worker.js; default: beside this file. */
   readonly workerFile?: string;
   /** Told of each worker that dies, before it is replaced. */
@@ -42,7 +44,7 @@ export interface RunResult {
 }
 
 export interface WorkerPool {
-  /** Number of workers asked for. */
+  /** Number of workers asked for, on all devices. */
   readonly size: number;
   /** Workers that have started and opened their sessions. */
   readonly ready: number;
@@ -54,8 +56,11 @@ export interface WorkerPool {
   readonly replacements: number;
   /** Why the pool can run nothing any more; undefined while it can. */
   readonly failure: Error | undefined;
-  /** Open a session on every worker. Rejects with the engine's message, and then it is open on none. */
-  open(spec: SessionSpec): Promise<void>;
+  /**
+   * Open a session on every worker. Resolves to the milliseconds of its warm-ups, on the first device. Rejects with the
+   * engine's message, and then it is open on none.
+   */
+  open(spec: SessionSpec): Promise<readonly number[]>;
   /** Close a session on every worker, after the runs in flight. Runs after this reject. */
   close(sessionId: string): Promise<void>;
   /**
@@ -83,6 +88,7 @@ const MAX_FREE_BYTES = 128 * 1024 * 1024;
 
 /** A place for a worker: the threads in it change, the place stays. */
 interface Slot {
+  readonly device: Device;
   thread: WorkerThread | undefined;
   /** Sessions are open again: it may be given work. */
   ready: boolean;
@@ -98,7 +104,9 @@ export async function createPool(options: PoolOptions): Promise<WorkerPool> {
   const buffers = createBufferPool(MAX_FREE_BYTES);
   const sessions = new Map<string, SessionSpec>();
   const listeners = new Set<() => void>();
-  const slots: Slot[] = Array.from({ length: options.workers }, () => ({
+  // The devices in turn, so that the first workers found idle are not all of one.
+  const slots: Slot[] = Array.from({ length: options.workers * options.devices.length }, (_, index) => ({
+    device: options.devices[index % options.devices.length]!,
     thread: undefined,
     ready: false,
     startedAt: 0,
@@ -120,7 +128,7 @@ export async function createPool(options: PoolOptions): Promise<WorkerPool> {
     slot.startedAt = performance.now();
     const thread = new WorkerThread(
       workerFile,
-      { engine, options: engineOptions },
+      { engine, options: { ...engineOptions, device: slot.device } },
       {
         onReady: () => void reopen(slot, thread),
         onIdle: () => {
@@ -189,7 +197,7 @@ export async function createPool(options: PoolOptions): Promise<WorkerPool> {
   }
 
   const pool: WorkerPool = {
-    size: options.workers,
+    size: slots.length,
     get ready() {
       return slots.filter((slot) => slot.ready && slot.thread?.ready === true).length;
     },
@@ -218,8 +226,10 @@ export async function createPool(options: PoolOptions): Promise<WorkerPool> {
         await closeEverywhere(spec.id);
         throw failed.reason;
       }
-      provider = results.find((result) => result.status === 'fulfilled')?.value ?? provider;
+      const opened = results.find((result) => result.status === 'fulfilled')?.value;
+      provider = opened?.provider ?? provider;
       sessions.set(spec.id, spec);
+      return opened?.warmUpMs ?? [];
     },
     async close(sessionId) {
       sessions.delete(sessionId);

@@ -3,10 +3,14 @@
  * maps named tensors to named tensors, synchronously on the thread it lives on. Sessions live in worker threads
  * (worker.ts); the rest of the server sees only the pool (pool.ts).
  */
-import type { TensorMap } from '../tensor.js';
+import type { Device } from '../device.js';
+import type { TensorMap, TensorType } from '../tensor.js';
 
 export const ENGINE_NAMES = ['onnxruntime'] as const;
 export type EngineName = (typeof ENGINE_NAMES)[number];
+
+/** Feeds without their values. */
+export type FeedShapes = Readonly<Record<string, { readonly type: TensorType; readonly dims: readonly number[] }>>;
 
 /** Everything needed to open the same session on any worker. Plain data: it crosses a thread border. */
 export interface SessionSpec {
@@ -20,13 +24,16 @@ export interface SessionSpec {
   readonly digest?: string;
   /** Bytes of one feed from which a run takes so long that an engine may prepare for it alone; absent: none does. */
   readonly largeFeed?: number;
+  /** One item, without the batch axis, as most requests have it, and its multiply-adds; absent: requests vary. */
+  readonly typical?: { readonly feeds: FeedShapes; readonly cost: number };
+  /** What a worker runs when it has opened the session, before anybody waits; absent: nothing. With the batch axis. */
+  readonly warmUp?: readonly FeedShapes[];
 }
 
 export interface EngineOptions {
   /** Threads inside one operator. */
   readonly threads: number;
-  /** Execution providers to try, in order; the first that opens is used. Lower-case names of ONNX Runtime's providers. */
-  readonly providers: readonly string[];
+  readonly device: Device;
   /** Where an engine may keep what it made of models, and how many bytes; absent: nowhere. */
   readonly kept?: { readonly folder: string; readonly maxBytes: number };
 }

@@ -22,7 +22,12 @@ export type WorkerRequest =
 /** `ready` is said once, unasked, when the engine is loaded; every other reply answers the request in flight. */
 export type WorkerReply =
   | { readonly kind: 'ready' }
-  | { readonly kind: 'opened'; readonly provider: string }
+  | {
+      readonly kind: 'opened';
+      readonly provider: string;
+      /** Time inside the engine of each of the spec's warm-ups, once it was warm. */
+      readonly warmUpMs: readonly number[];
+    }
   | {
       readonly kind: 'ran';
       readonly outputs: TensorMap;

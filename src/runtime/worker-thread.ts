@@ -63,11 +63,11 @@ export class WorkerThread {
     return this.ready && this.#pending.length === 0 && !this.#stopping;
   }
 
-  /** Open a session; resolves to its execution provider. Rejects with the engine's message. */
-  async open(spec: SessionSpec): Promise<string> {
+  /** Open a session and warm it up. Rejects with the engine's message. */
+  async open(spec: SessionSpec): Promise<Extract<WorkerReply, { kind: 'opened' }>> {
     const reply = await this.#request({ kind: 'open', spec }, []);
     this.sessions.add(spec.id);
-    return expectKind(reply, 'opened').provider;
+    return expectKind(reply, 'opened');
   }
 
   async close(sessionId: string): Promise<void> {

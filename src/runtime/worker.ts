@@ -8,6 +8,7 @@
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
 import type { Engine, EngineName, EngineOptions, Session } from './session.js';
 import { yieldToOtherThreads } from './thread-priority.js';
+import { warmUp } from './warm-up.js';
 import { buffersOf, type WorkerReply, type WorkerRequest, type WorkerStart } from './worker-protocol.js';
 
 /** Only the chosen engine's library is loaded. */
@@ -39,9 +40,13 @@ async function serve(port: MessagePort, { engine: name, options }: WorkerStart):
     switch (request.kind) {
       case 'open': {
         const session = await engine.open(request.spec);
+        const warmUpMs = await warmUp(session, request.spec.warmUp).catch(async (error: unknown) => {
+          await session.release();
+          throw error;
+        });
         await sessions.get(request.spec.id)?.release();
         sessions.set(request.spec.id, session);
-        return { kind: 'opened', provider: session.provider };
+        return { kind: 'opened', provider: session.provider, warmUpMs };
       }
       case 'run': {
         const session = sessionOf(request.sessionId);

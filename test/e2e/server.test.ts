@@ -155,9 +155,10 @@ describe('the start', () => {
     [{ PORT: 'eighty' }, /PORT=eighty/],
     [{ FULLCONV_WORKERS: '0' }, /FULLCONV_WORKERS=0/],
     [{ FULLCONV_WOKERS: '2' }, /FULLCONV_WOKERS is not a setting/],
-    [{ FULLCONV_PROVIDERS: 'abacus' }, /FULLCONV_PROVIDERS=abacus.*cpu/],
-    [{ FULLCONV_DEFAULT_MODEL: 'nothing' }, /^ended with 1: fullconv: FULLCONV_DEFAULT_MODEL=nothing: .*$/],
-    [{ FULLCONV_MODELS: '/nowhere' }, /^ended with 1: fullconv: FULLCONV_MODELS=\/nowhere: .*$/],
+    [{ FULLCONV_DEVICE: 'abacus' }, /FULLCONV_DEVICE=abacus.*cpu/],
+    [{ FULLCONV_DEVICE: 'dml' }, /^ended with 1: fullconv: FULLCONV_DEVICE=dml: .* for Windows$/],
+    [{ FULLCONV_DEFAULT_MODEL: 'nothing' }, /^fullconv: FULLCONV_DEFAULT_MODEL=nothing: .*$/m],
+    [{ FULLCONV_MODELS: '/nowhere' }, /^fullconv: FULLCONV_MODELS=\/nowhere: .*$/m],
   ])('fails with a message that names what is wrong: %o', async (environment, message) => {
     await expect(serve(environment as Record<string, string>)).rejects.toThrow(message);
   });

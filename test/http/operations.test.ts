@@ -59,6 +59,19 @@ describe('models', () => {
     expect((await app.http.inject('/v1/models/none')).json()).toMatchObject({ code: 'MODEL_NOT_FOUND' });
   });
 
+  it('says what they run on and why, and what a run of each costs once there was one', async () => {
+    await classify('tiny-vgg');
+    const answer = (await app.http.inject('/v1/models')).json<Record<string, unknown> & { models: unknown[] }>();
+    expect(answer['device']).toEqual({ names: ['cpu'], why: 'asked for' });
+    expect(answer.models[1]).toMatchObject({
+      name: 'tiny-vgg',
+      devices: ['cpu'],
+      provider: 'cpu',
+      inputStep: 1,
+      runCost: { fixedMs: expect.any(Number) as number, msPerGflop: expect.any(Number) as number },
+    });
+  });
+
   it('loads a folder that has been dropped in, unloads it, and answers in between', async () => {
     await writeTinyModel(app.models, 'tiny-resnet', 'newcomer');
     expect((await classify('newcomer')).json()).toMatchObject({ code: 'MODEL_NOT_FOUND' });
@@ -150,6 +163,9 @@ describe('probes and metrics', () => {
   it('counts requests, phases, batches and the reasons of dispatch', async () => {
     expect((await classify('tiny-resnet')).statusCode).toBe(200);
     const { body, headers } = await app.http.inject('/metrics');
+    expect(body).toContain('fullconv_device_info{device="cpu",provider="cpu",why="asked for"} 1');
+    expect(body).toMatch(/^fullconv_run_fixed_seconds\{session="tiny-resnet@1\/classify"\} /m);
+    expect(body).toMatch(/^fullconv_run_seconds_per_gflop\{session="tiny-resnet@1\/classify"\} /m);
     expect(headers['content-type']).toMatch('text/plain');
     for (const phase of ['decode', 'queue', 'infer']) {
       expect(body).toMatch(

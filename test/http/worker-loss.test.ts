@@ -14,7 +14,7 @@ it('a worker that dies in a run is replaced, and its requests are answered all t
   const marker = join(tmpdir(), `fullconv-mortal-${process.pid}`);
   process.env['MORTAL_WORKER_MARKER'] = marker;
   const workerFile = fileURLToPath(new URL('../fixtures/mortal-worker.mjs', import.meta.url));
-  const app = await startTestApp({}, undefined, workerFile);
+  const app = await startTestApp({}, undefined, { workerFile });
   try {
     const payload = await readFile(new URL('../fixtures/photos/grace_hopper.jpg', import.meta.url));
     const classify = () => app.http.inject({ method: 'POST', url: '/v1/classify', payload });

@@ -1,6 +1,6 @@
 /** The whole server, in process, over the tiny models: real workers, real engine, requests by `inject` or over a port. */
 import { rm } from 'node:fs/promises';
-import { createApp, createService, type App, type Logger, type Service } from '../../src/app.js';
+import { createApp, createService, type App, type Logger, type Service, type ServiceOptions } from '../../src/app.js';
 import { readConfig } from '../../src/config.js';
 import { writeTinyModels } from './tiny-models.js';
 
@@ -17,16 +17,18 @@ export interface TestApp extends App {
 export async function startTestApp(
   environment: Record<string, string> = {},
   models?: string,
-  workerFile = WORKER_FILE,
+  options: ServiceOptions = {},
 ): Promise<TestApp> {
   const folder = models ?? (await writeTinyModels());
   const config = readConfig({
     FULLCONV_MODELS: folder,
+    // Tests hold answers against figures of this one.
+    FULLCONV_DEVICE: 'cpu',
     FULLCONV_WORKERS: '2',
     FULLCONV_LOG_LEVEL: 'silent',
     ...environment,
   });
-  const service = await createService(config, SILENT, workerFile);
+  const service = await createService(config, SILENT, { workerFile: WORKER_FILE, ...options });
   const app = await createApp(config, service, false, PLAYGROUND_FOLDER);
   return {
     ...app,

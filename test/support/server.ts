@@ -18,7 +18,7 @@ export interface ServerProcess {
 /** Start the server on a free port and wait until it is ready. Rejects with what it wrote when it ends before. */
 export async function startServer(environment: Record<string, string>): Promise<ServerProcess> {
   const child = spawn(process.execPath, [ENTRY, 'serve'], {
-    env: { ...process.env, PORT: '0', ...environment },
+    env: { ...process.env, PORT: '0', FULLCONV_DEVICE: 'cpu', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const log: string[] = [];

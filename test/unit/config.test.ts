@@ -5,7 +5,7 @@ import { ConfigError, SETTING_LIST, readConfig } from '../../src/config.js';
 describe('the settings', () => {
   it('have the defaults that the help shows', () => {
     const config = readConfig({});
-    expect(config).toMatchObject({ port: 8080, host: '127.0.0.1', providers: ['cpu'], untrained: [], threads: 1 });
+    expect(config).toMatchObject({ port: 8080, host: '127.0.0.1', device: 'auto', untrained: [], threads: 1 });
     expect(Object.keys(config).sort()).toEqual(SETTING_LIST.map(({ name }) => name).sort());
   });
 
@@ -16,7 +16,7 @@ describe('the settings', () => {
 
   it('lay the cores out for throughput or for latency, unless told how many workers and threads', () => {
     const cores = coreCount();
-    expect(readConfig({})).toMatchObject({ layout: 'throughput', workers: cores, threads: 1 });
+    expect(readConfig({})).toMatchObject({ layout: 'throughput', workers: undefined, threads: 1 });
     expect(readConfig({ FULLCONV_LAYOUT: 'latency' })).toMatchObject({ workers: 1, threads: cores });
     expect(readConfig({ FULLCONV_LAYOUT: 'latency', FULLCONV_THREADS: '3' })).toMatchObject({ workers: 1, threads: 3 });
     expect(readConfig({ FULLCONV_LAYOUT: 'throughput' }, { layout: 'latency' })).toMatchObject({ workers: 1 });
@@ -27,7 +27,20 @@ describe('the settings', () => {
     expect(() => readConfig({ FULLCONV_MAX_BATCH: 'many' })).toThrow(/^FULLCONV_MAX_BATCH=many: /);
     expect(() => readConfig({}, { maxBatch: '0' })).toThrow(/^--max-batch=0: /);
     expect(() => readConfig({ FULLCONV_BACKGROUND: 'white' })).toThrow(/six hexadecimal digits/);
-    expect(() => readConfig({ FULLCONV_PROVIDERS: 'cpu,abacus' })).toThrow(ConfigError);
+    expect(() => readConfig({ FULLCONV_DEVICE: 'abacus' })).toThrow(/^FULLCONV_DEVICE=abacus: "abacus" is not one of/);
+    expect(() => readConfig({ FULLCONV_WORKERS: '0' })).toThrow(
+      new ConfigError('FULLCONV_WORKERS=0: Too small: expected number to be >=1'),
+    );
+  });
+
+  it('name devices, which decide what is not set', () => {
+    const config = readConfig({ FULLCONV_DEVICE: 'cuda:0,cuda:1' });
+    expect(config.device).toEqual([
+      { kind: 'cuda', index: 0 },
+      { kind: 'cuda', index: 1 },
+    ]);
+    expect(config).toMatchObject({ workers: undefined, maxBatch: undefined });
+    expect(readConfig({ FULLCONV_WORKERS: '3', FULLCONV_MAX_BATCH: '7' })).toMatchObject({ workers: 3, maxBatch: 7 });
   });
 
   it('do not hide a misspelt one, but leave Kubernetes’ service links alone', () => {

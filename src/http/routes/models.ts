@@ -2,9 +2,10 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Config } from '../../config.js';
+import { deviceName } from '../../device.js';
 import { ServiceError } from '../../errors.js';
 import type { DenseViews } from '../../models/dense-views.js';
-import type { ModelEntry, Registry } from '../../models/registry.js';
+import type { ModelEntry } from '../../models/registry.js';
 import type { HttpParts } from '../http-server.js';
 import { modelDetail, modelsResponse, serializerOf } from '../schemas.js';
 
@@ -12,23 +13,28 @@ interface ModelParams {
   Params: { name: string };
 }
 
-export function modelRoutes(app: FastifyInstance, { config, registry }: HttpParts): void {
+/** What of the server an entry is described by. */
+type Surroundings = Pick<HttpParts, 'registry' | 'device' | 'inputStep' | 'runCosts'>;
+
+export function modelRoutes(app: FastifyInstance, parts: HttpParts): void {
+  const { config, registry, device } = parts;
   app.get('/v1/models', { schema: { response: { 200: serializerOf(modelsResponse) } } }, () => ({
-    models: registry.list().map((entry) => describeEntry(entry, registry)),
+    device: { names: device.devices.map(deviceName), why: device.why },
+    models: registry.list().map((entry) => describeEntry(entry, parts)),
   }));
 
   const response = { schema: { response: { 200: serializerOf(modelDetail) } } };
   app.get<ModelParams>('/v1/models/:name', response, (request) => {
     const entry = registry.entry(request.params.name);
-    return { ...describeEntry(entry, registry), labels: entry.model?.labels };
+    return { ...describeEntry(entry, parts), labels: entry.model?.labels };
   });
   app.post<ModelParams>('/v1/models/:name/load', response, async (request) => {
     authorize(request, config);
-    return describeEntry(await registry.load(request.params.name), registry);
+    return describeEntry(await registry.load(request.params.name), parts);
   });
   app.post<ModelParams>('/v1/models/:name/unload', response, async (request) => {
     authorize(request, config);
-    return describeEntry(await registry.unload(request.params.name), registry);
+    return describeEntry(await registry.unload(request.params.name), parts);
   });
 }
 
@@ -47,7 +53,8 @@ function authorize(request: FastifyRequest, { adminToken }: Config): void {
 }
 
 /** A model's entry as the API shows it; what a model that is not loaded cannot tell is left out. */
-export function describeEntry({ name, state, reason, model }: ModelEntry, registry: Registry) {
+function describeEntry({ name, state, reason, model }: ModelEntry, parts: Surroundings) {
+  const { registry, device, inputStep, runCosts } = parts;
   const base = { name, state, ...(reason === undefined ? {} : { reason }), default: name === registry.defaultName };
   if (model === undefined) return base;
   const { manifest, dense } = model;
@@ -65,6 +72,10 @@ export function describeEntry({ name, state, reason, model }: ModelEntry, regist
     multiplyAdds: model.classifier.multiplyAdds({ width: manifest.input.size, height: manifest.input.size }),
     classes: model.labels.length,
     input: manifest.input,
+    inputStep,
+    devices: device.devices.map(deviceName),
+    provider: device.devices[0]?.kind,
+    runCost: runCosts().get(model.classifier.session.id),
     ...('view' in dense
       ? describeDense(dense)
       : { outputStrides: [], edges: [], heatmapsUnavailable: dense.unavailable }),

@@ -11,7 +11,7 @@ import { expectTensor, type TensorMap } from '../../tensor.js';
 
 /** What runs a graph without inputs. */
 export interface ConstantRunner {
-  open(spec: SessionSpec): Promise<void>;
+  open(spec: SessionSpec): Promise<unknown>;
   close(id: string): Promise<void>;
   /** Run an open session as it is, without a batch. */
   run(id: string, feeds: TensorMap): Promise<{ readonly outputs: TensorMap }>;

@@ -10,14 +10,15 @@ import {
 } from '../../../src/inference/batch-policy.js';
 
 const CPU: BatchLimits = { maxBatchSize: 4, maxBatchCost: 100, lingerMs: 0 };
-const GPU: BatchLimits = { maxBatchSize: 4, maxBatchCost: 100, lingerMs: 10, fixedCostMs: 5 };
+const GPU: BatchLimits = { maxBatchSize: 4, maxBatchCost: 100, lingerMs: 10 };
+const FEW: BatchLimits = { maxBatchSize: 8, maxBatchCost: 100, lingerMs: 10, batchSizes: [1, 2, 4, 8] };
 
 function item(overrides: Partial<WaitingItem> = {}): WaitingItem {
   return { arrival: 0, deadline: Infinity, priority: 0, cost: 1, ...overrides };
 }
 
-function queue(items: readonly WaitingItem[], arrivalGapMs = Infinity): WaitingQueue {
-  return { items, arrivalGapMs };
+function queue(items: readonly WaitingItem[], arrivalGapMs = Infinity, fixedCostMs = 5): WaitingQueue {
+  return { items, arrivalGapMs, fixedCostMs };
 }
 
 /** Of two workers, or as many as are idle. */
@@ -163,6 +164,52 @@ const cases: {
     now: 101,
     expected: { action: 'dispatch', key: 'b', count: 1, reason: 'linger' },
   },
+  {
+    name: 'does not linger while several workers are idle, and shares what waits among them',
+    queues: { a: queue(items(5, { arrival: 100 }), 0.5) },
+    idle: 2,
+    limits: FEW,
+    now: 100,
+    expected: { action: 'dispatch', key: 'a', count: 2, reason: 'idle' },
+  },
+  {
+    name: 'does not linger for a session whose runs have no fixed cost, as far as is known',
+    queues: { a: queue(items(1, { arrival: 100 }), 0.1, 0) },
+    idle: 1,
+    limits: GPU,
+    now: 100,
+    expected: { action: 'dispatch', key: 'a', count: 1, reason: 'linger' },
+  },
+  {
+    name: 'sends the largest allowed count that waits',
+    queues: { a: queue(items(7)) },
+    idle: 1,
+    limits: FEW,
+    expected: { action: 'dispatch', key: 'a', count: 4, reason: 'linger' },
+  },
+  {
+    name: 'sends the largest allowed count below the cap on cost',
+    queues: { a: queue(items(8, { cost: 15 })) },
+    idle: 1,
+    limits: FEW,
+    expected: { action: 'dispatch', key: 'a', count: 4, reason: 'cost' },
+  },
+  {
+    name: 'waits for as many items as the next count takes, when all of them come sooner than they save',
+    queues: { a: queue(items(2, { arrival: 100 }), 2) },
+    idle: 1,
+    limits: FEW,
+    now: 101,
+    expected: { action: 'wait', until: 102.5 },
+  },
+  {
+    name: 'does not wait for one item when the next count takes more than come in time',
+    queues: { a: queue(items(2, { arrival: 100 }), 3) },
+    idle: 1,
+    limits: FEW,
+    now: 100,
+    expected: { action: 'dispatch', key: 'a', count: 2, reason: 'linger' },
+  },
 ];
 
 describe('decide', () => {
@@ -208,13 +255,14 @@ describe('decide, on random queues', () => {
     for (const seed of seeds) {
       const random = randomNumbers(seed);
       const queues = randomQueues(random);
-      const limits = random() < 0.5 ? CPU : GPU;
+      const limits = [CPU, GPU, FEW][Math.floor(random() * 3)]!;
       const decision = decide(queues, idleWorkers(1 + Math.floor(random() * 3)), limits, 50);
       if (decision.action === 'wait') continue;
       const batch = queues.get(decision.key)!.items.slice(0, decision.count);
       expect(batch).toHaveLength(decision.count);
       expect(decision.count).toBeGreaterThan(0);
       expect(decision.count).toBeLessThanOrEqual(limits.maxBatchSize);
+      if (limits.batchSizes !== undefined) expect(limits.batchSizes).toContain(decision.count);
       const cost = batch.reduce((sum, { cost }) => sum + cost, 0);
       if (decision.count > 1) expect(cost).toBeLessThanOrEqual(limits.maxBatchCost);
     }
@@ -241,8 +289,8 @@ describe('decide, on random queues', () => {
   it('never starves a key: under a flood of another one an item is served before all that came after it', () => {
     const flood = items(40).map((_, index) => item({ arrival: index }));
     const queues = new Map([
-      ['flood', { items: flood, arrivalGapMs: 1 }],
-      ['lone', { items: [item({ arrival: 10 })], arrivalGapMs: Infinity }],
+      ['flood', { items: flood, arrivalGapMs: 1, fixedCostMs: 5 }],
+      ['lone', { items: [item({ arrival: 10 })], arrivalGapMs: Infinity, fixedCostMs: 5 }],
     ]);
     const served: string[] = [];
     for (let now = 40; served.at(-1) !== 'lone'; now += 1) {

@@ -10,9 +10,10 @@ describe('the batcher on real workers', () => {
 
   beforeAll(async () => {
     pool = await createPool({
+      devices: [{ kind: 'cpu', index: 0 }],
       workers: 2,
       engine: 'onnxruntime',
-      engineOptions: { threads: 1, providers: ['cpu'] },
+      engineOptions: { threads: 1 },
       workerFile: fileURLToPath(new URL('../../../dist/runtime/worker.js', import.meta.url)),
     });
     await pool.open({ id: 'tiny', model: tinyModel() });

@@ -251,8 +251,11 @@ describe('the batcher', () => {
   });
 
   it('lingers on a GPU until the expected arrival comes or fails to come', async () => {
-    start(1, { lingerMs: 10, fixedCostMs: 5 });
-    const results = [batcher.submit(submission(1))];
+    start(1, { lingerMs: 10 });
+    // A run costs 5 ms and 1 ms an item.
+    batcher.learn('net', 1, 6);
+    batcher.learn('net', 2, 7);
+    const results = [batcher.submit(submission(1, { cost: 0 }))];
     await turn(2);
     await executor.last.succeed(0);
     results.push(batcher.submit(submission(2)));
@@ -265,6 +268,37 @@ describe('the batcher', () => {
     await executor.last.succeed();
     expect((await Promise.all(results)).map(firstOf)).toEqual([1, 2, 3]);
     expect(reports.map(({ reason }) => reason)).toEqual(['linger', 'linger']);
+  });
+
+  it('sends only counts that are allowed, the rest next', async () => {
+    start(1, { maxBatchSize: 8, batchSizes: [1, 2, 4, 8] });
+    const first = batcher.submit(submission(0));
+    await turn();
+    const results = [1, 2, 3, 4, 5, 6, 7].map((value) => batcher.submit(submission(value)));
+    await turn();
+    for (let run = 0; run < 4; run += 1) await executor.last.succeed();
+    expect((await Promise.all([first, ...results])).map(firstOf)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(batchSizes(executor)).toEqual([1, 4, 2, 1]);
+  });
+
+  it('learns what a run costs, on a device with first runs of a shape without those', async () => {
+    start(1, { lingerMs: 10, maxBatchCost: Infinity });
+    const run = async (count: number, ms: number): Promise<void> => {
+      const results = Array.from({ length: count }, () => batcher.submit(submission(1, { cost: 1e9 })));
+      await turn(20);
+      await executor.last.succeed(ms);
+      await Promise.all(results);
+    };
+    await run(1, 900);
+    expect(batcher.runCosts().size).toBe(0);
+    await run(1, 6);
+    await run(2, 900);
+    await run(2, 7);
+    const cost = batcher.runCosts().get('net')!;
+    expect(cost.fixedMs).toBeCloseTo(5, 6);
+    expect(cost.msPerGflop).toBeCloseTo(1, 6);
+    batcher.forget('net');
+    expect(batcher.runCosts().size).toBe(0);
   });
 
   it('rejects with QUEUE_FULL when the queue is full, with a Retry-After from the recent speed', async () => {

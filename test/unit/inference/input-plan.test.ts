@@ -27,6 +27,30 @@ describe('planInput', () => {
     });
   });
 
+  it.each([
+    // The short side is the one asked for; the other, and both of native, follow from the photo.
+    [[500, 375], 'whole', 1, [288, 224]],
+    [[375, 500], 'whole', 1, [224, 288]],
+    [[300, 300], 'whole', 1, [224, 224]],
+    [[230, 229], 'whole', 0.5, [128, 112]],
+    [[220, 219], 'whole', 0.8, [192, 179]],
+    [[500, 375], 'native', 1, [512, 384]],
+    [[3, 3], 'native', 1, [32, 32]],
+    [[500, 375], 'stretch', 0.5, [112, 112]],
+  ] as const)('plans %j with fit %s at scale %d in steps of 32', ([width, height], fit, scale, [w, h]) => {
+    const { resized, crop } = planInput({ width, height }, { ...request(fit, scale), step: 32 });
+    expect(resized).toEqual({ width: w, height: h });
+    expect(crop).toEqual({ left: 0, top: 0, width: w, height: h });
+  });
+
+  it('plans one of few inputs for photos of any aspect, in steps', () => {
+    const sizes = Array.from({ length: 400 }, (_, extra) => {
+      const { crop } = planInput({ width: 400 + extra, height: 400 }, { ...request('whole'), step: 32 });
+      return crop.width;
+    });
+    expect([...new Set(sizes)]).toEqual([224, 256, 288, 320, 352, 384, 416, 448]);
+  });
+
   it('rounds the offset of the crop half to even', () => {
     const offsets = [225, 227, 229].map((width) =>
       planInput({ width, height: 224 }, { ...request('crop'), resize: 224 }),

@@ -34,7 +34,9 @@ describe('an untrained model', () => {
         load: 0,
         cache,
       });
-      const session = await createOnnxruntimeEngine({ threads: 1, providers: ['cpu'] }).open(classifier.session);
+      const session = await createOnnxruntimeEngine({ threads: 1, device: { kind: 'cpu', index: 0 } }).open(
+        classifier.session,
+      );
       const data = Uint8Array.from({ length: 2 * 32 * 32 * 3 }, (_, index) => (index * 37) % 251);
       const outputs = await session.run({ image: { type: 'uint8', dims: [2, 32, 32, 3], data } });
       await session.release();

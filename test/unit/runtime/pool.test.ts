@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Device } from '../../../src/device.js';
 import {
   createPool,
   WorkerLostError,
@@ -14,11 +15,13 @@ import {
   type WorkerLost,
   type WorkerPool,
 } from '../../../src/runtime/pool.js';
+import type { FeedShapes } from '../../../src/runtime/session.js';
 import { expectTensor, type TensorMap } from '../../../src/tensor.js';
 import { tinyModel } from '../../fixtures/tiny-onnx.js';
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url));
 const workerFile = join(repository, 'dist/runtime/worker.js');
+const CPU: Device = { kind: 'cpu', index: 0 };
 const TINY = { id: 'tiny', model: tinyModel() };
 
 function feeds(pool: WorkerPool, value: number, side = 8): TensorMap {
@@ -56,8 +59,15 @@ describe('the pool', () => {
   let pool: WorkerPool;
 
   async function start(options: Partial<PoolOptions> = {}): Promise<WorkerPool> {
-    const engineOptions = { threads: 1, providers: ['cpu'] };
-    pool = await createPool({ workers: 2, engine: 'onnxruntime', engineOptions, workerFile, ...options });
+    const engineOptions = { threads: 1 };
+    pool = await createPool({
+      devices: [CPU],
+      workers: 2,
+      engine: 'onnxruntime',
+      engineOptions,
+      workerFile,
+      ...options,
+    });
     return pool;
   }
 
@@ -86,7 +96,7 @@ describe('the pool', () => {
     const watcher = watch(folder, (_, name) => name?.endsWith('.tmp') && made.add(name));
     try {
       const kept = { folder, maxBytes: 2 ** 20 };
-      await start({ workers: 4, engineOptions: { threads: 1, providers: ['cpu'], kept } });
+      await start({ workers: 4, engineOptions: { threads: 1, kept } });
       await pool.open({ ...TINY, digest: 'of the model' });
       expect(await meanOf(pool, 10)).toBe(11);
       expect(made.size).toBe(1);
@@ -94,6 +104,25 @@ describe('the pool', () => {
       watcher.close();
       await rm(folder, { recursive: true });
     }
+  });
+
+  it('runs what a session is warmed up with on each worker, and says how long that took', async () => {
+    await start();
+    const feeds = (batch: number): FeedShapes => ({
+      image: { type: 'uint8', dims: [batch, 8, 8, 3] },
+      classes: { type: 'int64', dims: [batch, 1] },
+    });
+    const times = await pool.open({ ...TINY, warmUp: [feeds(1), feeds(2)] });
+    expect(times).toHaveLength(2);
+    expect(Math.min(...times)).toBeGreaterThan(0);
+    expect(await meanOf(pool, 10)).toBe(11);
+  });
+
+  it('rejects an open whose warm-up does not run, with the batch and the setting that would help', async () => {
+    await start();
+    const warmUp: FeedShapes[] = [{ image: { type: 'uint8', dims: [2, 8, 8, 4] } }];
+    await expect(pool.open({ ...TINY, warmUp })).rejects.toThrow(/^a batch of 2 does not run, FULLCONV_MAX_BATCH/);
+    expect(() => pool.run('tiny', {})).toThrow('the session tiny is not open');
   });
 
   it('says when a worker becomes idle, and stops saying so', async () => {
@@ -160,7 +189,7 @@ describe('the pool', () => {
     const script = `
       import { readFileSync } from 'node:fs';
       import { createPool } from ${JSON.stringify(join(repository, 'dist/runtime/pool.js'))};
-      const pool = await createPool({ workers: 2, engine: 'onnxruntime', engineOptions: { threads: 2, providers: ['cpu'] } });
+      const pool = await createPool({ devices: [{ kind: 'cpu', index: 0 }], workers: 2, engine: 'onnxruntime', engineOptions: { threads: 2 } });
       await pool.open({ id: 'tiny', model: readFileSync(${JSON.stringify(join(folder, 'tiny.onnx'))}) });
       const image = { type: 'uint8', dims: [1, 2000, 2000, 3], data: new Uint8Array(12e6) };
       const run = pool.run('tiny', { image, classes: { type: 'int64', dims: [1, 1], data: new BigInt64Array(1) } });
@@ -182,9 +211,10 @@ describe('the pool, when workers die', () => {
   async function start(behaviour: string, workers = 2, onLost?: () => void): Promise<WorkerPool> {
     lost = [];
     pool = await createPool({
+      devices: [CPU],
       workers,
       engine: 'onnxruntime',
-      engineOptions: { threads: 1, providers: [behaviour] },
+      engineOptions: { threads: 1, kept: { folder: behaviour, maxBytes: 0 } },
       workerFile: join(folder, 'crashing-worker.mjs'),
       onWorkerLost: (info) => {
         lost.push(info);
@@ -238,6 +268,21 @@ describe('the pool, when workers die', () => {
       expect(expectTensor(outputs, 'x', 'int32').data).toEqual(Int32Array.of(4));
     },
   );
+
+  it('has its workers on each of the devices, in turn', async () => {
+    pool = await createPool({
+      devices: [0, 1, 2].map((index) => ({ kind: 'cuda', index })),
+      workers: 2,
+      engine: 'onnxruntime',
+      engineOptions: { threads: 1 },
+      workerFile: join(folder, 'crashing-worker.mjs'),
+    });
+    await pool.open(spec('device'));
+    expect({ size: pool.size, provider: pool.provider }).toEqual({ size: 6, provider: 'cuda' });
+    const runs = await Promise.all(Array.from({ length: 6 }, () => pool!.run('device', {})));
+    const indices = runs.map(({ outputs }) => expectTensor(outputs, 'index', 'int32').data[0]);
+    expect(indices).toEqual([0, 1, 2, 0, 1, 2]);
+  });
 
   it('goes on replacing a worker that runs kill, however often', async () => {
     const pool = await start('normal', 1);

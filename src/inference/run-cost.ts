@@ -1,0 +1,113 @@
+/**
+ * What a run costs on the device it runs on: `ms = fixed + marginal × cost`, cost in multiply-adds. The line is fitted by
+ * least squares to a session's own runs, where a run counts the less the more came after it (a forgetting factor), so that
+ * the figures follow a machine that becomes busy. Pure arithmetic on five sums; a run adds itself in constant time.
+ *
+ * Runs of one cost say nothing about the share of the two: then all is marginal, so that nobody waits for a saving that
+ * was never seen. A slope or a fixed cost below zero is noise, and is taken as zero.
+ */
+
+export interface RunCost {
+  /** Of a run, whatever is in it. */
+  readonly fixedMs: number;
+  /** Of a thousand million multiply-adds. */
+  readonly msPerGflop: number;
+}
+
+export interface RunCostFit {
+  /** A run of `cost` multiply-adds took `ms`. */
+  add(cost: number, ms: number): void;
+  /** The line; undefined before the first run. */
+  readonly line: RunCost | undefined;
+}
+
+/** The fits of all sessions. */
+export interface RunCosts {
+  /**
+   * A run took `ms`; a cost of 0 says nothing and is left out. `shape`: on a device that may prepare itself for
+   * shapes, a text that is the same for equal inputs: the first run of each is another matter, and is left out.
+   */
+  ran(session: string, cost: number, ms: number, shape?: string): void;
+  /** The session's line, or that of all together before its first run; undefined before any. */
+  of(session: string): RunCost | undefined;
+  all(): ReadonlyMap<string, RunCost>;
+  forget(session: string): void;
+}
+
+const GFLOP = 1e9;
+/** A run's weight after 32 others is a half. */
+const FORGETTING = 2 ** (-1 / 32);
+/** Costs whose deviation is below this part of their mean are one cost. */
+const SAME_COST = 0.05;
+
+export function createRunCostFit(): RunCostFit {
+  let weight = 0;
+  let x = 0;
+  let y = 0;
+  let xx = 0;
+  let xy = 0;
+  return {
+    add(cost, ms) {
+      const gflops = cost / GFLOP;
+      weight = FORGETTING * weight + 1;
+      x = FORGETTING * x + gflops;
+      y = FORGETTING * y + ms;
+      xx = FORGETTING * xx + gflops * gflops;
+      xy = FORGETTING * xy + gflops * ms;
+    },
+    get line() {
+      if (weight === 0) return undefined;
+      const mean = x / weight;
+      const variance = xx / weight - mean * mean;
+      const throughOrigin = { fixedMs: 0, msPerGflop: xx === 0 ? 0 : xy / xx };
+      if (variance <= (SAME_COST * mean) ** 2) return throughOrigin;
+      const slope = (xy / weight - mean * (y / weight)) / variance;
+      if (slope <= 0) return { fixedMs: y / weight, msPerGflop: 0 };
+      const fixedMs = y / weight - slope * mean;
+      return fixedMs <= 0 ? throughOrigin : { fixedMs, msPerGflop: slope };
+    },
+  };
+}
+
+/** How long `runs` runs of `cost` multiply-adds together take, in milliseconds. */
+export function predictMs({ fixedMs, msPerGflop }: RunCost, runs: number, cost: number): number {
+  return runs * fixedMs + (cost / GFLOP) * msPerGflop;
+}
+
+/** Sessions and shapes that are remembered. */
+const MAX_SESSIONS = 256;
+const MAX_SHAPES = 4096;
+
+export function createRunCosts(): RunCosts {
+  const fits = new Map<string, RunCostFit>();
+  const overall = createRunCostFit();
+  const shapes = new Set<string>();
+
+  function fitOf(session: string): RunCostFit {
+    const known = fits.get(session);
+    if (known !== undefined) return known;
+    if (fits.size >= MAX_SESSIONS) fits.delete(fits.keys().next().value!);
+    const fit = createRunCostFit();
+    fits.set(session, fit);
+    return fit;
+  }
+
+  function isFirst(shape: string): boolean {
+    if (shapes.has(shape)) return false;
+    if (shapes.size >= MAX_SHAPES) shapes.clear();
+    shapes.add(shape);
+    return true;
+  }
+
+  return {
+    ran(session, cost, ms, shape) {
+      if (cost === 0 || (shape !== undefined && isFirst(shape))) return;
+      fitOf(session).add(cost, ms);
+      overall.add(cost, ms);
+    },
+    of: (session) => fits.get(session)?.line ?? overall.line,
+    all: () =>
+      new Map([...fits].flatMap(([session, { line }]) => (line === undefined ? [] : [[session, line] as const]))),
+    forget: (session) => void fits.delete(session),
+  };
+}
