@@ -26,6 +26,12 @@ const color = z
   .transform((hex) => parseInt(hex.replace('#', ''), 16))
   .transform((value) => ({ r: value >> 16, g: (value >> 8) & 255, b: value & 255 }));
 
+/** The execution providers of each engine. */
+const PROVIDERS = {
+  onnxruntime: ['cpu', 'cuda', 'tensorrt', 'webgpu', 'coreml', 'dml'],
+  tensorflow: ['cpu', 'cuda', 'wasm'],
+} as const;
+
 const LAYOUTS = ['throughput', 'latency'] as const;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
@@ -65,15 +71,15 @@ const SETTINGS = {
   },
   engine: {
     variable: 'FULLCONV_ENGINE',
-    schema: z.enum(['onnxruntime']),
+    schema: z.enum(['onnxruntime', 'tensorflow']),
     default: 'onnxruntime',
-    about: 'inference engine',
+    about: 'inference engine; tensorflow is installed separately, see README',
   },
   providers: {
     variable: 'FULLCONV_PROVIDERS',
-    schema: list.pipe(z.array(z.enum(['cpu', 'cuda', 'tensorrt', 'webgpu', 'coreml', 'dml'])).min(1)),
+    schema: list.pipe(z.array(z.enum([...PROVIDERS.onnxruntime, ...PROVIDERS.tensorflow])).min(1)),
     default: 'cpu',
-    about: 'execution providers to try, in order',
+    about: `execution providers to try, in order; with engine tensorflow ${PROVIDERS.tensorflow.join(', ')}`,
   },
   layout: {
     variable: 'FULLCONV_LAYOUT',
@@ -85,13 +91,13 @@ const SETTINGS = {
     variable: 'FULLCONV_WORKERS',
     schema: count(1, 256),
     default: String(CORES),
-    about: 'inference worker threads; with layout latency 1',
+    about: 'inference worker threads; with layout latency or engine tensorflow 1',
   },
   threads: {
     variable: 'FULLCONV_THREADS',
     schema: count(1, 256),
     default: '1',
-    about: `threads inside one operator, for each worker; with layout latency ${CORES}`,
+    about: `threads inside one operator, for each worker; with layout latency ${CORES}; TensorFlow takes its own number`,
   },
   decoders: {
     variable: 'FULLCONV_DECODERS',
@@ -223,12 +229,16 @@ export const SETTING_LIST = (Object.entries(SETTINGS) as [SettingName, Setting][
 /** Defaults of the layout for the latency of one image. */
 const LATENCY_LAYOUT: Partial<Record<SettingName, string>> = { workers: '1', threads: String(CORES) };
 
+/** TensorFlow's own threads take all cores, and each worker would hold weights of its own. */
+const TENSORFLOW: Partial<Record<SettingName, string>> = { workers: '1' };
+
 /** What Kubernetes puts into every container beside a service called fullconv; nobody meant these as settings. */
 const SERVICE_LINK = /^FULLCONV_(SERVICE_(HOST|PORT)|PORT)(_|$)/;
 
 /**
  * Read the settings: a flag wins over the environment, the environment over the default.
- * Throws ConfigError for the first value that is wrong and for a FULLCONV_ variable that does not exist.
+ * Throws ConfigError for the first value that is wrong, for a FULLCONV_ variable that does not exist, and for an
+ * execution provider that the engine does not have.
  */
 export function readConfig(
   environment: Readonly<Record<string, string | undefined>>,
@@ -241,10 +251,11 @@ export function readConfig(
   if (unknown !== undefined) throw new ConfigError(`${unknown} is not a setting; fullconv serve --help lists them`);
 
   const layout = flags.layout ?? environment[SETTINGS.layout.variable];
+  const engine = flags.engine ?? environment[SETTINGS.engine.variable];
+  const standards = { ...(layout === 'latency' && LATENCY_LAYOUT), ...(engine === 'tensorflow' && TENSORFLOW) };
   const values = SETTING_LIST.map(({ name, variable, flag }) => {
     const fromFlag = flags[name];
-    const standard = layout === 'latency' ? LATENCY_LAYOUT[name] : undefined;
-    const text = fromFlag ?? environment[variable] ?? standard ?? SETTINGS[name].default;
+    const text = fromFlag ?? environment[variable] ?? standards[name] ?? SETTINGS[name].default;
     const result = SETTINGS[name].schema.safeParse(text);
     if (!result.success) {
       const where = fromFlag === undefined ? variable : flag;
@@ -252,5 +263,15 @@ export function readConfig(
     }
     return [name, result.data] as const;
   });
-  return Object.fromEntries(values) as unknown as Config;
+  const config = Object.fromEntries(values) as unknown as Config;
+  refuseForeignProviders(config);
+  return config;
+}
+
+function refuseForeignProviders({ engine, providers }: Config): void {
+  const own: readonly string[] = PROVIDERS[engine];
+  const foreign = providers.find((provider) => !own.includes(provider));
+  if (foreign === undefined) return;
+  const { variable } = SETTINGS.providers;
+  throw new ConfigError(`${variable}=${foreign}: the engine ${engine} has the providers ${own.join(', ')}`);
 }

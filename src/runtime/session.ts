@@ -5,7 +5,7 @@
  */
 import type { TensorMap } from '../tensor.js';
 
-export const ENGINE_NAMES = ['onnxruntime'] as const;
+export const ENGINE_NAMES = ['onnxruntime', 'tensorflow'] as const;
 export type EngineName = (typeof ENGINE_NAMES)[number];
 
 /** Everything needed to open the same session on any worker. Plain data: it crosses a thread border. */
@@ -25,7 +25,7 @@ export interface SessionSpec {
 export interface EngineOptions {
   /** Threads inside one operator. */
   readonly threads: number;
-  /** Execution providers to try, in order; the first that opens is used. Lower-case names of ONNX Runtime's providers. */
+  /** Execution providers to try, in order; the first that opens is used. Lower-case names, as ONNX Runtime has them. */
   readonly providers: readonly string[];
   /** Where an engine may keep what it made of models, and how many bytes; absent: nowhere. */
   readonly kept?: { readonly folder: string; readonly maxBytes: number };

@@ -6,19 +6,33 @@
  * native code takes the whole process down (SIGABRT).
  */
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
+import { OperatorError } from '../errors.js';
 import type { Engine, EngineName, EngineOptions, Session } from './session.js';
 import { buffersOf, type WorkerReply, type WorkerRequest, type WorkerStart } from './worker-protocol.js';
 
 /** Only the chosen engine's library is loaded. */
 const ENGINES: Record<EngineName, (options: EngineOptions) => Promise<Engine>> = {
   onnxruntime: async (options) => (await import('./onnxruntime.js')).createOnnxruntimeEngine(options),
+  tensorflow: async (options) => (await import('./tensorflow/engine.js')).createTensorflowEngine(options),
 };
 
 if (parentPort === null) throw new Error('worker.js is the entry of a worker thread');
-await serve(parentPort, workerData as WorkerStart);
+await start(parentPort, workerData as WorkerStart);
 
-async function serve(port: MessagePort, { engine: name, options }: WorkerStart): Promise<void> {
-  const engine = await ENGINES[name](options);
+/** Nothing is left to do, and the thread ends, where the engine has to be installed first. */
+async function start(port: MessagePort, { engine: name, options }: WorkerStart): Promise<void> {
+  let engine: Engine;
+  try {
+    engine = await ENGINES[name](options);
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    port.postMessage({ kind: 'unusable', message: error.message } satisfies WorkerReply);
+    return;
+  }
+  serve(port, engine);
+}
+
+function serve(port: MessagePort, engine: Engine): void {
   const sessions = new Map<string, Session>();
 
   function sessionOf(id: string): Session {

@@ -1,0 +1,59 @@
+/**
+ * The engines that the conformance suite runs against: ONNX Runtime, and TensorFlow.js' kernels on every backend that can
+ * be had here. TensorFlow's own binding is in the list where somebody has installed it.
+ */
+import { createRequire } from 'node:module';
+import '@tensorflow/tfjs-backend-wasm';
+import { createOnnxruntimeEngine } from '../../src/runtime/onnxruntime.js';
+import type { Engine } from '../../src/runtime/session.js';
+import { loadTensorFlow } from '../../src/runtime/tensorflow/binding.js';
+import { engineOn } from '../../src/runtime/tensorflow/engine.js';
+import { tf } from './tfjs.js';
+
+export interface TestedEngine {
+  readonly name: string;
+  /** Start it, and make it the one whose sessions are used: TensorFlow.js has one backend at a time. */
+  readonly start: () => Promise<Engine>;
+  /** Largest difference to ONNX Runtime, as a part of the largest value. */
+  readonly tolerance: number;
+  /** Fit for networks of the published sizes. */
+  readonly fast: boolean;
+}
+
+const onTensorFlowJs = async (backend: 'cpu' | 'wasm'): Promise<Engine> => {
+  if (!(await tf.setBackend(backend))) throw new Error(`the backend ${backend} does not start`);
+  return engineOn({ tf, provider: backend });
+};
+
+const bindings = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'].filter(isInstalled);
+
+export const TENSORFLOW_ENGINES: readonly TestedEngine[] = [
+  { name: 'tensorflow (wasm)', start: () => onTensorFlowJs('wasm'), tolerance: 1e-4, fast: true },
+  { name: 'tensorflow (JavaScript)', start: () => onTensorFlowJs('cpu'), tolerance: 1e-4, fast: false },
+  ...bindings.slice(0, 1).map((name) => ({
+    name: `tensorflow (${name})`,
+    start: async () => engineOn(await loadTensorFlow(['cuda', 'cpu'])),
+    // GPUs may round to the 10 bits of TF32.
+    tolerance: 1e-3,
+    fast: true,
+  })),
+];
+
+export const ENGINES: readonly TestedEngine[] = [
+  {
+    name: 'onnxruntime',
+    start: () => Promise.resolve(createOnnxruntimeEngine({ threads: 1, providers: ['cpu'] })),
+    tolerance: 1e-4,
+    fast: true,
+  },
+  ...TENSORFLOW_ENGINES,
+];
+
+function isInstalled(name: string): boolean {
+  try {
+    createRequire(import.meta.url).resolve(`${name}/package.json`);
+    return true;
+  } catch {
+    return false;
+  }
+}
