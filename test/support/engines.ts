@@ -5,9 +5,11 @@
 import { createRequire } from 'node:module';
 import '@tensorflow/tfjs-backend-wasm';
 import { createOnnxruntimeEngine } from '../../src/runtime/onnxruntime.js';
-import type { Engine } from '../../src/runtime/session.js';
+import type { Engine, SessionSpec } from '../../src/runtime/session.js';
 import { loadTensorFlow } from '../../src/runtime/tensorflow/binding.js';
 import { engineOn } from '../../src/runtime/tensorflow/engine.js';
+import type { Tensor, TensorMap, TensorType } from '../../src/tensor.js';
+import type { Value } from './ort.js';
 import { tf } from './tfjs.js';
 
 export interface TestedEngine {
@@ -56,4 +58,33 @@ function isInstalled(name: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** Open, run once, release. */
+export async function runOn(
+  engine: Engine,
+  spec: Omit<SessionSpec, 'id'>,
+  feeds: Readonly<Record<string, Value>>,
+): Promise<TensorMap> {
+  const session = await engine.open({ ...spec, id: 'test' });
+  try {
+    return await session.run(asFeeds(feeds));
+  } finally {
+    await session.release();
+  }
+}
+
+const TYPES = new Map<unknown, TensorType>([
+  [Float32Array, 'float32'],
+  [Uint8Array, 'uint8'],
+  [Int32Array, 'int32'],
+  [BigInt64Array, 'int64'],
+]);
+
+/** Values as the engine takes them. */
+export function asFeeds(values: Readonly<Record<string, Value>>): TensorMap {
+  const feeds = Object.entries(values).map(([name, { data, dims }]) => {
+    return [name, { type: TYPES.get(data.constructor)!, data, dims }] as const;
+  });
+  return Object.fromEntries(feeds);
 }

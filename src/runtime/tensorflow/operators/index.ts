@@ -190,7 +190,8 @@ export const OPERATORS: ReadonlyMap<string, Operator> = new Map<string, Operator
   ['Mul', broadcast((tf, a, b) => tf.mul(a, b))],
   ['Div', broadcast((tf, a, b) => tf.div(a, b))],
   ['Pow', broadcast((tf, a, b) => tf.pow(a, b))],
-  ['PRelu', broadcast((tf, x, slope) => tf.prelu(x, slope))],
+  // tf.prelu is wrong in the WebAssembly backend (4.22) for slopes that are not by channel.
+  ['PRelu', broadcast((tf, x, slope) => tf.add(tf.relu(x), tf.mul(tf.minimum(x, 0), slope)))],
   ['Sum', broadcast((tf, a, b) => tf.add(a, b))],
   ['Max', broadcast((tf, a, b) => tf.maximum(a, b))],
   ['Min', broadcast((tf, a, b) => tf.minimum(a, b))],
