@@ -8,7 +8,7 @@ import { createOnnxruntimeEngine } from '../../src/runtime/onnxruntime.js';
 import type { Engine, SessionSpec } from '../../src/runtime/session.js';
 import { loadTensorFlow } from '../../src/runtime/tensorflow/binding.js';
 import { engineOn } from '../../src/runtime/tensorflow/engine.js';
-import type { Tensor, TensorMap, TensorType } from '../../src/tensor.js';
+import type { TensorMap, TensorType } from '../../src/tensor.js';
 import type { Value } from './ort.js';
 import { tf } from './tfjs.js';
 

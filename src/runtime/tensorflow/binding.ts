@@ -115,7 +115,7 @@ function loadAddon(name: string, from: NodeJS.Require): TensorFlow {
   try {
     return from(name) as TensorFlow;
   } catch (error) {
-    const reason = (error instanceof Error ? error.message : String(error)).split('\n')[0]!.trim();
+    const reason = (error instanceof Error ? error.message : String(error)).split('\n')[0]!.replace(/\.?\s*$/, '');
     throw new Error(
       `${name} is installed, but its native part cannot be loaded: ${reason}. To fetch it: npm rebuild ${name} --ignore-scripts=false`,
       { cause: error },
