@@ -22,23 +22,46 @@ export interface TestedEngine {
   readonly fast: boolean;
 }
 
+export interface TestedTensorFlow extends TestedEngine {
+  /** What the library of the engine that was started holds. */
+  readonly memory: () => { readonly numTensors: number; readonly numBytes: number; readonly numDataBuffers: number };
+}
+
 const onTensorFlowJs = async (backend: 'cpu' | 'wasm'): Promise<Engine> => {
   if (!(await tf.setBackend(backend))) throw new Error(`the backend ${backend} does not start`);
   return engineOn({ tf, provider: backend });
 };
 
-const bindings = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'].filter(isInstalled);
+/** TensorFlow's bindings that are installed. */
+export const BINDINGS = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'].filter(isInstalled);
 
-export const TENSORFLOW_ENGINES: readonly TestedEngine[] = [
-  { name: 'tensorflow (wasm)', start: () => onTensorFlowJs('wasm'), tolerance: 1e-4, fast: true },
-  { name: 'tensorflow (JavaScript)', start: () => onTensorFlowJs('cpu'), tolerance: 1e-4, fast: false },
-  ...bindings.slice(0, 1).map((name) => ({
+function onTensorFlow(name: string): TestedTensorFlow {
+  let loading: ReturnType<typeof loadTensorFlow> | undefined;
+  let memory = tf.memory;
+  return {
     name: `tensorflow (${name})`,
-    start: async () => engineOn(await loadTensorFlow(['cuda', 'cpu'])),
+    start: async () => {
+      const loaded = await (loading ??= loadTensorFlow(['cuda', 'cpu']));
+      memory = loaded.tf.memory;
+      return engineOn(loaded);
+    },
+    memory: () => memory(),
     // GPUs may round to the 10 bits of TF32.
-    tolerance: 1e-3,
+    tolerance: name.endsWith('gpu') ? 1e-3 : 1e-4,
     fast: true,
-  })),
+  };
+}
+
+export const TENSORFLOW_ENGINES: readonly TestedTensorFlow[] = [
+  { name: 'tensorflow (wasm)', start: () => onTensorFlowJs('wasm'), memory: tf.memory, tolerance: 1e-4, fast: true },
+  {
+    name: 'tensorflow (JavaScript)',
+    start: () => onTensorFlowJs('cpu'),
+    memory: tf.memory,
+    tolerance: 1e-4,
+    fast: false,
+  },
+  ...BINDINGS.slice(0, 1).map(onTensorFlow),
 ];
 
 export const ENGINES: readonly TestedEngine[] = [

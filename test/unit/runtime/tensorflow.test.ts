@@ -11,7 +11,6 @@ import { expectTensor, type TensorMap } from '../../../src/tensor.js';
 import { BIAS, tinyModel } from '../../fixtures/tiny-onnx.js';
 import { asFeeds, TENSORFLOW_ENGINES } from '../../support/engines.js';
 import { randomTensor } from '../../support/ort.js';
-import { tf } from '../../support/tfjs.js';
 import { graphOf, tinyResNet } from '../../support/tiny-graphs.js';
 
 function feeds(value: number): TensorMap {
@@ -21,7 +20,7 @@ function feeds(value: number): TensorMap {
   };
 }
 
-describe.each(TENSORFLOW_ENGINES)('the engine $name', ({ start }) => {
+describe.each(TENSORFLOW_ENGINES)('the engine $name', ({ start, memory }) => {
   let engine: Engine;
   let folder: string;
 
@@ -99,7 +98,7 @@ describe.each(TENSORFLOW_ENGINES)('the engine $name', ({ start }) => {
   });
 
   it('keeps the memory it took: no tensor more after a thousand runs of any size, none after its end', async () => {
-    const before = tf.memory();
+    const before = memory();
     const dense = applyPasses(tinyResNet(), [convolutionalizeGlobalPool(), selectClasses()]);
     const session = await engine.open({ id: 'net', model: writeOnnx(dense) });
     const run = (side: number) =>
@@ -110,16 +109,16 @@ describe.each(TENSORFLOW_ENGINES)('the engine $name', ({ start }) => {
         }),
       );
     await run(16);
-    const open = tf.memory();
+    const open = memory();
     for (let index = 0; index < 1000; index += 1) await run(16 + (index % 20));
-    expect(tf.memory().numTensors).toBe(open.numTensors);
-    expect(tf.memory().numBytes).toBe(open.numBytes);
-    expect(tf.memory().numDataBuffers).toBe(open.numDataBuffers);
+    expect(memory().numTensors).toBe(open.numTensors);
+    expect(memory().numBytes).toBe(open.numBytes);
+    expect(memory().numDataBuffers).toBe(open.numDataBuffers);
     await expect(session.run({})).rejects.toThrow();
-    expect(tf.memory().numTensors).toBe(open.numTensors);
+    expect(memory().numTensors).toBe(open.numTensors);
     await session.release();
-    expect(tf.memory().numTensors).toBe(before.numTensors);
-    expect(tf.memory().numBytes).toBe(before.numBytes);
+    expect(memory().numTensors).toBe(before.numTensors);
+    expect(memory().numBytes).toBe(before.numBytes);
   });
 
   it('frees what a run had made when it fails halfway', async () => {
@@ -135,9 +134,9 @@ describe.each(TENSORFLOW_ENGINES)('the engine $name', ({ start }) => {
     const session = await engine.open({ id: 'net', model: writeOnnx(graph) });
     const run = () => session.run(asFeeds({ x: randomTensor([1, 4, 8, 8]) }));
     await expect(run()).rejects.toThrow(/^node ".*" \(Gather\): /);
-    const after = tf.memory().numTensors;
+    const after = memory().numTensors;
     await expect(run()).rejects.toThrow();
-    expect(tf.memory().numTensors).toBe(after);
+    expect(memory().numTensors).toBe(after);
     await session.release();
   });
 });
