@@ -14,17 +14,12 @@ import { tf } from './tfjs.js';
 
 export interface TestedEngine {
   readonly name: string;
-  /** Start it, and make it the one whose sessions are used: TensorFlow.js has one backend at a time. */
+  /** Start it. All of TensorFlow.js in a process has one backend at a time, so the sessions of others wait until then. */
   readonly start: () => Promise<Engine>;
   /** Largest difference to ONNX Runtime, as a part of the largest value. */
   readonly tolerance: number;
   /** Fit for networks of the published sizes. */
   readonly fast: boolean;
-}
-
-export interface TestedTensorFlow extends TestedEngine {
-  /** What the library of the engine that was started holds. */
-  readonly memory: () => { readonly numTensors: number; readonly numBytes: number; readonly numDataBuffers: number };
 }
 
 const onTensorFlowJs = async (backend: 'cpu' | 'wasm'): Promise<Engine> => {
@@ -35,33 +30,16 @@ const onTensorFlowJs = async (backend: 'cpu' | 'wasm'): Promise<Engine> => {
 /** TensorFlow's bindings that are installed. */
 export const BINDINGS = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'].filter(isInstalled);
 
-function onTensorFlow(name: string): TestedTensorFlow {
-  let loading: ReturnType<typeof loadTensorFlow> | undefined;
-  let memory = tf.memory;
-  return {
+export const TENSORFLOW_ENGINES: readonly TestedEngine[] = [
+  { name: 'tensorflow (wasm)', start: () => onTensorFlowJs('wasm'), tolerance: 1e-4, fast: true },
+  { name: 'tensorflow (JavaScript)', start: () => onTensorFlowJs('cpu'), tolerance: 1e-4, fast: false },
+  ...BINDINGS.slice(0, 1).map((name) => ({
     name: `tensorflow (${name})`,
-    start: async () => {
-      const loaded = await (loading ??= loadTensorFlow(['cuda', 'cpu']));
-      memory = loaded.tf.memory;
-      return engineOn(loaded);
-    },
-    memory: () => memory(),
+    start: async () => engineOn(await loadTensorFlow(['cuda', 'cpu'])),
     // GPUs may round to the 10 bits of TF32.
     tolerance: name.endsWith('gpu') ? 1e-3 : 1e-4,
     fast: true,
-  };
-}
-
-export const TENSORFLOW_ENGINES: readonly TestedTensorFlow[] = [
-  { name: 'tensorflow (wasm)', start: () => onTensorFlowJs('wasm'), memory: tf.memory, tolerance: 1e-4, fast: true },
-  {
-    name: 'tensorflow (JavaScript)',
-    start: () => onTensorFlowJs('cpu'),
-    memory: tf.memory,
-    tolerance: 1e-4,
-    fast: false,
-  },
-  ...BINDINGS.slice(0, 1).map(onTensorFlow),
+  })),
 ];
 
 export const ENGINES: readonly TestedEngine[] = [

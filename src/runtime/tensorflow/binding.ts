@@ -79,17 +79,18 @@ async function load(
 }
 
 /** TensorFlow's C library; one process can hold one build of it, so both providers use the one that is there. */
-function loadBinding(
+async function loadBinding(
   names: readonly string[],
   provider: string,
   from: NodeJS.Require,
   nodeVersion: string,
-): LoadedTensorFlow {
+): Promise<LoadedTensorFlow> {
   const name = names.find((each) => installedVersion(from, each) !== undefined);
   const wanted = provider === 'cuda' ? GPU_BINDING : CPU_BINDING;
   if (name === undefined) throw new Error(`${wanted} is not installed: ${installing(wanted)}`);
   refuseNode(name, installedVersion(from, name)!, nodeVersion);
   const tf = loadAddon(name, from);
+  await tf.setBackend('tensorflow');
   const { isUsingGpuDevice: usesGpu } = tf.backend() as { isUsingGpuDevice?: boolean };
   if (provider === 'cuda' && usesGpu !== true) {
     const remedy =

@@ -24,7 +24,7 @@ async function install(name: string, code: string, version = '4.22.0'): Promise<
 
 /** Loads, with a backend that is on a GPU or not. */
 const working = (usesGpu: boolean): string =>
-  `exports.enableProdMode = () => {}; exports.backend = () => ({ isUsingGpuDevice: ${usesGpu} });`;
+  `exports.enableProdMode = () => {}; exports.setBackend = () => true; exports.backend = () => ({ isUsingGpuDevice: ${usesGpu} });`;
 
 const load = (providers: string[], nodeVersion = '22.11.0'): Promise<LoadedTensorFlow> =>
   loadTensorFlow(providers, { require: createRequire(join(root, 'program.js')), nodeVersion });

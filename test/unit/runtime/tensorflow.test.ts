@@ -11,6 +11,7 @@ import { expectTensor, type TensorMap } from '../../../src/tensor.js';
 import { BIAS, tinyModel } from '../../fixtures/tiny-onnx.js';
 import { asFeeds, TENSORFLOW_ENGINES } from '../../support/engines.js';
 import { randomTensor } from '../../support/ort.js';
+import { tf } from '../../support/tfjs.js';
 import { graphOf, tinyResNet } from '../../support/tiny-graphs.js';
 
 function feeds(value: number): TensorMap {
@@ -20,7 +21,7 @@ function feeds(value: number): TensorMap {
   };
 }
 
-describe.each(TENSORFLOW_ENGINES)('the engine $name', ({ start, memory }) => {
+describe.each(TENSORFLOW_ENGINES)('the engine $name', ({ start }) => {
   let engine: Engine;
   let folder: string;
 
@@ -98,7 +99,7 @@ describe.each(TENSORFLOW_ENGINES)('the engine $name', ({ start, memory }) => {
   });
 
   it('keeps the memory it took: no tensor more after a thousand runs of any size, none after its end', async () => {
-    const before = memory();
+    const before = tf.memory();
     const dense = applyPasses(tinyResNet(), [convolutionalizeGlobalPool(), selectClasses()]);
     const session = await engine.open({ id: 'net', model: writeOnnx(dense) });
     const run = (side: number) =>
@@ -109,16 +110,16 @@ describe.each(TENSORFLOW_ENGINES)('the engine $name', ({ start, memory }) => {
         }),
       );
     await run(16);
-    const open = memory();
+    const open = tf.memory();
     for (let index = 0; index < 1000; index += 1) await run(16 + (index % 20));
-    expect(memory().numTensors).toBe(open.numTensors);
-    expect(memory().numBytes).toBe(open.numBytes);
-    expect(memory().numDataBuffers).toBe(open.numDataBuffers);
+    expect(tf.memory().numTensors).toBe(open.numTensors);
+    expect(tf.memory().numBytes).toBe(open.numBytes);
+    expect(tf.memory().numDataBuffers).toBe(open.numDataBuffers);
     await expect(session.run({})).rejects.toThrow();
-    expect(memory().numTensors).toBe(open.numTensors);
+    expect(tf.memory().numTensors).toBe(open.numTensors);
     await session.release();
-    expect(memory().numTensors).toBe(before.numTensors);
-    expect(memory().numBytes).toBe(before.numBytes);
+    expect(tf.memory().numTensors).toBe(before.numTensors);
+    expect(tf.memory().numBytes).toBe(before.numBytes);
   });
 
   it('frees what a run had made when it fails halfway', async () => {
@@ -134,9 +135,9 @@ describe.each(TENSORFLOW_ENGINES)('the engine $name', ({ start, memory }) => {
     const session = await engine.open({ id: 'net', model: writeOnnx(graph) });
     const run = () => session.run(asFeeds({ x: randomTensor([1, 4, 8, 8]) }));
     await expect(run()).rejects.toThrow(/^node ".*" \(Gather\): /);
-    const after = memory().numTensors;
+    const after = tf.memory().numTensors;
     await expect(run()).rejects.toThrow();
-    expect(memory().numTensors).toBe(after);
+    expect(tf.memory().numTensors).toBe(after);
     await session.release();
   });
 });
