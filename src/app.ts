@@ -44,7 +44,11 @@ export async function createEngineRoom(
   log: Logger,
   { workerFile = WORKER_FILE, admitted = () => 0 }: { workerFile?: string; admitted?: () => number } = {},
 ): Promise<EngineRoom> {
-  const metrics = createMetrics({ admitted, idleWorkers: () => pool.idle });
+  const metrics = createMetrics({
+    admitted,
+    idleWorkers: () => pool.idle,
+    engine: () => ({ engine: config.engine, provider: pool.provider }),
+  });
   const pool = await createPool({
     workers: config.workers,
     engine: config.engine,

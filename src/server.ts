@@ -28,6 +28,7 @@ export async function serve(config: Config): Promise<void> {
     {
       url: app.http.listeningOrigin,
       version: VERSION,
+      engine: config.engine,
       provider: service.pool.provider,
       layout: config.layout,
       workers: config.workers,

@@ -22,6 +22,8 @@ export interface Metrics {
 export interface MetricSources {
   admitted(): number;
   idleWorkers(): number;
+  /** What computes; the provider is undefined before the first model is open. */
+  engine(): { readonly engine: string; readonly provider: string | undefined };
 }
 
 export function createMetrics(sources: MetricSources): Metrics {
@@ -75,6 +77,18 @@ export function createMetrics(sources: MetricSources): Metrics {
     registers,
     collect() {
       this.set(sources.idleWorkers());
+    },
+  });
+
+  new Gauge({
+    name: 'fullconv_engine_info',
+    help: 'Always 1; the engine, and the execution provider that the last model was opened on',
+    labelNames: ['engine', 'provider'],
+    registers,
+    collect() {
+      const { engine, provider = '' } = sources.engine();
+      this.reset();
+      this.set({ engine, provider }, 1);
     },
   });
 

@@ -49,7 +49,8 @@ describe('the server on the TensorFlow engine', () => {
   it('has every embedded model, and says what computes', async () => {
     const { models } = (await app.http.inject('/v1/models')).json<{ models: { name: string; state: string }[] }>();
     expect(models.map(({ state }) => state)).toEqual(['ready', 'ready']);
-    expect(app.service.pool.provider).toBe('wasm');
+    const { body } = await app.http.inject('/metrics');
+    expect(body).toContain('fullconv_engine_info{engine="tensorflow",provider="wasm"} 1');
   });
 
   it('answers as the other engine does', async () => {

@@ -23,6 +23,15 @@ describe('the settings', () => {
     expect(() => readConfig({ FULLCONV_LAYOUT: 'both' })).toThrow(/^FULLCONV_LAYOUT=both: /);
   });
 
+  it('have the providers of their engine only', () => {
+    expect(readConfig({ FULLCONV_ENGINE: 'tensorflow' })).toMatchObject({ engine: 'tensorflow', workers: 1 });
+    expect(readConfig({ FULLCONV_ENGINE: 'tensorflow', FULLCONV_WORKERS: '2' }).workers).toBe(2);
+    expect(() => readConfig({ FULLCONV_PROVIDERS: 'wasm' })).toThrow(
+      /^FULLCONV_PROVIDERS=wasm: the engine onnxruntime has the providers cpu, /,
+    );
+    expect(() => readConfig({ FULLCONV_ENGINE: 'tensorflow', FULLCONV_PROVIDERS: 'cpu,webgpu' })).toThrow(ConfigError);
+  });
+
   it('are validated, with a message that names where the wrong value came from', () => {
     expect(() => readConfig({ FULLCONV_MAX_BATCH: 'many' })).toThrow(/^FULLCONV_MAX_BATCH=many: /);
     expect(() => readConfig({}, { maxBatch: '0' })).toThrow(/^--max-batch=0: /);

@@ -31,9 +31,12 @@ const WASM_BACKEND = '@tensorflow/tfjs-backend-wasm';
 const RELEASE = '4.22.0';
 const FIRST_NODE_WITHOUT_THEM = 23;
 
-/** Install scripts are off in this project's .npmrc; the binding's own fetches TensorFlow. */
+/**
+ * npm does not install an optional peer that is only named: it has to be made a dependency. Install scripts are off in
+ * this project's .npmrc; the binding's own fetches TensorFlow.
+ */
 const installing = (name: string): string =>
-  `npm install ${name}@${RELEASE} && npm rebuild ${name} --ignore-scripts=false`;
+  `npm install --save-prod ${name}@${RELEASE} && npm rebuild ${name} --ignore-scripts=false`;
 
 const REQUIREMENTS = [
   `${GPU_BINDING} computes on NVIDIA GPUs by TensorFlow 2.9.1, which needs CUDA 11.2 and cuDNN 8.1 (or later 11 and 8);`,

@@ -38,8 +38,12 @@ async function refusal(providers: string[], nodeVersion?: string): Promise<strin
 describe('TensorFlow that is not installed', () => {
   it('is asked for with the command that installs it, and with what it needs', async () => {
     const message = await refusal(['cuda', 'cpu']);
-    expect(message).toContain(`cuda: ${GPU} is not installed: npm install ${GPU}@4.22.0 && npm rebuild ${GPU} `);
-    expect(message).toContain(`cpu: ${CPU} is not installed: npm install ${CPU}@4.22.0 && npm rebuild ${CPU} `);
+    expect(message).toContain(
+      `cuda: ${GPU} is not installed: npm install --save-prod ${GPU}@4.22.0 && npm rebuild ${GPU} `,
+    );
+    expect(message).toContain(
+      `cpu: ${CPU} is not installed: npm install --save-prod ${CPU}@4.22.0 && npm rebuild ${CPU} `,
+    );
     expect(message).toContain('TensorFlow 2.9.1, which needs CUDA 11.2 and cuDNN 8.1');
     expect(message).toContain('Both run on Node 20 and 22, not on 23 or later.');
   });
@@ -100,7 +104,7 @@ describe('TensorFlow that is installed', () => {
 
   it('says that the package for CPUs has to make room for the one for GPUs', async () => {
     await install(CPU, working(false));
-    expect(await refusal(['cuda'])).toContain(`npm uninstall ${CPU} && npm install ${GPU}@4.22.0`);
+    expect(await refusal(['cuda'])).toContain(`npm uninstall ${CPU} && npm install --save-prod ${GPU}@4.22.0`);
   });
 
   it('is that for GPUs only where one is asked for', async () => {
