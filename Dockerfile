@@ -1,6 +1,11 @@
-# Two targets: `docker build --target cpu .` (the default) and `docker build --target cuda .`
+# Two targets: `docker build --target cpu .` (the default) and `docker build --target cuda .`, the latter with either engine:
+# `--build-arg ENGINE=tensorflow`. Only the stages of the engine asked for are built.
 #
 # Which steps were run by hand, and which could not be: ARCHITECTURE.md, "The container images".
+ARG ENGINE=onnxruntime
+# CUDA 11.8 and cuDNN 8 have the library names that TensorFlow 2.9 was built for with CUDA 11.2, and know newer GPUs. Another
+# TensorFlow (TENSORFLOW_LIBRARY below) wants another image.
+ARG TENSORFLOW_CUDA=nvidia/cuda:11.8.0-cudnn8-runtime-ubuntu22.04
 
 FROM node:22-bookworm-slim AS build
 WORKDIR /app
@@ -13,10 +18,27 @@ RUN npm run build && npm prune --omit=dev && rm -rf node_modules/onnxruntime-nod
 
 # CUDA libraries for onnxruntime-node: its own install script fetches them; .npmrc keeps it from running by itself. Its
 # manifest is called cuda12; since 1.27 the files in it are built for CUDA 13.
-FROM build AS build-cuda
+FROM build AS build-onnxruntime
 RUN ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-node/script/install.js
 
-FROM nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04 AS cuda
+# TensorFlow's binding, an optional peer, and by its install script TensorFlow's C library: 2.9.1, or the archive at the
+# address TENSORFLOW_LIBRARY, against which the binding is then compiled.
+FROM build AS build-tensorflow
+ARG TENSORFLOW_LIBRARY=
+RUN npm install --no-save --save-prod --omit=dev @tensorflow/tfjs-node-gpu@4.22.0 \
+ && if [ -n "$TENSORFLOW_LIBRARY" ]; then \
+      apt-get update && apt-get install -y --no-install-recommends g++ make python3 && rm -rf /var/lib/apt/lists/* \
+      && printf '{"tf-lib": "%s"}' "$TENSORFLOW_LIBRARY" > node_modules/@tensorflow/tfjs-node-gpu/scripts/custom-binary.json; \
+    fi \
+ && npm rebuild @tensorflow/tfjs-node-gpu --ignore-scripts=false
+
+FROM build-${ENGINE} AS build-cuda
+
+FROM nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04 AS cuda-onnxruntime
+FROM ${TENSORFLOW_CUDA} AS cuda-tensorflow
+
+FROM cuda-${ENGINE} AS cuda
+ARG ENGINE
 RUN apt-get update && apt-get install -y --no-install-recommends libjemalloc2 && rm -rf /var/lib/apt/lists/* \
  && useradd --system --create-home --uid 10001 fullconv && install -d -o fullconv /var/cache/fullconv
 COPY --from=build-cuda /usr/local/bin/node /usr/local/bin/node
@@ -26,7 +48,7 @@ COPY --from=build-cuda /app/dist dist
 COPY package.json ./
 COPY models models
 ENV NODE_ENV=production HOST=0.0.0.0 LD_PRELOAD=libjemalloc.so.2 UV_THREADPOOL_SIZE=16 \
-    FULLCONV_CACHE=/var/cache/fullconv FULLCONV_DEVICE=cuda
+    FULLCONV_CACHE=/var/cache/fullconv FULLCONV_ENGINE=${ENGINE} FULLCONV_DEVICE=cuda TF_FORCE_GPU_ALLOW_GROWTH=true
 USER fullconv
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \

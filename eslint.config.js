@@ -50,6 +50,7 @@ const boundaries = parts.map((part) => {
 
 /** Libraries that only these files may import. */
 const homes = {
+  '@tensorflow/tfjs-core': ['src/runtime/tensorflow/binding.ts'],
   h5wasm: ['src/models/hdf5.ts'],
   'onnxruntime-node': ['src/runtime/onnxruntime.ts'],
   sharp: ['src/inference/image-library.ts'],

@@ -31,6 +31,8 @@ export interface Watcher {
 /** Seconds of one measurement of a subject's parts by themselves, at least. */
 const SHORTEST_S = 1;
 const PEAK_S = 1;
+/** Execution providers that take the cores which decode. */
+const ON_CORES: ReadonlySet<string> = new Set(['cpu', 'wasm']);
 /** What a load takes beside its measurement. */
 const AROUND_S = 1.5;
 /** To generate the weights of a model and to open it, twice. */
@@ -221,7 +223,12 @@ async function measureRound(bench: Bench, prepared: Prepared, round: number, pea
   watcher.advance(seconds.decode);
   const engine = rateOfMix(engines);
   const decode = rateOfMix(decodes);
-  const alone = { engine, decode, ceiling: ceilingOf(engine, decode, service.device.devices[0]!.kind === 'cpu'), peak };
+  const alone = {
+    engine,
+    decode,
+    ceiling: ceilingOf(engine, decode, ON_CORES.has(service.device.devices[0]!.kind)),
+    peak,
+  };
 
   for (const { clients, samples } of closed) {
     const singles: number[] = [];

@@ -63,9 +63,9 @@ const UNHURRIED = { cost: 0, priority: 0, deadline: Number.POSITIVE_INFINITY };
 /** Try the devices and apply the settings to what suits them. Throws OperatorError when one asked for does not work. */
 export async function planDevices(config: Config): Promise<DevicePlan> {
   const cores = coreCount();
-  const device = await chooseDevices(config.device, config.engine, thisMachine(cores));
+  const device = await chooseDevices(config.device, config.engine, thisMachine(cores, config.engine));
   const { kind } = device.devices[0]!;
-  const policy = policyOf(kind, cores);
+  const policy = policyOf(kind, cores, config.engine);
   const { workers = policy.workers, maxBatch = policy.maxBatch, maxBatchGflops = policy.maxBatchGflops } = config;
   if (workers > 1 && !policy.shared) {
     throw new OperatorError(`FULLCONV_WORKERS=${workers}: ${kind} works in one thread of a process only`);
@@ -88,6 +88,7 @@ export async function createEngineRoom(
   const metrics = createMetrics({
     admitted,
     idleWorkers: () => pool.idle,
+    engine: config.engine,
     device,
     provider: () => pool.provider,
     runCosts: () => batcher.runCosts(),

@@ -69,9 +69,9 @@ const SETTINGS = {
   },
   engine: {
     variable: 'FULLCONV_ENGINE',
-    schema: z.enum(['onnxruntime']),
+    schema: z.enum(['onnxruntime', 'tensorflow']),
     default: 'onnxruntime',
-    about: 'inference engine',
+    about: 'inference engine; tensorflow is installed separately, see README',
   },
   device: {
     variable: 'FULLCONV_DEVICE',
@@ -85,7 +85,7 @@ const SETTINGS = {
     }),
     default: 'auto',
     about:
-      'cpu, cuda, tensorrt, webgpu, coreml or dml, or several as cuda:0,cuda:1; auto: a GPU that is there and faster',
+      'cpu, cuda, tensorrt, webgpu, coreml or dml (engine tensorflow: cpu, cuda or wasm), or several as cuda:0,cuda:1; auto: a GPU that is there and faster',
   },
   layout: {
     variable: 'FULLCONV_LAYOUT',
@@ -97,13 +97,13 @@ const SETTINGS = {
     variable: 'FULLCONV_WORKERS',
     schema: byDevice(count(1, 256)),
     default: '',
-    about: `inference worker threads for each device; empty: ${CORES} on the CPU, with layout latency 1, and 1 on a GPU`,
+    about: `inference worker threads for each device; empty: ${CORES} on the CPU, with layout latency 1, and 1 on a GPU or with engine tensorflow on the CPU`,
   },
   threads: {
     variable: 'FULLCONV_THREADS',
     schema: count(1, 256),
     default: '1',
-    about: `threads inside one operator, for each worker; with layout latency ${CORES}`,
+    about: `threads inside one operator, for each worker; with layout latency ${CORES}; TensorFlow takes its own number`,
   },
   decoders: {
     variable: 'FULLCONV_DECODERS',

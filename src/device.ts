@@ -1,9 +1,10 @@
 /**
- * What a net runs on, as people name it: `cpu`, `webgpu`, `cuda:1`. A kind is an execution provider of ONNX Runtime; a
- * number after it tells several devices of one kind apart, where the provider lets them be chosen.
+ * What a net runs on, as people name it: `cpu`, `webgpu`, `cuda:1`. A kind is an execution provider of ONNX Runtime, or a
+ * backend of TensorFlow.js; a number after it tells several devices of one kind apart, where the provider lets them be
+ * chosen.
  */
 
-export const DEVICE_KINDS = ['cpu', 'cuda', 'tensorrt', 'webgpu', 'coreml', 'dml'] as const;
+export const DEVICE_KINDS = ['cpu', 'cuda', 'tensorrt', 'webgpu', 'coreml', 'dml', 'wasm'] as const;
 export type DeviceKind = (typeof DEVICE_KINDS)[number];
 
 export interface Device {

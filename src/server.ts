@@ -30,6 +30,7 @@ export async function serve(config: Config): Promise<void> {
       url: app.http.listeningOrigin,
       version: VERSION,
       device: deviceNames(service.device.devices),
+      engine: config.engine,
       provider: service.pool.provider,
       layout: config.layout,
       workers: service.pool.size,

@@ -40,30 +40,44 @@ function shapesOf(
   inputs: Readonly<Record<string, readonly number[]>>,
   lenient: boolean,
 ): ReadonlyMap<string, readonly number[]> {
-  const known = new Map<string, Known>();
-  for (const input of graph.inputs) known.set(input.name, { dims: inputShape(input, inputs[input.name]) });
-  for (const initializer of graph.initializers.values()) {
-    const small = elementCount(initializer.dims) <= MAX_EVALUATED_ELEMENTS;
-    known.set(initializer.name, { dims: initializer.dims, values: small ? integerValues(initializer) : undefined });
-  }
-
+  const known = new Map([...knownInitializers(graph), ...knownInputs(graph, inputs)]);
   for (const node of graph.nodes) {
-    let results: readonly Known[];
     try {
-      results = applyRule(node, known);
+      inferNode(node, known);
     } catch (error) {
       if (!lenient || !(error instanceof GraphError)) throw error;
-      continue;
-    }
-    for (const [index, output] of node.outputs.entries()) {
-      const result = results[index];
-      if (output === '') continue;
-      if (result === undefined) throw nodeError(node, `has no output ${index}`);
-      const small = (result.values?.length ?? 0) <= MAX_EVALUATED_ELEMENTS;
-      known.set(output, small ? result : { dims: result.dims });
     }
   }
   return new Map([...known].map(([name, { dims }]) => [name, dims]));
+}
+
+/** What is known of the inputs when they have these shapes. Throws GraphError where one does not fit its declaration. */
+export function knownInputs(
+  { inputs }: Graph,
+  shapes: Readonly<Record<string, readonly number[]>>,
+): ReadonlyMap<string, Known> {
+  return new Map(inputs.map((input) => [input.name, { dims: inputShape(input, shapes[input.name]) }]));
+}
+
+/** What is known of the initializers, whatever the inputs are. */
+export function knownInitializers({ initializers }: Graph): ReadonlyMap<string, Known> {
+  const known = [...initializers.values()].map((initializer): [string, Known] => {
+    const small = elementCount(initializer.dims) <= MAX_EVALUATED_ELEMENTS;
+    return [initializer.name, { dims: initializer.dims, values: small ? integerValues(initializer) : undefined }];
+  });
+  return new Map(known);
+}
+
+/** Add what is known of a node's outputs to what is known of its inputs. Throws GraphError as inferShapes does. */
+export function inferNode(node: Node, known: Map<string, Known>): void {
+  const results = applyRule(node, known);
+  for (const [index, output] of node.outputs.entries()) {
+    const result = results[index];
+    if (output === '') continue;
+    if (result === undefined) throw nodeError(node, `has no output ${index}`);
+    const small = (result.values?.length ?? 0) <= MAX_EVALUATED_ELEMENTS;
+    known.set(output, small ? result : { dims: result.dims });
+  }
 }
 
 function applyRule(node: Node, known: ReadonlyMap<string, Known>): readonly Known[] {

@@ -24,6 +24,7 @@ export interface Metrics {
 export interface MetricSources {
   admitted(): number;
   idleWorkers(): number;
+  readonly engine: string;
   readonly device: DeviceChoice;
   provider(): string | undefined;
   /** By session. */
@@ -87,13 +88,13 @@ export function createMetrics(sources: MetricSources): Metrics {
   new Gauge({
     name: 'fullconv_device_info',
     help: 'What the nets run on, the execution provider in use, and why; always 1',
-    labelNames: ['device', 'provider', 'why'],
+    labelNames: ['engine', 'device', 'provider', 'why'],
     registers,
     collect() {
       const { devices, why } = sources.device;
       const provider = sources.provider() ?? '';
       this.reset();
-      for (const device of devices) this.set({ device: deviceName(device), provider, why }, 1);
+      for (const device of devices) this.set({ engine: sources.engine, device: deviceName(device), provider, why }, 1);
     },
   });
   const costGauge = (name: string, help: string, seconds: (cost: RunCost) => number): void => {

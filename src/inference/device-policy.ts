@@ -15,7 +15,7 @@
  * But for WebGPU's shapes and threads the GPU's figures are not measured: ARCHITECTURE.md, "What has run where".
  */
 import type { DeviceKind } from '../device.js';
-import type { FeedShapes, SessionSpec } from '../runtime/session.js';
+import type { EngineName, FeedShapes, SessionSpec } from '../runtime/session.js';
 import type { BatchLimits } from './batch-policy.js';
 
 export interface DevicePolicy {
@@ -41,10 +41,13 @@ export interface DevicePolicy {
 /** A wait is over much sooner than this unless a run has a large fixed cost and requests come fast (batch-policy.ts). */
 const LINGER_MS = 10;
 
-export function policyOf(kind: DeviceKind, cores: number): DevicePolicy {
+export function policyOf(kind: DeviceKind, cores: number, engine: EngineName): DevicePolicy {
   switch (kind) {
     case 'cpu':
-      return { ...EXACT, workers: cores, shared: true, maxBatch: 8, maxBatchGflops: 64, lingerMs: 0, warmsUp: false };
+      // TensorFlow's own threads take all cores, and each worker would hold weights of its own.
+      return { ...CPU, workers: engine === 'tensorflow' ? 1 : cores };
+    case 'wasm':
+      return { ...CPU, workers: cores };
     case 'webgpu':
       // Two runs at once, each in a thread of its own, crash the process (onnxruntime 1.30).
       return { ...GPU, ...EXACT, shared: false };
@@ -54,6 +57,14 @@ export function policyOf(kind: DeviceKind, cores: number): DevicePolicy {
 }
 
 const EXACT = { plansShapes: false, inputStep: 1 };
+/** What a run costs beside its images: measured from 0.05 (VGG-16) to 0.2 (small nets), of one worker among others that are busy. */
+const CPU = {
+  ...EXACT,
+  shared: true,
+  ...{ maxBatch: 8, maxBatchGflops: 64, runOverhead: 0.1 },
+  lingerMs: 0,
+  warmsUp: false,
+};
 const GPU = { workers: 1, shared: true, maxBatch: 32, maxBatchGflops: 256, lingerMs: LINGER_MS, warmsUp: true };
 
 /** The limits of batches on such a device. */

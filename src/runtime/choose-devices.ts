@@ -24,6 +24,7 @@ export interface Machine {
 /** Kinds that an engine runs on. */
 const KINDS: Readonly<Record<EngineName, readonly DeviceKind[]>> = {
   onnxruntime: ['cpu', 'cuda', 'tensorrt', 'webgpu', 'coreml', 'dml'],
+  tensorflow: ['cpu', 'cuda', 'wasm'],
 };
 
 /** In the order in which `auto` tries them. Not TensorRT: it compiles for minutes for each shape, which is to be asked for. */
@@ -44,6 +45,7 @@ export async function chooseDevices(
       `FULLCONV_DEVICE=${deviceName(strange)}: ${engine} runs on ${KINDS[engine].join(', ')} only`,
     );
   }
+  if (engine === 'tensorflow') return chooseForTensorFlow(setting);
   if (setting.every(({ kind }) => kind === 'cpu')) return { devices: setting, why: 'asked for' };
   const times: string[] = [];
   for (const device of setting) {
@@ -52,6 +54,15 @@ export async function chooseDevices(
     times.push(`${deviceName(device)} ${describe(probed, machine)}`);
   }
   return { devices: setting, why: `asked for; ${times.join('; ')}` };
+}
+
+/** Its binding says by itself, when it is loaded, what it lacks; and it computes on the first GPU only. */
+function chooseForTensorFlow(setting: readonly Device[]): DeviceChoice {
+  const other = setting.find(({ index }) => index > 0);
+  if (other === undefined) return { devices: setting, why: 'asked for' };
+  throw new OperatorError(
+    `FULLCONV_DEVICE=${deviceName(other)}: tensorflow takes the first GPU (CUDA_VISIBLE_DEVICES)`,
+  );
 }
 
 async function chooseAutomatically(kinds: readonly DeviceKind[], machine: Machine): Promise<DeviceChoice> {
@@ -83,13 +94,16 @@ function describe(measured: Measured, machine: Machine): string {
   return `runs the probe net in ${device} ms, the CPU's cores together in ${cpu}`;
 }
 
-/** The machine that this is. */
-export function thisMachine(cores: number): Machine {
+/** The machine that this is, for an engine. */
+export function thisMachine(cores: number, engine: EngineName): Machine {
   return {
     cores,
-    listProviders: async () => (await import('./onnxruntime.js')).listProviders(),
+    listProviders: async () =>
+      engine === 'tensorflow'
+        ? (await import('./tensorflow/binding.js')).listProviders()
+        : (await import('./onnxruntime.js')).listProviders(),
     listGpuFiles: process.platform === 'linux' ? listGpuFiles : () => Promise.resolve(undefined),
-    probe: probeDevice,
+    probe: (device) => probeDevice(device, engine),
   };
 }
 

@@ -4,11 +4,12 @@
  * idle (inference/batcher.ts).
  *
  * A dead worker is replaced at once and opens the sessions again. One that dies while it starts is tried again after a
- * growing delay, and given up after START_ATTEMPTS: a crash loop costs seconds, not a core. When every worker has been
- * given up the pool has failed, and says why to whoever asks.
+ * growing delay, and given up after START_ATTEMPTS: a crash loop costs seconds, not a core. One whose engine is not
+ * installed is given up at once. When every worker has been given up the pool has failed, and says why to whoever asks.
  */
 import { fileURLToPath } from 'node:url';
 import type { Device } from '../device.js';
+import { OperatorError } from '../errors.js';
 import type { TensorMap } from '../tensor.js';
 import { createBufferPool } from '../buffer-pool.js';
 import type { EngineName, EngineOptions, SessionSpec } from './session.js';
@@ -97,7 +98,10 @@ interface Slot {
   restart: NodeJS.Timeout | undefined;
 }
 
-/** Start the workers. Resolves when all are ready; rejects, with none left, when they cannot start. */
+/**
+ * Start the workers. Resolves when all are ready; rejects, with none left, when they cannot start: with an OperatorError
+ * where the engine is not installed.
+ */
 export async function createPool(options: PoolOptions): Promise<WorkerPool> {
   const { engine, engineOptions, onWorkerLost } = options;
   const workerFile = options.workerFile ?? fileURLToPath(new URL('./worker.js', import.meta.url));
@@ -153,6 +157,12 @@ export async function createPool(options: PoolOptions): Promise<WorkerPool> {
     slot.thread = undefined;
     slot.ready = false;
     if (draining !== undefined) return;
+    if (error.cause instanceof OperatorError) {
+      slot.failedStarts = START_ATTEMPTS;
+      if (slots.every(isGivenUp)) failure = error.cause;
+      notify();
+      return;
+    }
     slot.failedStarts = failedStart ? slot.failedStarts + 1 : 0;
     const restartInMs = failedStart ? FIRST_DELAY_MS * 2 ** (slot.failedStarts - 1) : 0;
     onWorkerLost?.({

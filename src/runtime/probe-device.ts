@@ -7,6 +7,7 @@ import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { deviceName, type Device } from '../device.js';
 import { explainFailure } from './device-failure.js';
+import type { EngineName } from './session.js';
 
 /** What a device did with the probe net (probe-net.ts). */
 export interface Measured {
@@ -32,9 +33,14 @@ const MAX_DEVIATION = 1e-2;
 const PROCESS_FILE = fileURLToPath(new URL('./probe-process.js', import.meta.url));
 
 /** Run the probe net on a device. Never rejects; takes `limitMs` at most. */
-export function probeDevice(device: Device, processFile = PROCESS_FILE, limitMs = LIMIT_MS): Promise<Probed> {
+export function probeDevice(
+  device: Device,
+  engine: EngineName,
+  processFile = PROCESS_FILE,
+  limitMs = LIMIT_MS,
+): Promise<Probed> {
   return new Promise((resolve) => {
-    const child = fork(processFile, [deviceName(device)], {
+    const child = fork(processFile, [engine, deviceName(device)], {
       execArgv: [],
       // JSON has no NaN, which is what a broken device may compute.
       serialization: 'advanced',

@@ -4,9 +4,10 @@
  */
 import { expectTensor } from '../tensor.js';
 import { parseDevices, type Device } from '../device.js';
-import { createOnnxruntimeEngine } from './onnxruntime.js';
+import { loadEngine } from './engines.js';
 import { PROBE_OUTPUT, probeFeeds, probeModel } from './probe-net.js';
 import type { ProbeReply } from './probe-device.js';
+import type { EngineName } from './session.js';
 
 /** Runs that are timed, after one that is not; fewer where they are slow. */
 const RUNS = 3;
@@ -15,23 +16,28 @@ const LONG_ENOUGH_MS = 400;
 // Whoever asked ends this process once it has the answer, and is gone when it cannot.
 process.on('disconnect', () => process.exit());
 
-const devices = parseDevices(process.argv.slice(2));
+const [engine, name] = process.argv.slice(2) as [EngineName, string];
+const devices = parseDevices([name]);
 const [device] = devices === 'auto' ? [] : devices;
-if (device === undefined) throw new Error('probe-process.js takes the name of a device');
+if (device === undefined) throw new Error('probe-process.js takes the names of an engine and a device');
 process.send?.(await compare(device).catch((error: unknown): ProbeReply => ({ failure: (error as Error).message })));
 
 async function compare(device: Device): Promise<ProbeReply> {
   const model = probeModel();
-  const there = await measure(device, model);
-  const here = await measure({ kind: 'cpu', index: 0 }, model);
+  const there = await measure(engine, device, model);
+  const here = await measure('onnxruntime', { kind: 'cpu', index: 0 }, model);
   const largest = Math.max(...here.features.map(Math.abs));
   const deviation =
     Math.max(...here.features.map((value, index) => Math.abs(value - there.features[index]!))) / largest;
   return { runMs: there.runMs, coreMs: here.runMs, deviation };
 }
 
-async function measure(device: Device, model: Uint8Array): Promise<{ features: Float32Array; runMs: number }> {
-  const session = await createOnnxruntimeEngine({ device, threads: 1 }).open({ id: 'probe', model });
+async function measure(
+  engine: EngineName,
+  device: Device,
+  model: Uint8Array,
+): Promise<{ features: Float32Array; runMs: number }> {
+  const session = await (await loadEngine(engine, { device, threads: 1 })).open({ id: 'probe', model });
   const run = async (): Promise<Float32Array> =>
     expectTensor(await session.run(probeFeeds()), PROBE_OUTPUT, 'float32').data;
   const features = await run();

@@ -6,7 +6,7 @@
 import type { Device } from '../device.js';
 import type { TensorMap, TensorType } from '../tensor.js';
 
-export const ENGINE_NAMES = ['onnxruntime'] as const;
+export const ENGINE_NAMES = ['onnxruntime', 'tensorflow'] as const;
 export type EngineName = (typeof ENGINE_NAMES)[number];
 
 /** Feeds without their values. */

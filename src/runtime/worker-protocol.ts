@@ -19,9 +19,14 @@ export type WorkerRequest =
   /** Release every session and end the thread. No reply but its exit. */
   | { readonly kind: 'exit' };
 
-/** `ready` is said once, unasked, when the engine is loaded; every other reply answers the request in flight. */
+/**
+ * `ready` or `unusable` is said once, unasked, when the engine is loaded or cannot be; every other reply answers the request
+ * in flight.
+ */
 export type WorkerReply =
   | { readonly kind: 'ready' }
+  /** The operator has to do something about it: the message is an OperatorError's. The thread ends. */
+  | { readonly kind: 'unusable'; readonly message: string }
   | {
       readonly kind: 'opened';
       readonly provider: string;

@@ -4,11 +4,15 @@
  * with WorkerLostError.
  */
 import { Worker } from 'node:worker_threads';
+import { OperatorError } from '../errors.js';
 import type { TensorMap } from '../tensor.js';
 import type { SessionSpec } from './session.js';
 import { buffersOf, type WorkerReply, type WorkerRequest, type WorkerStart } from './worker-protocol.js';
 
-/** The thread ended before it answered. The request may have been the cause, or only near it. */
+/**
+ * The thread ended before it answered. The request may have been the cause, or only near it. Its cause is an OperatorError
+ * where the engine cannot be loaded before somebody does something about it.
+ */
 export class WorkerLostError extends Error {
   override readonly name = 'WorkerLostError';
 }
@@ -118,6 +122,10 @@ export class WorkerThread {
       this.ready = true;
       this.#send();
       this.#events.onReady();
+      return;
+    }
+    if (reply.kind === 'unusable') {
+      this.#fault = new OperatorError(reply.message);
       return;
     }
     const settled = this.#pending.shift();

@@ -6,15 +6,12 @@
  * native code takes the whole process down (SIGABRT).
  */
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
-import type { Engine, EngineName, EngineOptions, Session } from './session.js';
+import { OperatorError } from '../errors.js';
+import { loadEngine } from './engines.js';
+import type { Engine, Session } from './session.js';
 import { yieldToOtherThreads } from './thread-priority.js';
 import { warmUp } from './warm-up.js';
 import { buffersOf, type WorkerReply, type WorkerRequest, type WorkerStart } from './worker-protocol.js';
-
-/** Only the chosen engine's library is loaded. */
-const ENGINES: Record<EngineName, (options: EngineOptions) => Promise<Engine>> = {
-  onnxruntime: async (options) => (await import('./onnxruntime.js')).createOnnxruntimeEngine(options),
-};
 
 /**
  * The engine computes for milliseconds, the server's own thread and the decoders want a moment each: were they equal, an
@@ -24,10 +21,22 @@ const NICE = 5;
 
 if (parentPort === null) throw new Error('worker.js is the entry of a worker thread');
 yieldToOtherThreads(NICE);
-await serve(parentPort, workerData as WorkerStart);
+await start(parentPort, workerData as WorkerStart);
 
-async function serve(port: MessagePort, { engine: name, options }: WorkerStart): Promise<void> {
-  const engine = await ENGINES[name](options);
+/** Nothing is left to do, and the thread ends, where the engine has to be installed first. */
+async function start(port: MessagePort, { engine: name, options }: WorkerStart): Promise<void> {
+  let engine: Engine;
+  try {
+    engine = await loadEngine(name, options);
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    port.postMessage({ kind: 'unusable', message: error.message } satisfies WorkerReply);
+    return;
+  }
+  serve(port, engine);
+}
+
+function serve(port: MessagePort, engine: Engine): void {
   const sessions = new Map<string, Session>();
 
   function sessionOf(id: string): Session {

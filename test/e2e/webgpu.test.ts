@@ -15,7 +15,7 @@ const MODELS = ['tinyimagenet-resnet18-w32', 'tinyimagenet-vgg11bn-w32'];
 /** As a part of the largest value. */
 const TOLERANCE = 1e-3;
 
-const probed = await probeDevice({ kind: 'webgpu', index: 0 }, PROCESS_FILE);
+const probed = await probeDevice({ kind: 'webgpu', index: 0 }, 'onnxruntime', PROCESS_FILE);
 if ('failure' in probed) console.warn(`WebGPU is not tested: ${probed.failure}`);
 
 describe.skipIf('failure' in probed)('the server on WebGPU', () => {
@@ -89,7 +89,7 @@ describe.skipIf('failure' in probed)('the server on WebGPU', () => {
 
   it('is what auto chooses if it is faster than the CPU, which software is not', async () => {
     const machine = {
-      ...thisMachine(2),
+      ...thisMachine(2, 'onnxruntime'),
       listGpuFiles: () => Promise.resolve(['renderD128']),
       listProviders: () => Promise.resolve(['cpu', 'webgpu']),
       probe: () => Promise.resolve(probed),

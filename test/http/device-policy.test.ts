@@ -8,7 +8,7 @@ import { startTestApp, type TestApp } from '../support/app.js';
 
 const MODELS = fileURLToPath(new URL('../../models', import.meta.url));
 
-const policy = policyOf('cuda', 2);
+const policy = policyOf('cuda', 2, 'onnxruntime');
 const plan: DevicePlan = {
   device: { devices: [{ kind: 'cpu', index: 0 }], why: 'a test' },
   policy,

@@ -163,7 +163,7 @@ describe('probes and metrics', () => {
   it('counts requests, phases, batches and the reasons of dispatch', async () => {
     expect((await classify('tiny-resnet')).statusCode).toBe(200);
     const { body, headers } = await app.http.inject('/metrics');
-    expect(body).toContain('fullconv_device_info{device="cpu",provider="cpu",why="asked for"} 1');
+    expect(body).toContain('fullconv_device_info{engine="onnxruntime",device="cpu",provider="cpu",why="asked for"} 1');
     expect(body).toMatch(/^fullconv_run_fixed_seconds\{session="tiny-resnet@1\/classify"\} /m);
     expect(body).toMatch(/^fullconv_run_seconds_per_gflop\{session="tiny-resnet@1\/classify"\} /m);
     expect(headers['content-type']).toMatch('text/plain');

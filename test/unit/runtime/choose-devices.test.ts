@@ -106,9 +106,31 @@ describe('a device that is asked for', () => {
 });
 
 it('this machine lists its GPUs and its engine’s providers', async () => {
-  const real = thisMachine(2);
+  const real = thisMachine(2, 'onnxruntime');
   expect(await real.listProviders()).toContain('cpu');
   const files = await real.listGpuFiles();
   if (process.platform === 'linux') expect(files).toBeInstanceOf(Array);
   else expect(files).toBeUndefined();
+});
+
+describe('the TensorFlow engine', () => {
+  it('takes the GPU where its binding for GPUs is installed and works, the CPU elsewhere', async () => {
+    const nvidia = ['nvidia0'];
+    const works = machine(nvidia, ['cuda', 'cpu'], { cuda: takes(2) });
+    expect(deviceNames((await chooseDevices('auto', 'tensorflow', works)).devices)).toBe('cuda');
+    const cpuBinding = machine(nvidia, ['cpu'], { cuda: takes(2) });
+    expect(deviceNames((await chooseDevices('auto', 'tensorflow', cpuBinding)).devices)).toBe('cpu');
+    const broken = machine(nvidia, ['cuda', 'cpu']);
+    expect(deviceNames((await chooseDevices('auto', 'tensorflow', broken)).devices)).toBe('cpu');
+  });
+
+  it('is not tried for what was asked for by name: it says by itself what it lacks', async () => {
+    const there = machine(['nvidia0'], ['cuda', 'cpu']);
+    expect(await chooseDevices([cuda(0)], 'tensorflow', there)).toEqual({ devices: [cuda(0)], why: 'asked for' });
+    expect(there.tried).toEqual([]);
+    await expect(chooseDevices([cuda(1)], 'tensorflow', there)).rejects.toThrow('CUDA_VISIBLE_DEVICES');
+    await expect(chooseDevices([{ kind: 'dml', index: 0 }], 'tensorflow', there)).rejects.toThrow(
+      'FULLCONV_DEVICE=dml: tensorflow runs on cpu, cuda, wasm only',
+    );
+  });
 });

@@ -1,0 +1,81 @@
+/**
+ * What an operator is to this engine: a function from a node to the kernel that runs it. What can be made of the weights
+ * once is made then; the kernel is called for every run and sees the sizes of that run.
+ */
+import { attribute } from '../../graph/attributes.js';
+import type { Node } from '../../graph/graph.js';
+import { nodeError } from '../../graph/graph-error.js';
+import type { Tensor, TensorFlow, Value } from './tensors.js';
+
+/** Throws GraphError, naming the node, for a form of the operator that there is no kernel for. */
+export type Operator = (loading: Loading) => Kernel;
+
+/** The outputs that are asked for, in order. Runs within tf.tidy, so what else it makes is freed. */
+export type Kernel = (run: Run) => Value | readonly Value[];
+
+/** A node while its session is opened. */
+export interface Loading {
+  readonly tf: TensorFlow;
+  readonly node: Node;
+  readonly opset: number;
+  /**
+   * An input that does not depend on the image, in the graph's order, to make something else of: it may be freed
+   * afterwards. Undefined where the input is absent or depends on the image.
+   */
+  weight(index: number): Tensor | undefined;
+  /** Keep what is made of weights until the session is released. */
+  readonly keep: <T extends Tensor>(make: () => T) => T;
+}
+
+/** A node while it runs. */
+export interface Run {
+  /** An input. Throws where it is absent. */
+  input(index: number): Value;
+  /** Dimensions of an input and of an output, as the graph has them. */
+  inputDims(index: number): readonly number[];
+  outputDims(index: number): readonly number[];
+  /** The values of an input that depends on sizes only; undefined where it is absent or depends on the image. */
+  integers(index: number): readonly number[] | undefined;
+}
+
+/** A weight that the operator cannot do without. */
+export function requiredWeight(loading: Loading, index: number): Tensor {
+  const weight = loading.weight(index);
+  if (weight === undefined) throw nodeError(loading.node, `input ${index} has to be constant for TensorFlow`);
+  return weight;
+}
+
+/** A number given by a constant input in newer opsets and by an attribute in older ones. */
+export function constantNumber(loading: Loading, index: number, name: string): number | undefined {
+  const { node } = loading;
+  if ((node.inputs[index] ?? '') === '') return attribute(node, name, 'float');
+  return requiredWeight(loading, index).dataSync()[0];
+}
+
+/** Integers given by an input in newer opsets and by an attribute in older ones; undefined where neither is there. */
+export function integersOf(node: Node, run: Run, index: number, name: string): readonly number[] | undefined {
+  if ((node.inputs[index] ?? '') === '') return attribute(node, name, 'ints');
+  const values = run.integers(index);
+  if (values === undefined)
+    throw nodeError(node, `input ${index} depends on the image, which TensorFlow cannot follow`);
+  return values;
+}
+
+/** A possibly negative axis as an index. */
+export function axisIndex(axis: number, rank: number): number {
+  return axis < 0 ? axis + rank : axis;
+}
+
+/** Throws, naming the node, where an operator is asked for a form of itself that has no kernel. */
+export function refuseUnless(node: Node, condition: boolean, detail: string): void {
+  if (!condition) throw nodeError(node, `${detail} is not supported by the tensorflow engine`);
+}
+
+/** As refuseUnless, for outputs behind the first that nobody could fill. */
+export function refuseOutputs(node: Node, most: number): void {
+  refuseUnless(
+    node,
+    node.outputs.slice(most).every((name) => name === ''),
+    `its output ${most}`,
+  );
+}

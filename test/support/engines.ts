@@ -1,0 +1,91 @@
+/**
+ * The engines that the conformance suite runs against: ONNX Runtime, and TensorFlow.js' kernels on every backend that can
+ * be had here. TensorFlow's own binding is in the list where somebody has installed it.
+ */
+import { createRequire } from 'node:module';
+import '@tensorflow/tfjs-backend-wasm';
+import { createOnnxruntimeEngine } from '../../src/runtime/onnxruntime.js';
+import type { Engine, SessionSpec } from '../../src/runtime/session.js';
+import { loadTensorFlow } from '../../src/runtime/tensorflow/binding.js';
+import { engineOn } from '../../src/runtime/tensorflow/engine.js';
+import type { TensorMap, TensorType } from '../../src/tensor.js';
+import type { Value } from './ort.js';
+import { tf } from './tfjs.js';
+
+export interface TestedEngine {
+  readonly name: string;
+  /** Start it. All of TensorFlow.js in a process has one backend at a time, so the sessions of others wait until then. */
+  readonly start: () => Promise<Engine>;
+  /** Largest difference to ONNX Runtime, as a part of the largest value. */
+  readonly tolerance: number;
+  /** Fit for networks of the published sizes. */
+  readonly fast: boolean;
+}
+
+const onTensorFlowJs = async (backend: 'cpu' | 'wasm'): Promise<Engine> => {
+  if (!(await tf.setBackend(backend))) throw new Error(`the backend ${backend} does not start`);
+  return engineOn({ tf, provider: backend });
+};
+
+/** TensorFlow's bindings that are installed. */
+export const BINDINGS = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'].filter(isInstalled);
+
+export const TENSORFLOW_ENGINES: readonly TestedEngine[] = [
+  { name: 'tensorflow (wasm)', start: () => onTensorFlowJs('wasm'), tolerance: 1e-4, fast: true },
+  { name: 'tensorflow (JavaScript)', start: () => onTensorFlowJs('cpu'), tolerance: 1e-4, fast: false },
+  ...BINDINGS.slice(0, 1).map((name) => ({
+    name: `tensorflow (${name})`,
+    start: async () => engineOn(await loadTensorFlow(['cuda', 'cpu'])),
+    // GPUs may round to the 10 bits of TF32.
+    tolerance: name.endsWith('gpu') ? 1e-3 : 1e-4,
+    fast: true,
+  })),
+];
+
+export const ENGINES: readonly TestedEngine[] = [
+  {
+    name: 'onnxruntime',
+    start: () => Promise.resolve(createOnnxruntimeEngine({ threads: 1, device: { kind: 'cpu', index: 0 } })),
+    tolerance: 1e-4,
+    fast: true,
+  },
+  ...TENSORFLOW_ENGINES,
+];
+
+function isInstalled(name: string): boolean {
+  try {
+    createRequire(import.meta.url).resolve(`${name}/package.json`);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Open, run once, release. */
+export async function runOn(
+  engine: Engine,
+  spec: Omit<SessionSpec, 'id'>,
+  feeds: Readonly<Record<string, Value>>,
+): Promise<TensorMap> {
+  const session = await engine.open({ ...spec, id: 'test' });
+  try {
+    return await session.run(asFeeds(feeds));
+  } finally {
+    await session.release();
+  }
+}
+
+const TYPES = new Map<unknown, TensorType>([
+  [Float32Array, 'float32'],
+  [Uint8Array, 'uint8'],
+  [Int32Array, 'int32'],
+  [BigInt64Array, 'int64'],
+]);
+
+/** Values as the engine takes them. */
+export function asFeeds(values: Readonly<Record<string, Value>>): TensorMap {
+  const feeds = Object.entries(values).map(([name, { data, dims }]) => {
+    return [name, { type: TYPES.get(data.constructor)!, data, dims }] as const;
+  });
+  return Object.fromEntries(feeds);
+}
