@@ -17,6 +17,7 @@ import { batchLimits, policyOf, warmUpSizes, withWarmUp, type DevicePolicy } fro
 import { createInference, type Inference } from './inference/infer.js';
 import { createRegistry, type Registry } from './models/registry.js';
 import { chooseDevices, thisMachine } from './runtime/choose-devices.js';
+import { computesHalf } from './runtime/half-precision.js';
 import { createPool, type WorkerPool } from './runtime/pool.js';
 import type { SessionSpec } from './runtime/session.js';
 
@@ -136,7 +137,13 @@ export async function createService(config: Config, log: Logger, options: Servic
     observe: metrics.observePhase,
   });
   const registry: Registry = await createRegistry(
-    { folder: config.models, cache: config.cache, untrained: config.untrained, defaultModel: config.defaultModel },
+    {
+      folder: config.models,
+      cache: config.cache,
+      untrained: config.untrained,
+      defaultModel: config.defaultModel,
+      computesHalf: computesHalf(config.engine, room.device.devices[0]!.kind),
+    },
     {
       open: (spec) => openWarm(room, spec),
       close: (id) => {
@@ -149,8 +156,9 @@ export async function createService(config: Config, log: Logger, options: Servic
       },
     },
     ({ name, state, reason, model }, error) => {
-      const facts = { model: name, state, reason, parameters: model?.parameters };
-      if (error === undefined) log.info(facts, 'model');
+      const facts = { model: name, state, reason, parameters: model?.parameters, precision: model?.precision };
+      const isWidened = model?.manifest.precision === 'fp16' && model.precision === 'fp32';
+      if (error === undefined) log.info(facts, isWidened ? 'model, in single precision on this device' : 'model');
       else log.error({ ...facts, err: error }, 'a model could not be loaded');
     },
   ).catch(async (error: unknown) => {

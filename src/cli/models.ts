@@ -9,7 +9,7 @@ export async function modelsCommand(config: Config, flags: { json?: boolean }): 
       name: name === registry.defaultName ? `${name} (default)` : name,
       state: reason === undefined ? state : `${state}: ${reason}`,
       architecture: model?.manifest.architecture ?? '',
-      precision: model === undefined ? '' : (model.manifest.precision ?? 'fp32'),
+      precision: model?.precision ?? '',
       classes: model?.labels.length ?? 0,
       'parameters (M)': Math.round((model?.parameters ?? 0) / 1e4) / 100,
       'multiply-adds (G)': Math.round((model === undefined ? 0 : multiplyAdds(model)) / 1e6) / 1000,

@@ -325,10 +325,10 @@ export interface components {
             source?: string;
             architecture?: string;
             /**
-             * @description What it computes in
+             * @description What it computes in here; fp16 of a manifest is fp32 where the device has no half precision
              * @enum {string}
              */
-            precision?: "fp32" | "int8";
+            precision?: "fp32" | "fp16" | "int8";
             quantization?: {
                 /** @description That it was calibrated on */
                 images: number;
@@ -390,10 +390,10 @@ export interface components {
             source?: string;
             architecture?: string;
             /**
-             * @description What it computes in
+             * @description What it computes in here; fp16 of a manifest is fp32 where the device has no half precision
              * @enum {string}
              */
-            precision?: "fp32" | "int8";
+            precision?: "fp32" | "fp16" | "int8";
             quantization?: {
                 /** @description That it was calibrated on */
                 images: number;

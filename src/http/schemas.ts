@@ -151,7 +151,10 @@ export const modelSummary = z
     license: z.string().optional(),
     source: z.string().optional(),
     architecture: z.string().optional(),
-    precision: z.enum(['fp32', 'int8']).optional().describe('What it computes in'),
+    precision: z
+      .enum(['fp32', 'fp16', 'int8'])
+      .optional()
+      .describe('What it computes in here; fp16 of a manifest is fp32 where the device has no half precision'),
     quantization: z
       .object({
         images: z.number().int().describe('That it was calibrated on'),

@@ -16,20 +16,27 @@ import { countMultiplyAdds } from '../graph/cost.js';
 import type { Graph } from '../graph/graph.js';
 import { GraphError } from '../graph/graph-error.js';
 import { imageShapes } from '../graph/native-shapes.js';
-import { writeOnnx } from '../graph/onnx.js';
-import { applyPasses } from '../graph/pass.js';
-import { addImageInput } from '../graph/passes/add-image-input.js';
 import { averageClassMap } from '../graph/passes/average-class-map.js';
 import { LOGITS } from '../graph/passes/name-logits.js';
+import { halfWeights, reportWeights } from '../graph/passes/report-weights.js';
 import { inferShapes } from '../graph/shapes.js';
 import type { SessionSpec } from '../runtime/session.js';
 import { loadBuiltIn } from './built-in.js';
 import { createDenseViews, type DenseViews, type View } from './dense-views.js';
 import { memoizeBySize, type Size } from './input-size.js';
-import { MANIFEST_FILE, ONNX, TFJS_LAYERS, type Label, type Manifest, type ModelFolder } from './manifest.js';
+import {
+  MANIFEST_FILE,
+  ONNX,
+  TFJS_LAYERS,
+  type Label,
+  type Manifest,
+  type ModelFolder,
+  type Precision,
+} from './manifest.js';
 import { ModelFileError } from './model-file-error.js';
-import type { Network, Unavailable } from './network.js';
+import type { Network, OriginalNet, Unavailable } from './network.js';
 import { loadOnnx } from './onnx-network.js';
+import { narrowed, sessionWriter, type SessionWriter } from './session-writer.js';
 import { loadTfjsLayers } from './tfjs-network.js';
 
 /** A model ready to be opened: its graphs, its numbers, its labels. Immutable. */
@@ -38,6 +45,8 @@ export interface CompiledModel {
   readonly labels: readonly Label[];
   /** sha256 over the manifest, the labels and the weights, hexadecimal: changes whenever an answer could. */
   readonly digest: string;
+  /** What it is really computed in: half precision only where the device has it. */
+  readonly precision: Precision;
   readonly parameters: number;
   /** The size the classifier was made for, in pixels. */
   readonly nativeSize: number;
@@ -49,29 +58,26 @@ export interface CompiledModel {
   classifyView(input: Size): View;
   /** What is to be checked before the dense view may be trusted; absent for a net that is built in. */
   readonly parityCheck?: ParityCheck;
+  /** What is to be checked before a model in half precision may answer. */
+  readonly halfCheck?: ParityCheck;
   /** Of an imported net: how far its dense view is from what the file computes, as a part of the largest logit. */
   readonly deviation?: number;
 }
 
 /** Two sessions that have to give the same logits for an image of the native size. */
 export interface ParityCheck {
-  /** The net as its file has it. */
+  /** The net as its file has it, or in single precision. */
   readonly original: SessionSpec;
-  /** The mean of the class map. */
+  /** The mean of the class map, or the net in half precision. */
   readonly converted: SessionSpec;
+  /** Of the converted net: whose sizes it says (passes/report-weights.ts). */
+  readonly weights?: readonly string[];
   readonly nativeSize: number;
   /** Largest difference that is allowed, as a part of the largest absolute logit. */
   readonly tolerance: number;
   /** Of the two graphs and the weights, hexadecimal. */
   readonly digest: string;
 }
-
-/** From here on what the engine makes of the weights is kept on disk: a smaller net opens as fast without. */
-const KEPT_PARAMETERS = 8e6;
-
-/** Of the coarsest view: a net of any size opens in less than a tenth of the time it takes for them. */
-const LARGE_PIXELS = 1.5 * 2 ** 20;
-const BYTES_PER_PIXEL = 3;
 
 /** As a part of the largest absolute logit: rounding in another order, in single and in half precision. */
 const TOLERANCE = { float32: 1e-3, float16: 1e-2 };
@@ -87,6 +93,8 @@ export interface CompileOptions {
   readonly load: number;
   /** Where converted weights are kept: the setting FULLCONV_CACHE. */
   readonly cache: string;
+  /** Whether the device computes in half precision (runtime/half-precision.ts). Default: it does not. */
+  readonly computesHalf?: boolean;
 }
 
 /** Load, convolutionalize and finish. Reads headers and hashes the files. Throws ModelFileError or GraphError. */
@@ -108,53 +116,47 @@ export async function loadNetwork(content: ModelFolder, cache: string): Promise<
 export function finishNetwork(
   { manifest, labels }: ModelFolder,
   network: Network,
-  { load }: Pick<CompileOptions, 'load'>,
+  { load, computesHalf = false }: Omit<CompileOptions, 'cache'>,
 ): CompiledModel {
-  const { dense, weightsDigest } = network;
-  const imageInput = addImageInput(manifest.input);
+  const { dense, nativeSize, parameters, weightsDigest } = network;
   const digest = createHash('sha256')
     .update(JSON.stringify([manifest, labels, weightsDigest]))
     .digest('hex');
   const id = `${manifest.name}@${manifest.version}#${digest.slice(0, 8)}.${load}`;
-  const session = (view: string, graph: Graph, pixelCost = 1): SessionSpec => {
-    const model = writeOnnx(graph);
-    const { weightsFolder } = network;
-    const spec = {
-      id: `${id}/${view}`,
-      model,
-      weightsFolder,
-      largeFeed: (BYTES_PER_PIXEL * LARGE_PIXELS) / pixelCost,
-    };
-    if (network.parameters < KEPT_PARAMETERS) return spec;
-    return { ...spec, digest: createHash('sha256').update(weightsDigest).update(model).digest('hex') };
-  };
-  const finish = (graph: Graph): Graph => applyPasses(graph, [imageInput]);
-  const multiplyAdds = multiplyAddCounter(network);
-  const { nativeSize, parameters, original } = network;
-  const side = manifest.input.size;
-  const classifierSession: SessionSpec = {
-    ...session('classify', finish(network.classifier)),
-    typical: {
-      feeds: { image: { type: 'uint8', dims: [side, side, 3] } },
-      cost: multiplyAdds({ width: side, height: side }),
-    },
-  };
-  const common = { manifest, labels, digest, parameters, nativeSize };
-  if ('unavailable' in dense) {
-    const classifier: View = { session: classifierSession, multiplyAdds, pixelCost: 1, check: () => undefined };
-    return { ...common, dense, classifier, classifyView: fixedSizeClassifier(manifest, network, classifier) };
-  }
+  const write = sessionWriter(network, { id, preprocessing: manifest.input });
+  const precision = precisionOf(manifest, computesHalf);
+  const inHalf = precision === 'fp16';
+  const serve: SessionWriter = (view, net, options) => write(view, net, { ...options, inHalf });
 
-  const views = createDenseViews(dense, { name: manifest.name, nativeSize, session, finish });
-  const { check } = views;
-  const classifier: View = {
-    session: classifierSession,
+  const multiplyAdds = multiplyAddCounter(network);
+  const side = manifest.input.size;
+  const typical = {
+    feeds: { image: { type: 'uint8', dims: [side, side, 3] } },
+    cost: multiplyAdds({ width: side, height: side }),
+  } as const;
+  const fixed: View = {
+    session: { ...serve('classify', network.classifier), typical },
     multiplyAdds,
     pixelCost: 1,
-    check: dense.poolsGlobally ? check : () => undefined,
+    check: () => undefined,
   };
-  const scoreSession = session('score', finish(applyPasses(dense.graph, [averageClassMap()])));
-  const score: View = { session: scoreSession, multiplyAdds, pixelCost: 1, check };
+  const common = {
+    manifest,
+    labels,
+    digest,
+    precision,
+    parameters,
+    nativeSize,
+    ...(inHalf && { halfCheck: halfCheckOf(network, write) }),
+  };
+  if ('unavailable' in dense) {
+    return { ...common, dense, classifier: fixed, classifyView: fixedSizeClassifier(manifest, network, fixed) };
+  }
+
+  const views = createDenseViews(dense, { name: manifest.name, nativeSize, session: serve });
+  const { check } = views;
+  const classifier: View = dense.poolsGlobally ? { ...fixed, check } : fixed;
+  const score: View = { ...fixed, session: serve('score', dense.graph, { ends: [averageClassMap()] }), check };
   // A net that pools a window of its map takes smaller images than that by itself.
   const takes = memoizeBySize((input) => takesSize(network.classifier, input));
   const isNative = ({ width, height }: Size): boolean => width === nativeSize && height === nativeSize;
@@ -165,10 +167,13 @@ export function finishNetwork(
     classifier,
     classifyView: (input) =>
       dense.poolsGlobally || isNative(input) || (isSmall(input) && takes(input)) ? classifier : score,
-    ...(original && {
-      parityCheck: parityOf(session('original', finish(original.graph)), scoreSession, network),
-    }),
+    ...(network.original && { parityCheck: parityCheckOf(network.original, dense.graph, network, write) }),
   };
+}
+
+/** What a model is computed in on a device that has half precision, or has not. */
+function precisionOf({ precision = 'fp32' }: Manifest, computesHalf: boolean): Precision {
+  return precision === 'fp16' && !computesHalf ? 'fp32' : precision;
 }
 
 /** By what the manifest says the weights file is. */
@@ -193,6 +198,8 @@ export function withoutDense(model: CompiledModel, unavailable: string): Compile
   const classifier = { ...model.classifier, session };
   return {
     ...model,
+    // The file's own net is not narrowed.
+    precision: model.precision === 'fp16' ? 'fp32' : model.precision,
     dense: { unavailable },
     classifier,
     classifyView(input) {
@@ -208,12 +215,14 @@ function checkDigest({ folder, manifest: { weights } }: ModelFolder, { fileDiges
   throw new ModelFileError(join(folder, weights.file), 'sha256', detail);
 }
 
-/** What computes in integers says so itself; a manifest that says it of another net is wrong. */
-function checkPrecision({ folder, manifest }: ModelFolder, { classifier }: Network): void {
+/** What computes in integers says so itself; a manifest that says it of another net, or half precision of this one, is wrong. */
+function checkPrecision({ folder, manifest: { precision } }: ModelFolder, { classifier }: Network): void {
   const isQuantized = classifier.nodes.some(({ op }) => op === 'QuantizeLinear');
-  if (manifest.precision !== 'int8' || isQuantized) return;
-  const detail = 'is int8, but the net has no quantized values; fullconv quantize makes one that has';
-  throw new ModelFileError(join(folder, MANIFEST_FILE), 'precision', detail);
+  const fail = (detail: string): ModelFileError => new ModelFileError(join(folder, MANIFEST_FILE), 'precision', detail);
+  if (precision === 'int8' && !isQuantized) {
+    throw fail('is int8, but the net has no quantized values; fullconv quantize makes one that has');
+  }
+  if (precision === 'fp16' && isQuantized) throw fail('is fp16, but the net computes in 8-bit integers');
 }
 
 /** A net of one size can only be asked at that size. */
@@ -270,13 +279,35 @@ function multiplyAddCounter({ classifier, dense, parameters }: Network): (input:
   });
 }
 
-function parityOf(original: SessionSpec, converted: SessionSpec, network: Network): ParityCheck {
-  const digest = createHash('sha256').update(network.weightsDigest).update(original.model).update(converted.model);
+/** The class map's mean against what the file computes. */
+function parityCheckOf(original: OriginalNet, classMap: Graph, network: Network, write: SessionWriter): ParityCheck {
+  return parityCheck(network, {
+    original: write('original', original.graph),
+    converted: write('score-parity', classMap, { ends: [averageClassMap()] }),
+    tolerance: original.isHalf ? TOLERANCE.float16 : TOLERANCE.float32,
+  });
+}
+
+/** The net in half precision against itself in single, by its class map where it has one. */
+function halfCheckOf(network: Network, write: SessionWriter): ParityCheck {
+  const { classifier, dense } = network;
+  const [net, ends] = 'graph' in dense ? [dense.graph, [averageClassMap()]] : [classifier, []];
+  const half = narrowed(net);
+  const weights = halfWeights(half);
   return {
-    original,
-    converted: { ...converted, id: `${converted.id}-parity` },
-    nativeSize: network.nativeSize,
-    tolerance: network.original?.isHalf ? TOLERANCE.float16 : TOLERANCE.float32,
-    digest: digest.digest('hex'),
+    ...parityCheck(network, {
+      original: write('single-parity', net, { ends }),
+      converted: write('half-parity', half, { ends: [...ends, ...(weights.length === 0 ? [] : [reportWeights()])] }),
+      tolerance: TOLERANCE.float16,
+    }),
+    weights,
   };
+}
+
+function parityCheck(
+  { nativeSize, weightsDigest }: Network,
+  { original, converted, tolerance }: Pick<ParityCheck, 'original' | 'converted' | 'tolerance'>,
+): ParityCheck {
+  const digest = createHash('sha256').update(weightsDigest).update(original.model).update(converted.model);
+  return { original, converted, nativeSize, tolerance, digest: digest.digest('hex') };
 }

@@ -18,6 +18,7 @@ import { inferShapes } from '../graph/shapes.js';
 import type { SessionSpec } from '../runtime/session.js';
 import { memoizeBySize, type Size } from './input-size.js';
 import type { ConvolutionalNet } from './network.js';
+import type { SessionWriter } from './session-writer.js';
 
 /** A graph that answers about images: what opens it, what a run costs, and what it takes. */
 export interface View {
@@ -74,17 +75,11 @@ export interface DenseOptions {
   /** For messages. */
   readonly name: string;
   readonly nativeSize: number;
-  /** The session of a finished graph; `view` tells it from the model's others. */
-  readonly session: (view: string, graph: Graph, pixelCost?: number) => SessionSpec;
-  /** Before the graph is written: what turns pixels into the net's input. */
-  readonly finish: (graph: Graph) => Graph;
+  readonly session: SessionWriter;
 }
 
 /** The views of a net whose output is the class map. */
-export function createDenseViews(
-  net: ConvolutionalNet,
-  { name, nativeSize, session, finish }: DenseOptions,
-): DenseViews {
+export function createDenseViews(net: ConvolutionalNet, { name, nativeSize, session }: DenseOptions): DenseViews {
   const own = mapGeometry(net.graph, CLASS_MAP).outputStride;
   const outputStrides = FINENESS.map((fineness) => own / fineness).filter(
     (stride) => stride === own || (Number.isInteger(stride) && applyPass(net.graph, reduceOutputStride(stride))),
@@ -119,7 +114,7 @@ export function createDenseViews(
     const view = ['dense', ...(step === 1 ? [] : [outputStride]), ...(padding === undefined ? [] : [edge])].join('-');
     const pixelCost = Math.max(1, multiplyAdds(large) / coarsest(large));
     return {
-      session: session(view, finish(applyPasses(graph, [selectClasses({ cells })])), pixelCost),
+      session: session(view, graph, { ends: [selectClasses({ cells })], pixelCost }),
       geometry: mapGeometry(graph, CLASS_MAP),
       tileAlignment: seesEverything(graph, CLASS_MAP) ? undefined : own,
       mapSize: mapSizer(graph),

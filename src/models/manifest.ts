@@ -35,8 +35,9 @@ const inputPreset = z.strictObject({
 export const ONNX = 'onnx';
 export const TFJS_LAYERS = 'tfjs-layers';
 
-/** What a network computes in; `fp32` where the manifest does not say. */
-export const PRECISIONS = ['fp32', 'int8'] as const;
+/** What a network is to be computed in; `fp32` where the manifest does not say. */
+export const PRECISIONS = ['fp32', 'fp16', 'int8'] as const;
+export type Precision = (typeof PRECISIONS)[number];
 
 /** What quantizing a network did to its answers, measured on the images that it was calibrated on. */
 const quantizationFigures = z.strictObject({

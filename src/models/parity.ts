@@ -1,14 +1,20 @@
 /**
- * Proof at load that a converted net computes what its file computes: both are run on fixed pseudo-random images of the
- * native size, and the mean of the class map must be the logits up to rounding. What was measured is kept in the cache
- * by digest, so that it is paid for once.
+ * Proof at load that a converted net computes what its file computes, and one in half precision what it computes in single:
+ * both are run on fixed pseudo-random images of the native size, and the logits must be the same up to rounding. What was
+ * measured is kept in the cache by digest, so that it is paid for once.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { LARGEST_HALF } from '../graph/passes/narrow-to-half.js';
+import { LOGITS } from '../graph/passes/name-logits.js';
+import { LARGEST_WEIGHTS } from '../graph/passes/report-weights.js';
+import type { SessionSpec } from '../runtime/session.js';
 import { elementCount, expectTensor, type Tensor, type TensorMap } from '../tensor.js';
 import { withoutDense, type CompiledModel, type ParityCheck } from './compile.js';
 import { generatedUniform } from './generated-weights.js';
 import type { SessionOpener } from './loaded-model.js';
+import { MANIFEST_FILE } from './manifest.js';
+import { ModelFileError } from './model-file-error.js';
 
 /** What the proof needs of the engine room. */
 export interface SessionRunner extends SessionOpener {
@@ -21,6 +27,8 @@ export interface Parity {
   readonly difference: number;
   /** Largest absolute logit of the original. */
   readonly largest: number;
+  /** Of a net in half precision: a weight that is infinite there. */
+  readonly infinite?: string;
 }
 
 const IMAGES = ['parity-0', 'parity-1'];
@@ -37,10 +45,11 @@ export async function measureParity(
   const known = await knownParity(check, cache);
   if (known !== undefined) return known;
   const images = IMAGES.map((seed) => randomImage(seed, check.nativeSize));
-  const expected = await logitsOf(check.original, images, sessions);
-  const actual = await logitsOf(check.converted, images, sessions).catch(() => undefined);
+  const expected = await outputsOf(check.original, images, sessions);
+  const actual = await outputsOf(check.converted, images, sessions).catch(() => undefined);
   if (actual === undefined) return undefined;
-  const parity = compare(expected, actual);
+  const infinite = infiniteWeight(check, actual[0]!);
+  const parity = { ...compare(expected.map(logits), actual.map(logits)), ...(infinite !== undefined && { infinite }) };
   await writeParity(fileOf(check, cache), parity);
   return parity;
 }
@@ -66,27 +75,51 @@ export function trusted(model: CompiledModel, check: ParityCheck, parity: Parity
   );
 }
 
+/** Throws ModelFileError with the reason where a model may not be computed in half precision. */
+export function refuseUnlessHalf(folder: string, check: ParityCheck, { difference, largest, infinite }: Parity): void {
+  const refuse = (detail: string): ModelFileError =>
+    new ModelFileError(join(folder, MANIFEST_FILE), 'precision', `is fp16, but in half precision ${detail}`);
+  if (infinite !== undefined) throw refuse(`the weight "${infinite}" would be infinite: it ends at ${LARGEST_HALF}`);
+  if (Number.isNaN(difference) || difference === Infinity) {
+    throw refuse(`the logits are no numbers: values of the net go beyond ${LARGEST_HALF}`);
+  }
+  if (isWithin({ difference, largest }, check.tolerance)) return;
+  const figures = [difference, largest].map((value) => value.toPrecision(3));
+  throw refuse(`the logits differ by ${figures[0]}, of ${figures[1]} at most: more than ${100 * check.tolerance} %`);
+}
+
 /** Whether the difference is rounding. Not a number never is. */
 function isWithin({ difference, largest }: Parity, tolerance: number): boolean {
   return difference <= tolerance * largest;
 }
 
-async function logitsOf(
-  spec: ParityCheck['original'],
+/** What a session answers to each image. */
+async function outputsOf(
+  spec: SessionSpec,
   images: readonly Tensor<'uint8'>[],
   sessions: SessionRunner,
-): Promise<readonly Float32Array[]> {
+): Promise<readonly TensorMap[]> {
   await sessions.open(spec);
   try {
-    const logits: Float32Array[] = [];
+    const outputs: TensorMap[] = [];
     for (const image of images) {
-      const outputs = await sessions.run(spec.id, { image: { ...image, data: image.data.slice() } });
-      logits.push(expectTensor(outputs, 'logits', 'float32').data);
+      outputs.push(await sessions.run(spec.id, { image: { ...image, data: image.data.slice() } }));
     }
-    return logits;
+    return outputs;
   } finally {
     await sessions.close(spec.id);
   }
+}
+
+function logits(outputs: TensorMap): Float32Array {
+  return expectTensor(outputs, LOGITS, 'float32').data;
+}
+
+/** The name of the first weight that is infinite, without what narrow-to-half.ts added to it. */
+function infiniteWeight({ weights = [] }: ParityCheck, outputs: TensorMap): string | undefined {
+  if (weights.length === 0) return undefined;
+  const index = expectTensor(outputs, LARGEST_WEIGHTS, 'float32').data.findIndex((value) => !Number.isFinite(value));
+  return weights[index]?.replace(/\.half(_\d+)?$/, '');
 }
 
 function compare(expected: readonly Float32Array[], actual: readonly Float32Array[]): Parity {
@@ -117,9 +150,10 @@ async function readParity(file: string): Promise<Parity | undefined> {
   }
 }
 
-/** A cache that cannot be written costs the next start a measurement, and nothing else. NaN is not JSON, and not kept. */
+/** A cache that cannot be written costs the next start a measurement, and nothing else. NaN is not JSON and not kept, nor is
+ * a weight's name. */
 async function writeParity(file: string, parity: Parity): Promise<void> {
-  if (!Object.values(parity).every(Number.isFinite)) return;
+  if (!Object.values(parity).every((value) => Number.isFinite(value))) return;
   try {
     await mkdir(join(file, '..'), { recursive: true });
     await writeFile(file, JSON.stringify(parity));

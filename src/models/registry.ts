@@ -14,9 +14,9 @@ import { GraphError } from '../graph/graph-error.js';
 import { compileModel, type CompiledModel } from './compile.js';
 import type { View } from './dense-views.js';
 import { LoadedModel, type SessionLease } from './loaded-model.js';
-import { MANIFEST_FILE, readModelFolder } from './manifest.js';
+import { MANIFEST_FILE, readModelFolder, type ModelFolder } from './manifest.js';
 import { ModelFileError } from './model-file-error.js';
-import { measureParity, trusted, type SessionRunner } from './parity.js';
+import { measureParity, refuseUnlessHalf, trusted, type SessionRunner } from './parity.js';
 import { prepareUntrained } from './untrained.js';
 
 export type ModelState = 'loading' | 'ready' | 'unloaded' | 'failed';
@@ -62,6 +62,8 @@ export interface RegistryOptions {
   readonly untrained: readonly string[];
   /** The setting FULLCONV_DEFAULT_MODEL. Empty: the manifest that says `default`, else the first. */
   readonly defaultModel: string;
+  /** Whether the device computes in half precision (runtime/half-precision.ts). Default: it does not. */
+  readonly computesHalf?: boolean;
 }
 
 /** Told of each change of a model's state; with the error, which is not public, when it could not be loaded. */
@@ -104,7 +106,7 @@ export async function createRegistry(
     if (content.manifest.name !== name) {
       throw new ModelFileError(join(folder, MANIFEST_FILE), 'name', `must be "${name}", is "${content.manifest.name}"`);
     }
-    const model = await trust(await compileModel(content, { load: (loads += 1), cache: options.cache }));
+    const model = await trust(await compile(content));
     const load = new LoadedModel(model, sessions);
     try {
       await open(load, model.classifier);
@@ -114,6 +116,19 @@ export async function createRegistry(
       throw error;
     }
     loaded.set(model, load);
+    return model;
+  }
+
+  /** In half precision only where that was measured, or in single where the engine does not run it. */
+  async function compile(content: ModelFolder): Promise<CompiledModel> {
+    const { cache, computesHalf } = options;
+    const load = (loads += 1);
+    const model = await compileModel(content, { load, cache, ...(computesHalf !== undefined && { computesHalf }) });
+    const { halfCheck: check } = model;
+    if (check === undefined) return model;
+    const parity = await measureParity(check, sessions, cache);
+    if (parity === undefined) return compileModel(content, { load, cache });
+    refuseUnlessHalf(content.folder, check, parity);
     return model;
   }
 

@@ -65,7 +65,7 @@ function describeEntry({ name, state, reason, model }: ModelEntry, parts: Surrou
     license: manifest.license,
     source: manifest.source,
     architecture: manifest.architecture,
-    precision: manifest.precision ?? 'fp32',
+    precision: model.precision,
     quantization: manifest.quantization,
     digest: model.digest,
     parameters: model.parameters,

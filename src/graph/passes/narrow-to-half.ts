@@ -1,0 +1,130 @@
+/**
+ * Compute a network in half precision where that is safe.
+ *
+ *   Before: x float32 → Conv W → Relu → GlobalAveragePool → Gemm V → y float32
+ *   After:  x float32 → Cast → Conv W as half → Relu → Cast → GlobalAveragePool → Cast → Gemm V as half → Cast → y float32
+ *
+ * Preconditions: the types of the values are known (value-types.ts; what is not known stays as it is); no constant that is
+ * spelled out in the graph lies beyond half's largest number. Batch normalization comes folded (fold-batch-norm.ts,
+ * absorb-statistics.ts): what is rounded is the product, computed in single precision.
+ *
+ * Not equal: values and weights are rounded to 11 bits. Convolutions and products are narrowed, and what works cell by cell
+ * or moves values. Means over a map, normalizations over an image, softmax, exponentials and powers stay in single
+ * precision: there many values are added, or small ones become large ones. Inputs and outputs stay float32, so what is added
+ * in front (preprocessing) and behind (the mean of a class map, its log-normalizer) does too. A weight that is half in its
+ * file is taken as it is; any other is cast by a node over the constant, which the engine folds at load.
+ */
+import { attribute, int } from '../attributes.js';
+import { nameGiver } from '../build.js';
+import { floatValues, halfBits, inlineConstant } from '../constants.js';
+import type { Graph, Initializer, Node } from '../graph.js';
+import { GraphError } from '../graph-error.js';
+import { DATA_TYPE_CODES } from '../onnx-data-types.js';
+import type { Pass } from '../pass.js';
+import { prune } from '../rewrite.js';
+import { valueTypes } from '../value-types.js';
+
+/** float16's largest number. */
+export const LARGEST_HALF = 65504;
+
+/** The bits of an infinite float16. */
+const INFINITE_BITS = 0x7c00;
+
+const NARROWED: ReadonlySet<string> = new Set([
+  // Layers: engines add up their products in single precision.
+  ...['Conv', 'Gemm', 'MatMul', 'AveragePool', 'BatchNormalization'],
+  // By cell, their results no larger than what goes in, or sums and products of two.
+  ...['Relu', 'LeakyRelu', 'PRelu', 'Elu', 'Selu', 'Celu', 'Clip', 'ThresholdedRelu', 'Abs', 'Neg'],
+  ...['Sigmoid', 'HardSigmoid', 'HardSwish', 'Tanh', 'Softsign'],
+  ...['Add', 'Sub', 'Mul', 'Div', 'Max', 'Min', 'Sum'],
+  // Move values, or choose some.
+  ...['MaxPool', 'GlobalMaxPool', 'Concat', 'Split', 'Slice', 'Gather', 'Pad', 'Transpose', 'Expand'],
+  ...['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Identity', 'Dropout'],
+]);
+
+/** The pass. No match where nothing is narrowed. */
+export function narrowToHalf(): Pass {
+  return { name: 'narrow-to-half', apply: narrow };
+}
+
+function narrow(graph: Graph): Graph | undefined {
+  const types = valueTypes(graph);
+  const isSingle = (name: string): boolean => types.get(name) === 'float32';
+  const constants = new Set(graph.initializers.keys());
+  const isNarrowed = (node: Node): boolean =>
+    NARROWED.has(node.op) &&
+    (node.op !== 'BatchNormalization' || attribute(node, 'epsilon', 'float') === 0) &&
+    isSingle(node.inputs[0] ?? '') &&
+    node.inputs.every((name) => name === '' || types.has(name));
+
+  const fresh = nameGiver(graph);
+  const initializers = new Map<string, Initializer>(graph.initializers);
+  const nodes: Node[] = [];
+  /** A float32 value `v` has its form in half precision under another name; one is computed, the other cast where it is read. */
+  const halves = new Map<string, string>();
+  const madeInHalf = new Set<string>();
+  const cast = (from: string, to: string, type: 'float16' | 'float32'): void => {
+    const attributes = { to: int(DATA_TYPE_CODES[type]) };
+    nodes.push({ op: 'Cast', name: fresh(`${to}.cast`), inputs: [from], outputs: [to], attributes });
+  };
+  const asHalf = (name: string): string => {
+    const known = halves.get(name);
+    if (known !== undefined || !isSingle(name)) return known ?? name;
+    const half = fresh(`${name}.half`);
+    halves.set(name, half);
+    const weight = narrowWeight(graph.initializers.get(name), half);
+    if (weight === undefined) cast(name, half, 'float16');
+    else initializers.set(half, weight);
+    return half;
+  };
+  const restore = (name: string): void => {
+    if (madeInHalf.delete(name)) cast(halves.get(name)!, name, 'float32');
+  };
+
+  for (const node of graph.nodes) {
+    if (node.inputs.length > 0 && node.inputs.every((name) => name === '' || constants.has(name))) {
+      // Computed once, in single precision.
+      for (const name of node.outputs) constants.add(name);
+      nodes.push(node);
+    } else if (isNarrowed(node)) {
+      const inputs = node.inputs.map(asHalf);
+      const outputs = node.outputs.map((name) => {
+        if (!isSingle(name)) return name;
+        const half = fresh(`${name}.half`);
+        halves.set(name, half);
+        madeInHalf.add(name);
+        return half;
+      });
+      nodes.push({ ...node, inputs, outputs });
+    } else {
+      node.inputs.forEach(restore);
+      nodes.push(node);
+    }
+  }
+  for (const { name } of graph.outputs) restore(name);
+  return halves.size === 0 ? undefined : prune({ ...graph, nodes, initializers });
+}
+
+/** The initializer in half precision, as far as that needs no node of its own. */
+function narrowWeight(weight: Initializer | undefined, name: string): Initializer | undefined {
+  if (weight === undefined || weight.quantization !== undefined) return undefined;
+  const { dims, data } = weight;
+  switch (data.kind) {
+    case 'inline':
+      return inlineConstant(name, 'float16', dims, checked(weight));
+    case 'external': {
+      const { storedAs = weight.dataType, ...place } = data;
+      return { name, dataType: 'float16', dims, data: storedAs === 'float16' ? place : { ...place, storedAs } };
+    }
+    case 'unbound':
+      return { ...weight, name, dataType: 'float16' };
+  }
+}
+
+/** Throws GraphError for a number that would become infinite. */
+function checked(weight: Initializer): Float32Array {
+  const values = floatValues(weight)!;
+  const lost = values.find((value) => Number.isFinite(value) && (halfBits(value) & ~0x8000) === INFINITE_BITS);
+  if (lost === undefined) return values;
+  throw new GraphError(`tensor "${weight.name}" holds ${lost}: half precision ends at ${LARGEST_HALF}`);
+}
