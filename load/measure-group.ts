@@ -92,6 +92,8 @@ export async function measureGroup(
       FULLCONV_CACHE: cache,
       FULLCONV_UNTRAINED: group.architectures.join(','),
       FULLCONV_DEFAULT_MODEL: '',
+      FULLCONV_ENGINE: config.engine,
+      FULLCONV_PROVIDERS: config.providers.join(','),
     });
     watcher.advance(START_S * group.subjects.length);
     await measureRounds({ group, scenario, config, images, watcher, service, server }, prepared);

@@ -1,11 +1,11 @@
 /** The load test: reads the command line, measures one group of models after the other, and writes what it found. */
 import { SingleBar } from 'cli-progress';
-import { readConfig } from '../src/config.js';
+import { readConfig, type Config } from '../src/config.js';
 import { interruption, runCommand } from './command.js';
 import { measureGroup, plannedSeconds, type Watcher } from './measure-group.js';
 import { readPhotos, resizePhotos } from './photos.js';
 import { describeMachine, REPORT_VERSION, type Report, type Row } from './report.js';
-import { groupsOf, readScenario, type Scenario } from './scenario.js';
+import { groupsOf, readScenario, type EngineChoice, type Scenario } from './scenario.js';
 import type { ImagesBySize } from './traffic.js';
 import { checkModels } from './workspace.js';
 import { printReport, writeReport } from './write-report.js';
@@ -16,8 +16,12 @@ await runCommand(async () => {
 });
 
 async function run(scenario: Scenario): Promise<void> {
-  const config = readConfig({ FULLCONV_LOG_LEVEL: 'error', ...process.env });
+  const configWith = (settings: EngineChoice['settings']): Config =>
+    readConfig({ FULLCONV_LOG_LEVEL: 'error', ...process.env, ...settings });
+  const config = configWith({});
+  const engines = scenario.engines.length > 0 ? scenario.engines : [undefined];
   const groups = groupsOf(scenario);
+  const measurements = groups.flatMap((group) => engines.map((engine) => ({ group, engine })));
   await checkModels(config, groups);
   const images = await imagesOf(
     scenario,
@@ -25,7 +29,7 @@ async function run(scenario: Scenario): Promise<void> {
   );
   const machine = await describeMachine();
   const { workers, threads, decoders, maxBatch, providers } = config;
-  const { models: _models, output, ...settings } = scenario;
+  const { models: _models, engines: _engines, output, ...settings } = scenario;
   const rows: Row[] = [];
   const notes: string[] = [];
   const report = (): Report => ({
@@ -45,7 +49,7 @@ async function run(scenario: Scenario): Promise<void> {
     noTTYOutput: true,
     notTTYSchedule: 60_000,
   });
-  const total = groups.reduce((sum, group) => sum + plannedSeconds(group, scenario), 0);
+  const total = measurements.reduce((sum, { group }) => sum + plannedSeconds(group, scenario), 0);
   bar.start(Math.ceil(total), 0, { what: '' });
   let planned = 0;
   const watcher: Watcher = {
@@ -54,15 +58,17 @@ async function run(scenario: Scenario): Promise<void> {
     advance: (seconds) => bar.increment(seconds),
     note: (text) => notes.push(text),
   };
-  for (const group of groups) {
+  for (const { group, engine } of measurements) {
     if (interrupted.aborted) break;
     // A group that was left out has been measured as far as the time is concerned.
     bar.update(Math.round(planned));
     planned += plannedSeconds(group, scenario);
     try {
-      rows.push(...(await measureGroup(group, scenario, config, images, watcher)));
+      const measured = await measureGroup(group, scenario, configWith(engine?.settings ?? {}), images, watcher);
+      rows.push(...measured.map((row) => ({ ...row, ...(engine && { engine: engine.name }) })));
     } catch (error) {
-      notes.push(`${[...group.models, ...group.architectures].join(', ')}: ${String(error)}`);
+      const where = engine === undefined ? '' : ` on ${engine.name}`;
+      notes.push(`${[...group.models, ...group.architectures].join(', ')}${where}: ${String(error)}`);
       process.exitCode = 1;
     }
     if (output !== undefined) await writeReport(output, report());
