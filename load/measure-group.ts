@@ -5,6 +5,7 @@
 import { pino } from 'pino';
 import { createService, type Service } from '../src/app.js';
 import type { Config } from '../src/config.js';
+import { deviceName } from '../src/device.js';
 import type { CompiledModel } from '../src/models/compile.js';
 import { closedLoop } from './closed-loop.js';
 import { openLoop } from './open-loop.js';
@@ -92,6 +93,8 @@ export async function measureGroup(
       FULLCONV_CACHE: cache,
       FULLCONV_UNTRAINED: group.architectures.join(','),
       FULLCONV_DEFAULT_MODEL: '',
+      FULLCONV_ENGINE: config.engine,
+      FULLCONV_DEVICE: service.device.devices.map(deviceName).join(','),
     });
     watcher.advance(START_S * group.subjects.length);
     await measureRounds({ group, scenario, config, images, watcher, service, server }, prepared);

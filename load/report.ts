@@ -33,7 +33,7 @@ export interface Machine {
   readonly sharp: string;
 }
 
-export interface Settings extends Omit<Scenario, 'models' | 'output'> {
+export interface Settings extends Omit<Scenario, 'models' | 'output' | 'engines'> {
   /** The server's, and the engine's alone. */
   readonly workers: number;
   readonly threads: number;
@@ -46,6 +46,8 @@ export interface Settings extends Omit<Scenario, 'models' | 'output'> {
 /** One load on one subject. */
 export interface Row {
   readonly models: readonly string[];
+  /** Where engines were compared: which this is of, e.g. `tensorflow/wasm`. */
+  readonly engine?: string;
   /** As the server says; of several models all that there are. */
   readonly precision: string;
   readonly view: MeasuredView;
@@ -118,9 +120,11 @@ export function rowsBySubject(rows: readonly Row[]): Map<string, Row[]> {
 }
 
 /** What a row is of, in words: `resnet50-untrained heatmap mixed`. */
-export function subjectName({ models, precision, view, sizes }: Row): string {
+export function subjectName({ models, engine, precision, view, sizes }: Row): string {
   const precisionPart = precision === 'fp32' || models.every((name) => name.endsWith(precision)) ? [] : [precision];
-  return [models.join(' + '), ...precisionPart, view, ...(sizes === 'photos' ? [] : [sizes])].join(' ');
+  return [models.join(' + '), ...precisionPart, view, ...(sizes === 'photos' ? [] : [sizes])]
+    .concat(engine === undefined ? [] : [`on ${engine}`])
+    .join(' ');
 }
 
 export function isOpen(sample: LoadSample): sample is OpenSample {

@@ -1,13 +1,13 @@
 /** The load test: reads the command line, measures one group of models after the other, and writes what it found. */
 import { SingleBar } from 'cli-progress';
 import { planDevices } from '../src/app.js';
-import { readConfig } from '../src/config.js';
+import { readConfig, type Config } from '../src/config.js';
 import { deviceName } from '../src/device.js';
 import { interruption, runCommand } from './command.js';
 import { measureGroup, plannedSeconds, type Watcher } from './measure-group.js';
 import { readPhotos, resizePhotos } from './photos.js';
 import { describeMachine, REPORT_VERSION, type Report, type Row } from './report.js';
-import { groupsOf, readScenario, type Scenario } from './scenario.js';
+import { groupsOf, readScenario, type EngineChoice, type Scenario } from './scenario.js';
 import type { ImagesBySize } from './traffic.js';
 import { checkModels } from './workspace.js';
 import { printReport, writeReport } from './write-report.js';
@@ -18,10 +18,16 @@ await runCommand(async () => {
 });
 
 async function run(scenario: Scenario): Promise<void> {
-  const given = readConfig({ FULLCONV_LOG_LEVEL: 'error', ...process.env });
-  const plan = await planDevices(given);
-  const config = { ...given, device: plan.device.devices };
+  const configWith = (engine: EngineChoice | undefined): Config =>
+    readConfig({ FULLCONV_LOG_LEVEL: 'error', ...process.env, ...engine?.settings });
+  const config = configWith(undefined);
+  const plan = await planDevices(config);
+  const engines = scenario.engines.length > 0 ? scenario.engines : [undefined];
+  // What the settings leave to the machine has been tried by now.
+  const configOf = (engine: EngineChoice | undefined): Config =>
+    engine === undefined ? { ...config, device: plan.device.devices } : configWith(engine);
   const groups = groupsOf(scenario);
+  const measurements = groups.flatMap((group) => engines.map((engine) => ({ group, engine })));
   await checkModels(config, groups);
   const images = await imagesOf(
     scenario,
@@ -30,7 +36,7 @@ async function run(scenario: Scenario): Promise<void> {
   const machine = await describeMachine();
   const { threads, decoders } = config;
   const { workers, limits, device } = plan;
-  const { models: _models, output, ...settings } = scenario;
+  const { models: _models, engines: _engines, output, ...settings } = scenario;
   const rows: Row[] = [];
   const notes: string[] = [];
   const report = (): Report => ({
@@ -57,7 +63,7 @@ async function run(scenario: Scenario): Promise<void> {
     noTTYOutput: true,
     notTTYSchedule: 60_000,
   });
-  const total = groups.reduce((sum, group) => sum + plannedSeconds(group, scenario), 0);
+  const total = measurements.reduce((sum, { group }) => sum + plannedSeconds(group, scenario), 0);
   bar.start(Math.ceil(total), 0, { what: '' });
   let planned = 0;
   const watcher: Watcher = {
@@ -66,15 +72,17 @@ async function run(scenario: Scenario): Promise<void> {
     advance: (seconds) => bar.increment(seconds),
     note: (text) => notes.push(text),
   };
-  for (const group of groups) {
+  for (const { group, engine } of measurements) {
     if (interrupted.aborted) break;
     // A group that was left out has been measured as far as the time is concerned.
     bar.update(Math.round(planned));
     planned += plannedSeconds(group, scenario);
     try {
-      rows.push(...(await measureGroup(group, scenario, config, images, watcher)));
+      const measured = await measureGroup(group, scenario, configOf(engine), images, watcher);
+      rows.push(...measured.map((row) => ({ ...row, ...(engine && { engine: engine.name }) })));
     } catch (error) {
-      notes.push(`${[...group.models, ...group.architectures].join(', ')}: ${String(error)}`);
+      const where = engine === undefined ? '' : ` on ${engine.name}`;
+      notes.push(`${[...group.models, ...group.architectures].join(', ')}${where}: ${String(error)}`);
       process.exitCode = 1;
     }
     if (output !== undefined) await writeReport(output, report());

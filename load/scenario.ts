@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { ARCHITECTURE_NAMES, isArchitecture } from '../src/architectures/index.js';
 import { OperatorError } from '../src/errors.js';
+import { ENGINE_NAMES } from '../src/runtime/session.js';
 
 const VIEWS = ['classify', 'heatmap'] as const;
 export type MeasuredView = (typeof VIEWS)[number];
@@ -9,10 +10,20 @@ export type MeasuredView = (typeof VIEWS)[number];
 const PRECISIONS = ['fp32', 'int8'] as const;
 export type Precision = (typeof PRECISIONS)[number];
 
+/** An engine to measure, in place of the one that the settings say. */
+export interface EngineChoice {
+  /** As it was asked for, e.g. `tensorflow/wasm`. */
+  readonly name: string;
+  /** Settings by variable. */
+  readonly settings: Readonly<Record<string, string>>;
+}
+
 export interface Scenario {
   /** Names of models, or of architectures to serve untrained. */
   readonly models: readonly string[];
   readonly precisions: readonly Precision[];
+  /** Each measures every group, one after the other; empty: the settings' own. */
+  readonly engines: readonly EngineChoice[];
   readonly views: readonly MeasuredView[];
   /** Each is measured by itself: `photos` as they are, a size as `640x480`, or `mixed`, six sizes at once. */
   readonly sizes: readonly string[];
@@ -46,6 +57,7 @@ const HELP = `npm run load -- [options]
   --models LIST       models, or architectures to serve untrained; all: every architecture
                       (${EMBEDDED.join(',')},resnet50,vgg16)
   --precision LIST    fp32, int8; the int8 form of a model is the one named NAME-int8 (fp32)
+  --engines LIST      engines to compare, with a device: onnxruntime,tensorflow/wasm (the settings')
   --view LIST         classify, heatmap (classify)
   --sizes LIST        photos: as they are, 640x480: made to that size, mixed: six sizes at once (photos)
   --mixed-models      all models at once
@@ -72,6 +84,7 @@ export function readScenario(args: string[]): Scenario | undefined {
   return {
     models: values.models === 'all' ? ARCHITECTURE_NAMES : words(values.models),
     precisions: words(values.precision).map((word) => oneOf('--precision', word, PRECISIONS)),
+    engines: words(values.engines).map(parseEngine),
     views: words(values.view).map((word) => oneOf('--view', word, VIEWS)),
     sizes: words(values.sizes).map(parseSize),
     mixedModels: values['mixed-models'],
@@ -92,6 +105,7 @@ function parse(args: string[]) {
     options: {
       models: { type: 'string', default: [...EMBEDDED, 'resnet50', 'vgg16'].join(',') },
       precision: { type: 'string', default: 'fp32' },
+      engines: { type: 'string', default: '' },
       view: { type: 'string', default: 'classify' },
       sizes: { type: 'string', default: 'photos' },
       'mixed-models': { type: 'boolean', default: false },
@@ -116,6 +130,12 @@ function oneOf<T extends string>(option: string, word: string, known: readonly T
   const found = known.find((each) => each === word);
   if (found === undefined) throw new OperatorError(`${option} ${word}: must be one of ${known.join(', ')}`);
   return found;
+}
+
+function parseEngine(word: string): EngineChoice {
+  const [engine = '', device = 'cpu'] = word.split('/');
+  const known = oneOf('--engines', engine, ENGINE_NAMES);
+  return { name: word, settings: { FULLCONV_ENGINE: known, FULLCONV_DEVICE: device } };
 }
 
 function parseSize(word: string): string {

@@ -6,7 +6,17 @@ import { median } from './statistics.js';
 export type Column<T> = readonly [heading: string, cell: (row: T) => string];
 
 /** Columns whose heading says no unit and no count hold words: they stand at the left. */
-const WORDS = new Set(['server', 'model', 'precision', 'view', 'sizes', 'input', 'batches', 'dispatched because']);
+const WORDS = new Set([
+  'server',
+  'model',
+  'engine',
+  'precision',
+  'view',
+  'sizes',
+  'input',
+  'batches',
+  'dispatched because',
+]);
 
 export function markdownTable<T>(columns: readonly Column<T>[], rows: readonly T[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`;
@@ -34,7 +44,7 @@ export function figure(value: number): string {
 const percent = (part: number): string => (Number.isFinite(part) ? `${(100 * part).toFixed(0)} %` : '–');
 
 const LABELS: readonly Column<Row>[] = [
-  ['model', ({ models }) => models.join(' + ')],
+  ['model', ({ models, engine }) => models.join(' + ') + (engine === undefined ? '' : ` on ${engine}`)],
   ['precision', ({ precision }) => precision],
   ['view', ({ view }) => view],
   ['sizes', ({ sizes }) => sizes],

@@ -75,7 +75,7 @@ function ballsOf(rows: readonly Row[]): Ball[] {
   const balls = new Map<string, Ball>();
   for (const row of rows) {
     if (row.view !== 'classify' || row.models.length > 1 || row.load.loop !== 'closed') continue;
-    const name = row.models[0]!.replace('-untrained', '');
+    const name = row.models[0]!.replace('-untrained', '') + (row.engine === undefined ? '' : ` on ${row.engine}`);
     const ball: Ball = {
       name,
       family: /^(wide_)?[a-z]+/.exec(name)?.[0] ?? name,

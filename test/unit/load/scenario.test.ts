@@ -21,7 +21,16 @@ describe('the command line', () => {
     expect(shares).toEqual([]);
   });
 
+  it('compares engines, each with an execution provider', () => {
+    expect(scenario().engines).toEqual([]);
+    expect(scenario('--engines', 'onnxruntime,tensorflow/wasm').engines).toEqual([
+      { name: 'onnxruntime', settings: { FULLCONV_ENGINE: 'onnxruntime', FULLCONV_DEVICE: 'cpu' } },
+      { name: 'tensorflow/wasm', settings: { FULLCONV_ENGINE: 'tensorflow', FULLCONV_DEVICE: 'wasm' } },
+    ]);
+  });
+
   it.each([
+    ['--engines', 'abacus'],
     ['--view', 'segment'],
     ['--precision', 'int4'],
     ['--sizes', '640'],
