@@ -24,8 +24,6 @@ const PORT = 8790;
 const RAMP_S = 3;
 const HERE = resolve('load/peers');
 const PYTHON = join(HERE, 'venv/bin');
-/** Of its own: it wants other versions of what the others use. */
-const TRITON = join(HERE, 'venv-triton/bin');
 
 const { values } = parseArgs({
   options: {
@@ -48,8 +46,8 @@ interface Server {
   readonly form: RequestForm;
 }
 
-/** How a photograph is sent: the bytes themselves, a form, or the binary tensors of the Open Inference Protocol. */
-type RequestForm = 'raw' | 'multipart' | 'tensor';
+/** How a photograph is sent: the bytes themselves, or a form. */
+type RequestForm = 'raw' | 'multipart';
 
 interface Measurement {
   readonly imagesPerSecond: number;
@@ -151,15 +149,6 @@ function serversFor(model: string, cache: string): Server[] {
       path: '/predictions/classifier',
       ready: '/ping',
     },
-    {
-      ...python,
-      name: 'triton-onnxruntime',
-      command: [join(TRITON, 'python'), 'triton_server.py'],
-      environment,
-      form: 'tensor',
-      path: '/v2/models/classifier/infer',
-      ready: '/v2/models/classifier/ready',
-    },
   ];
 }
 
@@ -211,19 +200,10 @@ interface Prediction {
   readonly logit: number;
 }
 
-/** Ours, a peer's, or Triton's. */
+/** Ours, or a peer's. */
 interface Answer {
   readonly top?: Prediction[];
   readonly results?: { predictions: Prediction[] }[];
-  readonly outputs?: { name: string; data: number[] }[];
-}
-
-function predictionsOf({ top, results, outputs }: Answer): readonly Prediction[] {
-  if (outputs === undefined) return top ?? results?.[0]?.predictions ?? [];
-  const [indices, logits] = ['index', 'logit'].map(
-    (name) => outputs.find((output) => output.name === name)?.data ?? [],
-  );
-  return indices!.map((index, position) => ({ index, logit: logits![position]! }));
 }
 
 /** Ours comes first, and says what is right. */
@@ -233,7 +213,7 @@ async function checkAnswer(server: Server, photo: ImageInput, expected: { best?:
   const text = await response.text();
   if (!response.ok) throw new Error(`${response.status}: ${text.slice(0, 300)}`);
   const [answer] = [JSON.parse(text) as Answer | Answer[]].flat();
-  const top = answer === undefined ? [] : predictionsOf(answer);
+  const top = answer?.top ?? answer?.results?.[0]?.predictions ?? [];
   expected.best ??= top[0]?.index;
   const found = top.find(({ index }) => index === expected.best);
   if (found === undefined || Math.abs(found.logit - top[0]!.logit) > 0.02 * Math.abs(top[0]!.logit)) {
@@ -242,7 +222,7 @@ async function checkAnswer(server: Server, photo: ImageInput, expected: { best?:
 }
 
 function requestOf({ path, form }: Server, { name, bytes }: ImageInput) {
-  const { headers, body } = { raw, multipart, tensor }[form](name, bytes);
+  const { headers, body } = { raw, multipart }[form](name, bytes);
   return { method: 'POST' as const, path, headers, body };
 }
 
@@ -262,25 +242,6 @@ function multipart(name: string, bytes: Uint8Array): Message {
   return {
     headers: { 'content-type': `multipart/form-data; boundary=${boundary}` },
     body: Buffer.concat([Buffer.from(head), bytes, Buffer.from(`\r\n--${boundary}--\r\n`)]),
-  };
-}
-
-/** A tensor of one string: its length in four bytes, little-endian, and the string. */
-function tensor(_name: string, bytes: Uint8Array): Message {
-  const length = Buffer.alloc(4);
-  length.writeUInt32LE(bytes.length);
-  const head = Buffer.from(
-    JSON.stringify({
-      inputs: [{ name: 'jpeg', shape: [1, 1], datatype: 'BYTES', parameters: { binary_data_size: bytes.length + 4 } }],
-      outputs: ['index', 'logit'].map((name) => ({ name, parameters: { binary_data: false } })),
-    }),
-  );
-  return {
-    headers: {
-      'content-type': 'application/octet-stream',
-      'inference-header-content-length': String(head.length),
-    },
-    body: Buffer.concat([head, length, bytes]),
   };
 }
 
