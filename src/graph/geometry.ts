@@ -11,7 +11,7 @@ import { attribute } from './attributes.js';
 import { integerValues } from './constants.js';
 import type { Graph, Node, ValueInfo } from './graph.js';
 import { GraphError, nodeError } from './graph-error.js';
-import { leadingPad, windowExtent, windowsOf, type Window } from './windows.js';
+import { windowExtent, windowsOf, type Window } from './windows.js';
 
 /** The same along both axes. Pixel edges are whole numbers: the centre of pixel 0 is 0.5. */
 export interface MapGeometry {
@@ -49,9 +49,9 @@ const GLOBAL = new Set(['GlobalAveragePool', 'GlobalMaxPool', 'GlobalLpPool']);
 const SPATIAL_REDUCTIONS = new Set(['ReduceMean', 'ReduceMax', 'InstanceNormalization']);
 
 /**
- * Geometry of the map `valueName`, whose layout is that of the graph's image input or a transposition of it. Padding by
- * auto_pad SAME is taken for an input whose size is a multiple of the stride. Throws GraphError when the value is not a
- * map, when height and width differ, or when branches of different stride join.
+ * Geometry of the map `valueName`, whose layout is that of the graph's image input or a transposition of it.
+ * Throws GraphError when the value is not a map, when height and width differ, when branches of different stride join, or
+ * where padding depends on the size (auto_pad SAME, see passes/resolve-auto-padding.ts): cells then have no fixed place.
  */
 export function mapGeometry(graph: Graph, valueName: string): MapGeometry {
   const fields = followFields(graph, valueName)
@@ -157,9 +157,10 @@ function slide(node: Node, fields: Fields, windows: readonly Window[]): Fields {
     const window = windows[axis - 2];
     if (window === undefined) return undefined;
     if (field === undefined) throw nodeError(node, 'its windows slide over an axis that is not spatial');
+    if (window.auto.startsWith('SAME')) throw nodeError(node, 'its padding depends on the size of its input');
     return {
       stride: field.stride * window.stride,
-      start: field.start - leadingPad(window) * field.stride,
+      start: field.start - window.padBegin * field.stride,
       size: field.size + (windowExtent(window) - 1) * field.stride,
     };
   });

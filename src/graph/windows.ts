@@ -70,14 +70,10 @@ export function outputSize(window: Window, input: number): number {
   return (size - 1) * stride >= input + padBegin ? size - 1 : size;
 }
 
-/**
- * Padding before the input. With auto_pad SAME it depends on the size of the input; `input` left out means a multiple
- * of the stride, where the total is extent − stride.
- */
-export function leadingPad(window: Window, input?: number): number {
+/** Padding before an input of this size; it depends on that only with auto_pad SAME. */
+export function leadingPad(window: Window, input: number): number {
   const { stride, auto } = window;
   if (auto !== 'SAME_UPPER' && auto !== 'SAME_LOWER') return window.padBegin;
-  const size = input ?? stride;
-  const total = Math.max(0, (Math.ceil(size / stride) - 1) * stride + windowExtent(window) - size);
+  const total = Math.max(0, (Math.ceil(input / stride) - 1) * stride + windowExtent(window) - input);
   return auto === 'SAME_UPPER' ? Math.floor(total / 2) : Math.ceil(total / 2);
 }

@@ -1,8 +1,7 @@
 /**
  * The class maps that one fully convolutional net can give: at its own output stride and at finer ones, with a head that
  * stays inside of the last map or reaches over its border. Each is a graph of its own over the same weights, made when
- * it is first asked for. All of them classify the image alike: by the cells that the net itself has. (Of a net that pads
- * by auto_pad SAME only where the input is a multiple of its stride: see reduce-output-stride.ts.)
+ * it is first asked for. All of them classify the image alike: by the cells that the net itself has.
  */
 import { ServiceError } from '../errors.js';
 import { countMultiplyAdds } from '../graph/cost.js';

@@ -3,7 +3,8 @@
  * bring there still classifies, as its file computes it, and says why it has no class map.
  *
  * The order: names apart, constants to initializers, one image input, one output (the original: what the file computes,
- * without its softmax) → single precision, opset 18, one kind of head, free sizes (the classifier) → class map.
+ * without its softmax) → single precision, opset 18, one kind of head, padding of the native size,
+ * free sizes (the classifier) → class map.
  */
 import { elementCount } from '../tensor.js';
 import { OPSET } from '../graph/build.js';
@@ -35,6 +36,7 @@ import { pickShuffledChannels } from '../graph/passes/pick-shuffled-channels.js'
 import { raiseOpset } from '../graph/passes/raise-opset.js';
 import { reorderFlattenedWeight } from '../graph/passes/reorder-flattened-weight.js';
 import { reserveNames } from '../graph/passes/reserve-names.js';
+import { resolveAutoPadding } from '../graph/passes/resolve-auto-padding.js';
 import { skipIdleViews } from '../graph/passes/skip-idle-views.js';
 import { takePlanarInput } from '../graph/passes/take-planar-input.js';
 import { transposeGemmWeight } from '../graph/passes/transpose-gemm-weight.js';
@@ -157,7 +159,7 @@ function convolutionalize(
     reorderFlattenedWeight(nativeSize),
     transposeGemmWeight(),
   ]);
-  const freed = applyWhereMatching(headed, [freeSizes(nativeSize)]);
+  const freed = applyWhereMatching(headed, [resolveAutoPadding(nativeSize), freeSizes(nativeSize)]);
   const bound = whyBound(freed, nativeSize);
   if (bound !== undefined) return { classifier: original, dense: { unavailable: bound } };
   if (raised.opset < OPSET) {

@@ -7,7 +7,7 @@
  *
  * Preconditions: S / R is a stride that windows reach on the way, or one of them can be divided to reach it; what lies
  * behind it sees cells one by one or by windows: pooling over the whole map (squeeze and excitation) would see other
- * cells. Padding by auto_pad SAME becomes that of a size that is a multiple of the stride.
+ * cells. Padding does not depend on the size (resolve-auto-padding.ts).
  *
  * Equal at the old positions, X'[R·i] = X[i], layer by layer. With rates r before a window and R behind it:
  *
@@ -26,7 +26,7 @@ import { imageShapes } from '../native-shapes.js';
 import type { Pass } from '../pass.js';
 import { prune } from '../rewrite.js';
 import { inferKnownShapes } from '../shapes.js';
-import { leadingPad, windowExtent, windowsOf, type Window } from '../windows.js';
+import { windowExtent, windowsOf, type Window } from '../windows.js';
 import { classMapOf } from './class-map.js';
 
 /** What sees all of the map at once, or neighbours in a way that cannot be dilated. */
@@ -157,17 +157,17 @@ function refineWindows(
 
 /**
  * The cells of padding, before they are scaled, that give every window of the coarse map its place in the fine one. A
- * last, partial window (ceil_mode), and SAME, see more padding at the end. Undefined where that would count in a mean,
- * or where a window could lie in the padding altogether.
+ * last, partial window (ceil_mode) sees more padding at the end. Undefined where that would count in a mean, where a window
+ * could lie in the padding altogether, and for SAME, whose padding depends on the size.
  */
 function coarsePadding(window: Window, countsPadding: boolean): { begin: number; end: number } | undefined {
-  const begin = leadingPad(window);
+  const begin = window.padBegin;
   switch (window.auto) {
     case 'VALID':
       return { begin: 0, end: 0 };
     case 'SAME_UPPER':
     case 'SAME_LOWER':
-      return countsPadding ? undefined : { begin, end: windowExtent(window) - 1 - begin };
+      return undefined;
     case 'NOTSET': {
       if (!window.ceil) return { begin, end: window.padEnd };
       const end = window.padEnd + window.stride - 1;

@@ -101,16 +101,20 @@ describe('mapGeometry', () => {
     expect(mapGeometry(graph, 'joined')).toEqual({ outputStride: 1, offset: 0.5, receptiveField: 5 });
   });
 
-  it('counts padding that is a node of its own, and asymmetric SAME padding', () => {
+  it('counts padding that is a node of its own, and refuses padding that depends on the size', () => {
     const graph = graphOf(['N', 3, 'H', 'W'], (b, x) => {
       const pads = b.constant('pads', 'int64', [8], [0, 0, 1, 1, 0, 0, 1, 1]);
       const padded = b.node('Pad', [x, pads]);
+      const attributes = { ...conv, strides: ints(2, 2) };
+      const map = b.node('MaxPool', [padded], { name: 'map', attributes });
       const auto_pad = { type: 'string', value: 'SAME_UPPER' } as const;
-      const attributes = { ...conv, strides: ints(2, 2), auto_pad };
-      return b.node('MaxPool', [padded], { name: 'map', attributes });
+      return b.node('MaxPool', [map], { name: 'same', attributes: { ...conv, auto_pad } });
     });
-    // One row of explicit padding, none by SAME before an even size; a window of 3.
+    // One row of explicit padding; a window of 3.
     expect(mapGeometry(graph, 'map')).toEqual({ outputStride: 2, offset: 0.5, receptiveField: 3 });
+    expect(() => mapGeometry(graph, 'same')).toThrow(
+      'node "same" (MaxPool): its padding depends on the size of its input',
+    );
   });
 
   it('follows padding of some axes only', () => {

@@ -1,0 +1,52 @@
+/**
+ * Padding that depends on the size of the input becomes that of the native size, at every size.
+ *
+ *   Before: window of stride s and extent e, auto_pad SAME_UPPER | SAME_LOWER
+ *   After:  the same window, pads = b before, e − 1 − b behind, b being what SAME pads before the map of the native size
+ *
+ * Preconditions: the map's size at the native size is known; a pooling's padding stays smaller than its kernel.
+ *
+ * Equal at the native size, and wherever SAME pads as much before: there are ⌊(n + e − 1 − e) / s⌋ + 1 = ⌈n / s⌉ windows, as
+ * SAME has by definition, window j begins at s·j − b in both, and what SAME leaves out behind no window reaches, or it is
+ * padding in both. At a size with another remainder SAME would move all windows by a pixel of the map; here they stay where
+ * they are, and every cell of every map has one place, which finer maps and tiles need.
+ */
+import { ints } from '../attributes.js';
+import type { Node } from '../graph.js';
+import { nativeShapes } from '../native-shapes.js';
+import type { Pass } from '../pass.js';
+import { leadingPad, windowExtent, windowsOf } from '../windows.js';
+
+const WINDOWED = new Set(['Conv', 'MaxPool', 'AveragePool', 'LpPool']);
+
+/** The pass for a graph whose native input has this side, in pixels. */
+export function resolveAutoPadding(nativeSize: number): Pass {
+  return {
+    name: 'resolve-auto-padding',
+    apply(graph) {
+      if (!graph.nodes.some(padsBySize)) return undefined;
+      const shapes = nativeShapes(graph, nativeSize);
+      const nodes = graph.nodes.map((node) => (padsBySize(node) ? resolve(node, shapes) : node));
+      return nodes.some((node, position) => node !== graph.nodes[position]) ? { ...graph, nodes } : undefined;
+    },
+  };
+}
+
+function padsBySize({ op, attributes: { auto_pad: auto } }: Node): boolean {
+  return WINDOWED.has(op) && auto?.type === 'string' && auto.value.startsWith('SAME');
+}
+
+function resolve(node: Node, shapes: ReadonlyMap<string, readonly number[]>): Node {
+  const [x = '', weight = ''] = node.inputs;
+  const [, , ...sizes] = shapes.get(x) ?? [];
+  const kernel = node.op === 'Conv' ? shapes.get(weight)?.slice(2) : undefined;
+  if (sizes.length === 0 || (node.op === 'Conv' && kernel === undefined)) return node;
+  const windows = windowsOf(node, kernel);
+  const begin = windows.map((window, axis) => leadingPad(window, sizes[axis]!));
+  const end = windows.map((window, axis) => windowExtent(window) - 1 - begin[axis]!);
+  // onnxruntime's poolings take no padding as wide as the kernel.
+  const fits = windows.every((window, axis) => Math.max(begin[axis]!, end[axis]!) < window.kernel);
+  if (node.op !== 'Conv' && !fits) return node;
+  const { auto_pad: _, ...attributes } = node.attributes;
+  return { ...node, attributes: { ...attributes, pads: ints(...begin, ...end) } };
+}
