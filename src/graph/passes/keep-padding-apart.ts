@@ -4,15 +4,40 @@
  *   Before: Pad with zeros → … → MaxPool without padding of its own
  *   After:  Pad with zeros → … → MaxPool, auto_pad = VALID
  *
- * Equal by definition: VALID is no padding. Why: onnxruntime 1.30 fuses the two into a MaxPool with padding (pad_fusion.cc),
- * which ignores what is padded; where a window has only negative values its maximum is no longer 0. It does not with an
- * auto_pad. What lies between them may be anything that the engine takes out first (Identity, Cast, a pair of Transposes),
- * so in a graph with padding all poolings get it. Preconditions: the pooling has neither pads nor ceil_mode.
+ *   Before: Pad with zeros → … → MaxPool, pads p or ceil_mode
+ *   After:  Pad with zeros → … → Pad p with −∞ → MaxPool
+ *
+ * Equal by definition: VALID is no padding, and −∞ is what a max pooling pads with; its last, partial window (ceil_mode) is
+ * one that reaches stride − 1 cells further. Why: onnxruntime 1.30 fuses a Pad of zeros and a MaxPool (pad_fusion.cc) into one
+ * with padding, which ignores what is padded; where a window has only negative values its maximum is no longer 0. It does
+ * not with an auto_pad, nor over another Pad. What lies between them may be anything that the engine takes out first
+ * (Identity, Cast, a pair of Transposes): in a graph with padding all bare poolings get VALID, which costs nothing, and a
+ * Pad of its own each that such operators lead back to a Pad. Precondition there: no window can lie in the padding
+ * altogether, and the type of the values is known.
  */
-import { attribute } from '../attributes.js';
-import type { Graph, Node } from '../graph.js';
+import { attribute, float, ints } from '../attributes.js';
+import { nameGiver } from '../build.js';
+import { inlineConstant } from '../constants.js';
+import type { Graph, Initializer, Node } from '../graph.js';
 import type { Pass } from '../pass.js';
-import { windowsOf } from '../windows.js';
+import { valueTypes } from '../value-types.js';
+import { windowExtent, windowsOf, type Window } from '../windows.js';
+
+/** What the engine may take out from between the two. */
+const REMOVABLE = new Set([
+  'Identity',
+  'Cast',
+  'Transpose',
+  'Dropout',
+  'Reshape',
+  'Squeeze',
+  'Unsqueeze',
+  'Flatten',
+  'Expand',
+]);
+
+/** The first operator set whose Pad has its amounts as an input. */
+const PADS_INPUT_OPSET = 11;
 
 /** The pass. */
 export function keepPaddingApart(): Pass {
@@ -21,15 +46,54 @@ export function keepPaddingApart(): Pass {
 
 function keepApart(graph: Graph): Graph | undefined {
   if (!graph.nodes.some(({ op }) => op === 'Pad')) return undefined;
-  const nodes = graph.nodes.map((node): Node => {
-    if (node.op !== 'MaxPool' || !isBare(node)) return node;
-    const { pads: _, ...attributes } = node.attributes;
-    return { ...node, attributes: { ...attributes, auto_pad: { type: 'string', value: 'VALID' } } };
+  const types = valueTypes(graph);
+  const producers = new Map(graph.nodes.flatMap((node) => node.outputs.map((name) => [name, node] as const)));
+  const fresh = nameGiver(graph);
+  const initializers = new Map<string, Initializer>(graph.initializers);
+
+  const isBehindPad = ({ inputs }: Node): boolean => {
+    const producer = producers.get(inputs[0] ?? '');
+    return producer !== undefined && (producer.op === 'Pad' || (REMOVABLE.has(producer.op) && isBehindPad(producer)));
+  };
+  /** A Pad with −∞ in front of the pooling, which loses its padding to it; the node alone where that cannot be. */
+  const withPad = (node: Node): Node[] => {
+    const [x = ''] = node.inputs;
+    const pads = explicitPads(windowsOf(node));
+    const type = types.get(x);
+    if (pads === undefined || (type !== 'float32' && type !== 'float16')) return [node];
+    const { pads: _pads, ceil_mode: _ceil, ...attributes } = node.attributes;
+    const padded = fresh(`${node.name}.padded`);
+    const around = { op: 'Pad', name: padded, outputs: [padded] };
+    const pooling = { ...node, inputs: [padded], attributes };
+    if (graph.opset < PADS_INPUT_OPSET) {
+      return [{ ...around, inputs: [x], attributes: { pads: ints(...pads), value: float(-Infinity) } }, pooling];
+    }
+    const amounts = inlineConstant(fresh(`${node.name}.pads`), 'int64', [pads.length], pads);
+    const lowest = inlineConstant(fresh(`${node.name}.lowest`), type, [], [-Infinity]);
+    for (const constant of [amounts, lowest]) initializers.set(constant.name, constant);
+    return [{ ...around, inputs: [x, amounts.name, lowest.name], attributes: {} }, pooling];
+  };
+
+  const nodes = graph.nodes.flatMap((node): Node[] => {
+    if (node.op !== 'MaxPool' || (attribute(node, 'auto_pad', 'string') ?? 'NOTSET') !== 'NOTSET') return [node];
+    if (isBare(node)) {
+      const { pads: _, ...attributes } = node.attributes;
+      return [{ ...node, attributes: { ...attributes, auto_pad: { type: 'string', value: 'VALID' } } }];
+    }
+    return isBehindPad(node) ? withPad(node) : [node];
   });
-  return nodes.some((node, position) => node !== graph.nodes[position]) ? { ...graph, nodes } : undefined;
+  const isChanged = nodes.some((node, position) => node !== graph.nodes[position]);
+  return isChanged ? { ...graph, nodes, initializers } : undefined;
 }
 
 function isBare(node: Node): boolean {
-  if ((attribute(node, 'auto_pad', 'string') ?? 'NOTSET') !== 'NOTSET') return false;
   return windowsOf(node).every(({ padBegin, padEnd, ceil }) => padBegin === 0 && padEnd === 0 && !ceil);
+}
+
+/** Of a map [N, C, …], all axes; undefined where a window could lie in the padding altogether. */
+function explicitPads(windows: readonly Window[]): readonly number[] | undefined {
+  const begin = windows.map(({ padBegin }) => padBegin);
+  const end = windows.map(({ padEnd, stride, ceil }) => padEnd + (ceil ? stride - 1 : 0));
+  const reach = windows.every((window, axis) => Math.max(begin[axis]!, end[axis]!) < windowExtent(window));
+  return reach ? [0, 0, ...begin, 0, 0, ...end] : undefined;
 }

@@ -67,11 +67,16 @@ const toFirst = (b: GraphBuilder, x: string): string =>
 function padThenPool(
   attributes: Record<string, Attribute> = {},
   between: (b: GraphBuilder, padded: string) => string = (_, padded) => padded,
+  opset = 18,
 ): Graph {
+  const pads = [0, 0, 1, 1, 0, 0, 1, 1];
   return one(
     (b, x) => {
       const negative = b.node('Sub', [x, b.constant('two', 'float32', [], [2])]);
-      const padded = b.node('Pad', [negative, b.constant('pads', 'int64', [8], [0, 0, 1, 1, 0, 0, 1, 1])]);
+      const padded =
+        opset < 11
+          ? b.node('Pad', [negative], { attributes: { pads: ints(...pads) } })
+          : b.node('Pad', [negative, b.constant('pads', 'int64', [8], pads)]);
       return b.node('MaxPool', [between(b, padded)], { attributes: { kernel_shape: ints(3, 3), ...attributes } });
     },
     MAP,
@@ -100,8 +105,8 @@ it.each<[Pass, Graph]>([
   [flattenHead(4), plain],
   [flattenHead(4), one((b, x) => b.node('Reshape', [b.node('Relu', [x]), target(b, 3, 16)]))],
   [keepPaddingApart(), plain],
-  [keepPaddingApart(), padThenPool({ pads: ints(1, 1, 1, 1) })],
-  [keepPaddingApart(), padThenPool({ ceil_mode: int(1) })],
+  [keepPaddingApart(), padThenPool({ pads: ints(1, 1, 2, 2), strides: ints(2, 2), ceil_mode: int(1) })],
+  [keepPaddingApart(), padThenPool({ pads: ints(1, 1, 1, 1) }, (b, padded) => b.node('Relu', [padded]))],
   [skipIdleViews(4), plain],
   [skipIdleViews(4), one((b, x) => b.node('Flatten', [toLast(b, x)]))],
   [skipIdleViews(4), one((b, x) => b.node('Flatten', [b.node('GlobalAveragePool', [x])]))],
@@ -364,6 +369,24 @@ it.each<[string, (b: GraphBuilder, padded: string) => string]>([
   const asWritten = await runGraph(graph, { x }, { optimization: 'disabled' });
   const guarded = applyPass(graph, keepPaddingApart())!;
   expectClose(await run(guarded, x), Object.values(asWritten)[0]);
+});
+
+describe.each([10, 18])('keepPaddingApart in operator set %s', (opset) => {
+  it.each<[string, Record<string, Attribute>]>([
+    ['padding of its own', { pads: ints(1, 1, 1, 1) }],
+    ['uneven padding and a stride', { pads: ints(0, 0, 1, 1), strides: ints(2, 2) }],
+    ['a last, partial window', { ceil_mode: int(1), strides: ints(2, 2) }],
+    ['both', { pads: ints(1, 1, 0, 0), strides: ints(3, 3), kernel_shape: ints(4, 4), ceil_mode: int(1) }],
+  ])('keeps the zeros in front of a max pooling with %s', async (_, attributes) => {
+    const made = padThenPool(attributes, undefined, opset);
+    const graph = { ...made, opset, inputs: [{ ...made.inputs[0]!, dims: ['N', 3, 'H', 'W'] }] };
+    const guarded = applyPass(graph, keepPaddingApart())!;
+    for (const side of [4, 5, 6, 7]) {
+      const x = randomTensor([1, 3, side, side + 1]);
+      const asWritten = await runGraph(graph, { x }, { optimization: 'disabled' });
+      expectClose(Object.values(await runGraph(guarded, { x }))[0], Object.values(asWritten)[0]);
+    }
+  });
 });
 
 describe('skipIdleViews', () => {
