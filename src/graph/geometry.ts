@@ -39,10 +39,13 @@ export type Fields = readonly (Field | undefined)[];
 const IN_PLACE = new Set(
   (
     'Abs Add BatchNormalization Cast Ceil Celu Clip Div Dropout Elu Erf Exp Floor Gelu HardSigmoid HardSwish Identity ' +
-    'InstanceNormalization LRN LeakyRelu Log LogSoftmax Max Mean Min Mish Mul Neg PRelu Pow Reciprocal Relu Round Selu ' +
-    'Sigmoid Softmax Softplus Softsign Sqrt Sub Sum Tanh ThresholdedRelu Concat QuantizeLinear DequantizeLinear'
+    'InstanceNormalization LRN LeakyRelu Log Max Mean Min Mish Mul Neg PRelu Pow Reciprocal Relu Round Selu Sigmoid ' +
+    'Softplus Softsign Sqrt Sub Sum Tanh ThresholdedRelu QuantizeLinear DequantizeLinear'
   ).split(' '),
 );
+
+/** In place where their axis is not spatial. (Softmax as from operator set 13 on, to which imported graphs are raised.) */
+const ALONG_AXIS = new Set(['Concat', 'Softmax', 'LogSoftmax']);
 
 /** Operators whose result is the same for all cells. */
 const GLOBAL = new Set(['GlobalAveragePool', 'GlobalMaxPool', 'GlobalLpPool']);
@@ -121,6 +124,7 @@ function fieldsAfter(graph: Graph, node: Node, known: (name: string) => Fields |
   const placed = operands.filter((operand) => operand.some((field) => field !== undefined));
   if (GLOBAL.has(node.op) || (operands.length > 0 && placed.length === 0)) return [];
   if (IN_PLACE.has(node.op)) return join(node, placed);
+  if (ALONG_AXIS.has(node.op)) return onChannels(node, join(node, placed), attribute(node, 'axis', 'int') ?? -1);
   if (fields === undefined) throw nodeError(node, 'its first input does not come from the image');
   switch (node.op) {
     case 'Conv':
@@ -213,7 +217,7 @@ function withAxes(fields: Fields, axes: readonly number[]): Fields {
 }
 
 function onChannels(node: Node, fields: Fields, axis: number): Fields {
-  if (fields.at(axis) !== undefined) throw nodeError(node, 'it picks cells along a spatial axis');
+  if (fields.at(axis) !== undefined) throw nodeError(node, 'it works along a spatial axis');
   return fields;
 }
 

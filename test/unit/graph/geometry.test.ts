@@ -117,6 +117,28 @@ describe('mapGeometry', () => {
     );
   });
 
+  it.each<[string, number, boolean]>([
+    ['Concat', 1, true],
+    ['Concat', -3, true],
+    ['Concat', 2, false],
+    ['Concat', -1, false],
+    ['Softmax', 1, true],
+    ['Softmax', 3, false],
+    ['LogSoftmax', -3, true],
+    ['LogSoftmax', -1, false],
+  ])('follows %s over axis %s as far as that is not spatial', (op, axis, isFollowed) => {
+    const graph = graphOf(['N', 3, 'H', 'W'], (b, x) =>
+      b.node(op, op === 'Concat' ? [x, x] : [x], { name: 'map', attributes: { axis: int(axis) } }),
+    );
+    if (isFollowed) expect(mapGeometry(graph, 'map')).toEqual({ outputStride: 1, offset: 0.5, receptiveField: 1 });
+    else expect(() => mapGeometry(graph, 'map')).toThrow(`node "map" (${op}): it works along a spatial axis`);
+  });
+
+  it('follows no Softmax that names no axis: the last one is spatial', () => {
+    const graph = graphOf(['N', 3, 'H', 'W'], (b, x) => b.node('Softmax', [x], { name: 'map' }));
+    expect(() => mapGeometry(graph, 'map')).toThrow(/spatial axis/);
+  });
+
   it('follows padding of some axes only', () => {
     const graph = graphOf(['N', 3, 'H', 'W'], (b, x) => {
       const axes = b.constant('axes', 'int64', [2], [2, -1]);
