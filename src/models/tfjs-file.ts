@@ -8,7 +8,7 @@
  */
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, normalize } from 'node:path';
 import { z } from 'zod';
 import { elementCount } from '../tensor.js';
 import { halfValue } from '../graph/constants.js';
@@ -67,7 +67,12 @@ export async function readTfjsFile(file: string): Promise<TfjsFile> {
   if ('node' in topology) throw new ModelFileError(file, 'modelTopology', NO_GRAPHS);
   const weights = new Map<string, TfjsWeight>();
   const digests: (readonly [path: string, digest: string])[] = [];
+  const given = new Set<string>();
   for (const [position, group] of model.weightsManifest.entries()) {
+    for (const path of group.paths.map(normalize)) {
+      if (given.has(path)) throw new ModelFileError(file, `weightsManifest.${position}`, `"${path}" is given twice`);
+      given.add(path);
+    }
     const found = await locate(file, group, `weightsManifest.${position}`);
     for (const [name, weight] of found) {
       if (weights.has(name)) throw new ModelFileError(file, `weight "${name}"`, 'is given twice');

@@ -231,6 +231,13 @@ describe('a LayersModel is refused, naming file and field, when', () => {
       /is given twice/,
     ],
     [
+      'a file is given twice',
+      'weightsManifest.0.paths',
+      ['group1-shard1of1.bin', './group1-shard1of1.bin'],
+      'weightsManifest.0',
+      /"group1-shard1of1.bin" is given twice/,
+    ],
+    [
       'a weight has more bytes than there are',
       'weightsManifest.0.weights.0.shape',
       [1e9, 1e9, 1e9, 1e9],
