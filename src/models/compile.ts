@@ -68,6 +68,8 @@ export interface CompiledModel {
 export interface ParityCheck {
   /** The net as its file has it, or in single precision. */
   readonly original: SessionSpec;
+  /** The original is run without the engine's optimizations. */
+  readonly asWritten: boolean;
   /** The mean of the class map, or the net in half precision. */
   readonly converted: SessionSpec;
   /** Of the converted net: whose sizes it says (passes/report-weights.ts). */
@@ -284,6 +286,7 @@ function parityCheckOf(original: OriginalNet, classMap: Graph, network: Network,
   return parityCheck(network, {
     original: write('original', original.graph),
     converted: write('score-parity', classMap, { ends: [averageClassMap()] }),
+    asWritten: true,
     tolerance: original.isHalf ? TOLERANCE.float16 : TOLERANCE.float32,
   });
 }
@@ -298,6 +301,7 @@ function halfCheckOf(network: Network, write: SessionWriter): ParityCheck {
     ...parityCheck(network, {
       original: write('single-parity', net, { ends }),
       converted: write('half-parity', half, { ends: [...ends, ...(weights.length === 0 ? [] : [reportWeights()])] }),
+      asWritten: false,
       tolerance: TOLERANCE.float16,
     }),
     weights,
@@ -306,8 +310,10 @@ function halfCheckOf(network: Network, write: SessionWriter): ParityCheck {
 
 function parityCheck(
   { nativeSize, weightsDigest }: Network,
-  { original, converted, tolerance }: Pick<ParityCheck, 'original' | 'converted' | 'tolerance'>,
+  compared: Pick<ParityCheck, 'original' | 'asWritten' | 'converted' | 'tolerance'>,
 ): ParityCheck {
+  const { original, converted, asWritten } = compared;
   const digest = createHash('sha256').update(weightsDigest).update(original.model).update(converted.model);
-  return { original, converted, nativeSize, tolerance, digest: digest.digest('hex') };
+  if (asWritten) digest.update('as written');
+  return { ...compared, nativeSize, digest: digest.digest('hex') };
 }

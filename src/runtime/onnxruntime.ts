@@ -51,14 +51,18 @@ interface Opened {
   readonly source: Source;
 }
 
+function optimizationOf({ asWritten = false }: SessionSpec): Source['optimization'] {
+  return asWritten ? 'disabled' : 'all';
+}
+
 async function openOnDevice(spec: SessionSpec, options: EngineOptions): Promise<Opened> {
-  const source: Source = { ...spec, optimization: 'all' };
+  const source: Source = { ...spec, optimization: optimizationOf(spec) };
   return { source, session: await create(source, options) };
 }
 
 /** From the model as it was optimized before, if it can be kept: then weights are mapped, not copied. */
 async function openOnCpu(spec: SessionSpec, options: EngineOptions): Promise<Opened> {
-  const original: Source = { ...spec, optimization: 'all' };
+  const original: Source = { ...spec, optimization: optimizationOf(spec) };
   const folder = await findOptimizedModel(spec, options);
   if (folder !== undefined) {
     try {
@@ -75,7 +79,7 @@ async function openOnCpu(spec: SessionSpec, options: EngineOptions): Promise<Ope
 const OPTIMIZED_MODEL = 'model.onnx';
 
 async function findOptimizedModel(spec: SessionSpec, options: EngineOptions): Promise<string | undefined> {
-  if (spec.digest === undefined || options.kept === undefined) return undefined;
+  if (spec.digest === undefined || spec.asWritten || options.kept === undefined) return undefined;
   const kept = { ...options.kept, optimizer: `onnxruntime ${env.versions.node ?? ''}` };
   return findOptimized(kept, spec.digest, async (folder) => {
     const writing = {

@@ -22,6 +22,8 @@ export interface SessionSpec {
   readonly weightsFolder?: string;
   /** sha256 of the graph and its weights, for engines that keep what they made of them; absent where that does not pay. */
   readonly digest?: string;
+  /** Run it as it is written, without the engine's optimizations of graphs. */
+  readonly asWritten?: boolean;
   /** Bytes of one feed from which a run takes so long that an engine may prepare for it alone; absent: none does. */
   readonly largeFeed?: number;
   /** One item, without the batch axis, as most requests have it, and its multiply-adds; absent: requests vary. */

@@ -1,0 +1,27 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { measureParity, type SessionRunner } from '../../../src/models/parity.js';
+import type { SessionSpec } from '../../../src/runtime/session.js';
+
+it('runs the original as it is written, and has nothing kept of either', async () => {
+  const cache = await mkdtemp(join(tmpdir(), 'fullconv-parity-'));
+  const opened: SessionSpec[] = [];
+  const sessions: SessionRunner = {
+    open: (spec) => Promise.resolve(void opened.push(spec)),
+    close: () => Promise.resolve(),
+    run: () => Promise.resolve({ logits: { type: 'float32', dims: [1], data: Float32Array.of(1) } }),
+  };
+  const specOf = (id: string): SessionSpec => ({ id, model: new Uint8Array(), digest: 'of a large net' });
+  const check = { original: specOf('a'), converted: specOf('b'), nativeSize: 8, tolerance: 1e-3, digest: 'x' };
+  try {
+    expect(await measureParity({ ...check, asWritten: true }, sessions, cache)).toEqual({ difference: 0, largest: 1 });
+    expect(opened.map(({ id, asWritten, digest }) => [id, asWritten, digest])).toEqual([
+      ['a', true, undefined],
+      ['b', undefined, undefined],
+    ]);
+  } finally {
+    await rm(cache, { recursive: true });
+  }
+});
