@@ -59,13 +59,14 @@ const SETTINGS = {
     variable: 'FULLCONV_CACHE',
     schema: z.string().min(1),
     default: CACHE,
-    about: 'folder for generated and converted weights and what was measured of models',
+    about: 'folder for generated and converted weights, which nothing bounds, and what was measured of models',
   },
   cacheMb: {
     variable: 'FULLCONV_CACHE_MB',
     schema: count(0, 2 ** 31 - 1),
     default: '10240',
-    about: 'megabytes of large models kept there as the engine optimized them for this machine; 0: none',
+    about:
+      'megabytes of large models kept there as the engine optimized them for this machine, and of nothing else; 0: none',
   },
   engine: {
     variable: 'FULLCONV_ENGINE',

@@ -7,6 +7,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OperatorError } from '../errors.js';
 import type { WeightSource } from '../graph/passes/bind-weights.js';
+import { removeAbandoned } from '../runtime/abandoned.js';
 import { ModelFileError } from './model-file-error.js';
 import { readSafetensors, writeSafetensors, type Safetensors, type WritableTensor } from './safetensors.js';
 
@@ -41,6 +42,7 @@ export async function convertWeights(
   const source = await tensors();
   try {
     await mkdir(folder, { recursive: true });
+    await removeAbandoned(folder);
     await writeSafetensors(path, source, { source: digest, conversion: name });
   } catch (cause) {
     if (!(cause instanceof Error && 'syscall' in cause)) throw cause;

@@ -10,6 +10,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { arch, cpus } from 'node:os';
 import { join } from 'node:path';
+import { isUnfinished, removeAbandoned } from './abandoned.js';
 
 export interface OptimizedModelsOptions {
   /** Where folders are kept. */
@@ -45,6 +46,7 @@ export async function findOptimized(
       if (!(await touch(kept))) throw error;
       await rm(temporary, { recursive: true, force: true });
     });
+    await removeAbandoned(folder);
     await removeOldest(folder, kept, maxBytes);
     return kept;
   } catch {
@@ -65,12 +67,15 @@ async function describeProcessor(): Promise<string> {
   return [arch(), cpus()[0]?.model ?? '', flags].join('\n');
 }
 
-/** Whether it is there; it counts as used now. */
+/** What `utimes` says of a folder that is there, and is not ours or lies on a disk that cannot be written. */
+const READ_ONLY: readonly (string | undefined)[] = ['EROFS', 'EACCES', 'EPERM'];
+
+/** Whether it is there; it counts as used now, where that can be noted. */
 function touch(folder: string): Promise<boolean> {
   const now = new Date();
   return utimes(folder, now, now).then(
     () => true,
-    () => false,
+    (error: unknown) => READ_ONLY.includes((error as NodeJS.ErrnoException).code),
   );
 }
 
@@ -82,9 +87,10 @@ async function flush(folder: string): Promise<void> {
   }
 }
 
-/** Those left behind by a process that died are folders like others, and the oldest. Others come and go meanwhile. */
+/** Others come and go meanwhile. */
 async function removeOldest(root: string, newest: string, maxBytes: number): Promise<void> {
-  const measured = await Promise.allSettled((await readdir(root)).map((name) => measure(join(root, name))));
+  const finished = (await readdir(root)).filter((name) => !isUnfinished(name));
+  const measured = await Promise.allSettled(finished.map((name) => measure(join(root, name))));
   const folders = measured.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
   let total = folders.reduce((sum, { bytes }) => sum + bytes, 0);
   for (const { folder, bytes } of folders.sort((a, b) => a.usedAt - b.usedAt)) {

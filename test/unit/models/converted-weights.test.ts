@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -39,6 +39,15 @@ describe('convertWeights', () => {
     const { folder, file } = await convertWeights(conversion, () => tensors(1));
     await writeFile(join(folder, file), 'broken');
     expect((await convertWeights(conversion, () => tensors(1, 2))).tensors.get('weight')!.dims).toEqual([2]);
+  });
+
+  it('removes what a process that died left behind a day ago', async () => {
+    const [old, young] = ['old.tmp', 'young.tmp'].map((name) => join(cache, 'weights', name));
+    await Promise.all([old!, young!].map((path) => writeFile(path, 'half of it')));
+    const yesterday = Date.now() / 1000 - 25 * 3600;
+    await utimes(old!, yesterday, yesterday);
+    const { folder } = await convertWeights({ cache, name: 'a-1', digest: 'next' }, () => tensors(1));
+    expect((await readdir(folder)).filter((name) => name.endsWith('.tmp'))).toEqual(['young.tmp']);
   });
 
   it('says that the cache cannot be written', async () => {

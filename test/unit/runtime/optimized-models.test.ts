@@ -1,14 +1,26 @@
 import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { findOptimized } from '../../../src/runtime/optimized-models.js';
+
+/** What the file system is to say next. */
+const failures = vi.hoisted((): { utimes: Error | undefined } => ({ utimes: undefined }));
+vi.mock('node:fs/promises', async (importOriginal) => {
+  const original = await importOriginal<typeof import('node:fs/promises')>();
+  const failing: typeof utimes = (...args) =>
+    failures.utimes === undefined ? original.utimes(...args) : Promise.reject(failures.utimes);
+  return { ...original, utimes: failing };
+});
 
 let root: string;
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'fullconv-optimized-'));
 });
-afterEach(() => rm(root, { recursive: true, force: true }));
+afterEach(async () => {
+  failures.utimes = undefined;
+  await rm(root, { recursive: true, force: true });
+});
 
 const options = (changes = {}) => ({ folder: join(root, 'kept'), maxBytes: 2500, optimizer: 'test 1', ...changes });
 const write =
@@ -48,6 +60,26 @@ describe('findOptimized', () => {
   it('keeps one that is larger than the limit by itself: it is in use', async () => {
     const folder = await findOptimized(options(), 'large', write(5000));
     expect(await readdir(folder!)).toEqual(['weights.bin']);
+  });
+
+  it.each(['EROFS', 'EACCES', 'EPERM'])('finds a model where its use cannot be noted: %s', async (code) => {
+    const optimize = vi.fn(write());
+    const first = await findOptimized(options(), 'a', optimize);
+    failures.utimes = Object.assign(new Error(code), { code });
+    expect(await findOptimized(options(), 'a', optimize)).toBe(first);
+    expect(optimize).toHaveBeenCalledTimes(1);
+  });
+
+  it('removes what a process that died left behind a day ago, and not what another is writing', async () => {
+    const [old, young] = ['x.1.tmp', 'x.2.tmp'].map((name) => join(options().folder, name));
+    for (const folder of [old!, young!]) {
+      await mkdir(folder, { recursive: true });
+      await write(5000)(folder);
+    }
+    const yesterday = Date.now() / 1000 - 25 * 3600;
+    await utimes(old!, yesterday, yesterday);
+    const kept = await findOptimized(options(), 'a', write());
+    expect((await readdir(options().folder)).sort()).toEqual([basename(kept!), 'x.2.tmp'].sort());
   });
 
   it('does without, and leaves nothing, when optimizing fails', async () => {
