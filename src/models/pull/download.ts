@@ -36,6 +36,8 @@ export interface DownloadOptions {
   readonly stallMs?: number;
   /** Tries in a row that bring nothing. */
   readonly attempts?: number;
+  /** Tries in all, however much they bring. */
+  readonly allAttempts?: number;
   /** Wait before the first repetition; it doubles from one to the next. */
   readonly backoffMs?: number;
   readonly maxBytes?: number;
@@ -57,6 +59,8 @@ export interface Downloaded extends Checked {
 
 const STALL_MS = 30_000;
 const ATTEMPTS = 5;
+/** Of 8 GB, 20 MB each. */
+const ALL_ATTEMPTS = 400;
 const BACKOFF_MS = 1000;
 const MAX_BYTES = 8 * 2 ** 30;
 
@@ -65,11 +69,11 @@ const MAX_BYTES = 8 * 2 ** 30;
  * signal's reason when that ends it; the part stays for the next call unless it is of no use.
  */
 export async function download(wanted: Wanted, file: string, options: DownloadOptions = {}): Promise<Downloaded> {
-  const { attempts = ATTEMPTS, backoffMs = BACKOFF_MS, signal, onRetry } = options;
+  const { attempts = ATTEMPTS, allAttempts = ALL_ATTEMPTS, backoffMs = BACKOFF_MS, signal, onRetry } = options;
   await mkdir(dirname(file), { recursive: true });
   const http = createHttpClient();
   try {
-    for (let failures = 0; ;) {
+    for (let failures = 0, tries = 1; ; tries += 1) {
       const before = await partSize(file);
       try {
         return await attempt(http, wanted, file, options);
@@ -77,8 +81,8 @@ export async function download(wanted: Wanted, file: string, options: DownloadOp
         signal?.throwIfAborted();
         if (!(error instanceof Transient)) throw error;
         failures = (await partSize(file)) > before ? 1 : failures + 1;
-        if (failures >= attempts) {
-          throw new OperatorError(`${wanted.url.href}: ${error.message}; tried ${attempts} times`, { cause: error });
+        if (failures >= attempts || tries >= allAttempts) {
+          throw new OperatorError(`${wanted.url.href}: ${error.message}; tried ${tries} times`, { cause: error });
         }
         const waitMs = Math.max(error.waitMs, backoffMs * 2 ** (failures - 1));
         onRetry?.(error.message, waitMs);

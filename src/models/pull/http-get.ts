@@ -100,7 +100,7 @@ async function follow(url: URL, options: GetOptions, dispatcher: Dispatcher): Pr
     if (!REDIRECTS.includes(status)) throw refusal(current, status, header('retry-after'));
     current = redirected(url, current, header('location') ?? '');
   }
-  throw new OperatorError(`${url.href}: redirects more than ${MAX_REDIRECTS} times`);
+  throw new OperatorError(`${shown(url)}: redirects more than ${MAX_REDIRECTS} times`);
 }
 
 async function send(url: URL, options: GetOptions, dispatcher: Dispatcher): Promise<Dispatcher.ResponseData> {
@@ -132,7 +132,7 @@ function redirected(asked: URL, from: URL, location: string): URL {
   const to = URL.canParse(location, from.href) ? new URL(location, from.href) : undefined;
   const isAllowed = to?.protocol === 'https:' || (to?.protocol === 'http:' && asked.protocol === 'http:');
   if (to === undefined || !isAllowed) {
-    throw new OperatorError(`${from.origin}${from.pathname}: redirects to "${location}", which is not https`);
+    throw new OperatorError(`${shown(from)}: redirects to "${location.replace(/[?#].*$/s, '')}", which is not https`);
   }
   return to;
 }
@@ -148,7 +148,11 @@ function aboutFile(header: (name: string) => string | undefined): AboutFile {
   };
 }
 
-/** Addresses are shown without their query, which may be a signature. */
+/** Addresses are shown without their query, which may be a signature, and without a password. */
+function shown({ origin, pathname }: URL): string {
+  return `${origin}${pathname}`;
+}
+
 function refusal(url: URL, status: number, retryAfter?: string): Error {
   if (TRANSIENT_STATUSES.includes(status)) {
     const seconds = Number(retryAfter ?? 0);
@@ -159,7 +163,7 @@ function refusal(url: URL, status: number, retryAfter?: string): Error {
     [403, ': the token (HF_TOKEN) is missing or does not suffice'],
     [404, ': it is not there'],
   ]);
-  return new OperatorError(`${url.origin}${url.pathname} answers ${status}${hints.get(status) ?? ''}`);
+  return new OperatorError(`${shown(url)} answers ${status}${hints.get(status) ?? ''}`);
 }
 
 function unreachable(url: URL, error: unknown): Error {

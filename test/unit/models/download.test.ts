@@ -146,6 +146,12 @@ describe('a download that fails', () => {
     ['a file that is not there', { statuses: [404] }, {}, /answers 404: it is not there$/],
     ['a file for others', { statuses: [401] }, {}, /answers 401: .*token \(HF_TOKEN\)$/],
     ['a redirect to nowhere', { location: 'ftp://x/' }, {}, /redirects to "ftp:\/\/x\/", which is not https$/],
+    [
+      'one with a signature, which it does not show',
+      { location: 'ftp://x/y?signature=secret#part' },
+      {},
+      /redirects to "ftp:\/\/x\/y", which is not https$/,
+    ],
   ])('refuses %s, at once, and keeps nothing', async (_, faults, wanted, message) => {
     hub.faults = { ...hub.faults, ...faults };
     await expect(fetch(wanted)).rejects.toThrow(message);
@@ -168,6 +174,15 @@ describe('a download that fails', () => {
     expect(await fetch()).toMatchObject({ sha256: DIGEST });
     hub.faults.statuses = [500, 500, 500];
     await expect(fetch({}, { attempts: 3 })).rejects.toThrow(/answers 500; tried 3 times$/);
+  });
+
+  it('gives up a server that sends a little each time', async () => {
+    hub.faults.cuts = Array<number>(20).fill(1000);
+    await expect(fetch({}, { attempts: 3, allAttempts: 7 })).rejects.toThrow(/tried 7 times$/);
+    expect(hub.ranges()).toHaveLength(7);
+    hub.faults.cuts = [];
+    await fetch();
+    expect((await readFile(file)).equals(CONTENT)).toBe(true);
   });
 
   it('waits as long as the server asks, and no longer than it says itself', async () => {
