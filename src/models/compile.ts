@@ -286,7 +286,8 @@ function parityCheckOf(original: OriginalNet, classMap: Graph, network: Network,
   return parityCheck(network, {
     original: write('original', original.graph),
     converted: write('score-parity', classMap, { ends: [averageClassMap()] }),
-    asWritten: true,
+    // As written, a quantized net is computed in float between its roundings: another net than the one that is served.
+    asWritten: !original.graph.nodes.some(({ op }) => op === 'QuantizeLinear'),
     tolerance: original.isHalf ? TOLERANCE.float16 : TOLERANCE.float32,
   });
 }

@@ -182,7 +182,7 @@ function wrap(spec: SessionSpec, { session, source }: Opened, options: EngineOpt
       // What was kept may have made room for others since; the session itself still has it mapped.
       const alone = await openFor(source).catch((error: unknown) => {
         if (source.optimization === 'all') throw error;
-        return openFor({ ...spec, optimization: 'all' });
+        return openFor({ ...spec, optimization: optimizationOf(spec) });
       });
       try {
         return await runIn(alone, feeds);
