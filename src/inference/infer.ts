@@ -144,14 +144,14 @@ export function createInference({ batcher, lease, limits, background, observe }:
     const view = viewFor(plan.crop);
     view.check(plan.crop);
     const tiling = tiles ? tilingOf(plan, view) : undefined;
-    if (tiling !== undefined) return { plan, tiling };
-    checkPixels(plan, view, (limit) => {
+    const explain = (limit: number): ParameterError => {
       const pixelsAt = (factor: number): number => inputPixels(planFor(factor));
       const [parameter, asked, steps] = fit !== 'native' && scale === 1 ? ['size', side, side] : ['scale', scale, 100];
       const largest = largestScale(scale, limit, steps, pixelsAt) * (parameter === 'size' ? side : 1);
       return { parameter, detail: `${parameter}=${asked} is too large for this image; at most ${largest}` };
-    });
-    return { plan, tiling: undefined };
+    };
+    if (tiling === undefined) checkPixels(plan, view, explain);
+    return { plan, tiling };
   }
 
   /** Tiles of an input that is too large for one run; undefined where none are needed, or none can be had. */
@@ -208,55 +208,49 @@ export function createInference({ batcher, lease, limits, background, observe }:
     context: RequestContext,
   ): Promise<Pass> {
     const view = request.viewFor(variant.plan.crop);
-    return withSession(request.model, view, context, (session) =>
-      runIn(session, view, image, header, variant, request, context),
-    );
+    return withSession(request.model, view, context, async (session) => {
+      const decoded = await decode(image, header, variant, request, context);
+      const run = (pixels: Uint8Array, size: Size, { deadline, signal }: RequestContext): Promise<Ran> => {
+        const feeds = feedsOf(pixels, size, request.classes);
+        const cost = view.multiplyAdds(size);
+        return batcher.submit({ session, feeds, cost, priority: context.priority, deadline, signal });
+      };
+      const { plan, tiling, mirrored } = variant;
+      const ran =
+        tiling === undefined
+          ? await run(decoded.pixels, plan.crop, context)
+          : await runTiles(tiling, context, (tile, shared) =>
+              run(cutTile(decoded.pixels, plan.crop, tile), tile.pixels, shared),
+            );
+      const queueMs = decoded.waitedMs + ran.queueMs;
+      observe('queue', request.model.manifest.name, queueMs);
+      const { outputs, inferMs, batchSize } = ran;
+      return { plan, mirrored, outputs, timing: { decodeMs: decoded.decodeMs, queueMs, inferMs, batchSize } };
+    });
   }
 
-  async function runIn(
-    session: string,
-    view: View,
+  /** The pixels of a variant, uint8 `[h, w, 3]`, when a decoder is free. */
+  async function decode(
     image: ImageInput,
     header: ImageHeader,
-    { plan, tiling, mirrored }: Variant,
-    { model, classes }: PassRequest,
+    { plan, mirrored }: Variant,
+    { model }: PassRequest,
     context: RequestContext,
-  ): Promise<Pass> {
+  ): Promise<{ pixels: Uint8Array; waitedMs: number; decodeMs: number }> {
     const { name, input } = model.manifest;
-    const { width, height } = plan.crop;
     const arrived = performance.now();
     const decoded = await decoderSlots(async () => {
       checkAlive(context);
       const started = performance.now();
       const pixels = await decodeInput(image.bytes, header, plan, { interpolation: input.interpolation, background });
       return {
-        pixels: mirrored ? mirror(pixels, width) : pixels,
+        pixels: mirrored ? mirror(pixels, plan.crop.width) : pixels,
         waitedMs: started - arrived,
         decodeMs: performance.now() - started,
       };
     });
     observe('decode', name, decoded.decodeMs);
-
-    const submit = (pixels: Uint8Array, size: Size, { deadline, signal }: RequestContext): Promise<Ran> => {
-      const feeds: Record<string, Tensor> = {
-        image: { type: 'uint8', dims: [size.height, size.width, 3], data: pixels },
-      };
-      if (classes !== undefined) {
-        feeds['classes'] = { type: 'int64', dims: [classes.length], data: BigInt64Array.from(classes, BigInt) };
-      }
-      const cost = view.multiplyAdds(size);
-      return batcher.submit({ session, feeds, cost, priority: context.priority, deadline, signal });
-    };
-    const ran =
-      tiling === undefined
-        ? await submit(decoded.pixels, { width, height }, context)
-        : await runTiles(tiling, context, (tile, shared) =>
-            submit(cutTile(decoded.pixels, plan.crop, tile), tile.pixels, shared),
-          );
-    const queueMs = decoded.waitedMs + ran.queueMs;
-    observe('queue', name, queueMs);
-    const { outputs, inferMs, batchSize } = ran;
-    return { plan, mirrored, outputs, timing: { decodeMs: decoded.decodeMs, queueMs, inferMs, batchSize } };
+    return decoded;
   }
 
   return {
@@ -304,6 +298,13 @@ export function createInference({ batcher, lease, limits, background, observe }:
         return drawn;
       }),
   };
+}
+
+/** What a session takes for one image: its pixels, and for a dense view the classes. */
+function feedsOf(pixels: Uint8Array, { width, height }: Size, classes: readonly number[] | undefined): TensorMap {
+  const image: Tensor = { type: 'uint8', dims: [height, width, 3], data: pixels };
+  if (classes === undefined) return { image };
+  return { image, classes: { type: 'int64', dims: [classes.length], data: BigInt64Array.from(classes, BigInt) } };
 }
 
 /** Run the tiles, a few at a time: a pass that is cut into many must not fill the queue. */
