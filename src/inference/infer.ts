@@ -22,6 +22,12 @@ import { cutTile, joinTiles, planTiles, type Tile, type Tiling } from './tiles.j
 const MAX_TILES = 16;
 const TILES_AT_ONCE = 2;
 
+/**
+ * Values of a class map, cells × classes, that one run may make: 256 MB. A finer output stride of a net whose cost lies in
+ * its coarse layers costs little a cell, and takes memory nevertheless.
+ */
+const MAX_MAP_VALUES = 2 ** 26;
+
 type Ran = Awaited<ReturnType<Batcher['submit']>>;
 
 /** An image as it came in: its name (or its position) for the answer, its encoded bytes. */
@@ -130,11 +136,9 @@ export function createInference({ batcher, lease, limits, background, observe }:
   const rendererSlots = pLimit(limits.renderers);
   let admitted = 0;
 
-  function planAt(
-    scale: number,
-    header: ImageHeader,
-    { model, viewFor, input: { fit, size, tiles } }: PassRequest,
-  ): Pick<Variant, 'plan' | 'tiling'> {
+  function planAt(scale: number, header: ImageHeader, request: PassRequest): Pick<Variant, 'plan' | 'tiling'> {
+    const { model, viewFor } = request;
+    const { fit, size, tiles } = request.input;
     const preset = model.manifest.input;
     const side = size ?? preset.size;
     const resize = Math.round((side * preset.resize) / preset.size);
@@ -151,6 +155,7 @@ export function createInference({ batcher, lease, limits, background, observe }:
       return { parameter, detail: `${parameter}=${asked} is too large for this image; at most ${largest}` };
     };
     if (tiling === undefined) checkPixels(plan, view, explain);
+    checkMap(plan, view, request, tiling);
     return { plan, tiling };
   }
 
@@ -178,6 +183,24 @@ export function createInference({ batcher, lease, limits, background, observe }:
       'IMAGE_TOO_LARGE',
       `The network's input would be ${width}×${height} pixels; the limit is ${limit} pixels${why}. Ask for a smaller size or scale${orElse}.`,
       { errors: [explain(limit)] },
+    );
+  }
+
+  /** A run makes the map of every class, and gives those asked for; of tiles these are put together. */
+  function checkMap(
+    { crop }: InputPlan,
+    view: View,
+    { model, classes = [] }: PassRequest,
+    tiling: Tiling | undefined,
+  ): void {
+    if (!isDense(view)) return;
+    const { width, height } = view.mapSize(crop);
+    const channels = tiling === undefined ? Math.max(model.labels.length, classes.length) : classes.length;
+    if (width * height * channels <= MAX_MAP_VALUES) return;
+    throw new ServiceError(
+      'IMAGE_TOO_LARGE',
+      `The class map would be ${width}×${height} cells of ${channels} classes; the limit is ${MAX_MAP_VALUES} values. Ask for a coarser outputStride, a smaller size or scale, or fewer classes.`,
+      { errors: [{ parameter: 'outputStride', detail: `gives ${width * height * channels} values` }] },
     );
   }
 
