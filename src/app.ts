@@ -129,6 +129,7 @@ export async function createEngineRoom(
 export async function createService(config: Config, log: Logger, options: ServiceOptions = {}): Promise<Service> {
   const room = await createEngineRoom(config, log, { ...options, admitted: () => inference.admitted });
   const { pool, batcher, metrics, policy } = room;
+  const { kind } = room.device.devices[0]!;
   const inference: Inference = createInference({
     batcher,
     lease: (model, view) => registry.lease(model, view),
@@ -142,9 +143,10 @@ export async function createService(config: Config, log: Logger, options: Servic
       cache: config.cache,
       untrained: config.untrained,
       defaultModel: config.defaultModel,
-      computesHalf: computesHalf(config.engine, room.device.devices[0]!.kind),
+      computesHalf: computesHalf(config.engine, kind),
     },
     {
+      platform: `${config.engine}-${kind}`,
       open: (spec) => openWarm(room, spec),
       close: (id) => {
         batcher.forget(id);

@@ -18,6 +18,8 @@ import { ModelFileError } from './model-file-error.js';
 
 /** What the proof needs of the engine room. */
 export interface SessionRunner extends SessionOpener {
+  /** Engine and kind of device, as the name of a folder: what is measured holds there. Default: `onnxruntime-cpu`. */
+  readonly platform?: string;
   /** Run an open session for one image: tensors without the batch, in and out. */
   run(id: string, feeds: TensorMap): Promise<TensorMap>;
 }
@@ -42,7 +44,8 @@ export async function measureParity(
   sessions: SessionRunner,
   cache: string,
 ): Promise<Parity | undefined> {
-  const known = await knownParity(check, cache);
+  const { platform } = sessions;
+  const known = await knownParity(check, cache, platform);
   if (known !== undefined) return known;
   const images = IMAGES.map((seed) => randomImage(seed, check.nativeSize));
   // Both of these go again at once; and what the engine's optimizations do wrong must not be done to both.
@@ -51,17 +54,18 @@ export async function measureParity(
   if (actual === undefined) return undefined;
   const infinite = infiniteWeight(check, actual[0]!);
   const parity = { ...compare(expected.map(logits), actual.map(logits)), ...(infinite !== undefined && { infinite }) };
-  await writeParity(fileOf(check, cache), parity);
+  await writeParity(fileOf(check, cache, platform), parity);
   return parity;
 }
 
 /** What was measured before; undefined where nothing was. */
-export function knownParity(check: ParityCheck, cache: string): Promise<Parity | undefined> {
-  return readParity(fileOf(check, cache));
+export function knownParity(check: ParityCheck, cache: string, platform?: string): Promise<Parity | undefined> {
+  return readParity(fileOf(check, cache, platform));
 }
 
-function fileOf({ digest }: ParityCheck, cache: string): string {
-  return join(cache, 'parity', `${digest}.json`);
+/** What one engine computes on one kind of device says nothing of another. */
+function fileOf({ digest }: ParityCheck, cache: string, platform = 'onnxruntime-cpu'): string {
+  return join(cache, 'parity', platform, `${digest}.json`);
 }
 
 /** The model as far as its measured parity allows it to be trusted: with its dense view, or without and with the reason. */

@@ -5,6 +5,33 @@ import { expect, it } from 'vitest';
 import { measureParity, type SessionRunner } from '../../../src/models/parity.js';
 import type { SessionSpec } from '../../../src/runtime/session.js';
 
+it('is measured anew where something else computes', async () => {
+  const cache = await mkdtemp(join(tmpdir(), 'fullconv-parity-'));
+  let runs = 0;
+  const on = (platform?: string): SessionRunner => ({
+    ...(platform !== undefined && { platform }),
+    open: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+    run: () => {
+      runs += 1;
+      return Promise.resolve({ logits: { type: 'float32', dims: [1], data: Float32Array.of(1) } });
+    },
+  });
+  const specOf = (id: string): SessionSpec => ({ id, model: new Uint8Array() });
+  const check = { original: specOf('a'), converted: specOf('b'), nativeSize: 8, tolerance: 1e-3, digest: 'x' };
+  const measure = (platform?: string) => measureParity({ ...check, asWritten: true }, on(platform), cache);
+  try {
+    const counts: number[] = [];
+    for (const platform of [undefined, 'onnxruntime-cpu', 'onnxruntime-cuda', 'onnxruntime-cuda', 'tensorflow-cpu']) {
+      await measure(platform);
+      counts.push(runs);
+    }
+    expect(counts).toEqual([4, 4, 8, 8, 12]);
+  } finally {
+    await rm(cache, { recursive: true });
+  }
+});
+
 it('runs the original as it is written, and has nothing kept of either', async () => {
   const cache = await mkdtemp(join(tmpdir(), 'fullconv-parity-'));
   const opened: SessionSpec[] = [];
