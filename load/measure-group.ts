@@ -32,12 +32,14 @@ export interface Watcher {
 /** Seconds of one measurement of a subject's parts by themselves, at least. */
 const SHORTEST_S = 1;
 const PEAK_S = 1;
-/** Execution providers that take the cores which decode. */
+/** Kinds of device that take the cores which decode. */
 const ON_CORES: ReadonlySet<string> = new Set(['cpu', 'wasm']);
 /** What a load takes beside its measurement. */
 const AROUND_S = 1.5;
 /** To generate the weights of a model and to open it, twice. */
 const START_S = 5;
+/** To quantize one that has not been. */
+const QUANTIZE_S = 15;
 
 interface Prepared {
   readonly subject: Subject;
@@ -60,8 +62,13 @@ export function plannedSeconds({ subjects }: Group, scenario: Scenario): number 
     const singly = single === 0 ? 0 : scenario.concurrency.length * subject.parts.length * (single + AROUND_S);
     return engine + rounds * (engine + decode + loads * (load + AROUND_S) + singly);
   });
-  const starting = START_S * subjects.length;
+  const starting = startSeconds(subjects);
   return starting + (rounds + 1) * PEAK_S + ofSubjects.reduce((sum, seconds) => sum + seconds, 0);
+}
+
+function startSeconds(subjects: readonly Subject[]): number {
+  const quantized = subjects.filter(({ precision }) => precision === 'int8');
+  return START_S * subjects.length + QUANTIZE_S * quantized.length;
 }
 
 function secondsOf({ parts }: Subject, { durationS, rounds }: Scenario) {
@@ -78,14 +85,15 @@ export async function measureGroup(
   images: ImagesBySize,
   watcher: Watcher,
 ): Promise<Row[]> {
-  const workspace = await createWorkspace(given, group);
+  watcher.begin('starting');
+  const photos = [...images.values()][0]!;
+  const workspace = await createWorkspace(given, group, photos, (text) => watcher.note(text));
   const { models, cache } = workspace;
   const config: Config = { ...given, models, cache, untrained: [...group.architectures], defaultModel: '' };
   const prepared: Prepared[] = [];
   let service: Service | undefined;
   let server: RunningServer | undefined;
   try {
-    watcher.begin('starting');
     // One after the other: both write the generated weights where there are none.
     service = await createService(config, pino({ level: config.logLevel }));
     server = await startServer({
@@ -96,7 +104,7 @@ export async function measureGroup(
       FULLCONV_ENGINE: config.engine,
       FULLCONV_DEVICE: service.device.devices.map(deviceName).join(','),
     });
-    watcher.advance(START_S * group.subjects.length);
+    watcher.advance(startSeconds(group.subjects));
     await measureRounds({ group, scenario, config, images, watcher, service, server }, prepared);
   } catch (error) {
     if (!watcher.signal.aborted) throw error;

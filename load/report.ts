@@ -39,8 +39,8 @@ export interface Settings extends Omit<Scenario, 'models' | 'output' | 'engines'
   readonly threads: number;
   readonly decoders: number;
   readonly maxBatch: number;
-  /** Devices by name; those of the CPU and of WebGPU are called as their execution providers. */
-  readonly providers: readonly string[];
+  /** By name. */
+  readonly devices: readonly string[];
 }
 
 /** One load on one subject. */

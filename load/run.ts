@@ -49,7 +49,7 @@ async function run(scenario: Scenario): Promise<void> {
       threads,
       decoders,
       maxBatch: limits.maxBatchSize,
-      providers: device.devices.map(deviceName),
+      devices: device.devices.map(deviceName),
     },
     rows,
     notes,

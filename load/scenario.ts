@@ -56,7 +56,7 @@ const EMBEDDED = ['tinyimagenet-resnet18-w32', 'tinyimagenet-vgg11bn-w32'];
 const HELP = `npm run load -- [options]
   --models LIST       models, or architectures to serve untrained; all: every architecture
                       (${EMBEDDED.join(',')},resnet50,vgg16)
-  --precision LIST    fp32, int8; the int8 form of a model is the one named NAME-int8 (fp32)
+  --precision LIST    fp32, int8; the int8 form of a model is the one named NAME-int8, or made for the test (fp32)
   --engines LIST      engines to compare, with a device: onnxruntime,tensorflow/wasm (the settings')
   --view LIST         classify, heatmap (classify)
   --sizes LIST        photos: as they are, 640x480: made to that size, mixed: six sizes at once (photos)
@@ -229,6 +229,12 @@ function subjectsOf(
 export function servedName(name: string, precision: Precision): string {
   const model = isArchitecture(name) ? `${name}-untrained` : name;
   return precision === 'fp32' ? model : `${model}-${precision}`;
+}
+
+/** The architecture that a served model has generated weights of. */
+export function architectureOf(name: string): string | undefined {
+  const architecture = /^(.+)-untrained$/.exec(name)?.[1];
+  return architecture !== undefined && isArchitecture(architecture) ? architecture : undefined;
 }
 
 function chunks<T>(values: readonly T[], length: number): T[][] {

@@ -2,6 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { OperatorError } from '../src/errors.js';
 
@@ -12,9 +13,9 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
-/** Start `fullconv serve` on a free port, with settings by variable, and wait until it is ready. */
-export async function startServer(settings: Readonly<Record<string, string>>): Promise<RunningServer> {
-  const child = spawn(process.execPath, ['dist/cli/fullconv.cjs', 'serve'], {
+/** Start `fullconv serve` of a checkout on a free port, with settings by variable, and wait until it is ready. */
+export async function startServer(settings: Readonly<Record<string, string>>, root = '.'): Promise<RunningServer> {
+  const child = spawn(process.execPath, [join(root, 'dist/cli/fullconv.cjs'), 'serve'], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...settings, PORT: '0', HOST: '127.0.0.1', FULLCONV_LOG_LEVEL: 'info' },
     // In a process group of its own: Ctrl-C is for the load test, which ends the server in its turn.
@@ -55,8 +56,17 @@ export async function forgetPeak({ pid }: RunningServer): Promise<void> {
 }
 
 /** Peak of the resident memory in MiB since it was last forgotten; undefined where the system does not tell. */
-export async function peakOf({ pid }: RunningServer): Promise<number | undefined> {
+export function peakOf(server: RunningServer): Promise<number | undefined> {
+  return memoryOf(server, 'VmHWM');
+}
+
+/** The resident memory in MiB; undefined where the system does not tell. */
+export function residentOf(server: RunningServer): Promise<number | undefined> {
+  return memoryOf(server, 'VmRSS');
+}
+
+async function memoryOf({ pid }: RunningServer, what: string): Promise<number | undefined> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
-  const [, kibibytes] = /VmHWM:\s+(\d+)/.exec(status) ?? [];
+  const [, kibibytes] = new RegExp(`${what}:\\s+(\\d+)`).exec(status) ?? [];
   return kibibytes === undefined ? undefined : Number(kibibytes) / 1024;
 }

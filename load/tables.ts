@@ -16,6 +16,7 @@ const WORDS = new Set([
   'input',
   'batches',
   'dispatched because',
+  'figure',
 ]);
 
 export function markdownTable<T>(columns: readonly Column<T>[], rows: readonly T[]): string {
@@ -130,7 +131,7 @@ export function toMarkdown(report: Report): string {
   const section = (title: string, columns: readonly Column<Row>[], own: readonly Row[]): string[] =>
     own.length === 0 ? [] : [`**${title}**\n`, markdownTable(columns, own)];
   return [
-    `${machineLine(machine)}; ${settings.providers.join(', ')}, ` +
+    `${machineLine(machine)}; ${settings.devices.join(', ')}, ` +
       `${settings.workers} workers × ${settings.threads} threads, ${settings.decoders} decoders; ` +
       `photographs of ${settings.photos}; ${settings.durationS} s a row in ${settings.rounds} interleaved rounds, ` +
       `medians; peak of matrix products ${figure(peak)} GFLOP/s.\n`,

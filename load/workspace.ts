@@ -1,12 +1,15 @@
 /**
- * Folders for one group of models: links to those that are asked for, so that a server loads no others, and for
+ * Folders for one group of models: links to those that are asked for, so that a server loads no others, int8 forms that
+ * had to be made, and for
  * generated weights a cache of their own, which goes when the group has been measured.
  */
 import { mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Config } from '../src/config.js';
 import { OperatorError } from '../src/errors.js';
-import type { Group } from './scenario.js';
+import type { ImageInput } from '../src/inference/infer.js';
+import { quantizeMissing } from './quantize-missing.js';
+import { architectureOf, type Group } from './scenario.js';
 
 export interface Workspace {
   /** The setting FULLCONV_MODELS. */
@@ -16,28 +19,44 @@ export interface Workspace {
   remove(): Promise<void>;
 }
 
-/** Throws OperatorError naming the first model that is not there. */
+/** Throws OperatorError naming the first model that is not there. An int8 form can be made where the model is. */
 export async function checkModels({ models: folder }: Config, groups: readonly Group[]): Promise<void> {
-  const present = await readdir(folder);
-  const missing = groups.flatMap(({ models }) => models).find((name) => !present.includes(name));
+  const present = new Set(await readdir(folder));
+  const isThere = (name: string): boolean => present.has(name) || architectureOf(name) !== undefined;
+  const missing = groups
+    .flatMap(({ models }) => models)
+    .find((name) => !isThere(name) && !isThere(name.replace(/-int8$/, '')));
   if (missing === undefined) return;
-  const base = /^(.+)-int8$/.exec(missing)?.[1];
   throw new OperatorError(
-    base === undefined
-      ? `there is no model ${missing} in ${folder}, nor an architecture of that name (fullconv architectures lists them)`
-      : `${base} has no int8 form: there is no model ${missing} in ${folder}`,
+    `there is no model ${missing} in ${folder}, nor an architecture of that name (fullconv architectures lists them)`,
   );
 }
 
-export async function createWorkspace(config: Config, { architectures, models }: Group): Promise<Workspace> {
+/** `note` is told of int8 forms that could not be made; those are then not there. */
+export async function createWorkspace(
+  config: Config,
+  { architectures, models }: Group,
+  photos: readonly ImageInput[],
+  note: (text: string) => void,
+): Promise<Workspace> {
   await mkdir(config.cache, { recursive: true });
   const root = await mkdtemp(join(config.cache, 'load-'));
+  const remove = (): Promise<void> => rm(root, { recursive: true, force: true });
   const links = join(root, 'models');
-  await mkdir(links);
-  for (const name of models) await symlink(resolve(config.models, name), join(links, name), 'junction');
-  return {
-    models: links,
-    cache: architectures.length === 0 ? config.cache : join(root, 'cache'),
-    remove: () => rm(root, { recursive: true, force: true }),
-  };
+  const cache = architectures.length === 0 ? config.cache : join(root, 'cache');
+  try {
+    await mkdir(links);
+    const present = new Set(await readdir(config.models));
+    for (const name of models) {
+      if (present.has(name)) await symlink(resolve(config.models, name), join(links, name), 'junction');
+      else {
+        const options = { from: config.models, to: links, cache, photos, scratch: join(root, 'crops') };
+        await quantizeMissing(name, options).catch((error: unknown) => note(`${name}: ${String(error)}`));
+      }
+    }
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+  return { models: links, cache, remove };
 }

@@ -26,7 +26,7 @@ buildPlayground('dist/playground');
 // The load tests are not part of the image.
 if (existsSync('load')) {
   const entryPoints = Object.fromEntries(
-    ['run', 'sizes', 'compare', 'plot', 'peers/run'].map((file) => [
+    ['run', 'against', 'start', 'sizes', 'compare', 'plot', 'peers/run'].map((file) => [
       `load-${file.replace('/run', '')}`,
       `load/${file}.ts`,
     ]),

@@ -29,6 +29,17 @@ it('a load test measures every load of a scenario, and leaves no weights behind'
   expect((await readdir(cache)).filter((name) => name.startsWith('load-'))).toEqual([]);
 });
 
+it('an int8 form that nobody has made is made for the load test', async () => {
+  const { stdout } = await load(
+    ...['--models', 'resnet20_cifar', '--precision', 'fp32,int8', '--view', 'classify,heatmap'],
+    ...['--duration', '0.2', '--rounds', '1', '--concurrency', '1', '--open-loop', 'none'],
+  );
+  for (const view of ['classify', 'heatmap']) {
+    expect(stdout).toContain(`| resnet20_cifar-untrained-int8 | int8 | ${view} | photos | 1 |`);
+  }
+  expect(stdout).not.toContain('Notes');
+});
+
 it('a load test of a model that is not there ends with its name', async () => {
   await expect(load('--models', 'nowhere')).rejects.toMatchObject({
     code: 2,

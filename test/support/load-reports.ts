@@ -39,7 +39,7 @@ export function reportOf(...rows: Row[]): Report {
       ...{ date: '2026-01-01', commit: 'abc', processor: 'A processor', cores: 2, memoryGiB: 8 },
       ...{ node: 'v20', onnxruntime: '1', sharp: '1' },
     },
-    settings: { ...settings, workers: 2, threads: 1, decoders: 4, maxBatch: 8, providers: ['cpu'] },
+    settings: { ...settings, workers: 2, threads: 1, decoders: 4, maxBatch: 8, devices: ['cpu'] },
     rows,
     notes: [],
   };
