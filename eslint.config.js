@@ -15,7 +15,7 @@ const allowed = {
   http: ['buffer-pool', 'inference', 'models', 'config', 'device', 'version'],
   client: [],
   playground: ['client', 'inference'],
-  cli: ['app', 'client', 'config', 'cores', 'evaluation', 'inference', 'models', 'server', 'version'],
+  cli: ['app', 'architectures', 'client', 'config', 'cores', 'evaluation', 'inference', 'models', 'server', 'version'],
   server: ['app', 'config', 'device', 'version'],
   app: ['config', 'cores', 'device', 'http', 'inference', 'models', 'runtime'],
   config: ['cores', 'device'],

@@ -8,7 +8,7 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import type { Config } from './config.js';
 import { coreCount } from './cores.js';
 import { deviceNames, type DeviceChoice } from './device.js';
-import { OperatorError } from './errors.js';
+import { UsageError } from './errors.js';
 import { createHttpServer } from './http/http-server.js';
 import { createMetrics, type Metrics } from './http/metrics.js';
 import type { BatchLimits } from './inference/batch-policy.js';
@@ -69,7 +69,7 @@ export async function planDevices(config: Config): Promise<DevicePlan> {
   const policy = policyOf(kind, cores, config.engine);
   const { workers = policy.workers, maxBatch = policy.maxBatch, maxBatchGflops = policy.maxBatchGflops } = config;
   if (workers > 1 && !policy.shared) {
-    throw new OperatorError(`FULLCONV_WORKERS=${workers}: ${kind} works in one thread of a process only`);
+    throw new UsageError(`FULLCONV_WORKERS=${workers}: ${kind} works in one thread of a process only`);
   }
   return { device, policy, workers, limits: batchLimits(policy, maxBatch, maxBatchGflops * 1e9) };
 }

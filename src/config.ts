@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { coreCount } from './cores.js';
 import { parseDevices } from './device.js';
-import { OperatorError } from './errors.js';
+import { UsageError } from './errors.js';
 
 const MIB = 1024 * 1024;
 const CORES = coreCount();
@@ -226,7 +226,7 @@ export type SettingName = keyof typeof SETTINGS;
 export type Config = { readonly [K in SettingName]: z.output<(typeof SETTINGS)[K]['schema']> };
 
 /** A wrong setting: the message names the variable and what it takes. The process should stop. */
-export class ConfigError extends OperatorError {
+export class ConfigError extends UsageError {
   override name = 'ConfigError';
 }
 

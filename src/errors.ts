@@ -74,6 +74,16 @@ export class OperatorError extends Error {
   override name = 'OperatorError';
 }
 
+/** What was asked for cannot be, whatever is tried: a flag, a setting, a name. Asked otherwise, it can. */
+export class UsageError extends OperatorError {
+  override name = 'UsageError';
+}
+
+/** Nothing can answer at present: a device, a model or a server that fails, whatever it is asked. */
+export class UnavailableError extends OperatorError {
+  override name = 'UnavailableError';
+}
+
 /** Bring anything thrown into the table: a ServiceError stays, everything else becomes INFERENCE_FAILED with a cause. */
 export function toServiceError(thrown: unknown): ServiceError {
   if (thrown instanceof ServiceError) return thrown;

@@ -1,23 +1,24 @@
-/** `fullconv heatmap FILE -o OUT`: the heatmap of a local image as a PNG, with an engine of its own or by a server's. */
-import { writeFile } from 'node:fs/promises';
-import { extname } from 'node:path';
+/** `fullconv heatmap FILES`: where in images a class is, as pictures, with an engine of its own or by a server's. */
 import type { Config } from '../config.js';
-import { OperatorError } from '../errors.js';
-import { PICTURE_FORMATS, type PictureFormat } from '../inference/canvas.js';
-import type { ColormapName } from '../inference/colormap.js';
+import { UsageError } from '../errors.js';
+import type { PictureFormat } from '../inference/canvas.js';
 import { bestClasses, resolveClasses, type ClassSelector } from '../inference/classes.js';
+import type { ColormapName } from '../inference/colormap.js';
 import { drawHeatmap, type Drawing } from '../inference/draw.js';
 import { mapImage, type HeatmapOptions, type MapScores } from '../inference/heatmap.js';
 import type { Fit } from '../inference/input-plan.js';
-import type { Opacity, ValueRange } from '../inference/render.js';
 import type { Box, Peak } from '../inference/localize.js';
+import type { Opacity, ValueRange } from '../inference/render.js';
 import type { Edge } from '../models/dense-views.js';
 import type { Label } from '../models/manifest.js';
-import { localContext, readImage, withService } from './local-service.js';
-import { heatmapRemotely } from './remote.js';
+import type { Answerer } from './answer-files.js';
+import { findInputs } from './input-files.js';
+import { filesAtOnce, localContext, withModel } from './local-service.js';
+import { answerWithMaps, type DrawnMap, type MapFlags } from './maps.js';
+import { planOutputs, type OutputFlags } from './output-files.js';
+import { remoteHeatmaps } from './remote.js';
 
-export interface HeatmapFlags {
-  readonly output: string;
+export interface HeatmapFlags extends OutputFlags, MapFlags {
   readonly model?: string;
   readonly class?: string;
   readonly fit: Fit;
@@ -35,7 +36,6 @@ export interface HeatmapFlags {
   readonly top?: number;
   readonly width?: number;
   readonly server?: URL;
-  readonly json?: boolean;
 }
 
 /** What there is to say of a heatmap besides its picture. */
@@ -46,60 +46,55 @@ export interface HeatmapSummary {
   /** Absent where nothing reaches the threshold. */
   readonly box?: Box | undefined;
   readonly map: { readonly width: number; readonly height: number };
-  readonly output: string;
 }
 
-/** A heatmap as a picture, and what there is to say of it. */
-export interface DrawnHeatmap {
-  readonly picture: Uint8Array;
-  readonly summary: Omit<HeatmapSummary, 'output'>;
+export async function heatmapCommand(config: Config, args: readonly string[], flags: HeatmapFlags): Promise<void> {
+  const inputs = await findInputs(args);
+  const outputs = await planOutputs(inputs, flags);
+  const { format } = outputs;
+  if (flags.render === 'gray16' && format !== 'png') {
+    throw new UsageError(`${flags.output ?? format}: only a PNG holds 16-bit values`);
+  }
+  const run = (heatmaps: Answerer<DrawnMap<HeatmapSummary>>): Promise<void> =>
+    answerWithMaps(inputs, outputs, flags, heatmaps, (summary) => describe(summary, flags.scores));
+  if (flags.server !== undefined) await run(remoteHeatmaps(flags.server, flags, format));
+  else await withLocalHeatmaps(config, flags, format, run);
 }
 
-export async function heatmapCommand(config: Config, file: string, flags: HeatmapFlags): Promise<void> {
-  const { server, output, scores } = flags;
-  const format = formatOf(flags);
-  const drawn = await (server === undefined
-    ? heatmapLocally(config, file, flags, format)
-    : heatmapRemotely(server, file, flags, format));
-  await writeFile(output, drawn.picture);
-  const summary: HeatmapSummary = { ...drawn.summary, output };
-  const { class: label, id, peak, box, map } = summary;
-  process.stdout.write(
-    flags.json
-      ? JSON.stringify(summary) + '\n'
-      : `${label} (${id}): ${formatValue(peak.value, scores)} at (${peak.x}, ${peak.y}), ` +
-          (box === undefined ? '' : `box ${box.width}×${box.height} at (${box.left}, ${box.top}); `) +
-          `${map.width}×${map.height} cells → ${output}\n`,
-  );
-}
-
-async function heatmapLocally(
+async function withLocalHeatmaps(
   config: Config,
-  file: string,
   flags: HeatmapFlags,
   format: PictureFormat,
-): Promise<DrawnHeatmap> {
-  const photo = await readImage(file);
-  return withService(config, ({ registry, inference }) =>
-    registry.use(flags.model, async (model) => {
-      const options: HeatmapOptions = {
-        fit: flags.fit,
-        size: flags.size,
-        scales: flags.scale,
-        flip: flags.flip,
-        outputStride: flags.outputStride,
-        edge: flags.edge,
-        scores: flags.scores,
-        classes: classesOf(flags, model.labels),
-      };
-      const image = await mapImage(inference, model, photo, options, localContext);
-      const style = { ...flags, alpha: 0.5 };
-      const { label, id, peak, box, map } = image.classes[0]!;
-      return {
-        picture: await drawHeatmap(photo.bytes, image, style, { ...config, format }),
-        summary: { class: label, id, peak, box, map: { width: map.width, height: map.height } },
-      };
-    }),
+  work: (heatmaps: Answerer<DrawnMap<HeatmapSummary>>) => Promise<void>,
+): Promise<void> {
+  const { fit, size, scale: scales, flip, outputStride, edge, scores } = flags;
+  await withModel(config, flags.model, (service, model) => {
+    const { inference } = service;
+    const classes = classesOf(flags, model.labels);
+    const options: HeatmapOptions = { fit, size, scales, flip, outputStride, edge, scores, classes };
+    const style = { ...flags, alpha: 0.5 };
+    return work({
+      atOnce: filesAtOnce(service, config, options),
+      async answer(photo) {
+        const image = await mapImage(inference, model, photo, options, localContext);
+        const { label, id, peak, box, map } = image.classes[0]!;
+        return {
+          picture: await inference.render(model, localContext, () =>
+            drawHeatmap(photo.bytes, image, style, { ...config, format }),
+          ),
+          map,
+          summary: { class: label, id, peak, box, map: { width: map.width, height: map.height } },
+        };
+      },
+    });
+  });
+}
+
+function describe({ class: label, id, peak, box, map }: HeatmapSummary, scores: MapScores): string {
+  return (
+    `${label} (${id}): ${formatValue(peak.value, scores)} at (${peak.x}, ${peak.y}), ` +
+    (box === undefined ? '' : `box ${box.width}×${box.height} at (${box.left}, ${box.top}); `) +
+    `${map.width}×${map.height} cells`
   );
 }
 
@@ -111,13 +106,4 @@ function formatValue(value: number, scores: MapScores): string {
 function classesOf({ class: name, top, render }: HeatmapFlags, labels: readonly Label[]): ClassSelector[] {
   const best = top ?? (name === undefined ? (render === 'sheet' ? 3 : 1) : 0);
   return [...resolveClasses(name === undefined ? [] : [name], labels), ...bestClasses(best, labels)];
-}
-
-/** By the name of the file to write. */
-function formatOf({ output, render }: HeatmapFlags): PictureFormat {
-  const extension = extname(output).slice(1).toLowerCase();
-  const format = PICTURE_FORMATS.find((known) => known === extension);
-  if (format === undefined) throw new OperatorError(`${output}: its name must end in .${PICTURE_FORMATS.join(', .')}`);
-  if (render === 'gray16' && format !== 'png') throw new OperatorError(`${output}: only a PNG holds 16-bit values`);
-  return format;
 }

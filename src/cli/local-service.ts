@@ -4,12 +4,16 @@ import { basename } from 'node:path';
 import { pino } from 'pino';
 import { createEngineRoom, createService, type EngineRoom, type Service } from '../app.js';
 import type { Config } from '../config.js';
+import { OperatorError, UnavailableError, UsageError } from '../errors.js';
 import type { ImageInput } from '../inference/infer.js';
+import { passesPerImage } from '../inference/answer-each.js';
+import type { InputOptions } from '../inference/infer.js';
 import type { RequestContext } from '../inference/request-context.js';
+import type { CompiledModel } from '../models/compile.js';
 
 /** Start the service, do the work, end the workers whatever happened. */
 export async function withService<T>(config: Config, work: (service: Service) => T | Promise<T>): Promise<T> {
-  const service = await createService(config, pino({ level: config.logLevel }, pino.destination(2)));
+  const service = await starting(createService(config, pino({ level: config.logLevel }, pino.destination(2))));
   try {
     return await work(service);
   } finally {
@@ -19,12 +23,44 @@ export async function withService<T>(config: Config, work: (service: Service) =>
 
 /** As withService, for work that brings its own models. */
 export async function withEngineRoom<T>(config: Config, work: (room: EngineRoom) => Promise<T>): Promise<T> {
-  const room = await createEngineRoom(config, pino({ level: config.logLevel }, pino.destination(2)));
+  const room = await starting(createEngineRoom(config, pino({ level: config.logLevel }, pino.destination(2))));
   try {
     return await work(room);
   } finally {
     await room.close();
   }
+}
+
+/** What keeps something from starting is not what it was to be asked: UnavailableError, unless a setting is wrong. */
+export function starting<T>(started: Promise<T>): Promise<T> {
+  return started.catch((error: unknown) => {
+    const isExpected = error instanceof OperatorError || (error instanceof Error && 'syscall' in error);
+    if (!isExpected || error instanceof UsageError) throw error;
+    throw new UnavailableError(error.message, { cause: error });
+  });
+}
+
+/** As withService, with a model of it. Throws UnavailableError when it is there and could not be loaded. */
+export async function withModel<T>(
+  config: Config,
+  name: string | undefined,
+  work: (service: Service, model: CompiledModel) => Promise<T>,
+): Promise<T> {
+  return withService(config, async (service) => {
+    const { registry } = service;
+    const entries = registry.list();
+    const meant = name === undefined && registry.defaultName === undefined ? entries[0]?.name : name;
+    const entry = entries.find((each) => each.name === meant);
+    if (entry !== undefined && entry.model === undefined) {
+      throw new UnavailableError(`The model "${entry.name}" is ${entry.state}: ${entry.reason ?? ''}`);
+    }
+    return registry.use(name, (model) => work(service, model));
+  });
+}
+
+/** Files in flight: twice what the workers' batches hold, as far as the queue takes their passes. */
+export function filesAtOnce({ pool, limits }: Service, { maxQueue }: Config, input: InputOptions): number {
+  return Math.min(2 * limits.maxBatchSize * pool.size, Math.floor(maxQueue / passesPerImage(input)));
 }
 
 /** The endings of files that are looked at as images in a folder. */

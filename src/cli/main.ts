@@ -1,10 +1,12 @@
 /**
- * The command line: `fullconv serve | classify | heatmap | models | inspect | pull | architectures | evaluate`. Each
- * command has its own file.
+ * The command line: every command, what it takes, and how it ends. What a command does has a file of its own, loaded when
+ * it is asked for.
  */
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
+import { ProblemError, UnreachableError } from '../client/index.js';
 import { SETTING_LIST, readConfig, type Config, type SettingName } from '../config.js';
 import { OperatorError, ServiceError } from '../errors.js';
+import { PICTURE_FORMATS } from '../inference/canvas.js';
 import { COLORMAP_NAMES } from '../inference/colormap.js';
 import type { Fit } from '../inference/input-plan.js';
 import { DRAWINGS } from '../inference/draw.js';
@@ -16,16 +18,23 @@ import { VERSION } from '../version.js';
 import type { ClassifyFlags } from './classify.js';
 import type { EvaluateFlags } from './evaluate.js';
 import type { LocalizationFlags } from './evaluate-localization.js';
+import { EXIT_HELP, exitCodeOf } from './exit-code.js';
 import type { HeatmapFlags } from './heatmap.js';
 import type { InspectFlags } from './inspect.js';
 import type { ListArchitecturesFlags } from './list-architectures.js';
+import { address, notNegative, numbers, oneOf, probability, whole, wholes, words } from './option-values.js';
 import type { PullFlags } from './pull.js';
 import type { QuantizeFlags } from './quantize.js';
+import type { SegmentFlags } from './segment.js';
+import { SHELL_SCRIPTS, SHELLS, type Shell } from './shell-scripts.js';
+import { PICTURE_CHOICES } from './terminal-picture.js';
 
 const program = new Command('fullconv')
   .description('Serves any image classifier as a classifier and as a dense heatmap machine.')
   .version(VERSION)
-  .showHelpAfterError();
+  .showHelpAfterError()
+  .exitOverride()
+  .addHelpText('after', EXIT_HELP);
 
 /** The settings given as flags, still text. */
 type SettingFlags = Partial<Record<SettingName, string>>;
@@ -51,78 +60,63 @@ function configOf(flags: SettingFlags, quiet: boolean): Config {
   return readConfig(environment, flags);
 }
 
-function positive(text: string): number {
-  const value = Number(text);
-  if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('It must be a positive number.');
-  return value;
-}
-
-function whole(text: string): number {
-  const value = positive(text);
-  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a whole number.');
-  return value;
-}
-
-function notNegative(text: string): number {
-  const value = Number(text);
-  if (!Number.isFinite(value) || value < 0) throw new InvalidArgumentError('It must be a number of at least 0.');
-  return value;
-}
-
-const numbers = (text: string): number[] => text.split(',').map(positive);
-const wholes = (text: string): number[] => text.split(',').map(whole);
-const words = (text: string): string[] => text.split(',').filter((word) => word !== '');
-
-function address(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || !/^https?:$/.test(url.protocol))
-    throw new InvalidArgumentError('It must be http://… or https://….');
-  return url;
-}
-
-/** An option that takes one of a few words; its help lists them. */
-function oneOf<T extends string>(flags: string, about: string, choices: readonly T[], standard: T): Option {
-  return new Option(flags, about).choices(choices).default(standard);
-}
-
 const EDGES: readonly Edge[] = ['valid', 'same'];
 const FITS: readonly Fit[] = ['crop', 'whole', 'native', 'stretch'];
 const OPACITIES: readonly Opacity[] = ['constant', 'value'];
 const MAP_SCORES: readonly MapScores[] = ['probability', 'logit', 'normalized'];
+const LABEL_RENDERS: readonly SegmentFlags['render'][] = ['palette', 'overlay'];
 const CLIPPINGS: readonly Clipping[] = ['none', 'percentile', 'error'];
 const RANGES: readonly ValueRange[] = ['absolute', 'minmax'];
 
 command('serve', 'start the server').action(async (flags: SettingFlags) => {
   const { serve } = await import('../server.js');
-  await serve(configOf(flags, false));
+  const { starting } = await import('./local-service.js');
+  await starting(serve(configOf(flags, false)));
 });
 
-command('classify', 'print the classes of images')
-  .argument('<files...>')
-  .option('--model <name>', 'model')
+const FILES_HELP = `
+Files are images, folders (all images in them and below), patterns in quotes such as 'photos/**/*.jpg', or - for the
+standard input. A file that cannot be answered is reported, and stops no other.`;
+
+/** A command that asks about images, by an engine of its own or a server's. */
+function imageCommand(name: string, about: string): Command {
+  return command(name, about)
+    .argument('<files...>', 'images, folders or patterns')
+    .option('--model <model>', 'model')
+    .option('--size <pixels>', 'short side', whole)
+    .option('--scale <list>', 'multipliers of the size', numbers, [1])
+    .option('--server <url>', 'ask this server instead of loading a model', address)
+    .addOption(oneOf('--picture <how>', 'show pictures in the terminal, by what it can do', PICTURE_CHOICES, 'auto'))
+    .addHelpText('after', FILES_HELP + '\n' + EXIT_HELP);
+}
+
+/** One whose answers are maps. */
+function mapCommand(name: string, about: string): Command {
+  return imageCommand(name, about)
+    .option('-o, --output <file>', 'of one image, a picture: .png, .webp or .avif; of several, the folder for theirs')
+    .addOption(
+      oneOf('--format <format>', "of the pictures; default by the output's name, in a folder png", PICTURE_FORMATS),
+    )
+    .option('--width <pixels>', "of the picture; default the photo's own", whole)
+    .addOption(oneOf('--fit <fit>', 'how the image becomes the input', FITS, 'whole'))
+    .option('--flip', 'also average over the mirrored image', false)
+    .option('--output-stride <pixels>', "input pixels between cells; default the net's own", whole)
+    .addOption(oneOf('--edge <edge>', 'windows inside of the last map, or a map that covers the image', EDGES, 'valid'))
+    .option('--json', 'for programs: a line of JSON for each image');
+}
+
+imageCommand('classify', 'print the classes of images')
   .option('--top <k>', 'how many classes', whole, 5)
   .addOption(oneOf('--fit <fit>', 'how the image becomes the input', FITS, 'crop'))
-  .option('--size <pixels>', 'short side', whole)
-  .option('--scale <list>', 'multipliers of the size', numbers, [1])
-  .option('--server <url>', 'ask this server instead of loading a model', address)
-  .option('--json', 'for programs')
+  .option('--json', 'for programs: a list, an entry for each image and scale')
   .action(async (files: string[], flags: ClassifyFlags & SettingFlags) => {
     const { classifyCommand } = await import('./classify.js');
     await classifyCommand(configOf(flags, true), files, flags);
   });
 
-command('heatmap', 'write the heatmap of an image as a picture')
-  .argument('<file>')
-  .requiredOption('-o, --output <file>', 'the picture to write: .png, .webp or .avif')
-  .option('--model <name>', 'model')
+mapCommand('heatmap', 'draw where in images a class is')
   .option('--class <name>', 'index, id, label, top or none (the best of each position); default top')
   .option('--top <n>', "the image's own best classes, for --render sheet; default 3", whole)
-  .addOption(oneOf('--fit <fit>', 'how the image becomes the input', FITS, 'whole'))
-  .option('--size <pixels>', 'short side', whole)
-  .option('--scale <list>', 'multipliers of the size', numbers, [1])
-  .option('--flip', 'also average over the mirrored image', false)
-  .option('--output-stride <pixels>', "input pixels between cells; default the net's own", whole)
-  .addOption(oneOf('--edge <edge>', 'windows inside of the last map, or a map that covers the image', EDGES, 'valid'))
   .addOption(oneOf('--scores <scores>', 'what the map holds', MAP_SCORES, 'probability'))
   .addOption(
     oneOf(
@@ -134,18 +128,21 @@ command('heatmap', 'write the heatmap of an image as a picture')
   )
   .addOption(oneOf('--colormap <name>', 'colours of the map', COLORMAP_NAMES, 'inferno'))
   .addOption(
-    new Option('--range <range>', "colours span 0 to 1, or the map's own extremes; default minmax for logits").choices(
-      RANGES,
-    ),
+    oneOf('--range <range>', "colours span 0 to 1, or the map's own extremes; default minmax for logits", RANGES),
   )
   .addOption(oneOf('--opacity <opacity>', 'everywhere alike, or by the value', OPACITIES, 'constant'))
   .option('--legend', 'the bar of colours with its values, below the map', false)
-  .option('--width <pixels>', "of the picture; default the photo's own", whole)
-  .option('--server <url>', 'ask this server instead of loading a model', address)
-  .option('--json', 'print the peak and box for programs')
-  .action(async (file: string, flags: HeatmapFlags & SettingFlags) => {
+  .action(async (files: string[], flags: HeatmapFlags & SettingFlags) => {
     const { heatmapCommand } = await import('./heatmap.js');
-    await heatmapCommand(configOf(flags, true), file, flags);
+    await heatmapCommand(configOf(flags, true), files, flags);
+  });
+
+mapCommand('segment', 'draw which class wins at every position of images')
+  .option('--min-probability <p>', 'positions whose best class is less probable stay unlabelled', probability, 0)
+  .addOption(oneOf('--render <mode>', 'the labels alone, or over the photo', LABEL_RENDERS, 'overlay'))
+  .action(async (files: string[], flags: SegmentFlags & SettingFlags) => {
+    const { segmentCommand } = await import('./segment.js');
+    await segmentCommand(configOf(flags, true), files, flags);
   });
 
 command('models', 'list the models')
@@ -156,7 +153,7 @@ command('models', 'list the models')
   });
 
 command('inspect', 'describe a model: its layers, its class map, what can be asked of it')
-  .argument('<model>', 'a model, an architecture, a model folder or an ONNX file')
+  .argument('<model or architecture>', 'also a model folder or an ONNX file')
   .option('--layers', 'every layer, not only the blocks that they form')
   .option('--json', 'for programs')
   .action(async (model: string, flags: InspectFlags & SettingFlags) => {
@@ -165,7 +162,7 @@ command('inspect', 'describe a model: its layers, its class map, what can be ask
   });
 
 command('pull', 'fetch pretrained weights of the catalog as a model; without a name, list the catalog')
-  .argument('[name]', 'weights, or an architecture for the first of its weights')
+  .argument('[weights]', 'of the catalog, or an architecture for the first of its weights')
   .option('--list', 'list the catalog')
   .option('--from <place>', 'a mirror of the Hugging Face hub, a folder or a file [HF_ENDPOINT]')
   .option('--as <name>', "the model's name; default that of the weights")
@@ -208,7 +205,7 @@ program
 
 command('evaluate', 'measure top-1 and top-5 on a folder of labelled images, or how heatmaps point on annotated ones')
   .argument('<folder>', 'one folder a class, or files with a class id in their names, or val_annotations.txt')
-  .option('--model <list>', 'models', words)
+  .option('--model <model>', 'one, or several as a,b', words)
   .option('--size <list>', "short sides; default the model's own", wholes)
   .addOption(
     new Option('--fit <fit>', 'how the image becomes the input; default crop, with --localization whole').choices(FITS),
@@ -234,6 +231,20 @@ command('evaluate', 'measure top-1 and top-5 on a folder of labelled images, or 
     }
   });
 
+program
+  .command('completion')
+  .description("print a shell's completion of this command line; its first line says how to use it")
+  .addArgument(program.createArgument('<shell>').choices(SHELLS))
+  .action((shell: Shell) => void process.stdout.write(SHELL_SCRIPTS[shell]));
+
+program.command('complete [words...]', { hidden: true }).action(async (typed: string[]) => {
+  const { completionText } = await import('./complete.js');
+  const { completionNames } = await import('./completion-names.js');
+  const models = typed[typed.indexOf('--models') + 1 || typed.length];
+  const { models: folder } = configOf(models === undefined ? {} : { models }, true);
+  process.stdout.write(await completionText(program, typed, completionNames(folder)));
+});
+
 /**
  * What went wrong, for the terminal: one line about what the user, a file or a port did; the stack of everything else,
  * which is a bug.
@@ -245,7 +256,8 @@ function describe(error: unknown): string {
     return [error.message, ...parameters, ...cause].join(' ');
   }
   if (!(error instanceof Error)) return String(error);
-  const isExpected = error instanceof OperatorError || 'syscall' in error;
+  const isExpected =
+    [OperatorError, ProblemError, UnreachableError].some((kind) => error instanceof kind) || 'syscall' in error;
   return isExpected ? error.message : (error.stack ?? error.message);
 }
 
@@ -257,6 +269,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 try {
   await program.parseAsync();
 } catch (error) {
-  process.stderr.write(`fullconv: ${describe(error)}\n`);
-  process.exitCode = 1;
+  // commander has printed what it threw.
+  if (!(error instanceof CommanderError)) process.stderr.write(`fullconv: ${describe(error)}\n`);
+  process.exitCode = exitCodeOf(error);
 }

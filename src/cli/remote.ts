@@ -1,69 +1,46 @@
-/** The commands that ask a server (`--server URL`) in place of an engine of their own. */
-import pLimit from 'p-limit';
-import { createClient, ProblemError, UnreachableError, type Client, type EncodedImage } from '../client/index.js';
-import { OperatorError } from '../errors.js';
+/** The commands' questions put to a server (`--server URL`) in place of an engine of their own. */
+import { createClient, type EncodedImage } from '../client/index.js';
 import type { PictureFormat } from '../inference/canvas.js';
-import type { ClassifyFlags, ClassifiedFile } from './classify.js';
-import type { DrawnHeatmap, HeatmapFlags } from './heatmap.js';
-import { readImage } from './local-service.js';
+import type { Classification } from '../inference/classify.js';
+import type { Answerer } from './answer-files.js';
+import type { ClassifyFlags } from './classify.js';
+import type { HeatmapFlags, HeatmapSummary } from './heatmap.js';
+import type { DrawnMap } from './maps.js';
+import type { SegmentFlags, SegmentSummary } from './segment.js';
 
-/** Enough to keep a server busy, and no more files than that in memory. */
-const REQUESTS_AT_ONCE = 16;
+/** As many as the largest batch of a server with a GPU, and so twice those of a small one. */
+const REQUESTS_AT_ONCE = 32;
 
-/** Classify files, each by a request of its own; the results of all are in the order of the files. */
-export async function classifyRemotely(
-  server: URL,
-  files: readonly string[],
-  { model, top: topK, fit, size, scale }: ClassifyFlags,
-): Promise<ClassifiedFile[]> {
+/** Passes of all of them together: half of what a server takes by default, so that others find room. */
+const PASSES_AT_ONCE = 128;
+
+const requestsAtOnce = ({ scale, flip = false }: { scale: readonly number[]; flip?: boolean }): number =>
+  Math.max(1, Math.min(REQUESTS_AT_ONCE, Math.floor(PASSES_AT_ONCE / (scale.length * (flip ? 2 : 1)))));
+
+export function remoteClassifier(server: URL, flags: ClassifyFlags): Answerer<readonly Classification[]> {
+  const { model, top: topK, fit, size, scale } = flags;
+  const client = createClient(server);
   const query = { ...choose({ model, size }), topK, fit, scale: [...scale] };
-  const slots = pLimit(REQUESTS_AT_ONCE);
-  try {
-    const results = await slots.map(files, async (file) => {
-      const { name, bytes } = await readImage(file);
-      return askAbout(name, () => classifyOne(createClient(server), name, asBody(bytes), query));
-    });
-    return results.flat();
-  } finally {
-    slots.clearQueue();
-  }
+  return {
+    atOnce: requestsAtOnce(flags),
+    async answer({ name, bytes }) {
+      const { results } = await client.classify(asBody(bytes), query);
+      return results.map(({ width = 0, height = 0, input, predictions = [] }) => ({
+        name,
+        width,
+        height,
+        input: input!,
+        predictions: predictions.map(({ probability, logit: _, ...label }) => ({ ...label, score: probability! })),
+      }));
+    },
+  };
 }
 
-async function classifyOne(
-  client: Client,
-  name: string,
-  image: EncodedImage,
-  query: Parameters<Client['classify']>[1],
-): Promise<ClassifiedFile[]> {
-  const { results } = await client.classify(image, query);
-  return results.map(({ width = 0, height = 0, input, predictions = [] }) => ({
-    name,
-    width,
-    height,
-    input: input!,
-    predictions: predictions.map(({ probability, logit: _, ...label }) => ({ ...label, score: probability! })),
-  }));
-}
-
-/** What the file is to blame for is its result; anything else ends the whole. */
-async function askAbout(name: string, ask: () => Promise<ClassifiedFile[]>): Promise<ClassifiedFile[]> {
-  try {
-    return await ask();
-  } catch (error) {
-    if (error instanceof ProblemError && [413, 415, 422].includes(error.problem.status)) {
-      return [{ name, problem: { message: error.message } }];
-    }
-    throw forTheTerminal(error);
-  }
-}
-
-/** The picture of a heatmap, and what there is to say of it. */
-export async function heatmapRemotely(
+export function remoteHeatmaps(
   server: URL,
-  file: string,
   flags: HeatmapFlags,
   format: PictureFormat,
-): Promise<DrawnHeatmap> {
+): Answerer<DrawnMap<HeatmapSummary>> {
   const { model, size, outputStride, class: name, top, fit, scale, flip, edge, scores } = flags;
   const { render, colormap, range, opacity, legend, width } = flags;
   const chosen = choose({
@@ -78,33 +55,64 @@ export async function heatmapRemotely(
     ...{ fit, scale: [...scale], flip, edge, scores },
   };
   const style = { render, colormap, opacity, legend, ...choose({ range, width }) };
-  const image = asBody((await readImage(file)).bytes);
   const client = createClient(server);
-  try {
-    const [{ results }, picture] = await Promise.all([
-      client.heatmap(image, query),
-      client.heatmapFile(image, `image/${format}`, { ...query, ...style }),
-    ]);
-    const [{ map, classes } = {}] = results;
-    const { label, id, peak, box } = classes![0]!;
-    return {
-      picture: new Uint8Array(await picture.arrayBuffer()),
-      summary: {
-        class: label,
-        id,
-        peak,
-        box: box && { left: box.x, top: box.y, width: box.width, height: box.height },
-        map: { width: map!.width, height: map!.height },
-      },
-    };
-  } catch (error) {
-    throw forTheTerminal(error);
-  }
+  return {
+    atOnce: requestsAtOnce(flags),
+    async answer({ bytes }) {
+      const image = asBody(bytes);
+      const [{ results }, picture] = await Promise.all([
+        client.heatmap(image, query),
+        client.heatmapFile(image, `image/${format}`, { ...query, ...style }),
+      ]);
+      const [{ map, classes } = {}] = results;
+      const { label, id, peak, box, values } = classes![0]!;
+      const { height, width: columns } = map!;
+      return {
+        picture: new Uint8Array(await picture.arrayBuffer()),
+        map: { values: Float32Array.from(values.flat()), width: columns, height },
+        summary: { class: label, id, peak, box: box && asBox(box), map: { width: columns, height } },
+      };
+    },
+  };
 }
 
-function forTheTerminal(error: unknown): unknown {
-  const isExpected = error instanceof ProblemError || error instanceof UnreachableError;
-  return isExpected ? new OperatorError(error.message, { cause: error }) : error;
+export function remoteSegments(
+  server: URL,
+  flags: SegmentFlags,
+  format: PictureFormat,
+): Answerer<DrawnMap<SegmentSummary>> {
+  const { model, size, outputStride, fit, scale, flip, edge, minProbability, render, width } = flags;
+  const query = { ...choose({ model, size, outputStride }), fit, scale: [...scale], flip, edge, minProbability };
+  const client = createClient(server);
+  return {
+    atOnce: requestsAtOnce(flags),
+    async answer({ bytes }) {
+      const image = asBody(bytes);
+      const [{ results }, picture] = await Promise.all([
+        client.segment(image, query),
+        client.segmentFile(image, `image/${format}`, { ...query, render, ...choose({ width }) }),
+      ]);
+      const [{ map, classes = [], unlabelled = 0 } = {}] = results;
+      return {
+        picture: new Uint8Array(await picture.arrayBuffer()),
+        summary: {
+          classes: classes.map(({ index, id, label, share, boxes }) => ({
+            index,
+            id,
+            label,
+            share,
+            boxes: boxes.map(asBox),
+          })),
+          unlabelled,
+          map: { width: map!.width, height: map!.height },
+        },
+      };
+    },
+  };
+}
+
+function asBox({ x, y, width, height }: { x: number; y: number; width: number; height: number }) {
+  return { left: x, top: y, width, height };
 }
 
 function asBody(bytes: Uint8Array): EncodedImage {

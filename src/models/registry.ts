@@ -9,7 +9,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import pLimit, { type LimitFunction } from 'p-limit';
-import { OperatorError, ServiceError } from '../errors.js';
+import { ServiceError, UsageError } from '../errors.js';
 import { GraphError } from '../graph/graph-error.js';
 import { compileModel, type CompiledModel } from './compile.js';
 import type { View } from './dense-views.js';
@@ -74,7 +74,7 @@ const EAGER_PARAMETERS = 1e7;
 
 /**
  * Find the models and load them, one after the other. A broken model becomes an entry with state `failed`. Throws
- * OperatorError when the folder of models cannot be read, or a model or architecture in the settings does not exist.
+ * UsageError when the folder of models cannot be read, or a model or architecture in the settings does not exist.
  */
 export async function createRegistry(
   options: RegistryOptions,
@@ -191,9 +191,7 @@ export async function createRegistry(
   }
   if (options.defaultModel !== '' && !found.has(options.defaultModel)) {
     const names = [...found.keys()].join(', ') || 'none';
-    throw new OperatorError(
-      `FULLCONV_DEFAULT_MODEL=${options.defaultModel}: there is no such model; there are: ${names}`,
-    );
+    throw new UsageError(`FULLCONV_DEFAULT_MODEL=${options.defaultModel}: there is no such model; there are: ${names}`);
   }
   for (const [name, folder] of found) await loadFolder(name, folder);
 
@@ -244,7 +242,7 @@ function publicReason(error: unknown, folder: string): string {
 async function findModelFolders(root: string): Promise<Map<string, string>> {
   const names = await readdir(root).catch((cause: unknown) => {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new OperatorError(`FULLCONV_MODELS=${root}: the folder of models cannot be read: ${why}`, { cause });
+    throw new UsageError(`FULLCONV_MODELS=${root}: the folder of models cannot be read: ${why}`, { cause });
   });
   const folders = names.sort((a, b) => a.localeCompare(b)).map((name) => [name, join(root, name)] as const);
   const areModels = await Promise.all(folders.map(([, folder]) => isFile(join(folder, MANIFEST_FILE))));

@@ -11,7 +11,7 @@ import {
   nativeForm,
   type ArchitectureName,
 } from '../architectures/index.js';
-import { OperatorError } from '../errors.js';
+import { UsageError } from '../errors.js';
 import type { Graph } from '../graph/graph.js';
 import { writeGeneratedWeights } from './generated-weights.js';
 import { MANIFEST_FILE, type Manifest, type ModelFolder } from './manifest.js';
@@ -23,12 +23,12 @@ const WEIGHTS_FILE = 'model.safetensors';
 
 /**
  * Make sure that the model folder of an untrained architecture exists below `cache`, and return its path. Throws
- * OperatorError when there is no such architecture.
+ * UsageError when there is no such architecture.
  */
 export async function prepareUntrained(cache: string, architecture: string): Promise<string> {
   if (!isArchitecture(architecture)) {
     const names = ARCHITECTURE_NAMES.join(', ');
-    throw new OperatorError(`FULLCONV_UNTRAINED=${architecture}: there is no such architecture; there are: ${names}`);
+    throw new UsageError(`FULLCONV_UNTRAINED=${architecture}: there is no such architecture; there are: ${names}`);
   }
   const folder = join(cache, 'untrained', architecture);
   await mkdir(folder, { recursive: true });

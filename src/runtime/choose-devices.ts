@@ -7,7 +7,7 @@
  */
 import { readdir } from 'node:fs/promises';
 import { deviceName, type Device, type DeviceChoice, type DeviceKind } from '../device.js';
-import { OperatorError } from '../errors.js';
+import { OperatorError, UsageError } from '../errors.js';
 import { probeDevice, type Measured, type Probed } from './probe-device.js';
 import type { EngineName } from './session.js';
 
@@ -32,7 +32,10 @@ const AUTOMATIC: readonly DeviceKind[] = ['cuda', 'coreml', 'dml', 'webgpu'];
 
 const CPU: Device = { kind: 'cpu', index: 0 };
 
-/** Try what the setting names. Throws OperatorError for a device that was asked for and does not work. */
+/**
+ * Try what the setting names. Throws OperatorError for a device that was asked for and does not work, UsageError for one
+ * that the engine does not have.
+ */
 export async function chooseDevices(
   setting: readonly Device[] | 'auto',
   engine: EngineName,
@@ -41,9 +44,7 @@ export async function chooseDevices(
   if (setting === 'auto') return chooseAutomatically(KINDS[engine], machine);
   const strange = setting.find(({ kind }) => !KINDS[engine].includes(kind));
   if (strange !== undefined) {
-    throw new OperatorError(
-      `FULLCONV_DEVICE=${deviceName(strange)}: ${engine} runs on ${KINDS[engine].join(', ')} only`,
-    );
+    throw new UsageError(`FULLCONV_DEVICE=${deviceName(strange)}: ${engine} runs on ${KINDS[engine].join(', ')} only`);
   }
   if (engine === 'tensorflow') return chooseForTensorFlow(setting);
   if (setting.every(({ kind }) => kind === 'cpu')) return { devices: setting, why: 'asked for' };
@@ -60,9 +61,7 @@ export async function chooseDevices(
 function chooseForTensorFlow(setting: readonly Device[]): DeviceChoice {
   const other = setting.find(({ index }) => index > 0);
   if (other === undefined) return { devices: setting, why: 'asked for' };
-  throw new OperatorError(
-    `FULLCONV_DEVICE=${deviceName(other)}: tensorflow takes the first GPU (CUDA_VISIBLE_DEVICES)`,
-  );
+  throw new UsageError(`FULLCONV_DEVICE=${deviceName(other)}: tensorflow takes the first GPU (CUDA_VISIBLE_DEVICES)`);
 }
 
 async function chooseAutomatically(kinds: readonly DeviceKind[], machine: Machine): Promise<DeviceChoice> {

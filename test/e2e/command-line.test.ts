@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +12,9 @@ import { writeKerasModel, writeTinyModels } from '../support/tiny-models.js';
 
 const ENTRY = fileURLToPath(new URL('../../dist/cli/fullconv.cjs', import.meta.url));
 const photo = (name: string): string => fileURLToPath(new URL(`../fixtures/photos/${name}`, import.meta.url));
+
+/** util-linux' script gives a program a terminal. */
+const hasScript = String(spawnSync('script', ['--version']).stdout).includes('util-linux');
 
 let models: string;
 let folder: string;
@@ -60,13 +63,46 @@ describe('fullconv', () => {
     expect((await fullconv('architectures', '--markdown')).stdout).toContain('\n| resnet50 | 25.56 | 4.09 | 224 |');
   });
 
-  it('classify says which file is bad, and ends with 1', async () => {
+  it('classify says which files are bad, answers the others, and ends with 1', async () => {
     const bad = join(folder, 'bad.png');
     await writeFile(bad, 'nothing');
-    const { code, stdout, stderr } = await fullconv('classify', bad, photo('coffee.png'));
+    const { code, stdout, stderr } = await fullconv('classify', bad, '/nowhere.png', photo('coffee.png'));
     expect(code).toBe(1);
-    expect(stdout + stderr).toMatch(/bad\.png: /);
+    expect(stderr).toMatch(
+      /^fullconv: .*\/bad\.png: .*\nfullconv: ENOENT: no such file or directory, open '\/nowhere\.png'\n$/,
+    );
     expect(stdout).toContain('coffee.png');
+    const json = await fullconv('classify', '--json', bad, photo('coffee.png'));
+    expect(json.code).toBe(1);
+    expect(JSON.parse(json.stdout)).toMatchObject([
+      { file: bad, problem: expect.any(String) as string },
+      { file: photo('coffee.png'), name: 'coffee.png', predictions: [{}, {}, {}, {}, {}] },
+    ]);
+  });
+
+  it('takes folders, patterns that the shell left alone, and the standard input', async () => {
+    const below = join(folder, 'photos', 'below');
+    await mkdir(below, { recursive: true });
+    await copyFile(photo('coffee.png'), join(folder, 'photos', 'b.PNG'));
+    await copyFile(photo('chelsea.png'), join(below, 'a.png'));
+    await writeFile(join(folder, 'photos', 'notes.txt'), 'no image');
+    const names = async (...args: string[]): Promise<string[]> => {
+      const { stdout } = await fullconv('classify', '--json', '--top', '1', ...args);
+      return (JSON.parse(stdout) as { name: string }[]).map(({ name }) => name);
+    };
+    expect(await names(join(folder, 'photos'))).toEqual(['b.PNG', 'below/a.png']);
+    expect(await names(join(folder, 'phot*', '*'), join(folder, '**', 'a.png'))).toEqual([
+      'photos/b.PNG',
+      'photos/below/a.png',
+    ]);
+    const nothing = await fullconv('classify', join(folder, '*.gif'), photo('coffee.png'));
+    expect(nothing).toMatchObject({ code: 1, stderr: `fullconv: there is no image at ${join(folder, '*.gif')}\n` });
+    expect(nothing.stdout).toContain('coffee.png');
+    const piped = spawnSync(process.execPath, [ENTRY, 'classify', '-'], {
+      env: { ...process.env, FULLCONV_MODELS: models },
+      input: await readFile(photo('coffee.png')),
+    });
+    expect(piped.stdout.toString()).toMatch(/^stdin {2}600×400/);
   });
 
   it('classify answers with the weights of a Keras file, converted once', async () => {
@@ -102,7 +138,7 @@ describe('fullconv', () => {
     ['heatmap', ['--range', '0-1'], /--range.*0-1.*absolute, minmax/],
   ])('%s refuses a wrong option with what it takes: %o', async (command, option, message) => {
     const { code, stderr } = await fullconv(command, photo('coffee.png'), ...option);
-    expect(code).toBe(1);
+    expect(code).toBe(2);
     expect(stderr).toMatch(message);
   });
 
@@ -111,20 +147,29 @@ describe('fullconv', () => {
       'a model that is not there',
       {},
       ['--model', 'nothing'],
+      2,
       /^fullconv: There is no model "nothing"\. model: must be one of: tiny-resnet, tiny-vgg\n$/,
     ],
-    ['a wrong setting', {}, ['--workers', '0'], /^fullconv: --workers=0: .*\n$/],
-    ['no folder of models', { FULLCONV_MODELS: '/nowhere' }, [], /^fullconv: FULLCONV_MODELS=\/nowhere: .*\n$/],
+    ['a wrong setting', {}, ['--workers', '0'], 2, /^fullconv: --workers=0: .*\n$/],
+    ['no folder of models', { FULLCONV_MODELS: '/nowhere' }, [], 2, /^fullconv: FULLCONV_MODELS=\/nowhere: .*\n$/],
     [
       'an architecture that is not there',
       {},
       ['--untrained', 'resnet19'],
+      2,
       /^fullconv: FULLCONV_UNTRAINED=resnet19: .*\n$/,
     ],
-    ['a file that is not there', {}, ['/nowhere.png'], /^fullconv: ENOENT: .*\/nowhere\.png'\n$/],
-  ])('says in one line what is wrong: %s', async (_, environment, args, message) => {
+    [
+      'a device that this machine lacks',
+      { FULLCONV_DEVICE: 'coreml' },
+      [],
+      3,
+      /^fullconv: FULLCONV_DEVICE=coreml: .*\n$/,
+    ],
+    ['a file that is not there', {}, ['/nowhere.png'], 1, /^fullconv: ENOENT: .*\/nowhere\.png'\n$/],
+  ])('says in one line what is wrong, and by its exit code: %s', async (_, environment, args, expected, message) => {
     const { code, stderr } = await fullconvWith(environment, 'classify', photo('coffee.png'), ...args);
-    expect(code).toBe(1);
+    expect(code).toBe(expected);
     expect(stderr).toMatch(message);
   });
 
@@ -138,10 +183,96 @@ describe('fullconv', () => {
     expect(await fullconv('heatmap', photo('coffee.png'), '-o', sheet, '--render', 'sheet')).toMatchObject({ code: 0 });
     expect(await sharp(await readFile(sheet)).metadata()).toMatchObject({ format: 'webp', width: 1200 });
     const form = await fullconv('heatmap', photo('coffee.png'), '-o', join(folder, 'map.jpg'));
-    expect(form).toMatchObject({ code: 1, stderr: expect.stringMatching(/\.png, \.webp, \.avif\n$/) as string });
+    expect(form).toMatchObject({ code: 2, stderr: expect.stringMatching(/\.png, \.webp, \.avif\n$/) as string });
     const unknown = await fullconv('heatmap', photo('coffee.png'), '-o', output, '--class', 'unicorn');
-    expect(unknown.code).toBe(1);
+    expect(unknown.code).toBe(2);
     expect(unknown.stderr).toMatch(/unicorn/);
+  });
+
+  it('heatmap and segment write the pictures of several images into a folder, under their names', async () => {
+    const from = join(folder, 'several');
+    const bad = join(from, 'sub', 'bad.jpg');
+    await mkdir(join(from, 'sub'), { recursive: true });
+    await copyFile(photo('coffee.png'), join(from, 'coffee.png'));
+    await copyFile(photo('chelsea.png'), join(from, 'sub', 'cat.png'));
+    await writeFile(bad, 'nothing');
+    const into = join(folder, 'pictures');
+    for (const [command, format] of [
+      ['heatmap', 'webp'],
+      ['segment', 'png'],
+    ] as const) {
+      const { code, stdout, stderr } = await fullconv(command, from, '-o', into, '--format', format, '--json');
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/^fullconv: .*bad\.jpg: .*\n$/);
+      const lines = stdout
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => JSON.parse(line) as object);
+      expect(lines).toMatchObject([
+        { file: join(from, 'coffee.png'), output: join(into, `coffee.${format}`), map: { width: 6, height: 4 } },
+        { file: bad, problem: expect.any(String) as string },
+        { file: join(from, 'sub', 'cat.png'), output: join(into, 'sub', `cat.${format}`) },
+      ]);
+      const picture = await sharp(await readFile(join(into, 'sub', `cat.${format}`))).metadata();
+      expect(picture).toMatchObject({ format, width: 451, height: 300 });
+    }
+  });
+
+  it.each([
+    ['over an input', ['coffee.png', '-o', 'coffee.png'], /over an image that it is made of/],
+    ['over an input, in its own folder', ['coffee.png', '-o', '.'], /over an image that it is made of/],
+    [
+      'two to one file',
+      ['coffee.png', 'coffee.jpg', '-o', 'pictures'],
+      /coffee\.jpg and coffee\.png would both become/,
+    ],
+    ['several to a picture', ['coffee.png', 'chelsea.png', '-o', 'map.png'], /into a folder/],
+    ['several to a file', ['coffee.png', 'chelsea.png', '-o', 'there'], /there: is a file/],
+  ])('refuses before anything is computed to write %s', async (_, args, message) => {
+    const here = join(folder, 'refused');
+    await mkdir(here, { recursive: true });
+    for (const name of ['coffee.png', 'chelsea.png']) await copyFile(photo(name), join(here, name));
+    await writeFile(join(here, 'there'), '');
+    await writeFile(join(here, 'coffee.jpg'), '');
+    const before = await readFile(join(here, 'coffee.png'));
+    const { status, stdout, stderr } = spawnSync(process.execPath, [ENTRY, 'heatmap', ...args], {
+      cwd: here,
+      env: { ...process.env, FULLCONV_MODELS: models },
+      encoding: 'utf8',
+    });
+    expect([status, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(message);
+    expect((await readFile(join(here, 'coffee.png'))).equals(before)).toBe(true);
+  });
+
+  it.skipIf(!hasScript)('shows a picture in a terminal that can, and a bar for several files', () => {
+    const onTerminal = (environment: Record<string, string>, ...args: string[]): string =>
+      spawnSync(
+        'script',
+        ['-qec', `stty cols 80 rows 30; "${process.execPath}" "${ENTRY}" ${args.join(' ')}`, '/dev/null'],
+        {
+          env: { PATH: process.env['PATH'], FULLCONV_MODELS: models, TERM: 'xterm-256color', ...environment },
+          encoding: 'utf8',
+        },
+      ).stdout;
+    const one = `heatmap "${photo('coffee.png')}"`;
+    expect(onTerminal({ COLORTERM: 'truecolor' }, one)).toMatch(
+      /^(\x1b\[[34]8;2;[^m]+m[^\n]*▀\x1b\[0m\r\n){21}thing, number/,
+    );
+    expect(onTerminal({ KITTY_WINDOW_ID: '1' }, one)).toMatch(/^\x1b_Ga=T,f=100,q=2,c=64,r=21,m=1;iVBOR/);
+    expect(onTerminal({ COLORTERM: 'truecolor', NO_COLOR: '1' }, one)).toMatch(/^([ .:=+*#%@-]*\r\n){4}thing, number/);
+    expect(onTerminal({ COLORTERM: 'truecolor' }, one, '--picture', 'none')).toMatch(/^thing, number/);
+    const piped = spawnSync(
+      'script',
+      ['-qec', `"${process.execPath}" "${ENTRY}" ${one} --picture blocks | cat`, '/dev/null'],
+      {
+        env: { PATH: process.env['PATH'], FULLCONV_MODELS: models },
+        encoding: 'utf8',
+      },
+    );
+    expect(piped.stdout).toMatch(/^thing, number/);
+    const photos = fileURLToPath(new URL('../fixtures/photos', import.meta.url));
+    expect(onTerminal({}, 'classify', `"${photos}"`, '--picture', 'none')).toMatch(/ 0% \| 0\/3 [^]* 100% \| 3\/3 /);
   });
 
   it('classify and heatmap ask a server, and print the same', async () => {
@@ -151,7 +282,7 @@ describe('fullconv', () => {
     const classifyBoth = ['classify', photo('coffee.png'), bad, '--scale', '1,2'];
     const local = await fullconv(...classifyBoth);
     const remote = await fullconv(...classifyBoth, '--server', server.url);
-    expect([remote.code, remote.stderr, remote.stdout]).toEqual([1, '', local.stdout]);
+    expect(remote).toMatchObject({ code: 1, stdout: local.stdout, stderr: local.stderr });
 
     const output = join(folder, 'remote.png');
     const draw = ['heatmap', photo('coffee.png'), '-o', output, '--class', 'id-3', '--output-stride', '8', '--json'];
@@ -159,12 +290,17 @@ describe('fullconv', () => {
     const picture = await readFile(output);
     expect((await fullconv(...draw, '--server', server.url)).stdout).toBe(drawn.stdout);
     expect((await readFile(output)).equals(picture)).toBe(true);
+    const label = ['segment', photo('coffee.png'), photo('chelsea.png'), '-o', join(folder, 'labels'), '--json'];
+    const labelled = await fullconv(...label);
+    expect(labelled).toMatchObject({ code: 0, stderr: '' });
+    expect((await fullconv(...label, '--server', server.url)).stdout).toBe(labelled.stdout);
 
     const unknown = await fullconv('classify', photo('coffee.png'), '--server', server.url, '--model', 'nothing');
+    expect(unknown.code).toBe(2);
     expect(unknown.stderr).toMatch(/^fullconv: There is no model "nothing"\. model: .*\n$/);
     await server.stop();
     const gone = await fullconv('classify', photo('coffee.png'), '--server', server.url);
-    expect([gone.code, gone.stderr]).toEqual([1, `fullconv: There is no answer from ${server.url}.\n`]);
+    expect([gone.code, gone.stderr]).toEqual([3, `fullconv: There is no answer from ${server.url}.\n`]);
     const wrong = await fullconv('classify', photo('coffee.png'), '--server', 'localhost:80');
     expect(wrong.stderr).toMatch(/--server.*http:/);
   });

@@ -1,0 +1,151 @@
+/**
+ * What could stand where a command line is being typed: commands, flags and their values, out of commander's own tree.
+ * The shells' scripts (shell-scripts.ts) ask for it at every Tab by `fullconv complete`, so that what is on disk now,
+ * models above all, is offered, and one program knows it for all shells.
+ *
+ * The placeholder of an option or argument says what its value is: `<model>`, `<architecture>`, `<weights>` have their
+ * names looked up, `<file>` and `<folder>` are the shell's own business.
+ */
+import type { Argument, Command, Option } from 'commander';
+
+export interface Candidate {
+  readonly word: string;
+  readonly about: string;
+}
+
+export interface Completion {
+  readonly candidates: readonly Candidate[];
+  /** What the shell shall add itself. */
+  readonly paths: 'files' | 'folders' | 'none';
+}
+
+/** The names of a kind of thing: what `<model>` may be, and so on. */
+export type NamesOf = (kind: string) => Promise<readonly string[]>;
+
+const FILES = /^(files?|images|place)$/;
+const FOLDERS = /^folder$/;
+
+const NOTHING: Completion = { candidates: [], paths: 'none' };
+
+/** Complete the last word, which may be empty; those before it stand, the program's own name is not among them. */
+export async function complete(program: Command, typed: readonly string[], namesOf: NamesOf): Promise<Completion> {
+  const words = joinAssignments(typed);
+  const current = words.at(-1) ?? '';
+  const { command, argument, option, isFirst } = walk(program, words.slice(0, -1));
+  if (option !== undefined) return valuesOf(option.argChoices, placeholderOf(option), current, namesOf);
+  const [flag, value] = splitOnce(current);
+  if (value !== undefined) {
+    const assigned = findOption(command, flag);
+    if (assigned === undefined) return NOTHING;
+    const { candidates, paths } = await valuesOf(assigned.argChoices, placeholderOf(assigned), value, namesOf);
+    return { candidates: candidates.map(({ word, about }) => ({ word: `${flag}=${word}`, about })), paths };
+  }
+  if (current.startsWith('-')) return { candidates: startingWith(current, flagsOf(command)), paths: 'none' };
+  if (command.commands.length > 0 && argument === undefined) {
+    return isFirst ? { candidates: startingWith(current, commandsOf(command)), paths: 'none' } : NOTHING;
+  }
+  if (argument === undefined) return NOTHING;
+  return valuesOf(argument.argChoices, argument.name(), current, namesOf);
+}
+
+/** The completion as shells read it (shell-scripts.ts). */
+export async function completionText(program: Command, typed: readonly string[], namesOf: NamesOf): Promise<string> {
+  const { candidates, paths } = await complete(program, typed, namesOf);
+  const lines = candidates.map(({ word, about }) => `${word}\t${about}`);
+  return [...lines, ...(paths === 'none' ? [] : [`:${paths}`])].map((line) => `${line}\n`).join('');
+}
+
+/** bash takes `--fit=crop` apart into three words. */
+function joinAssignments(typed: readonly string[]): string[] {
+  const words: string[] = [];
+  for (const word of typed) {
+    const before = words.at(-1);
+    if (before !== undefined && (word === '=' || before.endsWith('=')) && before.startsWith('--')) {
+      words[words.length - 1] = before + word;
+    } else words.push(word);
+  }
+  return words;
+}
+
+/** Where the words lead: the command, the option that waits for its value, or the argument that comes next. */
+function walk(
+  program: Command,
+  words: readonly string[],
+): { command: Command; option: Option | undefined; argument: Argument | undefined; isFirst: boolean } {
+  let command = program;
+  let option: Option | undefined;
+  let position = 0;
+  for (const word of words) {
+    if (option !== undefined) option = undefined;
+    else if (word.startsWith('-') && word !== '-') {
+      const known = findOption(command, word);
+      option = known?.required || known?.optional ? known : undefined;
+    } else {
+      const sub = command.commands.find((each) => each.name() === word);
+      if (sub === undefined) position++;
+      else command = sub;
+    }
+  }
+  const { registeredArguments: known } = command;
+  const last = known.at(-1);
+  return { command, option, argument: known[position] ?? (last?.variadic ? last : undefined), isFirst: position === 0 };
+}
+
+function findOption(command: Command, flag: string): Option | undefined {
+  return command.options.find(({ long, short }) => long === flag || short === flag);
+}
+
+/** Of the settings, whose placeholders all are `<value>`. */
+const SETTING_VALUES: Readonly<Record<string, string>> = {
+  '--models': 'folder',
+  '--cache': 'folder',
+  '--default-model': 'model',
+  '--untrained': 'architecture',
+};
+
+/** `model` of `--model <model>`. */
+function placeholderOf({ flags, long }: Option): string {
+  return SETTING_VALUES[long ?? ''] ?? /[<[]([^>\].]+)/.exec(flags)?.[1] ?? '';
+}
+
+async function valuesOf(
+  choices: readonly string[] | undefined,
+  kind: string,
+  current: string,
+  namesOf: NamesOf,
+): Promise<Completion> {
+  const words = choices ?? (await namesOf(kind));
+  const candidates = startingWith(
+    current,
+    words.map((word) => ({ word, about: '' })),
+  );
+  if (FILES.test(kind)) return { candidates, paths: 'files' };
+  return { candidates, paths: FOLDERS.test(kind) ? 'folders' : 'none' };
+}
+
+function flagsOf(command: Command): Candidate[] {
+  return [
+    ...command.options
+      .filter(({ hidden }) => !hidden)
+      .map(({ long, short, description }) => ({
+        word: long ?? short ?? '',
+        about: description,
+      })),
+    { word: '--help', about: 'display help' },
+  ];
+}
+
+function commandsOf(command: Command): Candidate[] {
+  const shown = command.createHelp().visibleCommands(command);
+  return shown.map((each) => ({ word: each.name(), about: each.description() }));
+}
+
+function startingWith(start: string, candidates: readonly Candidate[]): Candidate[] {
+  return candidates.filter(({ word }) => word.startsWith(start));
+}
+
+/** `--fit=cr` as `--fit` and `cr`; of any other word only the word. */
+function splitOnce(word: string): [string, string?] {
+  const at = word.indexOf('=');
+  return word.startsWith('--') && at > 0 ? [word.slice(0, at), word.slice(at + 1)] : [word];
+}

@@ -1,0 +1,66 @@
+/**
+ * What the files of a command line mean: files, folders with all images below them, patterns that the shell left alone
+ * (it does so in quotes, and where nothing matched), or `-` for the standard input. A file that is named is taken as it
+ * is; of folders and patterns, the files whose names end as an image's do, in the order of their names.
+ */
+import { readFile, stat } from 'node:fs/promises';
+import { basename, extname, join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { glob, isDynamicPattern } from 'tinyglobby';
+import { OperatorError } from '../errors.js';
+import type { ImageInput } from '../inference/infer.js';
+import { IMAGE_EXTENSIONS } from './local-service.js';
+
+const STANDARD_INPUT = '-';
+
+export interface InputFile {
+  /** Where it lies, as a program would open it; `-` is the standard input. */
+  readonly path: string;
+  /** Its name for people and for what is made of it: below the folder, or the fixed part of the pattern, that it is of. */
+  readonly name: string;
+}
+
+export interface InputFiles {
+  readonly files: readonly InputFile[];
+  /** Folders and patterns without an image, and why each gave none. */
+  readonly empty: readonly { readonly path: string; readonly problem: OperatorError }[];
+  /** Whether it is one file that was named: what is made of it is a file, too, and not a folder of them. */
+  readonly isSingle: boolean;
+}
+
+/** Find the files of the arguments, in their order. A file that is not there is found out when it is read. */
+export async function findInputs(args: readonly string[]): Promise<InputFiles> {
+  const found = await Promise.all(args.map(expand));
+  return {
+    files: found.flat(),
+    empty: args.flatMap((path, position) =>
+      found[position]!.length > 0 ? [] : [{ path, problem: new OperatorError(`there is no image at ${path}`) }],
+    ),
+    isSingle: args.length === 1 && found[0]?.length === 1 && found[0][0]!.path === args[0],
+  };
+}
+
+export async function readInput({ path, name }: InputFile): Promise<ImageInput> {
+  return { name, bytes: path === STANDARD_INPUT ? await buffer(process.stdin) : await readFile(path) };
+}
+
+async function expand(argument: string): Promise<InputFile[]> {
+  if (argument === STANDARD_INPUT) return [{ path: argument, name: 'stdin' }];
+  const found = await stat(argument).catch(() => undefined);
+  if (found?.isDirectory()) return imagesOf(argument, '**');
+  if (found === undefined && isDynamicPattern(argument)) {
+    const parts = argument.split('/');
+    const fixed = parts.findIndex((part) => isDynamicPattern(part));
+    return imagesOf(parts.slice(0, fixed).join('/') || (fixed === 0 ? '.' : '/'), parts.slice(fixed).join('/'));
+  }
+  return [{ path: argument, name: basename(argument) }];
+}
+
+/** The images below a folder that match a pattern; what cannot be read there has none. */
+async function imagesOf(folder: string, pattern: string): Promise<InputFile[]> {
+  const names = await glob(pattern, { cwd: folder, expandDirectories: false });
+  return names
+    .filter((name) => IMAGE_EXTENSIONS.has(extname(name).toLowerCase()))
+    .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
+    .map((name) => ({ path: folder === '.' ? name : join(folder, name), name }));
+}

@@ -1,0 +1,66 @@
+/**
+ * What the commands that answer with maps have alike: every picture is written as soon as it is drawn, and shown in a
+ * terminal; of each file one line tells what there is to say, or a JSON object in its place.
+ */
+import type { ClassMap } from '../inference/row-sampler.js';
+import { answerFiles, type Answerer } from './answer-files.js';
+import type { InputFiles } from './input-files.js';
+import type { Outputs } from './output-files.js';
+import { pictureMode, screenOf, showMap, showPicture, type PictureChoice } from './terminal-picture.js';
+
+/** A map as a picture, and what there is to say of it. */
+export interface DrawnMap<Summary> {
+  readonly picture: Uint8Array;
+  /** For terminals without pictures; absent where the summary says as much. */
+  readonly map?: ClassMap | undefined;
+  readonly summary: Summary;
+}
+
+export interface MapFlags {
+  readonly picture: PictureChoice;
+  readonly json?: boolean;
+}
+
+/** A file's answer, for printing. */
+interface Shown<Summary> {
+  readonly summary: Summary;
+  readonly output: string | undefined;
+  readonly picture: string;
+}
+
+/** Answer all files with maps. `describe` says a summary for people, without a line end. */
+export async function answerWithMaps<Summary extends object>(
+  inputs: InputFiles,
+  outputs: Outputs,
+  { picture: choice, json = false }: MapFlags,
+  { atOnce, answer }: Answerer<DrawnMap<Summary>>,
+  describe: (summary: Summary) => string,
+): Promise<void> {
+  const screen = screenOf(process.stdout);
+  const mode = json ? 'none' : pictureMode(choice, inputs.files.length, screen, process.env);
+  const several = inputs.files.length > 1;
+  await answerFiles<Shown<Summary>>(
+    inputs,
+    {
+      atOnce,
+      async answer(image, file) {
+        const { picture, map, summary } = await answer(image, file);
+        const output = outputs.pathOf(file);
+        if (output !== undefined) await outputs.write(output, picture);
+        const shown =
+          mode === 'characters' && map !== undefined ? showMap(map, screen) : await showPicture(picture, mode, screen);
+        return { summary, output, picture: shown };
+      },
+    },
+    (outcome) => {
+      const { path: file, name } = outcome.file;
+      if ('problem' in outcome) {
+        if (json) process.stdout.write(JSON.stringify({ file, problem: outcome.problem.message }) + '\n');
+        return;
+      }
+      const { summary, output, picture } = outcome.answer;
+      const text = `${several ? `${name}: ` : ''}${describe(summary)}${output === undefined ? '' : ` → ${output}`}`;
+      process.stdout.write(json ? JSON.stringify({ file, ...summary, output }) + '\n' : `${picture}${text}\n`);
+    },
+  );
+}

@@ -1,0 +1,43 @@
+/** The values that options take: parsers which refuse with what they want, and options of a few words. */
+import { InvalidArgumentError, Option } from 'commander';
+
+export function positive(text: string): number {
+  const value = Number(text);
+  if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('It must be a positive number.');
+  return value;
+}
+
+export function whole(text: string): number {
+  const value = positive(text);
+  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a whole number.');
+  return value;
+}
+
+export function notNegative(text: string): number {
+  const value = Number(text);
+  if (!Number.isFinite(value) || value < 0) throw new InvalidArgumentError('It must be a number of at least 0.');
+  return value;
+}
+
+export function probability(text: string): number {
+  const value = notNegative(text);
+  if (value > 1) throw new InvalidArgumentError('It must be a number from 0 to 1.');
+  return value;
+}
+
+export const numbers = (text: string): number[] => text.split(',').map(positive);
+export const wholes = (text: string): number[] => text.split(',').map(whole);
+export const words = (text: string): string[] => text.split(',').filter((word) => word !== '');
+
+export function address(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !/^https?:$/.test(url.protocol))
+    throw new InvalidArgumentError('It must be http://… or https://….');
+  return url;
+}
+
+/** An option that takes one of a few words; its help lists them. */
+export function oneOf<T extends string>(flags: string, about: string, choices: readonly T[], standard?: T): Option {
+  const option = new Option(flags, about).choices(choices);
+  return standard === undefined ? option : option.default(standard);
+}
