@@ -1021,6 +1021,13 @@ export interface operations {
                     "application/json": components["schemas"]["Models"];
                 };
             };
+            /** @description What the client has, by the ETag in If-None-Match, is still the answer */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
         };
     };
     getModel: {
@@ -1042,6 +1049,13 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ModelDetail"];
                 };
+            };
+            /** @description What the client has, by the ETag in If-None-Match, is still the answer */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description MODEL_NOT_FOUND: No such model */
             404: {
@@ -1218,6 +1232,13 @@ export interface operations {
                 content: {
                     "application/json": unknown;
                 };
+            };
+            /** @description What the client has, by the ETag in If-None-Match, is still the answer */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

@@ -17,6 +17,9 @@ const REQUEST_ERRORS = ['INVALID_REQUEST', 'MODEL_NOT_FOUND', 'BODY_TOO_LARGE', 
 const IMAGE_ERRORS = ['IMAGE_UNDECODABLE', 'IMAGE_TOO_LARGE', 'OUTPUT_UNSUPPORTED'] as const;
 const LOAD_ERRORS = ['INFERENCE_FAILED', 'QUEUE_FULL', 'DRAINING', 'WORKER_LOST', 'DEADLINE_EXCEEDED'] as const;
 
+/** Of the routes that revalidation.ts answers. */
+const UNCHANGED = { 304: { description: 'What the client has, by the ETag in If-None-Match, is still the answer' } };
+
 export function openapiDocument(): Json {
   const image = {
     requestBody: {
@@ -113,7 +116,7 @@ export function openapiDocument(): Json {
         get: {
           operationId: 'listModels',
           summary: 'What can be asked',
-          responses: { 200: jsonAnswer(modelsResponse) },
+          responses: { 200: jsonAnswer(modelsResponse), ...UNCHANGED },
         },
       },
       '/v1/models/{name}': {
@@ -121,7 +124,7 @@ export function openapiDocument(): Json {
           operationId: 'getModel',
           summary: 'One model, with its labels',
           parameters: [modelName],
-          responses: { 200: jsonAnswer(modelDetail), ...problems(['MODEL_NOT_FOUND']) },
+          responses: { 200: jsonAnswer(modelDetail), ...UNCHANGED, ...problems(['MODEL_NOT_FOUND']) },
         },
       },
       '/v1/models/{name}/load': {
@@ -148,7 +151,11 @@ export function openapiDocument(): Json {
         get: { operationId: 'metrics', summary: 'Prometheus metrics', responses: text('Metrics', 'text/plain') },
       },
       '/openapi.json': {
-        get: { operationId: 'openapi', summary: 'This document', responses: text('OpenAPI 3.1', 'application/json') },
+        get: {
+          operationId: 'openapi',
+          summary: 'This document',
+          responses: { ...text('OpenAPI 3.1', 'application/json'), ...UNCHANGED },
+        },
       },
     },
     components: {

@@ -7,6 +7,7 @@ import { ServiceError } from '../../errors.js';
 import type { DenseViews } from '../../models/dense-views.js';
 import type { ModelEntry } from '../../models/registry.js';
 import type { HttpParts } from '../http-server.js';
+import { revalidated } from '../revalidation.js';
 import { modelDetail, modelsResponse, serializerOf } from '../schemas.js';
 
 interface ModelParams {
@@ -18,13 +19,14 @@ type Surroundings = Pick<HttpParts, 'registry' | 'device' | 'inputStep' | 'runCo
 
 export function modelRoutes(app: FastifyInstance, parts: HttpParts): void {
   const { config, registry, device } = parts;
-  app.get('/v1/models', { schema: { response: { 200: serializerOf(modelsResponse) } } }, () => ({
+  const listed = { schema: { response: { 200: serializerOf(modelsResponse) } }, onSend: revalidated };
+  app.get('/v1/models', listed, () => ({
     device: { names: device.devices.map(deviceName), why: device.why },
     models: registry.list().map((entry) => describeEntry(entry, parts)),
   }));
 
   const response = { schema: { response: { 200: serializerOf(modelDetail) } } };
-  app.get<ModelParams>('/v1/models/:name', response, (request) => {
+  app.get<ModelParams>('/v1/models/:name', { ...response, onSend: revalidated }, (request) => {
     const entry = registry.entry(request.params.name);
     return { ...describeEntry(entry, parts), labels: entry.model?.labels };
   });

@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify';
 import { openapiDocument } from '../openapi.js';
 import type { HttpParts } from '../http-server.js';
+import { revalidated } from '../revalidation.js';
 
 export function operationRoutes(app: FastifyInstance, { metrics, isReady, isAlive }: HttpParts): void {
   const document = JSON.stringify(openapiDocument());
@@ -18,5 +19,5 @@ export function operationRoutes(app: FastifyInstance, { metrics, isReady, isAliv
     const { body, contentType } = await metrics.expose();
     return reply.type(contentType).send(body);
   });
-  app.get('/openapi.json', (_request, reply) => reply.type('application/json').send(document));
+  app.get('/openapi.json', { onSend: revalidated }, (_request, reply) => reply.type('application/json').send(document));
 }

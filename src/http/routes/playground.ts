@@ -1,15 +1,16 @@
 /**
- * GET /: the playground, a page that asks this API; GET /docs: the API's description for people. Their files were built from src/playground and are held in memory. Those
- * with a digest in their name never change; a page itself is asked for again, and answered with 304 while it is the same.
+ * GET /: the playground, a page that asks this API; GET /docs: the API's description for people. Their files were built
+ * from src/playground and are held in memory. Those with a digest in their name never change; a page itself is asked for
+ * again, and answered with 304 while it is the same (revalidation.ts).
  * Nothing on them comes from elsewhere or from inside the HTML, and the policy says so.
  */
-import { createHash } from 'node:crypto';
 import { readFile, readdir } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { ServiceError } from '../../errors.js';
 import { apiReference, type ApiDocument } from '../api-reference.js';
 import { openapiDocument } from '../openapi.js';
+import { revalidated } from '../revalidation.js';
 
 const MEDIA_TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
@@ -52,7 +53,7 @@ export async function playgroundRoutes(app: FastifyInstance, folder: string): Pr
   const reference = apiReference(openapiDocument() as unknown as ApiDocument);
   servePage(app, '/docs', Buffer.from(docs.toString().replace('<!-- reference -->', () => reference)));
 
-  app.get<{ Params: { file: string } }>('/playground/:file', (request, reply) => {
+  app.get<{ Params: { file: string } }>('/playground/:file', { onSend: revalidated }, (request, reply) => {
     const { file } = request.params;
     const bytes = files.get(file);
     if (bytes === undefined) throw new ServiceError('NOT_FOUND', `The playground has no file ${file}.`);
@@ -65,10 +66,7 @@ export async function playgroundRoutes(app: FastifyInstance, folder: string): Pr
 }
 
 function servePage(app: FastifyInstance, url: string, page: Buffer): void {
-  const etag = `"${createHash('sha256').update(page).digest('base64url').slice(0, 22)}"`;
-  app.get(url, (request, reply) => {
-    void reply.headers(PROTECTION).headers({ etag, 'cache-control': 'no-cache' });
-    if (request.headers['if-none-match'] === etag) return reply.code(304).send();
-    return reply.type(MEDIA_TYPES['.html']!).send(page);
-  });
+  app.get(url, { onSend: revalidated }, (_request, reply) =>
+    reply.headers(PROTECTION).type(MEDIA_TYPES['.html']!).send(page),
+  );
 }
