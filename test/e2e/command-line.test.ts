@@ -120,6 +120,7 @@ describe('fullconv', () => {
     await writeFile(weights, 'garbage');
     const broken = await fullconvWith(environment, 'classify', photo('coffee.png'));
     expect(broken.stdout + broken.stderr).toMatch(/weights\.h5: file: cannot be read/);
+    expect(broken.code).toBe(3);
   });
 
   it('classify takes more files than the queue', async () => {
