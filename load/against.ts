@@ -1,6 +1,6 @@
 /**
- * `npm run load:against -- DIR`: this program beside another checkout of it, both servers up and asked in turns, so that a
- * machine that changes changes both alike: before and after, as a ratio in one run.
+ * `npm run load:against -- BEFORE`: two checkouts of this program, both servers up and asked in turns, so that a machine that
+ * changes changes both alike: before and after, as a ratio in one run.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,29 +9,130 @@ import { OperatorError } from '../src/errors.js';
 import { closedLoop } from './closed-loop.js';
 import { interruption, runCommand } from './command.js';
 import type { LoadSample } from './observe.js';
-import { openLoop } from './open-loop.js';
+import { openLoop, type OpenSample } from './open-loop.js';
+import { positive, whole } from './options.js';
 import { readPhotos } from './photos.js';
-import { describeMachine, machineLine } from './report.js';
+import { commitOf, describeMachine, machineLine } from './report.js';
 import { architectureOf, SAMPLES, servedName } from './scenario.js';
 import { startServer, type RunningServer } from './server-process.js';
 import { median } from './statistics.js';
 import { figure, markdownTable, type Column } from './tables.js';
-import { trafficOf } from './traffic.js';
+import { trafficOf, type Traffic } from './traffic.js';
 
-const HELP = `npm run load:against -- DIR [options]
-  DIR            another checkout, with its packages installed and built
+const HELP = `npm run load:against -- BEFORE [AFTER] [options]
+  BEFORE, AFTER  checkouts with their packages installed and built (AFTER: this one)
   --model NAME   a model, or an architecture to serve untrained (resnet18)
   --clients N    of the closed loop (32)
-  --share PART   of what the other server reaches, offered in the open loop (0.7)
+  --share PART   of what BEFORE reaches, offered in the open loop (0.7)
   --seconds S    for each measurement (4)
   --rounds N     (5)
   --photos DIR   photographs to send (${SAMPLES})
 `;
 
-interface Round {
+type Pair<T> = readonly [before: T, after: T];
+
+interface Sample {
   readonly closed: LoadSample;
-  readonly open: LoadSample;
+  readonly open: OpenSample;
 }
+
+interface Settings {
+  readonly clients: number;
+  readonly share: number;
+  readonly seconds: number;
+  readonly rounds: number;
+}
+
+async function compare(folders: Pair<string>, name: string, photos: string, settings: Settings): Promise<void> {
+  const model = servedName(name, 'fp32');
+  const traffic = trafficOf([{ model, size: 'photos' }], 'classify', new Map([['photos', await readPhotos(photos)]]));
+  const environment = { FULLCONV_UNTRAINED: architectureOf(model) ?? '', FULLCONV_DEFAULT_MODEL: '' };
+  const signal = interruption();
+  const servers: RunningServer[] = [];
+  try {
+    for (const folder of folders) servers.push(await startServer(environment, folder));
+    const [before, after] = servers;
+    const { offered, rounds } = await measureRounds([before!, after!], traffic, settings, signal);
+    const { clients, seconds } = settings;
+    const commits = await Promise.all(folders.map(commitOf));
+    process.stdout.write(
+      `${machineLine({ ...(await describeMachine()), commit: commits.join(' and ') })}; ${model}, ${clients} clients, ` +
+        `then ${figure(offered)} images/s offered; medians of ${rounds.length} rounds of ${seconds} s.\n\n` +
+        markdownTable(
+          COLUMNS,
+          FIGURES.map(([label, value]) => compareFigure(label, rounds, value)),
+        ),
+    );
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    for (const server of servers) await server.stop();
+  }
+}
+
+async function measureRounds(
+  servers: Pair<RunningServer>,
+  traffic: Traffic,
+  { clients, share, seconds, rounds: count }: Settings,
+  signal: AbortSignal,
+): Promise<{ offered: number; rounds: Pair<Sample>[] }> {
+  const measure = async (server: RunningServer, offered: number | undefined, seed: number): Promise<Sample> => {
+    const closed = await closedLoop(server, traffic, clients, seconds, signal);
+    const perSecond = offered ?? share * closed.imagesPerSecond;
+    return { closed, open: await openLoop(server, traffic, { perSecond, seconds, seed }, signal) };
+  };
+  process.stderr.write('warming up\n');
+  const warm = await measure(servers[0], undefined, 0);
+  await measure(servers[1], undefined, 0);
+  const { offered } = warm.open;
+  const rounds: Pair<Sample>[] = [];
+  for (let round = 1; round <= count; round++) {
+    process.stderr.write(`round ${round} of ${count}\n`);
+    // Each is the first of the two as often as the other.
+    if (round % 2 === 0) {
+      const before = await measure(servers[0], offered, round);
+      rounds.push([before, await measure(servers[1], offered, round)]);
+    } else {
+      const after = await measure(servers[1], offered, round);
+      rounds.push([await measure(servers[0], offered, round), after]);
+    }
+  }
+  return { offered, rounds };
+}
+
+const FIGURES: readonly (readonly [label: string, value: (sample: Sample) => number])[] = [
+  ['closed loop, images/s', ({ closed }) => closed.imagesPerSecond],
+  ['closed loop, p99 ms', ({ closed }) => closed.p99Ms],
+  ['closed loop, event loop late, p99 ms', ({ closed }) => closed.eventLoopP99Ms],
+  ['open loop, p50 ms', ({ open }) => open.p50Ms],
+  ['open loop, p99 ms', ({ open }) => open.p99Ms],
+  ['mean batch, closed loop', ({ closed }) => closed.meanBatch],
+];
+
+interface Compared {
+  readonly label: string;
+  readonly before: number;
+  readonly after: number;
+  /** The median of the rounds' own. */
+  readonly ratio: number;
+}
+
+function compareFigure(label: string, rounds: readonly Pair<Sample>[], value: (sample: Sample) => number): Compared {
+  const of = (which: (round: Pair<Sample>) => number): number => median(rounds.map(which));
+  return {
+    label,
+    before: of(([before]) => value(before)),
+    after: of(([, after]) => value(after)),
+    ratio: of(([before, after]) => value(after) / value(before)),
+  };
+}
+
+const COLUMNS: readonly Column<Compared>[] = [
+  ['figure', ({ label }) => label],
+  ['before', ({ before }) => figure(before)],
+  ['after', ({ after }) => figure(after)],
+  ['after / before', ({ ratio }) => ratio.toFixed(2)],
+];
 
 await runCommand(async () => {
   const { values, positionals } = parseArgs({
@@ -46,89 +147,19 @@ await runCommand(async () => {
       help: { type: 'boolean', default: false },
     },
   });
-  const [folder, ...more] = positionals;
+  const [before, after = '.', ...more] = positionals;
   if (values.help) {
     process.stdout.write(HELP);
     return;
   }
-  if (folder === undefined || more.length > 0) throw new OperatorError(HELP.trimEnd());
-  if (!existsSync(join(folder, 'dist/cli/fullconv.cjs')))
-    throw new OperatorError(`${folder} is not built: npm run build`);
-  const { clients, share, seconds, rounds } = values;
-  await compare(folder, values.model, values.photos, {
-    clients: Number(clients),
-    share: Number(share),
-    seconds: Number(seconds),
-    rounds: Number(rounds),
+  if (before === undefined || more.length > 0) throw new OperatorError(HELP.trimEnd());
+  for (const folder of [before, after]) {
+    if (!existsSync(join(folder, 'dist/cli/fullconv.cjs'))) throw new OperatorError(`${folder} is not built`);
+  }
+  await compare([before, after], values.model, values.photos, {
+    clients: whole('--clients', values.clients),
+    share: positive('--share')(values.share),
+    seconds: positive('--seconds')(values.seconds),
+    rounds: whole('--rounds', values.rounds),
   });
 });
-
-interface Settings {
-  readonly clients: number;
-  readonly share: number;
-  readonly seconds: number;
-  readonly rounds: number;
-}
-
-async function compare(folder: string, name: string, photos: string, settings: Settings): Promise<void> {
-  const { clients, share, seconds, rounds } = settings;
-  const model = servedName(name, 'fp32');
-  const traffic = trafficOf([{ model, size: 'photos' }], 'classify', new Map([['photos', await readPhotos(photos)]]));
-  const environment = { FULLCONV_UNTRAINED: architectureOf(model) ?? '', FULLCONV_DEFAULT_MODEL: '' };
-  const signal = interruption();
-  const servers: RunningServer[] = [];
-  const results: [other: Round[], here: Round[]] = [[], []];
-  try {
-    for (const root of [folder, '.']) servers.push(await startServer(environment, root));
-    let offered = NaN;
-    // The first round warms up and finds the load.
-    for (let round = 0; round <= rounds; round++) {
-      for (const which of round % 2 === 0 ? ([0, 1] as const) : ([1, 0] as const)) {
-        process.stderr.write(`round ${round}: ${which === 0 ? folder : 'here'}\n`);
-        const closed = await closedLoop(servers[which]!, traffic, clients, seconds, signal);
-        if (Number.isNaN(offered)) offered = share * closed.imagesPerSecond;
-        const open = await openLoop(servers[which]!, traffic, { perSecond: offered, seconds, seed: round + 1 }, signal);
-        if (round > 0) results[which].push({ closed, open });
-      }
-    }
-    process.stdout.write(
-      `${machineLine(await describeMachine())}; ${model}, ${clients} clients, then ${figure(offered)} images/s offered; ` +
-        `medians of ${rounds} rounds of ${seconds} s.\n\n` +
-        markdownTable(
-          COLUMNS,
-          FIGURES.map(([label, value]) => compareFigure(label, results, value)),
-        ),
-    );
-  } finally {
-    for (const server of servers) await server.stop();
-  }
-}
-
-const FIGURES: readonly (readonly [label: string, value: (round: Round) => number])[] = [
-  ['closed loop, images/s', ({ closed }) => closed.imagesPerSecond],
-  ['closed loop, p99 ms', ({ closed }) => closed.p99Ms],
-  ['closed loop, event loop late, p99 ms', ({ closed }) => closed.eventLoopP99Ms],
-  ['open loop, p50 ms', ({ open }) => open.p50Ms],
-  ['open loop, p99 ms', ({ open }) => open.p99Ms],
-  ['mean batch, closed loop', ({ closed }) => closed.meanBatch],
-];
-
-interface Compared {
-  readonly label: string;
-  readonly other: number;
-  readonly here: number;
-  /** The median of the rounds' own. */
-  readonly ratio: number;
-}
-
-function compareFigure(label: string, [others, heres]: readonly Round[][], value: (round: Round) => number): Compared {
-  const ratios = heres!.map((round, index) => value(round) / value(others![index]!));
-  return { label, other: median(others!.map(value)), here: median(heres!.map(value)), ratio: median(ratios) };
-}
-
-const COLUMNS: readonly Column<Compared>[] = [
-  ['figure', ({ label }) => label],
-  ['other', ({ other }) => figure(other)],
-  ['here', ({ here }) => figure(here)],
-  ['here / other', ({ ratio }) => ratio.toFixed(2)],
-];

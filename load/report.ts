@@ -90,12 +90,9 @@ export async function describeMachine(): Promise<Machine> {
     const manifest = JSON.parse(await readFile(`node_modules/${name}/package.json`, 'utf8')) as { version: string };
     return manifest.version;
   };
-  const git = await promisify(execFile)('git', ['describe', '--always', '--dirty']).catch(() => ({
-    stdout: 'unknown',
-  }));
   return {
     date: new Date().toISOString().slice(0, 10),
-    commit: git.stdout.trim(),
+    commit: await commitOf('.'),
     processor: cpus()[0]?.model ?? 'unknown',
     cores: coreCount(),
     memoryGiB: Math.round(totalmem() / 2 ** 30),
@@ -103,6 +100,13 @@ export async function describeMachine(): Promise<Machine> {
     onnxruntime: await version('onnxruntime-node'),
     sharp: await version('sharp'),
   };
+}
+
+/** The commit that a folder holds, `-dirty` where it was changed; `unknown` for one that is no checkout. */
+export async function commitOf(folder: string): Promise<string> {
+  const git = promisify(execFile)('git', ['-C', folder, 'describe', '--always', '--dirty']);
+  const { stdout } = await git.catch(() => ({ stdout: 'unknown' }));
+  return stdout.trim();
 }
 
 export function machineLine({ date, processor, cores, memoryGiB, node, onnxruntime, sharp, commit }: Machine): string {

@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { ARCHITECTURE_NAMES, isArchitecture } from '../src/architectures/index.js';
 import { OperatorError } from '../src/errors.js';
+import { positive, whole } from './options.js';
 import { ENGINE_NAMES } from '../src/runtime/session.js';
 
 const VIEWS = ['classify', 'heatmap'] as const;
@@ -141,20 +142,6 @@ function parseEngine(word: string): EngineChoice {
 function parseSize(word: string): string {
   if (word === 'photos' || word === 'mixed' || /^[1-9]\d{0,4}x[1-9]\d{0,4}$/.test(word)) return word;
   throw new OperatorError(`--sizes ${word}: must be photos, mixed, or a size such as 640x480`);
-}
-
-const positive =
-  (option: string) =>
-  (word: string): number => {
-    const value = Number(word);
-    if (!(value > 0 && value < Infinity)) throw new OperatorError(`${option} ${word}: must be a positive number`);
-    return value;
-  };
-
-function whole(option: string, word: string): number {
-  const value = positive(option)(word);
-  if (!Number.isInteger(value)) throw new OperatorError(`${option} ${word}: must be a whole number`);
-  return value;
 }
 
 /** One model asked with images of one kind. */

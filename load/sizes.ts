@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isArchitecture } from '../src/architectures/index.js';
 import { interruption, runCommand } from './command.js';
+import { whole } from './options.js';
 import { readPhotos } from './photos.js';
 import { heatmapTimePlot } from './plots/heatmap-time.js';
 import { describeMachine, machineLine, type Machine } from './report.js';
@@ -59,11 +60,11 @@ await runCommand(async () => {
     process.stdout.write(HELP);
     return;
   }
-  const rounds = Number(values.rounds);
+  const rounds = whole('--rounds', values.rounds);
   const rows = await measureAll(
     values.models.split(','),
-    values.sides.split(',').map(Number),
-    values.strides.split(',').map(Number),
+    values.sides.split(',').map((side) => whole('--sides', side)),
+    values.strides.split(',').map((stride) => whole('--strides', stride)),
     rounds,
   );
   await report({ kind: 'sizes', version: 1, machine: await describeMachine(), rounds, rows }, values.output);

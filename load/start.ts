@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
 import { interruption, runCommand } from './command.js';
+import { whole } from './options.js';
 import { readPhotos } from './photos.js';
 import { describeMachine, machineLine } from './report.js';
 import { architectureOf, SAMPLES, servedName } from './scenario.js';
@@ -33,37 +34,6 @@ interface Start {
   readonly inferMs: number;
   readonly restMs: number;
 }
-
-await runCommand(async () => {
-  const { values } = parseArgs({
-    options: {
-      models: { type: 'string', default: 'resnet18,resnet50' },
-      requests: { type: 'string', default: '100' },
-      rounds: { type: 'string', default: '3' },
-      photos: { type: 'string', default: SAMPLES },
-      help: { type: 'boolean', default: false },
-    },
-  });
-  if (values.help) {
-    process.stdout.write(HELP);
-    return;
-  }
-  const images = new Map([['photos', await readPhotos(values.photos)]]);
-  const signal = interruption();
-  const rows: Start[] = [];
-  for (const name of values.models.split(',')) {
-    const model = servedName(name, 'fp32');
-    const requests = trafficOf([{ model, size: 'photos' }], 'classify', images).random(Number(values.requests), 1);
-    const starts: Start[] = [];
-    // The first start generates weights and writes what is kept of them.
-    for (let round = 0; round <= Number(values.rounds) && !signal.aborted; round++) {
-      const start = await measureStart(model, requests);
-      if (round > 0) starts.push(start);
-    }
-    if (starts.length > 0) rows.push(mediansOf(model, starts));
-  }
-  process.stdout.write(`${machineLine(await describeMachine())}\n\n${markdownTable(COLUMNS, rows)}`);
-});
 
 async function measureStart(model: string, requests: readonly PreparedRequest[]): Promise<Start> {
   const started = performance.now();
@@ -134,3 +104,36 @@ const COLUMNS: readonly Column<Start>[] = [
   ['engine ms', ({ inferMs }) => figure(inferMs)],
   ['beyond both ms', ({ restMs }) => figure(restMs)],
 ];
+
+await runCommand(async () => {
+  const { values } = parseArgs({
+    options: {
+      models: { type: 'string', default: 'resnet18,resnet50' },
+      requests: { type: 'string', default: '100' },
+      rounds: { type: 'string', default: '3' },
+      photos: { type: 'string', default: SAMPLES },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(HELP);
+    return;
+  }
+  const count = whole('--requests', values.requests);
+  const rounds = whole('--rounds', values.rounds);
+  const images = new Map([['photos', await readPhotos(values.photos)]]);
+  const signal = interruption();
+  const rows: Start[] = [];
+  for (const name of values.models.split(',')) {
+    const model = servedName(name, 'fp32');
+    const requests = trafficOf([{ model, size: 'photos' }], 'classify', images).random(count, 1);
+    const starts: Start[] = [];
+    // The first start generates weights and writes what is kept of them.
+    for (let round = 0; round <= rounds && !signal.aborted; round++) {
+      const start = await measureStart(model, requests);
+      if (round > 0) starts.push(start);
+    }
+    if (starts.length > 0) rows.push(mediansOf(model, starts));
+  }
+  process.stdout.write(`${machineLine(await describeMachine())}\n\n${markdownTable(COLUMNS, rows)}`);
+});

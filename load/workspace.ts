@@ -1,7 +1,6 @@
 /**
- * Folders for one group of models: links to those that are asked for, so that a server loads no others, int8 forms that
- * had to be made, and for
- * generated weights a cache of their own, which goes when the group has been measured.
+ * Folders for one group of models: links to those that are asked for, so that a server loads no others, int8 forms that had
+ * to be made, and for generated weights a cache of their own, which goes when the group has been measured.
  */
 import { mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
