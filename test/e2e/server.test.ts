@@ -156,7 +156,7 @@ describe('the start', () => {
     [{ FULLCONV_WORKERS: '0' }, /FULLCONV_WORKERS=0/],
     [{ FULLCONV_WOKERS: '2' }, /FULLCONV_WOKERS is not a setting/],
     [{ FULLCONV_DEVICE: 'abacus' }, /FULLCONV_DEVICE=abacus.*cpu/],
-    [{ FULLCONV_DEVICE: 'dml' }, /^ended with 1: fullconv: FULLCONV_DEVICE=dml: .* for Windows$/],
+    [{ FULLCONV_DEVICE: 'dml' }, /^ended with 3: fullconv: FULLCONV_DEVICE=dml: .* for Windows$/],
     [{ FULLCONV_DEFAULT_MODEL: 'nothing' }, /^fullconv: FULLCONV_DEFAULT_MODEL=nothing: .*$/m],
     [{ FULLCONV_MODELS: '/nowhere' }, /^fullconv: FULLCONV_MODELS=\/nowhere: .*$/m],
   ])('fails with a message that names what is wrong: %o', async (environment, message) => {
@@ -167,7 +167,7 @@ describe('the start', () => {
     const server = await serve();
     const { port } = new URL(server.url);
     const second = serve({ PORT: port, FULLCONV_LOG_LEVEL: 'error' });
-    await expect(second).rejects.toThrow(new RegExp(`^ended with 1: fullconv: listen EADDRINUSE: .*:${port}$`));
+    await expect(second).rejects.toThrow(new RegExp(`^ended with 3: fullconv: listen EADDRINUSE: .*:${port}$`));
     expect(await server.stop()).toBe(0);
   });
 });

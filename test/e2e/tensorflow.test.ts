@@ -99,7 +99,7 @@ describe('a start without TensorFlow', () => {
     const started = performance.now();
     const starting: Promise<ServerProcess> = startServer({ FULLCONV_ENGINE: 'tensorflow', FULLCONV_DEVICE: 'cuda' });
     await expect(starting).rejects.toThrow(
-      /^ended with 1: [^]*fullconv: FULLCONV_ENGINE=tensorflow cannot be used\. cuda: @tensorflow\/tfjs-node-gpu is not installed: npm install .*Node 20 and 22, not on 23 or later\.\s*$/,
+      /^ended with 3: [^]*fullconv: FULLCONV_ENGINE=tensorflow cannot be used\. cuda: @tensorflow\/tfjs-node-gpu is not installed: npm install .*Node 20 and 22, not on 23 or later\.\s*$/,
     );
     expect(performance.now() - started).toBeLessThan(10_000);
   });
