@@ -5,6 +5,7 @@
 import { parseArgs } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
+import { readConfig } from '../src/config.js';
 import { interruption, runCommand } from './command.js';
 import { whole } from './options.js';
 import { readPhotos } from './photos.js';
@@ -14,6 +15,7 @@ import { residentOf, startServer, type RunningServer } from './server-process.js
 import { median } from './statistics.js';
 import { figure, markdownTable, type Column } from './tables.js';
 import { trafficOf, type PreparedRequest } from './traffic.js';
+import { checkModels, createWorkspace, type Workspace } from './workspace.js';
 
 const HELP = `npm run load:start -- [options]
   --models LIST  models, or architectures to serve untrained, one server each (resnet18,resnet50)
@@ -35,9 +37,18 @@ interface Start {
   readonly restMs: number;
 }
 
-async function measureStart(model: string, requests: readonly PreparedRequest[]): Promise<Start> {
+async function measureStart(
+  model: string,
+  { models, cache }: Workspace,
+  requests: readonly PreparedRequest[],
+): Promise<Start> {
   const started = performance.now();
-  const server = await startServer({ FULLCONV_UNTRAINED: architectureOf(model) ?? '', FULLCONV_DEFAULT_MODEL: '' });
+  const server = await startServer({
+    FULLCONV_MODELS: models,
+    FULLCONV_CACHE: cache,
+    FULLCONV_UNTRAINED: architectureOf(model) ?? '',
+    FULLCONV_DEFAULT_MODEL: '',
+  });
   const client = new Pool(server.url, { connections: 1 });
   try {
     await ask(client, requests[0]!);
@@ -121,17 +132,29 @@ await runCommand(async () => {
   }
   const count = whole('--requests', values.requests);
   const rounds = whole('--rounds', values.rounds);
-  const images = new Map([['photos', await readPhotos(values.photos)]]);
+  const config = readConfig(process.env);
+  const photos = await readPhotos(values.photos);
   const signal = interruption();
   const rows: Start[] = [];
   for (const name of values.models.split(',')) {
     const model = servedName(name, 'fp32');
-    const requests = trafficOf([{ model, size: 'photos' }], 'classify', images).random(count, 1);
+    const group =
+      architectureOf(model) === undefined
+        ? { architectures: [], models: [model] }
+        : { architectures: [name], models: [] };
+    await checkModels(config, [group]);
+    const workspace = await createWorkspace(config, group, photos, (text) => process.stderr.write(`${text}\n`));
+    const requests = trafficOf([{ model, size: 'photos' }], 'classify', new Map([['photos', photos]])).random(count, 1);
     const starts: Start[] = [];
-    // The first start generates weights and writes what is kept of them.
-    for (let round = 0; round <= rounds && !signal.aborted; round++) {
-      const start = await measureStart(model, requests);
-      if (round > 0) starts.push(start);
+    try {
+      // The first start generates weights and writes what is kept of them.
+      for (let round = 0; round <= rounds && !signal.aborted; round++) {
+        process.stderr.write(`${model}: start ${round} of ${rounds}\n`);
+        const start = await measureStart(model, workspace, requests);
+        if (round > 0) starts.push(start);
+      }
+    } finally {
+      await workspace.remove();
     }
     if (starts.length > 0) rows.push(mediansOf(model, starts));
   }

@@ -19,7 +19,7 @@ export interface Workspace {
 }
 
 /** Throws OperatorError naming the first model that is not there. An int8 form can be made where the model is. */
-export async function checkModels({ models: folder }: Config, groups: readonly Group[]): Promise<void> {
+export async function checkModels({ models: folder }: Config, groups: readonly Pick<Group, 'models'>[]): Promise<void> {
   const present = new Set(await readdir(folder));
   const isThere = (name: string): boolean => present.has(name) || architectureOf(name) !== undefined;
   const missing = groups
@@ -34,7 +34,7 @@ export async function checkModels({ models: folder }: Config, groups: readonly G
 /** `note` is told of int8 forms that could not be made; those are then not there. */
 export async function createWorkspace(
   config: Config,
-  { architectures, models }: Group,
+  { architectures, models }: Pick<Group, 'architectures' | 'models'>,
   photos: readonly ImageInput[],
   note: (text: string) => void,
 ): Promise<Workspace> {
