@@ -9,6 +9,7 @@ export interface Legend {
   readonly high: number;
 }
 
+/** The height of the bar and of its numbers, in pixels of a picture that is not enlarged. */
 const BAR_HEIGHT = 12;
 const TEXT_SIZE = 12;
 /** Between the bar and its numbers, and at its ends. */
@@ -17,8 +18,18 @@ const GAP = 4;
 const TICKS = [0, 0.25, 0.5, 0.75, 1];
 const MIN_TICK_WIDTH = 60;
 
-/** Pixels that a legend takes, from top to bottom. */
-export const LEGEND_HEIGHT = BAR_HEIGHT + 2 * GAP + TEXT_SIZE;
+/** Pixels from which bars and letters grow with a picture, which is looked at as a whole. */
+const USUAL_WIDTH = 1000;
+
+/** How many times its usual size what is written around a picture has. */
+export function enlargement(width: number): number {
+  return Math.max(1, width / USUAL_WIDTH);
+}
+
+/** Pixels that the legend of a picture takes, from top to bottom. */
+export function legendHeight(width: number): number {
+  return Math.ceil((BAR_HEIGHT + 2 * GAP + TEXT_SIZE) * enlargement(width));
+}
 
 /** Draw the bar from `left`, `width` pixels wide, its numbers below it. */
 export async function drawLegend(
@@ -27,19 +38,20 @@ export async function drawLegend(
   { colormap: name, low, high }: Legend,
   color: Color,
 ): Promise<void> {
+  const times = enlargement(width);
   const colors = colormap(name);
   for (let x = 0; x < width; x++) {
     const entry = Math.round((x / Math.max(1, width - 1)) * (COLORMAP_SIZE - 1)) * 3;
-    for (let y = 0; y < BAR_HEIGHT; y++) {
+    for (let y = 0; y < BAR_HEIGHT * times; y++) {
       canvas.pixels.set(colors.subarray(entry, entry + 3), ((top + y) * canvas.width + left + x) * 3);
     }
   }
   const ticks =
     width >= MIN_TICK_WIDTH * (TICKS.length - 1) ? TICKS : width >= 2 * MIN_TICK_WIDTH ? [0, 0.5, 1] : [0, 1];
   for (const tick of ticks) {
-    const place = { x: left + tick * width, y: top + BAR_HEIGHT + GAP + TEXT_SIZE / 2 };
+    const place = { x: left + tick * width, y: top + (BAR_HEIGHT + GAP + TEXT_SIZE / 2) * times };
     const anchor = tick === 0 ? 'start' : tick === 1 ? 'end' : 'middle';
-    const style = { size: TEXT_SIZE, color, maxWidth: width / ticks.length, anchor } as const;
+    const style = { size: TEXT_SIZE * times, color, maxWidth: width / ticks.length, anchor } as const;
     const value = low + tick * (high - low);
     // What is nothing on this bar is written as nothing: 5.67e-18 says less.
     const isNothing = Math.abs(value) < (high - low) / 1000;

@@ -4,7 +4,7 @@
  */
 import { blankCanvas, paste, writeText, type Canvas, type Color } from './canvas.js';
 import type { PixelSize } from './input-plan.js';
-import { drawLegend, LEGEND_HEIGHT, type Legend } from './legend.js';
+import { drawLegend, enlargement, legendHeight, type Legend } from './legend.js';
 
 export interface Panel {
   readonly picture: Canvas;
@@ -14,6 +14,7 @@ export interface Panel {
 }
 
 const GAP = 16;
+/** Above a panel that is not enlarged. */
 const CAPTION_SIZE = 15;
 const CAPTION_HEIGHT = 26;
 const PAPER: Color = [255, 255, 255];
@@ -47,21 +48,32 @@ export function layOut(panels: number, photo: PixelSize, width: number): SheetLa
 
 /** Pixels of a sheet. */
 export function sizeOf({ rows, panel }: SheetLayout, width: number): PixelSize {
-  return { width, height: GAP + rows * (CAPTION_HEIGHT + panel.height + LEGEND_HEIGHT + GAP) };
+  return { width, height: GAP + rows * heightOf(panel) };
+}
+
+/** Of a panel with all that belongs to it. */
+function heightOf({ width, height }: PixelSize): number {
+  return captionHeight(width) + height + legendHeight(width) + GAP;
+}
+
+function captionHeight(width: number): number {
+  return Math.ceil(CAPTION_HEIGHT * enlargement(width));
 }
 
 /** Put the panels together; each picture has the layout's size. */
 export async function composeSheet(panels: readonly Panel[], layout: SheetLayout, width: number): Promise<Canvas> {
   const sheet = blankCanvas(sizeOf(layout, width), PAPER);
+  const { panel, columns } = layout;
+  const above = captionHeight(panel.width);
+  const size = CAPTION_SIZE * enlargement(panel.width);
   for (const [position, { picture, caption, legend }] of panels.entries()) {
-    const left = GAP + (position % layout.columns) * (picture.width + GAP);
-    const row = Math.floor(position / layout.columns);
-    const top = GAP + row * (CAPTION_HEIGHT + picture.height + LEGEND_HEIGHT + GAP);
-    const style = { size: CAPTION_SIZE, color: INK, maxWidth: picture.width, anchor: 'start' } as const;
-    await writeText(sheet, caption, { x: left, y: top + CAPTION_HEIGHT / 2 }, style);
-    paste(sheet, picture, left, top + CAPTION_HEIGHT);
+    const left = GAP + (position % columns) * (panel.width + GAP);
+    const top = GAP + Math.floor(position / columns) * heightOf(panel);
+    const style = { size, color: INK, maxWidth: panel.width, anchor: 'start' } as const;
+    await writeText(sheet, caption, { x: left, y: top + above / 2 }, style);
+    paste(sheet, picture, left, top + above);
     if (legend === undefined) continue;
-    const below = { left, top: top + CAPTION_HEIGHT + picture.height + GAP / 4, width: picture.width };
+    const below = { left, top: top + above + panel.height + GAP / 4, width: panel.width };
     await drawLegend(sheet, below, legend, INK);
   }
   return sheet;
@@ -70,7 +82,7 @@ export async function composeSheet(panels: readonly Panel[], layout: SheetLayout
 /** A picture with the bar of its colours below it. */
 export async function withLegend(picture: Canvas, legend: Legend): Promise<Canvas> {
   const { width, height } = picture;
-  const canvas = blankCanvas({ width, height: height + LEGEND_HEIGHT + GAP / 4 }, PAPER);
+  const canvas = blankCanvas({ width, height: height + legendHeight(width) + GAP / 4 }, PAPER);
   paste(canvas, picture, 0, 0);
   await drawLegend(canvas, { left: 0, top: height + GAP / 4, width }, legend, INK);
   return canvas;

@@ -84,6 +84,22 @@ describe('a sheet', () => {
     expect(colorAt(whole, 99, 34)).toEqual([...colormap('magma').subarray(-3)]);
   });
 
+  it('grows with a large picture, and stays what it is below a small one', async () => {
+    const legendOf = async (width: number): Promise<number> => {
+      const whole = await withLegend(blankCanvas({ width, height: 30 }, [9, 9, 9]), {
+        colormap: 'magma',
+        low: 0,
+        high: 1,
+      });
+      const { height } = whole;
+      expect(colorAt(whole, width - 1, 34)).toEqual([...colormap('magma').subarray(-3)]);
+      return height - 30;
+    };
+    const [small, usual, large] = [await legendOf(100), await legendOf(1000), await legendOf(4000)];
+    expect(small).toBe(usual);
+    expect(large / usual).toBeCloseTo(4, 0);
+  });
+
   it('numbers have three digits that say something', () => {
     expect([0, 0.25, 1, -34.25, 142.51, 0.000123].map(formatTick)).toEqual([
       '0',
