@@ -3,66 +3,39 @@
  * every output stride and edge, in batches and sizes of every kind; and classifiers as exporters write them.
  */
 import { beforeAll, describe, expect, it } from 'vitest';
-import {
-  ACTIVATIONS,
-  buildArchitecture,
-  nativeForm,
-  type ArchitectureName,
-  type ArchitectureOptions,
-} from '../../src/architectures/index.js';
+import { ACTIVATIONS, nativeForm, type ArchitectureName } from '../../src/architectures/index.js';
 import type { Graph } from '../../src/graph/graph.js';
 import { readOnnx, writeOnnx } from '../../src/graph/onnx.js';
 import { applyPass, applyPasses } from '../../src/graph/pass.js';
 import { averageClassMap } from '../../src/graph/passes/average-class-map.js';
-import { convolutionalizeGemm } from '../../src/graph/passes/convolutionalize-gemm.js';
-import { convolutionalizeGlobalPool } from '../../src/graph/passes/convolutionalize-global-pool.js';
 import { padHead } from '../../src/graph/passes/pad-head.js';
 import { reduceOutputStride } from '../../src/graph/passes/reduce-output-stride.js';
 import { selectClasses } from '../../src/graph/passes/select-classes.js';
 import { importClassifier } from '../../src/models/import-classifier.js';
 import type { Engine } from '../../src/runtime/session.js';
 import type { TensorMap } from '../../src/tensor.js';
+import { withClassMap } from '../support/class-map.js';
 import { asFeeds, ENGINES, runOn, TENSORFLOW_ENGINES } from '../support/engines.js';
-import { randomTensor, relativeError, runGraph, withGeneratedWeights, type Value } from '../support/ort.js';
+import { randomTensor, relativeError, runGraph, type Value } from '../support/ort.js';
 import { HEADS, OPSETS, TINY, tinyClassifier } from '../support/tiny-classifiers.js';
+import { CLASSES, EACH_BLOCK, narrowNet, VGG_AT_64, type NarrowNet } from '../support/tiny-graphs.js';
 
-const CLASSES = 7;
-
-const NARROW: readonly [ArchitectureName, ArchitectureOptions][] = [
-  ['vgg11', { width: 4, hidden: 12, poolings: 4, inputSize: 64 }],
-  ['vgg11_bn', { width: 4, hidden: 12, poolings: 4, inputSize: 64 }],
-  ['plain18', { width: 8 }],
-  ['resnet34', { width: 8 }],
-  ['resnet50', { width: 8, stem: 'compact' }],
-  ['resnet50_v1', { width: 8 }],
-  ['resnet20_cifar', { width: 6 }],
-  ['wide_resnet50_2', { width: 8 }],
-  ['resnext50_32x4d', { width: 16 }],
-  ['preresnet18', { width: 8 }],
-  ['preresnet50_keras', { width: 8 }],
-  ['preresnet110_cifar', { width: 4 }],
-  ['wide_resnet16_8_cifar', { width: 12 }],
-  ['densenet121', { width: 8, growth: 4 }],
-  ['inception_v3', {}],
-  ['googlenet', {}],
-  ['squeezenet1_0', {}],
-  ['squeezenet1_1', {}],
+const NETS: readonly NarrowNet[] = [
+  ...EACH_BLOCK,
+  ['vgg11', VGG_AT_64],
+  ['vgg11_bn', VGG_AT_64],
+  ['resnet34'],
+  ['resnet50', { stem: 'compact' }],
+  ['wide_resnet50_2'],
+  ['preresnet18'],
+  ['preresnet50_keras'],
+  ['preresnet110_cifar'],
+  ['inception_v3'],
+  ['squeezenet1_0'],
 ];
 
 /** Those that are not slow in JavaScript, where a full Inception takes half a minute. */
 const FULL_SIZE: readonly ArchitectureName[] = ['inception_v3', 'googlenet', 'squeezenet1_0', 'squeezenet1_1'];
-
-interface Built {
-  readonly classifier: Graph;
-  readonly classMap: Graph;
-}
-
-function build(name: ArchitectureName, options: ArchitectureOptions): Built {
-  const classifier = withGeneratedWeights(buildArchitecture(name, { classes: CLASSES, ...options }));
-  const classMap =
-    applyPass(classifier, convolutionalizeGlobalPool()) ?? applyPasses(classifier, [convolutionalizeGemm(64)]);
-  return { classifier, classMap };
-}
 
 /** The classes that are asked for: two of the net's own and two of each image's best, others for every image. */
 function classesFor(batch: number): Value {
@@ -96,10 +69,11 @@ describe.each(ENGINES)('$name', ({ start, tolerance, fast }) => {
   beforeAll(async () => {
     engine = await start();
   });
-  const families = NARROW.filter(([name]) => fast || !FULL_SIZE.includes(name));
+  const nets = NETS.filter(([name]) => fast || !FULL_SIZE.includes(name));
 
-  describe.each(families)('%s', (name, options) => {
-    const { classifier, classMap } = build(name, options);
+  describe.each(nets)('%s', (name, options) => {
+    const classifier = narrowNet(name, options);
+    const classMap = withClassMap(classifier, 64);
     const side = name === 'inception_v3' ? 107 : nativeForm(name).inputSize === 32 ? 32 : 64;
     const input = randomTensor([2, 3, side, side]);
     const larger = randomTensor([1, 3, side + 13, side + 32]);
@@ -129,13 +103,14 @@ describe.each(ENGINES)('$name', ({ start, tolerance, fast }) => {
 
   describe.each(ACTIVATIONS)('with %s', (activation) => {
     it('in every place', async () => {
-      const { classifier } = build('preresnet18', { width: 8, activation });
-      await compare(engine, tolerance, classifier, { input: randomTensor([1, 3, 64, 64]) });
+      await compare(engine, tolerance, narrowNet('preresnet18', { activation }), {
+        input: randomTensor([1, 3, 64, 64]),
+      });
     });
   });
 
   it('gives each image of a batch what it gives it alone, whatever came before', async () => {
-    const { classMap } = build('resnet20_cifar', { width: 6 });
+    const classMap = withClassMap(narrowNet('resnet20_cifar'), 32);
     const session = await engine.open({ id: 'net', model: writeOnnx(applyPasses(classMap, [selectClasses()])) });
     for (const [batch, height, width] of [
       [3, 32, 32],

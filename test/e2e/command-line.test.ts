@@ -1,16 +1,15 @@
-import { execFile, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SETTING_LIST } from '../../src/config.js';
+import { ENTRY, runFullconv, type Ended } from '../support/command-line.js';
 import { startServer } from '../support/server.js';
 import { writeKerasModel, writeTinyModels } from '../support/tiny-models.js';
 
-const ENTRY = fileURLToPath(new URL('../../dist/cli/fullconv.cjs', import.meta.url));
 const photo = (name: string): string => fileURLToPath(new URL(`../fixtures/photos/${name}`, import.meta.url));
 
 /** util-linux' script gives a program a terminal. */
@@ -24,21 +23,9 @@ beforeAll(async () => {
 });
 afterAll(() => Promise.all([models, folder].map((path) => rm(path, { recursive: true }))));
 
-interface Ended {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 const fullconv = (...args: string[]): Promise<Ended> => fullconvWith({}, ...args);
-
-async function fullconvWith(environment: Record<string, string>, ...args: string[]): Promise<Ended> {
-  const env = { ...process.env, FULLCONV_MODELS: models, ...environment };
-  return promisify(execFile)(process.execPath, [ENTRY, ...args], { env }).then(
-    ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
-    (error: unknown) => error as Ended,
-  );
-}
+const fullconvWith = (environment: Record<string, string>, ...args: string[]): Promise<Ended> =>
+  runFullconv({ FULLCONV_MODELS: models, ...environment }, ...args);
 
 describe('fullconv', () => {
   it('classify prints tables, and JSON for programs', async () => {

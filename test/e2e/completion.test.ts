@@ -3,12 +3,10 @@ import { spawnSync } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SHELLS, type Shell } from '../../src/cli/shell-scripts.js';
+import { ENTRY } from '../support/command-line.js';
 import { writeTinyModels } from '../support/tiny-models.js';
-
-const ENTRY = fileURLToPath(new URL('../../dist/cli/fullconv.cjs', import.meta.url));
 
 const missing = SHELLS.filter((shell) => spawnSync(shell, ['--version']).status !== 0);
 if (missing.length > 0) process.stderr.write(`notice: no ${missing.join(', ')} here; its completion is not tested\n`);

@@ -5,13 +5,12 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { buildArchitecture } from '../../src/architectures/index.js';
 import { writeGeneratedWeights } from '../../src/models/generated-weights.js';
+import { ENTRY } from '../support/command-line.js';
 import { startHub, type Hub } from '../support/hub.js';
 
-const ENTRY = fileURLToPath(new URL('../../dist/cli/fullconv.cjs', import.meta.url));
 /** Of the smallest net whose digest the catalog leaves to the hub. */
 const NAME = 'resnetv2_18.ra4_e3600_r224_in1k';
 

@@ -1,16 +1,14 @@
 /** `fullconv quantize`, and what it has written behind HTTP: an ordinary model that answers as the one before. */
-import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestApp } from '../support/app.js';
+import { runFullconv, type Ended } from '../support/command-line.js';
 import { writeTinyModels } from '../support/tiny-models.js';
 
-const ENTRY = fileURLToPath(new URL('../../dist/cli/fullconv.cjs', import.meta.url));
 const PHOTOS = ['chelsea.png', 'coffee.png', 'grace_hopper.jpg'].map((name) =>
   fileURLToPath(new URL(`../fixtures/photos/${name}`, import.meta.url)),
 );
@@ -34,13 +32,8 @@ beforeAll(async () => {
 });
 afterAll(() => Promise.all([models, root].map((path) => rm(path, { recursive: true }))));
 
-function quantize(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const env = { ...process.env, FULLCONV_MODELS: models, FULLCONV_CACHE: join(root, 'cache') };
-  return promisify(execFile)(process.execPath, [ENTRY, 'quantize', ...args], { env }).then(
-    ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
-    (error: unknown) => error as { code: number; stdout: string; stderr: string },
-  );
-}
+const quantize = (...args: string[]): Promise<Ended> =>
+  runFullconv({ FULLCONV_MODELS: models, FULLCONV_CACHE: join(root, 'cache') }, 'quantize', ...args);
 
 describe('fullconv quantize', () => {
   it('writes models that classify and map as those before did, at every output stride', async () => {

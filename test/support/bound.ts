@@ -1,12 +1,11 @@
 /** A classifier with the weights of a file, in both views, on pixels. */
 import { basename } from 'node:path';
 import type { Graph } from '../../src/graph/graph.js';
-import { applyPass, applyPasses } from '../../src/graph/pass.js';
+import { applyPasses } from '../../src/graph/pass.js';
 import { addImageInput } from '../../src/graph/passes/add-image-input.js';
 import { bindWeights } from '../../src/graph/passes/bind-weights.js';
-import { convolutionalizeGemm } from '../../src/graph/passes/convolutionalize-gemm.js';
-import { convolutionalizeGlobalPool } from '../../src/graph/passes/convolutionalize-global-pool.js';
 import { readSafetensors } from '../../src/models/safetensors.js';
+import { withClassMap } from './class-map.js';
 
 export const IMAGENET = {
   channels: 'RGB',
@@ -26,10 +25,8 @@ export interface BoundClassifier {
 export async function bindClassifier(built: Graph, file: string, nativeSize: number): Promise<BoundClassifier> {
   const { tensors } = await readSafetensors(file);
   const bound = applyPasses(built, [bindWeights({ file: basename(file), tensors })]);
-  const dense =
-    applyPass(bound, convolutionalizeGlobalPool()) ?? applyPasses(bound, [convolutionalizeGemm(nativeSize)]);
   return {
     classifier: applyPasses(bound, [addImageInput(IMAGENET)]),
-    dense: applyPasses(dense, [addImageInput(IMAGENET)]),
+    dense: applyPasses(withClassMap(bound, nativeSize), [addImageInput(IMAGENET)]),
   };
 }

@@ -116,6 +116,19 @@ export function everyCell(step: number, { dims, data }: Value, top = 0, left = 0
   return { dims: [1, channels, h, w], data: values };
 }
 
+/** The square [top, top + side) × [left, left + side) of [1, c, h, w]. */
+export function crop(
+  { dims, data }: Value,
+  { top, left, side }: { readonly top: number; readonly left: number; readonly side: number },
+): Value {
+  const [, channels = 0, height = 0, width = 0] = dims;
+  const values = Float32Array.from({ length: channels * side ** 2 }, (_, index) => {
+    const [c, y, x] = [Math.floor(index / side ** 2), Math.floor(index / side) % side, index % side];
+    return Number(data[(c * height + top + y) * width + left + x]);
+  });
+  return { dims: [1, channels, side, side], data: values };
+}
+
 /** The mean over the last two axes of [n, k, h, w]. */
 export function spatialMean({ dims, data }: Value): Value {
   const [n = 0, k = 0, h = 0, w = 0] = dims;

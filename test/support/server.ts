@@ -2,9 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-
-const ENTRY = fileURLToPath(new URL('../../dist/cli/fullconv.cjs', import.meta.url));
+import { ENTRY } from './command-line.js';
 
 export interface ServerProcess {
   readonly url: string;

@@ -1,21 +1,67 @@
 /** Small nets in memory, with generated weights inline. */
-import { buildArchitecture } from '../../src/architectures/index.js';
+import { buildArchitecture, type ArchitectureName, type ArchitectureOptions } from '../../src/architectures/index.js';
 import { graphBuilder, type GraphBuilder } from '../../src/graph/build.js';
 import type { Dim, Graph, ValueInfo } from '../../src/graph/graph.js';
 import { withGeneratedWeights } from './ort.js';
 
 export const CLASSES = 7;
 
-/** Native 64, fully connected head over 4×4 cells, output stride 16. */
-export function tinyVgg(): Graph {
-  const options = { classes: CLASSES, width: 4, hidden: 12, poolings: 4, inputSize: 64 };
-  return withGeneratedWeights(buildArchitecture('vgg11_bn', options));
+/** What makes a published net narrow and leaves the rest of its form; the last four have no width to choose. */
+const NARROW = {
+  vgg11: { width: 4, hidden: 12 },
+  vgg11_bn: { width: 4, hidden: 12 },
+  vgg16: { width: 4, hidden: 12 },
+  vgg16_bn: { width: 4, hidden: 12 },
+  plain18: { width: 8 },
+  resnet18: { width: 8 },
+  resnet34: { width: 8 },
+  resnet50: { width: 8 },
+  resnet50_v1: { width: 8 },
+  resnet20_cifar: { width: 6 },
+  'wide_resnet18_1.5': { width: 8 },
+  wide_resnet50_2: { width: 8 },
+  resnext50_32x4d: { width: 16 },
+  preresnet18: { width: 8 },
+  preresnet50: { width: 8 },
+  preresnet50_keras: { width: 8 },
+  preresnet110_cifar: { width: 4 },
+  preresnet164_cifar: { width: 4 },
+  wide_resnet16_8_cifar: { width: 12 },
+  densenet121: { width: 8, growth: 4 },
+  inception_v3: {},
+  googlenet: {},
+  squeezenet1_0: {},
+  squeezenet1_1: {},
+} as const satisfies Partial<Record<ArchitectureName, ArchitectureOptions>>;
+
+/** A net of `narrowNet`, and what else is not as it is published. */
+export type NarrowNet = [name: keyof typeof NARROW, options?: ArchitectureOptions];
+
+/** A net of each kind of block: plain, basic, bottleneck, grouped, pre-activation, dense, Inception, fire. */
+export const EACH_BLOCK: readonly NarrowNet[] = [
+  ['plain18'],
+  ['resnet20_cifar'],
+  ['resnet50_v1'],
+  ['resnext50_32x4d'],
+  ['wide_resnet16_8_cifar'],
+  ['densenet121'],
+  ['googlenet'],
+  ['squeezenet1_1'],
+];
+
+/** A VGG for 64 pixels: fully connected head over 4×4 cells, output stride 16. */
+export const VGG_AT_64 = { poolings: 4, inputSize: 64 } as const;
+
+/** A classifier in narrow form. */
+export function narrowNet(name: NarrowNet[0], options: ArchitectureOptions = {}): Graph {
+  return withGeneratedWeights(buildArchitecture(name, { classes: CLASSES, ...NARROW[name], ...options }));
 }
 
+/** Native 64, fully connected head, output stride 16. */
+export const tinyVgg = (): Graph => narrowNet('vgg11_bn', VGG_AT_64);
+
 /** Global average pooling, output stride 16. */
-export function tinyResNet(): Graph {
-  return withGeneratedWeights(buildArchitecture('resnet18', { classes: CLASSES, width: 4, stem: 'compact' }));
-}
+export const tinyResNet = (): Graph => narrowNet('resnet18', { width: 4, stem: 'compact' });
 
 /** A graph of one float32 input `x`; `make` adds nodes and returns the outputs. */
 export function graphOf(dims: readonly Dim[], make: (builder: GraphBuilder, x: string) => ValueInfo[] | string): Graph {

@@ -10,7 +10,8 @@ import { writeKerasFile } from './keras.js';
 
 export const TINY_CLASSES = 10;
 
-const INPUT = {
+/** How the tiny nets want their input. */
+export const INPUT: Manifest['input'] = {
   size: 64,
   resize: 72,
   interpolation: 'bilinear',
@@ -18,7 +19,7 @@ const INPUT = {
   range: 255,
   mean: [0.485, 0.456, 0.406],
   std: [0.229, 0.224, 0.225],
-} as const satisfies Manifest['input'];
+};
 
 const TINY = {
   'tiny-resnet': { architecture: 'resnet18', options: { width: 8, stem: 'compact' }, default: true },
@@ -34,40 +35,32 @@ export async function writeTinyModels(): Promise<string> {
 
 export async function writeTinyModel(root: string, kind: keyof typeof TINY, name: string = kind): Promise<void> {
   const { architecture, options, default: isDefault } = TINY[kind];
-  const folder = join(root, name);
-  await mkdir(folder, { recursive: true });
-  const manifest: Manifest = {
+  const folder = await writeManifest(root, {
     name,
-    version: '1',
     default: isDefault && name === kind,
     architecture,
-    options: { ...options },
+    options,
     weights: { file: 'model.safetensors' },
-    labels: 'labels.json',
-    input: { ...INPUT, mean: [...INPUT.mean], std: [...INPUT.std] },
-  };
-  const labels = Array.from({ length: TINY_CLASSES }, (_, index) => ({
-    id: `id-${index}`,
-    label: `thing, number ${index}`,
-  }));
-  await writeFile(join(folder, 'model.json'), JSON.stringify(manifest));
-  await writeFile(join(folder, 'labels.json'), JSON.stringify(labels));
+  });
   await writeGeneratedWeights(
     join(folder, 'model.safetensors'),
     buildArchitecture(architecture, { ...options, classes: TINY_CLASSES }),
   );
 }
 
-/** Write a model folder, for inputs of 64 pixels, without its weights. */
+/** Write a model folder, for inputs of 64 pixels where the manifest does not say otherwise, without its weights. */
 export async function writeManifest(
   root: string,
-  manifest: Pick<Manifest, 'name' | 'architecture' | 'weights' | 'options'>,
+  manifest: Pick<Manifest, 'name' | 'architecture' | 'weights'> & Partial<Manifest>,
+  classes = TINY_CLASSES,
 ): Promise<string> {
   const folder = join(root, manifest.name);
   await mkdir(folder, { recursive: true });
-  const input = { ...INPUT, mean: [...INPUT.mean], std: [...INPUT.std] };
-  const whole = { version: '1', labels: 'labels.json', input, ...manifest };
-  const labels = Array.from({ length: TINY_CLASSES }, (_, index) => ({ id: `id-${index}`, label: `thing ${index}` }));
+  const whole: Manifest = { version: '1', labels: 'labels.json', input: INPUT, ...manifest };
+  const labels = Array.from({ length: classes }, (_, index) => ({
+    id: `id-${index}`,
+    label: `thing, number ${index}`,
+  }));
   await writeFile(join(folder, 'model.json'), JSON.stringify(whole));
   await writeFile(join(folder, 'labels.json'), JSON.stringify(labels));
   return folder;
@@ -100,19 +93,9 @@ export async function writeOnnxModel(
   bytes: Uint8Array,
   { size, classes }: { readonly size: number; readonly classes: number },
 ): Promise<string> {
-  const folder = join(root, name);
-  await mkdir(folder, { recursive: true });
-  const manifest: Manifest = {
-    name,
-    version: '1',
-    architecture: 'onnx',
-    weights: { file: 'model.onnx' },
-    labels: 'labels.json',
-    input: { ...INPUT, size, resize: size, mean: [...INPUT.mean], std: [...INPUT.std] },
-  };
-  const labels = Array.from({ length: classes }, (_, index) => ({ id: `id-${index}`, label: `thing ${index}` }));
-  await writeFile(join(folder, 'model.json'), JSON.stringify(manifest));
-  await writeFile(join(folder, 'labels.json'), JSON.stringify(labels));
+  const input = { ...INPUT, size, resize: size };
+  const manifest = { name, architecture: 'onnx', weights: { file: 'model.onnx' }, input } as const;
+  const folder = await writeManifest(root, manifest, classes);
   await writeFile(join(folder, 'model.onnx'), bytes);
   return folder;
 }

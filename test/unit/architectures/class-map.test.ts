@@ -1,44 +1,28 @@
 /** Every family in narrow form, run: what must hold of it whatever its weights are. */
 import { describe, expect, it } from 'vitest';
-import {
-  ACTIVATIONS,
-  ARCHITECTURE_NAMES,
-  buildArchitecture,
-  nativeForm,
-  type ArchitectureName,
-  type ArchitectureOptions,
-} from '../../../src/architectures/index.js';
+import { ACTIVATIONS, ARCHITECTURE_NAMES, buildArchitecture, nativeForm } from '../../../src/architectures/index.js';
 import type { Graph } from '../../../src/graph/graph.js';
-import { applyPass, applyPasses } from '../../../src/graph/pass.js';
+import { applyPasses } from '../../../src/graph/pass.js';
 import { CLASS_MAP, convolutionalizeGemm } from '../../../src/graph/passes/convolutionalize-gemm.js';
 import { convolutionalizeGlobalPool } from '../../../src/graph/passes/convolutionalize-global-pool.js';
 import { inferShapes } from '../../../src/graph/shapes.js';
-import { randomTensor, relativeError, runGraph, spatialMean, withGeneratedWeights } from '../../support/ort.js';
+import { withClassMap } from '../../support/class-map.js';
+import { randomTensor, relativeError, runGraph, spatialMean } from '../../support/ort.js';
+import { EACH_BLOCK, narrowNet, VGG_AT_64, type NarrowNet } from '../../support/tiny-graphs.js';
 
-const NARROW: readonly [ArchitectureName, ArchitectureOptions][] = [
-  ['plain18', { width: 8 }],
-  ['resnet34', { width: 8 }],
-  ['resnet50', { width: 8, stem: 'compact' }],
-  ['resnet50_v1', { width: 8 }],
-  ['resnet20_cifar', { width: 6 }],
-  ['wide_resnet50_2', { width: 8 }],
-  ['wide_resnet18_1.5', { width: 8 }],
-  ['resnext50_32x4d', { width: 16 }],
-  ['preresnet18', { width: 8 }],
-  ['preresnet50', { width: 8 }],
-  ['preresnet164_cifar', { width: 4 }],
-  ['wide_resnet16_8_cifar', { width: 12 }],
-  ['densenet121', { width: 8, growth: 4 }],
-  ['googlenet', {}],
-  ['squeezenet1_0', {}],
-  ['squeezenet1_1', {}],
+const NETS: readonly NarrowNet[] = [
+  ...EACH_BLOCK,
+  ['resnet34'],
+  ['resnet50', { stem: 'compact' }],
+  ['wide_resnet50_2'],
+  ['wide_resnet18_1.5'],
+  ['preresnet18'],
+  ['preresnet50'],
+  ['preresnet164_cifar'],
+  ['squeezenet1_0'],
 ];
 
-const CLASSES = 7;
 const OPERATORS = { relu: 'Relu', leaky_relu: 'LeakyRelu', prelu: 'PRelu', elu: 'Elu' } as const;
-
-const build = (name: ArchitectureName, options: ArchitectureOptions): Graph =>
-  withGeneratedWeights(buildArchitecture(name, { classes: CLASSES, ...options }));
 
 /** Of the class map's mean to the logits, at this size; the map has the shape that is inferred. */
 async function meanError(graph: Graph, height: number, width: number): Promise<number> {
@@ -49,16 +33,16 @@ async function meanError(graph: Graph, height: number, width: number): Promise<n
   return relativeError(spatialMean(map).data, (await runGraph(graph, { input }))['logits']!.data);
 }
 
-describe.each(NARROW)('%s', (name, options) => {
+describe.each(NETS)('%s', (name, options) => {
   it('has a class map whose mean is the logits, at any size', async () => {
-    const graph = build(name, options);
+    const graph = narrowNet(name, options);
     const side = nativeForm(name).inputSize === 32 ? 32 : 96;
     expect(await meanError(graph, side, side)).toBeLessThan(1e-4);
     expect(await meanError(graph, side + 13, side - 1)).toBeLessThan(1e-4);
   });
 
   it('runs on the smallest image that has a cell', async () => {
-    const graph = build(name, options);
+    const graph = narrowNet(name, options);
     const dense = applyPasses(graph, [convolutionalizeGlobalPool()]);
     const cells = (side: number) => inferShapes(dense, { input: [1, 3, side, side] }).get(CLASS_MAP)![2]!;
     let side = 1;
@@ -67,7 +51,7 @@ describe.each(NARROW)('%s', (name, options) => {
   });
 
   it.each(ACTIVATIONS)('runs with %s in every place of an activation', async (activation) => {
-    const graph = build(name, { ...options, activation });
+    const graph = narrowNet(name, { ...options, activation });
     const used = new Set(graph.nodes.map(({ op }) => op).filter((op) => Object.values<string>(OPERATORS).includes(op)));
     expect([...used]).toEqual([OPERATORS[activation]]);
     expect(await meanError(graph, 64, 64)).toBeLessThan(1e-4);
@@ -76,8 +60,7 @@ describe.each(NARROW)('%s', (name, options) => {
 
 describe('a VGG', () => {
   it.each(ACTIVATIONS)('is convolutionalized with %s, in its head too', async (activation) => {
-    const options = { width: 4, hidden: 12, poolings: 4, inputSize: 64, activation };
-    const graph = build('vgg11_bn', options);
+    const graph = narrowNet('vgg11_bn', { ...VGG_AT_64, activation });
     const input = randomTensor([2, 3, 64, 64]);
     const map = (await runGraph(applyPasses(graph, [convolutionalizeGemm(64)]), { input }))[CLASS_MAP]!;
     expect(relativeError(spatialMean(map).data, (await runGraph(graph, { input }))['logits']!.data)).toBeLessThan(1e-4);
@@ -86,8 +69,7 @@ describe('a VGG', () => {
 
 describe.each(ARCHITECTURE_NAMES)('the class map of %s', (name) => {
   const { inputSize } = nativeForm(name);
-  const graph = buildArchitecture(name);
-  const dense = applyPass(graph, convolutionalizeGlobalPool()) ?? applyPasses(graph, [convolutionalizeGemm(inputSize)]);
+  const dense = withClassMap(buildArchitecture(name), inputSize);
   const cells = (height: number, width: number) =>
     inferShapes(dense, { input: [1, 3, height, width] })
       .get(CLASS_MAP)!

@@ -9,15 +9,9 @@ import { convolutionalizeGemm } from '../../../src/graph/passes/convolutionalize
 import { convolutionalizeGlobalPool } from '../../../src/graph/passes/convolutionalize-global-pool.js';
 import { selectClasses } from '../../../src/graph/passes/select-classes.js';
 import { inferKnownShapes, inferShapes } from '../../../src/graph/shapes.js';
+import { IMAGENET } from '../../support/bound.js';
 import { randomTensor, runGraph } from '../../support/ort.js';
 import { graphOf, output, tinyResNet, tinyVgg } from '../../support/tiny-graphs.js';
-
-const IMAGENET = {
-  channels: 'RGB',
-  range: 255,
-  mean: [0.485, 0.456, 0.406],
-  std: [0.229, 0.224, 0.225],
-} as const;
 
 /** All values of a graph as outputs, so that the engine tells every shape. */
 function exposeAll(graph: Graph): Graph {

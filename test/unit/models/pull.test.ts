@@ -9,6 +9,7 @@ import { readModelFolder } from '../../../src/models/manifest.js';
 import { pullModel, type PulledModel, type PullOptions } from '../../../src/models/pull/pull-model.js';
 import { weightsSource } from '../../../src/models/pull/weights-source.js';
 import { COMMIT, digestOf, startHub, type Hub } from '../../support/hub.js';
+import { INPUT } from '../../support/tiny-models.js';
 
 const LABELS = Array.from({ length: 10 }, (_, index) => ({ id: `id-${index}`, label: `thing ${index}` }));
 
@@ -21,15 +22,7 @@ const ENTRY: CatalogEntry = {
   revision: 'main',
   file: 'model.safetensors',
   license: 'MIT',
-  input: {
-    size: 64,
-    resize: 72,
-    interpolation: 'bilinear',
-    channels: 'RGB',
-    range: 255,
-    mean: [0.485, 0.456, 0.406],
-    std: [0.229, 0.224, 0.225],
-  },
+  input: INPUT,
 };
 
 let weights: Buffer;

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Graph } from '../../../src/graph/graph.js';
 import type { Network } from '../../../src/models/network.js';
 import { loadTfjsLayers } from '../../../src/models/tfjs-network.js';
-import { expectClose, randomTensor, runGraph, spatialMean, type Value } from '../../support/ort.js';
+import { crop, expectClose, randomTensor, runGraph, spatialMean, type Value } from '../../support/ort.js';
 import {
   predict,
   save,
@@ -408,18 +408,6 @@ it('a VGG without padding scores every window of a larger image as TensorFlow.js
     expectClose({ dims: [1, CLASSES], data: Float32Array.from(cell) }, expected);
   }
 });
-
-function crop({ dims, data }: Value, { top, left, side }: { top: number; left: number; side: number }): Value {
-  const [, channels = 0, height = 0, width = 0] = dims;
-  const at = (index: number): number => {
-    const [c, y, x] = [Math.floor(index / side ** 2), Math.floor(index / side) % side, index % side];
-    return Number(data[(c * height + top + y) * width + left + x]);
-  };
-  return {
-    dims: [1, channels, side, side],
-    data: Float32Array.from({ length: channels * side ** 2 }, (_, index) => at(index)),
-  };
-}
 
 // ---- models inside of models, shared layers, stored weights -------------------------------------------------------
 

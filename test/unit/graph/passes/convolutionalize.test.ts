@@ -8,21 +8,11 @@ import { convolutionalizePooledStack } from '../../../../src/graph/passes/convol
 import { averageClassMap } from '../../../../src/graph/passes/average-class-map.js';
 import { CLASS_MAP, convolutionalizeGemm } from '../../../../src/graph/passes/convolutionalize-gemm.js';
 import { convolutionalizeGlobalPool } from '../../../../src/graph/passes/convolutionalize-global-pool.js';
-import { expectClose, randomTensor, runGraph, spatialMean, type Value } from '../../../support/ort.js';
+import { crop, expectClose, randomTensor, runGraph, spatialMean, type Value } from '../../../support/ort.js';
 import { CLASSES, graphOf, output, tinyResNet, tinyVgg } from '../../../support/tiny-graphs.js';
 
 const logitsOf = async (graph: Graph, input: Value) => (await runGraph(graph, { input }))['logits'];
 const mapOf = async (graph: Graph, input: Value) => (await runGraph(graph, { input }))[CLASS_MAP]!;
-
-/** The part [top, top + size) × [left, left + size) of [1, c, h, w]. */
-function crop({ dims, data }: Value, top: number, left: number, size: number): Value {
-  const [, channels = 0, height = 0, width = 0] = dims;
-  const values = Float32Array.from({ length: channels * size * size }, (_, index) => {
-    const [c, y, x] = [Math.floor(index / size ** 2), Math.floor(index / size) % size, index % size];
-    return Number(data[(c * height + top + y) * width + left + x]);
-  });
-  return { dims: [1, channels, size, size], data: values };
-}
 
 describe('convolutionalizeGemm', () => {
   const classifier = tinyVgg();
@@ -61,8 +51,8 @@ describe('convolutionalizeGemm', () => {
       [2, 1],
       [1, 0],
     ] as const) {
-      const { logits } = await runGraph(net, { x: crop(input, top, left, 3) });
-      expectClose(crop(map, top, left, 1), { dims: [1, 5, 1, 1], data: logits!.data });
+      const { logits } = await runGraph(net, { x: crop(input, { top, left, side: 3 }) });
+      expectClose(crop(map, { top, left, side: 1 }), { dims: [1, 5, 1, 1], data: logits!.data });
     }
   });
 
@@ -262,8 +252,8 @@ describe('convolutionalizePooledStack', () => {
       [2, 3],
       [1, 2],
     ] as const) {
-      const [logits] = Object.values(await runGraph(classifier, { x: crop(x, top, left, 6) }));
-      expectClose(crop(map, top, left, 1), { ...logits!, dims: [1, 5, 1, 1] });
+      const [logits] = Object.values(await runGraph(classifier, { x: crop(x, { top, left, side: 6 }) }));
+      expectClose(crop(map, { top, left, side: 1 }), { ...logits!, dims: [1, 5, 1, 1] });
     }
   });
 

@@ -1,19 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import {
-  ACTIVATIONS,
-  buildArchitecture,
-  nativeForm,
-  type ArchitectureName,
-  type ArchitectureOptions,
-} from '../../../../src/architectures/index.js';
+import { ACTIVATIONS, nativeForm } from '../../../../src/architectures/index.js';
 import { ints } from '../../../../src/graph/attributes.js';
 import { graphBuilder } from '../../../../src/graph/build.js';
 import type { Graph, InitializerData, Node } from '../../../../src/graph/graph.js';
 import { applyPass, applyPasses } from '../../../../src/graph/pass.js';
 import { absorbStatistics } from '../../../../src/graph/passes/absorb-statistics.js';
 import { addImageInput } from '../../../../src/graph/passes/add-image-input.js';
-import { convolutionalizeGemm } from '../../../../src/graph/passes/convolutionalize-gemm.js';
-import { convolutionalizeGlobalPool } from '../../../../src/graph/passes/convolutionalize-global-pool.js';
 import { foldBatchNorm } from '../../../../src/graph/passes/fold-batch-norm.js';
 import { narrowToHalf } from '../../../../src/graph/passes/narrow-to-half.js';
 import { reduceOutputStride } from '../../../../src/graph/passes/reduce-output-stride.js';
@@ -21,38 +13,26 @@ import { selectClasses } from '../../../../src/graph/passes/select-classes.js';
 import { mapGeometry } from '../../../../src/graph/geometry.js';
 import { inferShapes } from '../../../../src/graph/shapes.js';
 import { IMAGENET } from '../../../support/bound.js';
+import { withClassMap } from '../../../support/class-map.js';
 import { isHalfName, roundBetween } from '../../../support/half.js';
-import { randomImage, randomTensor, relativeError, runGraph, withGeneratedWeights } from '../../../support/ort.js';
-import { CLASSES, graphOf, output } from '../../../support/tiny-graphs.js';
+import { randomImage, randomTensor, relativeError, runGraph } from '../../../support/ort.js';
+import { EACH_BLOCK, graphOf, narrowNet, output, VGG_AT_64, type NarrowNet } from '../../../support/tiny-graphs.js';
 
-const FAMILIES: readonly [ArchitectureName, ArchitectureOptions][] = [
-  ['vgg11', { width: 4, hidden: 12, poolings: 4, inputSize: 64 }],
-  ['vgg11_bn', { width: 4, hidden: 12, poolings: 4, inputSize: 64 }],
-  ['plain18', { width: 8 }],
-  ['resnet34', { width: 8 }],
-  ['resnet50_v1', { width: 8 }],
-  ['resnet20_cifar', { width: 6 }],
-  ['wide_resnet50_2', { width: 8 }],
-  ['resnext50_32x4d', { width: 16 }],
-  ['preresnet50', { width: 8 }],
-  ['preresnet50_keras', { width: 8 }],
-  ['wide_resnet16_8_cifar', { width: 12 }],
-  ['densenet121', { width: 8, growth: 4 }],
-  ['googlenet', {}],
-  ['inception_v3', {}],
-  ['squeezenet1_1', {}],
+const NETS: readonly NarrowNet[] = [
+  ...EACH_BLOCK,
+  ['vgg11', VGG_AT_64],
+  ['vgg11_bn', VGG_AT_64],
+  ['resnet34'],
+  ['wide_resnet50_2'],
+  ['preresnet50'],
+  ['preresnet50_keras'],
+  ['inception_v3'],
 ];
-
-const build = (name: ArchitectureName, options: ArchitectureOptions): Graph =>
-  withGeneratedWeights(buildArchitecture(name, { classes: CLASSES, ...options }));
 
 function narrowed(graph: Graph): Graph {
   const folded = [foldBatchNorm(), absorbStatistics()].reduce((net, pass) => applyPass(net, pass) ?? net, graph);
   return applyPasses(folded, [narrowToHalf()]);
 }
-
-const dense = (graph: Graph, side: number): Graph =>
-  applyPass(graph, convolutionalizeGlobalPool()) ?? applyPasses(graph, [convolutionalizeGemm(side)]);
 
 /** The type of a node's first input, by the Casts and the names that the pass gives. */
 const isHalf = ({ inputs }: Node): boolean => isHalfName(inputs[0]!);
@@ -68,10 +48,10 @@ async function errorAt(graph: Graph, side: number, optimization: 'all' | 'disabl
   return relativeError(actual.data, expected.data);
 }
 
-describe.each(FAMILIES)('%s in half precision', (name, options) => {
-  const graph = build(name, options);
-  const side = Number(options.inputSize ?? Math.min(96, nativeForm(name).inputSize));
-  const map = dense(graph, side);
+describe.each(NETS)('%s in half precision', (name, options) => {
+  const graph = narrowNet(name, options);
+  const side = Number(options?.inputSize ?? Math.min(96, nativeForm(name).inputSize));
+  const map = withClassMap(graph, side);
   const own = mapGeometry(map, map.outputs[0]!.name).outputStride;
 
   it('gives the logits to within its rounding, and not exactly', async () => {
@@ -103,13 +83,13 @@ describe.each(FAMILIES)('%s in half precision', (name, options) => {
 
 describe.each(ACTIVATIONS)('a net with %s', (activation) => {
   it('gives its logits to within half precision, also as the graph is written', async () => {
-    expect(await errorAt(build('preresnet18', { width: 8, activation }), 64, 'disabled')).toBeLessThan(1e-2);
+    expect(await errorAt(narrowNet('preresnet18', { activation }), 64, 'disabled')).toBeLessThan(1e-2);
   });
 });
 
 describe('what is finished around a half-precision net', () => {
   it('stays in single precision: preprocessing, means, normalizer and arg-max', async () => {
-    const net = dense(build('resnet18', { width: 8, stem: 'compact' }), 64);
+    const net = withClassMap(narrowNet('resnet18', { stem: 'compact' }), 64);
     const finish = (graph: Graph): Graph => applyPasses(graph, [selectClasses(), addImageInput(IMAGENET)]);
     const feeds = { image: randomImage([1, 96, 80, 3]), classes: { dims: [1, 2], data: BigInt64Array.of(3n, 7n) } };
     const single = await runGraph(finish(net), feeds);

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { buildArchitecture } from '../../../../src/architectures/index.js';
 import { mapGeometry } from '../../../../src/graph/geometry.js';
 import { applyPass, applyPasses } from '../../../../src/graph/pass.js';
 import { CLASS_MAP, convolutionalizeGemm } from '../../../../src/graph/passes/convolutionalize-gemm.js';
@@ -7,15 +6,8 @@ import { convolutionalizeGlobalPool } from '../../../../src/graph/passes/convolu
 import { headPads, padHead } from '../../../../src/graph/passes/pad-head.js';
 import { reduceOutputStride } from '../../../../src/graph/passes/reduce-output-stride.js';
 import { selectClasses } from '../../../../src/graph/passes/select-classes.js';
-import {
-  expectClose,
-  randomTensor,
-  runGraph,
-  spatialMean,
-  withGeneratedWeights,
-  type Value,
-} from '../../../support/ort.js';
-import { CLASSES, tinyResNet, tinyVgg } from '../../../support/tiny-graphs.js';
+import { expectClose, randomTensor, runGraph, spatialMean, type Value } from '../../../support/ort.js';
+import { CLASSES, narrowNet, tinyResNet, tinyVgg } from '../../../support/tiny-graphs.js';
 
 const mapOf = async (graph: typeof valid, input: Value): Promise<Value> =>
   (await runGraph(graph, { input }))[CLASS_MAP]!;
@@ -36,10 +28,7 @@ function cellsOf({ dims, data }: Value, { begin, end, step }: { begin: number; e
 
 const valid = applyPasses(tinyVgg(), [convolutionalizeGemm(64)]);
 const same = applyPasses(valid, [padHead()]);
-const seven = applyPasses(
-  withGeneratedWeights(buildArchitecture('vgg11', { classes: CLASSES, width: 4, hidden: 12 })),
-  [convolutionalizeGemm(224)],
-);
+const seven = applyPasses(narrowNet('vgg11'), [convolutionalizeGemm(224)]);
 
 describe('padHead', () => {
   it.each([

@@ -1,52 +1,28 @@
 import { describe, expect, it } from 'vitest';
-import {
-  buildArchitecture,
-  nativeForm,
-  type ArchitectureName,
-  type ArchitectureOptions,
-} from '../../../../src/architectures/index.js';
+import { nativeForm, type ArchitectureOptions } from '../../../../src/architectures/index.js';
 import { int, ints } from '../../../../src/graph/attributes.js';
 import { mapGeometry } from '../../../../src/graph/geometry.js';
 import type { Attribute, Graph } from '../../../../src/graph/graph.js';
 import { applyPass, applyPasses } from '../../../../src/graph/pass.js';
-import { convolutionalizeGemm } from '../../../../src/graph/passes/convolutionalize-gemm.js';
-import { convolutionalizeGlobalPool } from '../../../../src/graph/passes/convolutionalize-global-pool.js';
 import { reduceOutputStride } from '../../../../src/graph/passes/reduce-output-stride.js';
 import { inferShapes } from '../../../../src/graph/shapes.js';
-import {
-  everyCell,
-  randomTensor,
-  relativeError,
-  runGraph,
-  withGeneratedWeights,
-  type Value,
-} from '../../../support/ort.js';
-import { CLASSES, graphOf, output } from '../../../support/tiny-graphs.js';
+import { withClassMap } from '../../../support/class-map.js';
+import { everyCell, randomTensor, relativeError, runGraph, type Value } from '../../../support/ort.js';
+import { CLASSES, EACH_BLOCK, graphOf, narrowNet, output, type NarrowNet } from '../../../support/tiny-graphs.js';
 
-const NETS: readonly [ArchitectureName, ArchitectureOptions][] = [
-  ['plain18', { width: 8 }],
-  ['resnet18', { width: 8, stem: 'compact' }],
-  ['resnet50', { width: 8 }],
-  ['resnet50_v1', { width: 8 }],
-  ['resnet20_cifar', { width: 6 }],
-  ['wide_resnet16_8_cifar', { width: 12 }],
-  ['resnext50_32x4d', { width: 16 }],
-  ['preresnet50', { width: 8 }],
-  ['densenet121', { width: 8, growth: 4 }],
-  ['googlenet', {}],
-  ['inception_v3', {}],
-  ['squeezenet1_0', {}],
-  ['squeezenet1_1', {}],
-  ['vgg11', { width: 4, hidden: 12 }],
-  ['vgg16_bn', { width: 4, hidden: 12 }],
+const NETS: readonly NarrowNet[] = [
+  ...EACH_BLOCK,
+  ['resnet18', { stem: 'compact' }],
+  ['resnet50'],
+  ['preresnet50'],
+  ['inception_v3'],
+  ['squeezenet1_0'],
+  ['vgg11'],
+  ['vgg16_bn'],
 ];
 
-/** The net as a fully convolutional one, with generated weights. */
-function denseNet(name: ArchitectureName, options: ArchitectureOptions): Graph {
-  const graph = withGeneratedWeights(buildArchitecture(name, { classes: CLASSES, ...options }));
-  const { inputSize } = nativeForm(name);
-  return applyPass(graph, convolutionalizeGlobalPool()) ?? applyPasses(graph, [convolutionalizeGemm(inputSize)]);
-}
+const denseNet = (name: NarrowNet[0], options?: ArchitectureOptions): Graph =>
+  withClassMap(narrowNet(name, options), nativeForm(name).inputSize);
 
 async function mapOf(graph: Graph, input: Value): Promise<Value> {
   const map = (await runGraph(graph, { [graph.inputs[0]!.name]: input }))[graph.outputs[0]!.name]!;
@@ -80,15 +56,15 @@ describe('shift-and-stitch', () => {
   /** The image without its first rows and columns. */
   const shifted = (input: Value, top: number, left: number): Value => everyCell(1, input, top, left);
 
-  it.each<[ArchitectureName, ArchitectureOptions, number, number]>([
-    ['resnet18', { width: 8 }, 544, 2],
-    ['resnet50', { width: 8 }, 544, 2],
-    ['resnet20_cifar', { width: 6 }, 128, 4],
-    ['vgg16', { width: 4, hidden: 12 }, 512, 4],
-    ['squeezenet1_1', {}, 288, 2],
-    ['googlenet', {}, 480, 2],
-  ])('gives the cells in between of %s', async (name, options, side, rate) => {
-    const coarse = denseNet(name, options);
+  it.each<[NarrowNet[0], number, number]>([
+    ['resnet18', 544, 2],
+    ['resnet50', 544, 2],
+    ['resnet20_cifar', 128, 4],
+    ['vgg16', 512, 4],
+    ['squeezenet1_1', 288, 2],
+    ['googlenet', 480, 2],
+  ])('gives the cells in between of %s', async (name, side, rate) => {
+    const coarse = denseNet(name);
     const { outputStride, offset, receptiveField } = mapGeometry(coarse, coarse.outputs[0]!.name);
     const step = outputStride / rate;
     const input = randomTensor([1, 3, side, side]);
