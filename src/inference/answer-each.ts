@@ -3,8 +3,9 @@
  * cannot be answered.
  */
 import { toServiceError, type ServiceError } from '../errors.js';
-import { mirrorings, type ImageInput, type Inference, type InputOptions } from './infer.js';
+import type { ImageInput, Inference } from './infer.js';
 import { allTogether, type RequestContext } from './request-context.js';
+import { mirrorings, type InputOptions } from './variants.js';
 
 /** Passes that one image needs. */
 export function passesPerImage(input: InputOptions): number {

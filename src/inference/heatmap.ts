@@ -9,15 +9,7 @@ import type { DenseForm, DenseView } from '../models/dense-views.js';
 import { expectTensor } from '../tensor.js';
 import { answerEach, type FailedImage } from './answer-each.js';
 import type { ImageHeader } from './image-header.js';
-import {
-  sumTimings,
-  type ImageInput,
-  type Inference,
-  type InputOptions,
-  type Pass,
-  type PassRequest,
-  type Timing,
-} from './infer.js';
+import { sumTimings, type ImageInput, type Inference, type Pass, type Timing } from './infer.js';
 import type { InputPlan } from './input-plan.js';
 import { ANY_CLASS, type ClassSelector } from './classes.js';
 import { extentOf, HALF, peakOf, type Extent, type Peak, type Threshold } from './localize.js';
@@ -26,6 +18,7 @@ import type { RequestContext } from './request-context.js';
 import type { ClassMap } from './row-sampler.js';
 import { meanScores, probabilitiesOf, topK, type ScoreKind } from './scores.js';
 import { upsampleMap } from './upsample.js';
+import type { InputOptions, PassRequest } from './variants.js';
 
 export interface HeatmapOptions extends InputOptions, DenseForm {
   readonly classes: readonly ClassSelector[];

@@ -1,12 +1,12 @@
 /**
- * One image through the network: header → plan → pixels → batch. What classify and heatmap share. Limits are checked on
- * the header and on the plans of all of an image's passes, before a pixel is allocated; a request that is dead already
- * costs neither decoding nor a run.
+ * One image through the network: header → plans → pixels → batch. What classify and heatmap share. Limits are checked on
+ * the header and on the plans of all of an image's passes (variants.ts), before a pixel is allocated; a request that is
+ * dead already costs neither decoding nor a run.
  */
 import pLimit from 'p-limit';
-import { ServiceError, type ParameterError } from '../errors.js';
+import { ServiceError } from '../errors.js';
 import type { CompiledModel } from '../models/compile.js';
-import type { DenseView, View } from '../models/dense-views.js';
+import type { View } from '../models/dense-views.js';
 import type { Size } from '../models/input-size.js';
 import type { SessionLease } from '../models/loaded-model.js';
 import { WorkerLostError } from '../runtime/pool.js';
@@ -14,19 +14,12 @@ import type { Tensor, TensorMap } from '../tensor.js';
 import type { Batcher } from './batcher.js';
 import { decodeInput, type Background } from './decode.js';
 import { readImageHeader, type ImageHeader } from './image-header.js';
-import { inputPixels, planInput, type Fit, type InputPlan } from './input-plan.js';
+import type { InputPlan } from './input-plan.js';
 import { allTogether, checkAlive, waitWithin, type RequestContext } from './request-context.js';
-import { cutTile, joinTiles, planTiles, type Tile, type Tiling } from './tiles.js';
+import { cutTile, joinTiles, type Tile, type Tiling } from './tiles.js';
+import { planVariants, type PassRequest, type Variant, type VariantLimits } from './variants.js';
 
-/** What one pass may cost: as many runs of the largest input. */
-const MAX_TILES = 16;
 const TILES_AT_ONCE = 2;
-
-/**
- * Values of a class map, cells × classes, that one run may make: 256 MB. A finer output stride of a net whose cost lies in
- * its coarse layers costs little a cell, and takes memory nevertheless.
- */
-const MAX_MAP_VALUES = 2 ** 26;
 
 type Ran = Awaited<ReturnType<Batcher['submit']>>;
 
@@ -36,31 +29,13 @@ export interface ImageInput {
   readonly bytes: Uint8Array;
 }
 
-/** What every request may choose about the way an image goes in. */
-export interface InputOptions {
-  readonly fit: Fit;
-  /** Pixels of the short side; absent: the model's input size. */
-  readonly size?: number | undefined;
-  readonly scales: readonly number[];
-  /** Also run the mirrored image, and average. */
-  readonly flip: boolean;
-  /** Cut an input beyond the pixel limit into tiles, for a dense view. */
-  readonly tiles?: boolean | undefined;
-}
-
-export interface InferenceLimits {
-  /** Pixels of one photo. */
-  readonly maxPixels: number;
-  /** Pixels of one network input. */
-  readonly maxInputPixels: number;
+export interface InferenceLimits extends VariantLimits {
   /** Images decoded at the same time. */
   readonly decoders: number;
   /** Pictures drawn at the same time. */
   readonly renderers: number;
   /** Passes (images × scales × mirrors) in the server at once. */
   readonly maxQueue: number;
-  /** See planInput. Default: 1. */
-  readonly inputStep?: number;
 }
 
 /** The phases of a request that are measured; see http/metrics.ts. */
@@ -81,24 +56,6 @@ export interface Timing {
   readonly queueMs: number;
   readonly inferMs: number;
   readonly batchSize: number;
-}
-
-/** What is done with an image, in which view. */
-export interface PassRequest {
-  readonly model: CompiledModel;
-  /** The view for an input of this size. May throw OUTPUT_UNSUPPORTED. */
-  readonly viewFor: (input: Size) => View;
-  readonly input: InputOptions;
-  /** For a dense view: class selectors, see classes.ts. */
-  readonly classes?: readonly number[];
-}
-
-/** One way to look at an image: at a scale, as it is or mirrored. */
-export interface Variant {
-  readonly plan: InputPlan;
-  /** Where one run would be too large. */
-  readonly tiling: Tiling | undefined;
-  readonly mirrored: boolean;
 }
 
 export interface Inference {
@@ -135,74 +92,6 @@ export function createInference({ batcher, lease, limits, background, observe }:
   const decoderSlots = pLimit(limits.decoders);
   const rendererSlots = pLimit(limits.renderers);
   let admitted = 0;
-
-  function planAt(scale: number, header: ImageHeader, request: PassRequest): Pick<Variant, 'plan' | 'tiling'> {
-    const { model, viewFor } = request;
-    const { fit, size, tiles } = request.input;
-    const preset = model.manifest.input;
-    const side = size ?? preset.size;
-    const resize = Math.round((side * preset.resize) / preset.size);
-    const planFor = (factor: number): InputPlan =>
-      planInput(header, { fit, size: side, resize, scale: factor, step: limits.inputStep ?? 1 });
-    const plan = planFor(scale);
-    const view = viewFor(plan.crop);
-    view.check(plan.crop);
-    const tiling = tiles ? tilingOf(plan, view) : undefined;
-    const explain = (limit: number): ParameterError => {
-      const pixelsAt = (factor: number): number => inputPixels(planFor(factor));
-      const [parameter, asked, steps] = fit !== 'native' && scale === 1 ? ['size', side, side] : ['scale', scale, 100];
-      const largest = largestScale(scale, limit, steps, pixelsAt) * (parameter === 'size' ? side : 1);
-      return { parameter, detail: `${parameter}=${asked} is too large for this image; at most ${largest}` };
-    };
-    if (tiling === undefined) checkPixels(plan, view, explain);
-    checkMap(plan, view, request, tiling);
-    return { plan, tiling };
-  }
-
-  /** Tiles of an input that is too large for one run; undefined where none are needed, or none can be had. */
-  function tilingOf(plan: InputPlan, view: View): Tiling | undefined {
-    const limit = Math.floor(limits.maxInputPixels / view.pixelCost);
-    const pixels = inputPixels(plan);
-    if (pixels <= limit || pixels > limits.maxPixels || !isDense(view) || view.tileAlignment === undefined)
-      return undefined;
-    const mapSize = (input: Size): Size => view.mapSize(input);
-    const tiling = planTiles(plan.crop, { ...view.geometry, mapSize, alignment: view.tileAlignment }, limit);
-    return tiling !== undefined && tiling.tiles.length <= MAX_TILES ? tiling : undefined;
-  }
-
-  /** The limit holds for the coarsest view; a finer one, which takes as much longer, has a lower one. */
-  function checkPixels(plan: InputPlan, { pixelCost }: View, explain: (limit: number) => ParameterError): void {
-    const limit = Math.floor(limits.maxInputPixels / pixelCost);
-    if (inputPixels(plan) <= limit) return;
-    const { width, height } = plan.crop;
-    const [why, orElse] =
-      pixelCost === 1
-        ? ['', '']
-        : [` at ${pixelCost.toFixed(1)} times the cost a pixel`, ', or a coarser outputStride'];
-    throw new ServiceError(
-      'IMAGE_TOO_LARGE',
-      `The network's input would be ${width}×${height} pixels; the limit is ${limit} pixels${why}. Ask for a smaller size or scale${orElse}.`,
-      { errors: [explain(limit)] },
-    );
-  }
-
-  /** A run makes the map of every class, and gives those asked for; of tiles these are put together. */
-  function checkMap(
-    { crop }: InputPlan,
-    view: View,
-    { model, classes = [] }: PassRequest,
-    tiling: Tiling | undefined,
-  ): void {
-    if (!isDense(view)) return;
-    const { width, height } = view.mapSize(crop);
-    const channels = tiling === undefined ? Math.max(model.labels.length, classes.length) : classes.length;
-    if (width * height * channels <= MAX_MAP_VALUES) return;
-    throw new ServiceError(
-      'IMAGE_TOO_LARGE',
-      `The class map would be ${width}×${height} cells of ${channels} classes; the limit is ${MAX_MAP_VALUES} values. Ask for a coarser outputStride, a smaller size or scale, or fewer classes.`,
-      { errors: [{ parameter: 'outputStride', detail: `gives ${width * height * channels} values` }] },
-    );
-  }
 
   /** Do something with a view's session; opening it may take seconds, and the request may not live that long. */
   async function withSession<T>(
@@ -300,11 +189,7 @@ export function createInference({ batcher, lease, limits, background, observe }:
 
     header: (image) => readImageHeader(image.bytes, limits),
 
-    variants: (header, request) =>
-      request.input.scales.flatMap((scale) => {
-        const planned = planAt(scale, header, request);
-        return mirrorings(request.input).map((mirrored) => ({ ...planned, mirrored }));
-      }),
+    variants: (header, request) => planVariants(header, request, limits),
 
     run: (image, header, variants, request, context) =>
       allTogether(
@@ -356,23 +241,6 @@ async function runTiles(
     inferMs: ran.reduce((sum, { inferMs }) => sum + inferMs, 0),
     batchSize: Math.max(...ran.map(({ batchSize }) => batchSize)),
   };
-}
-
-function isDense(view: View): view is DenseView {
-  return 'mapSize' in view;
-}
-
-/** The largest multiple of 1/steps whose input has at most `limit` pixels, where that of `scale` has more. */
-function largestScale(scale: number, limit: number, steps: number, pixelsAt: (scale: number) => number): number {
-  // Sides are whole pixels, so that the estimate is a little off; from above it, down to the first that fits.
-  let count = Math.ceil(1.02 * steps * scale * Math.sqrt(limit / pixelsAt(scale)));
-  while (count > 0 && pixelsAt(count / steps) > limit) count -= 1;
-  return count / steps;
-}
-
-/** Whether a pass mirrors its input: once without, and with `flip` once with. */
-export function mirrorings({ flip }: InputOptions): boolean[] {
-  return flip ? [false, true] : [false];
 }
 
 /** The image mirrored left to right, a new buffer. `[h, w, 3]` */

@@ -10,21 +10,14 @@ import { expectTensor } from '../tensor.js';
 import { answerEach, type FailedImage } from './answer-each.js';
 import { mapImage } from './heatmap.js';
 import type { ImageHeader } from './image-header.js';
-import {
-  sumTimings,
-  type ImageInput,
-  type Inference,
-  type InputOptions,
-  type Pass,
-  type PassRequest,
-  type Timing,
-} from './infer.js';
+import { sumTimings, type ImageInput, type Inference, type Pass, type Timing } from './infer.js';
 import type { InputPlan } from './input-plan.js';
 import { cellsToBox, type Box } from './localize.js';
 import { placeMap, type Affine2 } from './place.js';
 import { regionFrom } from './regions.js';
 import type { RequestContext } from './request-context.js';
 import type { ClassMap } from './row-sampler.js';
+import type { InputOptions, PassRequest } from './variants.js';
 
 /** The label of a position whose best class is below the least probability. */
 export const UNLABELLED = 65535;

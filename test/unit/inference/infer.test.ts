@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Batcher } from '../../../src/inference/batcher.js';
-import { createInference, type PassRequest } from '../../../src/inference/infer.js';
+import { createInference } from '../../../src/inference/infer.js';
+import type { PassRequest } from '../../../src/inference/variants.js';
 import type { CompiledModel } from '../../../src/models/compile.js';
 import type { DenseView } from '../../../src/models/dense-views.js';
 
