@@ -65,7 +65,7 @@ const ONE_BY_ONE: BatchLimits = { ...LIMITS, maxBatchSize: 1 };
 const BY_LOAD: BatchLimits = { ...LIMITS, runOverhead: 0.1 };
 
 describe('at 70 % of what two workers can do', () => {
-  it('the 99th percentile of constant services, one by one, is 4.2 images’ times: less no policy can give', () => {
+  it('the 99th percentile of constant services, one by one, is 4.2 images’ times: no order of them gives less', () => {
     const { p99 } = simulate(ONE_BY_ONE, 0, 0.7);
     expect(p99).toBeGreaterThan(4);
     expect(p99).toBeLessThan(4.7);
@@ -73,6 +73,7 @@ describe('at 70 % of what two workers can do', () => {
 
   it('batches by load are near that, and those of whatever waits are not', () => {
     const byLoad = simulate(BY_LOAD, 0.1, 0.7);
+    expect(byLoad.p99).toBeLessThan(6);
     expect(byLoad.p99).toBeLessThan(0.8 * simulate(LIMITS, 0.1, 0.7).p99);
     expect(byLoad.meanBatch).toBeLessThan(1.3);
   });
