@@ -85,6 +85,8 @@ export async function bestBatch(
 ): Promise<number> {
   if (question.view === 'heatmap') return 1;
   const sizes = [1, 2, 4, 8, 16, 32, 64, 128].filter((size) => size <= service.limits.maxBatchSize);
+  // The first runs are slower, and would speak against the first size.
+  await measureEngine(service, question, 1, 0, signal);
   const rates: { size: number; rate: number }[] = [];
   for (const size of sizes) {
     rates.push({ size, rate: await measureEngine(service, question, size, seconds / sizes.length, signal) });
