@@ -34,7 +34,7 @@ if (existsSync('load')) {
   buildSync({ ...modules, entryPoints, outdir: 'dist', bundle: true, packages: 'external' });
   buildSync({
     ...common,
-    entryPoints: ['load/run-with-threads.cts'],
+    entryPoints: ['load/entry.cts'],
     bundle: true,
     outfile: 'dist/load.cjs',
     format: 'cjs',
