@@ -22,20 +22,27 @@ const INK: Color = [34, 34, 34];
 /** Width to height that a sheet should come near. */
 const ASPECT = 1.5;
 
+/** Columns are fewer where their panels would be narrower: a caption has no room there. */
+const MIN_PANEL_WIDTH = 96;
+
 /** How panels are arranged, and how large each is. */
 export interface SheetLayout {
   readonly columns: number;
   readonly rows: number;
   readonly panel: PixelSize;
+  /** Between panels, and around them. */
+  readonly gap: number;
 }
 
 /** The arrangement of `panels` pictures of the photo's aspect, `width` pixels wide together. */
 export function layOut(panels: number, photo: PixelSize, width: number): SheetLayout {
-  const layouts = Array.from({ length: panels }, (_, index) => {
+  const gap = Math.min(GAP, Math.floor(width / 8));
+  const mostColumns = Math.min(panels, Math.max(1, Math.floor((width - gap) / (MIN_PANEL_WIDTH + gap))));
+  const layouts = Array.from({ length: mostColumns }, (_, index) => {
     const columns = index + 1;
-    const panelWidth = Math.max(1, Math.floor((width - GAP) / columns) - GAP);
+    const panelWidth = Math.floor((width - gap) / columns) - gap;
     const panel = { width: panelWidth, height: Math.max(1, Math.round((photo.height * panelWidth) / photo.width)) };
-    return { columns, rows: Math.ceil(panels / columns), panel };
+    return { columns, rows: Math.ceil(panels / columns), panel, gap };
   });
   /** How far from the aspect, and how many places stay empty. */
   const flaw = (layout: SheetLayout): number => {
@@ -47,13 +54,13 @@ export function layOut(panels: number, photo: PixelSize, width: number): SheetLa
 }
 
 /** Pixels of a sheet. */
-export function sizeOf({ rows, panel }: SheetLayout, width: number): PixelSize {
-  return { width, height: GAP + rows * heightOf(panel) };
+export function sizeOf({ rows, panel, gap }: SheetLayout, width: number): PixelSize {
+  return { width, height: gap + rows * (heightOf(panel) + gap) };
 }
 
-/** Of a panel with all that belongs to it. */
+/** Of a panel with its caption and its legend. */
 function heightOf({ width, height }: PixelSize): number {
-  return captionHeight(width) + height + legendHeight(width) + GAP;
+  return captionHeight(width) + height + legendHeight(width);
 }
 
 function captionHeight(width: number): number {
@@ -63,12 +70,12 @@ function captionHeight(width: number): number {
 /** Put the panels together; each picture has the layout's size. */
 export async function composeSheet(panels: readonly Panel[], layout: SheetLayout, width: number): Promise<Canvas> {
   const sheet = blankCanvas(sizeOf(layout, width), PAPER);
-  const { panel, columns } = layout;
+  const { panel, columns, gap } = layout;
   const above = captionHeight(panel.width);
   const size = CAPTION_SIZE * enlargement(panel.width);
   for (const [position, { picture, caption, legend }] of panels.entries()) {
-    const left = GAP + (position % columns) * (panel.width + GAP);
-    const top = GAP + Math.floor(position / columns) * heightOf(panel);
+    const left = gap + (position % columns) * (panel.width + gap);
+    const top = gap + Math.floor(position / columns) * (heightOf(panel) + gap);
     const style = { size, color: INK, maxWidth: panel.width, anchor: 'start' } as const;
     await writeText(sheet, caption, { x: left, y: top + above / 2 }, style);
     paste(sheet, picture, left, top + above);

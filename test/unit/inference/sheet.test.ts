@@ -46,8 +46,16 @@ describe('layOut', () => {
     expect(sizeOf(layout, 1200).width).toBe(1200);
   });
 
-  it('has panels of at least a pixel', () => {
-    expect(layOut(4, { width: 1, height: 1 }, 1).panel).toEqual({ width: 1, height: 1 });
+  it.each([1, 7, 20, 100, 400])('keeps 33 panels inside a sheet %i pixels wide', (width) => {
+    const { columns, rows, panel, gap } = layOut(33, { width: 400, height: 300 }, width);
+    expect(panel.width).toBeGreaterThanOrEqual(1);
+    expect(gap + columns * (panel.width + gap)).toBeLessThanOrEqual(width);
+    expect(columns * rows).toBeGreaterThanOrEqual(33);
+  });
+
+  it('has fewer columns where captions would have no room', () => {
+    expect(layOut(7, { width: 400, height: 300 }, 1200).columns).toBe(4);
+    expect(layOut(7, { width: 400, height: 300 }, 100)).toMatchObject({ columns: 1, rows: 7 });
   });
 });
 
@@ -73,6 +81,17 @@ describe('a sheet', () => {
     for (const color of ['200,0,0', '0,0,200', '255,255,255', colormap('viridis').subarray(0, 3).join()]) {
       expect(colors).toContain(color);
     }
+  });
+
+  it.each([1, 20, 100])('is drawn whole in %i pixels', async (width) => {
+    const layout = layOut(33, { width: 40, height: 30 }, width);
+    const picture = blankCanvas(layout.panel, [200, 0, 0]);
+    const legend = { colormap: 'viridis', low: 0, high: 1 } as const;
+    const panels = Array.from({ length: 33 }, () => ({ picture, caption: '', legend }));
+    const sheet = await composeSheet(panels, layout, width);
+    const rows = Array.from({ length: sheet.height }, (_, y) => y);
+    const red = rows.flatMap((y) => Array.from({ length: width }, (_, x) => colorAt(sheet, x, y)));
+    expect(red.filter((color) => color.join() === '200,0,0')).toHaveLength(33 * picture.width * picture.height);
   });
 
   it('a legend stands below its picture', async () => {
