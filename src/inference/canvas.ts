@@ -104,6 +104,11 @@ async function inkOf(text: string, size: number, maxWidth: number): Promise<Ink>
   return ink;
 }
 
+/** Pixels that a line of text takes. */
+export async function textWidth(text: string, size: number): Promise<number> {
+  return (await setText(text, size)).width;
+}
+
 async function setText(text: string, size: number): Promise<Ink> {
   const { data, info } = await openText(text, size).extractChannel(0).raw().toBuffer({ resolveWithObject: true });
   return { values: data, width: info.width, height: info.height };

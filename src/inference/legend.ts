@@ -1,5 +1,5 @@
 /** The bar that says which colour is which value. */
-import { writeText, type Canvas, type Color } from './canvas.js';
+import { hasFonts, textWidth, writeText, type Canvas, type Color } from './canvas.js';
 import { COLORMAP_SIZE, colormap, type ColormapName } from './colormap.js';
 
 export interface Legend {
@@ -14,9 +14,12 @@ const BAR_HEIGHT = 12;
 const TEXT_SIZE = 12;
 /** Between the bar and its numbers, and at its ends. */
 const GAP = 4;
-/** Where numbers stand; narrow bars leave out those in between. */
-const TICKS = [0, 0.25, 0.5, 0.75, 1];
-const MIN_TICK_WIDTH = 60;
+/** Where numbers stand: the first of these that has room. A number is never cut, which would make it another. */
+const TICKS = [
+  [0, 0.25, 0.5, 0.75, 1],
+  [0, 0.5, 1],
+  [0, 1],
+];
 
 /** Pixels from which bars and letters grow with a picture, which is looked at as a whole. */
 const USUAL_WIDTH = 1000;
@@ -46,17 +49,28 @@ export async function drawLegend(
       canvas.pixels.set(colors.subarray(entry, entry + 3), ((top + y) * canvas.width + left + x) * 3);
     }
   }
-  const ticks =
-    width >= MIN_TICK_WIDTH * (TICKS.length - 1) ? TICKS : width >= 2 * MIN_TICK_WIDTH ? [0, 0.5, 1] : [0, 1];
-  for (const tick of ticks) {
-    const place = { x: left + tick * width, y: top + (BAR_HEIGHT + GAP + TEXT_SIZE / 2) * times };
-    const anchor = tick === 0 ? 'start' : tick === 1 ? 'end' : 'middle';
-    const style = { size: TEXT_SIZE * times, color, maxWidth: width / ticks.length, anchor } as const;
+  const numberAt = (tick: number): string => {
     const value = low + tick * (high - low);
     // What is nothing on this bar is written as nothing: 5.67e-18 says less.
-    const isNothing = Math.abs(value) < (high - low) / 1000;
-    await writeText(canvas, formatTick(isNothing ? 0 : value), place, style);
+    return formatTick(Math.abs(value) < (high - low) / 1000 ? 0 : value);
+  };
+  for (const tick of await ticksWithRoom(width / times, numberAt)) {
+    const place = { x: left + tick * width, y: top + (BAR_HEIGHT + GAP + TEXT_SIZE / 2) * times };
+    const anchor = tick === 0 ? 'start' : tick === 1 ? 'end' : 'middle';
+    await writeText(canvas, numberAt(tick), place, { size: TEXT_SIZE * times, color, maxWidth: width, anchor });
   }
+}
+
+/** The places whose numbers have room below a bar `width` pixels wide, not enlarged; none on a machine without fonts. */
+export async function ticksWithRoom(width: number, numberAt: (tick: number) => string): Promise<readonly number[]> {
+  if (!(await hasFonts())) return [];
+  for (const ticks of TICKS) {
+    const widest = Math.max(...(await Promise.all(ticks.map((tick) => textWidth(numberAt(tick), TEXT_SIZE)))));
+    // The numbers at the ends stand inwards, those between on both sides of their place.
+    const room = ticks.length === 2 ? 2 * widest + GAP : 1.5 * widest + TEXT_SIZE;
+    if (room * (ticks.length - 1) <= width) return ticks;
+  }
+  return [];
 }
 
 /** At most three digits that say something. */

@@ -2,7 +2,7 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { blankCanvas, encodeCanvas, hasFonts, paste, writeText, type Canvas } from '../../../src/inference/canvas.js';
 import { colormap } from '../../../src/inference/colormap.js';
-import { formatTick } from '../../../src/inference/legend.js';
+import { formatTick, ticksWithRoom } from '../../../src/inference/legend.js';
 import { composeSheet, layOut, sizeOf, withLegend } from '../../../src/inference/sheet.js';
 
 const colorAt = ({ pixels, width }: Canvas, x: number, y: number): number[] => [
@@ -117,6 +117,16 @@ describe('a sheet', () => {
     const [small, usual, large] = [await legendOf(100), await legendOf(1000), await legendOf(4000)];
     expect(small).toBe(usual);
     expect(large / usual).toBeCloseTo(4, 0);
+  });
+
+  it.each([
+    ['five', 300, 47.5, 5],
+    ['two, where five would touch,', 100, 47.5, 2],
+    ['two, long ones,', 200, -0.000123, 2],
+    ['none, where one would be cut,', 16, 47.5, 0],
+  ])('a legend has %s numbers in %i pixels', async (_, width, high, count) => {
+    const ticks = await ticksWithRoom(width, (tick) => formatTick(tick * high));
+    expect(ticks).toHaveLength((await hasFonts()) ? count : 0);
   });
 
   it('numbers have three digits that say something', () => {
