@@ -116,9 +116,14 @@ function colorPainter({ map, plan, range, mode, photo, ...style }: HeatmapRender
   };
 }
 
-/** A line at each fifth of the range, in the colour of its level, with a dark seam so that it shows on any photo. */
+/**
+ * A line at each fifth of the range, in the colour of its level, with a seam so that it shows on any photo: white beside
+ * the dark colours, which are lost in shadows, black beside the others.
+ */
 const CONTOURS = 5;
 const SEAM_WEIGHT = 0.5;
+/** Below it a colour is dark; of 255, as luma (ITU-R BT.601). */
+const DARK_LUMA = 96;
 
 /** Lines into the photo's own buffer. */
 function contourPainter({ map, plan, range, photo, ...style }: HeatmapRender): Painter<Uint8Array> {
@@ -143,14 +148,20 @@ function contourPainter({ map, plan, range, photo, ...style }: HeatmapRender): P
         const seam = SEAM_WEIGHT * Math.min(Math.max(2 * halfWidth + 0.5 - distance, 0), 1);
         if (seam === 0) continue;
         const color = Math.round((level / CONTOURS) * (COLORMAP_SIZE - 1)) * 3;
+        const seamColor = isDark(colors, color) ? 255 : 0;
         for (let channel = 0; channel < 3; channel++) {
           const at = (pixel + i) * 3 + channel;
-          pixels[at] = pixels[at]! * (1 - seam) * (1 - line) + colors[color + channel]! * line + 0.5;
+          const beside = pixels[at]! * (1 - seam) + seamColor * seam;
+          pixels[at] = beside * (1 - line) + colors[color + channel]! * line + 0.5;
         }
       }
       above = samples.slice();
     }),
   };
+}
+
+function isDark(colors: Uint8Array, at: number): boolean {
+  return 0.299 * colors[at]! + 0.587 * colors[at + 1]! + 0.114 * colors[at + 2]! < DARK_LUMA;
 }
 
 /** The photo's own buffer, to be drawn over in place. Throws when it is not at the photo's size. */

@@ -193,6 +193,28 @@ describe('a drawn map', () => {
     expect(at(columns[2]!, 100)).toEqual(at(columns[2]!, 200));
   });
 
+  it.each([
+    ['dark', 12],
+    ['bright', 240],
+  ])('has contours that differ from a %s photo at every level', async (_, gray) => {
+    const photo = { width: 224, height: 224 };
+    const plan = planInput(photo, { fit: 'whole', size: 224, resize: 256, scale: 1 });
+    const values = Float32Array.from({ length: 49 }, (_value, cell) => (cell % 7) / 6);
+    const pixels = new Uint8Array(224 * 224 * 3).fill(gray);
+    const base = renderOf(
+      'whole',
+      photo,
+      { x: 0, y: 0 },
+      { mode: 'contours', colormap: 'inferno', photo: { ...photo, pixels } },
+    );
+    const { at } = await paintRgb({ ...base, plan, map: { values, width: 7, height: 7 } });
+    for (const level of [1, 2, 3, 4]) {
+      const line = Math.round(16 + (level * 192) / 5);
+      const lumas = [-4, -3, -2, -1, 0, 1, 2, 3].map((shift) => at(line + shift, 100).reduce((a, b) => a + b) / 3);
+      expect(Math.max(...lumas.map((luma) => Math.abs(luma - gray)))).toBeGreaterThan(90);
+    }
+  });
+
   it('refuses an overlay without its photo', async () => {
     await expect(
       paintHeatmap(renderOf('whole', { width: 64, height: 64 }, { x: 0, y: 0 }, { mode: 'overlay' })),
