@@ -6,7 +6,7 @@
  * the largest one, so that peak and box speak of the same thing.
  */
 import type { PixelRectangle, PixelSize } from './input-plan.js';
-import { applyAffine, invertAffine, type Affine2 } from './place.js';
+import { applyAffine, invertAffine, type Affine2, type Point } from './place.js';
 import { regionFrom, type Region } from './regions.js';
 import type { ClassMap } from './row-sampler.js';
 
@@ -94,10 +94,17 @@ function levelOf({ value, of }: Threshold, values: Float32Array, high: number): 
 }
 
 /** A region's cells and half a cell around their centres, in photo pixels. */
-export function cellsToBox(region: Region, placement: Affine2, photo: PixelSize): Box {
+function cellsToBox(region: Region, placement: Affine2, photo: PixelSize): Box {
   const cellsToPhoto = invertAffine(placement);
-  const a = applyAffine(cellsToPhoto, { x: region.left - 0.5, y: region.top - 0.5 });
-  const b = applyAffine(cellsToPhoto, { x: region.right + 0.5, y: region.bottom + 0.5 });
+  return boxBetween(
+    applyAffine(cellsToPhoto, { x: region.left - 0.5, y: region.top - 0.5 }),
+    applyAffine(cellsToPhoto, { x: region.right + 0.5, y: region.bottom + 0.5 }),
+    photo,
+  );
+}
+
+/** The pixels of a photo that lie or begin between two corners. */
+export function boxBetween(a: Point, b: Point, photo: PixelSize): Box {
   const [left, width] = clipToPixels(Math.min(a.x, b.x), Math.max(a.x, b.x), photo.width);
   const [top, height] = clipToPixels(Math.min(a.y, b.y), Math.max(a.y, b.y), photo.height);
   return { left, top, width, height };

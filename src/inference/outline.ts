@@ -23,22 +23,36 @@ export interface PlacedLabels {
   readonly plan: InputPlan;
 }
 
-/** The polygons of each label that occurs, in photo pixel edges. */
-export function polygonsOf({ labels, placement, plan }: PlacedLabels): Map<number, MultiPolygon> {
+/** Where cells begin and the last one ends, in photo pixel edges: `xs[x]` and `xs[x + 1]` are those of column x. */
+export interface CellEdges {
+  readonly xs: readonly number[];
+  readonly ys: readonly number[];
+}
+
+/** Half way between the cells' centres; those at the border reach as far as the network saw. */
+export function cellEdges({ labels, placement, plan }: PlacedLabels): CellEdges {
   const covered = coveredPixels(plan);
   const cellsToPhoto = invertAffine(placement);
   const along = (length: number, start: number, end: number, edgeAt: (cell: number) => number): number[] => {
     const edges = Array.from({ length: length - 1 }, (_, cell) => edgeAt(cell + 0.5));
     const isMirrored = edgeAt(1) < edgeAt(0);
     return [isMirrored ? end : start, ...edges, isMirrored ? start : end].map((edge) =>
-      round(Math.min(Math.max(edge, start), end)),
+      Math.min(Math.max(edge, start), end),
     );
   };
   const { left, top, width, height } = covered;
-  const xs = along(labels.width, left, left + width, (x) => applyAffine(cellsToPhoto, { x, y: 0 }).x);
-  const ys = along(labels.height, top, top + height, (y) => applyAffine(cellsToPhoto, { x: 0, y }).y);
+  return {
+    xs: along(labels.width, left, left + width, (x) => applyAffine(cellsToPhoto, { x, y: 0 }).x),
+    ys: along(labels.height, top, top + height, (y) => applyAffine(cellsToPhoto, { x: 0, y }).y),
+  };
+}
+
+/** The polygons of each label that occurs, in photo pixel edges. */
+export function polygonsOf(placed: PlacedLabels): Map<number, MultiPolygon> {
+  const { labels } = placed;
+  const { xs, ys } = cellEdges(placed);
   const toPhoto = (ring: readonly Corner[]): PolygonRing =>
-    [...ring, ring[0]!].map(({ x, y }) => [xs[x]!, ys[y]!] as const);
+    [...ring, ring[0]!].map(({ x, y }) => [round(xs[x]!), round(ys[y]!)] as const);
   return new Map(
     [...edgesByLabel(labels)].map(([label, edges]) => [
       label,

@@ -12,9 +12,10 @@ import { mapImage } from './heatmap.js';
 import type { ImageHeader } from './image-header.js';
 import { sumTimings, type ImageInput, type Inference, type Pass, type Timing } from './infer.js';
 import type { InputPlan } from './input-plan.js';
-import { cellsToBox, type Box } from './localize.js';
+import { boxBetween, type Box } from './localize.js';
+import { cellEdges, type PlacedLabels } from './outline.js';
 import { placeMap, type Affine2 } from './place.js';
-import { regionFrom } from './regions.js';
+import { regionFrom, type Region } from './regions.js';
 import type { RequestContext } from './request-context.js';
 import type { ClassMap } from './row-sampler.js';
 import type { InputOptions, PassRequest } from './variants.js';
@@ -107,7 +108,7 @@ async function segmentImage(
     const { plan } = first;
     const labels = labelsOf(first, options.minProbability);
     const placement = placeMap(geometry, plan);
-    const legend = describe(labels, placement, header, model);
+    const legend = describe({ labels, placement, plan }, model);
     return { name: image.name, header, plan, geometry, placement, labels, timing, ...legend };
   }
   const classes = candidates(passes);
@@ -122,7 +123,7 @@ async function segmentImage(
     placement,
     labels,
     timing: sumTimings([timing, averaged.timing]),
-    ...describe(labels, placement, header, model),
+    ...describe({ labels, placement, plan }, model),
   };
 }
 
@@ -164,13 +165,12 @@ function bestOf(classes: readonly { index: number; map: ClassMap }[], minProbabi
 }
 
 /** The legend: for each class that occurs its share and the boxes of its regions. */
-function describe(
-  labels: LabelMap,
-  placement: Affine2,
-  photo: ImageHeader,
-  model: CompiledModel,
-): Pick<Segmentation, 'classes' | 'unlabelled'> {
+function describe(placed: PlacedLabels, model: CompiledModel): Pick<Segmentation, 'classes' | 'unlabelled'> {
+  const { labels, plan } = placed;
   const { values } = labels;
+  const { xs, ys } = cellEdges(placed);
+  const boxOf = ({ left, top, right, bottom }: Region): Box =>
+    boxBetween({ x: xs[left]!, y: ys[top]! }, { x: xs[right + 1]!, y: ys[bottom + 1]! }, plan.photo);
   const seen = new Uint8Array(values.length);
   const byClass = new Map<number, { cells: number; box: Box }[]>();
   values.forEach((index, cell) => {
@@ -178,7 +178,7 @@ function describe(
     const region = regionFrom(cell, labels, (other) => values[other] === index, seen);
     const regions = byClass.get(index) ?? [];
     byClass.set(index, regions);
-    regions.push({ cells: region.cells, box: cellsToBox(region, placement, photo) });
+    regions.push({ cells: region.cells, box: boxOf(region) });
   });
   const shareOf = (index: number): number =>
     (byClass.get(index) ?? []).reduce((cells, region) => cells + region.cells, 0) / values.length;

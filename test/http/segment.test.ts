@@ -123,6 +123,28 @@ describe('POST /v1/segment', () => {
     }
   });
 
+  it.each(['size=160', 'size=160&fit=crop', 'size=64&fit=stretch'])(
+    'has boxes that reach as far as the polygons, at the border of the map too: %s',
+    async (query) => {
+      const { classes } = await segmentsOf(`?${query}&shapes=polygons`);
+      for (const { boxes, polygons } of classes) {
+        const corners = polygons!.flat(2) as [number, number][];
+        const [xs, ys] = [corners.map(([x]) => x), corners.map(([, y]) => y)];
+        expect([
+          Math.min(...boxes.map(({ x }) => x)),
+          Math.min(...boxes.map(({ y }) => y)),
+          Math.max(...boxes.map(({ x, width }) => x + width)),
+          Math.max(...boxes.map(({ y, height }) => y + height)),
+        ]).toEqual([
+          Math.floor(Math.min(...xs)),
+          Math.floor(Math.min(...ys)),
+          Math.ceil(Math.max(...xs)),
+          Math.ceil(Math.max(...ys)),
+        ]);
+      }
+    },
+  );
+
   it('is drawn at the photo’s size in the legend’s colours, or over the photo', async () => {
     const { classes } = await segmentsOf('?size=160');
     const colors = new Set(classes.map(({ color }) => parseInt(color.slice(1), 16)));
