@@ -76,7 +76,8 @@ function suggestion(name: string, labels: readonly Label[]): string {
   return `; the nearest labels are ${nearest.join(', ')}`;
 }
 
-/** To the label, or to one of the names it lists: `tabby, tabby cat`. */
+/** To the label, or to one of the names it lists (`tabby, tabby cat`); none to a label that has the name in it. */
 function fewestEdits(wanted: string, label: string): number {
+  if (label.includes(wanted)) return 0;
   return Math.min(...[label, ...label.split(/, */)].map((name) => distance(wanted, name)));
 }

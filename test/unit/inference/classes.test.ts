@@ -1,0 +1,23 @@
+import { describe, expect, it } from 'vitest';
+import { resolveClasses } from '../../../src/inference/classes.js';
+
+const LABELS = ['lemon', 'lion', 'altar', 'African elephant', 'espresso', 'tabby, tabby cat'].map((label, index) => ({
+  id: `id-${index}`,
+  label,
+}));
+
+describe('resolveClasses', () => {
+  it.each([
+    ['elephant', 'African elephant'],
+    ['expresso', 'espresso'],
+    ['tabby-cat', 'tabby, tabby cat'],
+  ])('names the three labels nearest to an unknown class, those that it is a part of first: %s', (name, nearest) => {
+    const detail = new RegExp(`the nearest labels are "${nearest}", "[^"]+", "[^"]+"$`);
+    expect(() => resolveClasses([name], LABELS)).toThrow(
+      expect.objectContaining({
+        code: 'CLASS_NOT_FOUND',
+        errors: [{ parameter: 'class', detail: expect.stringMatching(detail) as string }],
+      }),
+    );
+  });
+});
