@@ -5,6 +5,7 @@
  */
 import pLimit from 'p-limit';
 import type { ImageInput } from '../inference/infer.js';
+import { errorText } from './error-text.js';
 import { EXIT, isImageProblem } from './exit-code.js';
 import { readInput, type InputFile, type InputFiles } from './input-files.js';
 import { createProgress } from './progress.js';
@@ -18,7 +19,7 @@ export interface Answerer<T> {
 
 /** What became of a file. */
 export type Outcome<T> =
-  { readonly file: InputFile; readonly answer: T } | { readonly file: InputFile; readonly problem: Error };
+  { readonly file: InputFile; readonly answer: T } | { readonly file: InputFile; readonly problem: string };
 
 /**
  * Answer all files. `report` is told of each, in their order, as soon as those before it are done; it may print. Sets the
@@ -30,9 +31,9 @@ export async function answerFiles<T>(
   report: (outcome: Outcome<T>) => void,
 ): Promise<void> {
   const progress = createProgress(files.length);
-  const complain = (path: string, problem: Error): void => {
+  const complain = (problem: string): void => {
     process.exitCode = EXIT.inputFailed;
-    progress.aside(() => process.stderr.write(`fullconv: ${path === '' ? '' : `${path}: `}${problem.message}\n`));
+    progress.aside(() => process.stderr.write(`fullconv: ${problem}\n`));
   };
 
   async function outcomeOf(file: InputFile): Promise<Outcome<T>> {
@@ -40,18 +41,17 @@ export async function answerFiles<T>(
     try {
       image = await readInput(file);
     } catch (error) {
-      if (error instanceof Error && 'syscall' in error) return { file, problem: error };
-      throw error;
+      return { file, problem: (error as Error).message };
     }
     try {
       return { file, answer: await answer(image, file) };
     } catch (error) {
-      if (isImageProblem(error)) return { file, problem: error };
+      if (isImageProblem(error)) return { file, problem: errorText(error) };
       throw error;
     }
   }
 
-  for (const { problem } of empty) complain('', problem);
+  for (const path of empty) complain(`there is no image at ${path}`);
   const slots = pLimit(Math.max(1, atOnce));
   const outcomes = files.map((file) => slots(outcomeOf, file).finally(() => progress.step()));
   // One that fails ends the whole when its turn comes; until then nobody else listens.
@@ -59,8 +59,11 @@ export async function answerFiles<T>(
   try {
     for (const pending of outcomes) {
       const outcome = await pending;
-      // What the system says of a file names it already.
-      if ('problem' in outcome) complain('syscall' in outcome.problem ? '' : outcome.file.path, outcome.problem);
+      if ('problem' in outcome) {
+        const { problem, file } = outcome;
+        // What the system says of a file most often names it already.
+        complain(problem.includes(`'${file.path}'`) ? problem : `${file.path}: ${problem}`);
+      }
       progress.aside(() => report(outcome));
     }
   } finally {

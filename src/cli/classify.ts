@@ -72,7 +72,7 @@ async function withLocalClassifier(
 /** For programs: the file as it can be opened beside what is known of it, or what is wrong with it. */
 function asRecords(outcome: Outcome<Classified>): object[] {
   const { path: file, name }: InputFile = outcome.file;
-  if ('problem' in outcome) return [{ file, name, problem: outcome.problem.message }];
+  if ('problem' in outcome) return [{ file, name, problem: outcome.problem }];
   return outcome.answer.results.map((result) => ({ file, ...result }));
 }
 

@@ -15,6 +15,7 @@ import type { CompiledModel } from '../models/compile.js';
 import type { Label } from '../models/manifest.js';
 import type { Service } from '../app.js';
 import { classifyFiles, type FileResults } from './classify-files.js';
+import { errorText } from './error-text.js';
 import { IMAGE_EXTENSIONS, printRows, withService } from './local-service.js';
 
 export interface EvaluateFlags {
@@ -84,7 +85,7 @@ async function evaluate(
 
   const failures = answers.flat().filter((result) => 'problem' in result);
   if (failures.length === samples.length) throw failures[0]!.problem;
-  for (const { name: file, problem } of failures) process.stderr.write(`${file}: ${problem.message}\n`);
+  for (const { name: file, problem } of failures) process.stderr.write(`${file}: ${errorText(problem)}\n`);
   const ranks = answers.map(indicesOf);
   const hits = (k: number): number =>
     samples.filter(({ classIndex }, position) => ranks[position]!.slice(0, k).includes(classIndex)).length;

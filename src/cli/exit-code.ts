@@ -31,7 +31,7 @@ export function exitCodeOf(error: unknown): number {
 }
 
 /** Whether an image is to blame for an error, and another may well be answered. */
-export function isImageProblem(error: unknown): error is Error {
+export function isImageProblem(error: unknown): boolean {
   const code = codeOf(error);
   return code !== undefined && IMAGE_PROBLEMS.has(code);
 }

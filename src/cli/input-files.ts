@@ -7,7 +7,6 @@ import { readFile, stat } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { glob, isDynamicPattern } from 'tinyglobby';
-import { OperatorError } from '../errors.js';
 import type { ImageInput } from '../inference/infer.js';
 import { IMAGE_EXTENSIONS } from './local-service.js';
 
@@ -22,8 +21,8 @@ export interface InputFile {
 
 export interface InputFiles {
   readonly files: readonly InputFile[];
-  /** Folders and patterns without an image, and why each gave none. */
-  readonly empty: readonly { readonly path: string; readonly problem: OperatorError }[];
+  /** Folders and patterns without an image. */
+  readonly empty: readonly string[];
   /** Whether it is one file that was named: what is made of it is a file, too, and not a folder of them. */
   readonly isSingle: boolean;
 }
@@ -33,9 +32,7 @@ export async function findInputs(args: readonly string[]): Promise<InputFiles> {
   const found = await Promise.all(args.map(expand));
   return {
     files: found.flat(),
-    empty: args.flatMap((path, position) =>
-      found[position]!.length > 0 ? [] : [{ path, problem: new OperatorError(`there is no image at ${path}`) }],
-    ),
+    empty: args.filter((_, position) => found[position]!.length === 0),
     isSingle: args.length === 1 && found[0]?.length === 1 && found[0][0]!.path === args[0],
   };
 }

@@ -3,9 +3,7 @@
  * it is asked for.
  */
 import { Command, CommanderError, Option } from 'commander';
-import { ProblemError, UnreachableError } from '../client/index.js';
 import { SETTING_LIST, readConfig, type Config, type SettingName } from '../config.js';
-import { OperatorError, ServiceError } from '../errors.js';
 import { PICTURE_FORMATS } from '../inference/canvas.js';
 import { COLORMAP_NAMES } from '../inference/colormap.js';
 import type { Fit } from '../inference/input-plan.js';
@@ -18,6 +16,7 @@ import { VERSION } from '../version.js';
 import type { ClassifyFlags } from './classify.js';
 import type { EvaluateFlags } from './evaluate.js';
 import type { LocalizationFlags } from './evaluate-localization.js';
+import { errorText } from './error-text.js';
 import { EXIT_HELP, exitCodeOf } from './exit-code.js';
 import type { HeatmapFlags } from './heatmap.js';
 import type { InspectFlags } from './inspect.js';
@@ -245,22 +244,6 @@ program.command('complete [words...]', { hidden: true }).action(async (typed: st
   process.stdout.write(await completionText(program, typed, completionNames(folder)));
 });
 
-/**
- * What went wrong, for the terminal: one line about what the user, a file or a port did; the stack of everything else,
- * which is a bug.
- */
-function describe(error: unknown): string {
-  if (error instanceof ServiceError) {
-    const parameters = error.errors.map(({ parameter, detail }) => `${parameter}: ${detail}`);
-    const cause = error.code === 'INFERENCE_FAILED' && error.cause instanceof Error ? [error.cause.message] : [];
-    return [error.message, ...parameters, ...cause].join(' ');
-  }
-  if (!(error instanceof Error)) return String(error);
-  const isExpected =
-    [OperatorError, ProblemError, UnreachableError].some((kind) => error instanceof kind) || 'syscall' in error;
-  return isExpected ? error.message : (error.stack ?? error.message);
-}
-
 // A reader that has seen enough, as `head`, is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
@@ -270,6 +253,6 @@ try {
   await program.parseAsync();
 } catch (error) {
   // commander has printed what it threw.
-  if (!(error instanceof CommanderError)) process.stderr.write(`fullconv: ${describe(error)}\n`);
+  if (!(error instanceof CommanderError)) process.stderr.write(`fullconv: ${errorText(error)}\n`);
   process.exitCode = exitCodeOf(error);
 }

@@ -55,7 +55,7 @@ export async function answerWithMaps<Summary extends object>(
     (outcome) => {
       const { path: file, name } = outcome.file;
       if ('problem' in outcome) {
-        if (json) process.stdout.write(JSON.stringify({ file, problem: outcome.problem.message }) + '\n');
+        if (json) process.stdout.write(JSON.stringify({ file, problem: outcome.problem }) + '\n');
         return;
       }
       const { summary, output, picture } = outcome.answer;

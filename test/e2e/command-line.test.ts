@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -64,6 +64,29 @@ describe('fullconv', () => {
     expect(JSON.parse(json.stdout)).toMatchObject([
       { file: bad, problem: expect.any(String) as string },
       { file: photo('coffee.png'), name: 'coffee.png', predictions: [{}, {}, {}, {}, {}] },
+    ]);
+  });
+
+  it('says of a file what is wrong and how it can be put right, whoever answers', async () => {
+    const huge = join(folder, 'huge.tif');
+    await truncate(await writeFile(huge, '').then(() => huge), 3 * 2 ** 30);
+    const refused = await fullconv(
+      'classify',
+      '--json',
+      '--fit',
+      'native',
+      '--scale',
+      '1,20',
+      huge,
+      photo('coffee.png'),
+    );
+    const largest = 'scale: scale=20 is too large for this image; at most 4.57.';
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining(`coffee.png: The network's`) as string });
+    expect(refused.stderr).toContain(`${largest}\n`);
+    expect(refused.stderr).toContain(`fullconv: ${huge}: `);
+    expect((JSON.parse(refused.stdout) as { problem: string }[]).map(({ problem }) => problem)).toEqual([
+      expect.stringContaining('2 GiB'),
+      expect.stringContaining(largest),
     ]);
   });
 
@@ -136,7 +159,7 @@ describe('fullconv', () => {
       {},
       ['--model', 'nothing'],
       2,
-      /^fullconv: There is no model "nothing"\. model: must be one of: tiny-resnet, tiny-vgg\n$/,
+      /^fullconv: There is no model "nothing"\. model: must be one of: tiny-resnet, tiny-vgg\.\n$/,
     ],
     ['a wrong setting', {}, ['--workers', '0'], 2, /^fullconv: --workers=0: .*\n$/],
     ['no folder of models', { FULLCONV_MODELS: '/nowhere' }, [], 2, /^fullconv: FULLCONV_MODELS=\/nowhere: .*\n$/],
