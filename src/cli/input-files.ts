@@ -3,9 +3,11 @@
  * (it does so in quotes, and where nothing matched), or `-` for the standard input. A file that is named is taken as it
  * is; of folders and patterns, the files whose names end as an image's do, in the order of their names.
  */
-import { readFile, stat } from 'node:fs/promises';
-import { basename, extname, join } from 'node:path';
+import { stat, type Stats } from 'node:fs';
+import { readFile, realpath } from 'node:fs/promises';
+import { basename, extname, join, sep } from 'node:path';
 import { buffer } from 'node:stream/consumers';
+import { promisify } from 'node:util';
 import { glob, isDynamicPattern } from 'tinyglobby';
 import type { ImageInput } from '../inference/infer.js';
 import { IMAGE_EXTENSIONS } from './local-service.js';
@@ -43,8 +45,8 @@ export async function readInput({ path, name }: InputFile): Promise<ImageInput> 
 
 async function expand(argument: string): Promise<InputFile[]> {
   if (argument === STANDARD_INPUT) return [{ path: argument, name: 'stdin' }];
-  const found = await stat(argument).catch(() => undefined);
-  if (found?.isDirectory()) return imagesOf(argument, '**');
+  const found = await promisify(stat)(argument).catch(() => undefined);
+  if (found?.isDirectory()) return imagesOf(argument, '**/*');
   if (found === undefined && isDynamicPattern(argument)) {
     const parts = argument.split('/');
     const fixed = parts.findIndex((part) => isDynamicPattern(part));
@@ -53,11 +55,33 @@ async function expand(argument: string): Promise<InputFile[]> {
   return [{ path: argument, name: basename(argument) }];
 }
 
-/** The images below a folder that match a pattern; what cannot be read there has none. */
+/** The images below a folder that match a pattern, in the order of their names; what cannot be read there has none. */
 async function imagesOf(folder: string, pattern: string): Promise<InputFile[]> {
-  const names = await glob(pattern, { cwd: folder, expandDirectories: false });
+  const root = await realpath(folder).catch(() => folder);
+  const names = await glob(pattern, { cwd: folder, expandDirectories: false, fs: { stat: statOfLink(root) } });
   return names
     .filter((name) => IMAGE_EXTENSIONS.has(extname(name).toLowerCase()))
     .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
     .map((name) => ({ path: folder === '.' ? name : join(folder, name), name }));
+}
+
+/**
+ * What glob follows links with: it is told where one leads. Not to folders that are looked at anyway, those in the root
+ * and around it, and to any other once: the ways through a few folders that lead to each other are without number.
+ */
+function statOfLink(root: string): typeof stat {
+  const followed = new Set<string>();
+  const isKnown = (path: string): boolean => holds(root, path) || holds(path, root) || followed.has(path);
+  const statOnce = (path: string, done: (error: Error | null, stats: Stats) => void): void =>
+    stat(path, (error, stats) => {
+      const again = error === null && stats.isDirectory() && isKnown(path);
+      followed.add(path);
+      done(again ? new Error(`${path} is known`) : error, stats);
+    });
+  return statOnce as typeof stat;
+}
+
+/** Whether a path is a folder's own or below it. */
+function holds(folder: string, path: string): boolean {
+  return path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
 }
