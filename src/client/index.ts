@@ -70,7 +70,8 @@ export class UnreachableError extends Error {
 
 /** A client of the server at `base`, e.g. http://127.0.0.1:8080. Aborted calls reject with the signal's reason. */
 export function createClient(base: string | URL): Client {
-  async function send(path: string, request: RequestInit, { signal }: CallOptions = {}): Promise<Response> {
+  async function send(path: string, request: RequestInit, call: CallOptions = {}): Promise<Response> {
+    const { signal } = call;
     const url = addressOf(base, path);
     const response = await fetch(url, { ...request, ...(signal === undefined ? {} : { signal }) }).catch(
       (error: unknown) => {
@@ -78,11 +79,11 @@ export function createClient(base: string | URL): Client {
         throw new UnreachableError(`There is no answer from ${url.origin}.`, { cause: error });
       },
     );
-    if (!response.ok) throw await refusalOf(response);
+    if (!response.ok) throw await refusalOf(response, call);
     return response;
   }
   const read = async <T>(path: string, call?: CallOptions): Promise<T> =>
-    (await send(path, { headers: { accept: 'application/json' } }, call)).json() as Promise<T>;
+    jsonOf(await send(path, { headers: { accept: 'application/json' } }, call), call);
   const ask = (
     route: string,
     images: EncodedImage | readonly NamedImage[],
@@ -92,14 +93,14 @@ export function createClient(base: string | URL): Client {
   ): Promise<Response> =>
     send(`${route}${queryString(query)}`, { method: 'POST', headers: { accept }, body: bodyOf(images) }, call);
   const askJson = async <T>(...[route, images, query, call]: AskArguments): Promise<T> =>
-    (await ask(route, images, 'application/json', query, call)).json() as Promise<T>;
+    jsonOf(await ask(route, images, 'application/json', query, call), call);
 
   return {
     classify: (...rest) => askJson('v1/classify', ...rest),
     heatmap: (...rest) => askJson('v1/heatmap', ...rest),
     segment: (...rest) => askJson('v1/segment', ...rest),
-    heatmapFile: async (image, form, ...rest) => (await ask('v1/heatmap', image, form, ...rest)).blob(),
-    segmentFile: async (image, form, ...rest) => (await ask('v1/segment', image, form, ...rest)).blob(),
+    heatmapFile: async (image, form, query, call) => fileOf(await ask('v1/heatmap', image, form, query, call), call),
+    segmentFile: async (image, form, query, call) => fileOf(await ask('v1/segment', image, form, query, call), call),
     models: async (call) => (await read<Schemas['Models']>('v1/models', call)).models,
     model: (name, call) => read(`v1/models/${encodeURIComponent(name)}`, call),
   };
@@ -132,9 +133,23 @@ function bodyOf(images: EncodedImage | readonly NamedImage[]): EncodedImage | Fo
   return form;
 }
 
-async function refusalOf(response: Response): Promise<Error> {
+async function jsonOf<T>(response: Response, call?: CallOptions): Promise<T> {
+  return response.json().catch((error: unknown) => brokenOff(response, error, call)) as Promise<T>;
+}
+
+async function fileOf(response: Response, call?: CallOptions): Promise<Blob> {
+  return response.blob().catch((error: unknown) => brokenOff(response, error, call));
+}
+
+/** The body ends before its time, or is not what its headers say. */
+function brokenOff({ url }: Response, cause: unknown, { signal }: CallOptions = {}): never {
+  signal?.throwIfAborted();
+  throw new UnreachableError(`The answer from ${new URL(url).origin} is broken.`, { cause });
+}
+
+async function refusalOf(response: Response, call?: CallOptions): Promise<Error> {
   if (response.headers.get('content-type')?.startsWith('application/problem+json')) {
-    return new ProblemError((await response.json()) as Problem);
+    return new ProblemError(await jsonOf<Problem>(response, call));
   }
   return new UnreachableError(
     `${new URL(response.url).origin} answers with status ${response.status}, as fullconv would not.`,

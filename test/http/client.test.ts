@@ -1,5 +1,8 @@
 /** The client against the real server over a port. */
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createClient, ProblemError, queryString, UnreachableError, type Client } from '../../src/client/index.js';
 import { startTestApp, type TestApp } from '../support/app.js';
@@ -55,6 +58,22 @@ describe('the client', () => {
     await expect(createClient('http://127.0.0.1:9').models()).rejects.toThrow(UnreachableError);
     const signal = AbortSignal.abort(new Error('enough'));
     await expect(client.classify(cat, {}, { signal })).rejects.toThrow('enough');
+  });
+
+  it.each([
+    ['that breaks off', 200, 'application/json', '{"models":', 1000],
+    ['that is another’s', 200, 'text/html', '<html>', undefined],
+    ['that is no problem, but says so', 500, 'application/problem+json', 'oops', undefined],
+    ['of a proxy', 502, 'text/html', '<html>', undefined],
+  ])('throws UnreachableError for an answer %s', async (_, status, type, body, length) => {
+    const server = createServer((_, reply) => {
+      reply.writeHead(status, { 'content-type': type, ...(length && { 'content-length': length }) });
+      reply.write(body, () => reply.destroy());
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const stranger = createClient(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    await expect(stranger.models()).rejects.toThrow(UnreachableError);
+    server.close();
   });
 
   it('leaves out what is undefined, and repeats lists', () => {
