@@ -21,7 +21,7 @@ import { EXIT_HELP, exitCodeOf } from './exit-code.js';
 import type { HeatmapFlags } from './heatmap.js';
 import type { InspectFlags } from './inspect.js';
 import type { ListArchitecturesFlags } from './list-architectures.js';
-import { address, notNegative, numbers, oneOf, probability, whole, wholes, words } from './option-values.js';
+import { address, notNegative, numbers, oneOf, probability, rank, whole, wholes, words } from './option-values.js';
 import type { PullFlags } from './pull.js';
 import type { QuantizeFlags } from './quantize.js';
 import type { SegmentFlags } from './segment.js';
@@ -31,7 +31,7 @@ import { PICTURE_CHOICES } from './terminal-picture.js';
 const program = new Command('fullconv')
   .description('Serves any image classifier as a classifier and as a dense heatmap machine.')
   .version(VERSION)
-  .showHelpAfterError()
+  .showHelpAfterError('(--help says what there is)')
   .exitOverride()
   .addHelpText('after', EXIT_HELP);
 
@@ -115,7 +115,7 @@ imageCommand('classify', 'print the classes of images')
 
 mapCommand('heatmap', 'draw where in images a class is')
   .option('--class <name>', 'index, id, label, top or none (the best of each position); default top')
-  .option('--top <n>', "the image's own best classes, for --render sheet; default 3", whole)
+  .option('--top <n>', "the image's own best classes, for --render sheet; default 3", rank)
   .addOption(oneOf('--scores <scores>', 'what the map holds', MAP_SCORES, 'probability'))
   .addOption(
     oneOf(
@@ -244,10 +244,14 @@ program.command('complete [words...]', { hidden: true }).action(async (typed: st
   process.stdout.write(await completionText(program, typed, completionNames(folder)));
 });
 
-// A reader that has seen enough, as `head`, is no failure.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-});
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    // A reader that has seen enough, as `head`, is no failure.
+    if (error.code === 'EPIPE') return;
+    if (stream === process.stdout) process.stderr.write(`fullconv: ${errorText(error)}\n`);
+    process.exit(exitCodeOf(error));
+  });
+}
 
 try {
   await program.parseAsync();

@@ -1,5 +1,6 @@
 /** The values that options take: parsers which refuse with what they want, and options of a few words. */
 import { InvalidArgumentError, Option } from 'commander';
+import { MAX_CLASSES } from '../inference/classes.js';
 
 export function positive(text: string): number {
   const value = Number(text);
@@ -10,6 +11,12 @@ export function positive(text: string): number {
 export function whole(text: string): number {
   const value = positive(text);
   if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a whole number.');
+  return value;
+}
+
+export function rank(text: string): number {
+  const value = whole(text);
+  if (value > MAX_CLASSES) throw new InvalidArgumentError(`It must be at most ${MAX_CLASSES}.`);
   return value;
 }
 
@@ -33,6 +40,8 @@ export function address(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol))
     throw new InvalidArgumentError('It must be http://… or https://….');
+  if (url.username !== '' || url.password !== '')
+    throw new InvalidArgumentError('It must be without a user name and password.');
   return url;
 }
 

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { ServiceError, type ParameterError } from '../errors.js';
+import { MAX_CLASSES } from '../inference/classes.js';
 import { COLORMAP_NAMES } from '../inference/colormap.js';
 import { DRAWINGS } from '../inference/draw.js';
 
@@ -92,8 +93,6 @@ export const segmentParameters = z.strictObject({
   render: z.enum(['palette', 'overlay']).default('palette').describe('For pictures: the labels alone, or blended'),
 });
 
-/** Of one answer; the dense view ranks as many (graph/passes/select-classes.ts). */
-const MAX_CLASSES = 32;
 /** Of a sheet, where none are asked for. */
 const SHEET_CLASSES = 3;
 

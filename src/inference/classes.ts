@@ -16,6 +16,9 @@ export type ClassSelector = number;
 /** At each position the class that is best there. */
 export const ANY_CLASS: ClassSelector = -1;
 
+/** Classes of one answer; the dense view ranks as many of the image's best (graph/passes/select-classes.ts). */
+export const MAX_CLASSES = 32;
+
 /** Longer names than any label are not compared with all of them. */
 const MAX_COMPARED = 64;
 

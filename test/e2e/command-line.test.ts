@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -144,6 +145,8 @@ describe('fullconv', () => {
   it.each([
     ['classify', ['--fit', 'shrink'], /--fit.*shrink.*crop, whole, native, stretch/],
     ['classify', ['--top', '2.5'], /--top.*2\.5.*whole number/],
+    ['classify', ['--server', 'http://user:word@127.0.0.1'], /--server.*without a user name/],
+    ['heatmap', ['--top', '33'], /--top.*33.*at most 32/],
     ['heatmap', ['--render', 'oil'], /--render.*oil.*overlay, heat, contours, gray16, sheet/],
     ['heatmap', ['--colormap', 'jet'], /--colormap.*jet.*viridis.*turbo/],
     ['heatmap', ['--range', '0-1'], /--range.*0-1.*absolute, minmax/],
@@ -151,6 +154,17 @@ describe('fullconv', () => {
     const { code, stderr } = await fullconv(command, photo('coffee.png'), ...option);
     expect(code).toBe(2);
     expect(stderr).toMatch(message);
+    expect(stderr.trim().split('\n').length).toBeLessThan(5);
+  });
+
+  it('ends with its own code where nobody reads what it says, and with 1 where it cannot be written', () => {
+    const run = (line: string): number | null =>
+      spawnSync('bash', ['-c', `"${process.execPath}" "${ENTRY}" ${line}`], {
+        env: { ...process.env, FULLCONV_MODELS: models },
+      }).status;
+    expect(run('nothing 2>&1 | true; exit ${PIPESTATUS[0]}')).toBe(2);
+    expect(run('models | true; exit ${PIPESTATUS[0]}')).toBe(0);
+    if (existsSync('/dev/full')) expect(run('models > /dev/full')).toBe(1);
   });
 
   it.each([
