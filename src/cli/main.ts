@@ -92,7 +92,10 @@ function imageCommand(name: string, about: string): Command {
 /** One whose answers are maps. */
 function mapCommand(name: string, about: string): Command {
   return imageCommand(name, about)
-    .option('-o, --output <file>', 'of one image, a picture: .png, .webp or .avif; of several, the folder for theirs')
+    .option(
+      '-o, --output <file>',
+      'of one image, a picture: .png, .webp or .avif, or - for the standard output; of several, the folder for theirs',
+    )
     .addOption(
       oneOf('--format <format>', "of the pictures; default by the output's name, in a folder png", PICTURE_FORMATS),
     )

@@ -1,6 +1,7 @@
 /**
  * What the commands that answer with maps have alike: every picture is written as soon as it is drawn, and shown in a
- * terminal; of each file one line tells what there is to say, or a JSON object in its place.
+ * terminal; of each file one line tells what there is to say, or a JSON object in its place: on the standard output, or
+ * on the standard error where the picture takes that.
  */
 import type { ClassMap } from '../inference/row-sampler.js';
 import { answerFiles, type Answerer } from './answer-files.js';
@@ -38,6 +39,7 @@ export async function answerWithMaps<Summary extends object>(
 ): Promise<void> {
   const screen = screenOf(process.stdout);
   const mode = json ? 'none' : pictureMode(choice, inputs.files.length, screen, process.env);
+  const lines = outputs.isPiped ? process.stderr : process.stdout;
   const several = inputs.files.length > 1;
   await answerFiles<Shown<Summary>>(
     inputs,
@@ -55,12 +57,12 @@ export async function answerWithMaps<Summary extends object>(
     (outcome) => {
       const { path: file, name } = outcome.file;
       if ('problem' in outcome) {
-        if (json) process.stdout.write(JSON.stringify({ file, problem: outcome.problem }) + '\n');
+        if (json) lines.write(JSON.stringify({ file, problem: outcome.problem }) + '\n');
         return;
       }
       const { summary, output, picture } = outcome.answer;
       const text = `${several ? `${name}: ` : ''}${describe(summary)}${output === undefined ? '' : ` → ${output}`}`;
-      process.stdout.write(json ? JSON.stringify({ file, ...summary, output }) + '\n' : `${picture}${text}\n`);
+      lines.write(json ? JSON.stringify({ file, ...summary, output }) + '\n' : `${picture}${text}\n`);
     },
   );
 }

@@ -1,6 +1,6 @@
 /**
  * Where the pictures of a command line go: of one file that was named, to the file that was; of several, of a folder or a
- * pattern, into a folder, each under its own name with the ending of the format. All of it is settled before anything is
+ * pattern, into a folder, each under its own name with the ending of the format; or `-`, the standard output. All of it is settled before anything is
  * computed: nothing is written over an input, and no two pictures to one file.
  */
 import { mkdir, realpath, stat, writeFile } from 'node:fs/promises';
@@ -9,8 +9,12 @@ import { UsageError } from '../errors.js';
 import { PICTURE_FORMATS, type PictureFormat } from '../inference/canvas.js';
 import type { InputFile, InputFiles } from './input-files.js';
 
+const STANDARD_OUTPUT = '-';
+
 export interface Outputs {
   readonly format: PictureFormat;
+  /** Whether the picture is what the standard output is for, and nothing else may be there. */
+  readonly isPiped: boolean;
   /** The file of an input's picture; absent where none is to be written. */
   pathOf(file: InputFile): string | undefined;
   /** Write it, and the folders that it lies in. */
@@ -26,7 +30,8 @@ export interface OutputFlags {
 
 /** Throws UsageError when the pictures cannot go there. */
 export async function planOutputs(inputs: InputFiles, { output, format }: OutputFlags): Promise<Outputs> {
-  if (output === undefined) return { format: format ?? 'png', pathOf: () => undefined, write };
+  if (output === undefined) return { format: format ?? 'png', isPiped: false, pathOf: () => undefined, write };
+  if (output === STANDARD_OUTPUT) return planPipe(inputs, format ?? 'png');
   const there = await stat(output).catch(() => undefined);
   const isFolder = there?.isDirectory() === true || /[/\\]$/.test(output) || !inputs.isSingle;
   if (!isFolder) return planFile(inputs, output, format);
@@ -39,11 +44,21 @@ export async function planOutputs(inputs: InputFiles, { output, format }: Output
   return planFolder(inputs, output, format ?? 'png');
 }
 
+function planPipe({ isSingle }: InputFiles, format: PictureFormat): Outputs {
+  if (!isSingle) throw new UsageError(`${STANDARD_OUTPUT}: the pictures of several images go into a folder`);
+  if (process.stdout.isTTY) throw new UsageError(`${STANDARD_OUTPUT}: a terminal cannot show the file; name one`);
+  return { format, isPiped: true, pathOf: () => STANDARD_OUTPUT, write: (_, picture) => pipe(picture) };
+}
+
+async function pipe(picture: Uint8Array): Promise<void> {
+  await new Promise((resolve) => process.stdout.write(picture, resolve));
+}
+
 async function planFile(inputs: InputFiles, output: string, asked: PictureFormat | undefined): Promise<Outputs> {
   const format = asked ?? formatOf(output);
   if (format === undefined) throw new UsageError(`${output}: its name must end in .${PICTURE_FORMATS.join(', .')}`);
   await refuseOverwriting(inputs.files, [output]);
-  return { format, pathOf: () => output, write };
+  return { format, isPiped: false, pathOf: () => output, write };
 }
 
 async function planFolder({ files }: InputFiles, folder: string, format: PictureFormat): Promise<Outputs> {
@@ -57,7 +72,7 @@ async function planFolder({ files }: InputFiles, folder: string, format: Picture
     paths.set(path, output);
   }
   await refuseOverwriting(files, [...sources.keys()]);
-  return { format, pathOf: ({ path }) => paths.get(path), write };
+  return { format, isPiped: false, pathOf: ({ path }) => paths.get(path), write };
 }
 
 async function refuseOverwriting(inputs: readonly InputFile[], outputs: readonly string[]): Promise<void> {

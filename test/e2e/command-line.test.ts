@@ -243,6 +243,24 @@ describe('fullconv', () => {
     }
   });
 
+  it('heatmap and segment put the picture of one image into a pipe', async () => {
+    const pipe = (...args: string[]): { stdout: Buffer; stderr: Buffer; status: number | null } =>
+      spawnSync(process.execPath, [ENTRY, ...args], {
+        cwd: folder,
+        env: { ...process.env, FULLCONV_MODELS: models },
+        input: coffee,
+      });
+    const coffee = await readFile(photo('coffee.png'));
+    const map = pipe('heatmap', '-', '-o', '-', '--format', 'webp');
+    expect(await sharp(map.stdout).metadata()).toMatchObject({ format: 'webp', width: 600, height: 400 });
+    expect(map.stderr.toString()).toMatch(/^thing, number .* cells → -\n$/);
+    const labels = pipe('segment', photo('coffee.png'), '-o', '-', '--json');
+    expect(await sharp(labels.stdout).metadata()).toMatchObject({ format: 'png' });
+    expect(JSON.parse(labels.stderr.toString())).toMatchObject({ output: '-' });
+    expect(pipe('heatmap', '-', photo('coffee.png'), '-o', '-')).toMatchObject({ status: 2, stdout: Buffer.alloc(0) });
+    expect(await readdir(folder)).not.toContain('-');
+  });
+
   it.each([
     ['over an input', ['coffee.png', '-o', 'coffee.png'], /over an image that it is made of/],
     ['over an input, in its own folder', ['coffee.png', '-o', '.'], /over an image that it is made of/],
