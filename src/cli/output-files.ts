@@ -1,7 +1,7 @@
 /**
  * Where the pictures of a command line go: of one file that was named, to the file that was; of several, of a folder or a
- * pattern, into a folder, each under its own name with the ending of the format; or `-`, the standard output. All of it is settled before anything is
- * computed: nothing is written over an input, and no two pictures to one file.
+ * pattern, into a folder, each under its own name with the ending of the format; or `-`, the standard output. All of it is
+ * settled before anything is computed: nothing is written over an input, and no two pictures to one file.
  */
 import { mkdir, realpath, stat, writeFile } from 'node:fs/promises';
 import { dirname, extname, join, resolve } from 'node:path';
