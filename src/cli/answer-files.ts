@@ -7,7 +7,7 @@ import pLimit from 'p-limit';
 import type { ImageInput } from '../inference/infer.js';
 import { errorText } from './error-text.js';
 import { EXIT, isImageProblem } from './exit-code.js';
-import { readInput, type InputFile, type InputFiles } from './input-files.js';
+import { printable, readInput, type InputFile, type InputFiles } from './input-files.js';
 import { createProgress } from './progress.js';
 
 /** What answers a command's questions: an engine of its own, or a server. */
@@ -33,7 +33,7 @@ export async function answerFiles<T>(
   const progress = createProgress(files.length);
   const complain = (problem: string): void => {
     process.exitCode = EXIT.inputFailed;
-    progress.aside(() => process.stderr.write(`fullconv: ${problem}\n`));
+    progress.aside(() => process.stderr.write(`fullconv: ${printable(problem)}\n`));
   };
 
   async function outcomeOf(file: InputFile): Promise<Outcome<T>> {

@@ -3,7 +3,7 @@ import type { Config } from '../config.js';
 import { classify, type Classification, type ClassifyOptions } from '../inference/classify.js';
 import type { Fit } from '../inference/input-plan.js';
 import { answerFiles, type Answerer, type Outcome } from './answer-files.js';
-import { findInputs, type InputFile } from './input-files.js';
+import { findInputs, printable, type InputFile } from './input-files.js';
 import { filesAtOnce, formatTable, localContext, withModel } from './local-service.js';
 import { remoteClassifier } from './remote.js';
 import { pictureMode, screenOf, showPicture, type PictureChoice } from './terminal-picture.js';
@@ -80,7 +80,8 @@ function asText({ results, picture }: Classified): string {
   const tables = results.map(({ name, width, height, input, predictions }) => {
     const rows = predictions.map(({ label, id, score }) => [label, id, `${(score * 100).toFixed(1)} %`.padStart(7)]);
     return (
-      `${name}  ${width}×${height}, scale ${input.scale}\n` + `${formatTable(['class', 'id', 'probability'], rows)}\n\n`
+      `${printable(name)}  ${width}×${height}, scale ${input.scale}\n` +
+      `${formatTable(['class', 'id', 'probability'], rows)}\n\n`
     );
   });
   return picture + tables.join('');

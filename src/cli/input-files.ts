@@ -43,6 +43,11 @@ export async function readInput({ path, name }: InputFile): Promise<ImageInput> 
   return { name, bytes: path === STANDARD_INPUT ? await buffer(process.stdin) : await readFile(path) };
 }
 
+/** A name, or a line with one, for people: `?` for what a terminal would obey or break the line at. */
+export function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, '?');
+}
+
 async function expand(argument: string): Promise<InputFile[]> {
   if (argument === STANDARD_INPUT) return [{ path: argument, name: 'stdin' }];
   const found = await promisify(stat)(argument).catch(() => undefined);

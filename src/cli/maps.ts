@@ -5,7 +5,7 @@
  */
 import type { ClassMap } from '../inference/row-sampler.js';
 import { answerFiles, type Answerer } from './answer-files.js';
-import type { InputFiles } from './input-files.js';
+import { printable, type InputFiles } from './input-files.js';
 import type { Outputs } from './output-files.js';
 import { pictureMode, screenOf, showMap, showPicture, type PictureChoice } from './terminal-picture.js';
 
@@ -61,7 +61,9 @@ export async function answerWithMaps<Summary extends object>(
         return;
       }
       const { summary, output, picture } = outcome.answer;
-      const text = `${several ? `${name}: ` : ''}${describe(summary)}${output === undefined ? '' : ` → ${output}`}`;
+      const text = printable(
+        `${several ? `${name}: ` : ''}${describe(summary)}${output === undefined ? '' : ` → ${output}`}`,
+      );
       lines.write(json ? JSON.stringify({ file, ...summary, output }) + '\n' : `${picture}${text}\n`);
     },
   );

@@ -116,6 +116,18 @@ describe('fullconv', () => {
     expect(piped.stdout.toString()).toMatch(/^stdin {2}600×400/);
   });
 
+  it('prints names that a terminal would obey without what it would obey, and as they are for programs', async () => {
+    const [good, bad] = [join(folder, 'a\x1b[31m\nb.png'), join(folder, 'bad\n.png')];
+    await copyFile(photo('coffee.png'), good);
+    await writeFile(bad, 'nothing');
+    const { stdout, stderr } = await fullconv('classify', good, bad, '/nowhere\n.png');
+    expect(stdout).toMatch(/^a\?\[31m\?b\.png {2}600×400/);
+    expect(stderr).toMatch(/^fullconv: .*bad\?\.png: .*\nfullconv: ENOENT: .*nowhere\?\.png'\n$/);
+    const map = await fullconv('heatmap', good, '-o', join(folder, 'c\nd.png'));
+    expect(map.stdout).toMatch(/^.* → .*c\?d\.png\n$/);
+    expect(JSON.parse((await fullconv('heatmap', good, '--json')).stdout)).toMatchObject({ file: good });
+  });
+
   it('classify answers with the weights of a Keras file, converted once', async () => {
     const root = join(folder, 'keras');
     const environment = { FULLCONV_MODELS: root, FULLCONV_CACHE: join(folder, 'cache') };
