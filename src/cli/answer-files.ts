@@ -43,6 +43,8 @@ export async function answerFiles<T>(
     } catch (error) {
       return { file, problem: (error as Error).message };
     }
+    // To a server it would be a request without an image.
+    if (image.bytes.length === 0) return { file, problem: 'The image is empty.' };
     try {
       return { file, answer: await answer(image, file) };
     } catch (error) {

@@ -334,7 +334,9 @@ describe('fullconv', () => {
     const server = await startServer({ FULLCONV_MODELS: models, FULLCONV_WORKERS: '1' });
     const bad = join(folder, 'no-image.png');
     await writeFile(bad, 'nothing');
-    const classifyBoth = ['classify', photo('coffee.png'), bad, '--scale', '1,2'];
+    const empty = join(folder, 'empty.png');
+    await writeFile(empty, '');
+    const classifyBoth = ['classify', empty, photo('coffee.png'), bad, '--scale', '1,2'];
     const local = await fullconv(...classifyBoth);
     const remote = await fullconv(...classifyBoth, '--server', server.url);
     expect(remote).toMatchObject({ code: 1, stdout: local.stdout, stderr: local.stderr });
