@@ -6,10 +6,8 @@ import { bestClasses, resolveClasses, type ClassSelector } from '../inference/cl
 import type { ColormapName } from '../inference/colormap.js';
 import { drawHeatmap, type Drawing } from '../inference/draw.js';
 import { mapImage, type HeatmapOptions, type MapScores } from '../inference/heatmap.js';
-import type { Fit } from '../inference/input-plan.js';
 import type { Box, Peak } from '../inference/localize.js';
 import type { Opacity, ValueRange } from '../inference/render.js';
-import type { Edge } from '../models/dense-views.js';
 import type { Label } from '../models/manifest.js';
 import type { Answerer } from './answer-files.js';
 import { findInputs } from './input-files.js';
@@ -19,14 +17,7 @@ import { planOutputs, type OutputFlags } from './output-files.js';
 import { remoteHeatmaps } from './remote.js';
 
 export interface HeatmapFlags extends OutputFlags, MapFlags {
-  readonly model?: string;
   readonly class?: string;
-  readonly fit: Fit;
-  readonly size?: number;
-  readonly scale: readonly number[];
-  readonly flip: boolean;
-  readonly outputStride?: number;
-  readonly edge: Edge;
   readonly scores: MapScores;
   readonly render: Drawing;
   readonly colormap: ColormapName;
@@ -34,8 +25,6 @@ export interface HeatmapFlags extends OutputFlags, MapFlags {
   readonly opacity: Opacity;
   readonly legend: boolean;
   readonly top?: number;
-  readonly width?: number;
-  readonly server?: URL;
 }
 
 /** What there is to say of a heatmap besides its picture. */

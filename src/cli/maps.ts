@@ -3,7 +3,9 @@
  * terminal; of each file one line tells what there is to say, or a JSON object in its place: on the standard output, or
  * on the standard error where the picture takes that.
  */
+import type { Fit } from '../inference/input-plan.js';
 import type { ClassMap } from '../inference/row-sampler.js';
+import type { Edge } from '../models/dense-views.js';
 import { answerFiles, type Answerer } from './answer-files.js';
 import { printable, type InputFiles } from './input-files.js';
 import type { Outputs } from './output-files.js';
@@ -17,7 +19,17 @@ export interface DrawnMap<Summary> {
   readonly summary: Summary;
 }
 
+/** What every question for maps may choose, and how they are shown. */
 export interface MapFlags {
+  readonly model?: string;
+  readonly fit: Fit;
+  readonly size?: number;
+  readonly scale: readonly number[];
+  readonly flip: boolean;
+  readonly outputStride?: number;
+  readonly edge: Edge;
+  readonly width?: number;
+  readonly server?: URL;
   readonly picture: PictureChoice;
   readonly json?: boolean;
 }
@@ -33,7 +45,7 @@ interface Shown<Summary> {
 export async function answerWithMaps<Summary extends object>(
   inputs: InputFiles,
   outputs: Outputs,
-  { picture: choice, json = false }: MapFlags,
+  { picture: choice, json = false }: Pick<MapFlags, 'picture' | 'json'>,
   { atOnce, answer }: Answerer<DrawnMap<Summary>>,
   describe: (summary: Summary) => string,
 ): Promise<void> {

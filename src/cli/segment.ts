@@ -2,9 +2,7 @@
 import type { Config } from '../config.js';
 import type { PictureFormat } from '../inference/canvas.js';
 import { drawLabels, type LabelStyle } from '../inference/draw.js';
-import type { Fit } from '../inference/input-plan.js';
 import { segment, type ClassSegment, type Segmentation, type SegmentOptions } from '../inference/segment.js';
-import type { Edge } from '../models/dense-views.js';
 import type { Answerer } from './answer-files.js';
 import { findInputs } from './input-files.js';
 import { filesAtOnce, localContext, withModel } from './local-service.js';
@@ -13,17 +11,8 @@ import { planOutputs, type OutputFlags } from './output-files.js';
 import { remoteSegments } from './remote.js';
 
 export interface SegmentFlags extends OutputFlags, MapFlags {
-  readonly model?: string;
-  readonly fit: Fit;
-  readonly size?: number;
-  readonly scale: readonly number[];
-  readonly flip: boolean;
-  readonly outputStride?: number;
-  readonly edge: Edge;
   readonly minProbability: number;
   readonly render: LabelStyle['render'];
-  readonly width?: number;
-  readonly server?: URL;
 }
 
 /** What there is to say of a label map besides its picture. */
