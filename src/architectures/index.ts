@@ -6,6 +6,7 @@
 import { countParameters } from '../graph/cost.js';
 import type { Graph } from '../graph/graph.js';
 import { buildDenseNet, DENSENETS } from './densenet.js';
+import { buildEfficientNetLite, EFFICIENTNET_LITES } from './efficientnet-lite.js';
 import { buildGoogLeNet, GOOGLENETS } from './googlenet.js';
 import { buildInception, buildInceptionAuxiliary, INCEPTIONS } from './inception.js';
 import type { ArchitectureOptions, CommonOptions } from './options.js';
@@ -52,6 +53,7 @@ const ARCHITECTURES = {
   ...family(INCEPTIONS, buildInception, buildInceptionAuxiliary),
   ...family(GOOGLENETS, buildGoogLeNet),
   ...family(SQUEEZENETS, buildSqueezeNet),
+  ...family(EFFICIENTNET_LITES, buildEfficientNetLite),
 };
 
 export type ArchitectureName = keyof typeof ARCHITECTURES;

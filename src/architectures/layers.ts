@@ -7,13 +7,14 @@ import { float, int, ints } from '../graph/attributes.js';
 import type { GraphBuilder } from '../graph/build.js';
 
 /**
- * What an option `activation` may be, with f(x) for x < 0 (above, all are x):
+ * What an option `activation` may be, with f(x) for x < 0 (above, all but `relu6` are x):
  * - `relu`: 0 (Nair 2010)
+ * - `relu6`: 0, and above 6 it is 6 (Krizhevsky 2010)
  * - `leaky_relu`: 0.01·x (Maas 2013)
  * - `prelu`: a·x, a learned, one for all channels of a layer (He 2015, "channel-shared"; torch's default)
  * - `elu`: exp(x) − 1 (Clevert 2016)
  */
-export const ACTIVATIONS = ['relu', 'leaky_relu', 'prelu', 'elu'] as const;
+export const ACTIVATIONS = ['relu', 'relu6', 'leaky_relu', 'prelu', 'elu'] as const;
 
 export type Activation = (typeof ACTIVATIONS)[number];
 
@@ -41,8 +42,8 @@ export interface ConvShape {
   /** Side, or height and width. */
   readonly kernel: Extent;
   readonly stride?: number;
-  /** On both sides. */
-  readonly padding?: Extent;
+  /** The same at both ends of an axis, or before and behind both axes. */
+  readonly padding?: Extent | { readonly before: number; readonly behind: number };
   /** Groups of channels that do not see each other (cardinality, Xie 2017). */
   readonly groups?: number;
   readonly bias?: boolean;
@@ -67,10 +68,17 @@ export interface LayerDefaults {
 /** The epsilon of batch normalization that torch has. */
 export const BATCH_NORM_EPSILON = 1e-5;
 
-const OPERATORS = { relu: 'Relu', leaky_relu: 'LeakyRelu', prelu: 'PRelu', elu: 'Elu' } as const;
+const OPERATORS = { relu: 'Relu', relu6: 'Clip', leaky_relu: 'LeakyRelu', prelu: 'PRelu', elu: 'Elu' } as const;
 
 export function layersOn(builder: GraphBuilder, { activation, epsilon = BATCH_NORM_EPSILON }: LayerDefaults): Layers {
   const operator = OPERATORS[activation];
+  /** 0 and 6, once in the net. */
+  let bounds: string[] | undefined;
+  const activationInputs = (name: string): string[] => {
+    if (activation === 'prelu') return [builder.parameter(`${name}.weight`, [1])];
+    if (activation !== 'relu6') return [];
+    return (bounds ??= [0, 6].map((bound) => builder.constant(`relu6.${bound}`, 'float32', [], [bound])));
+  };
   return {
     conv(x, name, { in: channels, out, kernel, stride = 1, padding = 0, groups = 1, bias = false }) {
       const weight = builder.parameter(`${name}.weight`, [out, channels / groups, ...pair(kernel)]);
@@ -85,8 +93,7 @@ export function layersOn(builder: GraphBuilder, { activation, epsilon = BATCH_NO
       return builder.node('BatchNormalization', [x, ...parameters], { name, attributes: { epsilon: float(epsilon) } });
     },
     activation(x, name) {
-      const slope = operator === 'PRelu' ? [builder.parameter(`${name}.weight`, [1])] : [];
-      return builder.node(operator, [x, ...slope], { name });
+      return builder.node(operator, [x, ...activationInputs(name)], { name });
     },
     maxPool: (x, name, shape) => builder.node('MaxPool', [x], { name, attributes: pooling(shape) }),
     averagePool: (x, name, shape) =>
@@ -108,12 +115,15 @@ function pooling({ kernel, stride, padding = 0, ceil = false }: PoolWindow) {
   return { ...window(kernel, stride, padding), ...(ceil ? { ceil_mode: int(1) } : {}) };
 }
 
-function window(kernel: Extent, stride: number, padding: Extent) {
-  return {
-    kernel_shape: ints(...pair(kernel)),
-    strides: ints(stride, stride),
-    pads: ints(...pair(padding), ...pair(padding)),
-  };
+function window(kernel: Extent, stride: number, padding: NonNullable<ConvShape['padding']>) {
+  return { kernel_shape: ints(...pair(kernel)), strides: ints(stride, stride), pads: ints(...padsOf(padding)) };
+}
+
+/** In ONNX's order: before both axes, then behind them. */
+function padsOf(padding: NonNullable<ConvShape['padding']>): number[] {
+  if (typeof padding === 'number' || 'length' in padding) return [...pair(padding), ...pair(padding)];
+  const { before, behind } = padding;
+  return [before, before, behind, behind];
 }
 
 function pair(extent: Extent): readonly [height: number, width: number] {

@@ -3,6 +3,7 @@
  * architecture knows and whose types are what it takes. An option that is a word has one of a few.
  */
 import { ACTIVATIONS, type Activation } from './layers.js';
+import { PADDINGS } from './padding.js';
 import { STEMS } from './stem.js';
 
 /** What the builder of an architecture varies; see the options of each family's file for the keys. */
@@ -28,7 +29,11 @@ export const CIFAR_FORM: CommonOptions = { classes: 10, activation: 'relu', inpu
 const WORDS = new Map<string, readonly string[]>([
   ['activation', ACTIVATIONS],
   ['stem', STEMS],
+  ['padding', PADDINGS],
 ]);
+
+/** Numbers that need not be whole. */
+const FRACTIONS = new Set(['epsilon']);
 
 /**
  * The defaults, overridden by `given`. Throws Error naming the option that the architecture does not know, that has the
@@ -43,6 +48,10 @@ export function resolveOptions<T extends object>(architecture: string, defaults:
     }
     if (typeof value !== typeof fallback) {
       throw new Error(`${architecture}: option "${key}" must be a ${typeof fallback}, is ${JSON.stringify(value)}`);
+    }
+    if (typeof value === 'number' && FRACTIONS.has(key)) {
+      if (value > 0 && value < 1) continue;
+      throw new Error(`${architecture}: option "${key}" must be between 0 and 1, is ${value}`);
     }
     if (typeof value === 'number' && !(Number.isSafeInteger(value) && value > 0)) {
       throw new Error(`${architecture}: option "${key}" must be a positive integer, is ${value}`);

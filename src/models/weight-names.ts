@@ -7,6 +7,7 @@
  * Sources: timm/models/vgg.py and densenet.py (pytorch-image-models), models/resnet/modeling_resnet.py (transformers);
  * test/fixtures/weight-names has what these libraries really write.
  */
+import { efficientNetPytorchNames } from './efficientnet-pytorch-names.js';
 import { ModelFileError } from './model-file-error.js';
 import { renameBy, type NamingRules } from './naming-rules.js';
 
@@ -17,8 +18,11 @@ export interface Naming {
   readonly nameOf: (parameter: string) => string;
 }
 
+/** From a builder's name to the owner's, given all of the builder's names. */
+type Renaming = (parameters: readonly string[]) => (parameter: string) => string;
+
 /** The owner's name, and how the owner's names come from the builders'. */
-const OWNERS: readonly (readonly [owner: string, rules: NamingRules])[] = [
+const OWNERS: readonly (readonly [owner: string, renaming: NamingRules | Renaming])[] = [
   ["the architecture's own", []],
   [
     "timm's VGG",
@@ -41,6 +45,7 @@ const OWNERS: readonly (readonly [owner: string, rules: NamingRules])[] = [
       [/^fc\./, 'classifier.1.'],
     ],
   ],
+  ["efficientnet_pytorch's EfficientNet", efficientNetPytorchNames],
 ];
 
 /** transformers counts stages and layers from 0; without a layer it is the shortcut. */
@@ -52,12 +57,20 @@ function inBlock(stage?: string, block?: string, layer?: string): string {
 /** What torch's DataParallel, its compiler, Lightning's and other people's modules put before the names of their net. */
 const WRAPPERS = ['', 'module.', '_orig_mod.', 'model.', 'net.', 'backbone.'];
 
-const NAMINGS: readonly Naming[] = WRAPPERS.flatMap((wrapper) =>
-  OWNERS.map(([owner, rules]) => ({
-    owner: wrapper === '' ? owner : `${owner} after "${wrapper}"`,
-    nameOf: (parameter) => wrapper + renameBy(rules, parameter),
-  })),
-);
+/** Every naming of a net with these parameters. */
+function namingsOf(parameters: readonly string[]): Naming[] {
+  const owners = OWNERS.map(([owner, renaming]) => {
+    const nameOf =
+      typeof renaming === 'function' ? renaming(parameters) : (name: string): string => renameBy(renaming, name);
+    return { owner, nameOf };
+  });
+  return WRAPPERS.flatMap((wrapper) =>
+    owners.map(({ owner, nameOf }) => ({
+      owner: wrapper === '' ? owner : `${owner} after "${wrapper}"`,
+      nameOf: (parameter: string) => wrapper + nameOf(parameter),
+    })),
+  );
+}
 
 /** How a file begins, for messages: they repeat a stranger's names, but not too much of them. */
 export function firstOf(names: Iterable<string>): string {
@@ -71,7 +84,7 @@ export function firstOf(names: Iterable<string>): string {
  */
 export function findNaming(file: string, parameters: readonly string[], tensors: ReadonlyMap<string, unknown>): Naming {
   const missingOf = ({ nameOf }: Naming): string[] => parameters.filter((name) => !tensors.has(nameOf(name)));
-  const candidates = NAMINGS.map((naming) => ({ naming, missing: missingOf(naming) }));
+  const candidates = namingsOf(parameters).map((naming) => ({ naming, missing: missingOf(naming) }));
   const { naming, missing } = candidates.reduce((best, other) =>
     other.missing.length < best.missing.length ? other : best,
   );

@@ -32,10 +32,14 @@ const NETS: readonly NarrowNet[] = [
   ['preresnet110_cifar'],
   ['inception_v3'],
   ['squeezenet1_0'],
+  ['tf_efficientnet_lite0'],
 ];
 
 /** Those that are not slow in JavaScript, where a full Inception takes half a minute. */
-const FULL_SIZE: readonly ArchitectureName[] = ['inception_v3', 'googlenet', 'squeezenet1_0', 'squeezenet1_1'];
+const FULL_SIZE: readonly ArchitectureName[] = [
+  ...(['inception_v3', 'googlenet', 'squeezenet1_0', 'squeezenet1_1'] as const),
+  ...(['efficientnet_lite0', 'tf_efficientnet_lite0'] as const),
+];
 
 /** The classes that are asked for: two of the net's own and two of each image's best, others for every image. */
 function classesFor(batch: number): Value {

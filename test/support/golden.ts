@@ -44,11 +44,23 @@ export const GOLDEN_NAMES = [
   'googlenet',
   'squeezenet1_0',
   'squeezenet1_1',
+  'efficientnet_lite0',
+  'efficientnet_lite1',
+  'efficientnet_lite2',
+  'efficientnet_lite3',
+  'efficientnet_lite4',
+  'tf_efficientnet_lite0',
+  'tf_efficientnet_lite1',
+  'tf_efficientnet_lite2',
+  'tf_efficientnet_lite3',
+  'tf_efficientnet_lite4',
 ] as const satisfies readonly ArchitectureName[];
 
 export interface Golden {
   readonly architecture: string;
   readonly parameters: number;
+  /** How far the reference in single precision is from double precision, relative to the largest value; default 0. */
+  readonly rounding?: number;
   /** Shapes by state-dict name. */
   readonly state: Readonly<Record<string, readonly number[]>>;
   readonly cases: readonly GoldenCase[];

@@ -6,7 +6,7 @@ import { withGeneratedWeights } from './ort.js';
 
 export const CLASSES = 7;
 
-/** What makes a published net narrow and leaves the rest of its form; the last four have no width to choose. */
+/** What makes a published net narrow and leaves the rest of its form; those without options have no width to choose. */
 const NARROW = {
   vgg11: { width: 4, hidden: 12 },
   vgg11_bn: { width: 4, hidden: 12 },
@@ -32,12 +32,15 @@ const NARROW = {
   googlenet: {},
   squeezenet1_0: {},
   squeezenet1_1: {},
+  efficientnet_lite0: {},
+  tf_efficientnet_lite0: {},
+  tf_efficientnet_lite2: {},
 } as const satisfies Partial<Record<ArchitectureName, ArchitectureOptions>>;
 
 /** A net of `narrowNet`, and what else is not as it is published. */
 export type NarrowNet = [name: keyof typeof NARROW, options?: ArchitectureOptions];
 
-/** A net of each kind of block: plain, basic, bottleneck, grouped, pre-activation, dense, Inception, fire. */
+/** A net of each kind of block: plain, basic, bottleneck, grouped, pre-activation, dense, Inception, fire, inverted residual. */
 export const EACH_BLOCK: readonly NarrowNet[] = [
   ['plain18'],
   ['resnet20_cifar'],
@@ -47,6 +50,7 @@ export const EACH_BLOCK: readonly NarrowNet[] = [
   ['densenet121'],
   ['googlenet'],
   ['squeezenet1_1'],
+  ['efficientnet_lite0'],
 ];
 
 /** A VGG for 64 pixels: fully connected head over 4×4 cells, output stride 16. */

@@ -100,6 +100,24 @@ describe('buildArchitecture', () => {
     expect(graph.nodes.find(({ name }) => name === 'layer1.0.conv2')?.attributes['group']).toMatchObject({ value: 32 });
   });
 
+  it.each<[string, ArchitectureName, ArchitectureOptions, number[]]>([
+    ['an even side in torch', 'efficientnet_lite0', {}, [1, 1, 1, 1]],
+    ['an even side in TensorFlow', 'tf_efficientnet_lite0', {}, [0, 0, 2, 2]],
+    ['an odd side in TensorFlow', 'tf_efficientnet_lite0', { inputSize: 225 }, [1, 1, 1, 1]],
+    ['by an option', 'efficientnet_lite0', { padding: 'tensorflow' }, [0, 0, 2, 2]],
+  ])('pads a window of EfficientNet-Lite that halves as %s wants', (_, name, options, pads) => {
+    const stem = buildArchitecture(name, options).nodes.find((node) => node.name === 'conv_stem');
+    expect(stem?.attributes['pads']).toMatchObject({ value: pads });
+  });
+
+  it("gives EfficientNet-Lite the epsilon of the library that it comes from, or the manifest's", () => {
+    const epsilonOf = (name: ArchitectureName, options: ArchitectureOptions = {}) =>
+      buildArchitecture(name, options).nodes.find(({ op }) => op === 'BatchNormalization')?.attributes['epsilon'];
+    expect(epsilonOf('efficientnet_lite0')).toMatchObject({ value: Math.fround(1e-5) });
+    expect(epsilonOf('tf_efficientnet_lite0')).toMatchObject({ value: Math.fround(1e-3) });
+    expect(epsilonOf('efficientnet_lite0', { epsilon: 0.001 })).toMatchObject({ value: Math.fround(1e-3) });
+  });
+
   it.each<[ArchitectureName, ArchitectureOptions, RegExp]>([
     [
       'resnet18',
@@ -115,8 +133,10 @@ describe('buildArchitecture', () => {
     [
       'densenet121',
       { activation: 'tanh' },
-      /^densenet121: option "activation" must be one of relu, leaky_relu, prelu, elu, is "tanh"/,
+      /^densenet121: option "activation" must be one of relu, relu6, leaky_relu, prelu, elu, is "tanh"/,
     ],
+    ['efficientnet_lite0', { padding: 'same' }, /"padding" must be one of torch, tensorflow, is "same"/],
+    ['efficientnet_lite0', { epsilon: 1 }, /"epsilon" must be between 0 and 1, is 1/],
     ['resnext50_32x4d', { width: 8 }, /"width" is too small for groups of 4 channels, is 8/],
     ['vgg11', { poolings: 3 }, /"poolings" must be 4 or 5, is 3/],
     ['vgg11', { inputSize: 100 }, /"inputSize" must be a multiple of 32, is 100/],

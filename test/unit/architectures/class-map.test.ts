@@ -20,9 +20,11 @@ const NETS: readonly NarrowNet[] = [
   ['preresnet50'],
   ['preresnet164_cifar'],
   ['squeezenet1_0'],
+  ['tf_efficientnet_lite0'],
+  ['tf_efficientnet_lite2'],
 ];
 
-const OPERATORS = { relu: 'Relu', leaky_relu: 'LeakyRelu', prelu: 'PRelu', elu: 'Elu' } as const;
+const OPERATORS = { relu: 'Relu', relu6: 'Clip', leaky_relu: 'LeakyRelu', prelu: 'PRelu', elu: 'Elu' } as const;
 
 /** Of the class map's mean to the logits, at this size; the map has the shape that is inferred. */
 async function meanError(graph: Graph, height: number, width: number): Promise<number> {

@@ -20,18 +20,25 @@ import type { TensorMap } from '../../../src/tensor.js';
 import { writeGeneratedWeights } from '../../../src/models/generated-weights.js';
 import { bindClassifier, type BoundClassifier } from '../../support/bound.js';
 import { asFeeds, ENGINES } from '../../support/engines.js';
-import { GOLDEN_NAMES, readGolden, type GoldenCase } from '../../support/golden.js';
+import { GOLDEN_NAMES, readGolden, type Golden, type GoldenCase } from '../../support/golden.js';
 import { everyCell, randomImage, relativeError, spatialMean } from '../../support/ort.js';
 
 const WEIGHTS = 'model.safetensors';
 
 /** One of each kind in its published width; the families are in reduce-output-stride.test.ts. */
-const FINER: readonly string[] = ['resnet50', 'vgg11', 'densenet121', 'inception_v3', 'squeezenet1_1'];
+const FINER: readonly string[] = [
+  'resnet50',
+  'vgg11',
+  'densenet121',
+  'inception_v3',
+  'squeezenet1_1',
+  'tf_efficientnet_lite0',
+];
 
 /** On TensorFlow.js' WebAssembly backend, which is several times slower than the others: one of each family. */
 const ON_WASM: readonly string[] = [
   ...['vgg11', 'plain18', 'resnet50', 'resnet50_v1', 'wide_resnet50_2', 'resnext50_32x4d', 'preresnet50'],
-  ...['densenet121', 'inception_v3', 'googlenet', 'squeezenet1_0', 'squeezenet1_1'],
+  ...['densenet121', 'inception_v3', 'googlenet', 'squeezenet1_0', 'squeezenet1_1', 'tf_efficientnet_lite0'],
 ];
 
 const CASES = ENGINES.filter(({ fast }) => fast).flatMap((engine) =>
@@ -69,25 +76,30 @@ describe.each(CASES)('$name on $engineName', ({ name, engineName, start, toleran
   });
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
+  /** What may differ: no less than the reference itself loses by rounding, twice, since both round. */
+  const allowed = ({ rounding = 0 }: Golden): number => Math.max(tolerance, 2 * rounding);
+
   it('has the logits of the reference', async () => {
-    const cases = (await readGolden(name)).cases.filter(({ logits }) => logits !== undefined);
+    const golden = await readGolden(name);
+    const cases = golden.cases.filter(({ logits }) => logits !== undefined);
     const results = await runOn(graphs.classifier, folder, cases);
     for (const [index, { logits }] of cases.entries()) {
-      expect(relativeError(results[index]!['logits']!.data, logits!)).toBeLessThan(tolerance);
+      expect(relativeError(results[index]!['logits']!.data, logits!)).toBeLessThan(allowed(golden));
     }
   });
 
   it('has the class map of the reference, at the native size and larger', async () => {
-    const { cases } = await readGolden(name);
+    const golden = await readGolden(name);
+    const { cases } = golden;
     const results = await runOn(graphs.dense, folder, cases);
     for (const [index, { map, logits }] of cases.entries()) {
       const found = results[index]![CLASS_MAP]!;
-      expect(relativeError(spatialMean(found).data, map?.mean ?? logits!)).toBeLessThan(tolerance);
+      expect(relativeError(spatialMean(found).data, map?.mean ?? logits!)).toBeLessThan(allowed(golden));
       if (map === undefined) continue;
       expect(found.dims).toEqual([1, ...map.shape]);
       const cells = map.shape[1] * map.shape[2];
       const planes = map.channels.flatMap((k) => Array.from(found.data.slice(k * cells, (k + 1) * cells), Number));
-      expect(relativeError(planes, map.values.flat())).toBeLessThan(tolerance);
+      expect(relativeError(planes, map.values.flat())).toBeLessThan(allowed(golden));
     }
   });
 

@@ -9,16 +9,20 @@ const slope = generatedValues('act.weight', [1])[0]!;
 
 const BELOW_ZERO: Record<(typeof ACTIVATIONS)[number], (x: number) => number> = {
   relu: () => 0,
+  relu6: () => 0,
   leaky_relu: (x) => 0.01 * x,
   prelu: (x) => slope * x,
   elu: (x) => Math.exp(x) - 1,
 };
 
 describe('the activation', () => {
-  it.each(ACTIVATIONS)('%s is the identity above zero, and what it is known for below', async (activation) => {
+  it.each(ACTIVATIONS)('%s is the identity above zero, and what it is known for elsewhere', async (activation) => {
     const graph = graphOf(['N', 2, 'H', 'W'], (b, x) => layersOn(b, { activation }).activation(x, 'act'));
-    const x = randomTensor([2, 2, 5, 4]);
-    const values = Array.from(x.data, Number).map((value) => (value > 0 ? value : BELOW_ZERO[activation](value)));
+    const { dims, data } = randomTensor([2, 2, 5, 4]);
+    const x = { dims, data: Float32Array.from(Array.from(data, Number), (value) => 9 * value) };
+    const most = activation === 'relu6' ? 6 : Infinity;
+    const at = (value: number): number => (value > 0 ? Math.min(value, most) : BELOW_ZERO[activation](value));
+    const values = Array.from(x.data, at);
     const expected = Float32Array.from(values);
     expectClose((await runGraph(graph, { x }))['act'], { dims: x.dims, data: expected });
   });

@@ -63,6 +63,8 @@ describe.each<[string, ArchitectureName, string]>([
   ['torchvision-googlenet', 'googlenet', "the architecture's own"],
   ['torchvision-squeezenet1_1', 'squeezenet1_1', "the architecture's own"],
   ['torchvision-resnet18-data-parallel', 'resnet18', 'the architecture\'s own after "module."'],
+  ['efficientnet_lite_pytorch-lite0', 'tf_efficientnet_lite0', "efficientnet_pytorch's EfficientNet"],
+  ['efficientnet_lite_pytorch-lite2', 'tf_efficientnet_lite2', "efficientnet_pytorch's EfficientNet"],
   ['transformers-resnet-18', 'resnet18', "Hugging Face's ResNet"],
   ['transformers-resnet-50', 'resnet50', "Hugging Face's ResNet"],
 ])('the tensors of %s', (fixture, architecture, owner) => {

@@ -19,6 +19,8 @@ const NETS: readonly NarrowNet[] = [
   ['squeezenet1_0'],
   ['vgg11'],
   ['vgg16_bn'],
+  ['tf_efficientnet_lite0'],
+  ['tf_efficientnet_lite2'],
 ];
 
 const denseNet = (name: NarrowNet[0], options?: ArchitectureOptions): Graph =>
@@ -63,6 +65,7 @@ describe('shift-and-stitch', () => {
     ['vgg16', 512, 4],
     ['squeezenet1_1', 288, 2],
     ['googlenet', 480, 2],
+    ['tf_efficientnet_lite0', 1088, 2],
   ])('gives the cells in between of %s', async (name, side, rate) => {
     const coarse = denseNet(name);
     const { outputStride, offset, receptiveField } = mapGeometry(coarse, coarse.outputs[0]!.name);
