@@ -1,7 +1,11 @@
 /** What a user gets without configuring anything: the embedded models on photographs they have never seen. */
 import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
 import { startTestApp, type TestApp } from '../support/app.js';
+import { relativeError } from '../support/ort.js';
 
 interface Region {
   readonly left: number;
@@ -12,7 +16,7 @@ interface Region {
 
 /** Each photograph's class, and where its object is, in photo pixels, drawn by hand. */
 const PHOTOS: readonly { file: string; label: string; object: readonly Region[] }[] = [
-  { file: 'chelsea.png', label: 'Egyptian cat', object: [{ left: 0, top: 0, right: 400, bottom: 300 }] },
+  { file: 'chelsea.png', label: 'tiger cat', object: [{ left: 0, top: 0, right: 400, bottom: 300 }] },
   { file: 'coffee.png', label: 'espresso', object: [{ left: 170, top: 10, right: 420, bottom: 330 }] },
   {
     file: 'grace_hopper.jpg',
@@ -53,11 +57,38 @@ describe.each(PHOTOS)('the default model on $file', ({ file, label, object }) =>
   });
 });
 
-it('both embedded models are ready, and every class of theirs has an id and a label', async () => {
+interface Crop {
+  readonly file: string;
+  readonly top: number;
+  readonly left: number;
+  readonly height: number;
+  readonly width: number;
+  readonly logits: readonly number[];
+}
+
+const CROPS = JSON.parse(
+  await readFile(new URL('../fixtures/efficientnet-lite0/logits.json', import.meta.url), 'utf8'),
+) as Crop[];
+
+it.each(CROPS)('the default model has the logits of the original weights on $file, $width×$height', async (crop) => {
+  const { file, top, left, height, width } = crop;
+  const photo = sharp(fileURLToPath(new URL(`../fixtures/photos/${file}`, import.meta.url)));
+  const payload = await photo.extract({ top, left, height, width }).png().toBuffer();
+  const query = 'fit=native&scores=logit&topK=1000';
+  const response = await app.http.inject({ method: 'POST', url: `/v1/classify?${query}`, payload });
+  expect(response.statusCode, response.body).toBe(200);
+  const { results } = response.json<{ results: { predictions: { index: number; logit: number }[] }[] }>();
+  const logits = Array<number>(crop.logits.length).fill(NaN);
+  for (const { index, logit } of results[0]!.predictions) logits[index] = logit;
+  expect(relativeError(logits, crop.logits)).toBeLessThan(1e-3);
+});
+
+it('the embedded models are ready, and every class of theirs has an id and a label', async () => {
   const { models } = (await app.http.inject('/v1/models')).json<{
     models: { name: string; state: string; reason?: string }[];
   }>();
   expect(models.map(({ name, state, reason }) => [name, state, reason])).toEqual([
+    ['imagenet-efficientnet-lite0', 'ready', undefined],
     ['tinyimagenet-resnet18-w32', 'ready', undefined],
     ['tinyimagenet-vgg11bn-w32', 'ready', undefined],
   ]);
