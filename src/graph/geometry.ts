@@ -30,10 +30,24 @@ export interface Field {
   /** First pixel edge that cell 0 sees; negative in the padding. */
   readonly start: number;
   readonly size: number;
+  /** Of `start`, where kernels have centres. */
+  readonly variance: number;
 }
 
 /** A value's fields by axis; undefined for the axes that are not spatial (batch, channels). */
 export type Fields = readonly (Field | undefined)[];
+
+/** Of a kernel [M, C, kH, kW], along each axis: how far its centre lies behind its middle, in its own cells. */
+export type KernelCentre = readonly [y: Estimate, x: Estimate];
+
+/** By the name of the kernel. */
+export type KernelCentres = ReadonlyMap<string, KernelCentre>;
+
+export interface Estimate {
+  readonly value: number;
+  /** What it would vary by if the weights had come about by chance. */
+  readonly variance: number;
+}
 
 /** Operators through which every cell keeps its place, provided the other operands are constant or equal in geometry. */
 const IN_PLACE = new Set(
@@ -72,15 +86,16 @@ export function mapGeometry(graph: Graph, valueName: string): MapGeometry {
 
 /**
  * The fields of `valueName` and of all values that it is made from. A value that is not there comes from constants alone;
- * one without fields is the same for all cells. Throws GraphError as mapGeometry does.
+ * one without fields is the same for all cells. With `centres` the fields are moved to where their middles look
+ * (effective-centre.ts). Throws GraphError as mapGeometry does.
  */
-export function followFields(graph: Graph, valueName: string): ReadonlyMap<string, Fields> {
+export function followFields(graph: Graph, valueName: string, centres?: KernelCentres): ReadonlyMap<string, Fields> {
   const known = new Map<string, Fields>();
   for (const input of graph.inputs) known.set(input.name, inputFields(input));
   for (const node of nodesBehind(graph, valueName)) {
     // What is computed from constants alone is one.
     if (!node.inputs.some((name) => known.has(name))) continue;
-    const fields = fieldsAfter(graph, node, (name) => known.get(name));
+    const fields = fieldsAfter(graph, node, (name) => known.get(name), centres);
     for (const output of node.outputs) known.set(output, fields);
   }
   if (!known.has(valueName)) throw new GraphError(`"${valueName}" does not come from the image`);
@@ -113,10 +128,17 @@ function inputFields({ dims }: ValueInfo): Fields {
   if (dims.length !== 4) return dims.map(() => undefined);
   const isChannels = (dim: unknown): boolean => typeof dim === 'number' && dim <= 4;
   const channels = !isChannels(dims[1]) && isChannels(dims[3]) ? 3 : 1;
-  return dims.map((_, axis) => (axis === 0 || axis === channels ? undefined : { stride: 1, start: 0, size: 1 }));
+  return dims.map((_, axis) =>
+    axis === 0 || axis === channels ? undefined : { stride: 1, start: 0, size: 1, variance: 0 },
+  );
 }
 
-function fieldsAfter(graph: Graph, node: Node, known: (name: string) => Fields | undefined): Fields {
+function fieldsAfter(
+  graph: Graph,
+  node: Node,
+  known: (name: string) => Fields | undefined,
+  centres?: KernelCentres,
+): Fields {
   const [first = '', second = ''] = node.inputs;
   const fields = known(first);
   const operands = node.inputs.map(known).filter((operand) => operand !== undefined);
@@ -128,7 +150,7 @@ function fieldsAfter(graph: Graph, node: Node, known: (name: string) => Fields |
   if (fields === undefined) throw nodeError(node, 'its first input does not come from the image');
   switch (node.op) {
     case 'Conv':
-      return slide(node, fields, windowsOf(node, graph.initializers.get(second)?.dims.slice(2)));
+      return slide(node, fields, windowsOf(node, graph.initializers.get(second)?.dims.slice(2)), centres?.get(second));
     case 'MaxPool':
     case 'AveragePool':
     case 'LpPool':
@@ -156,16 +178,19 @@ function fieldsAfter(graph: Graph, node: Node, known: (name: string) => Fields |
   }
 }
 
-function slide(node: Node, fields: Fields, windows: readonly Window[]): Fields {
+/** `centre`: how far each window looks behind its middle, in its own cells. */
+function slide(node: Node, fields: Fields, windows: readonly Window[], centre?: KernelCentre): Fields {
   return fields.map((field, axis) => {
     const window = windows[axis - 2];
     if (window === undefined) return undefined;
     if (field === undefined) throw nodeError(node, 'its windows slide over an axis that is not spatial');
     if (window.auto.startsWith('SAME')) throw nodeError(node, 'its padding depends on the size of its input');
+    const { value, variance } = centre?.[axis - 2] ?? { value: 0, variance: 0 };
     return {
       stride: field.stride * window.stride,
-      start: field.start - window.padBegin * field.stride,
+      start: field.start + (value * window.dilation - window.padBegin) * field.stride,
       size: field.size + (windowExtent(window) - 1) * field.stride,
+      variance: field.variance + variance * (window.dilation * field.stride) ** 2,
     };
   });
 }
@@ -232,7 +257,8 @@ function join(node: Node, branches: readonly Fields[]): Fields {
         if (a === undefined || b === undefined) return a ?? b;
         if (a.stride !== b.stride) throw nodeError(node, `branches of stride ${a.stride} and ${b.stride} join`);
         const start = Math.min(a.start, b.start);
-        return { stride: a.stride, start, size: Math.max(a.start + a.size, b.start + b.size) - start };
+        const end = Math.max(a.start + a.size, b.start + b.size);
+        return { stride: a.stride, start, size: end - start, variance: Math.max(a.variance, b.variance) };
       }),
     first,
   );

@@ -103,10 +103,9 @@ function planAt(
 function tilingOf(plan: InputPlan, view: View, limits: VariantLimits): Tiling | undefined {
   const limit = Math.floor(limits.maxInputPixels / view.pixelCost);
   const pixels = inputPixels(plan);
-  if (pixels <= limit || pixels > limits.maxPixels || !isDense(view) || view.tileAlignment === undefined)
-    return undefined;
+  if (pixels <= limit || pixels > limits.maxPixels || !isDense(view) || view.tiling === undefined) return undefined;
   const mapSize = (input: Size): Size => view.mapSize(input);
-  const tiling = planTiles(plan.crop, { ...view.geometry, mapSize, alignment: view.tileAlignment }, limit);
+  const tiling = planTiles(plan.crop, { ...view.tiling, mapSize }, limit);
   return tiling !== undefined && tiling.tiles.length <= MAX_TILES ? tiling : undefined;
 }
 

@@ -35,6 +35,7 @@ import {
 } from './manifest.js';
 import { ModelFileError } from './model-file-error.js';
 import type { Network, OriginalNet, Unavailable } from './network.js';
+import { readKernelCentres } from './kernel-centres.js';
 import { loadOnnx } from './onnx-network.js';
 import { narrowed, sessionWriter, type SessionWriter } from './session-writer.js';
 import { loadTfjsLayers } from './tfjs-network.js';
@@ -111,7 +112,13 @@ export async function loadNetwork(content: ModelFolder, cache: string): Promise<
   checkDigest(content, network);
   checkSize(folder, manifest, network);
   checkPrecision(content, network);
-  return network;
+  return withKernelCentres(network);
+}
+
+async function withKernelCentres(network: Network): Promise<Network> {
+  const { dense, weightsFolder } = network;
+  if ('unavailable' in dense) return network;
+  return { ...network, dense: { ...dense, kernelCentres: await readKernelCentres(dense.graph, weightsFolder) } };
 }
 
 /** The sessions and the numbers of a network. */

@@ -5,6 +5,7 @@
  */
 import { ServiceError } from '../errors.js';
 import { countMultiplyAdds } from '../graph/cost.js';
+import { effectiveOffset } from '../graph/effective-centre.js';
 import { mapGeometry, seesEverything, type MapGeometry } from '../graph/geometry.js';
 import type { Graph } from '../graph/graph.js';
 import { imageShapes } from '../graph/native-shapes.js';
@@ -35,12 +36,17 @@ export type Edge = 'valid' | 'same';
 
 /** Image and classes → the maps of those classes (graph/passes/select-classes.ts). */
 export interface DenseView extends View {
-  /** Where the cells look, in input pixels. */
+  /** Where the cells look, in input pixels: `offset` is where the trained kernels look (graph/effective-centre.ts). */
   readonly geometry: MapGeometry;
-  /** The net's own output stride where its cells see no more than their receptive fields, so that tiles can be exact. */
-  readonly tileAlignment: number | undefined;
+  /** Where the cells see no more than their receptive fields, so that tiles can be exact. */
+  readonly tiling: TilingGeometry | undefined;
   /** Cells for an input; zero or less where the input is smaller than one window. */
   mapSize(input: Size): Size;
+}
+
+/** What tiles have to know of a map: the receptive fields in full, and the net's own output stride. */
+export interface TilingGeometry extends MapGeometry {
+  readonly alignment: number;
 }
 
 export interface DenseForm {
@@ -109,13 +115,14 @@ export function createDenseViews(net: ConvolutionalNet, { name, nativeSize, sess
     ]);
     const cells = { begin: (padding?.begin ?? 0) * step, end: (padding?.end ?? 0) * step, step };
     const multiplyAdds = multiplyAddCounter(graph);
+    const geometry = mapGeometry(graph, CLASS_MAP);
     const large = { width: LARGE * nativeSize, height: LARGE * nativeSize };
     const view = ['dense', ...(step === 1 ? [] : [outputStride]), ...(padding === undefined ? [] : [edge])].join('-');
     const pixelCost = Math.max(1, multiplyAdds(large) / coarsest(large));
     return {
       session: session(view, graph, { ends: [selectClasses({ cells })], pixelCost }),
-      geometry: mapGeometry(graph, CLASS_MAP),
-      tileAlignment: seesEverything(graph, CLASS_MAP) ? undefined : own,
+      geometry: { ...geometry, offset: effectiveOffset(graph, CLASS_MAP, net.kernelCentres ?? new Map()) },
+      tiling: seesEverything(graph, CLASS_MAP) ? undefined : { ...geometry, alignment: own },
       mapSize: mapSizer(graph),
       multiplyAdds,
       pixelCost,

@@ -3,6 +3,7 @@
  * files. built-in.ts makes it from an architecture's name, onnx-network.ts and tfjs-network.ts from a file that says its
  * own.
  */
+import type { KernelCentres } from '../graph/geometry.js';
 import type { Graph } from '../graph/graph.js';
 
 export interface Network {
@@ -28,6 +29,8 @@ export interface ConvolutionalNet {
   readonly graph: Graph;
   /** The mean of the class map is the classifier at any size: it ends in global average pooling. */
   readonly poolsGlobally: boolean;
+  /** Where its kernels look; left out, all of them look at their middles. */
+  readonly kernelCentres?: KernelCentres;
 }
 
 export interface Unavailable {
