@@ -1,26 +1,27 @@
 /** How a convolution that keeps or halves a map is padded: by the convention of the library that a net was trained in. */
-import { leadingPad } from '../graph/windows.js';
 
 /**
  * - `torch`: evenly, by half the kernel
- * - `tensorflow`: SAME at the native size, which pads less before an even side than behind it. Every other size is padded
- *   as the native one is, so that a cell has one place at all of them (graph/passes/resolve-auto-padding.ts)
+ * - `tensorflow`: as SAME pads the native size, at every size. A map of even side is padded less before than behind. One
+ *   padding for all sizes gives each cell one place; SAME itself moves all windows by a pixel from one size to the next
  */
 export const PADDINGS = ['torch', 'tensorflow'] as const;
 
 export type PaddingConvention = (typeof PADDINGS)[number];
 
 export interface SquareWindow {
+  /** Odd. */
   readonly kernel: number;
   readonly stride: number;
   /** Of the map that it moves over, in cells, where the net's input has its native size. */
   readonly nativeSide: number;
 }
 
-/** Padding of a window of odd side, so that a map of n cells becomes one of ⌈n / stride⌉. */
+/** Padding before and behind, so that a map of `nativeSide` cells becomes one of ⌈nativeSide / stride⌉. */
 export function paddingOf(convention: PaddingConvention, { kernel, stride, nativeSide }: SquareWindow) {
-  if (convention === 'torch') return Math.floor(kernel / 2);
-  const same = { kernel, stride, dilation: 1, padBegin: 0, padEnd: 0, auto: 'SAME_UPPER', ceil: false } as const;
-  const before = leadingPad(same, nativeSide);
-  return { before, behind: kernel - 1 - before };
+  const half = Math.floor(kernel / 2);
+  if (convention === 'torch') return { before: half, behind: half };
+  const total = Math.max(0, (Math.ceil(nativeSide / stride) - 1) * stride + kernel - nativeSide);
+  const before = Math.floor(total / 2);
+  return { before, behind: total - before };
 }

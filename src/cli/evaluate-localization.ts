@@ -15,12 +15,12 @@ import { readAnnotations, readCategories, type LocalizationCase } from '../evalu
 import { gridOf, LocalizationMeter, type LocalizationScore } from '../evaluation/localization.js';
 import { classify } from '../inference/classify.js';
 import { findClass } from '../inference/classes.js';
-import { mapImage, type HeatmapOptions, type MapScores } from '../inference/heatmap.js';
+import { mapImage, type HeatmapOptions } from '../inference/heatmap.js';
 import { composeAffine } from '../inference/place.js';
 import { upsampleMap } from '../inference/upsample.js';
 import type { CompiledModel } from '../models/compile.js';
 import type { Edge } from '../models/dense-views.js';
-import type { Label } from '../models/manifest.js';
+import type { Label, MapScores } from '../models/manifest.js';
 import type { Fit } from '../inference/input-plan.js';
 import { localContext, printRows, readImage, withService } from './local-service.js';
 
@@ -61,7 +61,7 @@ export async function evaluateLocalizationCommand(
         const known = casesKnownTo(model.labels, cases, categories);
         if (known.length === 0) throw new OperatorError(`no category is a class of ${model.manifest.name}`);
         if (done.length === 0) done.push(row('the centre', '', scoreOfCentre(known, flags.tolerance)));
-        for (const size of flags.size ?? [model.manifest.input.size]) {
+        for (const size of flags.size ?? [model.manifest.maps?.size ?? model.manifest.input.size]) {
           const { fit, scale: scales, flip, outputStride, edge, scores } = flags;
           const options: MapOptions = { fit, size, scales, flip, outputStride, edge, scores };
           done.push(

@@ -4,11 +4,11 @@ import { UsageError } from '../errors.js';
 import type { PictureFormat } from '../inference/canvas.js';
 import { bestClasses, resolveClasses, type ClassSelector } from '../inference/classes.js';
 import type { ColormapName } from '../inference/colormap.js';
-import { drawHeatmap, type Drawing } from '../inference/draw.js';
-import { mapImage, type HeatmapOptions, type MapScores } from '../inference/heatmap.js';
+import { drawHeatmap, pictureScores, type Drawing } from '../inference/draw.js';
+import { mapImageAs, type HeatmapOptions } from '../inference/heatmap.js';
 import type { Box, Peak } from '../inference/localize.js';
 import type { Opacity, ValueRange } from '../inference/render.js';
-import type { Label } from '../models/manifest.js';
+import type { Label, MapScores } from '../models/manifest.js';
 import type { Answerer } from './answer-files.js';
 import { findInputs } from './input-files.js';
 import { filesAtOnce, localContext, withModel } from './local-service.js';
@@ -18,7 +18,8 @@ import { remoteHeatmaps } from './remote.js';
 
 export interface HeatmapFlags extends OutputFlags, MapFlags {
   readonly class?: string;
-  readonly scores: MapScores;
+  /** Default: probabilities, and in a picture what the model says. */
+  readonly scores?: MapScores;
   readonly render: Drawing;
   readonly colormap: ColormapName;
   readonly range?: ValueRange;
@@ -45,7 +46,7 @@ export async function heatmapCommand(config: Config, args: readonly string[], fl
     throw new UsageError(`${flags.output ?? format}: only a PNG holds 16-bit values`);
   }
   const run = (heatmaps: Answerer<DrawnMap<HeatmapSummary>>): Promise<void> =>
-    answerWithMaps(inputs, outputs, flags, heatmaps, (summary) => describe(summary, flags.scores));
+    answerWithMaps(inputs, outputs, flags, heatmaps, (summary) => describe(summary, flags.scores ?? 'probability'));
   if (flags.server !== undefined) await run(remoteHeatmaps(flags.server, flags, format));
   else await withLocalHeatmaps(config, flags, format, run);
 }
@@ -56,20 +57,21 @@ async function withLocalHeatmaps(
   format: PictureFormat,
   work: (heatmaps: Answerer<DrawnMap<HeatmapSummary>>) => Promise<void>,
 ): Promise<void> {
-  const { fit, size, scale: scales, flip, outputStride, edge, scores } = flags;
+  const { fit, size, scale: scales, flip, outputStride, edge, scores = 'probability' } = flags;
   await withModel(config, flags.model, (service, model) => {
     const { inference } = service;
     const classes = classesOf(flags, model.labels);
     const options: HeatmapOptions = { fit, size, scales, flip, outputStride, edge, scores, classes };
-    const style = { ...flags, alpha: 0.5 };
+    const style = { ...flags, scores: flags.scores ?? pictureScores(model, flags.render), alpha: 0.5 };
     return work({
       atOnce: filesAtOnce(service, config, options),
       async answer(photo) {
-        const image = await mapImage(inference, model, photo, options, localContext);
-        const { label, id, peak, box, map } = image.classes[0]!;
+        const kinds = [scores, style.scores];
+        const [image, drawn] = await mapImageAs(inference, model, photo, options, kinds, localContext);
+        const { label, id, peak, box, map } = image!.classes[0]!;
         return {
           picture: await inference.render(model, localContext, () =>
-            drawHeatmap(photo.bytes, image, style, { ...config, format }),
+            drawHeatmap(photo.bytes, drawn!, style, { ...config, format }),
           ),
           map,
           summary: { class: label, id, peak, box, map: { width: map.width, height: map.height } },

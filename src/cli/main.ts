@@ -6,10 +6,10 @@ import { Command, CommanderError, Option } from 'commander';
 import { SETTING_LIST, readConfig, type Config, type SettingName } from '../config.js';
 import { PICTURE_FORMATS } from '../inference/canvas.js';
 import { COLORMAP_NAMES } from '../inference/colormap.js';
+import { MAP_SCORES } from '../models/manifest.js';
 import type { Fit } from '../inference/input-plan.js';
 import { DRAWINGS } from '../inference/draw.js';
 import type { Opacity, ValueRange } from '../inference/render.js';
-import type { MapScores } from '../inference/heatmap.js';
 import type { Edge } from '../models/dense-views.js';
 import type { Clipping } from '../models/quantize/clipping.js';
 import { VERSION } from '../version.js';
@@ -62,7 +62,6 @@ function configOf(flags: SettingFlags, quiet: boolean): Config {
 const EDGES: readonly Edge[] = ['valid', 'same'];
 const FITS: readonly Fit[] = ['crop', 'whole', 'native', 'stretch'];
 const OPACITIES: readonly Opacity[] = ['constant', 'value'];
-const MAP_SCORES: readonly MapScores[] = ['probability', 'logit', 'normalized'];
 const LABEL_RENDERS: readonly SegmentFlags['render'][] = ['palette', 'overlay'];
 const CLIPPINGS: readonly Clipping[] = ['none', 'percentile', 'error'];
 const RANGES: readonly ValueRange[] = ['absolute', 'minmax'];
@@ -119,7 +118,9 @@ imageCommand('classify', 'print the classes of images')
 mapCommand('heatmap', 'draw where in images a class is')
   .option('--class <name>', 'index, id, label, top or none (the best of each position); default top')
   .option('--top <n>', "the image's own best classes, for --render sheet; default 3", rank)
-  .addOption(oneOf('--scores <scores>', 'what the map holds', MAP_SCORES, 'probability'))
+  .addOption(
+    oneOf('--scores <scores>', 'what the map holds; default probability, in a picture what the model says', MAP_SCORES),
+  )
   .addOption(
     oneOf(
       '--render <mode>',

@@ -52,7 +52,8 @@ export function remoteHeatmaps(
   const query = {
     ...chosen,
     ...(name === undefined ? {} : { class: [name] }),
-    ...{ fit, scale: [...scale], flip, edge, scores },
+    ...{ fit, scale: [...scale], flip, edge },
+    ...choose({ scores }),
   };
   const style = { render, colormap, opacity, legend, ...choose({ range, width }) };
   const client = createClient(server);

@@ -253,7 +253,7 @@ export interface components {
                     height: number;
                     /** @description Input pixels between the centres of neighbouring cells */
                     outputStride: number;
-                    /** @description Input pixels from the edge to the centre of the first cell's receptive field */
+                    /** @description Input pixels from the edge to where the first cell looks: the centre of its receptive field, as its trained kernels use it */
                     offset: number;
                     /** @description Input pixels a cell sees, along one side */
                     receptiveField: number;
@@ -367,6 +367,12 @@ export interface components {
             };
             /** @description Of its class maps, the net's own first; empty when the model has none */
             outputStrides?: number[];
+            /** @description What its maps are made of where a request does not say: short side of the whole photo; what a picture shows */
+            maps?: {
+                size?: number;
+                /** @enum {string} */
+                scores?: "probability" | "logit" | "normalized";
+            };
             edges?: ("valid" | "same")[];
             /** @description Of an imported net: how far its class map is from its file’s logits, as a part of the largest */
             deviation?: number;
@@ -432,6 +438,12 @@ export interface components {
             };
             /** @description Of its class maps, the net's own first; empty when the model has none */
             outputStrides?: number[];
+            /** @description What its maps are made of where a request does not say: short side of the whole photo; what a picture shows */
+            maps?: {
+                size?: number;
+                /** @enum {string} */
+                scores?: "probability" | "logit" | "normalized";
+            };
             edges?: ("valid" | "same")[];
             /** @description Of an imported net: how far its class map is from its file’s logits, as a part of the largest */
             deviation?: number;
@@ -503,7 +515,7 @@ export interface components {
                     height: number;
                     /** @description Input pixels between the centres of neighbouring cells */
                     outputStride: number;
-                    /** @description Input pixels from the edge to the centre of the first cell's receptive field */
+                    /** @description Input pixels from the edge to where the first cell looks: the centre of its receptive field, as its trained kernels use it */
                     offset: number;
                     /** @description Input pixels a cell sees, along one side */
                     receptiveField: number;
@@ -688,13 +700,13 @@ export interface operations {
             query?: {
                 /** @description A name from /v1/models; absent: the server's default model */
                 model?: string;
-                /** @description Pixels of the short side; absent: the model's input size */
+                /** @description Pixels of the short side; absent: the model's maps.size for fit=whole where it has one, else its input size */
                 size?: number;
                 /** @description One or several multipliers of the size, e.g. scale=1,1.5,2 */
                 scale?: number[];
                 /** @description Also average over the mirrored image */
                 flip?: boolean;
-                /** @description Softmax over classes at each position, raw scores, or raw scores scaled to 0–1 by the extremes of each map */
+                /** @description Softmax over classes at each position, raw scores, or raw scores scaled to 0–1 by the extremes of each map; absent: probability, and for pictures what the model's maps.scores says */
                 scores?: "probability" | "logit" | "normalized";
                 /** @description Higher goes first */
                 priority?: number;
@@ -855,7 +867,7 @@ export interface operations {
             query?: {
                 /** @description A name from /v1/models; absent: the server's default model */
                 model?: string;
-                /** @description Pixels of the short side; absent: the model's input size */
+                /** @description Pixels of the short side; absent: the model's maps.size for fit=whole where it has one, else its input size */
                 size?: number;
                 /** @description One or several multipliers of the size, e.g. scale=1,1.5,2 */
                 scale?: number[];

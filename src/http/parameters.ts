@@ -7,6 +7,7 @@ import { ServiceError, type ParameterError } from '../errors.js';
 import { MAX_CLASSES } from '../inference/classes.js';
 import { COLORMAP_NAMES } from '../inference/colormap.js';
 import { DRAWINGS } from '../inference/draw.js';
+import { MAP_SCORES } from '../models/manifest.js';
 
 /** A decimal number in a range, and nothing else: no exponent, no hexadecimal, no empty text. */
 function number(minimum: number, maximum: number) {
@@ -67,6 +68,9 @@ export const classifyParameters = z.strictObject({
 /** Of the routes that answer with maps. */
 const maps = {
   ...common,
+  size: common.size.describe(
+    "Pixels of the short side; absent: the model's maps.size for fit=whole where it has one, else its input size",
+  ),
   fit: fit.default('whole').describe(FIT_ABOUT),
   outputStride: integer(1, 1024)
     .optional()
@@ -100,10 +104,10 @@ export const heatmapParameters = z
   .strictObject({
     ...maps,
     scores: z
-      .enum(['probability', 'logit', 'normalized'])
-      .default('probability')
+      .enum(MAP_SCORES)
+      .optional()
       .describe(
-        'Softmax over classes at each position, raw scores, or raw scores scaled to 0–1 by the extremes of each map',
+        "Softmax over classes at each position, raw scores, or raw scores scaled to 0–1 by the extremes of each map; absent: probability, and for pictures what the model's maps.scores says",
       ),
     class: repeated(z.string().min(1), MAX_CLASSES)
       .optional()

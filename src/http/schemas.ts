@@ -54,7 +54,11 @@ export const classifyResponse = z
 const map = z.object({
   ...size,
   outputStride: z.number().describe('Input pixels between the centres of neighbouring cells'),
-  offset: z.number().describe("Input pixels from the edge to the centre of the first cell's receptive field"),
+  offset: z
+    .number()
+    .describe(
+      'Input pixels from the edge to where the first cell looks: the centre of its receptive field, as its trained kernels use it',
+    ),
   receptiveField: z.number().describe('Input pixels a cell sees, along one side'),
 });
 
@@ -195,6 +199,12 @@ export const modelSummary = z
       .array(z.number())
       .optional()
       .describe("Of its class maps, the net's own first; empty when the model has none"),
+    maps: z
+      .object({ size: z.number().int().optional(), scores: z.enum(['probability', 'logit', 'normalized']).optional() })
+      .optional()
+      .describe(
+        'What its maps are made of where a request does not say: short side of the whole photo; what a picture shows',
+      ),
     edges: z.array(z.enum(['valid', 'same'])).optional(),
     deviation: z
       .number()

@@ -1,9 +1,11 @@
 /** Maps as pictures: at the photo's size or another width, in any of the formats; the photo is decoded where it shows. */
 import { ServiceError } from '../errors.js';
+import type { CompiledModel } from '../models/compile.js';
+import type { MapScores } from '../models/manifest.js';
 import { encodeCanvas, type PictureFormat } from './canvas.js';
 import type { ColormapName } from './colormap.js';
 import { decodePhoto, type Background } from './decode.js';
-import type { ClassHeatmap, ImageHeatmaps, MapScores } from './heatmap.js';
+import type { ClassHeatmap, ImageHeatmaps } from './heatmap.js';
 import type { InputPlan, PixelSize } from './input-plan.js';
 import { formatTick, type Legend } from './legend.js';
 import { composeAffine, type Affine2 } from './place.js';
@@ -31,6 +33,11 @@ export interface DrawingStyle {
   readonly legend: boolean;
   /** Of the picture, in pixels; absent: the photo's own, a sheet's SHEET_WIDTH. */
   readonly width?: number | undefined;
+}
+
+/** What a picture of the model's maps shows where nobody says; 16-bit values are numbers, not a picture. */
+export function pictureScores({ manifest }: CompiledModel, drawing: Drawing): MapScores {
+  return (drawing === 'gray16' ? undefined : manifest.maps?.scores) ?? 'probability';
 }
 
 /** How a picture leaves the server. */

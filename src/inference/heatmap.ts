@@ -6,6 +6,7 @@
 import type { MapGeometry } from '../graph/geometry.js';
 import { denseViews, type CompiledModel } from '../models/compile.js';
 import type { DenseForm, DenseView } from '../models/dense-views.js';
+import type { MapScores } from '../models/manifest.js';
 import { expectTensor } from '../tensor.js';
 import { answerEach, type FailedImage } from './answer-each.js';
 import type { ImageHeader } from './image-header.js';
@@ -22,16 +23,14 @@ import type { InputOptions, PassRequest } from './variants.js';
 
 export interface HeatmapOptions extends InputOptions, DenseForm {
   readonly classes: readonly ClassSelector[];
+  /**
+   * What a map's values are: probabilities over classes at each position, raw scores, or raw scores scaled to [0, 1] by the
+   * map's own extremes, as class activation maps are drawn (Zhou 2016). A map of one value is scaled to zeros.
+   */
   readonly scores: MapScores;
   /** Above which a map is said to show the class; default: half of its range. */
   readonly threshold?: Threshold | undefined;
 }
-
-/**
- * What a map's values are: probabilities over classes at each position, raw scores, or raw scores scaled to [0, 1] by the
- * map's own extremes, as class activation maps are drawn (Zhou 2016). A map of one value is scaled to zeros.
- */
-export type MapScores = ScoreKind | 'normalized';
 
 /** One class's map over the photo, or that of whatever class is best at each position. */
 export interface ClassHeatmap extends Extent {
@@ -95,9 +94,43 @@ export async function mapImage(
   options: HeatmapOptions,
   context: RequestContext,
 ): Promise<ImageHeatmaps> {
+  const [maps] = await mapImageAs(inference, model, image, options, [options.scores], context);
+  return maps!;
+}
+
+/** As mapImage, in each of several kinds of scores out of the same runs; classes are ranked by `options.scores`. */
+export async function mapImageAs(
+  inference: Inference,
+  model: CompiledModel,
+  image: ImageInput,
+  options: HeatmapOptions,
+  kinds: readonly MapScores[],
+  context: RequestContext,
+): Promise<ImageHeatmaps[]> {
   const header = await inference.header(image);
   const view = denseViews(model).view(options);
-  const { selected, passes } = await runAlike(inference, model, view, image, header, options, context);
+  const run = {
+    name: image.name,
+    header,
+    view,
+    ...(await runAlike(inference, model, view, image, header, options, context)),
+  };
+  return Promise.all(kinds.map((scores) => readImage(model, run, { ...options, scores })));
+}
+
+interface ImageRun {
+  readonly name: string;
+  readonly header: ImageHeader;
+  readonly view: DenseView;
+  readonly selected: readonly SelectedMap[];
+  readonly passes: readonly Pass[];
+}
+
+async function readImage(
+  model: CompiledModel,
+  { name, header, view, selected, passes }: ImageRun,
+  options: HeatmapOptions,
+): Promise<ImageHeatmaps> {
   const runs = passes.map((pass) => readMaps(pass, view, rankingScores(options.scores)));
   const finest = runs.reduce((a, b) => (b.cells > a.cells ? b : a));
   const { plan, placement } = finest;
@@ -117,7 +150,7 @@ export async function mapImage(
     }),
   );
   const timing = sumTimings(passes.map((pass) => pass.timing));
-  return { name: image.name, header, plan, geometry: view.geometry, placement, classes, timing };
+  return { name, header, plan, geometry: view.geometry, placement, classes, timing };
 }
 
 /**

@@ -78,9 +78,9 @@ function planAt(
   limits: VariantLimits,
 ): Pick<Variant, 'plan' | 'tiling'> {
   const { model, viewFor } = request;
-  const { fit, size, tiles } = request.input;
+  const { fit, tiles } = request.input;
   const preset = model.manifest.input;
-  const side = size ?? preset.size;
+  const side = sideOf(request);
   const resize = Math.round((side * preset.resize) / preset.size);
   const planFor = (factor: number): InputPlan =>
     planInput(header, { fit, size: side, resize, scale: factor, step: limits.inputStep ?? 1 });
@@ -97,6 +97,12 @@ function planAt(
   if (tiling === undefined) checkPixels(plan, view, limits, explain);
   checkMap(plan, view, request, tiling);
   return { plan, tiling };
+}
+
+/** Pixels of the short side: those asked for, or the model's own, which may be others for maps of the whole photo. */
+function sideOf({ model: { manifest }, input: { fit, size }, classes }: PassRequest): number {
+  const ofMaps = classes !== undefined && fit === 'whole' ? manifest.maps?.size : undefined;
+  return size ?? ofMaps ?? manifest.input.size;
 }
 
 /** Tiles of an input that is too large for one run; undefined where none are needed, or none can be had. */

@@ -50,6 +50,18 @@ const quantizationFigures = z.strictObject({
 
 export type QuantizationFigures = z.output<typeof quantizationFigures>;
 
+/** What maps a value may be: see inference/heatmap.ts. */
+export const MAP_SCORES = ['probability', 'logit', 'normalized'] as const;
+export type MapScores = (typeof MAP_SCORES)[number];
+
+/** What a model's maps are best made of, where a request does not say. */
+const mapPreset = z.strictObject({
+  /** Short side in pixels of the whole photo. Default: the size of `input`. */
+  size: z.number().int().min(8).max(4096).optional(),
+  /** What a picture shows; numbers are probabilities all the same. Default: probabilities. */
+  scores: z.enum(MAP_SCORES).optional(),
+});
+
 /** `model.json`. The catalog (catalog.ts) is made of the same fields. */
 export const manifestSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,99}$/i, 'letters, digits, dots, dashes and underscores'),
@@ -74,6 +86,7 @@ export const manifestSchema = z.strictObject({
   }),
   labels: insideFolder,
   input: inputPreset.refine((input) => input.resize >= input.size, 'resize must be at least size'),
+  maps: mapPreset.optional(),
 });
 
 export const labelsSchema = z.array(z.strictObject({ id: z.string().min(1), label: z.string().min(1) })).min(1);

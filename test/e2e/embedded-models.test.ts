@@ -83,6 +83,35 @@ it.each(CROPS)('the default model has the logits of the original weights on $fil
   expect(relativeError(logits, crop.logits)).toBeLessThan(1e-3);
 });
 
+describe('the maps of the default model, where a request does not say', () => {
+  const picture = async (query: string): Promise<Buffer> => {
+    const payload = await readFile(new URL('../fixtures/photos/coffee.png', import.meta.url));
+    const response = await app.http.inject({ method: 'POST', url: `/v1/heatmap?${query}`, payload });
+    expect(response.statusCode, response.body).toBe(200);
+    return response.rawPayload;
+  };
+
+  it('see the objects as large as the evaluation does', async () => {
+    const inputOf = async (url: string) =>
+      (await post(url, 'coffee.png')).json<{ results: { input: object }[] }>().results[0]!.input;
+    expect(await inputOf('/v1/heatmap')).toEqual({ width: 384, height: 256, scale: 1 });
+    expect(await inputOf('/v1/segment')).toEqual({ width: 384, height: 256, scale: 1 });
+    expect(await inputOf('/v1/heatmap?size=224')).toEqual({ width: 336, height: 224, scale: 1 });
+    expect(await inputOf('/v1/heatmap?fit=crop')).toEqual({ width: 224, height: 224, scale: 1 });
+    expect(await inputOf('/v1/classify?fit=whole')).toEqual({ width: 336, height: 224, scale: 1 });
+  });
+
+  it('are normalized in pictures and probabilities in numbers, of 16 bits too', async () => {
+    expect(await picture('')).toEqual(await picture('scores=normalized&size=256'));
+    expect(await picture('')).not.toEqual(await picture('scores=probability'));
+    expect(await picture('render=gray16')).toEqual(await picture('render=gray16&scores=probability'));
+    const json = (await post('/v1/heatmap', 'coffee.png')).json<{ scores: string }>();
+    expect(json.scores).toBe('probability');
+    const models = (await app.http.inject('/v1/models')).json<{ models: { maps?: object }[] }>().models;
+    expect(models[0]!.maps).toEqual({ size: 256, scores: 'normalized' });
+  });
+});
+
 it('the embedded models are ready, and every class of theirs has an id and a label', async () => {
   const { models } = (await app.http.inject('/v1/models')).json<{
     models: { name: string; state: string; reason?: string }[];

@@ -1,7 +1,7 @@
 /** POST /v1/heatmap: class maps, as a picture, as JSON or as an array, by Accept. */
 import type { FastifyInstance } from 'fastify';
 import { ANY_CLASS, bestClasses, resolveClasses } from '../../inference/classes.js';
-import { drawHeatmap } from '../../inference/draw.js';
+import { drawHeatmap, pictureScores } from '../../inference/draw.js';
 import { heatmap, type HeatmapAnswer, type HeatmapOptions, type ImageHeatmaps } from '../../inference/heatmap.js';
 import type { Box } from '../../inference/localize.js';
 import { encodeNpy } from '../../inference/npy.js';
@@ -42,6 +42,8 @@ export function heatmapRoute(app: FastifyInstance, { config, registry, inference
     });
 
     return registry.use(parameters.model, async (model) => {
+      const format = pictureFormat(mediaType);
+      const scores = parameters.scores ?? (format === undefined ? 'probability' : pictureScores(model, render));
       const options: HeatmapOptions = {
         fit: parameters.fit,
         size: parameters.size,
@@ -50,7 +52,7 @@ export function heatmapRoute(app: FastifyInstance, { config, registry, inference
         tiles: parameters.tiles,
         outputStride: parameters.outputStride,
         edge: parameters.edge,
-        scores: parameters.scores,
+        scores,
         classes: [...resolveClasses(names, model.labels), ...bestClasses(best, model.labels)],
         threshold: { value: parameters.threshold, of: parameters.thresholdOf },
       };
@@ -63,11 +65,10 @@ export function heatmapRoute(app: FastifyInstance, { config, registry, inference
       const [image] = answer.results as [ImageHeatmaps];
       describeMap(reply, image.classes[0]!.map, image);
       describeClasses(reply, image.classes);
-      const format = pictureFormat(mediaType);
       if (format === undefined) return reply.send(asNpy(image));
       const { bytes } = images[0]!;
       const picture = await inference.render(model, context, (checkpoint) =>
-        drawHeatmap(bytes, image, parameters, { ...config, format, checkpoint }),
+        drawHeatmap(bytes, image, { ...parameters, scores }, { ...config, format, checkpoint }),
       );
       return reply.send(picture);
     });

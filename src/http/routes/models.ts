@@ -74,6 +74,7 @@ function describeEntry({ name, state, reason, model }: ModelEntry, parts: Surrou
     multiplyAdds: model.classifier.multiplyAdds({ width: manifest.input.size, height: manifest.input.size }),
     classes: model.labels.length,
     input: manifest.input,
+    maps: manifest.maps,
     inputStep,
     devices: device.devices.map(deviceName),
     provider: device.devices[0]?.kind,
