@@ -37,6 +37,8 @@ const FILLERS = new Set(['a', 'an', 'the', 'of', 'with', 'and']);
 const FIRST_LETTER = 'a'.charCodeAt(0);
 
 interface Word {
+  /** Its place among the words of the labels; of a typed word −1. */
+  readonly at: number;
   readonly text: string;
   readonly singular: string;
   /** A bit for each letter of the Latin alphabet that is in it. */
@@ -51,26 +53,32 @@ interface Name {
 
 /** Prepare a search among classes; `matching` and `nearest` give their indices. */
 export function createClassSearch(labels: readonly NamedClass[]): ClassSearch {
+  const vocabulary = new Map<string, Word>();
+  const known = (text: string): Word => {
+    const word = vocabulary.get(text) ?? wordOf(text, vocabulary.size);
+    vocabulary.set(text, word);
+    return word;
+  };
   const entries = labels.map(({ id, label }) => ({
     id: simplify(id),
     names: [...new Set([label, ...label.split(/, */)])].map((name): Name => {
-      const words = wordsOf(name);
-      return { words, joined: joinedOf(words) };
+      const words = splitWords(name);
+      return { words: words.map(known), joined: known(words.join('')) };
     }),
   }));
 
   function matching(text: string): number[] {
     const typed = typedWords(text);
     if (typed.length === 0) return labels.map((_, index) => index);
-    const prices = typed.map(priceOf);
-    const price = typed.length > 1 ? priceOf(joinedOf(typed)) : undefined;
+    const prices = typed.map((word) => priceOf(wordOf(word), vocabulary.size));
+    const together = typed.length > 1 ? priceOf(wordOf(typed.join('')), vocabulary.size) : undefined;
     const byIndex = indexOf(text, labels.length);
-    const found = entries.flatMap(({ id, names }, index) => {
-      if (index === byIndex) return [{ index, cost: -1 }];
-      let cost = Infinity;
-      for (const name of names) cost = Math.min(cost, costOfName(prices, name, id), costAsOne(price, name));
-      return cost < Infinity ? [{ index, cost }] : [];
-    });
+    const found: { index: number; cost: number }[] = [];
+    for (const [index, { id, names }] of entries.entries()) {
+      let cost = index === byIndex ? -1 : Infinity;
+      for (const name of names) cost = Math.min(cost, costOfName(prices, name, id), costTogether(together, name));
+      if (cost < Infinity) found.push({ index, cost });
+    }
     return found.sort((a, b) => a.cost - b.cost).map(({ index }) => index);
   }
 
@@ -106,15 +114,14 @@ interface Price {
   readonly inWord: (word: Word) => number;
 }
 
-/** Worked out once for each word that labels have. */
-function priceOf(typed: Word): Price {
-  const known = new Map<string, number>();
+/** Worked out once for each of the words that labels have. */
+function priceOf(typed: Word, vocabularySize: number): Price {
+  const costs = new Float64Array(vocabularySize).fill(NaN);
   return {
     typed,
     inWord(word) {
-      let cost = known.get(word.text);
-      if (cost === undefined) known.set(word.text, (cost = costOf(typed, word)));
-      return cost;
+      const known = costs[word.at]!;
+      return Number.isNaN(known) ? (costs[word.at] = costOf(typed, word)) : known;
     },
   };
 }
@@ -127,28 +134,33 @@ function costOfName(prices: readonly Price[], { words, joined }: Name, id: strin
   let cost = 0;
   let isSure = false;
   let isMissing = false;
-  const used = new Set<Word>();
+  const used: Word[] = [];
   for (const { typed, inWord } of prices) {
     let best: number = id === typed.text ? COST.whole : isIdBegun(id, typed) ? COST.begun : COST.missing;
     let place: Word | undefined;
     for (const word of words) {
       const found = inWord(word);
-      if (found < best && !used.has(word)) [best, place] = [found, word];
+      if (found >= best || used.includes(word)) continue;
+      best = found;
+      place = word;
     }
-    const asOne = words.length > 1 ? inWord(joined) : COST.missing;
-    if (asOne < best) [best, place] = [asOne, joined];
-    if (place !== undefined) used.add(place);
+    const inOne = words.length > 1 ? inWord(joined) : COST.missing;
+    if (inOne < best) {
+      best = inOne;
+      place = joined;
+    }
+    if (place !== undefined) used.push(place);
     if (best === COST.missing) isMissing = true;
     else if (best <= COST.begun && typed.text.length >= SHORTEST_PART) isSure = true;
     cost += best;
   }
   if (isMissing && !isSure) return Infinity;
-  const left = used.size === 0 || used.has(joined) ? 0 : words.length - used.size;
+  const left = used.length === 0 || used.includes(joined) ? 0 : words.length - used.length;
   return cost + left * COST_OF_A_WORD_NOT_TYPED;
 }
 
 /** The cost of all typed words as one (`fire boat`) in a word of the name, or in the name as one. */
-function costAsOne(price: Price | undefined, { words, joined }: Name): number {
+function costTogether(price: Price | undefined, { words, joined }: Name): number {
   if (price === undefined) return Infinity;
   const cost = Math.min(price.inWord(joined), ...words.map(price.inWord));
   return cost <= COST.begun ? cost : Infinity;
@@ -205,14 +217,14 @@ function indexOf(text: string, count: number): number | undefined {
   return /^\d+$/.test(wanted) && Number(wanted) < count ? Number(wanted) : undefined;
 }
 
-function typedWords(text: string): Word[] {
-  const words = wordsOf(text.slice(0, MAX_TEXT));
-  const telling = words.filter(({ text }) => !FILLERS.has(text));
+function typedWords(text: string): string[] {
+  const words = splitWords(text.slice(0, MAX_TEXT));
+  const telling = words.filter((word) => !FILLERS.has(word));
   return (telling.length > 0 ? telling : words).slice(0, MAX_WORDS);
 }
 
-function wordsOf(text: string): Word[] {
-  return (simplify(text).match(/[\p{L}\p{N}]+/gu) ?? []).map(wordOf);
+function splitWords(text: string): string[] {
+  return simplify(text).match(/[\p{L}\p{N}]+/gu) ?? [];
 }
 
 /** Lower case, without accents and apostrophes. */
@@ -224,17 +236,13 @@ function simplify(text: string): string {
     .replace(/[\p{M}'’]/gu, '');
 }
 
-function wordOf(text: string): Word {
+function wordOf(text: string, at = -1): Word {
   let letters = 0;
   for (let i = 0; i < text.length; i++) {
     const letter = text.charCodeAt(i) - FIRST_LETTER;
     if (letter >= 0 && letter < 26) letters |= 1 << letter;
   }
-  return { text, singular: singularOf(text), letters };
-}
-
-function joinedOf(words: readonly Word[]): Word {
-  return wordOf(words.map(({ text }) => text).join(''));
+  return { at, text, singular: singularOf(text), letters };
 }
 
 function bitsOf(letters: number): number {

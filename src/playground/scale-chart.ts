@@ -3,7 +3,8 @@
  * evenly below the chart, so a scale's place is its position among the stops.
  */
 import type { Prediction } from './answers.js';
-import { element, percent } from './elements.js';
+import { element } from './elements.js';
+import { percent } from './percent.js';
 import { SCALES } from './question.js';
 
 export interface ScaleChart {
@@ -16,7 +17,7 @@ const MARGIN = { top: 10, bottom: 24, left: 44 };
 const MAX_LINES = 4;
 const LINE_HEIGHT = 15;
 /** Scales that are named below the chart; where it is narrow, only those that stand apart. */
-const TICKS = [1, 5, 0.5, 2, 3, 4, 1.5, 0.75];
+const TICKS = [1, 10, 0.5, 2, 5, 3, 1.5, 0.75, 7, 4];
 const TICK_WIDTH = 32;
 
 export function createScaleChart(): ScaleChart {
@@ -64,6 +65,10 @@ function draw(
     if (named.some((other) => Math.abs(other - place) < TICK_WIDTH)) continue;
     named.push(place);
     svg.append(draft('text', { class: 'tick middle', x: place, y: HEIGHT - 5 }, `${scale}×`));
+  }
+  if (answers.filter((known) => known !== undefined).length === 1) {
+    const middle = (MARGIN.left + width - right) / 2;
+    svg.append(draft('text', { class: 'hint middle', x: middle, y: y(0.25) }, 'Drag below, or try every scale'));
   }
   const at = (SCALES as readonly number[]).indexOf(current);
   svg.append(draft('line', { class: 'now', x1: x(at), x2: x(at), y1: y(1), y2: y(0) }));
