@@ -252,7 +252,7 @@ async function chooseModel(name: string): Promise<void> {
   kept = undefined;
   answered = lastMap = undefined;
   picker.offer(labels);
-  element('model-about', HTMLParagraphElement).textContent = describeModel(model);
+  element('model-about', HTMLParagraphElement).textContent = `Knows ${labels.length.toLocaleString('en')} things.`;
   element('trained-size', HTMLSpanElement).textContent = `${model.input?.size ?? '?'}`;
   fillSelect(
     controls.stride,
@@ -271,11 +271,6 @@ async function chooseModel(name: string): Promise<void> {
   note.hidden = hasMaps(model);
   note.textContent = `This model only classifies: ${heatmapsUnavailable ?? 'it has no class map'}`;
   await ask();
-}
-
-function describeModel({ classes = 0, input }: ModelDetail): string {
-  const knows = `Knows ${classes.toLocaleString('en')} things`;
-  return input === undefined ? `${knows}.` : `${knows}, from pictures of ${input.size} × ${input.size} pixels.`;
 }
 
 async function start(): Promise<void> {

@@ -18,7 +18,9 @@ const MAX_LINES = 4;
 const LINE_HEIGHT = 15;
 /** Scales that are named below the chart; where it is narrow, only those that stand apart. */
 const TICKS = [1, 10, 0.5, 2, 5, 3, 1.5, 0.75, 7, 4];
-const TICK_WIDTH = 32;
+const TICK_WIDTH = 38;
+/** While only one scale is known. */
+const HINT = ['Drag the handle below,', 'or try every scale.'];
 
 export function createScaleChart(): ScaleChart {
   const frame = element('chart', HTMLDivElement);
@@ -66,11 +68,12 @@ function draw(
     named.push(place);
     svg.append(draft('text', { class: 'tick middle', x: place, y: HEIGHT - 5 }, `${scale}×`));
   }
-  if (answers.filter((known) => known !== undefined).length === 1) {
-    const middle = (MARGIN.left + width - right) / 2;
-    svg.append(draft('text', { class: 'hint middle', x: middle, y: y(0.25) }, 'Drag below, or try every scale'));
-  }
   const at = (SCALES as readonly number[]).indexOf(current);
+  if (answers.filter((known) => known !== undefined).length === 1) {
+    for (const [row, text] of HINT.entries()) {
+      svg.append(draft('text', { class: 'hint', x: x(at) + 12, y: y(0.8) + row * 18 }, text));
+    }
+  }
   svg.append(draft('line', { class: 'now', x1: x(at), x2: x(at), y1: y(1), y2: y(0) }));
   for (const line of lines) {
     const kind = line.index === lit ? 'line lit' : 'line';
