@@ -103,6 +103,8 @@ async function ask(): Promise<void> {
   } catch (error) {
     if (signal.aborted) return;
     lastMap = undefined;
+    // What was said of another scale would be taken for the answer.
+    if (answers.isTooLarge(asked)) answered = undefined;
     draw();
     showProblem(error, () => void ask());
   }

@@ -69,7 +69,12 @@ function draw(
     svg.append(draft('text', { class: 'tick middle', x: place, y: HEIGHT - 5 }, `${scale}×`));
   }
   const at = (SCALES as readonly number[]).indexOf(current);
-  if (answers.filter((known) => known !== undefined).length === 1) {
+  // Right of the only point, so where that has room.
+  if (
+    answers[at] !== undefined &&
+    answers.filter((known) => known !== undefined).length === 1 &&
+    at < SCALES.length / 2
+  ) {
     for (const [row, text] of HINT.entries()) {
       svg.append(draft('text', { class: 'hint', x: x(at) + 12, y: y(0.8) + row * 18 }, text));
     }
@@ -89,7 +94,7 @@ function draw(
       x: width - right + 10,
       y: place + 4,
     });
-    label.textContent = shorten(line.label, (right - 12) / 6.6);
+    label.textContent = shorten(line.label, (right - 12) / (line.index === lit ? 7.3 : 6.6));
     svg.append(label);
   }
   return svg;

@@ -166,6 +166,14 @@ describe.skipIf(!hasBrowser)('the playground', () => {
       /^“espresso” has \d\d\.\d % at 1× and is still first with \d+\.\d % at [\d.]+×\. At [2-5]× it is lost: the network says “.+”\.$/,
     );
     await page.getByText('10×: more pixels than this server takes at once.').waitFor();
+    await page.locator('#scale').focus();
+    await page.keyboard.press('End');
+    await page.locator('#problem').filter({ hasText: 'scale=10 is too large for this image' }).waitFor();
+    expect(await page.locator('.bar').count()).toBe(0);
+    expect(complaints.splice(0)).toEqual([expect.stringContaining('422')]);
+    await page.keyboard.press('Home');
+    for (let stop = 0; stop < 4; stop++) await page.keyboard.press('ArrowRight');
+    await mapShown(page, 'espresso');
 
     await page.getByRole('button', { name: 'Take the picture’s centre' }).click();
     await page.locator('#scale-text').filter({ hasText: '224 × 224' }).waitFor();
