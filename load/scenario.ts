@@ -52,7 +52,7 @@ export interface Scenario {
 export const MIXED_SIZES = ['320x240', '480x320', '640x512', '960x960', '1280x720', '1500x2000'];
 
 export const SAMPLES = 'test/fixtures/photos';
-const EMBEDDED = ['tinyimagenet-resnet18-w32', 'tinyimagenet-vgg11bn-w32'];
+const EMBEDDED = ['imagenet-efficientnet-lite0', 'tinyimagenet-resnet18-w32', 'tinyimagenet-vgg11bn-w32'];
 
 const HELP = `npm run load -- [options]
   --models LIST       models, or architectures to serve untrained; all: every architecture

@@ -3,9 +3,9 @@
  * (`African elephant`, in any case), `top`: the image's own best class, which only the network can resolve, or `none`:
  * whatever class is best at each position.
  */
-import { distance } from 'fastest-levenshtein';
 import { ServiceError } from '../errors.js';
 import type { Label } from '../models/manifest.js';
+import { createClassSearch, distinctNames, withId, type ClassSearch } from './class-search.js';
 
 /**
  * A class index below K, K + r for the image's own r-th best class (the convention of graph/passes/select-classes), or
@@ -19,8 +19,9 @@ export const ANY_CLASS: ClassSelector = -1;
 /** Classes of one answer; the dense view ranks as many of the image's best (graph/passes/select-classes.ts). */
 export const MAX_CLASSES = 32;
 
-/** Longer names than any label are not compared with all of them. */
+/** Longer names than any label are not compared with all of them, and of many unknown ones only the first. */
 const MAX_COMPARED = 64;
+const MAX_SUGGESTIONS = 4;
 
 /** The image's own best classes, best first; all of them where the model has fewer. */
 export function bestClasses(count: number, labels: readonly Label[]): ClassSelector[] {
@@ -35,13 +36,14 @@ export function resolveClasses(names: readonly string[], labels: readonly Label[
   const resolved = names.map((name) => resolveClass(name, labels));
   const unknown = names.filter((_, position) => resolved[position] === undefined);
   if (unknown.length > 0) {
+    const search = createClassSearch(labels);
     throw new ServiceError(
       'CLASS_NOT_FOUND',
       `The model has no class ${unknown.map((name) => `"${name}"`).join(', ')}.`,
       {
-        errors: unknown.map((name) => ({
+        errors: unknown.map((name, position) => ({
           parameter: 'class',
-          detail: `"${name}" is neither top nor none, nor an index from 0 to ${labels.length - 1}, nor an id or a label of the model${suggestion(name, labels)}`,
+          detail: `"${name}" is neither top nor none, nor an index from 0 to ${labels.length - 1}, nor an id or a label of the model${position < MAX_SUGGESTIONS ? suggestion(name, labels, search) : ''}`,
         })),
       },
     );
@@ -60,27 +62,27 @@ function resolveClass(name: string, labels: readonly Label[]): ClassSelector | u
   }
 }
 
-/** The class of an index, an id or a label in any case. */
+/**
+ * The class of an index, an id, a label, or a label with its id (`crane (n03126707)`), in any case. Of classes whose labels
+ * are alike it is the one in the same case (`Cardigan` is a dog, `cardigan` is knitted), and then the first.
+ */
 export function findClass(name: string, labels: readonly Label[]): number | undefined {
-  const wanted = name.trim().toLowerCase();
+  const exact = name.trim();
+  const wanted = exact.toLowerCase();
   if (/^\d+$/.test(wanted)) return Number(wanted) < labels.length ? Number(wanted) : undefined;
-  const index = labels.findIndex(({ id, label }) => id.toLowerCase() === wanted || label.toLowerCase() === wanted);
-  return index < 0 ? undefined : index;
+  const first = (isIt: (label: Label) => boolean): number => labels.findIndex(isIt);
+  const index = [
+    first(({ id, label }) => id === exact || label === exact),
+    first(({ id, label }) => id.toLowerCase() === wanted || label.toLowerCase() === wanted),
+    first(({ id, label }) => withId(label, id).toLowerCase() === wanted),
+  ].find((found) => found >= 0);
+  return index;
 }
 
-function suggestion(name: string, labels: readonly Label[]): string {
-  const wanted = name.trim().toLowerCase();
+function suggestion(name: string, labels: readonly Label[], search: ClassSearch): string {
+  const wanted = name.trim();
   if (/^\d+$/.test(wanted) || wanted.length > MAX_COMPARED) return '';
-  const nearest = labels
-    .map(({ label }) => ({ label, edits: fewestEdits(wanted, label.toLowerCase()) }))
-    .sort((a, b) => a.edits - b.edits)
-    .slice(0, 3)
-    .map(({ label }) => `"${label}"`);
+  const names = distinctNames(labels);
+  const nearest = search.nearest(wanted, 3).map((index) => `"${names[index]!}"`);
   return `; the nearest labels are ${nearest.join(', ')}`;
-}
-
-/** To the label, or to one of the names it lists (`tabby, tabby cat`); none to a label that has the name in it. */
-function fewestEdits(wanted: string, label: string): number {
-  if (label.includes(wanted)) return 0;
-  return Math.min(...[label, ...label.split(/, */)].map((name) => distance(wanted, name)));
 }

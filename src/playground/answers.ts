@@ -2,7 +2,16 @@
  * The answers about one photo, kept: a question that was asked is not asked again, and a class's map is fetched once.
  * Whoever asks ends what is superseded by the signal.
  */
-import { queryString, type Classification, type Client, type Heatmaps, type Timing } from '../client/index.js';
+import {
+  ProblemError,
+  queryString,
+  type Classification,
+  type Client,
+  type Heatmaps,
+  type ModelDetail,
+  type Timing,
+} from '../client/index.js';
+import { distinctNames } from '../inference/class-search.js';
 import { planInput } from '../inference/input-plan.js';
 import { coveredPixels, placeMap } from '../inference/place.js';
 import { classifyQuery, heatmapQuery, type Question } from './question.js';
@@ -25,6 +34,8 @@ export interface Answers {
   /** Start over, with another photo. */
   about(photo: Blob): void;
   knownClasses(question: Question): Classes | undefined;
+  /** Whether the server refused the question because its scale makes the input too large. */
+  isTooLarge(question: Question): boolean;
   classes(question: Question, signal: AbortSignal): Promise<Classes>;
   knownMap(question: Question, index: number): PlacedMap | undefined;
   /** Fetch the maps of those classes that are not known, in one request. */
@@ -34,6 +45,7 @@ export interface Answers {
 export function createAnswers(client: Client): Answers {
   let photo: Blob | undefined;
   const classes = new Map<string, Classes>();
+  const tooLarge = new Set<string>();
   const maps = new Map<string, PlacedMap>();
   const classesKey = (question: Question): string => queryString(classifyQuery(question));
   const mapKey = (question: Question, index: number): string => queryString(heatmapQuery(question, [index]));
@@ -48,16 +60,24 @@ export function createAnswers(client: Client): Answers {
     about(next) {
       photo = next;
       classes.clear();
+      tooLarge.clear();
       maps.clear();
     },
     knownClasses: (question) => classes.get(classesKey(question)),
+    isTooLarge: (question) => tooLarge.has(classesKey(question)),
     async classes(question, signal) {
       const key = classesKey(question);
       const known = classes.get(key);
       if (known !== undefined) return known;
-      const { answer, timing } = await timed(client.classify(photo!, classifyQuery(question), { signal }));
+      const asking = client.classify(photo!, classifyQuery(question), { signal });
+      const { answer, timing } = await timed(asking).catch((error: unknown) => {
+        if (isOfScale(error)) tooLarge.add(key);
+        throw error;
+      });
       const { predictions = [], input = { width: 0, height: 0 } } = answer.results[0]!;
-      const found = { predictions, input, timing };
+      const names = namesOf(question.model);
+      const named = predictions.map((found) => ({ ...found, label: names[found.index] ?? found.label }));
+      const found = { predictions: named, input, timing };
       classes.set(key, found);
       return found;
     },
@@ -69,6 +89,20 @@ export function createAnswers(client: Client): Answers {
       for (const placed of placeMaps(answer, question, timing)) maps.set(mapKey(question, placed.index), placed);
     },
   };
+}
+
+function isOfScale(error: unknown): boolean {
+  if (!(error instanceof ProblemError) || error.problem.code !== 'IMAGE_TOO_LARGE') return false;
+  return error.problem.errors?.some(({ parameter }) => parameter === 'scale') ?? false;
+}
+
+const named = new WeakMap<ModelDetail, readonly string[]>();
+
+/** What the page calls the model's classes. */
+function namesOf(model: ModelDetail): readonly string[] {
+  const names = named.get(model) ?? distinctNames(model.labels ?? []);
+  named.set(model, names);
+  return names;
 }
 
 /** The maps of an answer, where they lie in the photo by the plan that the server made its input by. */
@@ -89,7 +123,7 @@ function placeMaps({ results }: Heatmaps, { model, fit }: Question, timing: Aske
       : [
           {
             index,
-            label,
+            label: namesOf(model)[index] ?? label,
             peak: peak.value,
             map: { values: Float32Array.from(values.flat()), height: map.height, width: map.width },
             ...common,

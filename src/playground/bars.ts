@@ -1,6 +1,7 @@
 /** The best classes as bars. A bar lights its class's map while it is pointed at or focused; a click keeps it. */
 import type { Prediction } from './answers.js';
-import { element, make, percent } from './elements.js';
+import { element, make } from './elements.js';
+import { percent } from './percent.js';
 
 export interface Bars {
   /** Show classes, of which `lit` is drawn over the photo and `kept` was clicked. */

@@ -1,10 +1,14 @@
-/** A search among the model's classes: the combobox pattern of the ARIA practices, with a list of the first matches. */
+/** A search among the model's classes: the combobox pattern of the ARIA practices, with a list of the best matches. */
 import type { ModelDetail } from '../client/index.js';
+import { createClassSearch, distinctNames, type ClassSearch } from '../inference/class-search.js';
 import { element, make } from './elements.js';
 
 type Labels = NonNullable<ModelDetail['labels']>;
 
-const MAX_SHOWN = 40;
+/** Options that are made at once: nobody reads on, and each costs time at every key. */
+const MAX_SHOWN = 20;
+/** Where no class fits, these may. */
+const NEAREST = 3;
 
 export interface ClassPicker {
   /** The classes to choose among; what was typed is forgotten. */
@@ -14,8 +18,13 @@ export interface ClassPicker {
 export function createClassPicker(onPick: (index: number) => void): ClassPicker {
   const input = element('class-search', HTMLInputElement);
   const list = element('class-options', HTMLUListElement);
+  const count = element('class-count', HTMLOutputElement);
   let labels: Labels = [];
+  let names: readonly string[] = [];
+  let search: ClassSearch = createClassSearch([]);
   let options: HTMLLIElement[] = [];
+  /** Whether the options are what was typed, and not merely near to it. */
+  let isFitting = false;
   let active = -1;
 
   function activate(position: number): void {
@@ -32,28 +41,34 @@ export function createClassPicker(onPick: (index: number) => void): ClassPicker 
   }
 
   function open(): void {
-    const matches = matching(labels, input.value).slice(0, MAX_SHOWN);
-    options = matches.map((index) => {
+    const matching = search.matching(input.value);
+    isFitting = matching.length > 0;
+    const shown = isFitting ? matching.slice(0, MAX_SHOWN) : search.nearest(input.value, NEAREST);
+    options = shown.map((index) => {
       const { id, label } = labels[index]!;
       const item = make('li', { role: 'option', id: `class-${index}`, 'data-index': String(index) }, label, ' ');
       item.append(make('small', {}, id));
       return item;
     });
     list.replaceChildren(...options);
+    list.scrollTop = 0;
     setOpen(options.length > 0);
     activate(-1);
+    count.value = describe(matching.length);
   }
 
   function setOpen(isOpen: boolean): void {
     list.hidden = !isOpen;
     input.setAttribute('aria-expanded', String(isOpen));
-    if (!isOpen) activate(-1);
+    if (isOpen) return;
+    activate(-1);
+    count.value = '';
   }
 
   function pick(option: HTMLLIElement | undefined): void {
     if (option === undefined) return;
     const index = Number(option.dataset['index']);
-    input.value = labels[index]!.label;
+    input.value = names[index]!;
     setOpen(false);
     onPick(index);
   }
@@ -64,7 +79,7 @@ export function createClassPicker(onPick: (index: number) => void): ClassPicker 
   input.addEventListener('blur', () => setOpen(false));
   input.addEventListener('keydown', (event) => {
     if (event.key === 'Escape') setOpen(false);
-    else if (event.key === 'Enter') pick(options[Math.max(active, 0)]);
+    else if (event.key === 'Enter') pick(options[isFitting ? Math.max(active, 0) : active]);
     else if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
       event.preventDefault();
       if (list.hidden) open();
@@ -81,20 +96,17 @@ export function createClassPicker(onPick: (index: number) => void): ClassPicker 
   return {
     offer(next) {
       labels = next;
+      names = distinctNames(labels);
+      search = createClassSearch(labels);
       options = [];
       input.value = '';
-      input.placeholder = `one of ${labels.length}, by name or id`;
+      input.placeholder = `one of ${labels.length.toLocaleString('en')}, by name or id`;
       setOpen(false);
     },
   };
 }
 
-/** Indices of the classes that a text is part of, those that begin with it first. */
-function matching(labels: Labels, text: string): number[] {
-  const wanted = text.trim().toLowerCase();
-  const ranks = labels.map(({ id, label }) => {
-    const at = label.toLowerCase().indexOf(wanted);
-    return at >= 0 ? Math.min(at, 1) : id === wanted ? 0 : undefined;
-  });
-  return [0, 1].flatMap((rank) => ranks.flatMap((found, index) => (found === rank ? [index] : [])));
+function describe(found: number): string {
+  if (found === 0) return 'none; the nearest';
+  return found === 1 ? '1 class' : `${found.toLocaleString('en')} classes`;
 }

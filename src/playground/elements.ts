@@ -35,8 +35,3 @@ export function fillSelect(
   select.value = options.some(({ value }) => value === before) ? before : standard;
   select.disabled = options.length === 0;
 }
-
-export function percent(share: number): string {
-  if (share > 0 && share < 0.0005) return '< 0.1 %';
-  return `${(share * 100).toFixed(1)} %`;
-}

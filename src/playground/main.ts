@@ -7,9 +7,11 @@ import { COLORMAP_NAMES, type ColormapName } from '../inference/colormap.js';
 import { createAnswers, type AskedTiming, type Classes } from './answers.js';
 import { createBars } from './bars.js';
 import { createClassPicker } from './class-picker.js';
-import { element, fillSelect, make, percent } from './elements.js';
+import { describeDrift } from './drift.js';
+import { element, fillSelect, make } from './elements.js';
 import { hideProblem, isWorthRetrying, showProblem } from './notice.js';
 import { createOverlay, type PlacedMap } from './overlay.js';
+import { percent } from './percent.js';
 import { takePictures, type Picture } from './photo-intake.js';
 import { SCALES, curlCommand, heatmapQuery, pictureQuery, type MapStyle, type Question } from './question.js';
 import { createScaleChart } from './scale-chart.js';
@@ -42,6 +44,7 @@ const controls = {
 };
 const image = element('photo-image', HTMLImageElement);
 const sweepButton = element('sweep', HTMLButtonElement);
+const driftText = element('drift-text', HTMLParagraphElement);
 
 let picture: Picture | undefined;
 let model: ModelDetail | undefined;
@@ -100,6 +103,8 @@ async function ask(): Promise<void> {
   } catch (error) {
     if (signal.aborted) return;
     lastMap = undefined;
+    // What was said of another scale would be taken for the answer.
+    if (answers.isTooLarge(asked)) answered = undefined;
     draw();
     showProblem(error, () => void ask());
   }
@@ -133,12 +138,11 @@ function draw(): void {
   // While the next map of the same class is on its way the last one stays.
   lastMap = map ?? (lastMap?.index === lit && hasMaps(asked.model) ? lastMap : undefined);
   overlay.show(lastMap, style());
-  chart.show(
-    SCALES.map((scale) => answers.knownClasses({ ...asked, scale })?.predictions),
-    asked.scale,
-    lit,
-  );
+  const byScale = SCALES.map((scale) => answers.knownClasses({ ...asked, scale })?.predictions);
+  chart.show(byScale, asked.scale, lit);
+  driftText.textContent = describeDrift(SCALES, byScale) ?? '';
   showScale(asked);
+  showTooLarge(asked);
   showTiming('timing-classes', answered?.classes.timing);
   showTiming('timing-map', lastMap?.timing);
   element('opacity-text', HTMLOutputElement).value = `${controls.opacity.value} %`;
@@ -165,6 +169,15 @@ function showScale({ scale, model: { input } }: Question): void {
   const { width, height } = answered?.question.scale === scale ? answered.classes.input : { width: 0, height: 0 };
   element('scale-text', HTMLParagraphElement).textContent =
     `${scale}× the model’s ${input?.size ?? '?'} pixels` + (width > 0 ? `: an input of ${width} × ${height}` : '');
+}
+
+/** Scales that the server refused of this picture, and the way to see them all the same. */
+function showTooLarge(asked: Question): void {
+  const tooLarge = SCALES.filter((scale) => answers.isTooLarge({ ...asked, scale }));
+  element('too-large', HTMLDivElement).hidden = tooLarge.length === 0;
+  element('too-large-text', HTMLSpanElement).textContent =
+    `${tooLarge.map((scale) => `${scale}×`).join(', ')}: more pixels than this server takes at once.`;
+  element('crop', HTMLButtonElement).hidden = asked.fit === 'crop';
 }
 
 function showTiming(id: string, timing: AskedTiming | undefined): void {
@@ -241,6 +254,8 @@ async function chooseModel(name: string): Promise<void> {
   kept = undefined;
   answered = lastMap = undefined;
   picker.offer(labels);
+  element('model-about', HTMLParagraphElement).textContent = `Knows ${labels.length.toLocaleString('en')} things.`;
+  element('trained-size', HTMLSpanElement).textContent = `${model.input?.size ?? '?'}`;
   fillSelect(
     controls.stride,
     outputStrides.map((stride, i) => ({
@@ -297,6 +312,7 @@ async function sweep(): Promise<void> {
   }
   sweepButton.textContent = 'Try every scale';
   sweeping = undefined;
+  element('progress-text', HTMLSpanElement).textContent = driftText.textContent;
 }
 
 async function download(form: string): Promise<void> {
@@ -337,6 +353,11 @@ for (const control of [controls.fit, controls.flip]) {
     void ask();
   });
 }
+element('crop', HTMLButtonElement).addEventListener('click', () => {
+  controls.fit.value = 'crop';
+  controls.fit.dispatchEvent(new Event('change'));
+  controls.scale.focus();
+});
 for (const control of [controls.opacity, controls.colormap, controls.range, controls.smooth]) {
   control.addEventListener('input', draw);
 }

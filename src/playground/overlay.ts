@@ -7,7 +7,8 @@ import type { PixelRectangle, PixelSize } from '../inference/input-plan.js';
 import { composeAffine, type Affine2, type Point } from '../inference/place.js';
 import { rowSampler, type ClassMap } from '../inference/row-sampler.js';
 import type { AskedTiming } from './answers.js';
-import { element, percent } from './elements.js';
+import { element } from './elements.js';
+import { percent } from './percent.js';
 import type { MapStyle } from './question.js';
 
 /** One class's map, and where it lies in the photo. */

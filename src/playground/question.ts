@@ -23,8 +23,8 @@ export interface MapStyle {
   readonly interpolation: 'nearest' | 'bilinear';
 }
 
-/** The scales that the slider stops at. */
-export const SCALES = [0.5, 0.6, 0.75, 0.9, 1, 1.1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 4.5, 5] as const;
+/** The scales that the slider stops at; 1, 1.1, 1.5, 2, 3, 5 and 10 are those of the lecture. */
+export const SCALES = [0.5, 0.6, 0.75, 0.9, 1, 1.1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4, 5, 7, 10] as const;
 
 /** More classes than anyone looks at, fewer than would slow the answer down: lines need those that fall behind, too. */
 const MAX_CLASSES = 1000;

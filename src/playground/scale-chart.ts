@@ -3,7 +3,8 @@
  * evenly below the chart, so a scale's place is its position among the stops.
  */
 import type { Prediction } from './answers.js';
-import { element, percent } from './elements.js';
+import { element } from './elements.js';
+import { percent } from './percent.js';
 import { SCALES } from './question.js';
 
 export interface ScaleChart {
@@ -16,8 +17,10 @@ const MARGIN = { top: 10, bottom: 24, left: 44 };
 const MAX_LINES = 4;
 const LINE_HEIGHT = 15;
 /** Scales that are named below the chart; where it is narrow, only those that stand apart. */
-const TICKS = [1, 5, 0.5, 2, 3, 4, 1.5, 0.75];
-const TICK_WIDTH = 32;
+const TICKS = [1, 10, 0.5, 2, 5, 3, 1.5, 0.75, 7, 4];
+const TICK_WIDTH = 38;
+/** While only one scale is known. */
+const HINT = ['Drag the handle below,', 'or try every scale.'];
 
 export function createScaleChart(): ScaleChart {
   const frame = element('chart', HTMLDivElement);
@@ -66,6 +69,16 @@ function draw(
     svg.append(draft('text', { class: 'tick middle', x: place, y: HEIGHT - 5 }, `${scale}×`));
   }
   const at = (SCALES as readonly number[]).indexOf(current);
+  // Right of the only point, so where that has room.
+  if (
+    answers[at] !== undefined &&
+    answers.filter((known) => known !== undefined).length === 1 &&
+    at < SCALES.length / 2
+  ) {
+    for (const [row, text] of HINT.entries()) {
+      svg.append(draft('text', { class: 'hint', x: x(at) + 12, y: y(0.8) + row * 18 }, text));
+    }
+  }
   svg.append(draft('line', { class: 'now', x1: x(at), x2: x(at), y1: y(1), y2: y(0) }));
   for (const line of lines) {
     const kind = line.index === lit ? 'line lit' : 'line';
@@ -81,7 +94,7 @@ function draw(
       x: width - right + 10,
       y: place + 4,
     });
-    label.textContent = shorten(line.label, (right - 12) / 6.6);
+    label.textContent = shorten(line.label, (right - 12) / (line.index === lit ? 7.3 : 6.6));
     svg.append(label);
   }
   return svg;

@@ -13,6 +13,9 @@ import { startServer, type ServerProcess } from '../support/server.js';
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const photo = (name: string): string => fileURLToPath(new URL(`../fixtures/photos/${name}`, import.meta.url));
 
+/** The largest scales take two cores some seconds. */
+const LONG = { timeout: 120_000 };
+
 let browser: Browser;
 let server: ServerProcess;
 /** What pages complained about: errors, and violations of the content security policy. */
@@ -40,6 +43,14 @@ async function mapShown(page: Page, label: string): Promise<void> {
 
 /** The overlay's pixels, as text. */
 const overlay = (page: Page): Promise<string> => page.evaluate('document.getElementById("overlay").toDataURL()');
+
+/** Let the page ask at every scale. */
+async function sweep(page: Page): Promise<void> {
+  const button = page.locator('#sweep');
+  await button.click();
+  await button.filter({ hasText: 'Stop' }).waitFor();
+  await button.filter({ hasText: 'Try every scale' }).waitFor({ timeout: 60_000 });
+}
 
 async function violations(page: Page): Promise<unknown[]> {
   await page.evaluate(await readFile(AXE, 'utf8'));
@@ -131,13 +142,45 @@ describe.skipIf(!hasBrowser)('the playground', () => {
     const before = await best(page).innerText();
     await page.locator('#scale').focus();
     for (let stop = 0; stop < 5; stop++) await page.keyboard.press('ArrowRight');
-    await page.locator('#scale-text').filter({ hasText: '2× the model’s 96 pixels: an input of 288 × 192' }).waitFor();
+    await page.locator('#scale-text').filter({ hasText: '2× the model’s 224 pixels: an input of 672 × 448' }).waitFor();
     expect(await best(page).innerText()).not.toBe(before);
     expect(asked).toBeLessThan(5);
-    await page.locator('#sweep').click();
-    await page.locator('#sweep').filter({ hasText: 'Try every scale' }).waitFor();
+  });
+
+  it('tells how far a sample can be enlarged until its class is lost, and what is too large', LONG, async () => {
+    const page = await open();
+    await page.getByText('or try every scale.').waitFor();
+    expect(await page.locator('#drift-text').innerText()).toBe('');
+    await sweep(page);
+    // The largest is more than the server takes, unless it is cut.
+    expect(complaints.splice(0)).toEqual([expect.stringContaining('422')]);
+    await expect.poll(() => page.locator('#chart circle.lit').count()).toBe(15);
+    const chart = (await page.locator('#chart svg').getAttribute('aria-label'))!;
+    expect(chart).toMatch(/espresso: .* at 0\.5×, .* at 7×/);
+    const espresso = /espresso: ([^.]*(?:\.\d[^.]*)*)/.exec(chart)![1]!.split(', ');
+    const shares = [1, 1.1, 1.5, 2, 3, 5].map((scale) =>
+      parseFloat(espresso.find((point) => point.endsWith(` at ${scale}×`))!),
+    );
+    expect(shares).toEqual([...shares].sort((a, b) => b - a));
+    expect(await page.locator('#drift-text').innerText()).toMatch(
+      /^“espresso” has \d\d\.\d % at 1× and is still first with \d+\.\d % at [\d.]+×\. At [2-5]× it is lost: the network says “.+”\.$/,
+    );
+    await page.getByText('10×: more pixels than this server takes at once.').waitFor();
+    await page.locator('#scale').focus();
+    await page.keyboard.press('End');
+    await page.locator('#problem').filter({ hasText: 'scale=10 is too large for this image' }).waitFor();
+    expect(await page.locator('.bar').count()).toBe(0);
+    expect(complaints.splice(0)).toEqual([expect.stringContaining('422')]);
+    await page.keyboard.press('Home');
+    for (let stop = 0; stop < 4; stop++) await page.keyboard.press('ArrowRight');
+    await mapShown(page, 'espresso');
+
+    await page.getByRole('button', { name: 'Take the picture’s centre' }).click();
+    await page.locator('#scale-text').filter({ hasText: '224 × 224' }).waitFor();
+    expect(await page.locator('#too-large').isVisible()).toBe(false);
+    await sweep(page);
     await expect.poll(() => page.locator('#chart circle.lit').count()).toBe(16);
-    expect(await page.locator('#chart svg').getAttribute('aria-label')).toMatch(/espresso: .* at 0\.5×, .* at 5×/);
+    expect(await page.locator('#drift-text').innerText()).toMatch(/^“espresso” has .* is lost/);
   });
 
   it('changes what is asked and how it looks', async () => {
@@ -157,7 +200,7 @@ describe.skipIf(!hasBrowser)('the playground', () => {
       .poll(() => command.innerText())
       .toMatch(/scale=0\.75&scale=1&scale=1\.5&flip=true&outputStride=8&colormap=viridis&alpha=0\.25/);
     await page.locator('#fit').selectOption('crop');
-    await page.locator('#scale-text').filter({ hasText: '96 × 96' }).waitFor();
+    await page.locator('#scale-text').filter({ hasText: '224 × 224' }).waitFor();
   });
 
   it('finds another class by name, with the keyboard alone', async () => {
@@ -172,6 +215,38 @@ describe.skipIf(!hasBrowser)('the playground', () => {
     await page.locator('#photo').focus();
     await page.keyboard.press('ArrowLeft');
     await expect.poll(() => caption(page).innerText()).toMatch(/golden retriever, .* % here/);
+  });
+
+  it('knows 1,000 things, and finds each of them by what people type', async () => {
+    const page = await open();
+    await page.getByText('Knows 1,000 things.').waitFor();
+    const input = page.locator('#class-search');
+    const options = page.locator('#class-options').getByRole('option');
+    const offered = async (text: string): Promise<string[]> => {
+      await input.fill(text);
+      return (await options.allInnerTexts()).map((option) => option.replace('\n', ' '));
+    };
+    expect(await offered('elefants')).toEqual(['Indian elephant n02504013', 'African elephant n02504458']);
+    expect(await page.locator('#class-count').innerText()).toBe('2 classes');
+    expect((await offered('zebar'))[0]).toBe('zebra n02391049');
+    expect((await offered('')).length).toBe(20);
+    expect(await violations(page)).toEqual([]);
+
+    expect((await offered('crane')).slice(0, 2)).toEqual(['crane n02012849', 'crane n03126707']);
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    await mapShown(page, 'crane (n03126707)');
+    expect(await input.inputValue()).toBe('crane (n03126707)');
+
+    expect(await offered('qqqq')).toHaveLength(3);
+    expect(await page.locator('#class-count').innerText()).toBe('none; the nearest');
+    await page.keyboard.press('Enter');
+    expect(await options.count()).toBe(3);
+
+    await page.locator('#model').selectOption('tinyimagenet-resnet18-w32');
+    await page.getByText('Knows 200 things.').waitFor();
+    expect(await input.getAttribute('placeholder')).toBe('one of 200, by name or id');
   });
 
   it('can be walked through with the keyboard: every control is reached, and seen to be', async () => {

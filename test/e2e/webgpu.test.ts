@@ -11,7 +11,7 @@ import { probeDevice } from '../../src/runtime/probe-device.js';
 import { startServer, type ServerProcess } from '../support/server.js';
 
 const PROCESS_FILE = fileURLToPath(new URL('../../dist/runtime/probe-process.js', import.meta.url));
-const MODELS = ['tinyimagenet-resnet18-w32', 'tinyimagenet-vgg11bn-w32'];
+const MODELS = ['imagenet-efficientnet-lite0', 'tinyimagenet-resnet18-w32', 'tinyimagenet-vgg11bn-w32'];
 /** As a part of the largest value. */
 const TOLERANCE = 1e-3;
 
@@ -68,7 +68,7 @@ describe.skipIf('failure' in probed)('the server on WebGPU', () => {
     interface Answer {
       results: { predictions: { index: number; logit: number }[] }[];
     }
-    const path = `/v1/classify?model=${model}&topK=200&scores=logit`;
+    const path = `/v1/classify?model=${model}&topK=1000&scores=logit`;
     const [there, here] = await Promise.all([ask<Answer>(webgpu, path), ask<Answer>(cpu, path)]);
     const logits = ({ results }: Answer): number[] =>
       results[0]!.predictions.sort((a, b) => a.index - b.index).map(({ logit }) => logit);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { resolveClasses } from '../../../src/inference/classes.js';
+import { findClass, resolveClasses } from '../../../src/inference/classes.js';
 
 const LABELS = ['lemon', 'lion', 'altar', 'African elephant', 'espresso', 'tabby, tabby cat'].map((label, index) => ({
   id: `id-${index}`,
@@ -20,4 +20,20 @@ describe('resolveClasses', () => {
       }),
     );
   });
+});
+
+describe('findClass', () => {
+  const labels = ['Cardigan', 'cardigan', 'crane', 'crane'].map((label, index) => ({ id: `n0${index}`, label }));
+
+  it.each([
+    ['Cardigan', 0],
+    ['cardigan', 1],
+    ['CARDIGAN', 0],
+    ['crane', 2],
+    ['crane (n03)', 3],
+    ['N03', 3],
+    ['3', 3],
+    ['4', undefined],
+    ['cran', undefined],
+  ])('finds the class of %s', (name, index) => expect(findClass(name, labels)).toBe(index));
 });

@@ -1,0 +1,261 @@
+/**
+ * From what a person types to the classes that are meant, best first: words in any order, beginnings and parts of words,
+ * plurals, typing errors, ids and indices. The page's search and the nearest labels of an unknown class are both this.
+ * Pure; a search over 1,000 classes takes a few milliseconds.
+ *
+ * A class costs the sum of what the typed words cost. A word costs the more the less of it is there: whole, in the
+ * plural, begun, a part of a word, mistyped, missing. Words of the label that nobody typed cost a little: `tiger` is
+ * before `tiger cat`.
+ */
+import { distance } from 'fastest-levenshtein';
+
+export interface NamedClass {
+  readonly id: string;
+  readonly label: string;
+}
+
+export interface ClassSearch {
+  /** Indices of the classes that fit, best first: all, in their order, of a text without words; none where none fits. */
+  matching(text: string): number[];
+  /** Indices of `count` classes: those that fit, and then those whose names take the fewest edits. */
+  nearest(text: string, count: number): number[];
+}
+
+/** What a typed word costs; a mistyped one by its edits on top, which are at most three. */
+const COST = { whole: 0, inflected: 0.05, begun: 1, part: 2, mistyped: 3, missing: 8 } as const;
+const COST_OF_A_MISTYPED_BEGINNING = 0.5;
+/** People seldom mistake the first letter. */
+const COST_OF_ANOTHER_FIRST_LETTER = 0.3;
+const COST_OF_A_WORD_NOT_TYPED = 0.1;
+/** Shorter words are parts and beginnings of too many others. */
+const SHORTEST_PART = 3;
+/** Longer texts than any label are cut: whoever sends them shall not keep the server busy. */
+const MAX_TEXT = 64;
+const MAX_WORDS = 8;
+/** Words that say nothing of a class. */
+const FILLERS = new Set(['a', 'an', 'the', 'of', 'with', 'and']);
+const FIRST_LETTER = 'a'.charCodeAt(0);
+
+interface Word {
+  /** Its place among the words of the labels; of a typed word −1. */
+  readonly at: number;
+  readonly text: string;
+  readonly singular: string;
+  /** A bit for each letter of the Latin alphabet that is in it. */
+  readonly letters: number;
+}
+
+/** One of the names that a label lists (`tabby, tabby cat`): its words, and all of them as one (`tabbycat`). */
+interface Name {
+  readonly words: readonly Word[];
+  readonly joined: Word;
+}
+
+/** Prepare a search among classes; `matching` and `nearest` give their indices. */
+export function createClassSearch(labels: readonly NamedClass[]): ClassSearch {
+  const vocabulary = new Map<string, Word>();
+  const known = (text: string): Word => {
+    const word = vocabulary.get(text) ?? wordOf(text, vocabulary.size);
+    vocabulary.set(text, word);
+    return word;
+  };
+  const entries = labels.map(({ id, label }) => ({
+    id: simplify(id),
+    names: [...new Set([label, ...label.split(/, */)])].map((name): Name => {
+      const words = splitWords(name);
+      return { words: words.map(known), joined: known(words.join('')) };
+    }),
+  }));
+
+  function matching(text: string): number[] {
+    const typed = typedWords(text);
+    if (typed.length === 0) return labels.map((_, index) => index);
+    const prices = typed.map((word) => priceOf(wordOf(word), vocabulary.size));
+    const together = typed.length > 1 ? priceOf(wordOf(typed.join('')), vocabulary.size) : undefined;
+    const byIndex = indexOf(text, labels.length);
+    const found: { index: number; cost: number }[] = [];
+    for (const [index, { id, names }] of entries.entries()) {
+      let cost = index === byIndex ? -1 : Infinity;
+      for (const name of names) cost = Math.min(cost, costOfName(prices, name, id), costTogether(together, name));
+      if (cost < Infinity) found.push({ index, cost });
+    }
+    return found.sort((a, b) => a.cost - b.cost).map(({ index }) => index);
+  }
+
+  return {
+    matching,
+    nearest(text, count) {
+      const found = matching(text).slice(0, count);
+      if (found.length === count) return found;
+      const wanted = simplify(text.slice(0, MAX_TEXT));
+      const others = labels
+        .map(({ label }, index) => ({ index, edits: fewestEdits(wanted, label) }))
+        .filter(({ index }) => !found.includes(index))
+        .sort((a, b) => a.edits - b.edits);
+      return [...found, ...others.slice(0, count - found.length).map(({ index }) => index)];
+    },
+  };
+}
+
+/** A name for each class that no other class has: its label, with the id where another label is the same (`crane`). */
+export function distinctNames(labels: readonly NamedClass[]): string[] {
+  const counts = new Map<string, number>();
+  for (const { label } of labels) counts.set(label.toLowerCase(), (counts.get(label.toLowerCase()) ?? 0) + 1);
+  return labels.map(({ id, label }) => (counts.get(label.toLowerCase())! > 1 ? withId(label, id) : label));
+}
+
+export function withId(label: string, id: string): string {
+  return `${label} (${id})`;
+}
+
+/** What a typed word costs in a word of a label, or as an id. */
+interface Price {
+  readonly typed: Word;
+  readonly inWord: (word: Word) => number;
+}
+
+/** Worked out once for each of the words that labels have. */
+function priceOf(typed: Word, vocabularySize: number): Price {
+  const costs = new Float64Array(vocabularySize).fill(NaN);
+  return {
+    typed,
+    inWord(word) {
+      const known = costs[word.at]!;
+      return Number.isNaN(known) ? (costs[word.at] = costOf(typed, word)) : known;
+    },
+  };
+}
+
+/**
+ * The cost of the typed words in one name of a class; Infinity where they do not fit. Each takes the word of the name that
+ * fits it best, and leaves it to no other. Where one is missing, another has to be there without doubt.
+ */
+function costOfName(prices: readonly Price[], { words, joined }: Name, id: string): number {
+  let cost = 0;
+  let isSure = false;
+  let isMissing = false;
+  const used: Word[] = [];
+  for (const { typed, inWord } of prices) {
+    let best: number = id === typed.text ? COST.whole : isIdBegun(id, typed) ? COST.begun : COST.missing;
+    let place: Word | undefined;
+    for (const word of words) {
+      const found = inWord(word);
+      if (found >= best || used.includes(word)) continue;
+      best = found;
+      place = word;
+    }
+    const inOne = words.length > 1 ? inWord(joined) : COST.missing;
+    if (inOne < best) {
+      best = inOne;
+      place = joined;
+    }
+    if (place !== undefined) used.push(place);
+    if (best === COST.missing) isMissing = true;
+    else if (best <= COST.begun && typed.text.length >= SHORTEST_PART) isSure = true;
+    cost += best;
+  }
+  if (isMissing && !isSure) return Infinity;
+  const left = used.length === 0 || used.includes(joined) ? 0 : words.length - used.length;
+  return cost + left * COST_OF_A_WORD_NOT_TYPED;
+}
+
+/** The cost of all typed words as one (`fire boat`) in a word of the name, or in the name as one. */
+function costTogether(price: Price | undefined, { words, joined }: Name): number {
+  if (price === undefined) return Infinity;
+  const cost = Math.min(price.inWord(joined), ...words.map(price.inWord));
+  return cost <= COST.begun ? cost : Infinity;
+}
+
+/** Of an id a beginning that has a digit: what is only letters begins all of them. */
+function isIdBegun(id: string, { text }: Word): boolean {
+  return /\d/.test(text) && id.startsWith(text);
+}
+
+function costOf(typed: Word, word: Word): number {
+  if (typed.text === word.text) return COST.whole;
+  if ([typed.text, typed.singular].some((form) => form === word.singular || form === word.text)) return COST.inflected;
+  // Of a plural what is in front of its ending.
+  const stem = typed.text.startsWith(typed.singular) ? typed.singular : typed.text;
+  if (word.text.startsWith(stem)) return COST.begun;
+  if (stem.length >= SHORTEST_PART && word.text.includes(stem)) return COST.part;
+  const { length } = stem;
+  const allowed = allowedEdits(length);
+  // Each letter that is not in the word takes an edit.
+  if (allowed === 0 || word.text.length < length - allowed) return COST.missing;
+  if (bitsOf(typed.letters & ~word.letters) > allowed + 1) return COST.missing;
+  const first = word.text.startsWith(stem.charAt(0)) ? 0 : COST_OF_ANOTHER_FIRST_LETTER;
+  const whole = edits(typed.singular, word.singular);
+  if (whole <= allowed) return COST.mistyped + whole + first;
+  // As it is being typed: the beginning, mistyped. A letter that is missing or too many moves the rest by one.
+  const begun = Math.min(...[-1, 0, 1].map((more) => edits(stem, word.text.slice(0, length + more))));
+  return begun <= Math.min(allowed, 2) ? COST.mistyped + begun + COST_OF_A_MISTYPED_BEGINNING + first : COST.missing;
+}
+
+/** Edits that a word of that length may be away and still be meant. */
+function allowedEdits(length: number): number {
+  return length < 4 ? 0 : length < 7 ? 1 : length < 11 ? 2 : 3;
+}
+
+/** Levenshtein's distance, where two neighbours that changed places are one edit (`zebar`). */
+function edits(typed: string, word: string): number {
+  const found = distance(typed, word);
+  if (found !== 2 || typed.length !== word.length) return found;
+  let at = 0;
+  while (typed[at] === word[at]) at++;
+  const swapped = typed.slice(0, at) + typed.charAt(at + 1) + typed.charAt(at) + typed.slice(at + 2);
+  return swapped === word ? 1 : found;
+}
+
+/** To the label, or to one of the names it lists. */
+function fewestEdits(wanted: string, label: string): number {
+  return Math.min(...[label, ...label.split(/, */)].map((name) => distance(wanted, simplify(name))));
+}
+
+/** The index that a text of digits names, undefined where there is no such class. */
+function indexOf(text: string, count: number): number | undefined {
+  const wanted = text.trim();
+  return /^\d+$/.test(wanted) && Number(wanted) < count ? Number(wanted) : undefined;
+}
+
+function typedWords(text: string): string[] {
+  const words = splitWords(text.slice(0, MAX_TEXT));
+  const telling = words.filter((word) => !FILLERS.has(word));
+  return (telling.length > 0 ? telling : words).slice(0, MAX_WORDS);
+}
+
+function splitWords(text: string): string[] {
+  return simplify(text).match(/[\p{L}\p{N}]+/gu) ?? [];
+}
+
+/** Lower case, without accents and apostrophes. */
+function simplify(text: string): string {
+  return text
+    .trim()
+    .toLowerCase()
+    .normalize('NFD')
+    .replace(/[\p{M}'’]/gu, '');
+}
+
+function wordOf(text: string, at = -1): Word {
+  let letters = 0;
+  for (let i = 0; i < text.length; i++) {
+    const letter = text.charCodeAt(i) - FIRST_LETTER;
+    if (letter >= 0 && letter < 26) letters |= 1 << letter;
+  }
+  return { at, text, singular: singularOf(text), letters };
+}
+
+function bitsOf(letters: number): number {
+  let count = 0;
+  for (let left = letters; left !== 0; left &= left - 1) count++;
+  return count;
+}
+
+/** English plurals, the regular ones. Words that only look like one (`lens`) lose their s on both sides. */
+function singularOf(word: string): string {
+  if (word.length > 4 && word.endsWith('ies')) return `${word.slice(0, -3)}y`;
+  if (word.length > 4 && word.endsWith('ves')) return `${word.slice(0, -3)}f`;
+  if (word.length > 4 && /(s|x|z|ch|sh|o)es$/.test(word)) return word.slice(0, -2);
+  if (word.length > 3 && /[^s]s$/.test(word)) return word.slice(0, -1);
+  return word;
+}
