@@ -4,7 +4,7 @@
  */
 import { attribute } from './attributes.js';
 import type { DataType, Graph, Node } from './graph.js';
-import { dataTypeOf } from './onnx-data-types.js';
+import { dataTypeOf } from './onnx/data-types.js';
 
 /** Operators whose first output has the type of their first input. */
 const KEEPS_TYPE: ReadonlySet<string> = new Set(

@@ -1,5 +1,5 @@
 /**
- * The invariants of a graph (graph.ts), executable. Every graph that comes in (onnx.ts) or out of a pass (pass.ts) goes
+ * The invariants of a graph (graph.ts), executable. Every graph that comes in (onnx/model.ts) or out of a pass (pass.ts) goes
  * through here; what is behind it may rely on them.
  */
 import { elementCount } from '../tensor.js';

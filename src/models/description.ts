@@ -3,9 +3,9 @@
  * program does. Nothing is run, and nothing is read but what a compilation has read already.
  */
 import { attribute } from '../graph/attributes.js';
+import { fullyConnected, tailOf } from '../graph/classifier-head.js';
 import type { MapGeometry } from '../graph/geometry.js';
 import type { Graph, Initializer, Node } from '../graph/graph.js';
-import { fullyConnected, tailOf } from '../graph/passes/classifier-head.js';
 import type { CompiledModel } from './compile.js';
 import type { DenseViews, Edge } from './dense-views.js';
 import type { Size } from './input-size.js';

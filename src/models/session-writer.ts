@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Graph } from '../graph/graph.js';
-import { writeOnnx } from '../graph/onnx.js';
+import { writeOnnx } from '../graph/onnx/model.js';
 import { applyPass, applyPasses, type Pass } from '../graph/pass.js';
 import { absorbStatistics } from '../graph/passes/absorb-statistics.js';
 import { addImageInput, type ImagePreprocessing } from '../graph/passes/add-image-input.js';

@@ -9,7 +9,7 @@
  */
 import { int } from '../attributes.js';
 import type { DataType, Graph, Node, ValueInfo } from '../graph.js';
-import { DATA_TYPE_CODES } from '../onnx-data-types.js';
+import { DATA_TYPE_CODES } from '../onnx/data-types.js';
 import type { Pass } from '../pass.js';
 import { renameIn } from '../rewrite.js';
 

@@ -14,10 +14,10 @@
  */
 import { elementCount } from '../../tensor.js';
 import { ints } from '../attributes.js';
+import { fullyConnected, isActivation, isFlatten, tailOf, type FullyConnected } from '../classifier-head.js';
 import type { Graph, Initializer, Node } from '../graph.js';
 import type { Pass } from '../pass.js';
 import { inferShapes } from '../shapes.js';
-import { fullyConnected, isActivation, isFlatten, tailOf, type FullyConnected } from './classifier-head.js';
 
 /** Name of the output of a convolutionalized graph, [N, K, h, w]. */
 export const CLASS_MAP = 'class_map';

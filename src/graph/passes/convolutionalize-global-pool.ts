@@ -19,10 +19,10 @@
  * 2016 (class activation maps).
  */
 import { ints } from '../attributes.js';
+import { fullyConnected, isFlatten, isIdentity, isPointwise, tailOf } from '../classifier-head.js';
 import type { Graph, Initializer, Node } from '../graph.js';
 import type { Pass } from '../pass.js';
 import { renameIn } from '../rewrite.js';
-import { fullyConnected, isFlatten, isIdentity, isPointwise, tailOf } from './classifier-head.js';
 import { CLASS_MAP } from './convolutionalize-gemm.js';
 
 /** The pass; any input size. */

@@ -14,10 +14,10 @@
  * place, as with a fully connected head (convolutionalize-gemm.ts): no mean of single places would be the logits.
  */
 import { ints } from '../attributes.js';
+import { fullyConnected, isActivation, isFlatten, isIdentity, isPointwise, tailOf } from '../classifier-head.js';
 import type { Graph, Initializer, Node } from '../graph.js';
 import { nativeShapes } from '../native-shapes.js';
 import type { Pass } from '../pass.js';
-import { fullyConnected, isActivation, isFlatten, isIdentity, isPointwise, tailOf } from './classifier-head.js';
 import { CLASS_MAP } from './convolutionalize-gemm.js';
 
 const SLIDING: Readonly<Record<string, string>> = { GlobalAveragePool: 'AveragePool', GlobalMaxPool: 'MaxPool' };

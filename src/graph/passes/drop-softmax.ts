@@ -12,11 +12,11 @@
  */
 import { elementCount } from '../../tensor.js';
 import { attribute } from '../attributes.js';
+import { tailOf } from '../classifier-head.js';
 import type { Graph, Node } from '../graph.js';
 import { nativeShapes } from '../native-shapes.js';
 import type { Pass } from '../pass.js';
 import { bypass } from '../rewrite.js';
-import { tailOf } from './classifier-head.js';
 
 const REARRANGING: readonly string[] = [
   ...['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Transpose', 'Cast', 'Identity'],

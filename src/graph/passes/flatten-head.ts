@@ -13,11 +13,11 @@
  */
 import { elementCount } from '../../tensor.js';
 import { int } from '../attributes.js';
+import { isFlatten, tailOf } from '../classifier-head.js';
 import type { Graph, Node } from '../graph.js';
 import { nativeShapes } from '../native-shapes.js';
 import type { Pass } from '../pass.js';
 import { bypass, prune } from '../rewrite.js';
-import { isFlatten, tailOf } from './classifier-head.js';
 
 const REARRANGING: readonly string[] = ['Reshape', 'Squeeze', 'Flatten'];
 

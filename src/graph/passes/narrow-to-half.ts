@@ -19,7 +19,7 @@ import { nameGiver } from '../build.js';
 import { floatValues, halfBits, inlineConstant } from '../constants.js';
 import type { Graph, Initializer, Node } from '../graph.js';
 import { GraphError } from '../graph-error.js';
-import { DATA_TYPE_CODES } from '../onnx-data-types.js';
+import { DATA_TYPE_CODES } from '../onnx/data-types.js';
 import type { Pass } from '../pass.js';
 import { prune } from '../rewrite.js';
 import { valueTypes } from '../value-types.js';

@@ -11,10 +11,10 @@
  * outside of that are scores of windows that the classifier was never given.
  */
 import { ints } from '../attributes.js';
+import { isActivation, isPointwise, tailOf } from '../classifier-head.js';
 import type { Graph, Node } from '../graph.js';
 import type { Pass } from '../pass.js';
 import { windowsOf } from '../windows.js';
-import { isActivation, isPointwise, tailOf } from './classifier-head.js';
 
 /** Cells of padding before and behind, along each axis. */
 export interface HeadPads {

@@ -19,6 +19,7 @@
  */
 import { attribute, int, ints } from '../attributes.js';
 import { nameGiver } from '../build.js';
+import { classMapOf } from '../class-map.js';
 import { inlineConstant, integerValues } from '../constants.js';
 import { followFields, type Fields } from '../geometry.js';
 import type { Attribute, Graph, Initializer, Node } from '../graph.js';
@@ -27,7 +28,6 @@ import type { Pass } from '../pass.js';
 import { prune } from '../rewrite.js';
 import { inferKnownShapes } from '../shapes.js';
 import { windowExtent, windowsOf, type Window } from '../windows.js';
-import { classMapOf } from './class-map.js';
 
 /** What sees all of the map at once, or neighbours in a way that cannot be dilated. */
 const NOT_BY_CELL = new Set([

@@ -12,12 +12,12 @@
  */
 import { elementCount } from '../../tensor.js';
 import { attribute, int } from '../attributes.js';
+import { isFlatten, tailOf } from '../classifier-head.js';
 import type { Graph, Initializer, Node } from '../graph.js';
 import { nativeShapes } from '../native-shapes.js';
 import type { Pass } from '../pass.js';
 import { countReads } from '../rewrite.js';
 import { transposeWeight } from '../weights.js';
-import { isFlatten, tailOf } from './classifier-head.js';
 
 /** The pass for a graph whose native input has this side, in pixels. */
 export function reorderFlattenedWeight(nativeSize: number): Pass {

@@ -14,13 +14,13 @@
  */
 import { attribute, int } from '../attributes.js';
 import { nameGiver } from '../build.js';
+import { tailOf } from '../classifier-head.js';
 import { integerValues } from '../constants.js';
 import type { Graph, Node } from '../graph.js';
 import { nativeShapes } from '../native-shapes.js';
 import type { Pass } from '../pass.js';
 import { prune } from '../rewrite.js';
 import { outputSize, windowsOf } from '../windows.js';
-import { tailOf } from './classifier-head.js';
 
 /** The pass for a graph whose native input has this side, in pixels. */
 export function unifyGlobalPool(nativeSize: number): Pass {

@@ -13,7 +13,7 @@
 import { attribute, int } from '../attributes.js';
 import { inlineConstant, halfValues } from '../constants.js';
 import type { Attribute, Graph, Initializer, Node, ValueInfo } from '../graph.js';
-import { DATA_TYPE_CODES } from '../onnx-data-types.js';
+import { DATA_TYPE_CODES } from '../onnx/data-types.js';
 import type { Pass } from '../pass.js';
 
 /** The pass. */

@@ -9,7 +9,7 @@
 import { attribute } from '../../graph/attributes.js';
 import type { Graph, Node } from '../../graph/graph.js';
 import { GraphError, nodeError } from '../../graph/graph-error.js';
-import { dataTypeOf } from '../../graph/onnx-data-types.js';
+import { dataTypeOf } from '../../graph/onnx/data-types.js';
 import { applyPass, type Pass } from '../../graph/pass.js';
 import { foldBatchNorm } from '../../graph/passes/fold-batch-norm.js';
 import { liftConstants } from '../../graph/passes/lift-constants.js';

@@ -2,18 +2,18 @@
  * ONNX messages → graph. A file may say anything, so each field is checked where it is used; what verify.ts checks
  * anyway (order, definitions, names, data lengths) is left to it. Source: onnx.proto.
  */
-import { safeInteger } from './constants.js';
-import type { Attribute, Dim, Graph, Initializer, Node, ValueInfo } from './graph.js';
-import { GraphError } from './graph-error.js';
-import { dataTypeName, dataTypeOf } from './onnx-data-types.js';
+import { safeInteger } from '../constants.js';
+import type { Attribute, Dim, Graph, Initializer, Node, ValueInfo } from '../graph.js';
+import { GraphError } from '../graph-error.js';
+import { dataTypeName, dataTypeOf } from './data-types.js';
 import {
   AttributeProto_AttributeType as AttributeType,
   type AttributeProto,
   type ModelProto,
   type NodeProto,
   type ValueInfoProto,
-} from './onnx-proto/onnx_pb.js';
-import { decodeTensor, type OnnxSource } from './onnx-tensor.js';
+} from './proto/onnx_pb.js';
+import { decodeTensor, type OnnxSource } from './tensor.js';
 
 /** The graph of a model, not yet verified; `source` as for decodeTensor. Throws GraphError for what a graph cannot express. */
 export function decodeModel(model: ModelProto, source?: OnnxSource): Graph {

@@ -1,11 +1,11 @@
 /**
- * How the passes here recognize a classifier's head: a chain of nodes, each the only reader of the one before, that ends
- * in the graph's single output. Followed from the output backwards.
+ * How passes recognize a classifier's head: a chain of nodes, each the only reader of the one before, that ends in the
+ * graph's single output. Followed from the output backwards.
  */
-import { elementCount } from '../../tensor.js';
-import { attribute } from '../attributes.js';
-import type { Graph, Initializer, Node } from '../graph.js';
-import { windowsOf } from '../windows.js';
+import { elementCount } from '../tensor.js';
+import { attribute } from './attributes.js';
+import type { Graph, Initializer, Node } from './graph.js';
+import { windowsOf } from './windows.js';
 
 /** A fully connected layer y = x·Wᵀ + b. */
 export interface FullyConnected {
