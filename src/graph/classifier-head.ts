@@ -5,6 +5,7 @@
 import { elementCount } from '../tensor.js';
 import { attribute } from './attributes.js';
 import type { Graph, Initializer, Node } from './graph.js';
+import { isOfKind } from './operators.js';
 import { windowsOf } from './windows.js';
 
 /** A fully connected layer y = x·Wᵀ + b. */
@@ -15,20 +16,14 @@ export interface FullyConnected {
 }
 
 /** Dropout and Identity: y = x at inference. */
-const IDENTITIES: readonly string[] = ['Dropout', 'Identity'];
+export const isIdentity = (node: Node): boolean => isOfKind(node, 'identity');
 
-/** Operators that do the same to a vector and to each position of a map: element by element, or channel by channel. */
-const ACTIVATIONS: readonly string[] = [
-  ...IDENTITIES,
-  ...['Relu', 'LeakyRelu', 'Elu', 'Selu', 'Celu', 'Sigmoid', 'HardSigmoid', 'HardSwish', 'Tanh', 'Softplus', 'Gelu'],
-  ...['Clip', 'BatchNormalization', 'QuantizeLinear', 'DequantizeLinear'],
-];
-
-export const isIdentity = (node: Node): boolean => IDENTITIES.includes(node.op);
-
-/** An element-wise operator; PRelu is one where a single slope holds for all channels. */
+/**
+ * Whether a node does the same to a vector and to each position of a map: element by element, or channel by channel.
+ * PRelu does where a single slope holds for all channels.
+ */
 export function isActivation(graph: Graph, node: Node): boolean {
-  if (node.op !== 'PRelu') return ACTIVATIONS.includes(node.op);
+  if (node.op !== 'PRelu') return isOfKind(node, 'identity', 'elementwise', 'by-channel');
   const slope = graph.initializers.get(node.inputs[1] ?? '');
   return slope !== undefined && elementCount(slope.dims) === 1 && slope.dims.length <= 1;
 }

@@ -16,6 +16,7 @@ import { elementCount } from '../../tensor.js';
 import { ints } from '../attributes.js';
 import { fullyConnected, isActivation, isFlatten, tailOf, type FullyConnected } from '../classifier-head.js';
 import type { Graph, Initializer, Node } from '../graph.js';
+import { isOfKind } from '../operators.js';
 import type { Pass } from '../pass.js';
 import { inferShapes } from '../shapes.js';
 
@@ -38,7 +39,8 @@ function convolutionalize(graph: Graph, nativeSize: number): Graph | undefined {
     .filter((layer) => layer !== undefined);
   const [first] = layers;
   if (end < 1 || flatten === undefined || !isFlatten(flatten) || first === undefined) return undefined;
-  if (trunk?.op.startsWith('Global') || fullyConnected(graph, tail[0]!) === undefined) return undefined;
+  if (trunk !== undefined && isOfKind(trunk, 'global-pool')) return undefined;
+  if (fullyConnected(graph, tail[0]!) === undefined) return undefined;
 
   const window = nativeMap(graph, flatten.inputs[0]!, nativeSize);
   if (window === undefined || elementCount(window) !== first.weight.dims[1]) return undefined;

@@ -8,6 +8,7 @@
  * training_mode is given stays, and so does a node from a graph input straight to a graph output.
  * Source: ONNX operators Dropout (opset 7, 10, 12, 13), Identity.
  */
+import { isIdentity } from '../classifier-head.js';
 import type { Graph, Node } from '../graph.js';
 import type { Pass } from '../pass.js';
 import { bypass, prune } from '../rewrite.js';
@@ -26,6 +27,7 @@ function drop(graph: Graph): Graph | undefined {
   return current === graph ? undefined : prune(current);
 }
 
-function isIdentityNode({ op, inputs }: Node): boolean {
-  return op === 'Identity' || (op === 'Dropout' && (inputs[2] ?? '') === '');
+/** The third input of a Dropout is training_mode; an Identity has one input. */
+function isIdentityNode(node: Node): boolean {
+  return isIdentity(node) && (node.inputs[2] ?? '') === '';
 }

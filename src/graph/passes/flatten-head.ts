@@ -16,10 +16,9 @@ import { int } from '../attributes.js';
 import { isFlatten, tailOf } from '../classifier-head.js';
 import type { Graph, Node } from '../graph.js';
 import { nativeShapes } from '../native-shapes.js';
+import { isOfKind } from '../operators.js';
 import type { Pass } from '../pass.js';
 import { bypass, prune } from '../rewrite.js';
-
-const REARRANGING: readonly string[] = ['Reshape', 'Squeeze', 'Flatten'];
 
 /** The pass for a graph whose native input has this side, in pixels. */
 export function flattenHead(nativeSize: number): Pass {
@@ -30,7 +29,7 @@ function flatten(graph: Graph, nativeSize: number): Graph | undefined {
   // With two images the batch is not mistaken for an axis of size 1; where the batch is fixed, it is what it is.
   const shapes = nativeShapes(graph, nativeSize, 2);
   let current = graph;
-  for (const node of tailOf(graph).filter(({ op }) => REARRANGING.includes(op))) {
+  for (const node of tailOf(graph).filter((node) => isOfKind(node, 'view'))) {
     const [from, to] = [shapes.get(node.inputs[0]!), shapes.get(node.outputs[0]!)];
     const own = current.nodes.find(({ name }) => name === node.name)!;
     if (from === undefined || to === undefined) continue;

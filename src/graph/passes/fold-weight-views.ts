@@ -11,11 +11,10 @@
 import { attribute } from '../attributes.js';
 import type { Graph, Initializer, Node } from '../graph.js';
 import { nativeShapes } from '../native-shapes.js';
+import { isOfKind } from '../operators.js';
 import type { Pass } from '../pass.js';
 import { prune } from '../rewrite.js';
 import { transposeWeight } from '../weights.js';
-
-const VIEWS: readonly string[] = ['Reshape', 'Squeeze', 'Unsqueeze', 'Flatten'];
 
 /** The pass for a graph whose native input has this side, in pixels. */
 export function foldWeightViews(nativeSize: number): Pass {
@@ -43,7 +42,7 @@ function viewOf(
   const [weight, ...rest] = node.inputs.map((name) => initializers.get(name));
   if (weight === undefined || dims === undefined || rest.includes(undefined)) return undefined;
   if (!weight.dataType.startsWith('float') || weight.data.kind === 'unbound') return undefined;
-  if (VIEWS.includes(node.op)) return keepsScales(weight, dims) ? { ...weight, dims } : undefined;
+  if (isOfKind(node, 'view')) return keepsScales(weight, dims) ? { ...weight, dims } : undefined;
   if (node.op !== 'Transpose') return undefined;
   const perm = attribute(node, 'perm', 'ints') ?? [...weight.dims.keys()].reverse();
   return transposeWeight(weight, weight.dims, perm);

@@ -19,22 +19,14 @@ import { attribute, float, ints } from '../attributes.js';
 import { nameGiver } from '../build.js';
 import { inlineConstant } from '../constants.js';
 import type { Graph, Initializer, Node } from '../graph.js';
+import { isOfKind, onlyRearranges } from '../operators.js';
 import type { Pass } from '../pass.js';
 import { valueTypes } from '../value-types.js';
 import { windowExtent, windowsOf, type Window } from '../windows.js';
 
 /** What the engine may take out from between the two. */
-const REMOVABLE = new Set([
-  'Identity',
-  'Cast',
-  'Transpose',
-  'Dropout',
-  'Reshape',
-  'Squeeze',
-  'Unsqueeze',
-  'Flatten',
-  'Expand',
-]);
+const isRemovable = (node: Node): boolean =>
+  onlyRearranges(node) || isOfKind(node, 'identity', 'cast') || node.op === 'Expand';
 
 /** The first operator set whose Pad has its amounts as an input. */
 const PADS_INPUT_OPSET = 11;
@@ -53,7 +45,7 @@ function keepApart(graph: Graph): Graph | undefined {
 
   const isBehindPad = ({ inputs }: Node): boolean => {
     const producer = producers.get(inputs[0] ?? '');
-    return producer !== undefined && (producer.op === 'Pad' || (REMOVABLE.has(producer.op) && isBehindPad(producer)));
+    return producer !== undefined && (producer.op === 'Pad' || (isRemovable(producer) && isBehindPad(producer)));
   };
   /** A Pad with −∞ in front of the pooling, which loses its padding to it; the node alone where that cannot be. */
   const withPad = (node: Node): Node[] => {

@@ -9,7 +9,7 @@
  * absorb-statistics.ts): what is rounded is the product, computed in single precision.
  *
  * Not equal: values and weights are rounded to 11 bits. Convolutions and products are narrowed, and what works cell by cell
- * or moves values. Means over a map, normalizations over an image, softmax, exponentials and powers stay in single
+ * or moves values (operators.ts, suitsHalf). Means over a map, normalizations over an image, softmax, exponentials and powers stay in single
  * precision: there many values are added, or small ones become large ones. Inputs and outputs stay float32, so what is added
  * in front (preprocessing) and behind (the mean of a class map, its log-normalizer) does too. A weight that is half in its
  * file is taken as it is; any other is cast by a node over the constant, which the engine folds at load.
@@ -20,6 +20,7 @@ import { floatValues, halfBits, inlineConstant } from '../constants.js';
 import type { Graph, Initializer, Node } from '../graph.js';
 import { GraphError } from '../graph-error.js';
 import { DATA_TYPE_CODES } from '../onnx/data-types.js';
+import { OPERATOR_FACTS } from '../operators.js';
 import type { Pass } from '../pass.js';
 import { prune } from '../rewrite.js';
 import { valueTypes } from '../value-types.js';
@@ -29,18 +30,6 @@ export const LARGEST_HALF = 65504;
 
 /** The bits of an infinite float16. */
 const INFINITE_BITS = 0x7c00;
-
-const NARROWED: ReadonlySet<string> = new Set([
-  // Layers: engines add up their products in single precision.
-  ...['Conv', 'Gemm', 'MatMul', 'AveragePool', 'BatchNormalization'],
-  // By cell, their results no larger than what goes in, or sums and products of two.
-  ...['Relu', 'LeakyRelu', 'PRelu', 'Elu', 'Selu', 'Celu', 'Clip', 'ThresholdedRelu', 'Abs', 'Neg'],
-  ...['Sigmoid', 'HardSigmoid', 'HardSwish', 'Tanh', 'Softsign'],
-  ...['Add', 'Sub', 'Mul', 'Div', 'Max', 'Min', 'Sum'],
-  // Move values, or choose some.
-  ...['MaxPool', 'GlobalMaxPool', 'Concat', 'Split', 'Slice', 'Gather', 'Pad', 'Transpose', 'Expand'],
-  ...['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Identity', 'Dropout'],
-]);
 
 /** The pass. No match where nothing is narrowed. */
 export function narrowToHalf(): Pass {
@@ -52,7 +41,7 @@ function narrow(graph: Graph): Graph | undefined {
   const isSingle = (name: string): boolean => types.get(name) === 'float32';
   const constants = new Set(graph.initializers.keys());
   const isNarrowed = (node: Node): boolean =>
-    NARROWED.has(node.op) &&
+    OPERATOR_FACTS.get(node.op)?.suitsHalf === true &&
     (node.op !== 'BatchNormalization' || attribute(node, 'epsilon', 'float') === 0) &&
     isSingle(node.inputs[0] ?? '') &&
     node.inputs.every((name) => name === '' || types.has(name));

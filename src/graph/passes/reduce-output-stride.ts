@@ -24,16 +24,11 @@ import { inlineConstant, integerValues } from '../constants.js';
 import { followFields, type Fields } from '../geometry.js';
 import type { Attribute, Graph, Initializer, Node } from '../graph.js';
 import { imageShapes } from '../native-shapes.js';
+import { isOfKind, readsWholeMap } from '../operators.js';
 import type { Pass } from '../pass.js';
 import { prune } from '../rewrite.js';
 import { inferKnownShapes } from '../shapes.js';
 import { windowExtent, windowsOf, type Window } from '../windows.js';
-
-/** What sees all of the map at once, or neighbours in a way that cannot be dilated. */
-const NOT_BY_CELL = new Set([
-  ...['GlobalAveragePool', 'GlobalMaxPool', 'GlobalLpPool', 'ReduceMean', 'ReduceMax'],
-  ...['InstanceNormalization', 'LpPool'],
-]);
 
 /** The first operator set whose AveragePool has dilations. */
 const DILATED_AVERAGE_OPSET = 19;
@@ -108,7 +103,7 @@ const LARGE_IMAGE = { batch: 1, height: 1024, width: 1024 };
 
 /** The nodes in place of one; undefined where it cannot be refined. */
 function refine(node: Node, rates: Rates, draft: Draft): readonly Node[] | undefined {
-  if (![rates.before, rates.after].every(Number.isInteger) || NOT_BY_CELL.has(node.op)) return undefined;
+  if (![rates.before, rates.after].every(Number.isInteger) || readsWholeMap(node)) return undefined;
   switch (node.op) {
     case 'Conv': {
       const kernel = draft.initializers.get(node.inputs[1] ?? '')?.dims.slice(2);
@@ -127,7 +122,8 @@ function refine(node: Node, rates: Rates, draft: Draft): readonly Node[] | undef
     case 'Pad':
       return refinePad(node, rates.before, draft);
     default:
-      return [node];
+      // Other windows (LpPool) cannot be dilated.
+      return isOfKind(node, 'window') ? undefined : [node];
   }
 }
 

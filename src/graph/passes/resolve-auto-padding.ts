@@ -14,10 +14,9 @@
 import { ints } from '../attributes.js';
 import type { Node } from '../graph.js';
 import { nativeShapes } from '../native-shapes.js';
+import { isOfKind } from '../operators.js';
 import type { Pass } from '../pass.js';
 import { leadingPad, windowExtent, windowsOf } from '../windows.js';
-
-const WINDOWED = new Set(['Conv', 'MaxPool', 'AveragePool', 'LpPool']);
 
 /** The pass for a graph whose native input has this side, in pixels. */
 export function resolveAutoPadding(nativeSize: number): Pass {
@@ -32,8 +31,9 @@ export function resolveAutoPadding(nativeSize: number): Pass {
   };
 }
 
-function padsBySize({ op, attributes: { auto_pad: auto } }: Node): boolean {
-  return WINDOWED.has(op) && auto?.type === 'string' && auto.value.startsWith('SAME');
+function padsBySize(node: Node): boolean {
+  const { auto_pad: auto } = node.attributes;
+  return isOfKind(node, 'window') && auto?.type === 'string' && auto.value.startsWith('SAME');
 }
 
 function resolve(node: Node, shapes: ReadonlyMap<string, readonly number[]>): Node {

@@ -15,10 +15,9 @@
 import { attribute, int } from '../attributes.js';
 import type { Graph, Node } from '../graph.js';
 import { nativeShapes } from '../native-shapes.js';
+import { onlyRearranges } from '../operators.js';
 import type { Pass } from '../pass.js';
 import { mapReads, prune } from '../rewrite.js';
-
-const VIEWS: readonly string[] = ['Flatten', 'Reshape', 'Transpose', 'Squeeze', 'Unsqueeze'];
 
 /** The pass for a graph whose native input has this side, in pixels. */
 export function skipIdleViews(nativeSize: number): Pass {
@@ -36,7 +35,7 @@ function skip(graph: Graph, nativeSize: number): Graph | undefined {
     const [x = ''] = node.inputs;
     const [y = ''] = node.outputs;
     const [from, to] = [shapes.get(x), shapes.get(y)];
-    if (!VIEWS.includes(node.op) || !isVector(from) || !isVector(to) || !keepsBatch(node, from, to)) return node;
+    if (!onlyRearranges(node) || !isVector(from) || !isVector(to) || !keepsBatch(node, from, to)) return node;
     const ancestors = [x, ...(behind.get(x) ?? [])];
     behind.set(y, ancestors);
     const equal = ancestors.findLast((name) => shapes.get(name)!.join() === to.join());
