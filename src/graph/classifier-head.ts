@@ -6,6 +6,7 @@ import { elementCount } from '../tensor.js';
 import { attribute } from './attributes.js';
 import type { Graph, Initializer, Node } from './graph.js';
 import { isOfKind } from './operators.js';
+import { producersOf } from './rewrite.js';
 import { windowsOf } from './windows.js';
 
 /** A fully connected layer y = x·Wᵀ + b. */
@@ -41,7 +42,7 @@ export function isPointwise(graph: Graph, node: Node): boolean {
 export function tailOf(graph: Graph): Node[] {
   const [output, ...others] = graph.outputs;
   if (output === undefined || others.length > 0) return [];
-  const producers = new Map(graph.nodes.flatMap((node) => node.outputs.map((name) => [name, node] as const)));
+  const producers = producersOf(graph);
   const readers = new Map<string, number>();
   for (const name of graph.nodes.flatMap(({ inputs }) => inputs)) readers.set(name, (readers.get(name) ?? 0) + 1);
 

@@ -13,7 +13,7 @@ import { mapGeometry } from '../graph/geometry.js';
 import type { Dim, Graph, ValueInfo } from '../graph/graph.js';
 import { GraphError } from '../graph/graph-error.js';
 import { imageShapes, nativeShapes } from '../graph/native-shapes.js';
-import { applyPass, applyPasses, type Pass } from '../graph/pass.js';
+import { applyPass, applyPasses, applyWhereMatching, type Pass } from '../graph/pass.js';
 import { absorbDequantizedWeights } from '../graph/passes/absorb-dequantized-weights.js';
 import { castBorders } from '../graph/passes/cast-borders.js';
 import { CLASS_MAP, convolutionalizeGemm } from '../graph/passes/convolutionalize-gemm.js';
@@ -219,10 +219,6 @@ function describeHead(graph: Graph): string {
     .reverse();
   const heads = 'Flatten → Gemm, global pooling → Gemm (one or several), or a convolution → global average pooling';
   return `its head is not ${heads}; it ends in ${operators.join(' → ')}`;
-}
-
-function applyWhereMatching(graph: Graph, passes: readonly Pass[]): Graph {
-  return passes.reduce((current, pass) => applyPass(current, pass) ?? current, graph);
 }
 
 /** Apply the passes over and over until none matches; each of them leaves less for the next round. */

@@ -9,22 +9,13 @@
  * Source: ONNX operators Dropout (opset 7, 10, 12, 13), Identity.
  */
 import { isIdentity } from '../classifier-head.js';
-import type { Graph, Node } from '../graph.js';
+import type { Node } from '../graph.js';
 import type { Pass } from '../pass.js';
-import { bypass, prune } from '../rewrite.js';
+import { bypassAll } from '../rewrite.js';
 
 /** The pass. */
 export function dropIdentities(): Pass {
-  return { name: 'drop-identities', apply: drop };
-}
-
-function drop(graph: Graph): Graph | undefined {
-  let current = graph;
-  for (const { name } of graph.nodes.filter(isIdentityNode)) {
-    const node = current.nodes.find((other) => other.name === name)!;
-    current = bypass(current, node) ?? current;
-  }
-  return current === graph ? undefined : prune(current);
+  return { name: 'drop-identities', apply: (graph) => bypassAll(graph, isIdentityNode) };
 }
 
 /** The third input of a Dropout is training_mode; an Identity has one input. */

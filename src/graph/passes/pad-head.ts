@@ -14,6 +14,7 @@ import { ints } from '../attributes.js';
 import { isActivation, isPointwise, tailOf } from '../classifier-head.js';
 import type { Graph, Node } from '../graph.js';
 import type { Pass } from '../pass.js';
+import { rewriteNodes } from '../rewrite.js';
 import { windowsOf } from '../windows.js';
 
 /** Cells of padding before and behind, along each axis. */
@@ -33,7 +34,7 @@ export function padHead(): Pass {
       const { begin, end } = pads;
       const { auto_pad: _auto, ...attributes } = node.attributes;
       const padded = { ...node, attributes: { ...attributes, pads: ints(begin, begin, end, end) } };
-      return { ...graph, nodes: graph.nodes.map((other) => (other === node ? padded : other)) };
+      return rewriteNodes(graph, (other) => (other === node ? padded : other));
     },
   };
 }

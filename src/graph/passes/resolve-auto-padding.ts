@@ -16,6 +16,7 @@ import type { Node } from '../graph.js';
 import { nativeShapes } from '../native-shapes.js';
 import { isOfKind } from '../operators.js';
 import type { Pass } from '../pass.js';
+import { rewriteNodes } from '../rewrite.js';
 import { leadingPad, windowExtent, windowsOf } from '../windows.js';
 
 /** The pass for a graph whose native input has this side, in pixels. */
@@ -25,8 +26,7 @@ export function resolveAutoPadding(nativeSize: number): Pass {
     apply(graph) {
       if (!graph.nodes.some(padsBySize)) return undefined;
       const shapes = nativeShapes(graph, nativeSize);
-      const nodes = graph.nodes.map((node) => (padsBySize(node) ? resolve(node, shapes) : node));
-      return nodes.some((node, position) => node !== graph.nodes[position]) ? { ...graph, nodes } : undefined;
+      return rewriteNodes(graph, (node) => (padsBySize(node) ? resolve(node, shapes) : node));
     },
   };
 }

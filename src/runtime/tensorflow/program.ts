@@ -11,7 +11,7 @@ import type { Graph, Node } from '../../graph/graph.js';
 import { GraphError, nodeError } from '../../graph/graph-error.js';
 import { dataTypeOf } from '../../graph/onnx/data-types.js';
 import { OPERATOR_FACTS } from '../../graph/operators.js';
-import { applyPass, type Pass } from '../../graph/pass.js';
+import { applyWhereMatching, type Pass } from '../../graph/pass.js';
 import { foldBatchNorm } from '../../graph/passes/fold-batch-norm.js';
 import { liftConstants } from '../../graph/passes/lift-constants.js';
 import { prune } from '../../graph/rewrite.js';
@@ -65,7 +65,7 @@ export function compileProgram(tf: TensorFlow, given: Graph, weightsFolder: stri
 const PASSES: readonly Pass[] = [liftConstants(), foldBatchNorm(), fuseRelu()];
 
 function prepare(graph: Graph): Graph {
-  return prune(PASSES.reduce((current, pass) => applyPass(current, pass) ?? current, graph));
+  return prune(applyWhereMatching(graph, PASSES));
 }
 
 /** An output that nobody reads is not asked for. */
