@@ -56,7 +56,6 @@ export interface ImageHeatmaps {
   readonly plan: InputPlan;
   /** Where the cells of the maps look, in pixels of that plan's input. */
   readonly geometry: MapGeometry;
-  /** From photo pixels to the cells of the maps. */
   readonly placement: Placement;
   readonly classes: readonly ClassHeatmap[];
   readonly timing: Timing;
@@ -180,7 +179,6 @@ interface SelectedMap {
 
 interface PlacedMaps {
   readonly plan: InputPlan;
-  /** From photo pixels to cells. */
   readonly placement: Placement;
   readonly cells: number;
   /** Of the classes that the run was asked for, then that of the best class of each position. */

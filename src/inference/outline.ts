@@ -18,7 +18,6 @@ export type MultiPolygon = readonly (readonly PolygonRing[])[];
 /** Where a label map lies in its photo. */
 export interface PlacedLabels {
   readonly labels: LabelMap;
-  /** From photo pixels to cells. */
   readonly placement: Placement;
   readonly plan: InputPlan;
 }

@@ -16,7 +16,6 @@ import { sampleRows } from './upsample.js';
 
 export interface LabelRender {
   readonly labels: LabelMap;
-  /** From photo pixels to cells. */
   readonly placement: Placement;
   readonly plan: InputPlan;
   /** Drawn over in place, where given; else the labels stand alone. */

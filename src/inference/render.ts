@@ -28,7 +28,6 @@ export type ValueRange = 'absolute' | 'minmax';
 
 export interface HeatmapRender {
   readonly map: ClassMap;
-  /** From photo pixels to cells, see place.ts. */
   readonly placement: Placement;
   readonly plan: InputPlan;
   readonly mode: RenderMode;

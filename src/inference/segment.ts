@@ -54,7 +54,6 @@ export interface Segmentation {
   readonly plan: InputPlan;
   /** Where the cells look, in pixels of that plan's input. */
   readonly geometry: MapGeometry;
-  /** From photo pixels to cells. */
   readonly placement: Placement;
   readonly labels: LabelMap;
   /** Of the classes that win somewhere, by share. */

@@ -16,7 +16,6 @@ export interface PlacedMap {
   readonly label: string;
   readonly peak: number;
   readonly map: ClassMap;
-  /** From photo pixels to cells. */
   readonly placement: Placement;
   /** What of the photo the network saw. */
   readonly covered: PixelRectangle;

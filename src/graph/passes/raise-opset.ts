@@ -15,6 +15,7 @@ import { inlineConstant } from '../constants.js';
 import type { Attribute, Graph, Initializer, Node } from '../graph.js';
 import { GraphError } from '../graph-error.js';
 import { nativeShapes } from '../native-shapes.js';
+import { operatorsOfKind } from '../operators.js';
 import type { Pass } from '../pass.js';
 import { rewriteNodes, type Replace } from '../rewrite.js';
 
@@ -27,13 +28,8 @@ export function raiseOpset(nativeSize: number): Pass {
 const MOVED: Readonly<Record<string, { readonly since: number; readonly attributes: readonly string[] }>> = {
   Squeeze: { since: 13, attributes: ['axes'] },
   Unsqueeze: { since: 13, attributes: ['axes'] },
+  ...Object.fromEntries(operatorsOfKind('reduction').map((op) => [op, { since: 18, attributes: ['axes'] }])),
   ReduceSum: { since: 13, attributes: ['axes'] },
-  ...Object.fromEntries(
-    ['L1', 'L2', 'LogSum', 'LogSumExp', 'Max', 'Mean', 'Min', 'Prod', 'SumSquare'].map((kind) => [
-      `Reduce${kind}`,
-      { since: 18, attributes: ['axes'] },
-    ]),
-  ),
   Clip: { since: 11, attributes: ['min', 'max'] },
   Pad: { since: 11, attributes: ['pads', 'value'] },
   Slice: { since: 10, attributes: ['starts', 'ends', 'axes'] },
