@@ -97,7 +97,7 @@ export default tseslint.config(
     ignores: [
       'dist',
       'coverage',
-      'src/graph/onnx-proto',
+      'src/graph/onnx/proto',
       'src/client/api-types.ts',
       'node_modules',
       'models',

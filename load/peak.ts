@@ -2,9 +2,9 @@
  * What the machine can multiply and add at most, as the engine reaches it: matrix products on the service's own workers
  * and threads, all of them busy, in the same run as everything that is compared with it.
  */
-import type { WorkerPool } from '../src/runtime/pool.js';
 import type { Graph } from '../src/graph/graph.js';
-import { writeOnnx } from '../src/graph/onnx.js';
+import { writeOnnx } from '../src/graph/onnx/model.js';
+import type { WorkerPool } from '../src/runtime/pool.js';
 import { keepBusy } from './parts.js';
 
 export interface Peak {

@@ -16,7 +16,7 @@ import { gridOf, LocalizationMeter, type LocalizationScore } from '../evaluation
 import { classify } from '../inference/classify.js';
 import { findClass } from '../inference/classes.js';
 import { mapImage, type HeatmapOptions } from '../inference/heatmap.js';
-import { composeAffine } from '../inference/place.js';
+import { composeAffine, type Affine } from '../inference/place.js';
 import { upsampleMap } from '../inference/upsample.js';
 import type { CompiledModel } from '../models/compile.js';
 import type { Edge } from '../models/dense-views.js';
@@ -141,7 +141,7 @@ async function score(
     }
     const { map, peak } = classes[0]!;
     const grid = gridOf(photo);
-    const gridToPhoto = {
+    const gridToPhoto: Affine<'grid', 'photo'> = {
       scaleX: photo.width / grid.width,
       offsetX: 0,
       scaleY: photo.height / grid.height,

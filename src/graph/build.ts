@@ -4,6 +4,7 @@
  */
 import { inlineConstant } from './constants.js';
 import type { Attribute, DataType, Dim, Graph, Initializer, Node, ValueInfo } from './graph.js';
+import { freshNames, namesOf } from './names.js';
 
 /** Opset of the graphs made here: the first whose Reduce operators all take their axes as an input. */
 export const OPSET = 18;
@@ -68,33 +69,6 @@ export function graphBuilder(base: Graph | { readonly name: string }): GraphBuil
     nodes: (op, from, outputs, options = {}) => addNode(op, from, outputs, options),
     finish: (outputs) => ({ name: start.name, opset: start.opset, inputs, outputs, nodes, initializers }),
   };
-}
-
-/** A function that makes names which the graph does not have and which it has not made before. */
-export function nameGiver(graph: Graph): (wanted: string) => string {
-  return freshNames(namesOf(graph));
-}
-
-function freshNames(taken: Set<string>): (wanted: string) => string {
-  /** The last suffix given to a name: thousands of nodes may want the same one. */
-  const suffixes = new Map<string, number>();
-  return (wanted) => {
-    let name = wanted;
-    let suffix = suffixes.get(wanted) ?? 0;
-    while (taken.has(name)) name = `${wanted}_${(suffix += 1)}`;
-    suffixes.set(wanted, suffix);
-    taken.add(name);
-    return name;
-  };
-}
-
-/** The names of a graph's values and nodes. */
-function namesOf({ inputs, initializers, nodes }: Graph): Set<string> {
-  return new Set([
-    ...inputs.map(({ name }) => name),
-    ...initializers.keys(),
-    ...nodes.flatMap((node) => [node.name, ...node.outputs]),
-  ]);
 }
 
 function emptyGraph(name: string): Graph {

@@ -11,6 +11,7 @@ import { attribute } from './attributes.js';
 import { integerValues } from './constants.js';
 import type { Graph, Node, ValueInfo } from './graph.js';
 import { GraphError, nodeError } from './graph-error.js';
+import { isOfKind, keepsPlaces, readsWholeMap } from './operators.js';
 import { windowExtent, windowsOf, type Window } from './windows.js';
 
 /** The same along both axes. Pixel edges are whole numbers: the centre of pixel 0 is 0.5. */
@@ -48,22 +49,6 @@ export interface Estimate {
   /** What it would vary by if the weights had come about by chance. */
   readonly variance: number;
 }
-
-/** Operators through which every cell keeps its place, provided the other operands are constant or equal in geometry. */
-const IN_PLACE = new Set(
-  (
-    'Abs Add BatchNormalization Cast Ceil Celu Clip Div Dropout Elu Erf Exp Floor Gelu HardSigmoid HardSwish Identity ' +
-    'InstanceNormalization LRN LeakyRelu Log Max Mean Min Mish Mul Neg PRelu Pow Reciprocal Relu Round Selu Sigmoid ' +
-    'Softplus Softsign Sqrt Sub Sum Tanh ThresholdedRelu QuantizeLinear DequantizeLinear'
-  ).split(' '),
-);
-
-/** In place where their axis is not spatial. (Softmax as from operator set 13 on, to which imported graphs are raised.) */
-const ALONG_AXIS = new Set(['Concat', 'Softmax', 'LogSoftmax']);
-
-/** Operators whose result is the same for all cells. */
-const GLOBAL = new Set(['GlobalAveragePool', 'GlobalMaxPool', 'GlobalLpPool']);
-const SPATIAL_REDUCTIONS = new Set(['ReduceMean', 'ReduceMax', 'InstanceNormalization']);
 
 /**
  * Geometry of the map `valueName`, whose layout is that of the graph's image input or a transposition of it.
@@ -107,7 +92,7 @@ export function followFields(graph: Graph, valueName: string, centres?: KernelCe
  * as squeeze and excitation takes.
  */
 export function seesEverything(graph: Graph, valueName: string): boolean {
-  return nodesBehind(graph, valueName).some(({ op }) => GLOBAL.has(op) || SPATIAL_REDUCTIONS.has(op));
+  return nodesBehind(graph, valueName).some(readsWholeMap);
 }
 
 /** The nodes that a value depends on, in order. */
@@ -139,29 +124,28 @@ function fieldsAfter(
   known: (name: string) => Fields | undefined,
   centres?: KernelCentres,
 ): Fields {
-  const [first = '', second = ''] = node.inputs;
+  const [first = ''] = node.inputs;
   const fields = known(first);
   const operands = node.inputs.map(known).filter((operand) => operand !== undefined);
   // What was pooled globally has no place: it scales or shifts all cells alike (squeeze and excitation).
   const placed = operands.filter((operand) => operand.some((field) => field !== undefined));
-  if (GLOBAL.has(node.op) || (operands.length > 0 && placed.length === 0)) return [];
-  if (IN_PLACE.has(node.op)) return join(node, placed);
-  if (ALONG_AXIS.has(node.op)) return onChannels(node, join(node, placed), attribute(node, 'axis', 'int') ?? -1);
+  if (isOfKind(node, 'global-pool') || (operands.length > 0 && placed.length === 0)) return [];
+  if (keepsPlaces(node)) return join(node, placed);
+  // In place where the axis is not spatial. (Softmax as from opset 13 on, to which imported graphs are raised.)
+  if (isOfKind(node, 'along-axis') || node.op === 'Concat') {
+    return onChannels(node, join(node, placed), attribute(node, 'axis', 'int') ?? -1);
+  }
   if (fields === undefined) throw nodeError(node, 'its first input does not come from the image');
+  if (isOfKind(node, 'window')) {
+    const centre = node.op === 'Conv' ? centres?.get(node.inputs[1] ?? '') : undefined;
+    return slide(node, fields, windowsOf(node, kernelOf(graph, node)), centre);
+  }
+  if (isOfKind(node, 'reduction')) return reduce(node, fields, graph);
   switch (node.op) {
-    case 'Conv':
-      return slide(node, fields, windowsOf(node, graph.initializers.get(second)?.dims.slice(2)), centres?.get(second));
-    case 'MaxPool':
-    case 'AveragePool':
-    case 'LpPool':
-      return slide(node, fields, windowsOf(node));
     case 'Transpose':
       return (attribute(node, 'perm', 'ints') ?? [...fields.keys()].reverse()).map((axis) => fields[axis]);
     case 'Pad':
       return shift(node, fields, graph);
-    case 'ReduceMean':
-    case 'ReduceMax':
-      return reduce(node, fields, graph);
     case 'Gather':
       return gather(node, fields, graph);
     case 'Split':
@@ -176,6 +160,11 @@ function fieldsAfter(
     default:
       throw nodeError(node, 'the map geometry cannot be followed through this operator');
   }
+}
+
+/** The sides of a convolution's kernel; undefined for poolings, which have them as an attribute. */
+function kernelOf(graph: Graph, node: Node): readonly number[] | undefined {
+  return node.op === 'Conv' ? graph.initializers.get(node.inputs[1] ?? '')?.dims.slice(2) : undefined;
 }
 
 /** `centre`: how far each window looks behind its middle, in its own cells. */

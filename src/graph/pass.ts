@@ -1,6 +1,7 @@
 /**
- * Passes: rewrites of a graph. A pass that does not apply returns undefined ("no match") and has changed nothing; one
- * that does returns a new graph that computes the same. Whatever a pass returns is verified here.
+ * Passes: rewrites of a graph. A pass that does not apply, or has nothing to change, returns undefined ("no match") or the
+ * graph that it was given; one that does returns a new graph that computes the same. Whatever a pass returns is verified
+ * here. What passes are written with is rewrite.ts.
  */
 import type { Graph } from './graph.js';
 import { GraphError } from './graph-error.js';
@@ -9,14 +10,14 @@ import { verifyGraph } from './verify.js';
 export interface Pass {
   /** Verb-object, as its file is called. */
   readonly name: string;
-  /** The rewritten graph, or undefined where the pass does not apply. Throws GraphError on a broken invariant. */
+  /** The rewritten graph; undefined, or the same graph, where nothing is to be done. Throws GraphError on a broken invariant. */
   apply(graph: Graph): Graph | undefined;
 }
 
 /** Apply one pass; undefined where it does not apply. Throws GraphError, naming the pass, when its result is malformed. */
 export function applyPass(graph: Graph, pass: Pass): Graph | undefined {
   const result = pass.apply(graph);
-  if (result === undefined) return undefined;
+  if (result === undefined || result === graph) return undefined;
   try {
     verifyGraph(result);
   } catch (cause) {
@@ -32,4 +33,9 @@ export function applyPasses(graph: Graph, passes: readonly Pass[]): Graph {
     if (next === undefined) throw new GraphError(`pass ${pass.name} does not apply to graph "${current.name}"`);
     return next;
   }, graph);
+}
+
+/** Apply each of the passes that matches, in order. The same graph where none does. */
+export function applyWhereMatching(graph: Graph, passes: readonly Pass[]): Graph {
+  return passes.reduce((current, pass) => applyPass(current, pass) ?? current, graph);
 }

@@ -5,6 +5,7 @@
  * answer.
  */
 import type { Graph, Node } from './graph.js';
+import { onlyRearranges } from './operators.js';
 import { countReads } from './rewrite.js';
 
 export interface QuantizationPlan {
@@ -14,11 +15,11 @@ export interface QuantizationPlan {
   readonly values: ReadonlyMap<string, string>;
 }
 
-/** Read integers where their input is one. onnxruntime: QLinearAdd, QLinearMul, QLinearConcat, … */
+/** Read integers where their input is one, since onnxruntime has kernels for it: QLinearAdd, QLinearMul, QLinearConcat, … */
 const FOLLOWING = new Set(['Add', 'Mul', 'Concat', 'AveragePool', 'GlobalAveragePool', 'LeakyRelu', 'Sigmoid']);
 
-/** Give on integers of the same scale. */
-const KEEPS_SCALE = new Set(['MaxPool', 'Flatten', 'Reshape', 'Squeeze', 'Unsqueeze', 'Transpose']);
+/** Whether a node gives on integers of the same scale. */
+const keepsScale = (node: Node): boolean => onlyRearranges(node) || node.op === 'MaxPool';
 
 /** Cut off below 0, which uint8 without a zero point does by itself. */
 const ABSORBED = new Set(['Relu', 'Clip']);
@@ -55,7 +56,7 @@ export function planQuantization(graph: Graph, float: ReadonlySet<string> = new 
       nodes.add(node);
       if (!values.has(operands[0]!)) values.set(operands[0]!, operands[0]!);
       values.set(end, end);
-    } else if (isInteger && KEEPS_SCALE.has(node.op)) {
+    } else if (isInteger && keepsScale(node)) {
       nodes.add(node);
       values.set(output, values.get(operands[0]!)!);
     } else if (isInteger && FOLLOWING.has(node.op) && operands.length === node.inputs.length) {

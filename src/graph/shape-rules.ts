@@ -8,6 +8,7 @@ import { attribute, requiredAttribute } from './attributes.js';
 import { integerValues } from './constants.js';
 import type { Node } from './graph.js';
 import { nodeError } from './graph-error.js';
+import { operatorsOfKind, type OperatorKind } from './operators.js';
 import { outputSize, windowsOf } from './windows.js';
 
 /** What is known of a value before the graph runs. */
@@ -29,41 +30,30 @@ type Rule = (context: Context) => readonly Known[];
 /** Rules by operator name. */
 export const SHAPE_RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   // As the first input.
-  ...named(
+  ...ofKind(
     (context) => [{ dims: input(context, 0).dims }],
-    'Abs BatchNormalization Ceil Celu Clip Cos Elu Erf Exp Floor Gelu GroupNormalization HardSigmoid HardSwish',
-    'InstanceNormalization LRN LayerNormalization LeakyRelu Log LogSoftmax LpNormalization MeanVarianceNormalization',
-    'Mish Neg Not QuantizeLinear DequantizeLinear Reciprocal Relu Round Selu Sigmoid Sign Sin Softmax Softplus Softsign Sqrt Tanh ThresholdedRelu',
+    ...(['elementwise', 'by-channel', 'across-channels', 'along-axis', 'over-map', 'normalization'] as const),
   ),
-  ...named((context) => [input(context, 0)], 'Cast Identity'),
+  ...ofKind((context) => [input(context, 0)], 'identity', 'cast'),
   ['Dropout', (context) => [input(context, 0), { dims: input(context, 0).dims }]],
 
   // Broadcast over all inputs.
-  ...named(
-    (context) => [{ dims: broadcastAll(context) }],
-    'And Equal Greater GreaterOrEqual Less LessOrEqual Max Mean Min Mod Or PRelu Pow Sum Where Xor',
-  ),
+  ...ofKind((context) => [{ dims: broadcastAll(context) }], 'broadcast'),
   ['Add', arithmetic((a, b) => a + b)],
   ['Sub', arithmetic((a, b) => a - b)],
   ['Mul', arithmetic((a, b) => a * b)],
   ['Div', arithmetic((a, b) => Math.trunc(a / b))],
 
   // Windows and channels.
+  ...ofKind((context) => [{ dims: pool(context) }, { dims: pool(context) }], 'window'),
   ['Conv', (context) => [{ dims: convolve(context) }]],
-  ...named((context) => [{ dims: pool(context) }, { dims: pool(context) }], 'AveragePool LpPool MaxPool'),
-  ...named(
-    (context) => [{ dims: input(context, 0).dims.map((size, axis) => (axis < 2 ? size : 1)) }],
-    'GlobalAveragePool GlobalMaxPool GlobalLpPool',
-  ),
+  ...ofKind((context) => [{ dims: input(context, 0).dims.map((size, axis) => (axis < 2 ? size : 1)) }], 'global-pool'),
   ['Gemm', (context) => [{ dims: gemm(context) }]],
   ['MatMul', (context) => [{ dims: matMul(context) }]],
 
   // Reductions.
-  ...named(
-    (context) => [{ dims: reduce(context) }],
-    'ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare',
-  ),
-  ...named((context) => [{ dims: argReduce(context) }], 'ArgMax ArgMin'),
+  ...ofKind((context) => [{ dims: reduce(context) }], 'reduction'),
+  ...ofKind((context) => [{ dims: argReduce(context) }], 'ranking'),
   ['TopK', topK],
 
   // Rearrangement.
@@ -91,8 +81,9 @@ export const SHAPE_RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ['Shape', shape],
 ]);
 
-function named(rule: Rule, ...names: string[]): [string, Rule][] {
-  return names.flatMap((line) => line.split(' ')).map((name) => [name, rule]);
+/** One rule for all operators of these kinds; what follows in the table replaces it where an operator has its own. */
+function ofKind(rule: Rule, ...kinds: OperatorKind[]): [string, Rule][] {
+  return operatorsOfKind(...kinds).map((op) => [op, rule]);
 }
 
 // ---- what a rule may ask for -------------------------------------------------------------------------------------

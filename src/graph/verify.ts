@@ -1,11 +1,12 @@
 /**
- * The invariants of a graph (graph.ts), executable. Every graph that comes in (onnx.ts) or out of a pass (pass.ts) goes
+ * The invariants of a graph (graph.ts), executable. Every graph that comes in (onnx/model.ts) or out of a pass (pass.ts) goes
  * through here; what is behind it may rely on them.
  */
 import { elementCount } from '../tensor.js';
 import { byteSize } from './constants.js';
 import type { Arrangement, Graph, Initializer, Node, Quantization } from './graph.js';
 import { GraphError, nodeError } from './graph-error.js';
+import { producersOf } from './rewrite.js';
 
 /** Throws GraphError naming the first node, tensor or value that breaks an invariant. */
 export function verifyGraph(graph: Graph): void {
@@ -23,7 +24,7 @@ export function verifyGraph(graph: Graph): void {
     verifyTensor(initializer);
   }
 
-  const producers = new Map(graph.nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)));
+  const producers = producersOf(graph);
   const nodeNames = new Set<string>();
   for (const node of graph.nodes) {
     if (node.name === '' || nodeNames.has(node.name)) throw nodeError(node, 'its name is empty or taken');

@@ -8,7 +8,7 @@ import { decodePhoto, type Background } from './decode.js';
 import type { ClassHeatmap, ImageHeatmaps } from './heatmap.js';
 import type { InputPlan, PixelSize } from './input-plan.js';
 import { formatTick, type Legend } from './legend.js';
-import { composeAffine, type Affine2 } from './place.js';
+import { composeAffine, type Affine, type Placement } from './place.js';
 import { paintLabels } from './render-labels.js';
 import { encodeGray16, paintHeatmap, rangeOf, type Opacity, type RenderMode, type ValueRange } from './render.js';
 import type { Segmentation } from './segment.js';
@@ -174,10 +174,15 @@ function checkSize(size: PixelSize, { maxPixels }: PictureOutput): PixelSize {
 
 /** Plan and placement as they would be had the photo another size. */
 function resizePhoto(
-  { plan, placement }: { readonly plan: InputPlan; readonly placement: Affine2 },
+  { plan, placement }: { readonly plan: InputPlan; readonly placement: Placement },
   { width, height }: PixelSize,
-): { readonly plan: InputPlan; readonly placement: Affine2 } {
+): { readonly plan: InputPlan; readonly placement: Placement } {
   const { photo } = plan;
-  const toPhoto = { scaleX: photo.width / width, offsetX: 0, scaleY: photo.height / height, offsetY: 0 };
+  const toPhoto: Affine<'photo', 'photo'> = {
+    scaleX: photo.width / width,
+    offsetX: 0,
+    scaleY: photo.height / height,
+    offsetY: 0,
+  };
   return { plan: { ...plan, photo: { width, height } }, placement: composeAffine(toPhoto, placement) };
 }

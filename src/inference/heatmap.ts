@@ -14,7 +14,7 @@ import { sumTimings, type ImageInput, type Inference, type Pass, type Timing } f
 import type { InputPlan } from './input-plan.js';
 import { ANY_CLASS, type ClassSelector } from './classes.js';
 import { extentOf, HALF, peakOf, type Extent, type Peak, type Threshold } from './localize.js';
-import { composeAffine, invertAffine, mirrorInput, placeMap, type Affine2 } from './place.js';
+import { composeAffine, invertAffine, mirrorInput, placeMap, type Affine, type Placement } from './place.js';
 import type { RequestContext } from './request-context.js';
 import type { ClassMap } from './row-sampler.js';
 import { meanScores, probabilitiesOf, topK, type ScoreKind } from './scores.js';
@@ -55,8 +55,7 @@ export interface ImageHeatmaps {
   readonly plan: InputPlan;
   /** Where the cells of the maps look, in pixels of that plan's input. */
   readonly geometry: MapGeometry;
-  /** From photo pixels to the cells of the maps. */
-  readonly placement: Affine2;
+  readonly placement: Placement;
   readonly classes: readonly ClassHeatmap[];
   readonly timing: Timing;
 }
@@ -213,8 +212,7 @@ interface SelectedMap {
 
 interface PlacedMaps {
   readonly plan: InputPlan;
-  /** From photo pixels to cells. */
-  readonly placement: Affine2;
+  readonly placement: Placement;
   readonly cells: number;
   /** Of the classes that the run was asked for, then that of the best class of each position. */
   readonly maps: readonly ClassMap[];
@@ -258,8 +256,8 @@ async function averageMaps(runs: readonly PlacedMaps[], finest: PlacedMaps, posi
   if (runs.length === 1) return grid;
   const sum = new Float32Array(grid.values.length);
   // upsampleMap samples at x + ½; the finest map's cell x has its centre at cell coordinate x.
-  const centreToCell: Affine2 = { scaleX: 1, offsetX: -0.5, scaleY: 1, offsetY: -0.5 };
-  const gridToPhoto = composeAffine(centreToCell, invertAffine(finest.placement));
+  const gridToCells: Affine<'grid', 'cells'> = { scaleX: 1, offsetX: -0.5, scaleY: 1, offsetY: -0.5 };
+  const gridToPhoto = composeAffine(gridToCells, invertAffine(finest.placement));
   for (const run of runs) {
     const placement = composeAffine(gridToPhoto, run.placement);
     const values = await upsampleMap(run.maps[position]!, placement, grid, 'bilinear');

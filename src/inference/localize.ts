@@ -6,7 +6,7 @@
  * the largest one, so that peak and box speak of the same thing.
  */
 import type { PixelRectangle, PixelSize } from './input-plan.js';
-import { applyAffine, invertAffine, type Affine2, type Point } from './place.js';
+import { applyAffine, invertAffine, type Placement, type Point } from './place.js';
 import { regionFrom, type Region } from './regions.js';
 import type { ClassMap } from './row-sampler.js';
 
@@ -21,7 +21,7 @@ export interface Peak {
 export type Box = PixelRectangle;
 
 /** The strongest cell; of equals the first in row order. A centre outside the photo is moved to its border. */
-export function peakOf(map: ClassMap, placement: Affine2, photo: PixelSize): Peak {
+export function peakOf(map: ClassMap, placement: Placement, photo: PixelSize): Peak {
   const cell = strongestCell(map);
   const centre = applyAffine(invertAffine(placement), { x: cell % map.width, y: Math.floor(cell / map.width) });
   return {
@@ -63,7 +63,7 @@ export interface Extent {
 }
 
 /** Where a map is at or above a threshold. A map of one value is above every part of its range. */
-export function extentOf(map: ClassMap, placement: Affine2, photo: PixelSize, threshold: Threshold): Extent {
+export function extentOf(map: ClassMap, placement: Placement, photo: PixelSize, threshold: Threshold): Extent {
   const { values } = map;
   const peak = strongestCell(map);
   const level = levelOf(threshold, values, values[peak]!);
@@ -94,7 +94,7 @@ function levelOf({ value, of }: Threshold, values: Float32Array, high: number): 
 }
 
 /** A region's cells and half a cell around their centres, in photo pixels. */
-function cellsToBox(region: Region, placement: Affine2, photo: PixelSize): Box {
+function cellsToBox(region: Region, placement: Placement, photo: PixelSize): Box {
   const cellsToPhoto = invertAffine(placement);
   return boxBetween(
     applyAffine(cellsToPhoto, { x: region.left - 0.5, y: region.top - 0.5 }),
@@ -104,7 +104,7 @@ function cellsToBox(region: Region, placement: Affine2, photo: PixelSize): Box {
 }
 
 /** The pixels of a photo that lie or begin between two corners. */
-export function boxBetween(a: Point, b: Point, photo: PixelSize): Box {
+export function boxBetween(a: Point<'photo'>, b: Point<'photo'>, photo: PixelSize): Box {
   const [left, width] = clipToPixels(Math.min(a.x, b.x), Math.max(a.x, b.x), photo.width);
   const [top, height] = clipToPixels(Math.min(a.y, b.y), Math.max(a.y, b.y), photo.height);
   return { left, top, width, height };

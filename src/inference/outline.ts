@@ -9,7 +9,7 @@
  */
 import type { InputPlan } from './input-plan.js';
 import { compressCounts, RunLengthWriter, type RunLengths } from './masks.js';
-import { applyAffine, coveredPixels, invertAffine, type Affine2 } from './place.js';
+import { applyAffine, coveredPixels, invertAffine, type Placement } from './place.js';
 import type { LabelMap } from './segment.js';
 
 export type PolygonRing = readonly (readonly [x: number, y: number])[];
@@ -18,8 +18,7 @@ export type MultiPolygon = readonly (readonly PolygonRing[])[];
 /** Where a label map lies in its photo. */
 export interface PlacedLabels {
   readonly labels: LabelMap;
-  /** From photo pixels to cells. */
-  readonly placement: Affine2;
+  readonly placement: Placement;
   readonly plan: InputPlan;
 }
 

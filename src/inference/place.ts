@@ -1,20 +1,33 @@
 /**
  * Where things are: the photo, the network's input and the cells of a class map, each with a scale and an offset for
- * each axis. Pure.
+ * each axis. Pure. The compiler knows which coordinates a map leads from and to, and refuses those that do not fit.
  *
- * Photo and input coordinates are pixel edges: pixel i covers [i, i + 1), its centre is i + ½. Cell coordinates are
- * cell centres: the centre of cell i, i.e. of its receptive field, is i. The geometry comes from the graph
- * (Araujo 2019, "Computing receptive fields of convolutional neural networks"), not from dividing sizes.
+ * The geometry comes from the graph (Araujo 2019, "Computing receptive fields of convolutional neural networks"), not
+ * from dividing sizes.
  */
 import type { InputPlan, PixelRectangle } from './input-plan.js';
 
+/**
+ * What coordinates are counted in. `photo`, `input`, `picture` (what is drawn) and `grid` (where maps are sampled) are
+ * pixel edges: pixel i covers [i, i + 1), its centre is i + ½. `cells` are cell centres: the centre of cell i, i.e. of its
+ * receptive field, is i.
+ */
+export type Frame = 'photo' | 'input' | 'picture' | 'grid' | 'cells';
+
+/** The key of what exists for the compiler alone: no object has it. */
+declare const frame: unique symbol;
+
 /** x ↦ x·scaleX + offsetX, y ↦ y·scaleY + offsetY. A mirrored axis has a negative scale; no scale is 0. */
-export interface Affine2 {
+export interface Affine<From extends Frame, To extends Frame> {
   readonly scaleX: number;
   readonly offsetX: number;
   readonly scaleY: number;
   readonly offsetY: number;
+  readonly [frame]?: { readonly from: From; readonly to: To };
 }
+
+/** Where the cells of a map lie on a photo. */
+export type Placement = Affine<'photo', 'cells'>;
 
 /** How the cells of a class map lie in the input, alike on both axes. */
 export interface CellGeometry {
@@ -24,17 +37,24 @@ export interface CellGeometry {
   readonly offset: number;
 }
 
-export interface Point {
+export interface Point<In extends Frame> {
   readonly x: number;
   readonly y: number;
+  readonly [frame]?: In;
 }
 
-export function applyAffine(map: Affine2, { x, y }: Point): Point {
+export function applyAffine<From extends Frame, To extends Frame>(
+  map: Affine<From, To>,
+  { x, y }: Point<NoInfer<From>>,
+): Point<To> {
   return { x: x * map.scaleX + map.offsetX, y: y * map.scaleY + map.offsetY };
 }
 
 /** `first`, then `second`. */
-export function composeAffine(first: Affine2, second: Affine2): Affine2 {
+export function composeAffine<From extends Frame, Between extends Frame, To extends Frame>(
+  first: Affine<From, Between>,
+  second: Affine<NoInfer<Between>, To>,
+): Affine<From, To> {
   return {
     scaleX: first.scaleX * second.scaleX,
     offsetX: first.offsetX * second.scaleX + second.offsetX,
@@ -43,12 +63,17 @@ export function composeAffine(first: Affine2, second: Affine2): Affine2 {
   };
 }
 
-export function invertAffine({ scaleX, offsetX, scaleY, offsetY }: Affine2): Affine2 {
+export function invertAffine<From extends Frame, To extends Frame>({
+  scaleX,
+  offsetX,
+  scaleY,
+  offsetY,
+}: Affine<From, To>): Affine<To, From> {
   return { scaleX: 1 / scaleX, offsetX: -offsetX / scaleX, scaleY: 1 / scaleY, offsetY: -offsetY / scaleY };
 }
 
-/** From photo to input. The resize is exact, so each axis has its own scale. */
-export function photoToInput({ photo, resized, crop }: InputPlan): Affine2 {
+/** The resize is exact, so each axis has its own scale. */
+export function photoToInput({ photo, resized, crop }: InputPlan): Affine<'photo', 'input'> {
   return {
     scaleX: resized.width / photo.width,
     offsetX: -crop.left,
@@ -72,9 +97,9 @@ export function coveredPixels(plan: InputPlan): PixelRectangle {
   };
 }
 
-/** From photo to cells; inverted, it carries a cell's centre to photo pixels. */
-export function placeMap({ outputStride, offset }: CellGeometry, plan: InputPlan): Affine2 {
-  const inputToCells: Affine2 = {
+/** Inverted, it carries a cell's centre to photo pixels. */
+export function placeMap({ outputStride, offset }: CellGeometry, plan: InputPlan): Placement {
+  const inputToCells: Affine<'input', 'cells'> = {
     scaleX: 1 / outputStride,
     offsetX: -offset / outputStride,
     scaleY: 1 / outputStride,
@@ -87,7 +112,11 @@ export function placeMap({ outputStride, offset }: CellGeometry, plan: InputPlan
  * The placement of a map whose input was mirrored left to right after the crop, from the placement without the mirror.
  * The mirrored input has x′ = w − x, so its cell is (w − x − offset) / stride = (w − 2·offset) / stride − cell(x).
  */
-export function mirrorInput(placement: Affine2, { outputStride, offset }: CellGeometry, { crop }: InputPlan): Affine2 {
+export function mirrorInput(
+  placement: Placement,
+  { outputStride, offset }: CellGeometry,
+  { crop }: InputPlan,
+): Placement {
   return {
     ...placement,
     scaleX: -placement.scaleX,

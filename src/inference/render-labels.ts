@@ -9,15 +9,14 @@
 import type { Photo } from './decode.js';
 import type { Canvas } from './canvas.js';
 import type { InputPlan } from './input-plan.js';
-import type { Affine2 } from './place.js';
+import type { Placement } from './place.js';
 import { pixelsToDrawOver, withinCovered } from './render.js';
 import { UNLABELLED, type LabelMap } from './segment.js';
 import { sampleRows } from './upsample.js';
 
 export interface LabelRender {
   readonly labels: LabelMap;
-  /** From photo pixels to cells. */
-  readonly placement: Affine2;
+  readonly placement: Placement;
   readonly plan: InputPlan;
   /** Drawn over in place, where given; else the labels stand alone. */
   readonly photo?: Photo | undefined;

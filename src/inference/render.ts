@@ -14,7 +14,7 @@ import { COLORMAP_SIZE, colormap, type ColormapName } from './colormap.js';
 import type { Photo } from './decode.js';
 import { openPixels } from './image-library.js';
 import type { InputPlan } from './input-plan.js';
-import { coveredPixels, type Affine2 } from './place.js';
+import { coveredPixels, type Placement } from './place.js';
 import type { ClassMap, MapInterpolation } from './row-sampler.js';
 import { sampleRows, type RowVisitor } from './upsample.js';
 
@@ -28,8 +28,7 @@ export type ValueRange = 'absolute' | 'minmax';
 
 export interface HeatmapRender {
   readonly map: ClassMap;
-  /** From photo pixels to cells, see place.ts. */
-  readonly placement: Affine2;
+  readonly placement: Placement;
   readonly plan: InputPlan;
   readonly mode: RenderMode;
   readonly colormap: ColormapName;

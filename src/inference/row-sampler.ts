@@ -5,7 +5,7 @@
  * The kernel is separable: the map's rows are blended for a photo row first (the map is small), then the columns, whose
  * weights are computed once. Pure, and without Node's own modules: the playground draws with it, too.
  */
-import type { Affine2 } from './place.js';
+import type { Affine, Frame } from './place.js';
 
 /** One class's values `[height, width]`, row-major. */
 export interface ClassMap {
@@ -25,10 +25,10 @@ const PAD_AFTER = 2;
 /** Samples the photo pixels (left … left + count − 1, y). The result is reused for the next call. */
 export type RowSampler = (y: number) => Float32Array;
 
-/** `placement` leads from photo pixel edges to cells. */
+/** A row of the pixels that `placement` leads from, as values of the map. */
 export function rowSampler(
   map: ClassMap,
-  placement: Affine2,
+  placement: Affine<Frame, 'cells'>,
   { left, count }: { readonly left: number; readonly count: number },
   interpolation: MapInterpolation,
 ): RowSampler {
@@ -52,7 +52,13 @@ interface Columns {
   readonly taps: number;
 }
 
-function planColumns(map: ClassMap, placement: Affine2, left: number, count: number, taps: number): Columns {
+function planColumns(
+  map: ClassMap,
+  placement: Affine<Frame, 'cells'>,
+  left: number,
+  count: number,
+  taps: number,
+): Columns {
   const first = new Int32Array(count);
   const weights = new Float32Array(count * taps);
   for (let i = 0; i < count; i++) {

@@ -14,7 +14,7 @@ import { sumTimings, type ImageInput, type Inference, type Pass, type Timing } f
 import type { InputPlan } from './input-plan.js';
 import { boxBetween, type Box } from './localize.js';
 import { cellEdges, type PlacedLabels } from './outline.js';
-import { placeMap, type Affine2 } from './place.js';
+import { placeMap, type Placement } from './place.js';
 import { regionFrom, type Region } from './regions.js';
 import type { RequestContext } from './request-context.js';
 import type { ClassMap } from './row-sampler.js';
@@ -54,8 +54,7 @@ export interface Segmentation {
   readonly plan: InputPlan;
   /** Where the cells look, in pixels of that plan's input. */
   readonly geometry: MapGeometry;
-  /** From photo pixels to cells. */
-  readonly placement: Affine2;
+  readonly placement: Placement;
   readonly labels: LabelMap;
   /** Of the classes that win somewhere, by share. */
   readonly classes: readonly ClassSegment[];

@@ -4,7 +4,7 @@
  * are done in upright strips, so that neither a row nor the weights grow with the photo.
  */
 import { setImmediate } from 'node:timers/promises';
-import type { Affine2 } from './place.js';
+import type { Affine, Frame } from './place.js';
 import { rowSampler, type ClassMap, type MapInterpolation } from './row-sampler.js';
 
 /** Longest stretch of work before other events are let in. */
@@ -15,12 +15,12 @@ const TILE_WIDTH = 8192;
 export type RowVisitor = (samples: Float32Array, y: number, left: number) => void;
 
 /**
- * Sample the map at every pixel of a photo, row by row. `placement` leads from photo pixel edges to cells. `checkpoint`
- * is called whenever the event loop was let in; what it throws ends the work.
+ * Sample the map at every pixel of a photo, or of whatever `placement` leads from, row by row. `checkpoint` is called
+ * whenever the event loop was let in; what it throws ends the work.
  */
 export async function sampleRows(
   map: ClassMap,
-  placement: Affine2,
+  placement: Affine<Frame, 'cells'>,
   size: { readonly width: number; readonly height: number },
   interpolation: MapInterpolation,
   visit: RowVisitor,
@@ -43,7 +43,7 @@ export async function sampleRows(
 /** The map at every pixel of a photo, `[size.height, size.width]`, a new buffer. See `sampleRows`. */
 export async function upsampleMap(
   map: ClassMap,
-  placement: Affine2,
+  placement: Affine<Frame, 'cells'>,
   size: { readonly width: number; readonly height: number },
   interpolation: MapInterpolation,
 ): Promise<Float32Array> {

@@ -3,9 +3,10 @@
  * program does. Nothing is run, and nothing is read but what a compilation has read already.
  */
 import { attribute } from '../graph/attributes.js';
+import { fullyConnected, tailOf } from '../graph/classifier-head.js';
 import type { MapGeometry } from '../graph/geometry.js';
 import type { Graph, Initializer, Node } from '../graph/graph.js';
-import { fullyConnected, tailOf } from '../graph/passes/classifier-head.js';
+import { isOfKind } from '../graph/operators.js';
 import type { CompiledModel } from './compile.js';
 import type { DenseViews, Edge } from './dense-views.js';
 import type { Size } from './input-size.js';
@@ -153,7 +154,7 @@ function headOf({ classifier, dense }: Network, view: CompiledModel['dense']): H
     const operators = tail.slice(0, 6).map(({ op }) => op);
     return { was: `… → ${operators.reverse().join(' → ')}` };
   }
-  const pool = tail.find(({ op }) => op.startsWith('Global'));
+  const pool = tail.find((node) => isOfKind(node, 'global-pool'));
   if (pool === undefined) return windowedHead(classifier, tail, dense.graph);
   return dense.poolsGlobally ? pooledHead(classifier, tail) : pooledStack(classifier, tail, pool, dense.graph);
 }

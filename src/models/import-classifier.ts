@@ -6,17 +6,16 @@
  * without its softmax) → single precision, opset 18, one kind of head, padding of the native size,
  * free sizes (the classifier) → class map.
  */
-import { elementCount } from '../tensor.js';
 import { OPSET } from '../graph/build.js';
+import { tailOf } from '../graph/classifier-head.js';
 import { countParameters } from '../graph/cost.js';
 import { mapGeometry } from '../graph/geometry.js';
 import type { Dim, Graph, ValueInfo } from '../graph/graph.js';
 import { GraphError } from '../graph/graph-error.js';
 import { imageShapes, nativeShapes } from '../graph/native-shapes.js';
-import { applyPass, applyPasses, type Pass } from '../graph/pass.js';
+import { applyPass, applyPasses, applyWhereMatching, type Pass } from '../graph/pass.js';
 import { absorbDequantizedWeights } from '../graph/passes/absorb-dequantized-weights.js';
 import { castBorders } from '../graph/passes/cast-borders.js';
-import { tailOf } from '../graph/passes/classifier-head.js';
 import { CLASS_MAP, convolutionalizeGemm } from '../graph/passes/convolutionalize-gemm.js';
 import { convolutionalizeGlobalPool } from '../graph/passes/convolutionalize-global-pool.js';
 import { convolutionalizePooledStack } from '../graph/passes/convolutionalize-pooled-stack.js';
@@ -43,6 +42,7 @@ import { transposeGemmWeight } from '../graph/passes/transpose-gemm-weight.js';
 import { unifyGlobalPool } from '../graph/passes/unify-global-pool.js';
 import { widenHalf } from '../graph/passes/widen-half.js';
 import { inferShapes } from '../graph/shapes.js';
+import { elementCount } from '../tensor.js';
 import type { ConvolutionalNet, Network, Unavailable } from './network.js';
 
 /** No value of a net that anybody classifies with has more elements. */
@@ -219,10 +219,6 @@ function describeHead(graph: Graph): string {
     .reverse();
   const heads = 'Flatten → Gemm, global pooling → Gemm (one or several), or a convolution → global average pooling';
   return `its head is not ${heads}; it ends in ${operators.join(' → ')}`;
-}
-
-function applyWhereMatching(graph: Graph, passes: readonly Pass[]): Graph {
-  return passes.reduce((current, pass) => applyPass(current, pass) ?? current, graph);
 }
 
 /** Apply the passes over and over until none matches; each of them leaves less for the next round. */

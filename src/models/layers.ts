@@ -7,6 +7,7 @@ import { attribute } from '../graph/attributes.js';
 import { multiplyAddsOf, trainableInputs } from '../graph/cost.js';
 import type { Graph, Node } from '../graph/graph.js';
 import { nativeShapes } from '../graph/native-shapes.js';
+import { isOfKind } from '../graph/operators.js';
 import { windowsOf } from '../graph/windows.js';
 
 export interface Layer {
@@ -60,7 +61,7 @@ function known(node: Node, shapes: ReadonlyMap<string, readonly number[]>): bool
 }
 
 function windowOf(node: Node, graph: Graph): LayerWindow | undefined {
-  const isPool = ['MaxPool', 'AveragePool', 'LpPool'].includes(node.op);
+  const isPool = isOfKind(node, 'window') && node.op !== 'Conv';
   const kernel = graph.initializers.get(node.inputs[1] ?? '')?.dims.slice(2);
   if (!isPool && (node.op !== 'Conv' || kernel === undefined)) return undefined;
   const windows = windowsOf(node, isPool ? undefined : kernel);

@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Graph, Initializer } from '../graph/graph.js';
-import { readOnnx } from '../graph/onnx.js';
+import { readOnnx } from '../graph/onnx/model.js';
 import { sha256 } from './digest.js';
 import { sizeInside } from './file-access.js';
 import { explain, ModelFileError } from './model-file-error.js';

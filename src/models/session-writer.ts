@@ -5,8 +5,8 @@
  */
 import { createHash } from 'node:crypto';
 import type { Graph } from '../graph/graph.js';
-import { writeOnnx } from '../graph/onnx.js';
-import { applyPass, applyPasses, type Pass } from '../graph/pass.js';
+import { writeOnnx } from '../graph/onnx/model.js';
+import { applyPasses, applyWhereMatching, type Pass } from '../graph/pass.js';
 import { absorbStatistics } from '../graph/passes/absorb-statistics.js';
 import { addImageInput, type ImagePreprocessing } from '../graph/passes/add-image-input.js';
 import { foldBatchNorm } from '../graph/passes/fold-batch-norm.js';
@@ -54,6 +54,5 @@ export function sessionWriter(
 
 /** The net in half precision. Batch normalization is folded first: the product is what has to be rounded, not its factors. */
 export function narrowed(net: Graph): Graph {
-  const passes = [foldBatchNorm(), absorbStatistics(), narrowToHalf()];
-  return passes.reduce((current, pass) => applyPass(current, pass) ?? current, net);
+  return applyWhereMatching(net, [foldBatchNorm(), absorbStatistics(), narrowToHalf()]);
 }

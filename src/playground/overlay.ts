@@ -4,7 +4,7 @@
  */
 import { COLORMAP_SIZE, colormap } from '../inference/colormap.js';
 import type { PixelRectangle, PixelSize } from '../inference/input-plan.js';
-import { composeAffine, type Affine2, type Point } from '../inference/place.js';
+import { composeAffine, type Affine, type Placement, type Point } from '../inference/place.js';
 import { rowSampler, type ClassMap } from '../inference/row-sampler.js';
 import type { AskedTiming } from './answers.js';
 import { element } from './elements.js';
@@ -17,8 +17,7 @@ export interface PlacedMap {
   readonly label: string;
   readonly peak: number;
   readonly map: ClassMap;
-  /** From photo pixels to cells. */
-  readonly placement: Affine2;
+  readonly placement: Placement;
   /** What of the photo the network saw. */
   readonly covered: PixelRectangle;
   readonly photo: PixelSize;
@@ -40,7 +39,7 @@ export function createOverlay(): Overlay {
   let shown: PlacedMap | undefined;
   let style: MapStyle;
   /** What is read, in photo pixels. */
-  let probed: Point | undefined;
+  let probed: Point<'photo'> | undefined;
 
   function tell(): void {
     cross.hidden = shown === undefined || probed === undefined;
@@ -97,21 +96,21 @@ export function createOverlay(): Overlay {
   };
 }
 
-const ARROWS: Readonly<Record<string, Point>> = {
+const ARROWS: Readonly<Record<string, Point<'photo'>>> = {
   ArrowLeft: { x: -1, y: 0 },
   ArrowRight: { x: 1, y: 0 },
   ArrowUp: { x: 0, y: -1 },
   ArrowDown: { x: 0, y: 1 },
 };
 
-function inside({ width, height }: PixelSize, { x, y }: Point): Point {
+function inside({ width, height }: PixelSize, { x, y }: Point<'photo'>): Point<'photo'> {
   return { x: Math.min(Math.max(x, 0), width - 1), y: Math.min(Math.max(y, 0), height - 1) };
 }
 
 /** The value that is drawn at a pixel of the photo; undefined where the network saw nothing. */
 function valueAt(
   { map, placement, covered }: PlacedMap,
-  { x, y }: Point,
+  { x, y }: Point<'photo'>,
   interpolation: MapStyle['interpolation'],
 ): number | undefined {
   const isSeen =
@@ -125,7 +124,8 @@ function paint(canvas: HTMLCanvasElement, { map, placement, covered, photo }: Pl
   const height = Math.max(1, Math.round(photo.height * scale));
   const scaleX = photo.width / width;
   const scaleY = photo.height / height;
-  const canvasToCells = composeAffine({ scaleX, offsetX: 0, scaleY, offsetY: 0 }, placement);
+  const pictureToPhoto: Affine<'picture', 'photo'> = { scaleX, offsetX: 0, scaleY, offsetY: 0 };
+  const pictureToCells = composeAffine(pictureToPhoto, placement);
   const left = Math.round(covered.left / scaleX);
   const right = Math.round((covered.left + covered.width) / scaleX);
   const top = Math.round(covered.top / scaleY);
@@ -135,7 +135,7 @@ function paint(canvas: HTMLCanvasElement, { map, placement, covered, photo }: Pl
   const { low, high } = spanOf(map, style.range);
   const gain = high > low ? (COLORMAP_SIZE - 1) / (high - low) : 0;
   const image = new ImageData(width, height);
-  const sample = rowSampler(map, canvasToCells, { left: 0, count: width }, style.interpolation);
+  const sample = rowSampler(map, pictureToCells, { left: 0, count: width }, style.interpolation);
   for (let y = top; y < bottom; y++) {
     const samples = sample(y);
     for (let x = left; x < right; x++) {

@@ -10,7 +10,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { env, InferenceSession, listSupportedBackends, Tensor as OrtTensor } from 'onnxruntime-node';
 import type { Device } from '../device.js';
-import { fixInputShapes } from '../graph/onnx.js';
+import { fixInputShapes } from '../graph/onnx/model.js';
 import type { Tensor, TensorMap, TensorType } from '../tensor.js';
 import { findOptimized, forgetOptimized } from './optimized-models.js';
 import type { Engine, EngineOptions, Session, SessionSpec } from './session.js';

@@ -7,7 +7,7 @@
  */
 import { int, ints } from '../graph/attributes.js';
 import { graphBuilder } from '../graph/build.js';
-import { writeOnnx } from '../graph/onnx.js';
+import { writeOnnx } from '../graph/onnx/model.js';
 import type { TensorMap } from '../tensor.js';
 
 export const PROBE_OUTPUT = 'features';

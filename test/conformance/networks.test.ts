@@ -5,7 +5,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { ACTIVATIONS, nativeForm, type ArchitectureName } from '../../src/architectures/index.js';
 import type { Graph } from '../../src/graph/graph.js';
-import { readOnnx, writeOnnx } from '../../src/graph/onnx.js';
+import { readOnnx, writeOnnx } from '../../src/graph/onnx/model.js';
 import { applyPass, applyPasses } from '../../src/graph/pass.js';
 import { averageClassMap } from '../../src/graph/passes/average-class-map.js';
 import { padHead } from '../../src/graph/passes/pad-head.js';

@@ -3,13 +3,13 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { float, int, ints } from '../../src/graph/attributes.js';
 import type { GraphBuilder } from '../../src/graph/build.js';
 import type { Attribute, DataType, Graph, ValueInfo } from '../../src/graph/graph.js';
-import { writeOnnx } from '../../src/graph/onnx.js';
-import { DATA_TYPE_CODES } from '../../src/graph/onnx-data-types.js';
+import { DATA_TYPE_CODES } from '../../src/graph/onnx/data-types.js';
+import { writeOnnx } from '../../src/graph/onnx/model.js';
 import type { Engine } from '../../src/runtime/session.js';
 import { OPERATORS } from '../../src/runtime/tensorflow/operators/index.js';
 import { TENSORFLOW_ENGINES } from '../support/engines.js';
-import { expectClose, randomTensor, runGraph } from '../support/ort.js';
 import { runOn } from '../support/engines.js';
+import { expectClose, randomTensor, runGraph } from '../support/ort.js';
 import { graphOf, output } from '../support/tiny-graphs.js';
 
 const text = (value: string): Attribute => ({ type: 'string', value });

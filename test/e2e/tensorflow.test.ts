@@ -2,8 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeOnnx } from '../../src/graph/onnx/model.js';
 import { createPool } from '../../src/runtime/pool.js';
-import { writeOnnx } from '../../src/graph/onnx.js';
 import { startTestApp, type TestApp } from '../support/app.js';
 import { asFeeds, BINDINGS } from '../support/engines.js';
 import { randomTensor } from '../support/ort.js';

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { writeOnnx } from '../../src/graph/onnx.js';
+import { writeOnnx } from '../../src/graph/onnx/model.js';
 import { startTestApp, type TestApp } from '../support/app.js';
 import {
   BOUND_TO_ITS_SIZE,

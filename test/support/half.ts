@@ -3,9 +3,9 @@
  * precision and leave out the Casts that it inserts itself where two meet; those that a graph has, it keeps.
  */
 import { int } from '../../src/graph/attributes.js';
-import { nameGiver } from '../../src/graph/build.js';
 import type { Graph, Node } from '../../src/graph/graph.js';
-import { DATA_TYPE_CODES } from '../../src/graph/onnx-data-types.js';
+import { nameGiver } from '../../src/graph/names.js';
+import { DATA_TYPE_CODES } from '../../src/graph/onnx/data-types.js';
 
 /** Whether a value is a half-precision one, by the name that narrow-to-half.ts gives. */
 export const isHalfName = (name: string): boolean => /\.half(_\d+)?$/.test(name);

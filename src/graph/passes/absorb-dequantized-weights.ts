@@ -11,7 +11,7 @@
 import { attribute } from '../attributes.js';
 import type { Graph, Initializer, Node } from '../graph.js';
 import type { Pass } from '../pass.js';
-import { prune } from '../rewrite.js';
+import { rewriteNodes } from '../rewrite.js';
 
 /** The pass. */
 export function absorbDequantizedWeights(): Pass {
@@ -20,14 +20,12 @@ export function absorbDequantizedWeights(): Pass {
 
 function absorb(graph: Graph): Graph | undefined {
   const outputs = new Set(graph.outputs.map(({ name }) => name));
-  const initializers = new Map<string, Initializer>(graph.initializers);
-  const nodes = graph.nodes.filter((node) => {
-    const [output = ''] = node.outputs;
-    const weight = outputs.has(output) ? undefined : weightOf(node, graph.initializers);
-    if (weight !== undefined) initializers.set(output, weight);
-    return weight === undefined;
+  return rewriteNodes(graph, (node, draft) => {
+    const weight = outputs.has(node.outputs[0] ?? '') ? undefined : weightOf(node, graph.initializers);
+    if (weight === undefined) return node;
+    draft.set(weight);
+    return [];
   });
-  return nodes.length === graph.nodes.length ? undefined : prune({ ...graph, nodes, initializers });
 }
 
 function weightOf(node: Node, initializers: ReadonlyMap<string, Initializer>): Initializer | undefined {

@@ -11,11 +11,9 @@
  * scale that comes of it is not. What a convolution feeds alone belongs into its weights (fold-batch-norm.ts).
  */
 import { attribute, float } from '../attributes.js';
-import { nameGiver } from '../build.js';
-import { inlineConstant } from '../constants.js';
-import type { Graph, Initializer, Node } from '../graph.js';
+import type { Graph } from '../graph.js';
 import type { Pass } from '../pass.js';
-import { prune } from '../rewrite.js';
+import { rewriteNodes } from '../rewrite.js';
 
 /** ONNX's default. */
 const EPSILON = 1e-5;
@@ -26,33 +24,24 @@ export function absorbStatistics(): Pass {
 }
 
 function absorb(graph: Graph): Graph | undefined {
-  const fresh = nameGiver(graph);
-  const initializers = new Map<string, Initializer>(graph.initializers);
-  const constant = (wanted: string, dims: readonly number[], values: readonly number[]): string => {
-    const name = fresh(wanted);
-    initializers.set(name, inlineConstant(name, 'float32', dims, values));
-    return name;
-  };
-  const nodes = graph.nodes.flatMap((node): Node[] => {
+  return rewriteNodes(graph, (node, draft) => {
     const [x = '', gamma = '', beta = '', mean = '', variance = ''] = node.inputs;
     const [channels] = graph.initializers.get(variance)?.dims ?? [];
     const isConstant = [gamma, beta, mean].every((name) => graph.initializers.has(name));
-    if (node.op !== 'BatchNormalization' || channels === undefined || !isConstant) return [node];
+    if (node.op !== 'BatchNormalization' || channels === undefined || !isConstant) return node;
 
-    const steps: Node[] = [];
-    const step = (op: string, inputs: readonly string[], wanted: string): string => {
-      const name = fresh(`${node.name}.${wanted}`);
-      steps.push({ op, name, inputs, outputs: [name], attributes: {} });
-      return name;
-    };
-    const epsilon = constant(`${node.name}.epsilon`, [], [attribute(node, 'epsilon', 'float') ?? EPSILON]);
-    const deviation = step('Sqrt', [step('Add', [variance, epsilon], 'spread')], 'deviation');
-    const scale = step('Div', [gamma, deviation], 'scale');
-    const shift = step('Sub', [beta, step('Mul', [mean, scale], 'offset')], 'shift');
-    const zeros = constant(`${node.name}.zeros`, [channels], Array<number>(channels).fill(0));
-    const ones = constant(`${node.name}.ones`, [channels], Array<number>(channels).fill(1));
+    const of = (what: string): string => `${node.name}.${what}`;
+    const constant = (what: string, dims: readonly number[], values: readonly number[]): string =>
+      draft.constant(of(what), 'float32', dims, values);
+    const epsilon = constant('epsilon', [], [attribute(node, 'epsilon', 'float') ?? EPSILON]);
+    const spread = draft.node('Add', [variance, epsilon], of('spread'));
+    const deviation = draft.node('Sqrt', [spread], of('deviation'));
+    const scale = draft.node('Div', [gamma, deviation], of('scale'));
+    const offset = draft.node('Mul', [mean, scale], of('offset'));
+    const shift = draft.node('Sub', [beta, offset], of('shift'));
+    const zeros = constant('zeros', [channels], Array<number>(channels).fill(0));
+    const ones = constant('ones', [channels], Array<number>(channels).fill(1));
     const inputs = [x, scale, shift, zeros, ones];
-    return [...steps, { ...node, inputs, attributes: { ...node.attributes, epsilon: float(0) } }];
+    return { ...node, inputs, attributes: { ...node.attributes, epsilon: float(0) } };
   });
-  return nodes.length === graph.nodes.length ? undefined : prune({ ...graph, nodes, initializers });
 }

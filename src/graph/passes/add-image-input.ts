@@ -12,7 +12,7 @@
 import { float, int, ints } from '../attributes.js';
 import { graphBuilder } from '../build.js';
 import type { Graph } from '../graph.js';
-import { DATA_TYPE_CODES } from '../onnx-data-types.js';
+import { DATA_TYPE_CODES } from '../onnx/data-types.js';
 import type { Pass } from '../pass.js';
 
 /** Name of the input: uint8 [N, H, W, 3], RGB. */

@@ -10,8 +10,8 @@
  * native size, where the map is one cell, and the definition of its classification above it (Simonyan 2015 §3.2).
  */
 import { graphBuilder } from '../build.js';
+import { ALL_CELLS, averageCells, classMapOf } from '../class-map.js';
 import type { Pass } from '../pass.js';
-import { ALL_CELLS, averageCells, classMapOf } from './class-map.js';
 import { LOGITS } from './name-logits.js';
 
 /** The pass. */

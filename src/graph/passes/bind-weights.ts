@@ -13,6 +13,7 @@ import { elementCount } from '../../tensor.js';
 import type { DataType, Graph, Initializer } from '../graph.js';
 import { GraphError } from '../graph-error.js';
 import type { Pass } from '../pass.js';
+import { mapInitializers } from '../rewrite.js';
 
 /** Where a tensor's bytes are in a weights file. */
 export interface StoredTensor {
@@ -38,13 +39,10 @@ export function bindWeights(source: WeightSource): Pass {
   return { name: 'bind-weights', apply: (graph) => bind(graph, source) };
 }
 
-function bind(graph: Graph, source: WeightSource): Graph | undefined {
-  const bound = [...graph.initializers].map(([name, initializer]): [string, Initializer] => [
-    name,
+function bind(graph: Graph, source: WeightSource): Graph {
+  return mapInitializers(graph, (initializer) =>
     initializer.data.kind === 'unbound' ? bindOne(initializer, source) : initializer,
-  ]);
-  const changed = bound.some(([name, initializer]) => graph.initializers.get(name) !== initializer);
-  return changed ? { ...graph, initializers: new Map(bound) } : undefined;
+  );
 }
 
 function bindOne(parameter: Initializer, { file, tensors, nameOf }: WeightSource): Initializer {

@@ -9,7 +9,8 @@
  */
 import { int } from '../attributes.js';
 import type { DataType, Graph, Node, ValueInfo } from '../graph.js';
-import { DATA_TYPE_CODES } from '../onnx-data-types.js';
+import { nameGiver } from '../names.js';
+import { DATA_TYPE_CODES } from '../onnx/data-types.js';
 import type { Pass } from '../pass.js';
 import { renameIn } from '../rewrite.js';
 
@@ -21,10 +22,11 @@ export function castBorders(): Pass {
 function cast(graph: Graph): Graph | undefined {
   const foreign = [...graph.inputs, ...graph.outputs].filter(({ dataType }) => dataType !== 'float32');
   if (foreign.length === 0) return undefined;
-  const inner = new Map(foreign.map(({ name }) => [name, `${name}.own`]));
+  const fresh = nameGiver(graph);
+  const inner = new Map(foreign.map(({ name }) => [name, fresh(`${name}.own`)]));
   const border = (from: string, output: string, dataType: DataType): Node => {
     const attributes = { to: int(DATA_TYPE_CODES[dataType]) };
-    return { op: 'Cast', name: `${output}.cast`, inputs: [from], outputs: [output], attributes };
+    return { op: 'Cast', name: fresh(`${output}.cast`), inputs: [from], outputs: [output], attributes };
   };
   const isForeign = (value: ValueInfo): boolean => inner.has(value.name);
   const asFloat = (value: ValueInfo): ValueInfo => ({ ...value, dataType: 'float32' });

@@ -14,10 +14,12 @@
  */
 import { elementCount } from '../../tensor.js';
 import { ints } from '../attributes.js';
-import type { Graph, Initializer, Node } from '../graph.js';
+import { fullyConnected, isActivation, isFlatten, tailOf, type FullyConnected } from '../classifier-head.js';
+import type { Graph, Node } from '../graph.js';
+import { isOfKind } from '../operators.js';
 import type { Pass } from '../pass.js';
+import { renameIn, rewriteNodes, type Replace } from '../rewrite.js';
 import { inferShapes } from '../shapes.js';
-import { fullyConnected, isActivation, isFlatten, tailOf, type FullyConnected } from './classifier-head.js';
 
 /** Name of the output of a convolutionalized graph, [N, K, h, w]. */
 export const CLASS_MAP = 'class_map';
@@ -38,7 +40,8 @@ function convolutionalize(graph: Graph, nativeSize: number): Graph | undefined {
     .filter((layer) => layer !== undefined);
   const [first] = layers;
   if (end < 1 || flatten === undefined || !isFlatten(flatten) || first === undefined) return undefined;
-  if (trunk?.op.startsWith('Global') || fullyConnected(graph, tail[0]!) === undefined) return undefined;
+  if (trunk !== undefined && isOfKind(trunk, 'global-pool')) return undefined;
+  if (fullyConnected(graph, tail[0]!) === undefined) return undefined;
 
   const window = nativeMap(graph, flatten.inputs[0]!, nativeSize);
   if (window === undefined || elementCount(window) !== first.weight.dims[1]) return undefined;
@@ -70,27 +73,23 @@ interface Head {
   readonly kernels: ReadonlyMap<Node, readonly number[]>;
 }
 
-function replaceHead(graph: Graph, { flatten, layers, kernels }: Head): Graph {
+function replaceHead(graph: Graph, { flatten, layers, kernels }: Head): Graph | undefined {
   const [logits] = graph.outputs;
-  const nodes = graph.nodes
-    .filter((node) => node !== flatten)
-    .map((node): Node => {
-      const inputs = node.inputs.map((name) => (name === flatten.outputs[0] ? flatten.inputs[0]! : name));
-      const outputs = node.outputs.map((name) => (name === logits!.name ? CLASS_MAP : name));
-      const kernel = kernels.get(node)?.slice(1);
-      return kernel === undefined
-        ? { ...node, inputs, outputs }
-        : { ...node, op: 'Conv', inputs, outputs, attributes: { kernel_shape: ints(...kernel) } };
-    });
-  const initializers = new Map<string, Initializer>(graph.initializers);
-  for (const { node, weight } of layers) {
-    initializers.set(weight.name, { ...weight, dims: [weight.dims[0]!, ...kernels.get(node)!] });
-  }
-  const classes = layers.at(-1)!.weight.dims[0]!;
-  return {
-    ...graph,
-    outputs: [{ name: CLASS_MAP, dataType: logits!.dataType, dims: ['N', classes, 'h', 'w'] }],
-    nodes,
-    initializers,
+  const weights = new Map(layers.map(({ node, weight }) => [node, weight]));
+  const rename = (name: string): string => {
+    if (name === flatten.outputs[0]) return flatten.inputs[0]!;
+    return name === logits!.name ? CLASS_MAP : name;
   };
+  const replace: Replace = (node, draft) => {
+    if (node === flatten) return [];
+    const renamed = renameIn(node, rename);
+    const [weight, kernel] = [weights.get(node), kernels.get(node)];
+    if (weight === undefined || kernel === undefined) return renamed;
+    draft.set({ ...weight, dims: [weight.dims[0]!, ...kernel] });
+    return { ...renamed, op: 'Conv', attributes: { kernel_shape: ints(...kernel.slice(1)) } };
+  };
+  const classes = layers.at(-1)!.weight.dims[0]!;
+  return rewriteNodes(graph, replace, {
+    outputs: [{ name: CLASS_MAP, dataType: logits!.dataType, dims: ['N', classes, 'h', 'w'] }],
+  });
 }

@@ -19,10 +19,10 @@
  * 2016 (class activation maps).
  */
 import { ints } from '../attributes.js';
+import { fullyConnected, isFlatten, isIdentity, isPointwise, tailOf } from '../classifier-head.js';
 import type { Graph, Initializer, Node } from '../graph.js';
 import type { Pass } from '../pass.js';
-import { renameIn } from '../rewrite.js';
-import { fullyConnected, isFlatten, isIdentity, isPointwise, tailOf } from './classifier-head.js';
+import { producersOf, renameIn, rewriteNodes, type Replace } from '../rewrite.js';
 import { CLASS_MAP } from './convolutionalize-gemm.js';
 
 /** The pass; any input size. */
@@ -38,37 +38,47 @@ function convolutionalize(graph: Graph): Graph | undefined {
   const [layer, ...others] = head.filter((node) => !isIdentity(node) && !isFlatten(node));
   if (others.length > 0) return undefined;
 
-  const rest: Graph = { ...graph, nodes: graph.nodes.filter((node) => node !== pool && !head.includes(node)) };
-  if (layer === undefined) return uncover(rest, pool.inputs[0]!);
+  if (layer === undefined) return uncover(graph, pool, head);
   const dense = fullyConnected(graph, layer);
   if (dense !== undefined) {
     const { weight } = dense;
     const convolved = { ...weight, dims: [...weight.dims, 1, 1] };
     const scores = { ...layer, op: 'Conv', attributes: { kernel_shape: ints(1, 1) } };
-    return scoreEverywhere(rest, pool, scores, convolved);
+    return scoreEverywhere(graph, pool, head, scores, convolved);
   }
   if (!isPointwise(graph, layer)) return undefined;
-  return scoreEverywhere(rest, pool, layer, graph.initializers.get(layer.inputs[1]!)!);
+  return scoreEverywhere(graph, pool, head, layer, graph.initializers.get(layer.inputs[1]!)!);
 }
 
-/** The convolution, moved in front of the pooling, gives the class map. */
-function scoreEverywhere(graph: Graph, pool: Node, convolution: Node, weight: Initializer): Graph {
+/** The convolution reads what was pooled, and stands where the head ended: it gives the class map. */
+function scoreEverywhere(
+  graph: Graph,
+  pool: Node,
+  head: readonly Node[],
+  convolution: Node,
+  weight: Initializer,
+): Graph | undefined {
   const inputs = [pool.inputs[0]!, ...convolution.inputs.slice(1)];
-  return {
-    ...graph,
-    outputs: classMap(graph, weight.dims[0]!),
-    nodes: [...graph.nodes, { ...convolution, inputs, outputs: [CLASS_MAP] }],
-    initializers: new Map(graph.initializers).set(weight.name, weight),
+  const replace: Replace = (node, draft) => {
+    if (node === head[0]) {
+      draft.set(weight);
+      return { ...convolution, inputs, outputs: [CLASS_MAP] };
+    }
+    return node === pool || head.includes(node) ? [] : node;
   };
+  return rewriteNodes(graph, replace, { outputs: classMap(graph, weight.dims[0]!) });
 }
 
-/** What was pooled, `map`, is the class map; a graph's input is none. */
-function uncover(graph: Graph, map: string): Graph | undefined {
+/** What was pooled is the class map; a graph's input is none. */
+function uncover(graph: Graph, pool: Node, head: readonly Node[]): Graph | undefined {
+  const [map = ''] = pool.inputs;
   const classes = graph.outputs[0]?.dims[1];
-  const isMade = graph.nodes.some(({ outputs }) => outputs.includes(map));
-  if (!isMade || typeof classes !== 'number') return undefined;
-  const nodes = graph.nodes.map((node) => renameIn(node, (name) => (name === map ? CLASS_MAP : name)));
-  return { ...graph, outputs: classMap(graph, classes), nodes };
+  if (!producersOf(graph).has(map) || typeof classes !== 'number') return undefined;
+  return rewriteNodes(
+    graph,
+    (node) => (node === pool || head.includes(node) ? [] : renameIn(node, (name) => (name === map ? CLASS_MAP : name))),
+    { outputs: classMap(graph, classes) },
+  );
 }
 
 function classMap({ outputs: [logits] }: Graph, classes: number): Graph['outputs'] {

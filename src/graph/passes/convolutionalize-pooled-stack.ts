@@ -14,10 +14,11 @@
  * place, as with a fully connected head (convolutionalize-gemm.ts): no mean of single places would be the logits.
  */
 import { ints } from '../attributes.js';
-import type { Graph, Initializer, Node } from '../graph.js';
+import { fullyConnected, isActivation, isFlatten, isIdentity, isPointwise, tailOf } from '../classifier-head.js';
+import type { Graph, Node } from '../graph.js';
 import { nativeShapes } from '../native-shapes.js';
 import type { Pass } from '../pass.js';
-import { fullyConnected, isActivation, isFlatten, isIdentity, isPointwise, tailOf } from './classifier-head.js';
+import { rewriteNodes, type Replace } from '../rewrite.js';
 import { CLASS_MAP } from './convolutionalize-gemm.js';
 
 const SLIDING: Readonly<Record<string, string>> = { GlobalAveragePool: 'AveragePool', GlobalMaxPool: 'MaxPool' };
@@ -38,36 +39,28 @@ function convolutionalize(graph: Graph, nativeSize: number): Graph | undefined {
   const fewest = pool.op === 'GlobalAveragePool' ? 2 : 1;
   if (!isPlain || layers.length < fewest || window?.length !== 2) return undefined;
 
-  const initializers = new Map<string, Initializer>(graph.initializers);
-  const convolved = head
-    .filter((node) => !isFlatten(node) && !isIdentity(node))
-    .map((node): Node => {
-      const weight = fullyConnected(graph, node)?.weight;
-      if (weight === undefined) return node;
-      initializers.set(weight.name, { ...weight, dims: [...weight.dims, 1, 1] });
-      return { ...node, op: 'Conv', attributes: { kernel_shape: ints(1, 1) } };
-    });
-  const sliding: Node = { ...pool, op: SLIDING[pool.op]!, attributes: { kernel_shape: ints(...window) } };
-  const trunk = graph.nodes.filter((node) => node !== pool && !head.includes(node));
-  const classes = outputsOf(initializers.get(layers.at(-1)!.inputs[1]!)!);
-  return {
-    ...graph,
-    outputs: [{ name: CLASS_MAP, dataType: graph.outputs[0]!.dataType, dims: ['N', classes, 'h', 'w'] }],
-    nodes: [...trunk, ...chained([sliding, ...convolved])],
-    initializers,
+  const chain = [pool, ...head.filter((node) => !isFlatten(node) && !isIdentity(node))];
+  const replace: Replace = (node, draft) => {
+    const position = chain.indexOf(node);
+    if (position < 0) return head.includes(node) ? [] : node;
+    const linked = linkedIn(chain, position);
+    if (node === pool) return { ...linked, op: SLIDING[pool.op]!, attributes: { kernel_shape: ints(...window) } };
+    const weight = fullyConnected(graph, node)?.weight;
+    if (weight === undefined) return linked;
+    draft.set({ ...weight, dims: [...weight.dims, 1, 1] });
+    return { ...linked, op: 'Conv', attributes: { kernel_shape: ints(1, 1) } };
   };
-}
-
-function outputsOf({ dims: [outputs = 0] }: Initializer): number {
-  return outputs;
-}
-
-/** The nodes, each reading the one before; the last gives the class map. */
-function chained(nodes: readonly Node[]): Node[] {
-  return nodes.map((node, position) => {
-    const [first = '', ...others] = node.inputs;
-    const before = nodes[position - 1]?.outputs[0];
-    const outputs = position === nodes.length - 1 ? [CLASS_MAP] : node.outputs.slice(0, 1);
-    return { ...node, inputs: [before ?? first, ...others], outputs };
+  const [classes = 0] = graph.initializers.get(layers.at(-1)!.inputs[1]!)!.dims;
+  return rewriteNodes(graph, replace, {
+    outputs: [{ name: CLASS_MAP, dataType: graph.outputs[0]!.dataType, dims: ['N', classes, 'h', 'w'] }],
   });
+}
+
+/** A node of the chain, which reads the one before; the last gives the class map. */
+function linkedIn(chain: readonly Node[], position: number): Node {
+  const node = chain[position]!;
+  const [first = '', ...others] = node.inputs;
+  const before = chain[position - 1]?.outputs[0] ?? first;
+  const outputs = position === chain.length - 1 ? [CLASS_MAP] : node.outputs.slice(0, 1);
+  return { ...node, inputs: [before, ...others], outputs };
 }

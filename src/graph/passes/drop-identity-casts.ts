@@ -9,7 +9,7 @@
  */
 import type { Graph, Node } from '../graph.js';
 import type { Pass } from '../pass.js';
-import { bypass, prune } from '../rewrite.js';
+import { bypassAll } from '../rewrite.js';
 import { castType, valueTypes } from '../value-types.js';
 
 /** The pass. */
@@ -23,13 +23,5 @@ function drop(graph: Graph): Graph | undefined {
     const type = types.get(node.inputs[0] ?? '');
     return node.op === 'Cast' && type !== undefined && type === castType(node);
   };
-  let current = graph;
-  for (const { name } of graph.nodes.filter(isIdentity)) {
-    current =
-      bypass(
-        current,
-        current.nodes.find((node) => node.name === name)!,
-      ) ?? current;
-  }
-  return current === graph ? undefined : prune(current);
+  return bypassAll(graph, isIdentity);
 }

@@ -9,11 +9,11 @@
  * float16 number is a float32 number: the Cast rounds nothing.
  */
 import { attribute } from '../attributes.js';
+import { tailOf } from '../classifier-head.js';
 import type { Graph, Node } from '../graph.js';
-import { DATA_TYPE_CODES } from '../onnx-data-types.js';
+import { DATA_TYPE_CODES } from '../onnx/data-types.js';
 import type { Pass } from '../pass.js';
 import { bypass } from '../rewrite.js';
-import { tailOf } from './classifier-head.js';
 
 /** The pass. */
 export function dropOutputCast(): Pass {

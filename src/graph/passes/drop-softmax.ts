@@ -12,15 +12,12 @@
  */
 import { elementCount } from '../../tensor.js';
 import { attribute } from '../attributes.js';
+import { tailOf } from '../classifier-head.js';
 import type { Graph, Node } from '../graph.js';
 import { nativeShapes } from '../native-shapes.js';
+import { isOfKind, onlyRearranges } from '../operators.js';
 import type { Pass } from '../pass.js';
 import { bypass } from '../rewrite.js';
-import { tailOf } from './classifier-head.js';
-
-const REARRANGING: readonly string[] = [
-  ...['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Transpose', 'Cast', 'Identity'],
-];
 
 /** The pass for a classifier whose native input has this side, in pixels. */
 export function dropSoftmax(nativeSize: number): Pass {
@@ -28,7 +25,7 @@ export function dropSoftmax(nativeSize: number): Pass {
 }
 
 function drop(graph: Graph, nativeSize: number): Graph | undefined {
-  const softmax = tailOf(graph).find(({ op }) => !REARRANGING.includes(op));
+  const softmax = tailOf(graph).find((node) => !onlyRearranges(node) && !isOfKind(node, 'cast', 'identity'));
   if (softmax?.op !== 'Softmax' && softmax?.op !== 'LogSoftmax') return undefined;
   return isOverClasses(graph, softmax, nativeSize) ? bypass(graph, softmax) : undefined;
 }

@@ -13,13 +13,12 @@
  */
 import { elementCount } from '../../tensor.js';
 import { int } from '../attributes.js';
+import { isFlatten, tailOf } from '../classifier-head.js';
 import type { Graph, Node } from '../graph.js';
 import { nativeShapes } from '../native-shapes.js';
+import { isOfKind } from '../operators.js';
 import type { Pass } from '../pass.js';
-import { bypass, prune } from '../rewrite.js';
-import { isFlatten, tailOf } from './classifier-head.js';
-
-const REARRANGING: readonly string[] = ['Reshape', 'Squeeze', 'Flatten'];
+import { bypassAll, rewriteNodes } from '../rewrite.js';
 
 /** The pass for a graph whose native input has this side, in pixels. */
 export function flattenHead(nativeSize: number): Pass {
@@ -29,19 +28,21 @@ export function flattenHead(nativeSize: number): Pass {
 function flatten(graph: Graph, nativeSize: number): Graph | undefined {
   // With two images the batch is not mistaken for an axis of size 1; where the batch is fixed, it is what it is.
   const shapes = nativeShapes(graph, nativeSize, 2);
-  let current = graph;
-  for (const node of tailOf(graph).filter(({ op }) => REARRANGING.includes(op))) {
+  const tail = new Set(tailOf(graph).filter((node) => isOfKind(node, 'view')));
+  const isIdle = (node: Node): boolean => {
     const [from, to] = [shapes.get(node.inputs[0]!), shapes.get(node.outputs[0]!)];
-    const own = current.nodes.find(({ name }) => name === node.name)!;
-    if (from === undefined || to === undefined) continue;
-    if (from.length === to.length && from.every((size, axis) => size === to[axis])) {
-      current = bypass(current, own) ?? current;
-    } else if (isFlattened(from, to) && !isFlatten(node)) {
-      const flat: Node = { ...own, op: 'Flatten', inputs: [own.inputs[0]!], attributes: { axis: int(1) } };
-      current = { ...current, nodes: current.nodes.map((other) => (other === own ? flat : other)) };
-    }
-  }
-  return current === graph ? undefined : prune(current);
+    return tail.has(node) && from !== undefined && from.join() === to?.join();
+  };
+  const isToFlatten = (node: Node): boolean => {
+    const [from, to] = [shapes.get(node.inputs[0]!), shapes.get(node.outputs[0]!)];
+    return tail.has(node) && !isFlatten(node) && from !== undefined && to !== undefined && isFlattened(from, to);
+  };
+  const flattened = rewriteNodes(graph, (node) =>
+    isToFlatten(node)
+      ? { ...node, op: 'Flatten', inputs: node.inputs.slice(0, 1), attributes: { axis: int(1) } }
+      : node,
+  );
+  return bypassAll(flattened ?? graph, isIdle) ?? flattened;
 }
 
 function isFlattened(from: readonly number[], to: readonly number[]): boolean {

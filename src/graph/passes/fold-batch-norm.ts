@@ -11,10 +11,9 @@
  * changes the type of the weights, because the product is what has to be rounded or quantized, not its factors.
  */
 import { attribute } from '../attributes.js';
-import { graphBuilder } from '../build.js';
 import type { Graph, Node } from '../graph.js';
 import type { Pass } from '../pass.js';
-import { countReads, prune } from '../rewrite.js';
+import { countReads, rewriteNodes, type Draft } from '../rewrite.js';
 
 /** ONNX's default. */
 const EPSILON = 1e-5;
@@ -26,44 +25,32 @@ export function foldBatchNorm(): Pass {
 
 function fold(graph: Graph): Graph | undefined {
   const pairs = pairsOf(graph);
-  if (pairs.size === 0) return undefined;
-  const builder = graphBuilder({ ...graph, nodes: [] });
-  const taken = new Set(graph.nodes.flatMap(({ name, outputs }) => [name, ...outputs]));
-  const fresh = (wanted: string): string => (taken.has(wanted) ? fresh(`${wanted}_`) : wanted);
-  const step = (op: string, inputs: readonly string[], wanted: string): string =>
-    builder.node(op, inputs, { name: fresh(wanted) });
-
-  const folded = new Map<Node, Node>();
-  for (const [conv, norm] of pairs) {
-    const [x = '', weight = '', bias = ''] = conv.inputs;
-    const [, gamma = '', beta = '', mean = '', variance = ''] = norm.inputs;
-    const epsilon = builder.constant(
-      `${norm.name}.epsilon`,
-      'float32',
-      [],
-      [attribute(norm, 'epsilon', 'float') ?? EPSILON],
-    );
-    const deviation = step('Sqrt', [step('Add', [variance, epsilon], `${norm.name}.spread`)], `${norm.name}.deviation`);
-    const scale = step('Div', [gamma, deviation], `${norm.name}.scale`);
-    const rank = graph.initializers.get(weight)!.dims.length;
-    const perKernel = builder.constant(
-      `${norm.name}.per_kernel`,
-      'int64',
-      [rank],
-      [-1, ...Array<number>(rank - 1).fill(1)],
-    );
-    const factor = step('Reshape', [scale, perKernel], `${norm.name}.factor`);
-    const foldedWeight = step('Mul', [weight, factor], `${weight}.folded`);
-    const centre =
-      bias === '' ? step('Neg', [mean], `${norm.name}.centre`) : step('Sub', [bias, mean], `${norm.name}.centre`);
-    const shift = step('Mul', [centre, scale], `${norm.name}.shift`);
-    const foldedBias = step('Add', [beta, shift], `${norm.name}.bias.folded`);
-    folded.set(conv, { ...conv, inputs: [x, foldedWeight, foldedBias], outputs: norm.outputs.slice(0, 1) });
-  }
   const norms = new Set(pairs.values());
-  const { nodes: ahead, initializers } = builder.finish(graph.outputs);
-  const rest = graph.nodes.filter((node) => !norms.has(node)).map((node) => folded.get(node) ?? node);
-  return prune({ ...graph, nodes: [...ahead, ...rest], initializers });
+  return rewriteNodes(graph, (node, draft) => {
+    if (norms.has(node)) return [];
+    const norm = pairs.get(node);
+    return norm === undefined ? node : foldInto(graph, node, norm, draft);
+  });
+}
+
+/** The convolution with what the normalization does to its output. */
+function foldInto(graph: Graph, conv: Node, norm: Node, draft: Draft): Node {
+  const [x = '', weight = '', bias = ''] = conv.inputs;
+  const [, gamma = '', beta = '', mean = '', variance = ''] = norm.inputs;
+  const of = (what: string): string => `${norm.name}.${what}`;
+  const epsilon = draft.constant(of('epsilon'), 'float32', [], [attribute(norm, 'epsilon', 'float') ?? EPSILON]);
+  const spread = draft.node('Add', [variance, epsilon], of('spread'));
+  const deviation = draft.node('Sqrt', [spread], of('deviation'));
+  const scale = draft.node('Div', [gamma, deviation], of('scale'));
+  const rank = graph.initializers.get(weight)!.dims.length;
+  const perKernel = [-1, ...Array<number>(rank - 1).fill(1)];
+  const shape = draft.constant(of('per_kernel'), 'int64', [rank], perKernel);
+  const factor = draft.node('Reshape', [scale, shape], of('factor'));
+  const foldedWeight = draft.node('Mul', [weight, factor], `${weight}.folded`);
+  const centre = bias === '' ? draft.node('Neg', [mean], of('centre')) : draft.node('Sub', [bias, mean], of('centre'));
+  const shift = draft.node('Mul', [centre, scale], of('shift'));
+  const foldedBias = draft.node('Add', [beta, shift], of('bias.folded'));
+  return { ...conv, inputs: [x, foldedWeight, foldedBias], outputs: norm.outputs.slice(0, 1) };
 }
 
 /** Convolutions and the normalization that each alone feeds. */

@@ -11,11 +11,10 @@
 import { attribute } from '../attributes.js';
 import type { Graph, Initializer, Node } from '../graph.js';
 import { nativeShapes } from '../native-shapes.js';
+import { isOfKind } from '../operators.js';
 import type { Pass } from '../pass.js';
-import { prune } from '../rewrite.js';
+import { rewriteNodes, type Draft } from '../rewrite.js';
 import { transposeWeight } from '../weights.js';
-
-const VIEWS: readonly string[] = ['Reshape', 'Squeeze', 'Unsqueeze', 'Flatten'];
 
 /** The pass for a graph whose native input has this side, in pixels. */
 export function foldWeightViews(nativeSize: number): Pass {
@@ -25,25 +24,20 @@ export function foldWeightViews(nativeSize: number): Pass {
 function fold(graph: Graph, nativeSize: number): Graph | undefined {
   const shapes = nativeShapes(graph, nativeSize);
   const outputs = new Set(graph.outputs.map(({ name }) => name));
-  const initializers = new Map<string, Initializer>(graph.initializers);
-  const nodes = graph.nodes.filter((node) => {
+  return rewriteNodes(graph, (node, draft) => {
     const [output = ''] = node.outputs;
-    const view = outputs.has(output) ? undefined : viewOf(node, initializers, shapes.get(output));
-    if (view !== undefined) initializers.set(output, { ...view, name: output });
-    return view === undefined;
+    const view = outputs.has(output) ? undefined : viewOf(node, draft, shapes.get(output));
+    if (view === undefined) return node;
+    draft.set({ ...view, name: output });
+    return [];
   });
-  return nodes.length === graph.nodes.length ? undefined : prune({ ...graph, nodes, initializers });
 }
 
-function viewOf(
-  node: Node,
-  initializers: ReadonlyMap<string, Initializer>,
-  dims: readonly number[] | undefined,
-): Initializer | undefined {
-  const [weight, ...rest] = node.inputs.map((name) => initializers.get(name));
+function viewOf(node: Node, draft: Draft, dims: readonly number[] | undefined): Initializer | undefined {
+  const [weight, ...rest] = node.inputs.map((name) => draft.initializer(name));
   if (weight === undefined || dims === undefined || rest.includes(undefined)) return undefined;
   if (!weight.dataType.startsWith('float') || weight.data.kind === 'unbound') return undefined;
-  if (VIEWS.includes(node.op)) return keepsScales(weight, dims) ? { ...weight, dims } : undefined;
+  if (isOfKind(node, 'view')) return keepsScales(weight, dims) ? { ...weight, dims } : undefined;
   if (node.op !== 'Transpose') return undefined;
   const perm = attribute(node, 'perm', 'ints') ?? [...weight.dims.keys()].reverse();
   return transposeWeight(weight, weight.dims, perm);

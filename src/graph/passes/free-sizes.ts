@@ -6,14 +6,15 @@
  *
  * Preconditions: the only input is an image [N, 3, H, W], the only output [N, K]. A constant target of a Reshape that
  * begins with the size its input begins with takes that size from the input. Equal at the exported size because 0 copies
- * the input's size, which is the one it replaces. Whether the net really takes other sizes, the caller infers.
+ * the input's size, which is the one it replaces. Whether the net really takes other sizes, the caller infers. No match
+ * where all of them are free.
  */
 import { attribute } from '../attributes.js';
-import { nameGiver } from '../build.js';
-import { inlineConstant, integerValues } from '../constants.js';
-import type { Graph, Initializer, Node } from '../graph.js';
+import { integerValues } from '../constants.js';
+import type { Dim, Graph, Node, ValueInfo } from '../graph.js';
 import { nativeShapes } from '../native-shapes.js';
 import type { Pass } from '../pass.js';
+import { rewriteNodes, type Replace } from '../rewrite.js';
 
 /** The pass for a graph whose native input has this side, in pixels. */
 export function freeSizes(nativeSize: number): Pass {
@@ -25,22 +26,20 @@ function freeAll(graph: Graph, nativeSize: number): Graph | undefined {
   const [output, ...outputs] = graph.outputs;
   if (input?.dims.length !== 4 || output?.dims.length !== 2 || inputs.length + outputs.length > 0) return undefined;
   const shapes = nativeShapes(graph, nativeSize);
-  const free = nameGiver(graph);
-  const initializers = new Map<string, Initializer>(graph.initializers);
-  const nodes = graph.nodes.map((node): Node => {
+  const replace: Replace = (node, draft) => {
     const target = bakedTarget(graph, node, shapes);
     if (target === undefined) return node;
-    const name = free(`${node.name}.free_shape`);
-    initializers.set(name, inlineConstant(name, 'int64', [target.length], [0, ...target.slice(1)]));
-    return { ...node, inputs: [node.inputs[0]!, name] };
-  });
-  return {
-    ...graph,
-    inputs: [{ ...input, dims: ['N', input.dims[1]!, 'H', 'W'] }],
-    outputs: [{ ...output, dims: ['N', output.dims[1]!] }],
-    nodes,
-    initializers,
+    const shape = draft.constant(`${node.name}.free_shape`, 'int64', [target.length], [0, ...target.slice(1)]);
+    return { ...node, inputs: [node.inputs[0]!, shape] };
   };
+  return rewriteNodes(graph, replace, {
+    inputs: [withDims(input, ['N', input.dims[1]!, 'H', 'W'])],
+    outputs: [withDims(output, ['N', output.dims[1]!])],
+  });
+}
+
+function withDims(value: ValueInfo, dims: readonly Dim[]): ValueInfo {
+  return value.dims.join() === dims.join() ? value : { ...value, dims };
 }
 
 /** The constant target of a Reshape whose first size is its input's; undefined for all other nodes. */

@@ -18,9 +18,7 @@ export function keepOutput(name: string): Pass {
     apply(graph: Graph) {
       const outputs = graph.outputs.filter((output) => output.name === name);
       if (outputs.length !== 1) return undefined;
-      const kept = prune({ ...graph, outputs });
-      const same = graph.outputs.length === 1 && kept.nodes.length === graph.nodes.length;
-      return same && kept.initializers.size === graph.initializers.size ? undefined : kept;
+      return prune(graph.outputs.length === 1 ? graph : { ...graph, outputs });
     },
   };
 }

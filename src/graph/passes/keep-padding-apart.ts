@@ -16,25 +16,16 @@
  * altogether, and the type of the values is known.
  */
 import { attribute, float, ints } from '../attributes.js';
-import { nameGiver } from '../build.js';
-import { inlineConstant } from '../constants.js';
-import type { Graph, Initializer, Node } from '../graph.js';
+import type { DataType, Graph, Node } from '../graph.js';
+import { isOfKind, onlyRearranges } from '../operators.js';
 import type { Pass } from '../pass.js';
+import { producersOf, rewriteNodes, type Draft } from '../rewrite.js';
 import { valueTypes } from '../value-types.js';
 import { windowExtent, windowsOf, type Window } from '../windows.js';
 
 /** What the engine may take out from between the two. */
-const REMOVABLE = new Set([
-  'Identity',
-  'Cast',
-  'Transpose',
-  'Dropout',
-  'Reshape',
-  'Squeeze',
-  'Unsqueeze',
-  'Flatten',
-  'Expand',
-]);
+const isRemovable = (node: Node): boolean =>
+  onlyRearranges(node) || isOfKind(node, 'identity', 'cast') || node.op === 'Expand';
 
 /** The first operator set whose Pad has its amounts as an input. */
 const PADS_INPUT_OPSET = 11;
@@ -47,43 +38,40 @@ export function keepPaddingApart(): Pass {
 function keepApart(graph: Graph): Graph | undefined {
   if (!graph.nodes.some(({ op }) => op === 'Pad')) return undefined;
   const types = valueTypes(graph);
-  const producers = new Map(graph.nodes.flatMap((node) => node.outputs.map((name) => [name, node] as const)));
-  const fresh = nameGiver(graph);
-  const initializers = new Map<string, Initializer>(graph.initializers);
-
+  const producers = producersOf(graph);
   const isBehindPad = ({ inputs }: Node): boolean => {
     const producer = producers.get(inputs[0] ?? '');
-    return producer !== undefined && (producer.op === 'Pad' || (REMOVABLE.has(producer.op) && isBehindPad(producer)));
+    return producer !== undefined && (producer.op === 'Pad' || (isRemovable(producer) && isBehindPad(producer)));
   };
-  /** A Pad with −∞ in front of the pooling, which loses its padding to it; the node alone where that cannot be. */
-  const withPad = (node: Node): Node[] => {
-    const [x = ''] = node.inputs;
-    const pads = explicitPads(windowsOf(node));
-    const type = types.get(x);
-    if (pads === undefined || (type !== 'float32' && type !== 'float16')) return [node];
-    const { pads: _pads, ceil_mode: _ceil, ...attributes } = node.attributes;
-    const padded = fresh(`${node.name}.padded`);
-    const around = { op: 'Pad', name: padded, outputs: [padded] };
-    const pooling = { ...node, inputs: [padded], attributes };
-    if (graph.opset < PADS_INPUT_OPSET) {
-      return [{ ...around, inputs: [x], attributes: { pads: ints(...pads), value: float(-Infinity) } }, pooling];
-    }
-    const amounts = inlineConstant(fresh(`${node.name}.pads`), 'int64', [pads.length], pads);
-    const lowest = inlineConstant(fresh(`${node.name}.lowest`), type, [], [-Infinity]);
-    for (const constant of [amounts, lowest]) initializers.set(constant.name, constant);
-    return [{ ...around, inputs: [x, amounts.name, lowest.name], attributes: {} }, pooling];
-  };
-
-  const nodes = graph.nodes.flatMap((node): Node[] => {
-    if (node.op !== 'MaxPool' || (attribute(node, 'auto_pad', 'string') ?? 'NOTSET') !== 'NOTSET') return [node];
+  return rewriteNodes(graph, (node, draft) => {
+    if (node.op !== 'MaxPool' || (attribute(node, 'auto_pad', 'string') ?? 'NOTSET') !== 'NOTSET') return node;
     if (isBare(node)) {
       const { pads: _, ...attributes } = node.attributes;
-      return [{ ...node, attributes: { ...attributes, auto_pad: { type: 'string', value: 'VALID' } } }];
+      return { ...node, attributes: { ...attributes, auto_pad: { type: 'string', value: 'VALID' } } };
     }
-    return isBehindPad(node) ? withPad(node) : [node];
+    return isBehindPad(node) ? withPad(node, graph.opset, types.get(node.inputs[0] ?? ''), draft) : node;
   });
-  const isChanged = nodes.some((node, position) => node !== graph.nodes[position]);
-  return isChanged ? { ...graph, nodes, initializers } : undefined;
+}
+
+/** A Pad with −∞ in front of the pooling, which loses its padding to it; the node alone where that cannot be. */
+function withPad(node: Node, opset: number, type: DataType | undefined, draft: Draft): Node {
+  const [x = ''] = node.inputs;
+  const pads = explicitPads(windowsOf(node));
+  if (pads === undefined || (type !== 'float32' && type !== 'float16')) return node;
+  const padded =
+    opset < PADS_INPUT_OPSET
+      ? draft.node('Pad', [x], `${node.name}.padded`, { pads: ints(...pads), value: float(-Infinity) })
+      : draft.node(
+          'Pad',
+          [
+            x,
+            draft.constant(`${node.name}.pads`, 'int64', [pads.length], pads),
+            draft.constant(`${node.name}.lowest`, type, [], [-Infinity]),
+          ],
+          `${node.name}.padded`,
+        );
+  const { pads: _pads, ceil_mode: _ceil, ...attributes } = node.attributes;
+  return { ...node, inputs: [padded], attributes };
 }
 
 function isBare(node: Node): boolean {

@@ -11,6 +11,7 @@ import { attribute } from '../attributes.js';
 import { inlineConstant } from '../constants.js';
 import type { Graph, Initializer, Node } from '../graph.js';
 import type { Pass } from '../pass.js';
+import { rewriteNodes } from '../rewrite.js';
 
 /** The pass. */
 export function liftConstants(): Pass {
@@ -18,15 +19,14 @@ export function liftConstants(): Pass {
 }
 
 function lift(graph: Graph): Graph | undefined {
-  const initializers = new Map(graph.initializers);
   const outputs = new Set(graph.outputs.map(({ name }) => name));
-  const nodes = graph.nodes.filter((node) => {
+  return rewriteNodes(graph, (node, draft) => {
     const [name = ''] = node.outputs;
     const tensor = node.op === 'Constant' && !outputs.has(name) ? tensorOf(node, name) : undefined;
-    if (tensor !== undefined) initializers.set(name, tensor);
-    return tensor === undefined;
+    if (tensor === undefined) return node;
+    draft.set(tensor);
+    return [];
   });
-  return nodes.length === graph.nodes.length ? undefined : { ...graph, nodes, initializers };
 }
 
 function tensorOf(node: Node, name: string): Initializer | undefined {

@@ -12,7 +12,7 @@ import { elementCount } from '../../tensor.js';
 import type { Graph, Initializer, Node } from '../graph.js';
 import { nativeShapes } from '../native-shapes.js';
 import type { Pass } from '../pass.js';
-import { countReads } from '../rewrite.js';
+import { countReads, rewriteNodes } from '../rewrite.js';
 
 /** The pass for a graph whose native input has this side, in pixels. */
 export function mergeMatMulAdd(nativeSize: number): Pass {
@@ -22,26 +22,19 @@ export function mergeMatMulAdd(nativeSize: number): Pass {
 function merge(graph: Graph, nativeSize: number): Graph | undefined {
   const shapes = nativeShapes(graph, nativeSize);
   const reads = countReads(graph);
-  const initializers = new Map<string, Initializer>(graph.initializers);
   const merged = new Set<Node>();
-  const nodes = graph.nodes.map((node): Node => {
+  return rewriteNodes(graph, (node, draft) => {
+    if (merged.has(node)) return [];
     const [x = '', weight = ''] = node.inputs;
     const width = graph.initializers.get(weight)?.dims[1];
     if (node.op !== 'MatMul' || shapes.get(x)?.length !== 2 || width === undefined) return node;
+    const gemm: Node = { ...node, op: 'Gemm', attributes: {} };
     const addition = reads.get(node.outputs[0]!) === 1 ? biasOf(graph, node.outputs[0]!, width, reads) : undefined;
-    if (addition === undefined) return { ...node, op: 'Gemm', attributes: {} };
+    if (addition === undefined) return gemm;
     merged.add(addition.add);
-    initializers.set(addition.bias.name, { ...addition.bias, dims: [width] });
-    return {
-      ...node,
-      op: 'Gemm',
-      inputs: [x, weight, addition.bias.name],
-      outputs: addition.add.outputs,
-      attributes: {},
-    };
+    const bias = draft.set({ ...addition.bias, dims: [width] });
+    return { ...gemm, inputs: [x, weight, bias], outputs: addition.add.outputs };
   });
-  const changed = nodes.some((node, index) => node !== graph.nodes[index]);
-  return changed ? { ...graph, nodes: nodes.filter((node) => !merged.has(node)), initializers } : undefined;
 }
 
 /** The Add of a constant bias to a product. */

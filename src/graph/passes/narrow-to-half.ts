@@ -9,19 +9,19 @@
  * absorb-statistics.ts): what is rounded is the product, computed in single precision.
  *
  * Not equal: values and weights are rounded to 11 bits. Convolutions and products are narrowed, and what works cell by cell
- * or moves values. Means over a map, normalizations over an image, softmax, exponentials and powers stay in single
+ * or moves values (operators.ts, suitsHalf). Means over a map, normalizations over an image, softmax, exponentials and powers stay in single
  * precision: there many values are added, or small ones become large ones. Inputs and outputs stay float32, so what is added
  * in front (preprocessing) and behind (the mean of a class map, its log-normalizer) does too. A weight that is half in its
  * file is taken as it is; any other is cast by a node over the constant, which the engine folds at load.
  */
 import { attribute, int } from '../attributes.js';
-import { nameGiver } from '../build.js';
 import { floatValues, halfBits, inlineConstant } from '../constants.js';
 import type { Graph, Initializer, Node } from '../graph.js';
 import { GraphError } from '../graph-error.js';
-import { DATA_TYPE_CODES } from '../onnx-data-types.js';
+import { DATA_TYPE_CODES } from '../onnx/data-types.js';
+import { OPERATOR_FACTS } from '../operators.js';
 import type { Pass } from '../pass.js';
-import { prune } from '../rewrite.js';
+import { rewriteNodes, type Draft } from '../rewrite.js';
 import { valueTypes } from '../value-types.js';
 
 /** float16's largest number. */
@@ -29,18 +29,6 @@ export const LARGEST_HALF = 65504;
 
 /** The bits of an infinite float16. */
 const INFINITE_BITS = 0x7c00;
-
-const NARROWED: ReadonlySet<string> = new Set([
-  // Layers: engines add up their products in single precision.
-  ...['Conv', 'Gemm', 'MatMul', 'AveragePool', 'BatchNormalization'],
-  // By cell, their results no larger than what goes in, or sums and products of two.
-  ...['Relu', 'LeakyRelu', 'PRelu', 'Elu', 'Selu', 'Celu', 'Clip', 'ThresholdedRelu', 'Abs', 'Neg'],
-  ...['Sigmoid', 'HardSigmoid', 'HardSwish', 'Tanh', 'Softsign'],
-  ...['Add', 'Sub', 'Mul', 'Div', 'Max', 'Min', 'Sum'],
-  // Move values, or choose some.
-  ...['MaxPool', 'GlobalMaxPool', 'Concat', 'Split', 'Slice', 'Gather', 'Pad', 'Transpose', 'Expand'],
-  ...['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Identity', 'Dropout'],
-]);
 
 /** The pass. No match where nothing is narrowed. */
 export function narrowToHalf(): Pass {
@@ -52,57 +40,56 @@ function narrow(graph: Graph): Graph | undefined {
   const isSingle = (name: string): boolean => types.get(name) === 'float32';
   const constants = new Set(graph.initializers.keys());
   const isNarrowed = (node: Node): boolean =>
-    NARROWED.has(node.op) &&
+    OPERATOR_FACTS.get(node.op)?.suitsHalf === true &&
     (node.op !== 'BatchNormalization' || attribute(node, 'epsilon', 'float') === 0) &&
     isSingle(node.inputs[0] ?? '') &&
     node.inputs.every((name) => name === '' || types.has(name));
 
-  const fresh = nameGiver(graph);
-  const initializers = new Map<string, Initializer>(graph.initializers);
-  const nodes: Node[] = [];
+  const outputs = new Set(graph.outputs.map(({ name }) => name));
   /** A float32 value `v` has its form in half precision under another name; one is computed, the other cast where it is read. */
   const halves = new Map<string, string>();
   const madeInHalf = new Set<string>();
-  const cast = (from: string, to: string, type: 'float16' | 'float32'): void => {
-    const attributes = { to: int(DATA_TYPE_CODES[type]) };
-    nodes.push({ op: 'Cast', name: fresh(`${to}.cast`), inputs: [from], outputs: [to], attributes });
-  };
-  const asHalf = (name: string): string => {
+  const asHalf = (name: string, draft: Draft): string => {
     const known = halves.get(name);
     if (known !== undefined || !isSingle(name)) return known ?? name;
-    const half = fresh(`${name}.half`);
+    const half = draft.fresh(`${name}.half`);
     halves.set(name, half);
     const weight = narrowWeight(graph.initializers.get(name), half);
-    if (weight === undefined) cast(name, half, 'float16');
-    else initializers.set(half, weight);
+    if (weight !== undefined) return draft.set(weight);
+    draft.add(castTo('float16', name, half, draft));
     return half;
   };
-  const restore = (name: string): void => {
-    if (madeInHalf.delete(name)) cast(halves.get(name)!, name, 'float32');
+  const restore = (name: string, draft: Draft): void => {
+    if (madeInHalf.delete(name)) draft.add(castTo('float32', halves.get(name)!, name, draft));
   };
 
-  for (const node of graph.nodes) {
+  return rewriteNodes(graph, (node, draft) => {
     if (node.inputs.length > 0 && node.inputs.every((name) => name === '' || constants.has(name))) {
       // Computed once, in single precision.
       for (const name of node.outputs) constants.add(name);
-      nodes.push(node);
-    } else if (isNarrowed(node)) {
-      const inputs = node.inputs.map(asHalf);
-      const outputs = node.outputs.map((name) => {
-        if (!isSingle(name)) return name;
-        const half = fresh(`${name}.half`);
-        halves.set(name, half);
-        madeInHalf.add(name);
-        return half;
-      });
-      nodes.push({ ...node, inputs, outputs });
-    } else {
-      node.inputs.forEach(restore);
-      nodes.push(node);
+      return node;
     }
-  }
-  for (const { name } of graph.outputs) restore(name);
-  return halves.size === 0 ? undefined : prune({ ...graph, nodes, initializers });
+    if (!isNarrowed(node)) {
+      for (const name of node.inputs) restore(name, draft);
+      return node;
+    }
+    const inputs = node.inputs.map((name) => asHalf(name, draft));
+    const made = node.outputs.map((name) => {
+      if (!isSingle(name)) return name;
+      const half = draft.fresh(`${name}.half`);
+      halves.set(name, half);
+      madeInHalf.add(name);
+      return half;
+    });
+    draft.add({ ...node, inputs, outputs: made });
+    for (const name of node.outputs) if (outputs.has(name)) restore(name, draft);
+    return [];
+  });
+}
+
+function castTo(type: 'float16' | 'float32', from: string, to: string, draft: Draft): Node {
+  const attributes = { to: int(DATA_TYPE_CODES[type]) };
+  return { op: 'Cast', name: draft.fresh(`${to}.cast`), inputs: [from], outputs: [to], attributes };
 }
 
 /** The initializer in half precision, as far as that needs no node of its own. */

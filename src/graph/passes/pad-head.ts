@@ -11,10 +11,11 @@
  * outside of that are scores of windows that the classifier was never given.
  */
 import { ints } from '../attributes.js';
+import { isActivation, isPointwise, tailOf } from '../classifier-head.js';
 import type { Graph, Node } from '../graph.js';
 import type { Pass } from '../pass.js';
+import { rewriteNodes } from '../rewrite.js';
 import { windowsOf } from '../windows.js';
-import { isActivation, isPointwise, tailOf } from './classifier-head.js';
 
 /** Cells of padding before and behind, along each axis. */
 export interface HeadPads {
@@ -33,7 +34,7 @@ export function padHead(): Pass {
       const { begin, end } = pads;
       const { auto_pad: _auto, ...attributes } = node.attributes;
       const padded = { ...node, attributes: { ...attributes, pads: ints(begin, begin, end, end) } };
-      return { ...graph, nodes: graph.nodes.map((other) => (other === node ? padded : other)) };
+      return rewriteNodes(graph, (other) => (other === node ? padded : other));
     },
   };
 }

@@ -9,12 +9,10 @@
  * map; a Gather takes any. Source: Zhang 2018 (ShuffleNet).
  */
 import { attribute, int } from '../attributes.js';
-import { nameGiver } from '../build.js';
-import { inlineConstant } from '../constants.js';
-import type { Graph, Initializer, Node } from '../graph.js';
+import type { Graph, Node } from '../graph.js';
 import { nativeShapes } from '../native-shapes.js';
 import type { Pass } from '../pass.js';
-import { countReads, prune } from '../rewrite.js';
+import { countReads, producersOf, rewriteNodes } from '../rewrite.js';
 
 /** The pass for a graph whose native input has this side, in pixels. */
 export function pickShuffledChannels(nativeSize: number): Pass {
@@ -24,15 +22,13 @@ export function pickShuffledChannels(nativeSize: number): Pass {
 function pick(graph: Graph, nativeSize: number): Graph | undefined {
   const shapes = nativeShapes(graph, nativeSize);
   const reads = countReads(graph);
-  const producers = new Map(graph.nodes.map((node) => [node.outputs[0]!, node]));
-  const free = nameGiver(graph);
-  const initializers = new Map<string, Initializer>(graph.initializers);
+  const producers = producersOf(graph);
   const before = ({ inputs }: Node, op: string): Node | undefined => {
     const producer = producers.get(inputs[0]!);
     return producer?.op === op && reads.get(inputs[0]!) === 1 ? producer : undefined;
   };
 
-  const nodes = graph.nodes.map((node): Node => {
+  return rewriteNodes(graph, (node, draft) => {
     const transpose = node.op === 'Reshape' ? before(node, 'Transpose') : undefined;
     const split = transpose && before(transpose, 'Reshape');
     if (split === undefined || attribute(transpose!, 'perm', 'ints')?.join() !== '0,2,1,3,4') return node;
@@ -46,10 +42,7 @@ function pick(graph: Graph, nativeSize: number): Graph | undefined {
       shapes.get(node.outputs[0]!)?.join() === map.join();
     if (!isShuffle) return node;
     const order = Array.from({ length: channels }, (_, channel) => (channel % g) * k + Math.floor(channel / g));
-    const name = free(`${node.name}.order`);
-    initializers.set(name, inlineConstant(name, 'int64', [channels], order));
-    return { ...node, op: 'Gather', inputs: [split.inputs[0]!, name], attributes: { axis: int(1) } };
+    const indices = draft.constant(`${node.name}.order`, 'int64', [channels], order);
+    return { ...node, op: 'Gather', inputs: [split.inputs[0]!, indices], attributes: { axis: int(1) } };
   });
-  const changed = nodes.some((node, index) => node !== graph.nodes[index]);
-  return changed ? prune({ ...graph, nodes, initializers }) : undefined;
 }

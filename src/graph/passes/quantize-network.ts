@@ -13,14 +13,13 @@
  * engine can run it.
  */
 import { elementCount } from '../../tensor.js';
-import { nameGiver } from '../build.js';
 import { floatValues, inlineConstant } from '../constants.js';
 import type { Graph, Initializer, Node } from '../graph.js';
 import { GraphError, nodeError } from '../graph-error.js';
 import type { Pass } from '../pass.js';
 import { activationScale, quantizeLayer, type ActivationScale, type ValueRange } from '../quantization.js';
 import { isWeighted, type QuantizationPlan } from '../quantization-plan.js';
-import { prune } from '../rewrite.js';
+import { renameReads, rewriteNodes, type Draft } from '../rewrite.js';
 
 /** The pass. `ranges`: by the names of the values whose scales the plan has. No match where the plan has no node. */
 export function quantizeNetwork(plan: QuantizationPlan, ranges: ReadonlyMap<string, ValueRange>): Pass {
@@ -29,53 +28,37 @@ export function quantizeNetwork(plan: QuantizationPlan, ranges: ReadonlyMap<stri
 
 function quantize(graph: Graph, plan: QuantizationPlan, ranges: ReadonlyMap<string, ValueRange>): Graph | undefined {
   if (plan.nodes.size === 0) return undefined;
-  const fresh = nameGiver(graph);
-  const initializers = new Map<string, Initializer>(graph.initializers);
   const scaleOf = (value: string): ActivationScale => {
     const range = ranges.get(plan.values.get(value)!);
     if (range === undefined) throw new GraphError(`the range of "${value}" is not known`);
     return activationScale(range);
   };
-
-  /** What the plan's nodes read in place of a value. */
+  /** What is read in place of a value of the plan, from its first reader on. */
   const restored = new Map<string, string>();
-  const roundTrip = (value: string): Node[] => {
+  const roundTrip = (value: string, draft: Draft): string => {
     const { scale, zeroPoint } = scaleOf(value);
-    const constants = [
-      inlineConstant(fresh(`${value}.scale`), 'float32', [], [scale]),
-      inlineConstant(fresh(`${value}.zero_point`), 'uint8', [], [zeroPoint]),
+    const terms = [
+      draft.constant(`${value}.scale`, 'float32', [], [scale]),
+      draft.constant(`${value}.zero_point`, 'uint8', [], [zeroPoint]),
     ];
-    for (const constant of constants) initializers.set(constant.name, constant);
-    const terms = constants.map(({ name }) => name);
-    const [integers, numbers] = [fresh(`${value}.quantized`), fresh(`${value}.dequantized`)];
+    const integers = draft.node('QuantizeLinear', [value, ...terms], `${value}.quantized`);
+    const numbers = draft.node('DequantizeLinear', [integers, ...terms], `${value}.dequantized`);
     restored.set(value, numbers);
-    return [
-      { op: 'QuantizeLinear', name: integers, inputs: [value, ...terms], outputs: [integers], attributes: {} },
-      { op: 'DequantizeLinear', name: numbers, inputs: [integers, ...terms], outputs: [numbers], attributes: {} },
-    ];
+    return numbers;
   };
-  const roundTrips = (values: readonly string[]): Node[] =>
-    values.filter((name) => plan.values.has(name)).flatMap(roundTrip);
 
-  const nodes = roundTrips(graph.inputs.map(({ name }) => name));
-  for (const node of graph.nodes) {
-    const inputs = node.inputs.map((name) => restored.get(name) ?? name);
-    const isLayer = plan.nodes.has(node) && isWeighted(node, graph);
-    const layer = isLayer ? quantizeWeights(graph, node, scaleOf(node.inputs[0]!).scale, fresh) : [];
-    for (const tensor of layer) initializers.set(tensor.name, tensor);
-    nodes.push({ ...node, inputs: isLayer ? [inputs[0]!, ...layer.map(({ name }) => name)] : inputs });
-    nodes.push(...roundTrips(node.outputs));
-  }
-  return prune({ ...graph, nodes, initializers });
+  return rewriteNodes(graph, (node, draft) => {
+    const read = renameReads(node, (name) =>
+      plan.values.has(name) ? (restored.get(name) ?? roundTrip(name, draft)) : name,
+    );
+    if (!plan.nodes.has(node) || !isWeighted(node, graph)) return read;
+    const layer = quantizeWeights(graph, node, scaleOf(node.inputs[0]!).scale, draft);
+    return { ...read, inputs: [read.inputs[0]!, ...layer.map((tensor) => draft.set(tensor))] };
+  });
 }
 
 /** Weight and bias of a layer as integers, under new names: another layer may have the same weight. */
-function quantizeWeights(
-  { initializers }: Graph,
-  node: Node,
-  inputScale: number,
-  fresh: (wanted: string) => string,
-): Initializer[] {
+function quantizeWeights({ initializers }: Graph, node: Node, inputScale: number, draft: Draft): Initializer[] {
   const [, weightName = '', biasName = ''] = node.inputs;
   const [weight, bias] = [weightName, biasName].map((name) => initializers.get(name));
   const [values, biasValues] = [weight, bias].map((tensor) => tensor && floatValues(tensor));
@@ -95,7 +78,7 @@ function quantizeWeights(
   };
   return [
     {
-      name: fresh(`${weightName}.int8`),
+      name: draft.fresh(`${weightName}.int8`),
       dataType: 'float32',
       dims: weight.dims,
       data: { kind: 'inline', bytes: new Uint8Array(layer.weight.buffer) },
@@ -105,7 +88,7 @@ function quantizeWeights(
       ? []
       : [
           {
-            name: fresh(`${biasName}.int32`),
+            name: draft.fresh(`${biasName}.int32`),
             dataType: 'float32' as const,
             dims: [channels],
             data: { kind: 'inline' as const, bytes: new Uint8Array(layer.bias.buffer) },

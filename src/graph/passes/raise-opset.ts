@@ -10,12 +10,14 @@
  * Source: ONNX Operator changelog, opsets 7 to 18.
  */
 import { attribute, int } from '../attributes.js';
-import { nameGiver, OPSET } from '../build.js';
+import { OPSET } from '../build.js';
 import { inlineConstant } from '../constants.js';
 import type { Attribute, Graph, Initializer, Node } from '../graph.js';
 import { GraphError } from '../graph-error.js';
 import { nativeShapes } from '../native-shapes.js';
+import { operatorsOfKind } from '../operators.js';
 import type { Pass } from '../pass.js';
+import { rewriteNodes, type Replace } from '../rewrite.js';
 
 /** The pass for a graph whose native input has this side, in pixels. No match where the graph has opset 18 or a newer one. */
 export function raiseOpset(nativeSize: number): Pass {
@@ -26,13 +28,8 @@ export function raiseOpset(nativeSize: number): Pass {
 const MOVED: Readonly<Record<string, { readonly since: number; readonly attributes: readonly string[] }>> = {
   Squeeze: { since: 13, attributes: ['axes'] },
   Unsqueeze: { since: 13, attributes: ['axes'] },
+  ...Object.fromEntries(operatorsOfKind('reduction').map((op) => [op, { since: 18, attributes: ['axes'] }])),
   ReduceSum: { since: 13, attributes: ['axes'] },
-  ...Object.fromEntries(
-    ['L1', 'L2', 'LogSum', 'LogSumExp', 'Max', 'Mean', 'Min', 'Prod', 'SumSquare'].map((kind) => [
-      `Reduce${kind}`,
-      { since: 18, attributes: ['axes'] },
-    ]),
-  ),
   Clip: { since: 11, attributes: ['min', 'max'] },
   Pad: { since: 11, attributes: ['pads', 'value'] },
   Slice: { since: 10, attributes: ['starts', 'ends', 'axes'] },
@@ -54,21 +51,15 @@ function raise(graph: Graph, nativeSize: number): Graph | undefined {
   if (graph.nodes.some(({ op }) => opset < (CHANGED[op] ?? 0))) return undefined;
   const isHalf = [...graph.initializers.values()].some(({ dataType }) => dataType === 'float16');
   const shapes = nativeShapes(graph, nativeSize);
-  const initializers = new Map<string, Initializer>(graph.initializers);
-  const freeName = nameGiver(graph);
-  const nodes: Node[] = [];
-  for (const node of graph.nodes) {
+  const replace: Replace = (node, draft) => {
     const normalized = raiseBatchNorm(node);
     const raised = normalized && raiseSoftmax(normalized, opset, shapes);
     if (raised === undefined) return undefined;
-    const add = (name: string, value: Attribute): string => {
-      const free = freeName(name);
-      initializers.set(free, constantOf(free, value, { isList: node.op === 'TopK', isHalf }));
-      return free;
-    };
-    nodes.push(moveAttributes(splitEvenly(raised, opset), opset, add));
-  }
-  return { ...graph, opset: OPSET, nodes, initializers };
+    const add = (name: string, value: Attribute): string =>
+      draft.set(constantOf(draft.fresh(name), value, { isList: node.op === 'TopK', isHalf }));
+    return moveAttributes(splitEvenly(raised, opset), opset, add);
+  };
+  return rewriteNodes(graph, replace, { opset: OPSET });
 }
 
 /** Statistics by channel (`spatial`, on since opset 9) and no training outputs (gone in opset 14); undefined otherwise. */

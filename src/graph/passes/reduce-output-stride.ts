@@ -18,22 +18,16 @@
  * (algorithme à trous), Long 2015 §3.2, Chen 2015 §3.1.
  */
 import { attribute, int, ints } from '../attributes.js';
-import { nameGiver } from '../build.js';
-import { inlineConstant, integerValues } from '../constants.js';
+import { classMapOf } from '../class-map.js';
+import { integerValues } from '../constants.js';
 import { followFields, type Fields } from '../geometry.js';
-import type { Attribute, Graph, Initializer, Node } from '../graph.js';
+import type { Attribute, Graph, Node } from '../graph.js';
 import { imageShapes } from '../native-shapes.js';
+import { isOfKind, readsWholeMap } from '../operators.js';
 import type { Pass } from '../pass.js';
-import { prune } from '../rewrite.js';
+import { rewriteNodes, type Draft } from '../rewrite.js';
 import { inferKnownShapes } from '../shapes.js';
 import { windowExtent, windowsOf, type Window } from '../windows.js';
-import { classMapOf } from './class-map.js';
-
-/** What sees all of the map at once, or neighbours in a way that cannot be dilated. */
-const NOT_BY_CELL = new Set([
-  ...['GlobalAveragePool', 'GlobalMaxPool', 'GlobalLpPool', 'ReduceMean', 'ReduceMax'],
-  ...['InstanceNormalization', 'LpPool'],
-]);
 
 /** The first operator set whose AveragePool has dilations. */
 const DILATED_AVERAGE_OPSET = 19;
@@ -51,16 +45,20 @@ function reduce(graph: Graph, outputStride: number): Graph | undefined {
   const rateOf = (value = ''): number => Math.max(1, strideOf(fields.get(value)) / outputStride);
   if (rateOf(map.name) === 1) return undefined;
 
-  const draft = createDraft(graph, fields);
-  const nodes: Node[] = [];
-  for (const node of graph.nodes) {
+  const known: Known = {
+    opset: graph.opset,
+    fieldsOf: (value) => fields.get(value),
+    // Channels do not depend on the size, if it is large enough.
+    channelsOf: (value) => inferKnownShapes(graph, imageShapes(graph, LARGE_IMAGE)).get(value)?.[1],
+  };
+  const refined = rewriteNodes(graph, (node, draft) => {
     const rates = { before: rateOf(node.inputs[0]), after: rateOf(node.outputs[0]) };
-    const refined = rates.before === 1 && rates.after === 1 ? [node] : refine(node, rates, draft);
-    if (refined === undefined) return undefined;
-    nodes.push(...refined);
-  }
-  return prune({ ...graph, opset: draft.opset, nodes, initializers: draft.initializers });
+    return rates.before === 1 && rates.after === 1 ? node : refine(node, rates, known, draft);
+  });
+  return refined && { ...refined, opset: known.opset };
 }
+
+const LARGE_IMAGE = { batch: 1, height: 1024, width: 1024 };
 
 /** Pixels between the cells of a map, the same along both axes (geometry.ts); 1 for what has no place. */
 function strideOf(fields: Fields | undefined): number {
@@ -73,47 +71,23 @@ interface Rates {
   readonly after: number;
 }
 
-/** What nodes are refined with, and what they may add to the graph. */
-interface Draft {
-  readonly initializers: Map<string, Initializer>;
+/** What is known of the graph whose nodes are refined. */
+interface Known {
   /** Raised by the operators that need it. */
   opset: number;
-  fresh(wanted: string): string;
-  /** Name of a new constant. */
-  constant(wanted: string, dataType: 'float32' | 'int64', dims: readonly number[], values: readonly number[]): string;
   fieldsOf(value: string): Fields | undefined;
   /** Of a map [N, C, h, w]; undefined where it cannot be told. */
   channelsOf(value: string): number | undefined;
 }
 
-function createDraft(graph: Graph, fields: ReadonlyMap<string, Fields>): Draft {
-  const initializers = new Map<string, Initializer>(graph.initializers);
-  const fresh = nameGiver(graph);
-  return {
-    initializers,
-    opset: graph.opset,
-    fresh,
-    constant(wanted, dataType, dims, values) {
-      const name = fresh(wanted);
-      initializers.set(name, inlineConstant(name, dataType, dims, values));
-      return name;
-    },
-    fieldsOf: (value) => fields.get(value),
-    // Channels do not depend on the size, if it is large enough.
-    channelsOf: (value) => inferKnownShapes(graph, imageShapes(graph, LARGE_IMAGE)).get(value)?.[1],
-  };
-}
-
-const LARGE_IMAGE = { batch: 1, height: 1024, width: 1024 };
-
-/** The nodes in place of one; undefined where it cannot be refined. */
-function refine(node: Node, rates: Rates, draft: Draft): readonly Node[] | undefined {
-  if (![rates.before, rates.after].every(Number.isInteger) || NOT_BY_CELL.has(node.op)) return undefined;
+/** What stands in place of a node; undefined where it cannot be refined. */
+function refine(node: Node, rates: Rates, known: Known, draft: Draft): Node | undefined {
+  if (![rates.before, rates.after].every(Number.isInteger) || readsWholeMap(node)) return undefined;
   switch (node.op) {
     case 'Conv': {
-      const kernel = draft.initializers.get(node.inputs[1] ?? '')?.dims.slice(2);
+      const kernel = draft.initializer(node.inputs[1])?.dims.slice(2);
       const windows = refineWindows(windowsOf(node, kernel), rates, false);
-      return windows && [withWindows(node, windows)];
+      return windows && withWindows(node, windows);
     }
     case 'MaxPool': {
       const windows = refineWindows(windowsOf(node), rates, false);
@@ -122,12 +96,13 @@ function refine(node: Node, rates: Rates, draft: Draft): readonly Node[] | undef
     case 'AveragePool': {
       const countsPadding = attribute(node, 'count_include_pad', 'int') === 1;
       const windows = refineWindows(windowsOf(node), rates, countsPadding);
-      return windows && refineMean(node, windows, countsPadding, draft);
+      return windows && refineMean(node, windows, { countsPadding, known, draft });
     }
     case 'Pad':
-      return refinePad(node, rates.before, draft);
+      return refinePad(node, rates.before, known, draft);
     default:
-      return [node];
+      // Other windows (LpPool) cannot be dilated.
+      return isOfKind(node, 'window') ? undefined : node;
   }
 }
 
@@ -204,49 +179,47 @@ function fitsKernel(windows: readonly FineWindow[]): boolean {
   return windows.every(({ kernel, padBegin, padEnd }) => Math.max(padBegin, padEnd) < kernel);
 }
 
-function refineMaximum(node: Node, windows: readonly FineWindow[], draft: Draft): readonly Node[] {
-  if (fitsKernel(windows)) return [withWindows(node, windows)];
+function refineMaximum(node: Node, windows: readonly FineWindow[], draft: Draft): Node {
+  if (fitsKernel(windows)) return withWindows(node, windows);
   const [x = ''] = node.inputs;
   const pads = padsOf(windows);
   const around = [0, 0, ...pads.slice(0, 2), 0, 0, ...pads.slice(2)];
   const amounts = draft.constant(`${node.name}.pads`, 'int64', [around.length], around);
   const lowest = draft.constant(`${node.name}.lowest`, 'float32', [], [-Infinity]);
-  const padded = draft.fresh(`${node.name}.padded`);
-  const pad: Node = { op: 'Pad', name: padded, inputs: [x, amounts, lowest], outputs: [padded], attributes: {} };
+  const padded = draft.node('Pad', [x, amounts, lowest], `${node.name}.padded`);
   const unpadded = windows.map((window) => ({ ...window, padBegin: 0, padEnd: 0 }));
-  return [pad, withWindows({ ...node, inputs: [padded] }, unpadded)];
+  return withWindows({ ...node, inputs: [padded] }, unpadded);
 }
 
 /** Where every window counts as many cells, a convolution of each channel for itself with equal weights. */
 function refineMean(
   node: Node,
   windows: readonly FineWindow[],
-  countsPadding: boolean,
-  draft: Draft,
-): readonly Node[] | undefined {
+  { countsPadding, known, draft }: { readonly countsPadding: boolean; readonly known: Known; readonly draft: Draft },
+): Node | undefined {
   if (countsPadding || padsOf(windows).every((cells) => cells === 0)) {
     const [x = ''] = node.inputs;
-    const channels = draft.channelsOf(x);
+    const channels = known.channelsOf(x);
     if (channels === undefined) return undefined;
     const kernel = windows.map((window) => window.kernel);
     const cells = kernel.reduce((product, side) => product * side, 1);
     const weights = Array<number>(channels * cells).fill(1 / cells);
     const weight = draft.constant(`${node.name}.weight`, 'float32', [channels, 1, ...kernel], weights);
     const attributes = { ...windowAttributes(windows), group: int(channels) };
-    return [{ ...node, op: 'Conv', inputs: [x, weight], attributes }];
+    return { ...node, op: 'Conv', inputs: [x, weight], attributes };
   }
   if (!fitsKernel(windows)) return undefined;
-  draft.opset = Math.max(draft.opset, DILATED_AVERAGE_OPSET);
-  return [withWindows(node, windows)];
+  known.opset = Math.max(known.opset, DILATED_AVERAGE_OPSET);
+  return withWindows(node, windows);
 }
 
 /** A constant value around all of a map; what repeats or mirrors the map would have to pick the coarse cells. */
-function refinePad(node: Node, rate: number, draft: Draft): readonly Node[] | undefined {
+function refinePad(node: Node, rate: number, known: Known, draft: Draft): Node | undefined {
   const [x = '', amounts = '', value = '', axes = ''] = node.inputs;
-  const [constant, fields] = [draft.initializers.get(amounts), draft.fieldsOf(x)];
+  const [constant, fields] = [draft.initializer(amounts), known.fieldsOf(x)];
   const pads = constant && integerValues(constant);
   const isConstant = (attribute(node, 'mode', 'string') ?? 'constant') === 'constant';
   if (fields === undefined || pads?.length !== 2 * fields.length || axes !== '' || !isConstant) return undefined;
   const scaled = pads.map((cells, index) => (fields[index % fields.length] === undefined ? cells : cells * rate));
-  return [{ ...node, inputs: [x, draft.constant(`${amounts}.x${rate}`, 'int64', [scaled.length], scaled), value] }];
+  return { ...node, inputs: [x, draft.constant(`${amounts}.x${rate}`, 'int64', [scaled.length], scaled), value] };
 }

@@ -12,12 +12,12 @@
  */
 import { elementCount } from '../../tensor.js';
 import { attribute, int } from '../attributes.js';
-import type { Graph, Initializer, Node } from '../graph.js';
+import { isFlatten, tailOf } from '../classifier-head.js';
+import type { Graph } from '../graph.js';
 import { nativeShapes } from '../native-shapes.js';
 import type { Pass } from '../pass.js';
-import { countReads } from '../rewrite.js';
+import { countReads, rewriteNodes } from '../rewrite.js';
 import { transposeWeight } from '../weights.js';
-import { isFlatten, tailOf } from './classifier-head.js';
 
 /** The pass for a graph whose native input has this side, in pixels. */
 export function reorderFlattenedWeight(nativeSize: number): Pass {
@@ -42,11 +42,11 @@ function reorder(graph: Graph, nativeSize: number): Graph | undefined {
     ? transposeWeight(weight, [out, ...map], [0, 3, 1, 2])
     : transposeWeight(weight, [...map, out], [3, 2, 0, 1]);
   if (reordered === undefined) return undefined;
-  const replaced = new Map<Node, Node>([
-    [flatten, { ...flatten, inputs: transpose.inputs }],
-    [gemm, { ...gemm, attributes: { ...gemm.attributes, transB: int(1) } }],
-  ]);
-  const nodes = graph.nodes.filter((node) => node !== transpose).map((node) => replaced.get(node) ?? node);
-  const initializers = new Map<string, Initializer>(graph.initializers);
-  return { ...graph, nodes, initializers: initializers.set(weight.name, { ...reordered, dims: [out, features] }) };
+  return rewriteNodes(graph, (node, draft) => {
+    if (node === transpose) return [];
+    if (node === flatten) return { ...flatten, inputs: transpose.inputs };
+    if (node !== gemm) return node;
+    draft.set({ ...reordered, dims: [out, features] });
+    return { ...gemm, attributes: { ...gemm.attributes, transB: int(1) } };
+  });
 }

@@ -10,7 +10,7 @@
 import { int } from '../attributes.js';
 import { graphBuilder } from '../build.js';
 import type { Graph } from '../graph.js';
-import { DATA_TYPE_CODES } from '../onnx-data-types.js';
+import { DATA_TYPE_CODES } from '../onnx/data-types.js';
 import type { Pass } from '../pass.js';
 import { castType } from '../value-types.js';
 

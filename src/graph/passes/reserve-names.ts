@@ -7,6 +7,7 @@
  * Equal because names mean nothing. No match where no name is taken.
  */
 import type { Graph } from '../graph.js';
+import { freshNames, namesOf } from '../names.js';
 import type { Pass } from '../pass.js';
 import { renameValues } from '../rewrite.js';
 
@@ -25,19 +26,11 @@ export function reserveNames(): Pass {
 }
 
 function reserve(graph: Graph): Graph | undefined {
-  const values = [
-    ...graph.inputs.map(({ name }) => name),
-    ...graph.initializers.keys(),
-    ...graph.nodes.flatMap(({ outputs }) => outputs),
-  ];
-  const taken = new Set([...values, ...graph.nodes.map(({ name }) => name)]);
-  if (![...taken].some((name) => RESERVED.has(name))) return undefined;
-  const rename = (name: string): string => {
-    if (!RESERVED.has(name)) return name;
-    let fresh = `net.${name}`;
-    while (taken.has(fresh)) fresh = `net.${fresh}`;
-    return fresh;
-  };
-  const renamed = renameValues(graph, rename);
-  return { ...renamed, nodes: renamed.nodes.map((node) => ({ ...node, name: rename(node.name) })) };
+  const taken = namesOf(graph);
+  const fresh = freshNames(taken);
+  const renamed = new Map([...RESERVED].filter((name) => taken.has(name)).map((name) => [name, fresh(`net.${name}`)]));
+  if (renamed.size === 0) return undefined;
+  const rename = (name: string): string => renamed.get(name) ?? name;
+  const { nodes, ...others } = renameValues(graph, rename);
+  return { ...others, nodes: nodes.map((node) => ({ ...node, name: rename(node.name) })) };
 }

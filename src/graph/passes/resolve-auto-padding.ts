@@ -14,10 +14,10 @@
 import { ints } from '../attributes.js';
 import type { Node } from '../graph.js';
 import { nativeShapes } from '../native-shapes.js';
+import { isOfKind } from '../operators.js';
 import type { Pass } from '../pass.js';
+import { rewriteNodes } from '../rewrite.js';
 import { leadingPad, windowExtent, windowsOf } from '../windows.js';
-
-const WINDOWED = new Set(['Conv', 'MaxPool', 'AveragePool', 'LpPool']);
 
 /** The pass for a graph whose native input has this side, in pixels. */
 export function resolveAutoPadding(nativeSize: number): Pass {
@@ -26,14 +26,14 @@ export function resolveAutoPadding(nativeSize: number): Pass {
     apply(graph) {
       if (!graph.nodes.some(padsBySize)) return undefined;
       const shapes = nativeShapes(graph, nativeSize);
-      const nodes = graph.nodes.map((node) => (padsBySize(node) ? resolve(node, shapes) : node));
-      return nodes.some((node, position) => node !== graph.nodes[position]) ? { ...graph, nodes } : undefined;
+      return rewriteNodes(graph, (node) => (padsBySize(node) ? resolve(node, shapes) : node));
     },
   };
 }
 
-function padsBySize({ op, attributes: { auto_pad: auto } }: Node): boolean {
-  return WINDOWED.has(op) && auto?.type === 'string' && auto.value.startsWith('SAME');
+function padsBySize(node: Node): boolean {
+  const { auto_pad: auto } = node.attributes;
+  return isOfKind(node, 'window') && auto?.type === 'string' && auto.value.startsWith('SAME');
 }
 
 function resolve(node: Node, shapes: ReadonlyMap<string, readonly number[]>): Node {

@@ -18,9 +18,9 @@
  */
 import { int, ints } from '../attributes.js';
 import { graphBuilder, type GraphBuilder } from '../build.js';
+import { ALL_CELLS, averageCells, classMapOf, type ClassMap, type WindowCells } from '../class-map.js';
 import type { Graph, ValueInfo } from '../graph.js';
 import type { Pass } from '../pass.js';
-import { ALL_CELLS, averageCells, classMapOf, type ClassMap, type WindowCells } from './class-map.js';
 import { LOGITS } from './name-logits.js';
 
 /** Name of the input: int64 [N, C]; class indices below K, or K + r for the image's r-th best class, r < ranks. */

@@ -15,10 +15,9 @@
 import { attribute, int } from '../attributes.js';
 import type { Graph, Node } from '../graph.js';
 import { nativeShapes } from '../native-shapes.js';
+import { onlyRearranges } from '../operators.js';
 import type { Pass } from '../pass.js';
-import { mapReads, prune } from '../rewrite.js';
-
-const VIEWS: readonly string[] = ['Flatten', 'Reshape', 'Transpose', 'Squeeze', 'Unsqueeze'];
+import { renameReads, rewriteNodes } from '../rewrite.js';
 
 /** The pass for a graph whose native input has this side, in pixels. */
 export function skipIdleViews(nativeSize: number): Pass {
@@ -32,20 +31,19 @@ function skip(graph: Graph, nativeSize: number): Graph | undefined {
   /** Of a view: the values that it is a view of, nearest first. */
   const behind = new Map<string, readonly string[]>();
   const replaced = new Map<string, string>();
-  const nodes = graph.nodes.map((node): Node => {
+  return rewriteNodes(graph, (node) => {
+    const read = renameReads(node, (name) => replaced.get(name) ?? name);
     const [x = ''] = node.inputs;
     const [y = ''] = node.outputs;
     const [from, to] = [shapes.get(x), shapes.get(y)];
-    if (!VIEWS.includes(node.op) || !isVector(from) || !isVector(to) || !keepsBatch(node, from, to)) return node;
+    if (!onlyRearranges(node) || !isVector(from) || !isVector(to) || !keepsBatch(node, from, to)) return read;
     const ancestors = [x, ...(behind.get(x) ?? [])];
     behind.set(y, ancestors);
     const equal = ancestors.findLast((name) => shapes.get(name)!.join() === to.join());
     if (equal !== undefined && !outputs.has(y)) replaced.set(y, equal);
-    if (equal !== undefined || to.length !== 2 || ancestors.length === 1) return node;
+    if (equal !== undefined || to.length !== 2 || ancestors.length === 1) return read;
     return { ...node, op: 'Flatten', inputs: [ancestors.at(-1)!], attributes: { axis: int(1) } };
   });
-  const changed = replaced.size > 0 || nodes.some((node, position) => node !== graph.nodes[position]);
-  return changed ? prune({ ...graph, nodes: mapReads(nodes, (name) => replaced.get(name) ?? name) }) : undefined;
 }
 
 function isVector(dims: readonly number[] | undefined): dims is readonly number[] {

@@ -8,10 +8,10 @@
  * engine cancels the Transpose against the net's own.
  */
 import { ints } from '../attributes.js';
-import { graphBuilder } from '../build.js';
-import type { Graph } from '../graph.js';
+import type { Graph, Node } from '../graph.js';
+import { nameGiver } from '../names.js';
 import type { Pass } from '../pass.js';
-import { mapReads } from '../rewrite.js';
+import { renameReads } from '../rewrite.js';
 
 /** The pass. */
 export function takePlanarInput(): Pass {
@@ -22,11 +22,10 @@ function transpose(graph: Graph): Graph | undefined {
   const [input, ...others] = graph.inputs;
   if (input?.dims.length !== 4 || others.length > 0 || input.dims[1] === 3 || input.dims[3] !== 3) return undefined;
   const [batch, height, width] = input.dims as [string, string, string];
-  const planar = { ...input, dims: [batch, 3, height, width] };
-  const builder = graphBuilder(graph);
+  const fresh = nameGiver(graph);
+  const last = fresh(`${input.name}.channels_last`);
   const attributes = { perm: ints(0, 2, 3, 1) };
-  const last = builder.node('Transpose', [input.name], { name: `${input.name}.channels_last`, attributes });
-  const [transposed] = builder.finish([]).nodes.slice(-1);
-  const rest = mapReads(graph.nodes, (name) => (name === input.name ? last : name));
-  return { ...graph, inputs: [planar], nodes: [transposed!, ...rest] };
+  const transposed: Node = { op: 'Transpose', name: last, inputs: [input.name], outputs: [last], attributes };
+  const rest = graph.nodes.map((node) => renameReads(node, (name) => (name === input.name ? last : name)));
+  return { ...graph, inputs: [{ ...input, dims: [batch, 3, height, width] }], nodes: [transposed, ...rest] };
 }

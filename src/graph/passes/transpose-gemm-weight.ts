@@ -8,9 +8,9 @@
  * stays there as it is (graph.ts, Arrangement): the engine transposes it once, when it loads.
  */
 import { attribute, int } from '../attributes.js';
-import type { Graph, Initializer, Node } from '../graph.js';
+import type { Graph } from '../graph.js';
 import type { Pass } from '../pass.js';
-import { countReads } from '../rewrite.js';
+import { countReads, rewriteNodes } from '../rewrite.js';
 import { transposeWeight } from '../weights.js';
 
 /** The pass. */
@@ -20,15 +20,12 @@ export function transposeGemmWeight(): Pass {
 
 function transpose(graph: Graph): Graph | undefined {
   const reads = countReads(graph);
-  const initializers = new Map<string, Initializer>(graph.initializers);
-  const nodes = graph.nodes.map((node): Node => {
+  return rewriteNodes(graph, (node, draft) => {
     const weight = graph.initializers.get(node.inputs[1] ?? '');
     if (node.op !== 'Gemm' || attribute(node, 'transB', 'int') || weight?.dims.length !== 2) return node;
     const transposed = reads.get(weight.name) === 1 ? transposeWeight(weight, weight.dims, [1, 0]) : undefined;
     if (transposed === undefined) return node;
-    initializers.set(weight.name, transposed);
+    draft.set(transposed);
     return { ...node, attributes: { ...node.attributes, transB: int(1) } };
   });
-  const changed = nodes.some((node, index) => node !== graph.nodes[index]);
-  return changed ? { ...graph, nodes, initializers } : undefined;
 }

@@ -13,14 +13,13 @@
  * window is the map there (padding left out), and which beyond it becomes the classifier of the whole image.
  */
 import { attribute, int } from '../attributes.js';
-import { nameGiver } from '../build.js';
+import { tailOf } from '../classifier-head.js';
 import { integerValues } from '../constants.js';
 import type { Graph, Node } from '../graph.js';
 import { nativeShapes } from '../native-shapes.js';
 import type { Pass } from '../pass.js';
-import { prune } from '../rewrite.js';
+import { rewriteNodes } from '../rewrite.js';
 import { outputSize, windowsOf } from '../windows.js';
-import { tailOf } from './classifier-head.js';
 
 /** The pass for a graph whose native input has this side, in pixels. */
 export function unifyGlobalPool(nativeSize: number): Pass {
@@ -38,25 +37,12 @@ function unify(graph: Graph, nativeSize: number): Graph | undefined {
   for (const node of tailOf(graph)) {
     const mean = meanOf(graph, node, shapes);
     if (mean === undefined) continue;
-    const [output = ''] = node.outputs;
-    const free = nameGiver(graph);
-    const pooled = mean.keepsAxes ? output : free(`${output}.pooled`);
-    const pool: Node = {
-      op: 'GlobalAveragePool',
-      name: node.name,
-      inputs: [mean.map],
-      outputs: [pooled],
-      attributes: {},
-    };
-    const flatten: Node = {
-      op: 'Flatten',
-      name: free(`${node.name}.flatten`),
-      inputs: [pooled],
-      outputs: [output],
-      attributes: { axis: int(1) },
-    };
-    const replacement = mean.keepsAxes ? [pool] : [pool, flatten];
-    return prune({ ...graph, nodes: graph.nodes.flatMap((other) => (other === node ? replacement : [other])) });
+    return rewriteNodes(graph, (other, draft) => {
+      if (other !== node) return other;
+      if (mean.keepsAxes) return { ...node, op: 'GlobalAveragePool', inputs: [mean.map], attributes: {} };
+      const pooled = draft.node('GlobalAveragePool', [mean.map], `${node.name}.pooled`);
+      return { ...node, op: 'Flatten', inputs: [pooled], attributes: { axis: int(1) } };
+    });
   }
   return undefined;
 }

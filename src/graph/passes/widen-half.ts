@@ -13,8 +13,9 @@
 import { attribute, int } from '../attributes.js';
 import { inlineConstant, halfValues } from '../constants.js';
 import type { Attribute, Graph, Initializer, Node, ValueInfo } from '../graph.js';
-import { DATA_TYPE_CODES } from '../onnx-data-types.js';
+import { DATA_TYPE_CODES } from '../onnx/data-types.js';
 import type { Pass } from '../pass.js';
+import { mapInitializers } from '../rewrite.js';
 
 /** The pass. */
 export function widenHalf(): Pass {
@@ -25,11 +26,10 @@ function widen(graph: Graph): Graph | undefined {
   const values = [...graph.inputs, ...graph.outputs, ...graph.initializers.values()];
   if (!values.some(({ dataType }) => dataType === 'float16') && !graph.nodes.some(castsToHalf)) return undefined;
   return {
-    ...graph,
+    ...mapInitializers(graph, widenWeight),
     inputs: graph.inputs.map(widenValue),
     outputs: graph.outputs.map(widenValue),
     nodes: graph.nodes.map(widenNode),
-    initializers: new Map([...graph.initializers].map(([name, initializer]) => [name, widenWeight(initializer)])),
   };
 }
 

@@ -1,6 +1,6 @@
 /** The ranges of a network's values, from what they are on images. */
 import type { Graph } from '../../graph/graph.js';
-import { writeOnnx } from '../../graph/onnx.js';
+import { writeOnnx } from '../../graph/onnx/model.js';
 import { applyPasses } from '../../graph/pass.js';
 import { addImageInput, type ImagePreprocessing } from '../../graph/passes/add-image-input.js';
 import type { ValueRange } from '../../graph/quantization.js';

@@ -3,7 +3,7 @@
  * computed from them alone. An engine reads and computes them, as it would at load.
  */
 import type { Graph, Initializer } from '../../graph/graph.js';
-import { writeOnnx } from '../../graph/onnx.js';
+import { writeOnnx } from '../../graph/onnx/model.js';
 import { prune } from '../../graph/rewrite.js';
 import { inferShapes } from '../../graph/shapes.js';
 import type { SessionSpec } from '../../runtime/session.js';

@@ -12,7 +12,7 @@ import { OperatorError } from '../../errors.js';
 import { countMultiplyAdds, multiplyAddsOf } from '../../graph/cost.js';
 import type { Graph } from '../../graph/graph.js';
 import { nativeShapes } from '../../graph/native-shapes.js';
-import { writeOnnx } from '../../graph/onnx.js';
+import { writeOnnx } from '../../graph/onnx/model.js';
 import { applyPass, applyPasses } from '../../graph/pass.js';
 import { addImageInput } from '../../graph/passes/add-image-input.js';
 import { foldBatchNorm } from '../../graph/passes/fold-batch-norm.js';

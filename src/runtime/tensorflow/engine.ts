@@ -3,7 +3,7 @@
  * tensors and its types, which know neither 64-bit integers nor bytes.
  */
 import type { DataType, Graph } from '../../graph/graph.js';
-import { readOnnx } from '../../graph/onnx.js';
+import { readOnnx } from '../../graph/onnx/model.js';
 import type { Tensor, TensorMap, TensorType, TypedArrays } from '../../tensor.js';
 import type { Engine, EngineOptions, Session, SessionSpec } from '../session.js';
 import { loadTensorFlow, type LoadedTensorFlow } from './binding.js';

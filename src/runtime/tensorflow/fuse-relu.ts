@@ -8,7 +8,7 @@
  */
 import type { Graph } from '../../graph/graph.js';
 import type { Pass } from '../../graph/pass.js';
-import { countReads } from '../../graph/rewrite.js';
+import { countReads, rewriteNodes } from '../../graph/rewrite.js';
 
 /** The attribute of a Conv that has an activation. */
 export const ACTIVATION = 'activation';
@@ -24,14 +24,11 @@ function fuse(graph: Graph): Graph | undefined {
   const relus = graph.nodes.filter(
     ({ op, inputs }) => op === 'Relu' && convolutions.has(inputs[0]) && reads.get(inputs[0]!) === 1,
   );
-  if (relus.length === 0) return undefined;
-  const fused = new Set(relus);
   const outputOf = new Map(relus.map(({ inputs, outputs }) => [inputs[0], outputs]));
-  const rest = graph.nodes.filter((node) => !fused.has(node));
-  const nodes = rest.map((node) => {
+  return rewriteNodes(graph, (node) => {
+    if (relus.includes(node)) return [];
     const outputs = outputOf.get(node.outputs[0]);
     const attributes = { ...node.attributes, [ACTIVATION]: { type: 'string', value: 'relu' } as const };
     return outputs === undefined ? node : { ...node, outputs, attributes };
   });
-  return { ...graph, nodes };
 }

@@ -9,8 +9,9 @@
 import { attribute } from '../../graph/attributes.js';
 import type { Graph, Node } from '../../graph/graph.js';
 import { GraphError, nodeError } from '../../graph/graph-error.js';
-import { dataTypeOf } from '../../graph/onnx-data-types.js';
-import { applyPass, type Pass } from '../../graph/pass.js';
+import { dataTypeOf } from '../../graph/onnx/data-types.js';
+import { OPERATOR_FACTS } from '../../graph/operators.js';
+import { applyWhereMatching, type Pass } from '../../graph/pass.js';
 import { foldBatchNorm } from '../../graph/passes/fold-batch-norm.js';
 import { liftConstants } from '../../graph/passes/lift-constants.js';
 import { prune } from '../../graph/rewrite.js';
@@ -64,7 +65,7 @@ export function compileProgram(tf: TensorFlow, given: Graph, weightsFolder: stri
 const PASSES: readonly Pass[] = [liftConstants(), foldBatchNorm(), fuseRelu()];
 
 function prepare(graph: Graph): Graph {
-  return prune(PASSES.reduce((current, pass) => applyPass(current, pass) ?? current, graph));
+  return prune(applyWhereMatching(graph, PASSES));
 }
 
 /** An output that nobody reads is not asked for. */
@@ -211,11 +212,6 @@ function evaluate(tf: TensorFlow, node: Node, kernel: Kernel, constants: Constan
   }
 }
 
-/** Operators on sizes whose results the shape rules know. */
-const SIZE_OPERATORS = new Set(
-  'Add Cast Concat Div Gather Identity Mul Range Reshape Shape Slice Squeeze Sub Unsqueeze'.split(' '),
-);
-
 /** Values that are computed of sizes and integers alone: their numbers are known as soon as the shapes are. */
 function sizesOf({ initializers, nodes }: Graph): ReadonlySet<string> {
   const integers = [...initializers.values()].filter(({ dataType }) => dataType === 'int64' || dataType === 'int32');
@@ -223,7 +219,7 @@ function sizesOf({ initializers, nodes }: Graph): ReadonlySet<string> {
   for (const node of nodes) {
     const to = node.op === 'Cast' ? dataTypeOf(attribute(node, 'to', 'int') ?? 0) : 'int64';
     const ofSizes = node.op === 'Shape' || node.inputs.every((name) => name === '' || sizes.has(name));
-    if (SIZE_OPERATORS.has(node.op) && ofSizes && (to === 'int64' || to === 'int32')) {
+    if (OPERATOR_FACTS.get(node.op)?.takesSizes && ofSizes && (to === 'int64' || to === 'int32')) {
       for (const name of node.outputs) sizes.add(name);
     }
   }

@@ -9,7 +9,7 @@ import { graphBuilder } from '../../../src/graph/build.js';
 import { halfBits, halfValues } from '../../../src/graph/constants.js';
 import type { Attribute, Graph, Initializer } from '../../../src/graph/graph.js';
 import { GraphError } from '../../../src/graph/graph-error.js';
-import { readOnnx, writeOnnx } from '../../../src/graph/onnx.js';
+import { readOnnx, writeOnnx } from '../../../src/graph/onnx/model.js';
 import {
   AttributeProto_AttributeType as AttributeType,
   ModelProtoSchema,
@@ -17,7 +17,7 @@ import {
   TensorProto_DataType as Type,
   type GraphProtoSchema,
   type TensorProtoSchema,
-} from '../../../src/graph/onnx-proto/onnx_pb.js';
+} from '../../../src/graph/onnx/proto/onnx_pb.js';
 import { transposeWeight } from '../../../src/graph/weights.js';
 import { runGraph, withGeneratedWeights } from '../../support/ort.js';
 import { tinyResNet } from '../../support/tiny-graphs.js';

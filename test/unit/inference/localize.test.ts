@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { planInput } from '../../../src/inference/input-plan.js';
 import { extentOf, peakOf, type Box } from '../../../src/inference/localize.js';
-import { mirrorInput, placeMap, type Affine2 } from '../../../src/inference/place.js';
+import { mirrorInput, placeMap, type Placement } from '../../../src/inference/place.js';
 
 const photo = { width: 320, height: 320 };
 const geometry = { outputStride: 32, offset: 16 };
@@ -15,7 +15,7 @@ function mapOf(...cells: [x: number, y: number, value: number][]) {
   return { values, width: 10, height: 10 };
 }
 
-function boxOf(map: ReturnType<typeof mapOf>, at: Affine2, size: typeof photo, value = 0.5): Box | undefined {
+function boxOf(map: ReturnType<typeof mapOf>, at: Placement, size: typeof photo, value = 0.5): Box | undefined {
   return extentOf(map, at, size, { value, of: 'range' }).box;
 }
 

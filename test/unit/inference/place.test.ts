@@ -7,6 +7,7 @@ import {
   mirrorInput,
   photoToInput,
   placeMap,
+  type Affine,
 } from '../../../src/inference/place.js';
 
 const planOf = (fit: Fit, width = 500, height = 375) =>
@@ -47,6 +48,27 @@ describe('placeMap', () => {
       { scaleX: 1, offsetX: 3, scaleY: 1, offsetY: 3 },
     );
     expect(applyAffine(doubleThenShift, { x: 1, y: 1 })).toEqual({ x: 5, y: 5 });
+  });
+});
+
+describe('coordinates', () => {
+  const placement = placeMap({ outputStride: 32, offset: 16 }, planOf('crop'));
+  const toInput = photoToInput(planOf('crop'));
+
+  it('are not mistaken for others: the compiler refuses what does not fit', () => {
+    const inputToCells = composeAffine(invertAffine(toInput), placement);
+    const cells: Affine<'input', 'cells'> = inputToCells;
+    // @ts-expect-error what leads to the input does not lead on from the photo
+    composeAffine(toInput, placement);
+    // @ts-expect-error it leads from the input, not from the photo
+    const wrong: Affine<'photo', 'cells'> = inputToCells;
+    // @ts-expect-error a place in the input is none among the cells
+    applyAffine(invertAffine(cells), applyAffine(toInput, { x: 0, y: 0 }));
+    expect(cells).toBe(wrong);
+  });
+
+  it('cost nothing when the program runs', () => {
+    expect(Reflect.ownKeys(placement)).toEqual(['scaleX', 'offsetX', 'scaleY', 'offsetY']);
   });
 });
 

@@ -2,7 +2,7 @@
 import { open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { writeOnnx } from '../../../src/graph/onnx.js';
+import { writeOnnx } from '../../../src/graph/onnx/model.js';
 import { denseViews, type CompiledModel } from '../../../src/models/compile.js';
 import type { View } from '../../../src/models/dense-views.js';
 import type { SessionRunner } from '../../../src/models/parity.js';

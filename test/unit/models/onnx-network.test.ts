@@ -3,12 +3,12 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { int, ints } from '../../../src/graph/attributes.js';
-import { GraphError } from '../../../src/graph/graph-error.js';
+import { float, int, ints } from '../../../src/graph/attributes.js';
 import { inlineConstant } from '../../../src/graph/constants.js';
 import type { Graph, Initializer, Node } from '../../../src/graph/graph.js';
-import { readOnnx, writeOnnx } from '../../../src/graph/onnx.js';
-import { ModelProtoSchema, TensorProto_DataType } from '../../../src/graph/onnx-proto/onnx_pb.js';
+import { GraphError } from '../../../src/graph/graph-error.js';
+import { readOnnx, writeOnnx } from '../../../src/graph/onnx/model.js';
+import { ModelProtoSchema, TensorProto_DataType } from '../../../src/graph/onnx/proto/onnx_pb.js';
 import { applyPasses } from '../../../src/graph/pass.js';
 import { averageClassMap } from '../../../src/graph/passes/average-class-map.js';
 import { castBorders } from '../../../src/graph/passes/cast-borders.js';
@@ -74,6 +74,39 @@ describe.each(cases)('$name in opset $opset', ({ head, opset }) => {
     const averaged = applyPasses(dense, [averageClassMap()]);
     expectClose(await run(averaged, x), spatialMean(map));
     expect(dense.outputs[0]!.name).toBe(CLASS_MAP);
+  });
+});
+
+describe.each(['Abs', 'Mish', 'Softsign', 'ThresholdedRelu'])('a head with %s between its layers', (op) => {
+  const options = op === 'ThresholdedRelu' ? { attributes: { alpha: float(0.01) } } : {};
+  const behind = (tools: Parameters<Head['build']>[0], x: string, inputs: number): string =>
+    tools.gemm(tools.b.node(op, [tools.gemm(x, 'fc1', inputs, 7)], options), 'fc2', 7, TINY.classes);
+  it.each<[string, Head]>([
+    [
+      'a fully connected one',
+      {
+        name: `Flatten → Gemm → ${op} → Gemm`,
+        kind: 'windowed',
+        build: (tools, x) => behind(tools, tools.b.node('Flatten', [x]), 96),
+      },
+    ],
+    [
+      'one behind global pooling',
+      {
+        name: `GlobalAveragePool → Flatten → Gemm → ${op} → Gemm`,
+        kind: 'windowed',
+        build: (tools, x) => behind(tools, tools.b.node('Flatten', [tools.b.node('GlobalAveragePool', [x])]), 6),
+      },
+    ],
+  ])('gives a class map that equals the original at the native size: %s', async (_, built) => {
+    const graph = tinyClassifier(built, { opset: 18 });
+    const network = imported(graph);
+    const dense = denseOf(network);
+    const x = randomTensor([1, 3, TINY.size, TINY.size], 'native');
+    const map = await run(dense, x);
+    expect(map.dims).toEqual([1, TINY.classes, 1, 1]);
+    expectClose({ ...map, dims: [1, TINY.classes] }, await run(graph, x));
+    expect((await run(dense, randomTensor([1, 3, 40, 28], 'large'))).dims).toEqual([1, TINY.classes, 7, 4]);
   });
 });
 

@@ -2,10 +2,10 @@ import { chmod, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { SessionRunner } from '../../../src/models/parity.js';
-import { writeOnnx } from '../../../src/graph/onnx.js';
+import { writeOnnx } from '../../../src/graph/onnx/model.js';
 import { denseViews, type CompiledModel } from '../../../src/models/compile.js';
 import type { View } from '../../../src/models/dense-views.js';
+import type { SessionRunner } from '../../../src/models/parity.js';
 import { createRegistry, type ModelEntry, type Registry, type RegistryOptions } from '../../../src/models/registry.js';
 import type { TensorMap } from '../../../src/tensor.js';
 import { HEADS, TINY, tinyClassifier } from '../../support/tiny-classifiers.js';

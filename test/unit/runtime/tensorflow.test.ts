@@ -2,7 +2,7 @@ import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { writeOnnx } from '../../../src/graph/onnx.js';
+import { writeOnnx } from '../../../src/graph/onnx/model.js';
 import { applyPasses } from '../../../src/graph/pass.js';
 import { convolutionalizeGlobalPool } from '../../../src/graph/passes/convolutionalize-global-pool.js';
 import { selectClasses } from '../../../src/graph/passes/select-classes.js';

@@ -1,7 +1,7 @@
 /** What is computed value by value: activations, arithmetic and comparisons with broadcasting, types. */
 import { attribute, requiredAttribute } from '../../../graph/attributes.js';
 import type { DataType, Node } from '../../../graph/graph.js';
-import { dataTypeOf } from '../../../graph/onnx-data-types.js';
+import { dataTypeOf } from '../../../graph/onnx/data-types.js';
 import {
   constantNumber,
   refuseOutputs,

@@ -544,5 +544,6 @@ describe('freeSizes', () => {
     });
     const free = await rewritten(graph, freeSizes(4));
     expect((await run(free, randomTensor([2, 3, 7, 5]))).dims).toEqual([2, 3]);
+    expect(applyPass(free, freeSizes(4))).toBeUndefined();
   });
 });

@@ -3,6 +3,7 @@ import { buildArchitecture } from '../../../../src/architectures/index.js';
 import { float, int, ints } from '../../../../src/graph/attributes.js';
 import type { GraphBuilder } from '../../../../src/graph/build.js';
 import type { Graph } from '../../../../src/graph/graph.js';
+import { operatorsOfKind } from '../../../../src/graph/operators.js';
 import { applyPass, applyPasses } from '../../../../src/graph/pass.js';
 import { convolutionalizePooledStack } from '../../../../src/graph/passes/convolutionalize-pooled-stack.js';
 import { averageClassMap } from '../../../../src/graph/passes/average-class-map.js';
@@ -13,6 +14,16 @@ import { CLASSES, graphOf, output, tinyResNet, tinyVgg } from '../../../support/
 
 const logitsOf = async (graph: Graph, input: Value) => (await runGraph(graph, { input }))['logits'];
 const mapOf = async (graph: Graph, input: Value) => (await runGraph(graph, { input }))[CLASS_MAP]!;
+
+/** What computes with real numbers, element by element. */
+const BETWEEN_LAYERS = operatorsOfKind('elementwise').filter((op) => op !== 'Not');
+
+/** In front of what takes positive numbers alone. */
+const positive = (b: GraphBuilder, op: string, x: string): string =>
+  ['Log', 'Reciprocal', 'Sqrt'].includes(op) ? b.node('Sigmoid', [x]) : x;
+
+/** Gelu is an operator since then. */
+const inNewestOpset = (graph: Graph): Graph => ({ ...graph, opset: 20 });
 
 describe('convolutionalizeGemm', () => {
   const classifier = tinyVgg();
@@ -67,6 +78,31 @@ describe('convolutionalizeGemm', () => {
       });
     expect(applyPass(net(1), convolutionalizeGemm(3))).toBeDefined();
     expect(applyPass(net(6), convolutionalizeGemm(3))).toBeUndefined();
+  });
+
+  it.each(BETWEEN_LAYERS)('takes %s between the layers, and scores every window as the classifier does', async (op) => {
+    const net = inNewestOpset(
+      graphOf(['N', 2, 'H', 'W'], (b, x) => {
+        const transB = { transB: int(1) };
+        const flat = b.node('Flatten', [b.node('Relu', [x])]);
+        const hidden = b.node('Gemm', [flat, b.parameter('a.weight', [6, 18]), b.parameter('a.bias', [6])], {
+          attributes: transB,
+        });
+        const active = b.node(op, [positive(b, op, hidden)]);
+        const last = b.node('Gemm', [active, b.parameter('b.weight', [5, 6])], { attributes: transB });
+        return [{ name: last, dataType: 'float32', dims: ['N', 5] }];
+      }),
+    );
+    const input = randomTensor([1, 2, 5, 4]);
+    const map = (await runGraph(applyPasses(net, [convolutionalizeGemm(3)]), { x: input }))[CLASS_MAP]!;
+    expect(map.dims).toEqual([1, 5, 3, 2]);
+    for (const [top, left] of [
+      [0, 0],
+      [2, 1],
+    ] as const) {
+      const [logits] = Object.values(await runGraph(net, { x: crop(input, { top, left, side: 3 }) }));
+      expectClose(crop(map, { top, left, side: 1 }), { dims: [1, 5, 1, 1], data: logits!.data });
+    }
   });
 
   it('moves no byte: only the dimensions of the weights change', () => {
@@ -254,6 +290,23 @@ describe('convolutionalizePooledStack', () => {
     ] as const) {
       const [logits] = Object.values(await runGraph(classifier, { x: crop(x, { top, left, side: 6 }) }));
       expectClose(crop(map, { top, left, side: 1 }), { ...logits!, dims: [1, 5, 1, 1] });
+    }
+  });
+
+  it.each(BETWEEN_LAYERS)('takes %s between the layers, and scores every window as the classifier does', async (op) => {
+    const classifier = inNewestOpset(
+      net('GlobalAveragePool', (b, pooled) => {
+        const hidden = linear(b, b.node('Flatten', [pooled]), 'hidden', 3, 7);
+        return linear(b, b.node(op, [positive(b, op, hidden)]), 'out', 7, 5);
+      }),
+    );
+    const dense = applyPasses(classifier, [convolutionalizePooledStack(6)]);
+    const x = randomTensor([1, 2, 7, 6]);
+    const map = (await runGraph(dense, { x }))[CLASS_MAP]!;
+    expect(map.dims).toEqual([1, 5, 2, 1]);
+    for (const top of [0, 1]) {
+      const [logits] = Object.values(await runGraph(classifier, { x: crop(x, { top, left: 0, side: 6 }) }));
+      expectClose(crop(map, { top, left: 0, side: 1 }), { ...logits!, dims: [1, 5, 1, 1] });
     }
   });
 

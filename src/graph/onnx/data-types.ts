@@ -1,6 +1,6 @@
 /** ONNX's numbers for the data types that a graph may have (TensorProto.DataType). */
-import type { DataType } from './graph.js';
-import { TensorProto_DataType as Code } from './onnx-proto/onnx_pb.js';
+import type { DataType } from '../graph.js';
+import { TensorProto_DataType as Code } from './proto/onnx_pb.js';
 
 export const DATA_TYPE_CODES: Readonly<Record<DataType, Code>> = {
   float32: Code.FLOAT,

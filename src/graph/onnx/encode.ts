@@ -2,11 +2,11 @@
  * Graph → ONNX messages. What is inline becomes raw_data, what is external a reference; nothing large is touched.
  */
 import { create } from '@bufbuild/protobuf';
-import { int, ints } from './attributes.js';
-import { inlineConstant } from './constants.js';
-import type { Attribute, Graph, Initializer, Node, Quantization, ValueInfo } from './graph.js';
-import { GraphError } from './graph-error.js';
-import { DATA_TYPE_CODES } from './onnx-data-types.js';
+import { int, ints } from '../attributes.js';
+import { inlineConstant } from '../constants.js';
+import type { Attribute, Graph, Initializer, Node, Quantization, ValueInfo } from '../graph.js';
+import { GraphError } from '../graph-error.js';
+import { DATA_TYPE_CODES } from './data-types.js';
 import {
   AttributeProto_AttributeType as AttributeType,
   AttributeProtoSchema,
@@ -27,7 +27,7 @@ import {
   type NodeProto,
   type TensorProto,
   type ValueInfoProto,
-} from './onnx-proto/onnx_pb.js';
+} from './proto/onnx_pb.js';
 
 /** The oldest IR version for opset 18, so that the most engines read it. */
 const IR_VERSION = 8n;

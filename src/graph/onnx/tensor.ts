@@ -3,12 +3,12 @@
  * (where narrow types ride in wider fields: float16 bits, int8, uint8 and bool in int32_data), or an external file.
  * Source: onnx.proto, TensorProto; ONNX "External data".
  */
-import { elementCount } from '../tensor.js';
-import { byteSize, safeInteger } from './constants.js';
-import type { DataType, Initializer, InitializerData } from './graph.js';
-import { GraphError } from './graph-error.js';
-import { dataTypeName, dataTypeOf } from './onnx-data-types.js';
-import { TensorProto_DataLocation, type TensorProto } from './onnx-proto/onnx_pb.js';
+import { elementCount } from '../../tensor.js';
+import { byteSize, safeInteger } from '../constants.js';
+import type { DataType, Initializer, InitializerData } from '../graph.js';
+import { GraphError } from '../graph-error.js';
+import { dataTypeName, dataTypeOf } from './data-types.js';
+import { TensorProto_DataLocation, type TensorProto } from './proto/onnx_pb.js';
 
 /** The file that a model's bytes are the whole content of. */
 export interface OnnxSource {

@@ -2,18 +2,19 @@
  * ONNX messages → graph. A file may say anything, so each field is checked where it is used; what verify.ts checks
  * anyway (order, definitions, names, data lengths) is left to it. Source: onnx.proto.
  */
-import { safeInteger } from './constants.js';
-import type { Attribute, Dim, Graph, Initializer, Node, ValueInfo } from './graph.js';
-import { GraphError } from './graph-error.js';
-import { dataTypeName, dataTypeOf } from './onnx-data-types.js';
+import { safeInteger } from '../constants.js';
+import type { Attribute, Dim, Graph, Initializer, Node, ValueInfo } from '../graph.js';
+import { GraphError } from '../graph-error.js';
+import { freshNames } from '../names.js';
+import { dataTypeName, dataTypeOf } from './data-types.js';
 import {
   AttributeProto_AttributeType as AttributeType,
   type AttributeProto,
   type ModelProto,
   type NodeProto,
   type ValueInfoProto,
-} from './onnx-proto/onnx_pb.js';
-import { decodeTensor, type OnnxSource } from './onnx-tensor.js';
+} from './proto/onnx_pb.js';
+import { decodeTensor, type OnnxSource } from './tensor.js';
 
 /** The graph of a model, not yet verified; `source` as for decodeTensor. Throws GraphError for what a graph cannot express. */
 export function decodeModel(model: ModelProto, source?: OnnxSource): Graph {
@@ -30,16 +31,14 @@ export function decodeModel(model: ModelProto, source?: OnnxSource): Graph {
     if (initializers.has(proto.name)) throw new GraphError(`tensor "${proto.name}" is defined twice`);
     initializers.set(proto.name, initializer);
   }
-  const names = new Set(graph.node.map(({ name }) => name));
+  const fresh = freshNames(new Set(graph.node.map(({ name }) => name)));
   return absorbCasts({
     name: graph.name,
     opset: opsetOf(model),
     // Before IR version 4 initializers were listed among the inputs.
     inputs: graph.input.filter(({ name }) => !initializers.has(name)).map(decodeValue),
     outputs: graph.output.map(decodeValue),
-    nodes: graph.node.map((node, index) =>
-      decodeNode(node, node.name || freshName(names, `${node.opType}_${index}`), source),
-    ),
+    nodes: graph.node.map((node, index) => decodeNode(node, node.name || fresh(`${node.opType}_${index}`), source)),
     initializers,
   });
 }
@@ -55,13 +54,6 @@ function opsetOf({ opsetImport }: ModelProto): number {
 
 function isDefaultDomain(domain: string): boolean {
   return domain === '' || domain === 'ai.onnx';
-}
-
-function freshName(names: Set<string>, wanted: string): string {
-  let name = wanted;
-  while (names.has(name)) name += '_';
-  names.add(name);
-  return name;
 }
 
 function decodeValue({ name, type }: ValueInfoProto): ValueInfo {

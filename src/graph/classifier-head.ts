@@ -1,11 +1,13 @@
 /**
- * How the passes here recognize a classifier's head: a chain of nodes, each the only reader of the one before, that ends
- * in the graph's single output. Followed from the output backwards.
+ * How passes recognize a classifier's head: a chain of nodes, each the only reader of the one before, that ends in the
+ * graph's single output. Followed from the output backwards.
  */
-import { elementCount } from '../../tensor.js';
-import { attribute } from '../attributes.js';
-import type { Graph, Initializer, Node } from '../graph.js';
-import { windowsOf } from '../windows.js';
+import { elementCount } from '../tensor.js';
+import { attribute } from './attributes.js';
+import type { Graph, Initializer, Node } from './graph.js';
+import { isOfKind } from './operators.js';
+import { producersOf } from './rewrite.js';
+import { windowsOf } from './windows.js';
 
 /** A fully connected layer y = x·Wᵀ + b. */
 export interface FullyConnected {
@@ -15,20 +17,14 @@ export interface FullyConnected {
 }
 
 /** Dropout and Identity: y = x at inference. */
-const IDENTITIES: readonly string[] = ['Dropout', 'Identity'];
+export const isIdentity = (node: Node): boolean => isOfKind(node, 'identity');
 
-/** Operators that do the same to a vector and to each position of a map: element by element, or channel by channel. */
-const ACTIVATIONS: readonly string[] = [
-  ...IDENTITIES,
-  ...['Relu', 'LeakyRelu', 'Elu', 'Selu', 'Celu', 'Sigmoid', 'HardSigmoid', 'HardSwish', 'Tanh', 'Softplus', 'Gelu'],
-  ...['Clip', 'BatchNormalization', 'QuantizeLinear', 'DequantizeLinear'],
-];
-
-export const isIdentity = (node: Node): boolean => IDENTITIES.includes(node.op);
-
-/** An element-wise operator; PRelu is one where a single slope holds for all channels. */
+/**
+ * Whether a node does the same to a vector and to each position of a map: element by element, or channel by channel.
+ * PRelu does where a single slope holds for all channels.
+ */
 export function isActivation(graph: Graph, node: Node): boolean {
-  if (node.op !== 'PRelu') return ACTIVATIONS.includes(node.op);
+  if (node.op !== 'PRelu') return isOfKind(node, 'identity', 'elementwise', 'by-channel');
   const slope = graph.initializers.get(node.inputs[1] ?? '');
   return slope !== undefined && elementCount(slope.dims) === 1 && slope.dims.length <= 1;
 }
@@ -46,7 +42,7 @@ export function isPointwise(graph: Graph, node: Node): boolean {
 export function tailOf(graph: Graph): Node[] {
   const [output, ...others] = graph.outputs;
   if (output === undefined || others.length > 0) return [];
-  const producers = new Map(graph.nodes.flatMap((node) => node.outputs.map((name) => [name, node] as const)));
+  const producers = producersOf(graph);
   const readers = new Map<string, number>();
   for (const name of graph.nodes.flatMap(({ inputs }) => inputs)) readers.set(name, (readers.get(name) ?? 0) + 1);
 

@@ -1,7 +1,7 @@
 /** The class map [N, K, h, w] that a convolutionalized graph ends in: what the passes that finish a graph start from. */
-import { int } from '../attributes.js';
-import type { GraphBuilder } from '../build.js';
-import type { Graph } from '../graph.js';
+import { int } from './attributes.js';
+import type { GraphBuilder } from './build.js';
+import type { Graph } from './graph.js';
 
 export interface ClassMap {
   /** Name of the value. */

@@ -8,12 +8,12 @@
  * Source: onnx.proto (IR version 8 to 13), ONNX "External data".
  */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import type { Graph } from './graph.js';
-import { GraphError } from './graph-error.js';
-import { decodeModel } from './onnx-decode.js';
-import { encodeModel } from './onnx-encode.js';
-import { ModelProtoSchema, TensorShapeProtoSchema, type ModelProto } from './onnx-proto/onnx_pb.js';
-import { verifyGraph } from './verify.js';
+import type { Graph } from '../graph.js';
+import { GraphError } from '../graph-error.js';
+import { verifyGraph } from '../verify.js';
+import { decodeModel } from './decode.js';
+import { encodeModel } from './encode.js';
+import { ModelProtoSchema, TensorShapeProtoSchema, type ModelProto } from './proto/onnx_pb.js';
 
 /**
  * Read a model. Inline tensors are copied, so what is given may be reused; where `file` says which file they are the whole
