@@ -30,6 +30,11 @@ const color = z
   .transform((hex) => parseInt(hex.replace('#', ''), 16))
   .transform((value) => ({ r: value >> 16, g: (value >> 8) & 255, b: value & 255 }));
 
+/** Whether it is an origin as browsers write it: in lower case, without the port that its scheme has anyway. */
+function isOrigin(text: string): boolean {
+  return /^https?:[^*]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text;
+}
+
 const LAYOUTS = ['throughput', 'latency'] as const;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
@@ -191,6 +196,24 @@ const SETTINGS = {
     schema: z.enum(['true', 'false']).transform((text) => text === 'true'),
     default: 'true',
     about: 'serve the page at /, which asks this API, and its description at /docs: true or false',
+  },
+  corsOrigins: {
+    variable: 'FULLCONV_CORS_ORIGINS',
+    schema: list.transform((origins, context) => {
+      const wrong = origins.find((origin) => origin !== '*' && !isOrigin(origin));
+      if (wrong !== undefined) {
+        context.addIssue(`"${wrong}" is not an origin; one is a scheme, a host and no path, e.g. https://example.com`);
+        return z.NEVER;
+      }
+      if (origins.length > 1 && origins.includes('*')) {
+        context.addIssue('* is every origin, and stands alone');
+        return z.NEVER;
+      }
+      return origins;
+    }),
+    default: '',
+    about:
+      'origins whose pages may ask this API from a browser, e.g. https://example.com,http://localhost:5173; *: every one; empty: only its own',
   },
   adminToken: {
     variable: 'FULLCONV_ADMIN_TOKEN',
