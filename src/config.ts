@@ -1,7 +1,7 @@
 /**
- * Settings. One table says each setting's environment variable, flag, type, default and meaning; the command line, the
- * `--help` text and the README are made from it. Everything is validated once, here, with a message that names the
- * variable; the rest of the program trusts the resulting object.
+ * Settings. One table says each setting's environment variable, flag, type, default and meaning; the flags of the command
+ * line and the text of `fullconv serve --help` are made from it. Everything is validated once, here, with a message that
+ * names the variable; the rest of the program trusts the resulting object.
  */
 import { homedir } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -253,7 +253,7 @@ export class ConfigError extends UsageError {
   override name = 'ConfigError';
 }
 
-/** Name, environment variable, flag, default and meaning of each setting, for help texts and docs. */
+/** Name, environment variable, flag, default and meaning of each setting, for help texts and flags. */
 export const SETTING_LIST = (Object.entries(SETTINGS) as [SettingName, Setting][]).map(([name, setting]) => ({
   name,
   variable: setting.variable,

@@ -21,7 +21,7 @@ export function acceptRawBodies(app: FastifyInstance, { maxBytes }: { readonly m
   const buffers = createBufferPool(MAX_FREE_BYTES);
   const held = new WeakMap<FastifyRequest, ArrayBuffer>();
 
-  // Fastify has refused lengths above the limit before.
+  // Lengths above the limit have been refused before: see holdBodies in http-server.ts.
   app.addContentTypeParser('*', async (request: FastifyRequest, payload: IncomingMessage) => {
     const length = Number(request.headers['content-length']);
     if (!(length >= MIN_BYTES)) return readChunks(payload, maxBytes);

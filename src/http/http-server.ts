@@ -1,6 +1,7 @@
 /**
- * Fastify, set up: request ids, the way bodies come in and how much of them is held, errors as problem+json,
- * measurements, and the routes. Each route module gets what it needs and nothing else.
+ * Fastify, set up: request ids, pages of other origins, the way bodies come in and how much of them is held, errors as
+ * problem+json, measurements, and the routes. Each route module is given all parts of the server, and takes those that it
+ * uses.
  */
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
