@@ -1,7 +1,7 @@
 /**
- * Settings. One table says each setting's environment variable, flag, type, default and meaning; the command line, the
- * `--help` text and the README are made from it. Everything is validated once, here, with a message that names the
- * variable; the rest of the program trusts the resulting object.
+ * Settings. One table says each setting's environment variable, flag, type, default and meaning; the flags of the command
+ * line and the text of `fullconv serve --help` are made from it. Everything is validated once, here, with a message that
+ * names the variable; the rest of the program trusts the resulting object.
  */
 import { homedir } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -29,6 +29,11 @@ const color = z
   .regex(/^#?[0-9a-f]{6}$/i, 'must be six hexadecimal digits, e.g. ffffff')
   .transform((hex) => parseInt(hex.replace('#', ''), 16))
   .transform((value) => ({ r: value >> 16, g: (value >> 8) & 255, b: value & 255 }));
+
+/** Whether it is an origin as browsers write it: in lower case, without the port that its scheme has anyway. */
+function isOrigin(text: string): boolean {
+  return /^https?:[^*]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text;
+}
 
 const LAYOUTS = ['throughput', 'latency'] as const;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
@@ -192,6 +197,24 @@ const SETTINGS = {
     default: 'true',
     about: 'serve the page at /, which asks this API, and its description at /docs: true or false',
   },
+  corsOrigins: {
+    variable: 'FULLCONV_CORS_ORIGINS',
+    schema: list.transform((origins, context) => {
+      const wrong = origins.find((origin) => origin !== '*' && !isOrigin(origin));
+      if (wrong !== undefined) {
+        context.addIssue(`"${wrong}" is not an origin; one is a scheme, a host and no path, e.g. https://example.com`);
+        return z.NEVER;
+      }
+      if (origins.length > 1 && origins.includes('*')) {
+        context.addIssue('* is every origin, and stands alone');
+        return z.NEVER;
+      }
+      return origins;
+    }),
+    default: '',
+    about:
+      'origins whose pages may ask this API from a browser, e.g. https://example.com,http://localhost:5173; *: every one; empty: only its own',
+  },
   adminToken: {
     variable: 'FULLCONV_ADMIN_TOKEN',
     schema: z.string(),
@@ -230,7 +253,7 @@ export class ConfigError extends UsageError {
   override name = 'ConfigError';
 }
 
-/** Name, environment variable, flag, default and meaning of each setting, for help texts and docs. */
+/** Name, environment variable, flag, default and meaning of each setting, for help texts and flags. */
 export const SETTING_LIST = (Object.entries(SETTINGS) as [SettingName, Setting][]).map(([name, setting]) => ({
   name,
   variable: setting.variable,

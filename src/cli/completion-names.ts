@@ -1,6 +1,7 @@
 /** The names that complete.ts offers, by kind: of what is on disk and in the program, and nothing is loaded for it. */
-import { access, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isFile } from '../files.js';
 import type { NamesOf } from './complete.js';
 
 /** `models`: the folder of models. Whatever cannot be read has no names. */
@@ -17,14 +18,7 @@ export function completionNames(models: string): NamesOf {
 async function modelFolders(models: string): Promise<readonly string[]> {
   const { MANIFEST_FILE } = await import('../models/manifest.js');
   const names = (await readdir(models)).sort();
-  const areModels = await Promise.all(
-    names.map((name) =>
-      access(join(models, name, MANIFEST_FILE)).then(
-        () => true,
-        () => false,
-      ),
-    ),
-  );
+  const areModels = await Promise.all(names.map((name) => isFile(join(models, name, MANIFEST_FILE))));
   return names.filter((_, position) => areModels[position]);
 }
 

@@ -3,13 +3,14 @@
  * decoded, resized and cut as the model's own preset says.
  */
 import { createHash } from 'node:crypto';
-import { access, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { extname, join, resolve } from 'node:path';
 import { SingleBar } from 'cli-progress';
 import pLimit from 'p-limit';
 import type { EngineRoom } from '../app.js';
 import type { Config } from '../config.js';
 import { OperatorError, ServiceError } from '../errors.js';
+import { isFile, isTaken } from '../files.js';
 import { createInference } from '../inference/infer.js';
 import { finishNetwork, loadNetwork } from '../models/compile.js';
 import type { View } from '../models/dense-views.js';
@@ -41,7 +42,7 @@ export async function quantizeCommand(config: Config, name: string, flags: Quant
   const content = await findModel(config, name);
   const target = flags.as ?? `${content.manifest.name}-int8`;
   if (!/^[a-z0-9][a-z0-9._-]{0,99}$/i.test(target)) throw new OperatorError(`"${target}" is not a name of a model`);
-  if (!flags.force && (await exists(join(config.models, target)))) {
+  if (!flags.force && (await isTaken(join(config.models, target)))) {
     throw new OperatorError(`There is a model "${target}" already; --as gives another name, --force replaces it.`);
   }
   const files = await chooseImages(flags.images, flags.count);
@@ -85,7 +86,7 @@ async function findModel({ models, untrained, cache }: Config, name: string): Pr
   const architecture = untrained.find((each) => name === `${each}-untrained`);
   if (architecture !== undefined) return readModelFolder(await prepareUntrained(cache, architecture));
   for (const folder of [join(models, name), resolve(name)]) {
-    if (await exists(join(folder, MANIFEST_FILE))) return readModelFolder(folder);
+    if (await isFile(join(folder, MANIFEST_FILE))) return readModelFolder(folder);
   }
   throw new OperatorError(`There is no model "${name}" in ${models}, and no such model folder.`);
 }
@@ -162,10 +163,3 @@ async function calibrationImages(
 }
 
 const percent = (part: number): string => `${(100 * part).toFixed(1)} %`;
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
-}

@@ -1,19 +1,19 @@
 /**
- * Raw bodies, read into buffers that are used again. What a body is copied into would else be garbage that the collector
- * of JavaScript's heap has to find: at a hundred photographs a second it marks the whole heap several times a second for
- * them, on the thread that answers requests (`npm run load -- --models resnet18`: 1.05 times the images a second).
+ * Raw bodies, read into buffers that are used again. Otherwise each body becomes garbage outside of JavaScript's heap, and
+ * V8 marks the whole heap to free it, on the thread that answers requests.
  *
- * A buffer goes back when the answer has been sent, and a request is answered when nothing of it runs any more. Where the
- * client has left before, the buffer is not used again.
+ * A buffer has one request at a time. It goes back when the answer has left completely: an answer is sent after
+ * everything that the request started has ended, so no decoder reads the buffer any more. In every other case (the
+ * client left, the body broke off) the buffer is dropped, and the collector frees it when its last reader has ended.
  */
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ServiceError } from '../errors.js';
 import { createBufferPool } from '../buffer-pool.js';
 
-/** Of buffers that wait for the next bodies. */
+/** Bytes of the buffers that wait for the next bodies. */
 const MAX_FREE_BYTES = 64 * 2 ** 20;
-/** Shorter bodies are no burden, and would be many. */
+/** Shorter bodies are not worth a buffer of their own. */
 const MIN_BYTES = 32 * 2 ** 10;
 
 /** Teach a server to take bodies of any type that no other parser takes, as a Buffer, until the answer has been sent. */
@@ -21,7 +21,7 @@ export function acceptRawBodies(app: FastifyInstance, { maxBytes }: { readonly m
   const buffers = createBufferPool(MAX_FREE_BYTES);
   const held = new WeakMap<FastifyRequest, ArrayBuffer>();
 
-  // Fastify has refused lengths above the limit before.
+  // Lengths above the limit have been refused before: see holdBodies in http-server.ts.
   app.addContentTypeParser('*', async (request: FastifyRequest, payload: IncomingMessage) => {
     const length = Number(request.headers['content-length']);
     if (!(length >= MIN_BYTES)) return readChunks(payload, maxBytes);
@@ -32,19 +32,25 @@ export function acceptRawBodies(app: FastifyInstance, { maxBytes }: { readonly m
     return body;
   });
 
+  // Fastify calls this for answers that left completely, not for clients that hung up before.
   app.addHook('onResponse', (request, reply, done) => {
     const buffer = held.get(request);
-    if (buffer !== undefined && reply.raw.writableFinished) done();
+    held.delete(request);
+    if (buffer !== undefined && reply.raw.writableFinished) buffers.recycle(buffer);
+    done();
   });
 }
 
-/** Fill `body`; Node ends the stream with an error where less than its Content-Length has come. */
+/** Fill `body`. Throws INVALID_REQUEST when the stream does not have exactly its length. */
 async function readInto(body: Buffer, payload: IncomingMessage): Promise<void> {
   let at = 0;
   await consume(payload, (chunk) => {
-    at += chunk.copy(body, at);
+    chunk.copy(body, at);
+    at += chunk.length;
   });
-  if (at !== body.length) throw new ServiceError('INVALID_REQUEST', 'The body is shorter than its Content-Length.');
+  // What a buffer held before must never pass for a part of this body.
+  if (at !== body.length)
+    throw new ServiceError('INVALID_REQUEST', 'The body does not have the length that its Content-Length says.');
 }
 
 /** A body that is short, or of unknown length. Throws BODY_TOO_LARGE. */

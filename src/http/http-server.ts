@@ -1,6 +1,7 @@
 /**
- * Fastify, set up: request ids, the way bodies come in and how much of them is held, errors as problem+json,
- * measurements, and the routes. Each route module gets what it needs and nothing else.
+ * Fastify, set up: request ids, pages of other origins, the way bodies come in and how much of them is held, errors as
+ * problem+json, measurements, and the routes. Each route module is given all parts of the server, and takes those that it
+ * uses.
  */
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -12,6 +13,7 @@ import { ServiceError } from '../errors.js';
 import type { Inference } from '../inference/infer.js';
 import type { RunCost } from '../inference/run-cost.js';
 import type { Registry } from '../models/registry.js';
+import { allowOrigins } from './cross-origin.js';
 import { acceptImages } from './images.js';
 import type { Metrics } from './metrics.js';
 import { handleClientError, handleError } from './problem.js';
@@ -68,6 +70,8 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
     if (typeof trace === 'string' && TRACE_PARENT.test(trace)) void reply.header('traceparent', trace);
     done();
   });
+  // Before whatever may refuse a request: refusals are for pages of other origins, too.
+  await allowOrigins(app, config.corsOrigins);
   refuseWhileClosing(app);
   holdBodies(app, config);
   app.addHook('onResponse', (request, reply, done) => {

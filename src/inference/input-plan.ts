@@ -7,7 +7,11 @@
  * side, CenterCrop rounds half to even.
  */
 
-/** See api.md: `crop` evaluation resize and centre crop · `whole` aspect kept · `native` own pixels · `stretch` square. */
+/**
+ * What becomes of a photo's shape. `crop`: resized by its short side and cut to a square around its centre, as models are
+ * evaluated. `whole`: resized by its short side, nothing is cut. `native`: the photo's own pixels. `stretch`: resized to a
+ * square, whatever its shape.
+ */
 export type Fit = 'crop' | 'whole' | 'native' | 'stretch';
 
 export interface PixelSize {

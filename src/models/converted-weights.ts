@@ -3,11 +3,10 @@
  * safetensors into the cache. What is there is found by the digest of the source and the name of the conversion, and is
  * read as any other file is: nothing in it is trusted. What cannot be read is made anew.
  */
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OperatorError } from '../errors.js';
+import { removeAbandoned } from '../files.js';
 import type { WeightSource } from '../graph/passes/bind-weights.js';
-import { removeAbandoned } from '../runtime/abandoned.js';
 import { ModelFileError } from './model-file-error.js';
 import { readSafetensors, writeSafetensors, type Safetensors, type WritableTensor } from './safetensors.js';
 
@@ -41,7 +40,6 @@ export async function convertWeights(
   if (kept !== undefined) return { folder, file, tensors: kept.tensors };
   const source = await tensors();
   try {
-    await mkdir(folder, { recursive: true });
     await removeAbandoned(folder);
     await writeSafetensors(path, source, { source: digest, conversion: name });
   } catch (cause) {

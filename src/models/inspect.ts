@@ -3,10 +3,10 @@
  * published form, which has no weights. It is compiled as for serving, but no session is opened: whether an imported net
  * may be trusted is known only if it was measured before.
  */
-import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { buildArchitecture, isArchitecture, parametersOf, type ArchitectureName } from '../architectures/index.js';
 import { OperatorError } from '../errors.js';
+import { isFile } from '../files.js';
 import { byteSize } from '../graph/constants.js';
 import { nativeShapes } from '../graph/native-shapes.js';
 import type { StoredTensor } from '../graph/passes/bind-weights.js';
@@ -123,11 +123,4 @@ async function onnxAlone(file: string): Promise<ModelFolder> {
       },
     },
   };
-}
-
-function isFile(path: string): Promise<boolean> {
-  return stat(path).then(
-    (found) => found.isFile(),
-    () => false,
-  );
 }

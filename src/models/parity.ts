@@ -3,8 +3,8 @@
  * both are run on fixed pseudo-random images of the native size, and the logits must be the same up to rounding. What was
  * measured is kept in the cache by digest, so that it is paid for once.
  */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { keepJson, readKept } from '../files.js';
 import { LARGEST_HALF } from '../graph/passes/narrow-to-half.js';
 import { LOGITS } from '../graph/passes/name-logits.js';
 import { LARGEST_WEIGHTS } from '../graph/passes/report-weights.js';
@@ -54,13 +54,13 @@ export async function measureParity(
   if (actual === undefined) return undefined;
   const infinite = infiniteWeight(check, actual[0]!);
   const parity = { ...compare(expected.map(logits), actual.map(logits)), ...(infinite !== undefined && { infinite }) };
-  await writeParity(fileOf(check, cache, platform), parity);
+  await keepParity(fileOf(check, cache, platform), parity);
   return parity;
 }
 
 /** What was measured before; undefined where nothing was. */
 export function knownParity(check: ParityCheck, cache: string, platform?: string): Promise<Parity | undefined> {
-  return readParity(fileOf(check, cache, platform));
+  return readKept(fileOf(check, cache, platform), parityOf);
 }
 
 /** What one engine computes on one kind of device says nothing of another. */
@@ -146,23 +146,12 @@ function randomImage(seed: string, size: number): Tensor<'uint8'> {
   return { type: 'uint8', dims, data };
 }
 
-async function readParity(file: string): Promise<Parity | undefined> {
-  try {
-    const { difference, largest } = JSON.parse(await readFile(file, 'utf8')) as Partial<Parity>;
-    return typeof difference === 'number' && typeof largest === 'number' ? { difference, largest } : undefined;
-  } catch {
-    return undefined;
-  }
+function parityOf(json: unknown): Parity | undefined {
+  const { difference, largest } = json as Partial<Parity>;
+  return typeof difference === 'number' && typeof largest === 'number' ? { difference, largest } : undefined;
 }
 
-/** A cache that cannot be written costs the next start a measurement, and nothing else. NaN is not JSON and not kept, nor is
- * a weight's name. */
-async function writeParity(file: string, parity: Parity): Promise<void> {
-  if (!Object.values(parity).every((value) => Number.isFinite(value))) return;
-  try {
-    await mkdir(join(file, '..'), { recursive: true });
-    await writeFile(file, JSON.stringify(parity));
-  } catch {
-    // See above.
-  }
+/** NaN is not JSON and not kept, nor is a weight's name. */
+async function keepParity(file: string, parity: Parity): Promise<void> {
+  if (Object.values(parity).every((value) => Number.isFinite(value))) await keepJson(file, parity);
 }

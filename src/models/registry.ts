@@ -6,10 +6,11 @@
  * Loads and unloads of one model go one after the other, and each load has its own sessions (loaded-model.ts): whatever
  * is asked for meanwhile, requests keep the sessions they began with, and no load closes another's.
  */
-import { readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import pLimit, { type LimitFunction } from 'p-limit';
 import { ServiceError, UsageError } from '../errors.js';
+import { isFile } from '../files.js';
 import { GraphError } from '../graph/graph-error.js';
 import { compileModel, type CompiledModel } from './compile.js';
 import type { View } from './dense-views.js';
@@ -247,11 +248,4 @@ async function findModelFolders(root: string): Promise<Map<string, string>> {
   const folders = names.sort((a, b) => a.localeCompare(b)).map((name) => [name, join(root, name)] as const);
   const areModels = await Promise.all(folders.map(([, folder]) => isFile(join(folder, MANIFEST_FILE))));
   return new Map(folders.filter((_, position) => areModels[position]));
-}
-
-function isFile(path: string): Promise<boolean> {
-  return stat(path).then(
-    (found) => found.isFile(),
-    () => false,
-  );
 }

@@ -5,13 +5,13 @@
  *
  * Source: huggingface/safetensors, README "Format".
  */
-import { randomUUID } from 'node:crypto';
-import { open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import { byteSize } from '../graph/constants.js';
 import type { DataType } from '../graph/graph.js';
 import type { StoredTensor } from '../graph/passes/bind-weights.js';
 import { readExactly } from './file-access.js';
 import { duplicateKey } from './json-keys.js';
+import { makeWhole } from '../files.js';
 import { ModelFileError } from './model-file-error.js';
 
 export interface Safetensors {
@@ -160,8 +160,7 @@ export interface WritableTensor {
 }
 
 /**
- * Write float32 tensors, one in memory at a time. The file appears whole or not at all: it is written beside its place
- * and renamed. Throws Error when a tensor does not have as many values as its dimensions take.
+ * Write float32 tensors, one in memory at a time. The file appears whole or not at all. Throws Error when a tensor does not have as many values as its dimensions take.
  */
 export async function writeSafetensors(
   file: string,
@@ -169,9 +168,8 @@ export async function writeSafetensors(
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const list = [...tensors];
-  const temporary = `${file}.${randomUUID()}.tmp`;
-  const handle = await open(temporary, 'wx');
-  try {
+  await makeWhole(file, async (unfinished) => {
+    const handle = await open(unfinished, 'wx');
     try {
       await writeFully(handle, encodeHeader(list, metadata));
       for (const { name, dims, values } of list) {
@@ -184,11 +182,7 @@ export async function writeSafetensors(
     } finally {
       await handle.close();
     }
-    await rename(temporary, file);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
+  });
 }
 
 function encodeHeader(tensors: readonly WritableTensor[], metadata: Readonly<Record<string, string>>): Buffer {

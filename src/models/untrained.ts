@@ -2,7 +2,7 @@
  * An architecture served without training, for load tests: generated weights cost the engine as much as trained ones.
  * The folder that is written is an ordinary model folder; its name ends in `-untrained` so that nobody mistakes it.
  */
-import { access, mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   ARCHITECTURE_NAMES,
@@ -12,6 +12,7 @@ import {
   type ArchitectureName,
 } from '../architectures/index.js';
 import { UsageError } from '../errors.js';
+import { isFile } from '../files.js';
 import type { Graph } from '../graph/graph.js';
 import { writeGeneratedWeights } from './generated-weights.js';
 import { MANIFEST_FILE, type Manifest, type ModelFolder } from './manifest.js';
@@ -36,11 +37,7 @@ export async function prepareUntrained(cache: string, architecture: string): Pro
   await writeFile(join(folder, manifest.labels), JSON.stringify(labels));
   await writeFile(join(folder, MANIFEST_FILE), JSON.stringify(manifest, null, 2));
   const weights = join(folder, WEIGHTS_FILE);
-  const exists = await access(weights).then(
-    () => true,
-    () => false,
-  );
-  if (!exists) {
+  if (!(await isFile(weights))) {
     const graph = buildArchitecture(architecture);
     await writeGeneratedWeights(weights, graph, gainFor(graph));
   }

@@ -6,11 +6,11 @@
  * A folder appears whole or not at all, and is found by everything that its content depends on. Those used longest ago
  * go when there are too many bytes; a session keeps what it has mapped. Whatever goes wrong here, the caller does without.
  */
-import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, rm, stat, utimes } from 'node:fs/promises';
 import { arch, cpus } from 'node:os';
 import { join } from 'node:path';
-import { isUnfinished, removeAbandoned } from './abandoned.js';
+import { flushFolder, isUnfinished, makeWhole, removeAbandoned } from '../files.js';
 
 export interface OptimizedModelsOptions {
   /** Where folders are kept. */
@@ -36,21 +36,21 @@ export async function findOptimized(
     .digest('hex');
   const kept = join(folder, key);
   if (await touch(kept)) return kept;
-  const temporary = join(folder, `${key}.${randomUUID()}.tmp`);
   try {
-    await mkdir(temporary, { recursive: true });
-    await optimize(temporary);
-    await flush(temporary);
-    await rename(temporary, kept).catch(async (error: unknown) => {
-      // Another worker was faster.
-      if (!(await touch(kept))) throw error;
-      await rm(temporary, { recursive: true, force: true });
+    await makeWhole(kept, async (unfinished) => {
+      await mkdir(unfinished);
+      await optimize(unfinished);
+      await flushFolder(unfinished);
     });
+  } catch {
+    // Another worker may have been faster.
+    return (await touch(kept)) ? kept : undefined;
+  }
+  try {
     await removeAbandoned(folder);
     await removeOldest(folder, kept, maxBytes);
     return kept;
   } catch {
-    await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
     return undefined;
   }
 }
@@ -77,14 +77,6 @@ function touch(folder: string): Promise<boolean> {
     () => true,
     (error: unknown) => READ_ONLY.includes((error as NodeJS.ErrnoException).code),
   );
-}
-
-/** To the disk, so that no crash leaves a folder whose files have holes. */
-async function flush(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) {
-    const file = await open(join(folder, name), 'r+');
-    await file.sync().finally(() => file.close());
-  }
 }
 
 /** Others come and go meanwhile. */

@@ -1,17 +1,18 @@
 /**
- * A fixed number of worker threads on each device, each with every open session. Hides which thread runs what, the recycling of feed
- * buffers, and the replacement of threads that die. The pool has no queue: the batcher decides what runs when one is
- * idle (inference/batcher.ts).
+ * A fixed number of worker threads on each device, each with every open session. Hides which thread runs what, the
+ * recycling of feed buffers, and the replacement of threads that die. The pool has no queue: the batcher decides what runs
+ * when one is idle (inference/batcher.ts).
  *
- * A dead worker is replaced at once and opens the sessions again. One that dies while it starts is tried again after a
- * growing delay, and given up after START_ATTEMPTS: a crash loop costs seconds, not a core. One whose engine is not
- * installed is given up at once. When every worker has been given up the pool has failed, and says why to whoever asks.
+ * A dead worker is replaced and opens the sessions again. When it is replaced, and when it is given up, is decided in
+ * restart-policy.ts: a crash loop costs seconds, not a core. A worker whose engine is not installed is given up at once.
+ * The pool has failed when every worker has been given up; it then says why to whoever asks.
  */
 import { fileURLToPath } from 'node:url';
 import type { Device } from '../device.js';
 import { OperatorError } from '../errors.js';
 import type { TensorMap } from '../tensor.js';
 import { createBufferPool } from '../buffer-pool.js';
+import { planRestart, START_ATTEMPTS, type Restart } from './restart-policy.js';
 import type { EngineName, EngineOptions, SessionSpec } from './session.js';
 import { WorkerLostError, WorkerThread } from './worker-thread.js';
 
@@ -31,8 +32,8 @@ export interface PoolOptions {
 
 export interface WorkerLost {
   readonly error: Error;
-  /** `start`: before it had opened its sessions, or right after; `run`: any later. */
-  readonly during: 'start' | 'run';
+  /** `start`: before it had proven itself; `run`: in a run, or later. */
+  readonly during: Restart['during'];
   /** When its replacement starts; undefined when it is given up. */
   readonly restartInMs: number | undefined;
 }
@@ -80,10 +81,6 @@ export interface WorkerPool {
   drain(): Promise<void>;
 }
 
-const START_ATTEMPTS = 5;
-const FIRST_DELAY_MS = 100;
-/** A worker that dies this soon after its start, with nothing to run, has failed to start. */
-const STARTED_AFTER_MS = 1000;
 /** Feed buffers kept for the next batches. */
 const MAX_FREE_BYTES = 128 * 1024 * 1024;
 
@@ -91,9 +88,10 @@ const MAX_FREE_BYTES = 128 * 1024 * 1024;
 interface Slot {
   readonly device: Device;
   thread: WorkerThread | undefined;
-  /** Sessions are open again: it may be given work. */
-  ready: boolean;
-  startedAt: number;
+  /** When the thread had its sessions open again, by `performance.now()`: it may be given work. */
+  readySince: number | undefined;
+  /** The thread has answered a run. */
+  hasServed: boolean;
   failedStarts: number;
   restart: NodeJS.Timeout | undefined;
 }
@@ -112,8 +110,8 @@ export async function createPool(options: PoolOptions): Promise<WorkerPool> {
   const slots: Slot[] = Array.from({ length: options.workers * options.devices.length }, (_, index) => ({
     device: options.devices[index % options.devices.length]!,
     thread: undefined,
-    ready: false,
-    startedAt: 0,
+    readySince: undefined,
+    hasServed: false,
     failedStarts: 0,
     restart: undefined,
   }));
@@ -124,19 +122,19 @@ export async function createPool(options: PoolOptions): Promise<WorkerPool> {
 
   const notify = (): void => listeners.forEach((listener) => listener());
   const isGivenUp = (slot: Slot): boolean => slot.failedStarts >= START_ATTEMPTS;
-  const isIdle = (slot: Slot): boolean => slot.ready && slot.thread?.idle === true;
+  const isReady = (slot: Slot): boolean => slot.readySince !== undefined;
+  const isIdle = (slot: Slot): boolean => isReady(slot) && slot.thread?.idle === true;
   const threads = (): WorkerThread[] => slots.flatMap(({ thread }) => (thread === undefined ? [] : [thread]));
 
   function start(slot: Slot): void {
     slot.restart = undefined;
-    slot.startedAt = performance.now();
     const thread = new WorkerThread(
       workerFile,
       { engine, options: { ...engineOptions, device: slot.device } },
       {
         onReady: () => void reopen(slot, thread),
         onIdle: () => {
-          if (slot.ready) notify();
+          if (isReady(slot)) notify();
         },
         onLost: (error, busy) => replace(slot, error, busy),
       },
@@ -148,14 +146,16 @@ export async function createPool(options: PoolOptions): Promise<WorkerPool> {
   async function reopen(slot: Slot, thread: WorkerThread): Promise<void> {
     await Promise.allSettled([...sessions.values()].map((spec) => thread.open(spec)));
     if (!thread.ready) return;
-    slot.ready = true;
+    slot.readySince = performance.now();
     notify();
   }
 
-  function replace(slot: Slot, error: WorkerLostError, busy: boolean): void {
-    const failedStart = !slot.ready || (!busy && performance.now() - slot.startedAt < STARTED_AFTER_MS);
+  function replace(slot: Slot, error: WorkerLostError, wasBusy: boolean): void {
+    const readyForMs = slot.readySince === undefined ? undefined : performance.now() - slot.readySince;
+    const life = { readyForMs, hasServed: slot.hasServed, wasBusy };
     slot.thread = undefined;
-    slot.ready = false;
+    slot.readySince = undefined;
+    slot.hasServed = false;
     if (draining !== undefined) return;
     if (error.cause instanceof OperatorError) {
       slot.failedStarts = START_ATTEMPTS;
@@ -163,14 +163,10 @@ export async function createPool(options: PoolOptions): Promise<WorkerPool> {
       notify();
       return;
     }
-    slot.failedStarts = failedStart ? slot.failedStarts + 1 : 0;
-    const restartInMs = failedStart ? FIRST_DELAY_MS * 2 ** (slot.failedStarts - 1) : 0;
-    onWorkerLost?.({
-      error,
-      during: failedStart ? 'start' : 'run',
-      restartInMs: isGivenUp(slot) ? undefined : restartInMs,
-    });
-    if (!isGivenUp(slot)) {
+    const { failedStarts, during, restartInMs } = planRestart(slot.failedStarts, life);
+    slot.failedStarts = failedStarts;
+    onWorkerLost?.({ error, during, restartInMs });
+    if (restartInMs !== undefined) {
       replacements += 1;
       if (restartInMs === 0) start(slot);
       else slot.restart = setTimeout(() => start(slot), restartInMs);
@@ -185,9 +181,10 @@ export async function createPool(options: PoolOptions): Promise<WorkerPool> {
     if (failure !== undefined) throw failure;
   }
 
-  async function runOn(thread: WorkerThread, spec: SessionSpec, feeds: TensorMap): Promise<RunResult> {
+  async function runOn(slot: Slot, thread: WorkerThread, spec: SessionSpec, feeds: TensorMap): Promise<RunResult> {
     if (!thread.sessions.has(spec.id)) await thread.open(spec);
     const { outputs, runMs, buffers: used } = await thread.run(spec.id, feeds);
+    if (slot.thread === thread) slot.hasServed = true;
     used.forEach((buffer) => buffers.recycle(buffer));
     return { outputs, runMs };
   }
@@ -209,7 +206,7 @@ export async function createPool(options: PoolOptions): Promise<WorkerPool> {
   const pool: WorkerPool = {
     size: slots.length,
     get ready() {
-      return slots.filter((slot) => slot.ready && slot.thread?.ready === true).length;
+      return slots.filter((slot) => isReady(slot) && slot.thread?.ready === true).length;
     },
     get idle() {
       return draining === undefined ? slots.filter(isIdle).length : 0;
@@ -249,9 +246,9 @@ export async function createPool(options: PoolOptions): Promise<WorkerPool> {
       assertWorking();
       const spec = sessions.get(sessionId);
       if (spec === undefined) throw new Error(`the session ${sessionId} is not open`);
-      const thread = slots.find(isIdle)?.thread;
-      if (thread === undefined) throw new Error('no worker is idle');
-      return runOn(thread, spec, feeds);
+      const slot = slots.find(isIdle);
+      if (slot?.thread === undefined) throw new Error('no worker is idle');
+      return runOn(slot, slot.thread, spec, feeds);
     },
     onIdle(callback) {
       listeners.add(callback);
@@ -266,7 +263,7 @@ export async function createPool(options: PoolOptions): Promise<WorkerPool> {
 
   await new Promise<void>((resolve, reject) => {
     const unlisten = pool.onIdle(() => {
-      if (!slots.every((slot) => slot.ready || isGivenUp(slot))) return;
+      if (!slots.every((slot) => isReady(slot) || isGivenUp(slot))) return;
       unlisten();
       if (failure === undefined) resolve();
       else reject(failure);

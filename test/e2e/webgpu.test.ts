@@ -29,7 +29,7 @@ describe.skipIf('failure' in probed)('the server on WebGPU', () => {
       startServer({ FULLCONV_DEVICE: 'webgpu', FULLCONV_MAX_BATCH: '2' }),
       startServer({ FULLCONV_DEVICE: 'cpu', FULLCONV_WORKERS: '1' }),
     ]);
-  }, 240_000);
+  });
 
   afterAll(async () => {
     expect(await Promise.all([webgpu.stop(), cpu.stop()])).toEqual([0, 0]);

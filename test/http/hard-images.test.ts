@@ -39,16 +39,24 @@ describe.skipIf(!hasShared)('hard images', () => {
     return Number(/VmHWM:\s+(\d+)/.exec(status)![1]) / 1024;
   };
 
+  interface Answered {
+    readonly status: number;
+    readonly ms: number;
+  }
+  const ask = async (): Promise<Answered> => {
+    const start = performance.now();
+    const response = await post(grace);
+    await response.arrayBuffer();
+    return { status: response.status, ms: performance.now() - start };
+  };
+  const slowest = (answers: readonly Answered[]): number => Math.max(...answers.map(({ ms }) => ms));
+
   it('get the right answer or the right problem, while a second client goes on undisturbed', async () => {
+    const alone = await Promise.all([ask(), ask(), ask()]);
     const end = new AbortController();
     const second = (async () => {
-      const answers: { status: number; ms: number }[] = [];
-      while (!end.signal.aborted) {
-        const start = performance.now();
-        const response = await post(grace);
-        await response.arrayBuffer();
-        answers.push({ status: response.status, ms: performance.now() - start });
-      }
+      const answers: Answered[] = [];
+      while (!end.signal.aborted) answers.push(await ask());
       return answers;
     })();
     const before = await residentMiB();
@@ -68,7 +76,8 @@ describe.skipIf(!hasShared)('hard images', () => {
     end.abort();
     const answers = await second;
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
-    expect(Math.max(...answers.map(({ ms }) => ms))).toBeLessThan(2000);
+    // A busy machine makes all of them slow.
+    expect(slowest(answers)).toBeLessThan(Math.max(2000, 20 * slowest(alone)));
     // The largest accepted photo has 1800×1200 pixels; a bomb would need hundreds of megabytes.
     expect((await residentMiB()) - before).toBeLessThan(150);
   });

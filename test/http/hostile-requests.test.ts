@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestApp, type TestApp } from '../support/app.js';
+import { measureProcessor } from '../support/progress.js';
 
 interface Problem {
   code: string;
@@ -29,9 +30,8 @@ const post = (path: string, payload: Buffer | string, type: string) =>
 describe('JSON bodies', () => {
   it('with a million wrong images are refused in a short answer', async () => {
     const body = `{"images":[${'0,'.repeat(999_999)}0]}`;
-    const started = performance.now();
-    const response = await post('/v1/classify', body, 'application/json');
-    expect(performance.now() - started).toBeLessThan(2000);
+    const { result: response, ms } = await measureProcessor(() => post('/v1/classify', body, 'application/json'));
+    expect(ms).toBeLessThan(2000);
     expect(response.statusCode).toBe(400);
     expect(response.body.length).toBeLessThan(1000);
     expect(response.body).toMatch(/1000000 images; at most 64/);

@@ -2,6 +2,7 @@
 import { rm } from 'node:fs/promises';
 import { createApp, createService, type App, type Logger, type Service, type ServiceOptions } from '../../src/app.js';
 import { readConfig } from '../../src/config.js';
+import { PATIENCE } from './server.js';
 import { writeTinyModels } from './tiny-models.js';
 
 const SILENT: Logger = { info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -26,6 +27,7 @@ export async function startTestApp(
     FULLCONV_DEVICE: 'cpu',
     FULLCONV_WORKERS: '2',
     FULLCONV_LOG_LEVEL: 'silent',
+    ...PATIENCE,
     ...environment,
   });
   const service = await createService(config, SILENT, { workerFile: WORKER_FILE, ...options });

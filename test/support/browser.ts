@@ -26,7 +26,10 @@ if (!hasBrowser) {
   process.stderr.write('notice: there is no Chromium; the tests of the playground in a browser are skipped\n');
 }
 
-export function launchBrowser(): Promise<Browser> {
+/** Its pages wait without a time limit, as tests do (progress.ts). */
+export async function launchBrowser(): Promise<Browser> {
   // Chromium's sandbox needs what containers and root do not have.
-  return chromium.launch({ executablePath: executablePath!, args: ['--no-sandbox'] });
+  const browser = await chromium.launch({ executablePath: executablePath!, args: ['--no-sandbox'], timeout: 0 });
+  browser.on('context', (context) => context.setDefaultTimeout(0));
+  return browser;
 }

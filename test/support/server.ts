@@ -13,12 +13,20 @@ export interface ServerProcess {
   stop(signal?: NodeJS.Signals): Promise<number | NodeJS.Signals>;
 }
 
+/** What a busy machine must not be taken for: a deadline that has passed, a request that does not come in. */
+export const PATIENCE = { FULLCONV_DEADLINE_MS: '3600000', FULLCONV_REQUEST_TIMEOUT_MS: '3600000' };
+const PATIENT_STOP = { FULLCONV_DRAIN_TIMEOUT_MS: '3600000' };
+
 /** Start the server on a free port and wait until it is ready. Rejects with what it wrote when it ends before. */
 export async function startServer(environment: Record<string, string>): Promise<ServerProcess> {
   const child = spawn(process.execPath, [ENTRY, 'serve'], {
-    env: { ...process.env, PORT: '0', FULLCONV_DEVICE: 'cpu', ...environment },
+    env: { ...process.env, PORT: '0', FULLCONV_DEVICE: 'cpu', ...PATIENCE, ...PATIENT_STOP, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  // Nothing of a test that was given up outlives its file.
+  const kill = (): boolean => child.kill('SIGKILL');
+  process.once('exit', kill);
+  child.once('exit', () => process.off('exit', kill));
   const log: string[] = [];
   const ended = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals);
   const url = await new Promise<string>((resolve, reject) => {

@@ -20,4 +20,12 @@ describe('the buffer pool', () => {
     expect(pool.acquire(110)).toBe(second);
     expect(pool.acquire(100)).not.toBe(first);
   });
+
+  it('keeps the others when a buffer beyond the limit comes back', () => {
+    const pool = createBufferPool(250);
+    const small = new ArrayBuffer(100);
+    pool.recycle(small);
+    pool.recycle(new ArrayBuffer(300));
+    expect(pool.acquire(100)).toBe(small);
+  });
 });

@@ -33,6 +33,33 @@ describe('the settings', () => {
     );
   });
 
+  it('take origins as browsers write them, a list or every one', () => {
+    expect(readConfig({}).corsOrigins).toEqual([]);
+    expect(readConfig({ FULLCONV_CORS_ORIGINS: '*' }).corsOrigins).toEqual(['*']);
+    expect(readConfig({ FULLCONV_CORS_ORIGINS: 'https://a.example,http://localhost:5173' }).corsOrigins).toEqual([
+      'https://a.example',
+      'http://localhost:5173',
+    ]);
+  });
+
+  it.each([
+    ['a.example', 'is not an origin; one is a scheme, a host and no path, e.g. https://example.com'],
+    ['https://a.example/', 'is not an origin'],
+    ['https://a.example:443', 'is not an origin'],
+    ['https://A.example', 'is not an origin'],
+    ['https://*.example', 'is not an origin'],
+    ['null', 'is not an origin'],
+  ])('refuse %s as an origin', (origin, message) => {
+    const settings = { FULLCONV_CORS_ORIGINS: `https://b.example,${origin}` };
+    expect(() => readConfig(settings)).toThrow(
+      `FULLCONV_CORS_ORIGINS=https://b.example,${origin}: "${origin}" ${message}`,
+    );
+  });
+
+  it('refuse every origin beside another', () => {
+    expect(() => readConfig({ FULLCONV_CORS_ORIGINS: '*,https://a.example' })).toThrow('stands alone');
+  });
+
   it('name devices, which decide what is not set', () => {
     const config = readConfig({ FULLCONV_DEVICE: 'cuda:0,cuda:1' });
     expect(config.device).toEqual([

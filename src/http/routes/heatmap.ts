@@ -6,6 +6,7 @@ import { heatmap, type HeatmapAnswer, type HeatmapOptions, type ImageHeatmaps } 
 import type { Box } from '../../inference/localize.js';
 import { encodeNpy } from '../../inference/npy.js';
 import type { CompiledModel } from '../../models/compile.js';
+import { variesBy } from '../cross-origin.js';
 import type { HttpParts } from '../http-server.js';
 import { readImages } from '../images.js';
 import { describeClasses, describeGeometry, describeMap } from '../map-answer.js';
@@ -25,7 +26,7 @@ const RESPONSE_CONTENT = {
 
 export function heatmapRoute(app: FastifyInstance, { config, registry, inference }: HttpParts): void {
   app.post('/v1/heatmap', { schema: { response: { 200: { content: RESPONSE_CONTENT } } } }, async (request, reply) => {
-    void reply.header('vary', 'Accept');
+    variesBy(reply, 'Accept');
     const parameters = parseParameters(heatmapParameters, request.query);
     const context = requestContext(reply, parameters, config);
     registry.get(parameters.model);

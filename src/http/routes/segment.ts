@@ -6,6 +6,7 @@ import { polygonsOf, runLengthsOf } from '../../inference/outline.js';
 import { segment, type SegmentAnswer, type Segmentation } from '../../inference/segment.js';
 import { labelColor } from '../../inference/render-labels.js';
 import type { CompiledModel } from '../../models/compile.js';
+import { variesBy } from '../cross-origin.js';
 import type { HttpParts } from '../http-server.js';
 import { readImages } from '../images.js';
 import { describeClasses, describeGeometry, describeMap } from '../map-answer.js';
@@ -25,7 +26,7 @@ const RESPONSE_CONTENT = {
 
 export function segmentRoute(app: FastifyInstance, { config, registry, inference }: HttpParts): void {
   app.post('/v1/segment', { schema: { response: { 200: { content: RESPONSE_CONTENT } } } }, async (request, reply) => {
-    void reply.header('vary', 'Accept');
+    variesBy(reply, 'Accept');
     const parameters = parseParameters(segmentParameters, request.query);
     const context = requestContext(reply, parameters, config);
     registry.get(parameters.model);

@@ -18,7 +18,7 @@ export type KerasReply =
   | { readonly kind: 'values'; readonly values: Float32Array<ArrayBuffer> }
   | { readonly kind: 'failed'; readonly field: string; readonly detail: string };
 
-if (parentPort === null) throw new Error('keras-worker.js is the entry of a thread');
+if (parentPort === null) throw new Error('keras-applications/worker.js is the entry of a thread');
 await serve(parentPort, workerData as KerasStart);
 
 async function serve(port: MessagePort, { file, sources }: KerasStart): Promise<void> {

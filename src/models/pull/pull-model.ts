@@ -3,14 +3,15 @@
  * models, where no server looks, compiled there to prove that it fits, and moved to its place in one step: there is
  * either a whole model or none. What an interrupted pull leaves there, the next one goes on with.
  */
-import { lstat, mkdir, rename, rm, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OperatorError } from '../../errors.js';
+import { flushFolder, isTaken, replaceFolder, restoreFolder } from '../../files.js';
 import { GraphError } from '../../graph/graph-error.js';
 import type { Catalog, CatalogEntry } from './catalog.js';
 import { compileModel, type CompiledModel } from '../compile.js';
 import type { Downloaded, DownloadOptions } from './download.js';
-import { whileLocked } from './folder-lock.js';
+import { whileLocked } from '../folder-lock.js';
 import { MANIFEST_FILE, manifestSchema, readModelFolder, type Manifest } from '../manifest.js';
 import { ModelFileError } from '../model-file-error.js';
 import { fetchWeights, HUB, type WeightsSource } from './weights-source.js';
@@ -50,7 +51,7 @@ export async function pullModel(
   }
   const folder = join(models, name);
   const refuseExisting = async (): Promise<void> => {
-    if (!force && (await exists(folder))) throw new OperatorError(`${folder} is there already; --force replaces it`);
+    if (!force && (await isTaken(folder))) throw new OperatorError(`${folder} is there already; --force replaces it`);
   };
   await refuseExisting();
   const workshop = join(models, '.pulling');
@@ -60,8 +61,7 @@ export async function pullModel(
   });
   return whileLocked(join(workshop, `${name}.lock`), async () => {
     const [draft, old] = [join(workshop, name), join(workshop, `${name}.old`)];
-    // Of a pull that died between its last two steps.
-    if (!(await exists(folder)) && (await exists(old))) await rename(old, folder);
+    await restoreFolder(folder, old);
     await rm(join(draft, MANIFEST_FILE), { force: true });
     try {
       const weights = await fetchWeights(source, entry, join(draft, entry.file), options);
@@ -69,7 +69,8 @@ export async function pullModel(
       await writeFile(join(draft, MANIFEST_FILE), JSON.stringify(manifestOf(entry, name, weights), null, 2) + '\n');
       const model = await prove(draft, cache);
       await refuseExisting();
-      await moveInto(draft, folder, old);
+      await flushFolder(draft);
+      await replaceFolder(draft, folder, old);
       return { folder, model, weights };
     } finally {
       // Unless a part waits in it.
@@ -104,25 +105,4 @@ async function prove(draft: string, cache: string): Promise<CompiledModel> {
     if (error instanceof GraphError) throw new OperatorError(`Refused: ${error.message}`, { cause: error });
     throw error;
   }
-}
-
-/** The old model, if there is one, stays until the new one is whole, and comes back if that cannot take its place. */
-async function moveInto(draft: string, folder: string, old: string): Promise<void> {
-  await rm(old, { recursive: true, force: true });
-  const replaces = await exists(folder);
-  if (replaces) await rename(folder, old);
-  try {
-    await rename(draft, folder);
-  } catch (error) {
-    if (replaces) await rename(old, folder);
-    throw error;
-  }
-  await rm(old, { recursive: true, force: true });
-}
-
-function exists(path: string): Promise<boolean> {
-  return lstat(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -3,9 +3,10 @@
  * (`BASE/OWNER/NAME/resolve/REVISION/FILE`), or files on this machine, as they are copied or as the hub's own cache keeps
  * them. Wherever they come from, they are the same to the byte where the catalog knows a digest.
  */
-import { constants, copyFile, mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { constants, copyFile, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { OperatorError } from '../../errors.js';
+import { isFile } from '../../files.js';
 import type { CatalogEntry } from './catalog.js';
 import { checkFile, download, type DownloadOptions, type Downloaded } from './download.js';
 
@@ -86,11 +87,4 @@ async function localPlaces(folder: string, entry: CatalogEntry): Promise<string[
     join(cache, 'snapshots', commit.trim(), file),
     join(folder, file),
   ];
-}
-
-function isFile(path: string): Promise<boolean> {
-  return stat(path).then(
-    (found) => found.isFile(),
-    () => false,
-  );
 }

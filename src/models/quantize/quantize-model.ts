@@ -6,9 +6,9 @@
  * it. A network that no longer answers as it did is refused with the figures.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OperatorError } from '../../errors.js';
+import { keepJson, readKept } from '../../files.js';
 import { countMultiplyAdds, multiplyAddsOf } from '../../graph/cost.js';
 import type { Graph } from '../../graph/graph.js';
 import { nativeShapes } from '../../graph/native-shapes.js';
@@ -89,7 +89,9 @@ export async function quantizeModel(
     const actual = await logitsOf(asRun(quantizeBy(ranges)), weightsFolder, images);
     return { ranges, figures: compare(expected, actual) };
   };
-  const { ranges, figures } = (await readMeasured(file)) ?? (await keep(file, await measure()));
+  const known = await readKept(file, measuredOf);
+  const { ranges, figures } = known ?? (await measure());
+  if (known === undefined) await keepJson(file, { ranges: [...ranges], figures });
   return { bytes: writeOnnx(quantizeBy(ranges)), figures, integerPart: integerPart(gathered, plan, nativeSize) };
 }
 
@@ -137,25 +139,8 @@ function best(logits: Float32Array): number {
   return logits.reduce((most, value, index) => (value > logits[most]! ? index : most), 0);
 }
 
-async function readMeasured(file: string): Promise<Measured | undefined> {
-  try {
-    const { ranges, figures } = JSON.parse(await readFile(file, 'utf8')) as {
-      ranges: [string, ValueRange][];
-      figures: QuantizationFigures;
-    };
-    return { ranges: new Map(ranges), figures };
-  } catch {
-    return undefined;
-  }
-}
-
-/** A cache that cannot be written costs the next command a measurement, and nothing else. */
-async function keep(file: string, measured: Measured): Promise<Measured> {
-  try {
-    await mkdir(join(file, '..'), { recursive: true });
-    await writeFile(file, JSON.stringify({ ...measured, ranges: [...measured.ranges] }));
-  } catch {
-    // See above.
-  }
-  return measured;
+/** Throws where it is something else. */
+function measuredOf(json: unknown): Measured {
+  const { ranges, figures } = json as { ranges: [string, ValueRange][]; figures: QuantizationFigures };
+  return { ranges: new Map(ranges), figures };
 }

@@ -1,19 +1,28 @@
-/** The folder of a quantized model: there whole, or not at all. */
-import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+/**
+ * The folder of a quantized model: there whole, or not at all. It is made in `.quantizing/NAME` below the folder of models,
+ * where no server looks, and then moved to its place. A model of that name stays until then, and comes back when the new
+ * one cannot take its place; after a crash between the two it comes back with the next write of that name.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { flushFolder, replaceFolder, restoreFolder } from '../../files.js';
+import { whileLocked } from '../folder-lock.js';
 import { MANIFEST_FILE, ONNX, type Manifest, type ModelFolder } from '../manifest.js';
 import type { QuantizedModel } from './quantize-model.js';
 
 const WEIGHTS_FILE = 'model.onnx';
 const LABELS_FILE = 'labels.json';
 
-/** Write the model `name` below `models`, in place of one that is there; returns its folder. */
+/**
+ * Write the model `name` below `models`, in place of one that is there; returns its folder. Throws OperatorError while
+ * another process writes it.
+ */
 export async function writeQuantizedModel(
   models: string,
   name: string,
   { manifest, labels }: Pick<ModelFolder, 'manifest' | 'labels'>,
-  { bytes, figures }: QuantizedModel,
+  { bytes, figures }: Pick<QuantizedModel, 'bytes' | 'figures'>,
 ): Promise<string> {
   const { description, license, source, version, options, input } = manifest;
   const inputSize = options?.['inputSize'];
@@ -32,17 +41,23 @@ export async function writeQuantizedModel(
     input,
   };
   const folder = join(models, name);
-  const temporary = join(models, `.${name}.${randomUUID()}.tmp`);
-  try {
-    await mkdir(temporary, { recursive: true });
-    await writeFile(join(temporary, WEIGHTS_FILE), bytes);
-    await writeFile(join(temporary, LABELS_FILE), JSON.stringify(labels));
-    await writeFile(join(temporary, MANIFEST_FILE), JSON.stringify(written, null, 2) + '\n');
-    await rm(folder, { recursive: true, force: true });
-    await rename(temporary, folder);
-  } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
-    throw error;
-  }
+  const workshop = join(models, '.quantizing');
+  await mkdir(workshop, { recursive: true });
+  await whileLocked(join(workshop, `${name}.lock`), async () => {
+    const [draft, old] = [join(workshop, name), join(workshop, `${name}.old`)];
+    await restoreFolder(folder, old);
+    // Of a process that died.
+    await rm(draft, { recursive: true, force: true });
+    try {
+      await mkdir(draft);
+      await writeFile(join(draft, WEIGHTS_FILE), bytes);
+      await writeFile(join(draft, LABELS_FILE), JSON.stringify(labels));
+      await writeFile(join(draft, MANIFEST_FILE), JSON.stringify(written, null, 2) + '\n');
+      await flushFolder(draft);
+      await replaceFolder(draft, folder, old);
+    } finally {
+      await rm(draft, { recursive: true, force: true });
+    }
+  });
   return folder;
 }

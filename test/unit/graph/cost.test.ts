@@ -39,6 +39,16 @@ const DOCUMENTED: Table<readonly [parameters: number, gigaMultiplyAdds: number]>
   googlenet: [6624904, 1.5],
   squeezenet1_0: [1248424, 0.82],
   squeezenet1_1: [1235496, 0.35],
+  efficientnet_lite0: [4652008, 0.39],
+  efficientnet_lite1: [5416680, 0.6],
+  efficientnet_lite2: [6092072, 0.86],
+  efficientnet_lite3: [8197096, 1.38],
+  efficientnet_lite4: [13006568, 2.55],
+  tf_efficientnet_lite0: [4652008, 0.39],
+  tf_efficientnet_lite1: [5416680, 0.6],
+  tf_efficientnet_lite2: [6092072, 0.86],
+  tf_efficientnet_lite3: [8197096, 1.38],
+  tf_efficientnet_lite4: [13006568, 2.55],
 };
 
 /** Millions of parameters as the papers round them: He 2016a table 6, He 2016b, Zagoruyko 2016 tables 1, 4, 7. */

@@ -48,7 +48,11 @@ async function errorAt(graph: Graph, side: number, optimization: 'all' | 'disabl
   return relativeError(actual.data, expected.data);
 }
 
+/** Fifty layers of ReLU6 with such weights multiply the rounding of each (fixtures/golden: `rounding`). */
+const multipliesRounding = (name: string): boolean => name.includes('efficientnet');
+
 describe.each(NETS)('%s in half precision', (name, options) => {
+  const most = multipliesRounding(name) ? 3 : 1;
   const graph = narrowNet(name, options);
   const side = Number(options?.inputSize ?? Math.min(96, nativeForm(name).inputSize));
   const map = withClassMap(graph, side);
@@ -56,13 +60,13 @@ describe.each(NETS)('%s in half precision', (name, options) => {
 
   it('gives the logits to within its rounding, and not exactly', async () => {
     const error = await errorAt(graph, side);
-    expect(error).toBeLessThan(3e-3);
+    expect(error).toBeLessThan(most * 3e-3);
     expect(error).toBeGreaterThan(1e-7);
   });
 
   it('gives the class map to within its rounding, at its own output stride and at half of it', async () => {
-    expect(await errorAt(map, side + 13)).toBeLessThan(1e-2);
-    expect(await errorAt(applyPasses(map, [reduceOutputStride(own / 2)]), side)).toBeLessThan(1e-2);
+    expect(await errorAt(map, side + 13)).toBeLessThan(most * 1e-2);
+    expect(await errorAt(applyPasses(map, [reduceOutputStride(own / 2)]), side)).toBeLessThan(most * 1e-2);
   });
 
   it('has its layers in half precision, and takes means over a map in single', () => {

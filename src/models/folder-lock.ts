@@ -4,7 +4,7 @@
  */
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { OperatorError } from '../../errors.js';
+import { OperatorError } from '../errors.js';
 
 interface Holder {
   readonly pid: number;

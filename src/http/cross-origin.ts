@@ -1,0 +1,50 @@
+/**
+ * Pages of other origins: a browser lets them ask this API, and read its answers, only where the answer says so (CORS). It
+ * says so for the origins of the setting, on every answer, refusals included. Any other origin gets none of these headers,
+ * and its preflight the answer of any request with OPTIONS.
+ *
+ * Source: the Fetch standard, "CORS protocol".
+ */
+import cors from '@fastify/cors';
+import type { FastifyInstance, FastifyReply } from 'fastify';
+
+/** What pages may read beside the few headers that every page may. */
+const EXPOSED = [
+  'X-Request-Id',
+  'Traceparent',
+  'Retry-After',
+  'ETag',
+  'Allow',
+  'WWW-Authenticate',
+  'Fullconv-Model',
+  'Fullconv-Model-Digest',
+  'Fullconv-Map',
+  'Fullconv-Input',
+  'Fullconv-Classes',
+];
+
+/** How long a browser remembers a preflight; Chromium's longest. */
+const PREFLIGHT_S = 7200;
+
+/** Let pages of these origins ask; `*` for all. Its hook runs for every request, so it is called before other hooks are added. */
+export async function allowOrigins(app: FastifyInstance, origins: readonly string[]): Promise<void> {
+  if (origins.length === 0) return;
+  const all = origins.includes('*');
+  await app.register(cors, {
+    origin: (origin, allow) => {
+      if (origin === undefined) allow(null, false);
+      else if (all) allow(null, '*');
+      else allow(null, origins.includes(origin) ? origin : false);
+    },
+    methods: ['GET', 'HEAD', 'POST'],
+    exposedHeaders: EXPOSED,
+    maxAge: PREFLIGHT_S,
+    strictPreflight: false,
+  });
+}
+
+/** Name a header of the request that the answer depends on, beside those that are named already. */
+export function variesBy(reply: FastifyReply, header: string): void {
+  const others = reply.getHeader('vary');
+  void reply.header('vary', others === undefined ? header : `${String(others)}, ${header}`);
+}

@@ -1,0 +1,306 @@
+/**
+ * Bodies are read into buffers that are used again. Watched here: which buffer each request gets, when it goes back, and
+ * who still reads it then. Answers are compared in bodies.test.ts.
+ */
+import { connect, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import Fastify, { type FastifyInstance } from 'fastify';
+import sharp from 'sharp';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ServiceError } from '../../src/errors.js';
+import { acceptRawBodies } from '../../src/http/body.js';
+import { startTestApp, type TestApp } from '../support/app.js';
+
+const LENGTH = 100_000;
+
+/** What has happened to buffers of bodies and feeds since the last test began. */
+const watch = vi.hoisted(() => ({
+  /** Buffers out of a pool, not yet back. */
+  out: new Set<ArrayBufferLike>(),
+  created: 0,
+  reused: 0,
+  recycled: 0,
+  /** Who decodes out of a buffer now. */
+  readers: new Map<ArrayBufferLike, number>(),
+  /** What must never happen. */
+  faults: [] as string[],
+  /** Held up decoders wait for this. */
+  decoders: Promise.resolve(),
+}));
+
+vi.mock('../../src/buffer-pool.js', async (importOriginal) => {
+  const original = await importOriginal<typeof import('../../src/buffer-pool.js')>();
+  return {
+    createBufferPool(maxBytes: number) {
+      const pool = original.createBufferPool(maxBytes);
+      const known = new WeakSet<ArrayBuffer>();
+      return {
+        acquire(byteLength: number) {
+          const buffer = pool.acquire(byteLength);
+          if (known.has(buffer)) watch.reused += 1;
+          else watch.created += 1;
+          known.add(buffer);
+          if (watch.out.has(buffer)) watch.faults.push('two owners have one buffer');
+          watch.out.add(buffer);
+          return buffer;
+        },
+        recycle(buffer: ArrayBuffer) {
+          watch.recycled += 1;
+          if (watch.readers.has(buffer)) watch.faults.push('a buffer went back while it was read');
+          watch.out.delete(buffer);
+          pool.recycle(buffer);
+        },
+      };
+    },
+  };
+});
+
+/** Let a function that reads encoded images be seen while it reads. */
+const readers = vi.hoisted(
+  () =>
+    <Rest extends unknown[], Result>(read: (bytes: Uint8Array, ...rest: Rest) => Promise<Result>) =>
+    async (bytes: Uint8Array, ...rest: Rest): Promise<Result> => {
+      const { buffer } = bytes;
+      watch.readers.set(buffer, (watch.readers.get(buffer) ?? 0) + 1);
+      try {
+        await watch.decoders;
+        return await read(bytes, ...rest);
+      } finally {
+        const left = watch.readers.get(buffer)! - 1;
+        if (left === 0) watch.readers.delete(buffer);
+        else watch.readers.set(buffer, left);
+      }
+    },
+);
+
+vi.mock('../../src/inference/decode.js', async (importOriginal) => {
+  const original = await importOriginal<typeof import('../../src/inference/decode.js')>();
+  return { ...original, decodeInput: readers(original.decodeInput), decodePhoto: readers(original.decodePhoto) };
+});
+
+vi.mock('../../src/inference/image-header.js', async (importOriginal) => {
+  const original = await importOriginal<typeof import('../../src/inference/image-header.js')>();
+  return { ...original, readImageHeader: readers(original.readImageHeader) };
+});
+
+beforeEach(() => {
+  watch.out.clear();
+  watch.faults.length = 0;
+  watch.created = watch.reused = watch.recycled = 0;
+  watch.decoders = Promise.resolve();
+});
+afterEach(() => {
+  expect(watch.faults).toEqual([]);
+});
+
+/** A promise, and the function that settles it. */
+function gate(): { readonly opened: Promise<void>; open(): void } {
+  let open: () => void = () => undefined;
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  return { opened, open: () => open() };
+}
+
+/** Send the head of a request, and as many bytes of its body as are given. */
+async function send(url: string, path: string, length: number, body: Uint8Array): Promise<Socket> {
+  const { port } = new URL(url);
+  const socket = connect(Number(port), '127.0.0.1').on('error', () => undefined);
+  socket.write(`POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: a/b\r\nContent-Length: ${length}\r\n\r\n`);
+  if (!socket.write(body)) await once(socket, 'drain');
+  return socket;
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await sleep(2);
+}
+
+describe('a server that takes raw bodies', () => {
+  let app: FastifyInstance;
+  let url: string;
+  /** What the last hook has seen. */
+  let answered: string[];
+  /** Bodies that handlers hold now. */
+  let bodies: Buffer[];
+  /** As the server sees them. */
+  let connections: Set<Socket>;
+  let holding: ReturnType<typeof gate>;
+
+  beforeEach(async () => {
+    answered = [];
+    bodies = [];
+    holding = gate();
+    app = Fastify();
+    acceptRawBodies(app, { maxBytes: 1_000_000 });
+    app.addHook('onResponse', (request, _reply, done) => {
+      answered.push(request.url);
+      done();
+    });
+    app.post('/echo', (request) => ({ sum: (request.body as Buffer).reduce((sum, value) => sum + value, 0) }));
+    app.post('/fail', () => {
+      throw new ServiceError('IMAGE_UNDECODABLE', 'no');
+    });
+    app.post('/hold', async (request) => {
+      bodies.push(request.body as Buffer);
+      await holding.opened;
+      return {};
+    });
+    app.get('/empty', () => ({}));
+    const open = (connections = new Set());
+    app.server.on('connection', (socket: Socket) => {
+      open.add(socket);
+      socket.once('close', () => open.delete(socket));
+    });
+    url = await app.listen({ port: 0, host: '127.0.0.1' });
+  });
+  afterEach(async () => {
+    holding.open();
+    await app.close();
+  });
+
+  const post = async (path: string, body: Uint8Array | ReadableStream, init: RequestInit = {}): Promise<Response> =>
+    fetch(`${url}${path}`, { method: 'POST', body, headers: { 'content-type': 'a/b' }, ...init });
+
+  it('reads one body after another into the same buffer', async () => {
+    for (let turn = 0; turn < 10; turn++) {
+      const response = await post('/echo', Buffer.alloc(LENGTH - turn * 1000, turn));
+      expect(await response.json()).toEqual({ sum: turn * (LENGTH - turn * 1000) });
+    }
+    expect(watch).toMatchObject({ created: 1, reused: 9, recycled: 10 });
+  });
+
+  it('takes a buffer back after an answer that is an error', async () => {
+    for (let turn = 0; turn < 5; turn++) expect((await post('/fail', Buffer.alloc(LENGTH))).status).toBe(422);
+    expect(watch).toMatchObject({ created: 1, reused: 4 });
+  });
+
+  it('gives each of the requests in flight a buffer of its own, and all of them to the next', async () => {
+    const flight = Array.from({ length: 8 }, (_, index) => post('/hold', Buffer.alloc(LENGTH, index + 1)));
+    await until(() => bodies.length === 8);
+    expect(new Set(bodies.map(({ buffer }) => buffer)).size).toBe(8);
+    expect(bodies.map((body) => body[LENGTH - 1]).sort()).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(watch).toMatchObject({ created: 8, reused: 0, recycled: 0 });
+    holding.open();
+    await Promise.all(flight);
+    await until(() => watch.recycled === 8);
+    await Promise.all(Array.from({ length: 8 }, () => post('/echo', Buffer.alloc(LENGTH))));
+    expect(watch).toMatchObject({ created: 8, reused: 8 });
+  });
+
+  it('drops the buffer of a body that breaks off', async () => {
+    const socket = await send(url, '/echo', LENGTH, Buffer.alloc(LENGTH / 2));
+    await until(() => watch.created === 1);
+    socket.destroy();
+    await until(() => connections.size === 0);
+    await post('/echo', Buffer.alloc(LENGTH));
+    await until(() => watch.recycled > 0);
+    expect(watch).toMatchObject({ created: 2, reused: 0, recycled: 1 });
+  });
+
+  it('drops the buffer of a client that left before its answer, also when the handler ends later', async () => {
+    const socket = await send(url, '/hold', LENGTH, Buffer.alloc(LENGTH, 7));
+    await until(() => bodies.length === 1);
+    socket.destroy();
+    await until(() => connections.size === 0);
+    await post('/echo', Buffer.alloc(LENGTH));
+    await until(() => watch.recycled > 0);
+    expect(watch).toMatchObject({ created: 2, reused: 0, recycled: 1 });
+    expect(bodies[0]!.every((value) => value === 7)).toBe(true);
+    holding.open();
+    await sleep(20);
+    await post('/echo', Buffer.alloc(LENGTH));
+    await until(() => watch.recycled > 1);
+    expect(watch).toMatchObject({ created: 2, reused: 1, recycled: 2 });
+    expect(bodies[0]!.every((value) => value === 7)).toBe(true);
+  });
+
+  it('does not keep bodies that are short, or of unknown length', async () => {
+    const chunked = new Blob([Buffer.alloc(LENGTH, 1)]).stream();
+    expect(await (await post('/echo', chunked, { duplex: 'half' })).json()).toEqual({ sum: LENGTH });
+    expect(await (await post('/echo', Buffer.alloc(1000, 1))).json()).toEqual({ sum: 1000 });
+    expect(watch).toMatchObject({ created: 0, recycled: 0 });
+  });
+
+  it('runs the hooks behind its own for every answer', async () => {
+    await fetch(`${url}/empty`);
+    await fetch(`${url}/nowhere`);
+    await post('/echo', Buffer.alloc(0));
+    await post('/echo', Buffer.alloc(1000));
+    await post('/echo', Buffer.alloc(LENGTH));
+    await post('/echo', new Blob([Buffer.alloc(LENGTH)]).stream(), { duplex: 'half' });
+    await post('/fail', Buffer.alloc(LENGTH));
+    await post('/echo', Buffer.alloc(1_000_001)).catch(() => undefined);
+    const expected = ['/empty', '/nowhere', '/echo', '/echo', '/echo', '/echo', '/fail', '/echo'];
+    await until(() => answered.length >= expected.length);
+    expect(answered).toEqual(expected);
+  });
+});
+
+describe('the whole server', () => {
+  let app: TestApp;
+  let url: string;
+  let photo: Buffer;
+  beforeAll(async () => {
+    app = await startTestApp();
+    url = await app.http.listen({ port: 0, host: '127.0.0.1' });
+    photo = await sharp({ create: { width: 200, height: 160, channels: 3, background: '#d03020' } })
+      .png({ compressionLevel: 0 })
+      .toBuffer();
+  });
+  afterAll(() => app.close());
+
+  const ask = (path: string, init: RequestInit = {}): Promise<Response> =>
+    fetch(`${url}${path}`, { method: 'POST', body: photo, ...init });
+
+  it('answers an exceeded deadline only when no decoder reads the body any more', async () => {
+    const slow = gate();
+    watch.decoders = slow.opened;
+    let isAnswered = false;
+    const answer = ask('/v1/classify?deadlineMs=30').finally(() => (isAnswered = true));
+    await until(() => watch.readers.size === 1);
+    await sleep(100);
+    expect(isAnswered).toBe(false);
+    expect(watch.recycled).toBe(0);
+    slow.open();
+    expect((await answer).status).toBe(504);
+    await until(() => watch.recycled === 1);
+    expect(watch.readers.size).toBe(0);
+  });
+
+  it('keeps nothing of a client that hangs up while its photo is decoded', async () => {
+    const slow = gate();
+    watch.decoders = slow.opened;
+    const socket = await send(url, '/v1/classify', photo.length, photo);
+    await until(() => watch.readers.size === 1);
+    socket.destroy();
+    await sleep(20);
+    expect(watch.recycled).toBe(0);
+    slow.open();
+    await until(() => watch.readers.size === 0);
+    await sleep(20);
+    expect(watch.recycled).toBe(0);
+  });
+
+  it('recycles no body that is read, whatever becomes of the requests', async () => {
+    const paths = [
+      '/v1/classify',
+      '/v1/classify?deadlineMs=1',
+      '/v1/heatmap?render=sheet',
+      '/v1/heatmap?scale=1,2&flip=true&deadlineMs=20',
+      '/v1/segment',
+      '/v1/classify?topK=nonsense',
+      '/v1/nowhere',
+    ];
+    const headers = { accept: 'image/png, application/json' };
+    await Promise.all(
+      Array.from({ length: 70 }, async (_, turn) => {
+        await sleep(turn * 4);
+        const hangUp = turn % 5 === 0 ? { signal: AbortSignal.timeout(turn) } : {};
+        await ask(paths[turn % paths.length]!, { headers, ...hangUp })
+          .then((response) => response.arrayBuffer())
+          .catch(() => undefined);
+      }),
+    );
+    await until(() => watch.readers.size === 0);
+    expect(watch.reused).toBeGreaterThan(10);
+  });
+});

@@ -1,0 +1,35 @@
+/**
+ * Set-up of every test file: tests and hooks have no time limit, they are given up when they stand still (progress.ts).
+ * What a test that was given up has left running ends with its file.
+ */
+import { aroundAll, aroundEach } from 'vitest';
+import { descendants, whileItWorks } from './progress.js';
+
+let isGivenUp = false;
+
+const patiently = async (work: () => Promise<void>): Promise<void> => {
+  // Failures of the tests themselves do not come out here.
+  await whileItWorks(work).catch((error: unknown) => {
+    isGivenUp = true;
+    throw error;
+  });
+};
+
+aroundEach((runTest) => patiently(runTest));
+
+// The hooks of the file.
+aroundAll(async (runSuite) => {
+  try {
+    await patiently(runSuite);
+  } finally {
+    if (isGivenUp) descendants().forEach(end);
+  }
+});
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
+  }
+}
