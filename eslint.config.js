@@ -65,16 +65,16 @@ const boundaries = parts.map((part) => {
 /** Libraries that only these files may import. */
 const homes = {
   '@tensorflow/tfjs-core': ['src/runtime/tensorflow/binding.ts'],
-  h5wasm: ['src/models/hdf5.ts'],
+  h5wasm: ['src/models/files/hdf5.ts'],
   'onnxruntime-node': ['src/runtime/onnxruntime.ts'],
-  sharp: ['src/inference/image-library.ts'],
+  sharp: ['src/images/image-library.ts'],
   undici: ['src/models/pull/http-get.ts'],
   zod: [
     'src/config.ts',
     'src/evaluation/annotations.ts',
     'src/models/manifest.ts',
     'src/models/pull/catalog.ts',
-    'src/models/tfjs-file.ts',
+    'src/models/files/tfjs-file.ts',
     'src/models/keras/**',
     'src/http/**',
   ],

@@ -6,10 +6,10 @@
 import pLimit from 'p-limit';
 import type { Service } from '../src/app.js';
 import type { Config } from '../src/config.js';
-import { decodeInput } from '../src/inference/decode.js';
-import { readImageHeader } from '../src/inference/image-header.js';
+import { decodeInput } from '../src/images/decode.js';
+import { readImageHeader } from '../src/images/image-header.js';
 import type { ImageInput } from '../src/inference/infer.js';
-import { planInput, type InputPlan } from '../src/inference/input-plan.js';
+import { planInput, type InputPlan } from '../src/maps/input-plan.js';
 import { denseViews, type CompiledModel } from '../src/models/compile.js';
 import type { View } from '../src/models/dense-views.js';
 import type { Tensor } from '../src/tensor.js';

@@ -12,7 +12,7 @@ import { writeOnnx } from '../../src/graph/onnx/model.js';
 import type { ImageInput } from '../../src/inference/infer.js';
 import { loadNetwork } from '../../src/models/compile.js';
 import { readModelFolder } from '../../src/models/manifest.js';
-import { prepareUntrained } from '../../src/models/untrained.js';
+import { prepareUntrained } from '../../src/models/networks/untrained.js';
 import { runCommand } from '../command.js';
 import { readPhotos } from '../photos.js';
 import { describeMachine, machineLine } from '../report.js';

@@ -4,29 +4,29 @@
  */
 import { Command, CommanderError, Option } from 'commander';
 import { SETTING_LIST, readConfig, type Config, type SettingName } from '../config.js';
-import { PICTURE_FORMATS } from '../inference/canvas.js';
-import { COLORMAP_NAMES } from '../inference/colormap.js';
+import { PICTURE_FORMATS } from '../drawing/canvas.js';
+import { COLORMAP_NAMES } from '../maps/colormap.js';
 import { MAP_SCORES } from '../models/manifest.js';
-import type { Fit } from '../inference/input-plan.js';
-import { DRAWINGS } from '../inference/draw.js';
-import type { Opacity, ValueRange } from '../inference/render.js';
+import type { Fit } from '../maps/input-plan.js';
+import { DRAWINGS } from '../drawing/draw.js';
+import type { Opacity, ValueRange } from '../drawing/render.js';
 import type { Edge } from '../models/dense-views.js';
 import type { Clipping } from '../models/quantize/clipping.js';
 import { VERSION } from '../version.js';
-import type { ClassifyFlags } from './classify.js';
-import type { EvaluateFlags } from './evaluate.js';
-import type { LocalizationFlags } from './evaluate-localization.js';
+import type { ClassifyFlags } from './commands/classify.js';
+import type { EvaluateFlags } from './commands/evaluate.js';
+import type { LocalizationFlags } from './commands/evaluate-localization.js';
 import { errorText } from './error-text.js';
 import { EXIT_HELP, exitCodeOf } from './exit-code.js';
-import type { HeatmapFlags } from './heatmap.js';
-import type { InspectFlags } from './inspect.js';
-import type { ListArchitecturesFlags } from './list-architectures.js';
+import type { HeatmapFlags } from './commands/heatmap.js';
+import type { InspectFlags } from './commands/inspect.js';
+import type { ListArchitecturesFlags } from './commands/list-architectures.js';
 import { address, notNegative, numbers, oneOf, probability, rank, whole, wholes, words } from './option-values.js';
-import type { PullFlags } from './pull.js';
-import type { QuantizeFlags } from './quantize.js';
-import type { SegmentFlags } from './segment.js';
-import { SHELL_SCRIPTS, SHELLS, type Shell } from './shell-scripts.js';
-import { PICTURE_CHOICES } from './terminal-picture.js';
+import type { PullFlags } from './commands/pull.js';
+import type { QuantizeFlags } from './commands/quantize.js';
+import type { SegmentFlags } from './commands/segment.js';
+import { SHELL_SCRIPTS, SHELLS, type Shell } from './completion/shell-scripts.js';
+import { PICTURE_CHOICES } from './terminal/terminal-picture.js';
 
 const program = new Command('fullconv')
   .description('Serves any image classifier as a classifier and as a dense heatmap machine.')
@@ -111,7 +111,7 @@ imageCommand('classify', 'print the classes of images')
   .addOption(oneOf('--fit <fit>', 'how the image becomes the input', FITS, 'crop'))
   .option('--json', 'for programs: a list, an entry for each image and scale')
   .action(async (files: string[], flags: ClassifyFlags & SettingFlags) => {
-    const { classifyCommand } = await import('./classify.js');
+    const { classifyCommand } = await import('./commands/classify.js');
     await classifyCommand(configOf(flags, true), files, flags);
   });
 
@@ -136,7 +136,7 @@ mapCommand('heatmap', 'draw where in images a class is')
   .addOption(oneOf('--opacity <opacity>', 'everywhere alike, or by the value', OPACITIES, 'constant'))
   .option('--legend', 'the bar of colours with its values, below the map', false)
   .action(async (files: string[], flags: HeatmapFlags & SettingFlags) => {
-    const { heatmapCommand } = await import('./heatmap.js');
+    const { heatmapCommand } = await import('./commands/heatmap.js');
     await heatmapCommand(configOf(flags, true), files, flags);
   });
 
@@ -144,14 +144,14 @@ mapCommand('segment', 'draw which class wins at every position of images')
   .option('--min-probability <p>', 'positions whose best class is less probable stay unlabelled', probability, 0)
   .addOption(oneOf('--render <mode>', 'the labels alone, or over the photo', LABEL_RENDERS, 'overlay'))
   .action(async (files: string[], flags: SegmentFlags & SettingFlags) => {
-    const { segmentCommand } = await import('./segment.js');
+    const { segmentCommand } = await import('./commands/segment.js');
     await segmentCommand(configOf(flags, true), files, flags);
   });
 
 command('models', 'list the models')
   .option('--json', 'for programs')
   .action(async (flags: { json?: boolean } & SettingFlags) => {
-    const { modelsCommand } = await import('./models.js');
+    const { modelsCommand } = await import('./commands/models.js');
     await modelsCommand(configOf(flags, true), flags);
   });
 
@@ -160,7 +160,7 @@ command('inspect', 'describe a model: its layers, its class map, what can be ask
   .option('--layers', 'every layer, not only the blocks that they form')
   .option('--json', 'for programs')
   .action(async (model: string, flags: InspectFlags & SettingFlags) => {
-    const { inspectCommand } = await import('./inspect.js');
+    const { inspectCommand } = await import('./commands/inspect.js');
     await inspectCommand(configOf(flags, true), model, flags);
   });
 
@@ -172,7 +172,7 @@ command('pull', 'fetch pretrained weights of the catalog as a model; without a n
   .option('--force', 'replace a model of that name')
   .option('--json', 'for programs')
   .action(async (name: string | undefined, flags: PullFlags & SettingFlags) => {
-    const { pullCommand } = await import('./pull.js');
+    const { pullCommand } = await import('./commands/pull.js');
     await pullCommand(configOf(flags, true), name, flags);
   });
 
@@ -192,7 +192,7 @@ command('quantize', 'make a model of 8-bit integers, calibrated on images')
   .option('--force', 'replace a model of that name, and write one that answers differently')
   .option('--json', 'for programs')
   .action(async (model: string, flags: QuantizeFlags & SettingFlags) => {
-    const { quantizeCommand } = await import('./quantize.js');
+    const { quantizeCommand } = await import('./commands/quantize.js');
     await quantizeCommand(configOf(flags, true), model, flags);
   });
 
@@ -202,7 +202,7 @@ program
   .addOption(new Option('--markdown', 'as the table of the README').conflicts('json'))
   .option('--json', 'for programs')
   .action(async (flags: ListArchitecturesFlags) => {
-    const { listArchitecturesCommand } = await import('./list-architectures.js');
+    const { listArchitecturesCommand } = await import('./commands/list-architectures.js');
     listArchitecturesCommand(flags);
   });
 
@@ -226,10 +226,10 @@ command('evaluate', 'measure top-1 and top-5 on a folder of labelled images, or 
   .action(async (folder: string, { localization, fit, ...flags }: EvaluateAllFlags) => {
     const config = configOf(flags, true);
     if (localization === true) {
-      const { evaluateLocalizationCommand } = await import('./evaluate-localization.js');
+      const { evaluateLocalizationCommand } = await import('./commands/evaluate-localization.js');
       await evaluateLocalizationCommand(config, folder, { ...flags, fit: fit ?? 'whole' });
     } else {
-      const { evaluateCommand } = await import('./evaluate.js');
+      const { evaluateCommand } = await import('./commands/evaluate.js');
       await evaluateCommand(config, folder, { ...flags, fit: fit ?? 'crop' });
     }
   });
@@ -241,8 +241,8 @@ program
   .action((shell: Shell) => void process.stdout.write(SHELL_SCRIPTS[shell]));
 
 program.command('complete [words...]', { hidden: true }).action(async (typed: string[]) => {
-  const { completionText } = await import('./complete.js');
-  const { completionNames } = await import('./completion-names.js');
+  const { completionText } = await import('./completion/complete.js');
+  const { completionNames } = await import('./completion/completion-names.js');
   const models = typed[typed.indexOf('--models') + 1 || typed.length];
   const { models: folder } = configOf(models === undefined ? {} : { models }, true);
   process.stdout.write(await completionText(program, typed, completionNames(folder)));

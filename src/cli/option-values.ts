@@ -1,6 +1,6 @@
 /** The values that options take: parsers which refuse with what they want, and options of a few words. */
 import { InvalidArgumentError, Option } from 'commander';
-import { MAX_CLASSES } from '../inference/classes.js';
+import { MAX_CLASSES } from '../classes/classes.js';
 
 export function positive(text: string): number {
   const value = Number(text);

@@ -1,12 +1,12 @@
 /** The commands' questions put to a server (`--server URL`) in place of an engine of their own. */
 import { createClient, type EncodedImage } from '../client/index.js';
-import type { PictureFormat } from '../inference/canvas.js';
+import type { PictureFormat } from '../drawing/canvas.js';
 import type { Classification } from '../inference/classify.js';
-import type { Answerer } from './answer-files.js';
-import type { ClassifyFlags } from './classify.js';
-import type { HeatmapFlags, HeatmapSummary } from './heatmap.js';
-import type { DrawnMap } from './maps.js';
-import type { SegmentFlags, SegmentSummary } from './segment.js';
+import type { Answerer } from './files/answer-files.js';
+import type { ClassifyFlags } from './commands/classify.js';
+import type { HeatmapFlags, HeatmapSummary } from './commands/heatmap.js';
+import type { DrawnMap } from './commands/maps.js';
+import type { SegmentFlags, SegmentSummary } from './commands/segment.js';
 
 /** As many as the largest batch of a server with a GPU, and so twice those of a small one. */
 const REQUESTS_AT_ONCE = 32;

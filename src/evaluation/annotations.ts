@@ -12,8 +12,8 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { OperatorError } from '../errors.js';
-import type { PixelRectangle, PixelSize } from '../inference/input-plan.js';
-import { emptyMask, fillRings, fillRuns, type Mask, type Ring, type RunLengths } from '../inference/masks.js';
+import type { PixelRectangle, PixelSize } from '../maps/input-plan.js';
+import { emptyMask, fillRings, fillRuns, type Mask, type Ring, type RunLengths } from '../maps/masks.js';
 
 const box = z.tuple([z.number(), z.number(), z.number().min(0), z.number().min(0)]);
 const ring = z.array(z.number()).min(6);

@@ -12,10 +12,10 @@
  * Maps are scaled to [0, 1] for the latter two, by their own extremes, and sampled on a grid of `GRID` pixels along the
  * photograph's longer side.
  */
-import type { PixelRectangle, PixelSize } from '../inference/input-plan.js';
-import type { Peak } from '../inference/localize.js';
-import type { Mask } from '../inference/masks.js';
-import { regionFrom } from '../inference/regions.js';
+import type { PixelRectangle, PixelSize } from '../maps/input-plan.js';
+import type { Peak } from '../maps/localize.js';
+import type { Mask } from '../maps/masks.js';
+import { regionFrom } from '../maps/regions.js';
 
 /** Pixels of the longer side. */
 export const GRID = 224;

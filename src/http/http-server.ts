@@ -11,7 +11,7 @@ import type { Config } from '../config.js';
 import type { DeviceChoice } from '../device.js';
 import { ServiceError } from '../errors.js';
 import type { Inference } from '../inference/infer.js';
-import type { RunCost } from '../inference/run-cost.js';
+import type { RunCost } from '../batching/run-cost.js';
 import type { Registry } from '../models/registry.js';
 import { allowOrigins } from './cross-origin.js';
 import { acceptImages } from './images.js';

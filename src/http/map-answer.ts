@@ -1,7 +1,7 @@
 /** What answers that are maps have alike: they say where the cells are. */
 import type { FastifyReply } from 'fastify';
 import type { ImageHeatmaps } from '../inference/heatmap.js';
-import type { InputPlan } from '../inference/input-plan.js';
+import type { InputPlan } from '../maps/input-plan.js';
 
 type MapGeometry = ImageHeatmaps['geometry'];
 

@@ -4,9 +4,9 @@
  */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import { deviceName, type DeviceChoice } from '../device.js';
-import type { DispatchReport } from '../inference/batcher.js';
+import type { DispatchReport } from '../batching/batcher.js';
 import type { PhaseObserver } from '../inference/infer.js';
-import type { RunCost } from '../inference/run-cost.js';
+import type { RunCost } from '../batching/run-cost.js';
 
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const BATCH_SIZES = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128];

@@ -4,9 +4,9 @@
  */
 import { z } from 'zod';
 import { ServiceError, type ParameterError } from '../errors.js';
-import { MAX_CLASSES } from '../inference/classes.js';
-import { COLORMAP_NAMES } from '../inference/colormap.js';
-import { DRAWINGS } from '../inference/draw.js';
+import { MAX_CLASSES } from '../classes/classes.js';
+import { COLORMAP_NAMES } from '../maps/colormap.js';
+import { DRAWINGS } from '../drawing/draw.js';
 import { MAP_SCORES } from '../models/manifest.js';
 
 /** A decimal number in a range, and nothing else: no exponent, no hexadecimal, no empty text. */

@@ -4,10 +4,10 @@
  */
 import type { CompiledModel } from '../models/compile.js';
 import { answerEach, type FailedImage } from './answer-each.js';
-import type { ImageHeader } from './image-header.js';
+import type { ImageHeader } from '../images/image-header.js';
 import { sumTimings, type ImageInput, type Inference, type Pass, type Timing } from './infer.js';
 import type { RequestContext } from './request-context.js';
-import { meanScores, topK, type ScoreKind } from './scores.js';
+import { meanScores, topK, type ScoreKind } from '../maps/scores.js';
 import type { InputOptions, PassRequest } from './variants.js';
 
 export interface ClassifyOptions extends InputOptions {

@@ -9,16 +9,16 @@ import type { DenseForm, DenseView } from '../models/dense-views.js';
 import type { MapScores } from '../models/manifest.js';
 import { expectTensor } from '../tensor.js';
 import { answerEach, type FailedImage } from './answer-each.js';
-import type { ImageHeader } from './image-header.js';
+import type { ImageHeader } from '../images/image-header.js';
 import { sumTimings, type ImageInput, type Inference, type Pass, type Timing } from './infer.js';
-import type { InputPlan } from './input-plan.js';
-import { ANY_CLASS, type ClassSelector } from './classes.js';
-import { extentOf, HALF, peakOf, type Extent, type Peak, type Threshold } from './localize.js';
-import { composeAffine, invertAffine, mirrorInput, placeMap, type Affine, type Placement } from './place.js';
+import type { InputPlan } from '../maps/input-plan.js';
+import { ANY_CLASS, type ClassSelector } from '../classes/classes.js';
+import { extentOf, HALF, peakOf, type Extent, type Peak, type Threshold } from '../maps/localize.js';
+import { composeAffine, invertAffine, mirrorInput, placeMap, type Affine, type Placement } from '../maps/place.js';
 import type { RequestContext } from './request-context.js';
-import type { ClassMap } from './row-sampler.js';
-import { meanScores, probabilitiesOf, topK, type ScoreKind } from './scores.js';
-import { upsampleMap } from './upsample.js';
+import type { ClassMap } from '../maps/row-sampler.js';
+import { meanScores, probabilitiesOf, topK, type ScoreKind } from '../maps/scores.js';
+import { upsampleMap } from '../maps/upsample.js';
 import type { InputOptions, PassRequest } from './variants.js';
 
 export interface HeatmapOptions extends InputOptions, DenseForm {

@@ -11,12 +11,12 @@ import type { Size } from '../models/input-size.js';
 import type { SessionLease } from '../models/loaded-model.js';
 import { WorkerLostError } from '../runtime/pool.js';
 import type { Tensor, TensorMap } from '../tensor.js';
-import type { Batcher } from './batcher.js';
-import { decodeInput, type Background } from './decode.js';
-import { readImageHeader, type ImageHeader } from './image-header.js';
-import type { InputPlan } from './input-plan.js';
+import type { Batcher } from '../batching/batcher.js';
+import { decodeInput, type Background } from '../images/decode.js';
+import { readImageHeader, type ImageHeader } from '../images/image-header.js';
+import type { InputPlan } from '../maps/input-plan.js';
 import { allTogether, checkAlive, waitWithin, type RequestContext } from './request-context.js';
-import { cutTile, joinTiles, type Tile, type Tiling } from './tiles.js';
+import { cutTile, joinTiles, type Tile, type Tiling } from '../maps/tiles.js';
 import { planVariants, type PassRequest, type Variant, type VariantLimits } from './variants.js';
 
 const TILES_AT_ONCE = 2;

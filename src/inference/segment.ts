@@ -9,15 +9,15 @@ import type { DenseForm } from '../models/dense-views.js';
 import { expectTensor } from '../tensor.js';
 import { answerEach, type FailedImage } from './answer-each.js';
 import { mapImage } from './heatmap.js';
-import type { ImageHeader } from './image-header.js';
+import type { ImageHeader } from '../images/image-header.js';
 import { sumTimings, type ImageInput, type Inference, type Pass, type Timing } from './infer.js';
-import type { InputPlan } from './input-plan.js';
-import { boxBetween, type Box } from './localize.js';
-import { cellEdges, type PlacedLabels } from './outline.js';
-import { placeMap, type Placement } from './place.js';
-import { regionFrom, type Region } from './regions.js';
+import type { InputPlan } from '../maps/input-plan.js';
+import { boxBetween, type Box } from '../maps/localize.js';
+import { cellEdges, type PlacedLabels } from '../maps/outline.js';
+import { placeMap, type Placement } from '../maps/place.js';
+import { regionFrom, type Region } from '../maps/regions.js';
 import type { RequestContext } from './request-context.js';
-import type { ClassMap } from './row-sampler.js';
+import type { ClassMap } from '../maps/row-sampler.js';
 import type { InputOptions, PassRequest } from './variants.js';
 
 /** The label of a position whose best class is below the least probability. */

@@ -6,9 +6,9 @@ import { ServiceError, type ParameterError } from '../errors.js';
 import type { CompiledModel } from '../models/compile.js';
 import type { DenseView, View } from '../models/dense-views.js';
 import type { Size } from '../models/input-size.js';
-import type { ImageHeader } from './image-header.js';
-import { inputPixels, planInput, type Fit, type InputPlan } from './input-plan.js';
-import { planTiles, type Tiling } from './tiles.js';
+import type { ImageHeader } from '../images/image-header.js';
+import { inputPixels, planInput, type Fit, type InputPlan } from '../maps/input-plan.js';
+import { planTiles, type Tiling } from '../maps/tiles.js';
 
 /** What one pass may cost: as many runs of the largest input. */
 const MAX_TILES = 16;

@@ -21,7 +21,7 @@ import { LOGITS } from '../graph/passes/name-logits.js';
 import { halfWeights, reportWeights } from '../graph/passes/report-weights.js';
 import { inferShapes } from '../graph/shapes.js';
 import type { SessionSpec } from '../runtime/session.js';
-import { loadBuiltIn } from './built-in.js';
+import { loadBuiltIn } from './networks/built-in.js';
 import { createDenseViews, type DenseViews, type View } from './dense-views.js';
 import { memoizeBySize, type Size } from './input-size.js';
 import {
@@ -33,12 +33,12 @@ import {
   type ModelFolder,
   type Precision,
 } from './manifest.js';
-import { ModelFileError } from './model-file-error.js';
-import type { Network, OriginalNet, Unavailable } from './network.js';
-import { readKernelCentres } from './kernel-centres.js';
-import { loadOnnx } from './onnx-network.js';
+import { ModelFileError } from './files/model-file-error.js';
+import type { Network, OriginalNet, Unavailable } from './networks/network.js';
+import { readKernelCentres } from './networks/kernel-centres.js';
+import { loadOnnx } from './networks/onnx-network.js';
 import { narrowed, sessionWriter, type SessionWriter } from './session-writer.js';
-import { loadTfjsLayers } from './tfjs-network.js';
+import { loadTfjsLayers } from './networks/tfjs-network.js';
 
 /** A model ready to be opened: its graphs, its numbers, its labels. Immutable. */
 export interface CompiledModel {

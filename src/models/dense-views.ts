@@ -17,7 +17,7 @@ import { selectClasses } from '../graph/passes/select-classes.js';
 import { inferShapes } from '../graph/shapes.js';
 import type { SessionSpec } from '../runtime/session.js';
 import { memoizeBySize, type Size } from './input-size.js';
-import type { ConvolutionalNet } from './network.js';
+import type { ConvolutionalNet } from './networks/network.js';
 import type { SessionWriter } from './session-writer.js';
 
 /** A graph that answers about images: what opens it, what a run costs, and what it takes. */

@@ -5,7 +5,7 @@
 import { isAbsolute, join, normalize, sep } from 'node:path';
 import { z } from 'zod';
 import { ARCHITECTURE_NAMES } from '../architectures/index.js';
-import { readJson } from './json-file.js';
+import { readJson } from './files/json-file.js';
 
 /** The name of a file inside of the folder of the file that names it. */
 export const insideFolder = z

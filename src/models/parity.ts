@@ -11,10 +11,10 @@ import { LARGEST_WEIGHTS } from '../graph/passes/report-weights.js';
 import type { SessionSpec } from '../runtime/session.js';
 import { elementCount, expectTensor, type Tensor, type TensorMap } from '../tensor.js';
 import { withoutDense, type CompiledModel, type ParityCheck } from './compile.js';
-import { generatedUniform } from './generated-weights.js';
+import { generatedUniform } from './networks/generated-weights.js';
 import type { SessionOpener } from './loaded-model.js';
 import { MANIFEST_FILE } from './manifest.js';
-import { ModelFileError } from './model-file-error.js';
+import { ModelFileError } from './files/model-file-error.js';
 
 /** What the proof needs of the engine room. */
 export interface SessionRunner extends SessionOpener {

@@ -16,9 +16,9 @@ import { compileModel, type CompiledModel } from './compile.js';
 import type { View } from './dense-views.js';
 import { LoadedModel, type SessionLease } from './loaded-model.js';
 import { MANIFEST_FILE, readModelFolder, type ModelFolder } from './manifest.js';
-import { ModelFileError } from './model-file-error.js';
+import { ModelFileError } from './files/model-file-error.js';
 import { measureParity, refuseUnlessHalf, trusted, type SessionRunner } from './parity.js';
-import { prepareUntrained } from './untrained.js';
+import { prepareUntrained } from './networks/untrained.js';
 
 export type ModelState = 'loading' | 'ready' | 'unloaded' | 'failed';
 

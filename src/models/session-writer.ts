@@ -12,7 +12,7 @@ import { addImageInput, type ImagePreprocessing } from '../graph/passes/add-imag
 import { foldBatchNorm } from '../graph/passes/fold-batch-norm.js';
 import { narrowToHalf } from '../graph/passes/narrow-to-half.js';
 import type { SessionSpec } from '../runtime/session.js';
-import type { Network } from './network.js';
+import type { Network } from './networks/network.js';
 
 /** From here on what the engine makes of the weights is kept on disk: a smaller net opens as fast without. */
 const KEPT_PARAMETERS = 8e6;

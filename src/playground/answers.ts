@@ -11,9 +11,9 @@ import {
   type ModelDetail,
   type Timing,
 } from '../client/index.js';
-import { distinctNames } from '../inference/class-search.js';
-import { planInput } from '../inference/input-plan.js';
-import { coveredPixels, placeMap } from '../inference/place.js';
+import { distinctNames } from '../classes/class-search.js';
+import { planInput } from '../maps/input-plan.js';
+import { coveredPixels, placeMap } from '../maps/place.js';
 import { classifyQuery, heatmapQuery, type Question } from './question.js';
 import type { PlacedMap } from './overlay.js';
 

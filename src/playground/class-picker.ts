@@ -1,6 +1,6 @@
 /** A search among the model's classes: the combobox pattern of the ARIA practices, with a list of the best matches. */
 import type { ModelDetail } from '../client/index.js';
-import { createClassSearch, distinctNames, type ClassSearch } from '../inference/class-search.js';
+import { createClassSearch, distinctNames, type ClassSearch } from '../classes/class-search.js';
 import { element, make } from './elements.js';
 
 type Labels = NonNullable<ModelDetail['labels']>;

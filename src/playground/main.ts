@@ -3,7 +3,7 @@
  * which ends what it supersedes; whatever is learned calls `draw`, which shows all of it.
  */
 import { ProblemError, createClient, type ModelDetail } from '../client/index.js';
-import { COLORMAP_NAMES, type ColormapName } from '../inference/colormap.js';
+import { COLORMAP_NAMES, type ColormapName } from '../maps/colormap.js';
 import { createAnswers, type AskedTiming, type Classes } from './answers.js';
 import { createBars } from './bars.js';
 import { createClassPicker } from './class-picker.js';

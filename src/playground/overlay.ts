@@ -2,10 +2,10 @@
  * The map over the photo: sampled as the server samples it, each cell where its receptive field looked, and read by
  * pointer or arrow keys. The canvas has the photo's proportions and at most `MAX_SIDE` pixels a side.
  */
-import { COLORMAP_SIZE, colormap } from '../inference/colormap.js';
-import type { PixelRectangle, PixelSize } from '../inference/input-plan.js';
-import { composeAffine, type Affine, type Placement, type Point } from '../inference/place.js';
-import { rowSampler, type ClassMap } from '../inference/row-sampler.js';
+import { COLORMAP_SIZE, colormap } from '../maps/colormap.js';
+import type { PixelRectangle, PixelSize } from '../maps/input-plan.js';
+import { composeAffine, type Affine, type Placement, type Point } from '../maps/place.js';
+import { rowSampler, type ClassMap } from '../maps/row-sampler.js';
 import type { AskedTiming } from './answers.js';
 import { element } from './elements.js';
 import { percent } from './percent.js';

@@ -1,6 +1,6 @@
 /** What the page asks: the settings as queries of the API without its defaults, and as the command that asks the same. Pure. */
 import { queryString, type ClassifyQuery, type HeatmapQuery, type ModelDetail } from '../client/index.js';
-import type { ColormapName } from '../inference/colormap.js';
+import type { ColormapName } from '../maps/colormap.js';
 
 export interface Question {
   readonly model: ModelDetail;

@@ -1,7 +1,7 @@
 /**
  * A fixed number of worker threads on each device, each with every open session. Hides which thread runs what, the
  * recycling of feed buffers, and the replacement of threads that die. The pool has no queue: the batcher decides what runs
- * when one is idle (inference/batcher.ts).
+ * when one is idle (batching/batcher.ts).
  *
  * A dead worker is replaced and opens the sessions again. When it is replaced, and when it is given up, is decided in
  * restart-policy.ts: a crash loop costs seconds, not a core. A worker whose engine is not installed is given up at once.

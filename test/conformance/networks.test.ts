@@ -11,7 +11,7 @@ import { averageClassMap } from '../../src/graph/passes/average-class-map.js';
 import { padHead } from '../../src/graph/passes/pad-head.js';
 import { reduceOutputStride } from '../../src/graph/passes/reduce-output-stride.js';
 import { selectClasses } from '../../src/graph/passes/select-classes.js';
-import { importClassifier } from '../../src/models/import-classifier.js';
+import { importClassifier } from '../../src/models/networks/import-classifier.js';
 import type { Engine } from '../../src/runtime/session.js';
 import type { TensorMap } from '../../src/tensor.js';
 import { withClassMap } from '../support/class-map.js';

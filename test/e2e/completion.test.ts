@@ -4,7 +4,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { SHELLS, type Shell } from '../../src/cli/shell-scripts.js';
+import { SHELLS, type Shell } from '../../src/cli/completion/shell-scripts.js';
 import { ENTRY } from '../support/command-line.js';
 import { writeTinyModels } from '../support/tiny-models.js';
 

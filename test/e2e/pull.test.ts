@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { buildArchitecture } from '../../src/architectures/index.js';
-import { writeGeneratedWeights } from '../../src/models/generated-weights.js';
+import { writeGeneratedWeights } from '../../src/models/networks/generated-weights.js';
 import { ENTRY } from '../support/command-line.js';
 import { startHub, type Hub } from '../support/hub.js';
 

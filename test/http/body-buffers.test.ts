@@ -74,13 +74,13 @@ const readers = vi.hoisted(
     },
 );
 
-vi.mock('../../src/inference/decode.js', async (importOriginal) => {
-  const original = await importOriginal<typeof import('../../src/inference/decode.js')>();
+vi.mock('../../src/images/decode.js', async (importOriginal) => {
+  const original = await importOriginal<typeof import('../../src/images/decode.js')>();
   return { ...original, decodeInput: readers(original.decodeInput), decodePhoto: readers(original.decodePhoto) };
 });
 
-vi.mock('../../src/inference/image-header.js', async (importOriginal) => {
-  const original = await importOriginal<typeof import('../../src/inference/image-header.js')>();
+vi.mock('../../src/images/image-header.js', async (importOriginal) => {
+  const original = await importOriginal<typeof import('../../src/images/image-header.js')>();
   return { ...original, readImageHeader: readers(original.readImageHeader) };
 });
 

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DevicePlan } from '../../src/app.js';
-import { batchLimits, policyOf } from '../../src/inference/device-policy.js';
+import { batchLimits, policyOf } from '../../src/batching/device-policy.js';
 import { startTestApp, type TestApp } from '../support/app.js';
 
 const MODELS = fileURLToPath(new URL('../../models', import.meta.url));

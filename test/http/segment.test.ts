@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { labelColor } from '../../src/inference/render-labels.js';
-import { emptyMask, fillRings, fillRuns, type RunLengths } from '../../src/inference/masks.js';
+import { labelColor } from '../../src/drawing/render-labels.js';
+import { emptyMask, fillRings, fillRuns, type RunLengths } from '../../src/maps/masks.js';
 import { UNLABELLED } from '../../src/inference/segment.js';
 import { startTestApp, type TestApp } from '../support/app.js';
 import { TINY_CLASSES } from '../support/tiny-models.js';

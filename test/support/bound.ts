@@ -4,7 +4,7 @@ import type { Graph } from '../../src/graph/graph.js';
 import { applyPasses } from '../../src/graph/pass.js';
 import { addImageInput } from '../../src/graph/passes/add-image-input.js';
 import { bindWeights } from '../../src/graph/passes/bind-weights.js';
-import { readSafetensors } from '../../src/models/safetensors.js';
+import { readSafetensors } from '../../src/models/files/safetensors.js';
 import { withClassMap } from './class-map.js';
 
 export const IMAGENET = {

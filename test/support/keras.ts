@@ -1,6 +1,6 @@
 /** Keras' HDF5 files, written as Keras does, by another build of the library than the one that reads them. */
 import { File, type Group, ready } from 'h5wasm/node';
-import { generatedValues } from '../../src/models/generated-weights.js';
+import { generatedValues } from '../../src/models/networks/generated-weights.js';
 import { elementCount } from '../../src/tensor.js';
 
 /** `layer/kind` → sizes as Keras has them, in the order of the file. */

@@ -3,7 +3,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { expect } from 'vitest';
 import type { Graph, Initializer } from '../../src/graph/graph.js';
 import { writeOnnx } from '../../src/graph/onnx/model.js';
-import { generatedUniform, generatedValues } from '../../src/models/generated-weights.js';
+import { generatedUniform, generatedValues } from '../../src/models/networks/generated-weights.js';
 
 export type Values = Float32Array | Uint8Array | Int32Array | BigInt64Array;
 

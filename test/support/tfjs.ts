@@ -5,7 +5,7 @@ import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { halfBits } from '../../src/graph/constants.js';
-import { generatedUniform } from '../../src/models/generated-weights.js';
+import { generatedUniform } from '../../src/models/networks/generated-weights.js';
 import type { ModelFolder } from '../../src/models/manifest.js';
 import type { Value } from './ort.js';
 

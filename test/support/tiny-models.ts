@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildArchitecture, parametersOf } from '../../src/architectures/index.js';
-import { writeGeneratedWeights } from '../../src/models/generated-weights.js';
+import { writeGeneratedWeights } from '../../src/models/networks/generated-weights.js';
 import { kerasSources } from '../../src/models/keras-applications/sources.js';
 import type { Manifest } from '../../src/models/manifest.js';
 import { writeKerasFile } from './keras.js';

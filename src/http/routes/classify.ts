@@ -2,7 +2,7 @@
 import type { FastifyInstance } from 'fastify';
 import { ServiceError } from '../../errors.js';
 import { classify, type ClassifyAnswer } from '../../inference/classify.js';
-import type { ScoreKind } from '../../inference/scores.js';
+import type { ScoreKind } from '../../maps/scores.js';
 import type { HttpParts } from '../http-server.js';
 import { readImages } from '../images.js';
 import { classifyParameters, parseParameters } from '../parameters.js';

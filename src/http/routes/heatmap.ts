@@ -1,10 +1,10 @@
 /** POST /v1/heatmap: class maps, as a picture, as JSON or as an array, by Accept. */
 import type { FastifyInstance } from 'fastify';
-import { ANY_CLASS, bestClasses, resolveClasses } from '../../inference/classes.js';
-import { drawHeatmap, pictureScores } from '../../inference/draw.js';
+import { ANY_CLASS, bestClasses, resolveClasses } from '../../classes/classes.js';
+import { drawHeatmap, pictureScores } from '../../drawing/draw.js';
 import { heatmap, type HeatmapAnswer, type HeatmapOptions, type ImageHeatmaps } from '../../inference/heatmap.js';
-import type { Box } from '../../inference/localize.js';
-import { encodeNpy } from '../../inference/npy.js';
+import type { Box } from '../../maps/localize.js';
+import { encodeNpy } from '../npy.js';
 import type { CompiledModel } from '../../models/compile.js';
 import { variesBy } from '../cross-origin.js';
 import type { HttpParts } from '../http-server.js';

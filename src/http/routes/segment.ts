@@ -1,10 +1,10 @@
 /** POST /v1/segment: the winning class of every position, as a picture, as JSON or as an array, by Accept. */
 import type { FastifyInstance } from 'fastify';
-import { drawLabels } from '../../inference/draw.js';
-import { encodeNpy } from '../../inference/npy.js';
-import { polygonsOf, runLengthsOf } from '../../inference/outline.js';
+import { drawLabels } from '../../drawing/draw.js';
+import { encodeNpy } from '../npy.js';
+import { polygonsOf, runLengthsOf } from '../../maps/outline.js';
 import { segment, type SegmentAnswer, type Segmentation } from '../../inference/segment.js';
-import { labelColor } from '../../inference/render-labels.js';
+import { labelColor } from '../../drawing/render-labels.js';
 import type { CompiledModel } from '../../models/compile.js';
 import { variesBy } from '../cross-origin.js';
 import type { HttpParts } from '../http-server.js';

@@ -11,7 +11,7 @@
  * layers that Keras writes.
  */
 import { BATCH_NORM_EPSILON, type ArchitectureName } from '../../architectures/index.js';
-import { renameBy, type NamingRules } from '../naming-rules.js';
+import { renameBy, type NamingRules } from '../networks/naming-rules.js';
 
 /** What a parameter is made of. */
 export interface KerasSource {

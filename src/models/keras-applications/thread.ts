@@ -6,9 +6,9 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { convertWeights, type WeightsFile } from '../converted-weights.js';
+import { convertWeights, type WeightsFile } from '../networks/converted-weights.js';
 import type { KerasReply, KerasStart } from './worker.js';
-import { ModelFileError } from '../model-file-error.js';
+import { ModelFileError } from '../files/model-file-error.js';
 
 /** A new one wherever the converted values would differ: see converted-weights.ts. */
 const CONVERSION = 'keras-h5-1';

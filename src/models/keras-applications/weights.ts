@@ -6,10 +6,10 @@
  * Source: keras/src/legacy/saving/legacy_h5_format.py.
  */
 import { elementCount } from '../../tensor.js';
-import { openHdf5, type Hdf5File } from '../hdf5.js';
+import { openHdf5, type Hdf5File } from '../files/hdf5.js';
 import { BIAS_INDEX, type KerasSource } from './sources.js';
-import { ModelFileError } from '../model-file-error.js';
-import { firstOf } from '../weight-names.js';
+import { ModelFileError } from '../files/model-file-error.js';
+import { firstOf } from '../networks/weight-names.js';
 
 export interface KerasWeights {
   /** The values of a source's parameter, row-major. Throws ModelFileError. */

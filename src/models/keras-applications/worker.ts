@@ -5,7 +5,7 @@
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
 import type { KerasSource } from './sources.js';
 import { openKerasWeights } from './weights.js';
-import { ModelFileError } from '../model-file-error.js';
+import { ModelFileError } from '../files/model-file-error.js';
 
 /** The thread's `workerData`. */
 export interface KerasStart {

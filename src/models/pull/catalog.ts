@@ -13,7 +13,7 @@ import { distance } from 'fastest-levenshtein';
 import { z } from 'zod';
 import { ARCHITECTURE_NAMES } from '../../architectures/index.js';
 import { OperatorError } from '../../errors.js';
-import { readJson } from '../json-file.js';
+import { readJson } from '../files/json-file.js';
 import { labelsSchema, manifestSchema, type Label } from '../manifest.js';
 
 const entrySchema = manifestSchema.pick({ name: true, options: true, input: true }).extend({

@@ -8,7 +8,7 @@ import { mkdir, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OperatorError } from '../../errors.js';
-import { sha256 } from '../digest.js';
+import { sha256 } from '../files/digest.js';
 import { createHttpClient, Transient, type AboutFile, type Answer, type HttpClient } from './http-get.js';
 import { dropPart, finishPart, openPart, partPath, partSize, readPart, type Part } from './partial-file.js';
 

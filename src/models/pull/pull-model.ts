@@ -13,7 +13,7 @@ import { compileModel, type CompiledModel } from '../compile.js';
 import type { Downloaded, DownloadOptions } from './download.js';
 import { whileLocked } from '../folder-lock.js';
 import { MANIFEST_FILE, manifestSchema, readModelFolder, type Manifest } from '../manifest.js';
-import { ModelFileError } from '../model-file-error.js';
+import { ModelFileError } from '../files/model-file-error.js';
 import { fetchWeights, HUB, type WeightsSource } from './weights-source.js';
 
 export interface PullOptions extends Omit<DownloadOptions, 'authorization'> {

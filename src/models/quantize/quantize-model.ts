@@ -22,7 +22,7 @@ import type { ValueRange } from '../../graph/quantization.js';
 import { isWeighted, planQuantization, type QuantizationPlan } from '../../graph/quantization-plan.js';
 import { expectTensor } from '../../tensor.js';
 import type { ModelFolder, QuantizationFigures } from '../manifest.js';
-import type { Network } from '../network.js';
+import type { Network } from '../networks/network.js';
 import { calibrate, type CalibrationImages } from './calibrate.js';
 import type { Clipping } from './clipping.js';
 import { gatherWeights, type ConstantRunner } from './gather-weights.js';

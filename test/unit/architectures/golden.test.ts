@@ -15,7 +15,7 @@ import { applyPasses } from '../../../src/graph/pass.js';
 import { CLASS_MAP } from '../../../src/graph/passes/convolutionalize-gemm.js';
 import { reduceOutputStride } from '../../../src/graph/passes/reduce-output-stride.js';
 import { inferShapes } from '../../../src/graph/shapes.js';
-import { writeGeneratedWeights } from '../../../src/models/generated-weights.js';
+import { writeGeneratedWeights } from '../../../src/models/networks/generated-weights.js';
 import type { Engine } from '../../../src/runtime/session.js';
 import type { TensorMap } from '../../../src/tensor.js';
 import { bindClassifier, type BoundClassifier } from '../../support/bound.js';

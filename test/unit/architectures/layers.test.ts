@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ACTIVATIONS } from '../../../src/architectures/index.js';
 import { layersOn } from '../../../src/architectures/layers.js';
-import { generatedValues } from '../../../src/models/generated-weights.js';
+import { generatedValues } from '../../../src/models/networks/generated-weights.js';
 import { expectClose, randomTensor, runGraph } from '../../support/ort.js';
 import { graphOf } from '../../support/tiny-graphs.js';
 

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
-import { complete } from '../../../src/cli/complete.js';
+import { complete } from '../../../src/cli/completion/complete.js';
 import { oneOf } from '../../../src/cli/option-values.js';
 
 const program = new Command('fullconv');

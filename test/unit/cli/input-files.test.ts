@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { findInputs } from '../../../src/cli/input-files.js';
+import { findInputs } from '../../../src/cli/files/input-files.js';
 
 let folder: string;
 beforeEach(async () => {

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { pictureMode, showMap, showPicture } from '../../../src/cli/terminal-picture.js';
+import { pictureMode, showMap, showPicture } from '../../../src/cli/terminal/terminal-picture.js';
 
 const SCREEN = { isTTY: true, columns: 80, rows: 40 };
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { gridOf, intersectionOverUnion, LocalizationMeter } from '../../../src/evaluation/localization.js';
-import { emptyMask, fillRings } from '../../../src/inference/masks.js';
+import { emptyMask, fillRings } from '../../../src/maps/masks.js';
 
 const photo = { width: 448, height: 224 };
 const grid = { width: 224, height: 112 };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Batcher } from '../../../src/inference/batcher.js';
+import type { Batcher } from '../../../src/batching/batcher.js';
 import { createInference } from '../../../src/inference/infer.js';
 import type { PassRequest } from '../../../src/inference/variants.js';
 import type { CompiledModel } from '../../../src/models/compile.js';

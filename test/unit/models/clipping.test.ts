@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { activationScale, quantizeLayer } from '../../../src/graph/quantization.js';
-import { generatedUniform } from '../../../src/models/generated-weights.js';
+import { generatedUniform } from '../../../src/models/networks/generated-weights.js';
 import { clipRange } from '../../../src/models/quantize/clipping.js';
 import { Histogram } from '../../../src/models/quantize/histogram.js';
 

@@ -7,7 +7,7 @@ import { denseViews, type CompiledModel } from '../../../src/models/compile.js';
 import type { View } from '../../../src/models/dense-views.js';
 import type { SessionRunner } from '../../../src/models/parity.js';
 import { createRegistry, type Registry } from '../../../src/models/registry.js';
-import { readSafetensors } from '../../../src/models/safetensors.js';
+import { readSafetensors } from '../../../src/models/files/safetensors.js';
 import { computesHalf } from '../../../src/runtime/half-precision.js';
 import { createOnnxruntimeEngine } from '../../../src/runtime/onnxruntime.js';
 import type { Session, SessionSpec } from '../../../src/runtime/session.js';

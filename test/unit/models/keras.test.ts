@@ -7,7 +7,7 @@ import type { Graph, Initializer } from '../../../src/graph/graph.js';
 import { GraphError } from '../../../src/graph/graph-error.js';
 import { elementCount } from '../../../src/tensor.js';
 import { transposeValues } from '../../../src/graph/weights.js';
-import { generatedUniform } from '../../../src/models/generated-weights.js';
+import { generatedUniform } from '../../../src/models/networks/generated-weights.js';
 import { buildKerasGraph } from '../../../src/models/keras/build-graph.js';
 import { readKerasModel } from '../../../src/models/keras/topology.js';
 import { expectClose, randomTensor, runGraph, type Value } from '../../support/ort.js';

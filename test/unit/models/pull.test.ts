@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { buildArchitecture } from '../../../src/architectures/index.js';
 import type { CatalogEntry } from '../../../src/models/pull/catalog.js';
-import { writeGeneratedWeights } from '../../../src/models/generated-weights.js';
+import { writeGeneratedWeights } from '../../../src/models/networks/generated-weights.js';
 import { readModelFolder } from '../../../src/models/manifest.js';
 import { pullModel, type PulledModel, type PullOptions } from '../../../src/models/pull/pull-model.js';
 import { weightsSource } from '../../../src/models/pull/weights-source.js';

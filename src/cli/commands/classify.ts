@@ -1,0 +1,88 @@
+/** `fullconv classify FILES`: the classes of images, with an engine of its own or by a server's. */
+import type { Config } from '../../config.js';
+import { classify, type Classification, type ClassifyOptions } from '../../inference/classify.js';
+import type { Fit } from '../../maps/input-plan.js';
+import { answerFiles, type Answerer, type Outcome } from '../files/answer-files.js';
+import { findInputs, printable, type InputFile } from '../files/input-files.js';
+import { filesAtOnce, formatTable, localContext, withModel } from '../local-service.js';
+import { remoteClassifier } from '../remote.js';
+import { pictureMode, screenOf, showPicture, type PictureChoice } from '../terminal/terminal-picture.js';
+
+export interface ClassifyFlags {
+  readonly model?: string;
+  readonly top: number;
+  readonly fit: Fit;
+  readonly size?: number;
+  readonly scale: readonly number[];
+  readonly server?: URL;
+  readonly picture: PictureChoice;
+  readonly json?: boolean;
+}
+
+/** The classes of a file at each scale, and the photo for the terminal. */
+interface Classified {
+  readonly results: readonly Classification[];
+  readonly picture: string;
+}
+
+export async function classifyCommand(config: Config, args: readonly string[], flags: ClassifyFlags): Promise<void> {
+  const inputs = await findInputs(args);
+  const screen = screenOf(process.stdout);
+  const mode = flags.json ? 'none' : pictureMode(flags.picture, inputs.files.length, screen, process.env);
+  const listed: object[] = [];
+  const report = (outcome: Outcome<Classified>): void => {
+    if (flags.json) listed.push(...asRecords(outcome));
+    else if ('answer' in outcome) process.stdout.write(asText(outcome.answer));
+  };
+  const run = ({ atOnce, answer }: Answerer<readonly Classification[]>): Promise<void> =>
+    answerFiles(
+      inputs,
+      {
+        atOnce,
+        answer: async (image, file) => {
+          const results = await answer(image, file);
+          return { results, picture: await showPicture(image.bytes, mode, screen) };
+        },
+      },
+      report,
+    );
+  if (flags.server !== undefined) await run(remoteClassifier(flags.server, flags));
+  else await withLocalClassifier(config, flags, run);
+  if (flags.json) process.stdout.write(JSON.stringify(listed, null, 2) + '\n');
+}
+
+async function withLocalClassifier(
+  config: Config,
+  { model: name, fit, size, scale: scales, top: topK }: ClassifyFlags,
+  work: (classifier: Answerer<readonly Classification[]>) => Promise<void>,
+): Promise<void> {
+  const options: ClassifyOptions = { fit, size, scales, flip: false, topK, scores: 'probability' };
+  await withModel(config, name, (service, model) =>
+    work({
+      atOnce: filesAtOnce(service, config, options),
+      async answer(image) {
+        const { results } = await classify(service.inference, model, [image], options, localContext);
+        // One image: had it failed, so had the question.
+        return results as Classification[];
+      },
+    }),
+  );
+}
+
+/** For programs: the file as it can be opened beside what is known of it, or what is wrong with it. */
+function asRecords(outcome: Outcome<Classified>): object[] {
+  const { path: file, name }: InputFile = outcome.file;
+  if ('problem' in outcome) return [{ file, name, problem: outcome.problem }];
+  return outcome.answer.results.map((result) => ({ file, ...result }));
+}
+
+function asText({ results, picture }: Classified): string {
+  const tables = results.map(({ name, width, height, input, predictions }) => {
+    const rows = predictions.map(({ label, id, score }) => [label, id, `${(score * 100).toFixed(1)} %`.padStart(7)]);
+    return (
+      `${printable(name)}  ${width}×${height}, scale ${input.scale}\n` +
+      `${formatTable(['class', 'id', 'probability'], rows)}\n\n`
+    );
+  });
+  return picture + tables.join('');
+}

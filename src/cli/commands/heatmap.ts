@@ -1,0 +1,100 @@
+/** `fullconv heatmap FILES`: where in images a class is, as pictures, with an engine of its own or by a server's. */
+import type { Config } from '../../config.js';
+import { UsageError } from '../../errors.js';
+import type { PictureFormat } from '../../drawing/canvas.js';
+import { bestClasses, resolveClasses, type ClassSelector } from '../../classes/classes.js';
+import type { ColormapName } from '../../maps/colormap.js';
+import { drawHeatmap, pictureScores, type Drawing } from '../../drawing/draw.js';
+import { mapImageAs, type HeatmapOptions } from '../../inference/heatmap.js';
+import type { Box, Peak } from '../../maps/localize.js';
+import type { Opacity, ValueRange } from '../../drawing/render.js';
+import type { Label, MapScores } from '../../models/manifest.js';
+import type { Answerer } from '../files/answer-files.js';
+import { findInputs } from '../files/input-files.js';
+import { filesAtOnce, localContext, withModel } from '../local-service.js';
+import { answerWithMaps, type DrawnMap, type MapFlags } from './maps.js';
+import { planOutputs, type OutputFlags } from '../files/output-files.js';
+import { remoteHeatmaps } from '../remote.js';
+
+export interface HeatmapFlags extends OutputFlags, MapFlags {
+  readonly class?: string;
+  /** Default: probabilities, and in a picture what the model says. */
+  readonly scores?: MapScores;
+  readonly render: Drawing;
+  readonly colormap: ColormapName;
+  readonly range?: ValueRange;
+  readonly opacity: Opacity;
+  readonly legend: boolean;
+  readonly top?: number;
+}
+
+/** What there is to say of a heatmap besides its picture. */
+export interface HeatmapSummary {
+  readonly class: string;
+  readonly id: string;
+  readonly peak: Peak;
+  /** Absent where nothing reaches the threshold. */
+  readonly box?: Box | undefined;
+  readonly map: { readonly width: number; readonly height: number };
+}
+
+export async function heatmapCommand(config: Config, args: readonly string[], flags: HeatmapFlags): Promise<void> {
+  const inputs = await findInputs(args);
+  const outputs = await planOutputs(inputs, flags);
+  const { format } = outputs;
+  if (flags.render === 'gray16' && format !== 'png') {
+    throw new UsageError(`${flags.output ?? format}: only a PNG holds 16-bit values`);
+  }
+  const run = (heatmaps: Answerer<DrawnMap<HeatmapSummary>>): Promise<void> =>
+    answerWithMaps(inputs, outputs, flags, heatmaps, (summary) => describe(summary, flags.scores ?? 'probability'));
+  if (flags.server !== undefined) await run(remoteHeatmaps(flags.server, flags, format));
+  else await withLocalHeatmaps(config, flags, format, run);
+}
+
+async function withLocalHeatmaps(
+  config: Config,
+  flags: HeatmapFlags,
+  format: PictureFormat,
+  work: (heatmaps: Answerer<DrawnMap<HeatmapSummary>>) => Promise<void>,
+): Promise<void> {
+  const { fit, size, scale: scales, flip, outputStride, edge, scores = 'probability' } = flags;
+  await withModel(config, flags.model, (service, model) => {
+    const { inference } = service;
+    const classes = classesOf(flags, model.labels);
+    const options: HeatmapOptions = { fit, size, scales, flip, outputStride, edge, scores, classes };
+    const style = { ...flags, scores: flags.scores ?? pictureScores(model, flags.render), alpha: 0.5 };
+    return work({
+      atOnce: filesAtOnce(service, config, options),
+      async answer(photo) {
+        const kinds = [scores, style.scores];
+        const [image, drawn] = await mapImageAs(inference, model, photo, options, kinds, localContext);
+        const { label, id, peak, box, map } = image!.classes[0]!;
+        return {
+          picture: await inference.render(model, localContext, () =>
+            drawHeatmap(photo.bytes, drawn!, style, { ...config, format }),
+          ),
+          map,
+          summary: { class: label, id, peak, box, map: { width: map.width, height: map.height } },
+        };
+      },
+    });
+  });
+}
+
+function describe({ class: label, id, peak, box, map }: HeatmapSummary, scores: MapScores): string {
+  return (
+    `${label} (${id}): ${formatValue(peak.value, scores)} at (${peak.x}, ${peak.y}), ` +
+    (box === undefined ? '' : `box ${box.width}×${box.height} at (${box.left}, ${box.top}); `) +
+    `${map.width}×${map.height} cells`
+  );
+}
+
+function formatValue(value: number, scores: MapScores): string {
+  return scores === 'probability' ? `${(value * 100).toFixed(1)} %` : value.toFixed(2);
+}
+
+/** The class asked for, or the best; on a sheet the three best. */
+function classesOf({ class: name, top, render }: HeatmapFlags, labels: readonly Label[]): ClassSelector[] {
+  const best = top ?? (name === undefined ? (render === 'sheet' ? 3 : 1) : 0);
+  return [...resolveClasses(name === undefined ? [] : [name], labels), ...bestClasses(best, labels)];
+}

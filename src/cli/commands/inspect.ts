@@ -1,0 +1,205 @@
+/** `fullconv inspect MODEL`: what a model is, layer by layer, and what can be asked of it. */
+import type { Config } from '../../config.js';
+import type { Heatmaps, ModelDescription } from '../../models/look/description.js';
+import { inspectModel } from '../../models/look/inspect.js';
+import { blocksOf, type Layer } from '../../models/look/layers.js';
+import type { InputPreset } from '../../models/manifest.js';
+import { formatTable } from '../local-service.js';
+import { megabytes } from '../terminal/transfer-bar.js';
+
+export interface InspectFlags {
+  readonly layers?: boolean;
+  readonly json?: boolean;
+}
+
+export async function inspectCommand(config: Config, what: string, flags: InspectFlags): Promise<void> {
+  const description = await inspectModel(what, config);
+  const text = flags.json ? JSON.stringify(description, null, 2) : describe(description, flags.layers ?? false);
+  process.stdout.write(text + '\n');
+}
+
+/** Columns of a text for people. */
+const WIDTH = 118;
+
+/** The description for people; every layer, or the blocks that they form. */
+export function describe(description: ModelDescription, allLayers: boolean): string {
+  const { name, version, digest, layers, head, heatmaps } = description;
+  return [
+    digest === undefined ? name : `${name}, version ${version}`,
+    facts([
+      ['about', description.description],
+      ['architecture', architecture(description)],
+      ['licence', description.license],
+      ['source', description.source],
+      ['digest', digest],
+      ['classes', classText(description)],
+      ['input', input(description)],
+      ['parameters', `${millions(description.parameters)} M, ${weights(description)}`],
+      [
+        'multiply-adds',
+        `${thousandMillions(description.multiplyAdds)} G for one image of ${square(description.nativeSize)}`,
+      ],
+    ]),
+    allLayers ? layerTable(layers) : blockTable(layers),
+    facts([
+      ['head', head.was],
+      ['became', head.became],
+      ['class map', mapText(heatmaps, description.nativeSize)],
+      ['classify', classifyText(description)],
+      ['heatmaps', heatmapText(heatmaps)],
+      ['parity', parityText(description)],
+    ]),
+  ].join('\n\n');
+}
+
+/** Lines of a name and a text, which goes on below itself where it is long. */
+function facts(rows: readonly (readonly [name: string, text: string | undefined])[]): string {
+  const indent = 18;
+  return rows
+    .filter(([, text]) => text !== undefined)
+    .map(
+      ([name, text = '']) => `  ${name.padEnd(indent - 2)}${wrap(text, WIDTH - indent).join('\n'.padEnd(indent + 1))}`,
+    )
+    .join('\n');
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1)!;
+    if (line !== '' && line.length + 1 + word.length > width) lines.push(word);
+    else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`;
+  }
+  return lines;
+}
+
+function architecture({ architecture: name, options = {} }: ModelDescription): string {
+  return [name, ...Object.entries(options).map(([option, value]) => `${option} ${value}`)].join(', ');
+}
+
+function classText({ classes, labels }: ModelDescription): string {
+  if (labels === undefined) return String(classes);
+  const some = labels.slice(0, 4).map(({ label }) => label);
+  return `${classes}: ${[...some, ...(labels.length > some.length ? ['…'] : [])].join('; ')}`;
+}
+
+function input({ input: preset, nativeSize }: ModelDescription): string {
+  if (preset === undefined) return `${square(nativeSize)}; nothing says how the net wants its pixels`;
+  const { size, resize, interpolation } = preset;
+  const made = size === nativeSize ? '' : `, made for ${square(nativeSize)}`;
+  return `${square(size)}${made}: short side to ${resize} (${interpolation}), the middle cut out; ${pixels(preset)}`;
+}
+
+function pixels({ channels, range, mean, std }: InputPreset): string {
+  const list = (values: readonly number[]): string => values.map((value) => Number(value.toPrecision(4))).join(', ');
+  return `${channels}, (pixel / ${range} − mean) / std with mean ${list(mean)} and std ${list(std)}`;
+}
+
+function weights({ weightBytes, digest }: ModelDescription): string {
+  return digest === undefined ? `${megabytes(weightBytes)} in single precision` : `${megabytes(weightBytes)} on disk`;
+}
+
+function layerTable(layers: readonly Layer[]): string {
+  const rows = layers.map((layer) => [
+    shorten(layer.name, 44),
+    shorten(operatorText(layer), 34),
+    sizes(layer.output),
+    count(layer.parameters),
+    count(layer.multiplyAdds),
+  ]);
+  return table(['layer', 'operator', 'output', 'parameters', 'multiply-adds'], rows);
+}
+
+function blockTable(layers: readonly Layer[]): string {
+  const rows = blocksOf(layers).map((block) => [
+    shorten(block.name, 34),
+    shorten(operatorsText(block.layers), 44),
+    sizes(block.output),
+    count(block.parameters),
+    count(block.multiplyAdds),
+  ]);
+  return table(['block', 'layers', 'output', 'parameters', 'multiply-adds'], rows);
+}
+
+/** Numbers stand to the right, which the last two columns have as text. */
+function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const cells = [header, ...rows];
+  const widest = (column: number): number => Math.max(...cells.map((row) => row[column]!.length));
+  const aligned = cells.map((row) => row.map((cell, column) => (column < 3 ? cell : cell.padStart(widest(column)))));
+  return formatTable(aligned[0]!, aligned.slice(1));
+}
+
+/** `Conv 3×3/2, padding 1, 32 groups`. */
+function operatorText(layer: Layer): string {
+  const { operator, window } = layer;
+  if (window === undefined) return operator;
+  const { padding, dilation, groups } = window;
+  const pads = new Set(padding.flat());
+  return [
+    `${operator} ${kernelText(layer)}`,
+    ...(pads.size === 1
+      ? [...pads].filter((pad) => pad > 0).map((pad) => `padding ${pad}`)
+      : [`padding ${padding.join(' ')}`]),
+    ...(dilation.every((step) => step === 1) ? [] : [`dilation ${dilation[0] ?? ''}`]),
+    ...(groups === 1 ? [] : [`${groups} groups`]),
+  ].join(', ');
+}
+
+function kernelText({ window }: Layer): string {
+  const { kernel = [], stride = [] } = window ?? {};
+  return kernel.join('×') + (stride.every((step) => step === 1) ? '' : `/${stride[0] ?? ''}`);
+}
+
+/** What a block is made of: its windows and products, and the rest only where there is nothing else. */
+function operatorsText(layers: readonly Layer[]): string {
+  const names = (chosen: readonly Layer[]): string[] =>
+    chosen.map((layer) => `${layer.operator} ${kernelText(layer)}`.trim());
+  const weighty = layers.filter(
+    ({ operator, window }) => window !== undefined || ['Gemm', 'MatMul', 'Add', 'Concat'].includes(operator),
+  );
+  const shown = names(weighty.length > 0 ? weighty : layers);
+  const counts = new Map<string, number>();
+  for (const name of shown) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return [...counts].map(([name, times]) => (times === 1 ? name : `${times} ${name}`)).join(', ');
+}
+
+function mapText(heatmaps: Heatmaps, nativeSize: number): string | undefined {
+  if (!heatmaps.available) return undefined;
+  const { geometry, cells, smallest } = heatmaps;
+  return (
+    `${cells.width}×${cells.height} cells at ${square(nativeSize)}, one every ${geometry.outputStride} pixels from ` +
+    `${geometry.offset} on, each of which sees ${geometry.receptiveField}; the smallest input is ${smallest}`
+  );
+}
+
+function heatmapText(heatmaps: Heatmaps): string {
+  if (!heatmaps.available) return `none: ${heatmaps.reason}`;
+  const strides = heatmaps.outputStrides.map(({ outputStride, pixelCost }) =>
+    pixelCost === 1 ? String(outputStride) : `${outputStride} (${pixelCost} times the cost)`,
+  );
+  return `output stride ${strides.join(', ')}; edge ${heatmaps.edges.join(', ')}`;
+}
+
+function classifyText({ classify, nativeSize }: ModelDescription): string {
+  return classify.sizes === 'native'
+    ? `only at ${square(nativeSize)}`
+    : `at ${square(nativeSize)} and any other size from ${classify.smallest} on`;
+}
+
+function parityText({ parity }: ModelDescription): string | undefined {
+  if (parity === undefined) return undefined;
+  const { difference, tolerance } = parity;
+  return difference === undefined
+    ? `not measured yet; the first load does, and allows ${tolerance} of the largest logit`
+    : `its logits are off by ${difference.toExponential(1)} of the largest; ${tolerance} is allowed`;
+}
+
+const square = (side: number): string => `${side}×${side}`;
+const sizes = (dims: readonly number[] | undefined): string => dims?.join('×') ?? '?';
+const count = (value: number): string => (value === 0 ? '' : value.toLocaleString('en-US'));
+const millions = (value: number): string => (value / 1e6).toFixed(2);
+const thousandMillions = (value: number): string => (value / 1e9).toFixed(2);
+
+function shorten(text: string, width: number): string {
+  return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
+}

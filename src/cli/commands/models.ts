@@ -1,0 +1,25 @@
+/** `fullconv models`: what is there to be served. */
+import type { Config } from '../../config.js';
+import type { CompiledModel } from '../../models/compile.js';
+import { printRows, withService } from '../local-service.js';
+
+export async function modelsCommand(config: Config, flags: { json?: boolean }): Promise<void> {
+  const rows = await withService({ ...config, workers: 1 }, ({ registry }) =>
+    registry.list().map(({ name, state, reason, model }) => ({
+      name: name === registry.defaultName ? `${name} (default)` : name,
+      state: reason === undefined ? state : `${state}: ${reason}`,
+      architecture: model?.manifest.architecture ?? '',
+      precision: model?.precision ?? '',
+      classes: model?.labels.length ?? 0,
+      'parameters (M)': Math.round((model?.parameters ?? 0) / 1e4) / 100,
+      'multiply-adds (G)': Math.round((model === undefined ? 0 : multiplyAdds(model)) / 1e6) / 1000,
+      'input size': model?.manifest.input.size ?? 0,
+      'output strides': model !== undefined && 'view' in model.dense ? model.dense.outputStrides.join(', ') : '',
+    })),
+  );
+  printRows(rows, flags.json);
+}
+
+function multiplyAdds({ classifier, manifest: { input } }: CompiledModel): number {
+  return classifier.multiplyAdds({ width: input.size, height: input.size });
+}

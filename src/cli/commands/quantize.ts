@@ -1,0 +1,165 @@
+/**
+ * `fullconv quantize MODEL --images FOLDER`: a model in 8-bit integers, calibrated on images that go the way of requests:
+ * decoded, resized and cut as the model's own preset says.
+ */
+import { createHash } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
+import { extname, join, resolve } from 'node:path';
+import { SingleBar } from 'cli-progress';
+import pLimit from 'p-limit';
+import type { EngineRoom } from '../../app.js';
+import type { Config } from '../../config.js';
+import { OperatorError, ServiceError } from '../../errors.js';
+import { isFile, isTaken } from '../../files.js';
+import { createInference } from '../../inference/infer.js';
+import { finishNetwork, loadNetwork } from '../../models/compile.js';
+import type { View } from '../../models/dense-views.js';
+import { sha256 } from '../../models/files/digest.js';
+import { LoadedModel } from '../../models/loaded-model.js';
+import { MANIFEST_FILE, readModelFolder, type ModelFolder } from '../../models/manifest.js';
+import type { Network } from '../../models/networks/network.js';
+import type { CalibrationImages } from '../../models/quantize/calibrate.js';
+import type { Clipping } from '../../models/quantize/clipping.js';
+import { quantizeModel } from '../../models/quantize/quantize-model.js';
+import { writeQuantizedModel } from '../../models/quantize/write-model.js';
+import { prepareUntrained } from '../../models/networks/untrained.js';
+import { IMAGE_EXTENSIONS, localContext, readImage, withEngineRoom } from '../local-service.js';
+import { megabytes } from '../terminal/transfer-bar.js';
+
+export interface QuantizeFlags {
+  readonly images: string;
+  readonly count: number;
+  readonly as?: string;
+  readonly clip?: Clipping;
+  readonly force?: boolean;
+  readonly json?: boolean;
+}
+
+/** Below this part of the images with the same first class, a model has become another one. */
+const LEAST_AGREEMENT = 0.95;
+
+export async function quantizeCommand(config: Config, name: string, flags: QuantizeFlags): Promise<void> {
+  const content = await findModel(config, name);
+  const target = flags.as ?? `${content.manifest.name}-int8`;
+  if (!/^[a-z0-9][a-z0-9._-]{0,99}$/i.test(target)) throw new OperatorError(`"${target}" is not a name of a model`);
+  if (!flags.force && (await isTaken(join(config.models, target)))) {
+    throw new OperatorError(`There is a model "${target}" already; --as gives another name, --force replaces it.`);
+  }
+  const files = await chooseImages(flags.images, flags.count);
+  const network = await loadNetwork(content, config.cache);
+  // Every value of the network leaves the session: one image at a time is as much as should be in memory.
+  const quantized = await withEngineRoom({ ...config, maxBatch: 1 }, async (room) =>
+    quantizeModel(content, network, {
+      cache: config.cache,
+      runner: room.pool,
+      images: await calibrationImages(room, config, { content, network, files }),
+      ...(flags.clip === undefined ? {} : { clipping: flags.clip }),
+    }),
+  );
+  const { images, agreement, logitError } = quantized.figures;
+  const figures =
+    `on ${images} images the first class is the same for ${percent(agreement)}, ` +
+    `and a logit is off by ${percent(logitError)} of the mean`;
+  if (agreement < LEAST_AGREEMENT && !flags.force) {
+    throw new OperatorError(
+      `${content.manifest.name} does not stay the same in 8-bit integers: ${figures}. At least ` +
+        `${percent(LEAST_AGREEMENT)} of the first classes must be the same; --force writes the model all the same.`,
+    );
+  }
+  const folder = await writeQuantizedModel(config.models, target, content, quantized);
+  if (flags.json) {
+    const { integerPart, bytes } = quantized;
+    const facts = { name: target, folder, bytes: bytes.length, integerPart, ...quantized.figures };
+    process.stdout.write(JSON.stringify(facts) + '\n');
+    return;
+  }
+  process.stdout.write(
+    `${target}: ${figures}\n` +
+      `  in integers  ${percent(quantized.integerPart)} of the multiply-adds\n` +
+      `  weights      ${megabytes(quantized.bytes.length)}\n` +
+      `  in           ${folder}\n`,
+  );
+}
+
+/** A model of the folder of models, an architecture that is served untrained, or any other model folder. */
+async function findModel({ models, untrained, cache }: Config, name: string): Promise<ModelFolder> {
+  const architecture = untrained.find((each) => name === `${each}-untrained`);
+  if (architecture !== undefined) return readModelFolder(await prepareUntrained(cache, architecture));
+  for (const folder of [join(models, name), resolve(name)]) {
+    if (await isFile(join(folder, MANIFEST_FILE))) return readModelFolder(folder);
+  }
+  throw new OperatorError(`There is no model "${name}" in ${models}, and no such model folder.`);
+}
+
+/** So many images of a folder and those below it, evenly over its names. */
+async function chooseImages(folder: string, count: number): Promise<readonly string[]> {
+  const names = (await readdir(folder, { recursive: true }))
+    .filter((name) => IMAGE_EXTENSIONS.has(extname(name).toLowerCase()))
+    .sort();
+  const taken = Math.min(count, names.length);
+  return Array.from({ length: taken }, (_, index) => join(folder, names[Math.floor((index * names.length) / taken)]!));
+}
+
+interface Calibration {
+  readonly content: ModelFolder;
+  readonly network: Network;
+  readonly files: readonly string[];
+}
+
+/** The files as the model's own preset wants them, through whatever session is given. */
+async function calibrationImages(
+  { batcher, pool }: EngineRoom,
+  config: Config,
+  { content, network, files }: Calibration,
+): Promise<CalibrationImages> {
+  const model = finishNetwork(content, network, { load: 0 });
+  const digests = await Promise.all(files.map(sha256));
+  return {
+    count: files.length,
+    digest: createHash('sha256').update(digests.join('\n')).digest('hex'),
+    async run(session, onOutputs) {
+      const view: View = { ...model.classifier, session, check: () => undefined };
+      const request = {
+        model,
+        viewFor: () => view,
+        input: { fit: 'crop', scales: [1], flip: false },
+      } as const;
+      const load = new LoadedModel(model, pool);
+      const { background } = config;
+      const lease = (_: unknown, of: View) => load.lease(of);
+      const inference = createInference({ batcher, lease, limits: config, background, observe: () => undefined });
+      const slots = pLimit(2 * pool.size);
+      const bar = new SingleBar({
+        format: `${session.id} {bar} {percentage}% | {value}/{total}`,
+        stream: process.stderr,
+      });
+      bar.start(files.length, 0);
+      try {
+        await slots.map(files, async (file, index) => {
+          const image = await readImage(file);
+          try {
+            const header = await inference.header(image);
+            const [pass] = await inference.run(
+              image,
+              header,
+              inference.variants(header, request),
+              request,
+              localContext,
+            );
+            onOutputs(pass!.outputs, index);
+          } catch (error) {
+            if (error instanceof ServiceError) throw new OperatorError(`${file}: ${error.message}`, { cause: error });
+            throw error;
+          }
+          bar.increment();
+        });
+      } finally {
+        bar.stop();
+        slots.clearQueue();
+        await load.close();
+      }
+    },
+  };
+}
+
+const percent = (part: number): string => `${(100 * part).toFixed(1)} %`;

@@ -1,0 +1,76 @@
+/** `fullconv segment FILES`: the winning class of every position, as pictures and shares. */
+import type { Config } from '../../config.js';
+import type { PictureFormat } from '../../drawing/canvas.js';
+import { drawLabels, type LabelStyle } from '../../drawing/draw.js';
+import { segment, type ClassSegment, type Segmentation, type SegmentOptions } from '../../inference/segment.js';
+import type { Answerer } from '../files/answer-files.js';
+import { findInputs } from '../files/input-files.js';
+import { filesAtOnce, localContext, withModel } from '../local-service.js';
+import { answerWithMaps, type DrawnMap, type MapFlags } from './maps.js';
+import { planOutputs, type OutputFlags } from '../files/output-files.js';
+import { remoteSegments } from '../remote.js';
+
+export interface SegmentFlags extends OutputFlags, MapFlags {
+  readonly minProbability: number;
+  readonly render: LabelStyle['render'];
+}
+
+/** What there is to say of a label map besides its picture. */
+export interface SegmentSummary {
+  /** Of the classes that win somewhere, by share. */
+  readonly classes: readonly ClassSegment[];
+  /** Share of the cells that are unlabelled. */
+  readonly unlabelled: number;
+  readonly map: { readonly width: number; readonly height: number };
+}
+
+/** Classes that a line for people names. */
+const NAMED = 5;
+
+export async function segmentCommand(config: Config, args: readonly string[], flags: SegmentFlags): Promise<void> {
+  const inputs = await findInputs(args);
+  const outputs = await planOutputs(inputs, flags);
+  const run = (segments: Answerer<DrawnMap<SegmentSummary>>): Promise<void> =>
+    answerWithMaps(inputs, outputs, flags, segments, describe);
+  if (flags.server !== undefined) await run(remoteSegments(flags.server, flags, outputs.format));
+  else await withLocalSegments(config, flags, outputs.format, run);
+}
+
+async function withLocalSegments(
+  config: Config,
+  flags: SegmentFlags,
+  format: PictureFormat,
+  work: (segments: Answerer<DrawnMap<SegmentSummary>>) => Promise<void>,
+): Promise<void> {
+  const { fit, size, scale: scales, flip, outputStride, edge, minProbability } = flags;
+  const options: SegmentOptions = { fit, size, scales, flip, outputStride, edge, minProbability };
+  await withModel(config, flags.model, (service, model) => {
+    const { inference } = service;
+    return work({
+      atOnce: filesAtOnce(service, config, options),
+      async answer(photo) {
+        const { results } = await segment(inference, model, [photo], options, localContext);
+        // One image: had it failed, so had the question.
+        const [image] = results as [Segmentation];
+        const { classes, unlabelled, labels } = image;
+        return {
+          picture: await inference.render(model, localContext, () =>
+            drawLabels(photo.bytes, image, { ...flags, alpha: 0.5 }, { ...config, format }),
+          ),
+          summary: { classes, unlabelled, map: { width: labels.width, height: labels.height } },
+        };
+      },
+    });
+  });
+}
+
+function describe({ classes, unlabelled, map }: SegmentSummary): string {
+  const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
+  const others = classes.length - NAMED;
+  return [
+    ...classes.slice(0, NAMED).map(({ label, share }) => `${label} ${percent(share)}`),
+    ...(others > 0 ? [`${others} more`] : []),
+    ...(unlabelled > 0 ? [`unlabelled ${percent(unlabelled)}`] : []),
+    `${map.width}×${map.height} cells`,
+  ].join('; ');
+}

@@ -1,0 +1,188 @@
+/** Maps as pictures: at the photo's size or another width, in any of the formats; the photo is decoded where it shows. */
+import { ServiceError } from '../errors.js';
+import type { CompiledModel } from '../models/compile.js';
+import type { MapScores } from '../models/manifest.js';
+import { encodeCanvas, type PictureFormat } from './canvas.js';
+import type { ColormapName } from '../maps/colormap.js';
+import { decodePhoto, type Background } from '../images/decode.js';
+import type { ClassHeatmap, ImageHeatmaps } from '../inference/heatmap.js';
+import type { InputPlan, PixelSize } from '../maps/input-plan.js';
+import { formatTick, type Legend } from './legend.js';
+import { composeAffine, type Affine, type Placement } from '../maps/place.js';
+import { paintLabels } from './render-labels.js';
+import { encodeGray16, paintHeatmap, rangeOf, type Opacity, type RenderMode, type ValueRange } from './render.js';
+import type { Segmentation } from '../inference/segment.js';
+import { composeSheet, layOut, sizeOf, withLegend, type Panel } from './sheet.js';
+import type { MapInterpolation } from '../maps/row-sampler.js';
+
+/** What a picture shows: one map, as its values (PNG only), or the photo and all maps side by side. */
+export const DRAWINGS = ['overlay', 'heat', 'contours', 'gray16', 'sheet'] as const;
+export type Drawing = (typeof DRAWINGS)[number];
+
+export interface DrawingStyle {
+  readonly render: Drawing;
+  readonly colormap: ColormapName;
+  readonly alpha: number;
+  readonly opacity: Opacity;
+  /** Absent: `bicubic` for contours, which would have corners, else `bilinear`. */
+  readonly interpolation?: MapInterpolation | undefined;
+  /** Absent: `minmax` for logits, which have no scale of their own, else `absolute`. */
+  readonly range?: ValueRange | undefined;
+  readonly scores: MapScores;
+  /** Draw the bar of colours below the map. A sheet has it anyway. */
+  readonly legend: boolean;
+  /** Of the picture, in pixels; absent: the photo's own, a sheet's SHEET_WIDTH. */
+  readonly width?: number | undefined;
+}
+
+/** What a picture of the model's maps shows where nobody says; 16-bit values are numbers, not a picture. */
+export function pictureScores({ manifest }: CompiledModel, drawing: Drawing): MapScores {
+  return (drawing === 'gray16' ? undefined : manifest.maps?.scores) ?? 'probability';
+}
+
+/** How a picture leaves the server. */
+export interface PictureOutput {
+  readonly format: PictureFormat;
+  /** Behind transparent pixels of the photo. */
+  readonly background: Background;
+  /** Pixels of a picture. */
+  readonly maxPixels: number;
+  /** Called every few milliseconds; what it throws ends the drawing. */
+  readonly checkpoint?: (() => void) | undefined;
+}
+
+const SHEET_WIDTH = 1200;
+
+/** Draw the first class, or all of them on a sheet. An encoded picture. Throws IMAGE_UNDECODABLE, IMAGE_TOO_LARGE. */
+export async function drawHeatmap(
+  bytes: Uint8Array,
+  image: ImageHeatmaps,
+  style: DrawingStyle,
+  output: PictureOutput,
+): Promise<Buffer> {
+  const { render } = style;
+  if (render === 'sheet') return drawSheet(bytes, image, style, output);
+  const size = checkSize(sizeAt(image.header, style.width), output);
+  const [first] = image.classes as readonly [ClassHeatmap, ...ClassHeatmap[]];
+  const common = renderOf(first, image, size, style, output);
+  if (render === 'gray16') return encodeGray16(common);
+  const photo = render === 'heat' ? undefined : await decodePhoto(bytes, image.header, { ...output, size });
+  output.checkpoint?.();
+  const picture = await paintHeatmap({ ...common, mode: render, photo });
+  const whole = style.legend ? await withLegend(picture, legendOf(first, style)) : picture;
+  return encodeCanvas(whole, output.format);
+}
+
+async function drawSheet(
+  bytes: Uint8Array,
+  image: ImageHeatmaps,
+  style: DrawingStyle,
+  output: PictureOutput,
+): Promise<Buffer> {
+  const width = style.width ?? SHEET_WIDTH;
+  const layout = layOut(image.classes.length + 1, image.header, width);
+  checkSize(sizeOf(layout, width), output);
+  const photo = await decodePhoto(bytes, image.header, { ...output, size: layout.panel });
+  output.checkpoint?.();
+  const panels: Panel[] = [{ picture: photo, caption: `${image.header.width} × ${image.header.height} pixels` }];
+  for (const drawn of image.classes) {
+    const mode: RenderMode = 'overlay';
+    // A Buffer's own slice would be the same memory.
+    const copy = { ...photo, pixels: Uint8Array.from(photo.pixels) };
+    const picture = await paintHeatmap({
+      ...renderOf(drawn, image, layout.panel, style, output),
+      mode,
+      photo: copy,
+    });
+    const caption = `${drawn.label}, ${captionOf(drawn, style.scores)}`;
+    panels.push({ picture, caption, legend: legendOf(drawn, style) });
+  }
+  return encodeCanvas(await composeSheet(panels, layout, width), output.format);
+}
+
+function renderOf(
+  { map }: ClassHeatmap,
+  image: ImageHeatmaps,
+  size: PixelSize,
+  style: DrawingStyle,
+  { checkpoint }: PictureOutput,
+) {
+  const { colormap, alpha, opacity } = style;
+  const interpolation = style.interpolation ?? (style.render === 'contours' ? 'bicubic' : 'bilinear');
+  return {
+    map,
+    ...resizePhoto(image, size),
+    colormap,
+    alpha,
+    opacity,
+    interpolation,
+    range: rangeFor(style),
+    checkpoint,
+  };
+}
+
+/** Probabilities and logits by their peak; a normalized map's is always 1, so by what became of it. */
+function captionOf({ peak, normalizedFrom }: ClassHeatmap, scores: MapScores): string {
+  if (scores === 'probability') return `up to ${formatTick(peak.value * 100)} %`;
+  return `logits up to ${formatTick(normalizedFrom?.high ?? peak.value)}`;
+}
+
+function legendOf({ map }: ClassHeatmap, style: DrawingStyle): Legend {
+  return { colormap: style.colormap, ...rangeOf(map, rangeFor(style)) };
+}
+
+function rangeFor({ range, scores }: DrawingStyle): ValueRange {
+  return range ?? (scores === 'logit' ? 'minmax' : 'absolute');
+}
+
+export interface LabelStyle {
+  readonly render: 'palette' | 'overlay';
+  readonly alpha: number;
+  /** Of the picture, in pixels; absent: the photo's own. */
+  readonly width?: number | undefined;
+}
+
+/** Draw a label map; alone, its colours are exact in every format. Throws IMAGE_UNDECODABLE, IMAGE_TOO_LARGE. */
+export async function drawLabels(
+  bytes: Uint8Array,
+  image: Segmentation,
+  { render, alpha, width }: LabelStyle,
+  output: PictureOutput,
+): Promise<Buffer> {
+  const size = checkSize(sizeAt(image.header, width), output);
+  const photo = render === 'overlay' ? await decodePhoto(bytes, image.header, { ...output, size }) : undefined;
+  output.checkpoint?.();
+  const { labels } = image;
+  const { checkpoint } = output;
+  const picture = await paintLabels({ labels, ...resizePhoto(image, size), photo, alpha, checkpoint });
+  return encodeCanvas(picture, output.format, render === 'palette');
+}
+
+/** The photo's size at a width, aspect kept. */
+function sizeAt({ width, height }: PixelSize, wanted = width): PixelSize {
+  return { width: wanted, height: Math.max(1, Math.round((height * wanted) / width)) };
+}
+
+function checkSize(size: PixelSize, { maxPixels }: PictureOutput): PixelSize {
+  if (size.width * size.height <= maxPixels) return size;
+  throw new ServiceError(
+    'IMAGE_TOO_LARGE',
+    `The picture would be ${size.width}×${size.height} pixels; the limit is ${maxPixels} pixels.`,
+    { errors: [{ parameter: 'width', detail: 'must be smaller' }] },
+  );
+}
+
+/** Plan and placement as they would be had the photo another size. */
+function resizePhoto(
+  { plan, placement }: { readonly plan: InputPlan; readonly placement: Placement },
+  { width, height }: PixelSize,
+): { readonly plan: InputPlan; readonly placement: Placement } {
+  const { photo } = plan;
+  const toPhoto: Affine<'photo', 'photo'> = {
+    scaleX: photo.width / width,
+    offsetX: 0,
+    scaleY: photo.height / height,
+    offsetY: 0,
+  };
+  return { plan: { ...plan, photo: { width, height } }, placement: composeAffine(toPhoto, placement) };
+}

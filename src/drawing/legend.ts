@@ -1,0 +1,79 @@
+/** The bar that says which colour is which value. */
+import { hasFonts, textWidth, writeText, type Canvas, type Color } from './canvas.js';
+import { COLORMAP_SIZE, colormap, type ColormapName } from '../maps/colormap.js';
+
+export interface Legend {
+  readonly colormap: ColormapName;
+  /** The values of the first and the last colour. */
+  readonly low: number;
+  readonly high: number;
+}
+
+/** The height of the bar and of its numbers, in pixels of a picture that is not enlarged. */
+const BAR_HEIGHT = 12;
+const TEXT_SIZE = 12;
+/** Between the bar and its numbers, and at its ends. */
+const GAP = 4;
+/** Where numbers stand: the first of these that has room. A number is never cut, which would make it another. */
+const TICKS = [
+  [0, 0.25, 0.5, 0.75, 1],
+  [0, 0.5, 1],
+  [0, 1],
+];
+
+/** Pixels from which bars and letters grow with a picture, which is looked at as a whole. */
+const USUAL_WIDTH = 1000;
+
+/** How many times its usual size what is written around a picture has. */
+export function enlargement(width: number): number {
+  return Math.max(1, width / USUAL_WIDTH);
+}
+
+/** Pixels that the legend of a picture takes, from top to bottom. */
+export function legendHeight(width: number): number {
+  return Math.ceil((BAR_HEIGHT + 2 * GAP + TEXT_SIZE) * enlargement(width));
+}
+
+/** Draw the bar from `left`, `width` pixels wide, its numbers below it. */
+export async function drawLegend(
+  canvas: Canvas,
+  { left, top, width }: { readonly left: number; readonly top: number; readonly width: number },
+  { colormap: name, low, high }: Legend,
+  color: Color,
+): Promise<void> {
+  const times = enlargement(width);
+  const colors = colormap(name);
+  for (let x = 0; x < width; x++) {
+    const entry = Math.round((x / Math.max(1, width - 1)) * (COLORMAP_SIZE - 1)) * 3;
+    for (let y = 0; y < BAR_HEIGHT * times; y++) {
+      canvas.pixels.set(colors.subarray(entry, entry + 3), ((top + y) * canvas.width + left + x) * 3);
+    }
+  }
+  const numberAt = (tick: number): string => {
+    const value = low + tick * (high - low);
+    // What is nothing on this bar is written as nothing: 5.67e-18 says less.
+    return formatTick(Math.abs(value) < (high - low) / 1000 ? 0 : value);
+  };
+  for (const tick of await ticksWithRoom(width / times, numberAt)) {
+    const place = { x: left + tick * width, y: top + (BAR_HEIGHT + GAP + TEXT_SIZE / 2) * times };
+    const anchor = tick === 0 ? 'start' : tick === 1 ? 'end' : 'middle';
+    await writeText(canvas, numberAt(tick), place, { size: TEXT_SIZE * times, color, maxWidth: width, anchor });
+  }
+}
+
+/** The places whose numbers have room below a bar `width` pixels wide, not enlarged; none on a machine without fonts. */
+export async function ticksWithRoom(width: number, numberAt: (tick: number) => string): Promise<readonly number[]> {
+  if (!(await hasFonts())) return [];
+  for (const ticks of TICKS) {
+    const widest = Math.max(...(await Promise.all(ticks.map((tick) => textWidth(numberAt(tick), TEXT_SIZE)))));
+    // The numbers at the ends stand inwards, those between on both sides of their place.
+    const room = ticks.length === 2 ? 2 * widest + GAP : 1.5 * widest + TEXT_SIZE;
+    if (room * (ticks.length - 1) <= width) return ticks;
+  }
+  return [];
+}
+
+/** At most three digits that say something. */
+export function formatTick(value: number): string {
+  return String(Number(value.toPrecision(3)));
+}

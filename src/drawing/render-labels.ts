@@ -1,0 +1,59 @@
+/**
+ * A label map as pixels at the photo's size: one colour a class, or blended over the photo. Every pixel has the label of
+ * the cell whose centre is nearest; unlabelled pixels, and those that the network never saw, are black, or the photo.
+ *
+ * The colours are those of the Pascal VOC label maps (Everingham 2010): the bits of index + 1, the lowest three first,
+ * become the highest bits of red, green and blue. Different classes have different colours, so that a picture can be
+ * read back.
+ */
+import type { Photo } from '../images/decode.js';
+import type { Canvas } from './canvas.js';
+import type { InputPlan } from '../maps/input-plan.js';
+import type { Placement } from '../maps/place.js';
+import { pixelsToDrawOver, withinCovered } from './render.js';
+import { UNLABELLED, type LabelMap } from '../inference/segment.js';
+import { sampleRows } from '../maps/upsample.js';
+
+export interface LabelRender {
+  readonly labels: LabelMap;
+  readonly placement: Placement;
+  readonly plan: InputPlan;
+  /** Drawn over in place, where given; else the labels stand alone. */
+  readonly photo?: Photo | undefined;
+  /** Weight of the colour over the photo, 0 to 1. */
+  readonly alpha: number;
+  /** Called every few milliseconds; what it throws ends the drawing. */
+  readonly checkpoint?: (() => void) | undefined;
+}
+
+/** Paint a label map at the plan's photo size; over a photo it is the photo's own buffer. */
+export async function paintLabels({ labels, placement, plan, photo, alpha, checkpoint }: LabelRender): Promise<Canvas> {
+  const { width, height } = plan.photo;
+  const pixels = photo === undefined ? new Uint8Array(width * height * 3) : pixelsToDrawOver(photo, plan);
+  const opacity = photo === undefined ? 1 : alpha;
+  const paint = withinCovered(plan, undefined, (samples, from, to, pixel) => {
+    for (let i = from; i < to; i++) {
+      const label = samples[i]!;
+      if (label === UNLABELLED) continue;
+      const color = labelColor(label);
+      for (let channel = 0; channel < 3; channel++) {
+        const at = (pixel + i) * 3 + channel;
+        pixels[at] = Math.round(pixels[at]! * (1 - opacity) + ((color >> (16 - 8 * channel)) & 255) * opacity);
+      }
+    }
+  });
+  const map = { ...labels, values: Float32Array.from(labels.values) };
+  await sampleRows(map, placement, plan.photo, 'nearest', paint, checkpoint);
+  return { width, height, pixels };
+}
+
+/** The colour of a class as 0xRRGGBB. */
+export function labelColor(index: number): number {
+  let bits = index + 1;
+  let color = 0;
+  for (let place = 7; bits > 0; place--) {
+    color |= ((bits & 1) << (16 + place)) | (((bits >> 1) & 1) << (8 + place)) | (((bits >> 2) & 1) << place);
+    bits >>= 3;
+  }
+  return color;
+}

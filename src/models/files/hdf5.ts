@@ -1,0 +1,224 @@
+/**
+ * HDF5 files, hostile until proven otherwise, through libhdf5 as WebAssembly (h5wasm): what goes wrong in there is an
+ * exception here, and it can reach no memory but its own. The file is never in memory as a whole: the library reads it
+ * through a file system that has this one file and opens no other, so links, external storage and virtual datasets that
+ * lead out of the file lead nowhere.
+ *
+ * Its calls block the thread, and bytes made for it could keep it busy for ever: keras-applications/thread.ts calls it on a thread
+ * that can be ended. A thread has one file open at a time.
+ */
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { ready } from 'h5wasm';
+import { elementCount } from '../../tensor.js';
+import { ModelFileError } from './model-file-error.js';
+
+/** Bytes of a dataset that are in the library's memory at a time; a chunk that it unpacks may be as large. */
+const PIECE_BYTES = 2 ** 26;
+
+/** A list of names in a file that means well is far below this, in bytes. */
+const MAX_TEXT_BYTES = 2 ** 24;
+
+const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
+
+type Library = Awaited<typeof ready>;
+
+/** Open a file. Throws ModelFileError. */
+export async function openHdf5(file: string): Promise<Hdf5File> {
+  return new Hdf5File(await ready, file);
+}
+
+/** An open file. Its functions throw ModelFileError naming the object that is wrong. */
+export class Hdf5File {
+  readonly #library: Library;
+  readonly #file: string;
+  readonly #unmount: () => void;
+  readonly #id: bigint;
+
+  constructor(library: Library, file: string) {
+    this.#library = library;
+    this.#file = file;
+    let mounted: Mounted;
+    try {
+      mounted = mount(file, library.FS as unknown as FileSystem);
+    } catch (cause) {
+      throw this.#error('file', 'cannot be read', cause);
+    }
+    this.#unmount = mounted.unmount;
+    try {
+      this.#id = this.#attempt('file', () => library.open(mounted.path, library.H5F_ACC_RDONLY, false, -1, -1));
+    } catch (error) {
+      mounted.unmount();
+      throw error;
+    }
+  }
+
+  /** Names in a group, in no order; undefined where it is no group. */
+  names(group: string): readonly string[] | undefined {
+    if (this.#kindOf(group) !== this.#library.H5G_GROUP) return undefined;
+    return this.#attempt(`group "${group}"`, () => this.#library.get_names(this.#id, group, false));
+  }
+
+  /** An attribute that is a list of texts, of fixed or variable length; undefined where there is none of that name. */
+  texts(group: string, attribute: string): readonly string[] | undefined {
+    const library = this.#library;
+    const field = `attribute "${attribute}" of "${group}"`;
+    const there = this.#attempt(field, () => library.get_attribute_names(this.#id, group));
+    if (!there.includes(attribute)) return undefined;
+    const metadata = this.#attempt(field, () => library.get_attribute_metadata(this.#id, group, attribute));
+    const { type, shape, size, total_size: count, vlen } = metadata;
+    // h5py writes an empty list as one of numbers.
+    if (count === 0) return [];
+    const isList = type === library.H5T_class_t.H5T_STRING.value && shape?.length === 1;
+    if (!isList) throw this.#error(field, 'is no list of texts');
+    return this.#withMemory(field, size * count, MAX_TEXT_BYTES, (pointer) => {
+      this.#attempt(field, () => library.get_attribute_data(this.#id, group, attribute, BigInt(pointer)));
+      const heap = library.HEAPU8;
+      const pointers = new DataView(heap.buffer, pointer, size * count);
+      const texts = Array.from({ length: count }, (_, index) =>
+        vlen ? textAt(heap, pointers.getUint32(index * size, true)) : textAt(heap, pointer + index * size, size),
+      );
+      if (vlen) library.reclaim_vlen_memory(this.#id, group, attribute, BigInt(pointer));
+      return texts;
+    });
+  }
+
+  /** Sizes of a dataset of float32 numbers, which has to be in the file. */
+  dims(dataset: string): readonly number[] {
+    const library = this.#library;
+    const field = `dataset "${dataset}"`;
+    const kind = this.#kindOf(dataset);
+    if (kind === library.H5G_UDLINK) throw this.#error(field, 'lies in another file');
+    if (kind !== library.H5G_DATASET) throw this.#error(field, 'is missing');
+    const metadata = this.#attempt(field, () => library.get_dataset_metadata(this.#id, dataset));
+    const { type, size, shape, chunks, virtual_sources: sources } = metadata;
+    if (type !== library.H5T_class_t.H5T_FLOAT.value || size !== FLOAT_BYTES) {
+      throw this.#error(field, 'does not hold float32 numbers');
+    }
+    if (sources !== undefined) throw this.#error(field, 'is put together of other datasets (virtual)');
+    if (!shape?.every(Number.isSafeInteger)) throw this.#error(field, 'has no sizes');
+    if (chunks !== null && elementCount(chunks) > Math.max(elementCount(shape), PIECE_BYTES / FLOAT_BYTES)) {
+      throw this.#error(field, `has chunks of [${chunks.join(', ')}], larger than itself`);
+    }
+    return shape;
+  }
+
+  /**
+   * Walk through a dataset by its first axis, in pieces of 64 MiB or of one row. `visit` gets the rows from `begin` on,
+   * row-major; the buffer is the library's and holds them only until it returns.
+   */
+  read(dataset: string, visit: (rows: Float32Array, begin: number) => void): void {
+    const library = this.#library;
+    const field = `dataset "${dataset}"`;
+    const [rows = 1, ...rest] = this.dims(dataset);
+    const width = elementCount(rest);
+    const step = Math.max(1, Math.floor(PIECE_BYTES / (width * FLOAT_BYTES)));
+    const strides = [1, ...rest.map(() => 1)].map(BigInt);
+    for (let begin = 0; begin < rows; begin += step) {
+      const count = Math.min(step, rows - begin);
+      const counts = [count, ...rest].map(BigInt);
+      const offsets = [begin, ...rest.map(() => 0)].map(BigInt);
+      this.#withMemory(field, count * width * FLOAT_BYTES, library.MAXIMUM_MEMORY, (pointer) => {
+        this.#attempt(field, () =>
+          library.get_dataset_data(this.#id, dataset, counts, offsets, strides, BigInt(pointer)),
+        );
+        visit(new Float32Array(library.HEAPU8.buffer, pointer, count * width), begin);
+      });
+    }
+  }
+
+  close(): void {
+    try {
+      this.#library.close_file(this.#id);
+    } catch {
+      // What broke the library has been told.
+    } finally {
+      this.#unmount();
+    }
+  }
+
+  #error(field: string, detail: string, cause?: unknown): ModelFileError {
+    return new ModelFileError(this.#file, field, detail, { cause });
+  }
+
+  /** The library throws errors, numbers and traps; a negative result is a failure that it does not throw. */
+  #attempt<T>(field: string, call: () => T): T {
+    let result: T;
+    try {
+      result = call();
+    } catch (cause) {
+      throw this.#error(field, 'cannot be read', cause);
+    }
+    if ((typeof result === 'number' || typeof result === 'bigint') && result < 0) {
+      throw this.#error(field, 'cannot be read');
+    }
+    return result;
+  }
+
+  /** What a path leads to; undefined where the library cannot say. */
+  #kindOf(path: string): number | undefined {
+    try {
+      return this.#library.get_type(this.#id, path);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Do something with memory of the library. */
+  #withMemory<T>(field: string, bytes: number, limit: number, use: (pointer: number) => T): T {
+    const pointer = bytes <= limit ? this.#attempt(field, () => this.#library._malloc(bytes)) : 0;
+    if (pointer === 0) throw this.#error(field, `takes ${bytes} bytes`);
+    try {
+      return use(pointer);
+    } finally {
+      this.#library._free(pointer);
+    }
+  }
+}
+
+/** What is used of the library's file system (Emscripten's). */
+interface FileSystem {
+  create(path: string): { usedBytes: number; stream_ops: object };
+  open(path: string, ...rest: unknown[]): unknown;
+  unlink(path: string): void;
+  readonly ErrnoError: new (code: number) => Error;
+}
+
+/** ENOENT, as WASI counts. */
+const NOT_FOUND = 44;
+
+interface Mounted {
+  /** The file's name for the library. */
+  readonly path: string;
+  readonly unmount: () => void;
+}
+
+/** Make a file of the machine the only one that the library can open. Throws Error when it cannot be read. */
+function mount(file: string, fs: FileSystem): Mounted {
+  const descriptor = openSync(file, 'r');
+  const path = '/weights.h5';
+  const node = fs.create(path);
+  node.usedBytes = fstatSync(descriptor).size;
+  const read = (_: unknown, target: Int8Array, offset: number, length: number, position: number): number =>
+    readSync(descriptor, target, offset, length, position);
+  node.stream_ops = { ...node.stream_ops, read, write: undefined, mmap: undefined };
+  const open = fs.open.bind(fs);
+  fs.open = (wanted, ...rest) => {
+    if (wanted !== path) throw new fs.ErrnoError(NOT_FOUND);
+    return open(wanted, ...rest);
+  };
+  return {
+    path,
+    unmount() {
+      fs.open = open;
+      fs.unlink(path);
+      closeSync(descriptor);
+    },
+  };
+}
+
+/** UTF-8 up to a zero byte or `length` bytes. */
+function textAt(heap: Uint8Array, start: number, length = MAX_TEXT_BYTES): string {
+  const bytes = heap.subarray(start, start + length);
+  const end = bytes.indexOf(0);
+  return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+}

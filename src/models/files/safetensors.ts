@@ -1,0 +1,209 @@
+/**
+ * The safetensors format: a length (uint64), a JSON header of that length, then the tensors' bytes, little-endian and
+ * row-major, each at the offsets that the header gives. Reading touches only the header, and trusts none of it: what
+ * comes out lies inside the file, without overlaps or holes, and has the length that its shape takes.
+ *
+ * Source: huggingface/safetensors, README "Format".
+ */
+import { open, type FileHandle } from 'node:fs/promises';
+import { byteSize } from '../../graph/constants.js';
+import type { DataType } from '../../graph/graph.js';
+import type { StoredTensor } from '../../graph/passes/bind-weights.js';
+import { readExactly } from './file-access.js';
+import { duplicateKey } from './json-keys.js';
+import { makeWhole } from '../../files.js';
+import { ModelFileError } from './model-file-error.js';
+
+export interface Safetensors {
+  /** By name; offsets are from the start of the file. */
+  readonly tensors: Map<string, StoredTensor>;
+  /** The header's `__metadata__`; empty where it has none. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+const LENGTH_BYTES = 8;
+const MAX_HEADER_BYTES = 100_000_000;
+/** Where the tensors of files written here begin: a multiple of this, so that every float is aligned. */
+const ALIGNMENT = 64;
+
+const DATA_TYPES = new Map<unknown, DataType>([
+  ['F64', 'float64'],
+  ['F32', 'float32'],
+  ['F16', 'float16'],
+  ['I64', 'int64'],
+  ['I32', 'int32'],
+  ['I8', 'int8'],
+  ['U8', 'uint8'],
+  ['BOOL', 'bool'],
+]);
+
+/** Read the header of a file. Throws ModelFileError naming the field or tensor that is wrong. */
+export async function readSafetensors(file: string): Promise<Safetensors> {
+  let handle: FileHandle;
+  try {
+    handle = await open(file);
+  } catch (cause) {
+    throw new ModelFileError(file, 'file', 'cannot be read', { cause });
+  }
+  try {
+    const { size } = await handle.stat();
+    const length = await headerLength(handle, file, size);
+    const header = parseHeader(await readExactly(handle, file, length, LENGTH_BYTES), file);
+    return checkHeader(header, { file, start: LENGTH_BYTES + length, size });
+  } finally {
+    await handle.close();
+  }
+}
+
+async function headerLength(handle: FileHandle, file: string, size: number): Promise<number> {
+  if (size < LENGTH_BYTES) throw new ModelFileError(file, 'header length', `the file has only ${size} bytes`);
+  const length = (await readExactly(handle, file, LENGTH_BYTES, 0)).readBigUInt64LE();
+  if (length > BigInt(size - LENGTH_BYTES)) {
+    throw new ModelFileError(file, 'header length', `${length.toString()} bytes, but the file has ${size}`);
+  }
+  if (length > MAX_HEADER_BYTES) {
+    throw new ModelFileError(
+      file,
+      'header length',
+      `${length.toString()} bytes, at most ${MAX_HEADER_BYTES} are allowed`,
+    );
+  }
+  return Number(length);
+}
+
+function parseHeader(bytes: Buffer, file: string): Readonly<Record<string, unknown>> {
+  let header: unknown;
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    header = JSON.parse(text);
+  } catch (cause) {
+    throw new ModelFileError(file, 'header', 'is not JSON', { cause });
+  }
+  if (!isRecord(header)) throw new ModelFileError(file, 'header', 'is not an object');
+  const duplicate = duplicateKey(text);
+  if (duplicate !== undefined) throw new ModelFileError(file, duplicate, 'is given twice');
+  return header;
+}
+
+/** Where the tensors are: from `start` to the end of the file at `size`. */
+interface DataRange {
+  readonly file: string;
+  readonly start: number;
+  readonly size: number;
+}
+
+function checkHeader(header: Readonly<Record<string, unknown>>, range: DataRange): Safetensors {
+  const { __metadata__: metadata = {}, ...entries } = header;
+  if (!isRecord(metadata) || !Object.values(metadata).every((value) => typeof value === 'string')) {
+    throw new ModelFileError(range.file, '__metadata__', 'is not an object of strings');
+  }
+  const tensors = new Map(Object.entries(entries).map(([name, entry]) => [name, checkTensor(name, entry, range)]));
+  checkCoverage(tensors, range);
+  return { tensors, metadata: metadata as Record<string, string> };
+}
+
+function checkTensor(name: string, entry: unknown, { file, start, size }: DataRange): StoredTensor {
+  const fail = (field: string, detail: string) => new ModelFileError(file, `${name}.${field}`, detail);
+  if (!isRecord(entry)) throw new ModelFileError(file, name, 'is not an object');
+  const { dtype, shape, data_offsets: offsets } = entry;
+  const dataType = DATA_TYPES.get(dtype);
+  if (dataType === undefined) throw fail('dtype', `${JSON.stringify(dtype)} is not supported`);
+  if (!Array.isArray(shape) || !shape.every(isSize)) throw fail('shape', 'is not a list of sizes');
+  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize)) {
+    throw fail('data_offsets', 'is not a pair of offsets');
+  }
+  const [begin, end] = offsets as [number, number];
+  const available = size - start;
+  if (begin > end || end > available) {
+    throw fail('data_offsets', `[${begin}, ${end}] lies outside of the ${available} bytes of data`);
+  }
+  const expected = byteSize(dataType, shape);
+  if (end - begin !== expected) {
+    throw fail(
+      'data_offsets',
+      `span ${end - begin} bytes, but [${shape.join(', ')}] ${String(dtype)} takes ${expected}`,
+    );
+  }
+  return { dataType, dims: shape, offset: start + begin, length: end - begin };
+}
+
+/** The tensors must cover the data exactly: no overlaps, and no holes in which something could hide. */
+function checkCoverage(tensors: ReadonlyMap<string, StoredTensor>, { file, start, size }: DataRange): void {
+  let position = start;
+  for (const [name, { offset, length }] of [...tensors].sort(
+    ([, a], [, b]) => a.offset - b.offset || a.length - b.length,
+  )) {
+    if (offset !== position) {
+      const detail =
+        offset < position ? 'overlaps another tensor' : `leaves ${offset - position} bytes before it unused`;
+      throw new ModelFileError(file, `${name}.data_offsets`, detail);
+    }
+    position += length;
+  }
+  if (position !== size) throw new ModelFileError(file, 'file', `${size - position} bytes follow the last tensor`);
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isSize(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+/** A tensor to write: its values, row-major, are asked for when it is its turn, and not kept. */
+export interface WritableTensor {
+  readonly name: string;
+  readonly dims: readonly number[];
+  readonly values: () => Float32Array | Promise<Float32Array>;
+}
+
+/**
+ * Write float32 tensors, one in memory at a time. The file appears whole or not at all. Throws Error when a tensor does not have as many values as its dimensions take.
+ */
+export async function writeSafetensors(
+  file: string,
+  tensors: Iterable<WritableTensor>,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const list = [...tensors];
+  await makeWhole(file, async (unfinished) => {
+    const handle = await open(unfinished, 'wx');
+    try {
+      await writeFully(handle, encodeHeader(list, metadata));
+      for (const { name, dims, values } of list) {
+        const { buffer, byteOffset, byteLength } = await values();
+        if (byteLength !== byteSize('float32', dims)) {
+          throw new Error(`tensor "${name}": ${byteLength} bytes do not make [${dims.join(', ')}] float32`);
+        }
+        await writeFully(handle, new Uint8Array(buffer, byteOffset, byteLength));
+      }
+    } finally {
+      await handle.close();
+    }
+  });
+}
+
+function encodeHeader(tensors: readonly WritableTensor[], metadata: Readonly<Record<string, string>>): Buffer {
+  let end = 0;
+  const entries = tensors.map(({ name, dims }) => {
+    const begin = end;
+    end += byteSize('float32', dims);
+    return [name, { dtype: 'F32', shape: dims, data_offsets: [begin, end] }] as const;
+  });
+  const meta = Object.keys(metadata).length > 0 ? [['__metadata__', metadata] as const] : [];
+  const json = Buffer.from(JSON.stringify(Object.fromEntries([...meta, ...entries])));
+  const total = Math.ceil((LENGTH_BYTES + json.length) / ALIGNMENT) * ALIGNMENT;
+  const header = Buffer.alloc(total, ' ');
+  header.writeBigUInt64LE(BigInt(total - LENGTH_BYTES));
+  json.copy(header, LENGTH_BYTES);
+  return header;
+}
+
+async function writeFully(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.byteLength;) {
+    const { bytesWritten } = await handle.write(bytes, done, bytes.byteLength - done);
+    done += bytesWritten;
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * A TensorFlow.js LayersModel: a JSON file with the topology and the manifest of the weights, and beside it the files of
+ * their bytes, hostile until proven otherwise. What comes out of here has every weight inside of its files, which are in
+ * the folder and have exactly the bytes that the weights take. The topology is not looked into.
+ *
+ * A group's weights lie one behind the other in all of the group's files put together: one may begin in a file and end in
+ * the next. Source: tfjs-core's io/types.ts (WeightsManifestConfig) and io_utils.ts (decodeWeights).
+ */
+import { createHash } from 'node:crypto';
+import { open } from 'node:fs/promises';
+import { dirname, join, normalize } from 'node:path';
+import { z } from 'zod';
+import { elementCount } from '../../tensor.js';
+import { halfValue } from '../../graph/constants.js';
+import { sha256 } from './digest.js';
+import { readExactly, sizeInside } from './file-access.js';
+import { readJson } from './json-file.js';
+import { insideFolder } from '../manifest.js';
+import { ModelFileError } from './model-file-error.js';
+
+export interface TfjsFile {
+  /** `{ class_name, config }`, not checked. */
+  readonly topology: unknown;
+  /** The major version of Keras that wrote it; TensorFlow.js itself writes as version 2. */
+  readonly keras: number;
+  /** By name. */
+  readonly weights: ReadonlyMap<string, TfjsWeight>;
+  /** sha256 of the JSON file, hexadecimal. */
+  readonly digest: string;
+  /** sha256 over it and all files of weights, hexadecimal. */
+  readonly weightsDigest: string;
+}
+
+export interface TfjsWeight {
+  readonly dims: readonly number[];
+  /** Its values, as single-precision numbers whatever they are stored as. Throws ModelFileError. */
+  read(): Promise<Float32Array<ArrayBuffer>>;
+}
+
+const quantization = z.union([
+  z.object({ dtype: z.literal('float16') }),
+  z.object({ dtype: z.enum(['uint8', 'uint16']), scale: z.number(), min: z.number() }),
+]);
+
+const weightSchema = z.object({
+  name: z.string().min(1),
+  shape: z.array(z.number().int().nonnegative()),
+  dtype: z.enum(['float32', 'int32', 'uint8', 'bool']),
+  quantization: quantization.nullish(),
+});
+
+const NO_GRAPHS = 'is that of a GraphModel, a frozen graph; only LayersModels can be read';
+
+const modelSchema = z.object({
+  format: z.literal('layers-model', NO_GRAPHS).nullish(),
+  modelTopology: z.looseObject({ keras_version: z.string().nullish(), model_config: z.unknown().optional() }),
+  weightsManifest: z.array(z.object({ paths: z.array(insideFolder), weights: z.array(weightSchema) })),
+});
+
+type StoredWeight = z.output<typeof weightSchema>;
+type Group = z.output<typeof modelSchema>['weightsManifest'][number];
+
+/** Read `file`; of the others only their sizes and digests. Throws ModelFileError naming the file and the field. */
+export async function readTfjsFile(file: string): Promise<TfjsFile> {
+  const { value: model, digest } = await readJson(file, modelSchema);
+  const { modelTopology: topology } = model;
+  if ('node' in topology) throw new ModelFileError(file, 'modelTopology', NO_GRAPHS);
+  const weights = new Map<string, TfjsWeight>();
+  const digests: (readonly [path: string, digest: string])[] = [];
+  const given = new Set<string>();
+  for (const [position, group] of model.weightsManifest.entries()) {
+    for (const path of group.paths.map(normalize)) {
+      if (given.has(path)) throw new ModelFileError(file, `weightsManifest.${position}`, `"${path}" is given twice`);
+      given.add(path);
+    }
+    const found = await locate(file, group, `weightsManifest.${position}`);
+    for (const [name, weight] of found) {
+      if (weights.has(name)) throw new ModelFileError(file, `weight "${name}"`, 'is given twice');
+      weights.set(name, weight);
+    }
+    for (const path of group.paths) digests.push([path, await sha256(join(dirname(file), path))]);
+  }
+  return {
+    topology: topology.model_config ?? topology,
+    keras: Number(/^\d+/.exec(topology.keras_version ?? '')?.[0] ?? 2),
+    weights,
+    digest,
+    weightsDigest: createHash('sha256')
+      .update(JSON.stringify([digest, ...digests]))
+      .digest('hex'),
+  };
+}
+
+/** A file of a group, and where in the bytes of the group it is. */
+interface Shard {
+  readonly path: string;
+  readonly begin: number;
+  readonly end: number;
+}
+
+async function locate(file: string, { paths, weights }: Group, field: string): Promise<[string, TfjsWeight][]> {
+  const folder = dirname(file);
+  const shards: Shard[] = [];
+  let available = 0;
+  for (const path of paths) {
+    const begin = available;
+    available += await sizeInside(folder, path);
+    shards.push({ path: join(folder, path), begin, end: available });
+  }
+  let end = 0;
+  const located = weights.map((weight): [string, TfjsWeight] => {
+    const begin = end;
+    end += elementCount(weight.shape) * storage(weight).width;
+    const range = { begin, end };
+    return [weight.name, { dims: weight.shape, read: async () => decode(weight, await readRange(shards, range)) }];
+  });
+  if (end === available) return located;
+  throw new ModelFileError(file, field, `its weights take ${end} bytes, its files have ${available}`);
+}
+
+async function readRange(
+  shards: readonly Shard[],
+  { begin, end }: { readonly begin: number; readonly end: number },
+): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = new Uint8Array(end - begin);
+  for (const shard of shards.filter((other) => other.begin < end && other.end > begin)) {
+    const [from, to] = [Math.max(begin, shard.begin), Math.min(end, shard.end)];
+    const handle = await open(shard.path).catch((cause: unknown) => {
+      throw new ModelFileError(shard.path, 'file', 'cannot be read', { cause });
+    });
+    try {
+      bytes.set(await readExactly(handle, shard.path, to - from, from - shard.begin), from - begin);
+    } finally {
+      await handle.close();
+    }
+  }
+  return bytes;
+}
+
+type TypedArray = Float32Array<ArrayBuffer> | Int32Array | Uint16Array | Uint8Array;
+
+/** How a weight's values are stored. */
+interface Storage {
+  readonly width: number;
+  readonly view: (bytes: ArrayBuffer) => TypedArray;
+}
+
+const STORAGE = {
+  float32: { width: 4, view: (bytes) => new Float32Array(bytes) },
+  float16: { width: 2, view: (bytes) => new Uint16Array(bytes) },
+  int32: { width: 4, view: (bytes) => new Int32Array(bytes) },
+  uint16: { width: 2, view: (bytes) => new Uint16Array(bytes) },
+  uint8: { width: 1, view: (bytes) => new Uint8Array(bytes) },
+  bool: { width: 1, view: (bytes) => new Uint8Array(bytes) },
+} as const satisfies Record<string, Storage>;
+
+function storage({ dtype, quantization: quantized }: StoredWeight): Storage {
+  return STORAGE[quantized?.dtype ?? dtype];
+}
+
+function decode(weight: StoredWeight, bytes: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
+  const stored = storage(weight).view(bytes.buffer);
+  if (stored instanceof Float32Array) return stored;
+  const valueOf = reader(weight);
+  const values = new Float32Array(stored.length);
+  // Float32Array.from takes tens of times as long: seconds for a large net.
+  for (let index = 0; index < values.length; index += 1) values[index] = valueOf(stored[index]!);
+  return values;
+}
+
+/** What a stored number means: quantized, it counts `scale`s above `min`; of whole numbers the nearest is meant. */
+function reader({ dtype, quantization: quantized }: StoredWeight): (stored: number) => number {
+  if (!quantized) return (stored) => stored;
+  if (quantized.dtype === 'float16') return halfValue;
+  const { scale, min } = quantized;
+  return dtype === 'float32' ? (stored) => stored * scale + min : (stored) => Math.round(stored * scale + min);
+}

@@ -1,0 +1,52 @@
+/** What the architectures cost and see in their published form, all derived from their graphs. */
+import {
+  ARCHITECTURE_NAMES,
+  buildArchitecture,
+  countPublishedParameters,
+  nativeForm,
+  type ArchitectureName,
+} from '../../architectures/index.js';
+import { countMultiplyAdds, countParameters } from '../../graph/cost.js';
+import { mapGeometry, type MapGeometry } from '../../graph/geometry.js';
+import { applyPass, applyPasses } from '../../graph/pass.js';
+import { CLASS_MAP, convolutionalizeGemm } from '../../graph/passes/convolutionalize-gemm.js';
+import { convolutionalizeGlobalPool } from '../../graph/passes/convolutionalize-global-pool.js';
+import { inferShapes } from '../../graph/shapes.js';
+
+export interface ArchitectureFigures extends MapGeometry {
+  readonly name: ArchitectureName;
+  /** Of the classifier as it runs. */
+  readonly parameters: number;
+  /** With an auxiliary classifier that only helps to train. */
+  readonly publishedParameters: number;
+  /** Native side in pixels. */
+  readonly inputSize: number;
+  readonly classes: number;
+  /** Of the classifier, for one image of the native size. */
+  readonly multiplyAdds: number;
+  /** Cells of the class map along one side, at the native size. */
+  readonly cells: number;
+}
+
+/** Figures of one architecture. */
+export function architectureFigures(name: ArchitectureName): ArchitectureFigures {
+  const { inputSize, classes } = nativeForm(name);
+  const graph = buildArchitecture(name);
+  const dense = applyPass(graph, convolutionalizeGlobalPool()) ?? applyPasses(graph, [convolutionalizeGemm(inputSize)]);
+  const input = [1, 3, inputSize, inputSize];
+  return {
+    name,
+    parameters: countParameters(graph),
+    publishedParameters: countPublishedParameters(name),
+    inputSize,
+    classes,
+    multiplyAdds: countMultiplyAdds(graph, inferShapes(graph, { input })),
+    cells: inferShapes(dense, { input }).get(CLASS_MAP)![2]!,
+    ...mapGeometry(dense, CLASS_MAP),
+  };
+}
+
+/** Figures of all, in the order of their families. */
+export function allArchitectureFigures(): ArchitectureFigures[] {
+  return ARCHITECTURE_NAMES.map(architectureFigures);
+}

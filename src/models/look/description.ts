@@ -1,0 +1,207 @@
+/**
+ * What a model is and what can be asked of it, as a plain object: for the table that a person reads and the JSON that a
+ * program does. Nothing is run, and nothing is read but what a compilation has read already.
+ */
+import { attribute } from '../../graph/attributes.js';
+import { fullyConnected, tailOf } from '../../graph/classifier-head.js';
+import type { MapGeometry } from '../../graph/geometry.js';
+import type { Graph, Initializer, Node } from '../../graph/graph.js';
+import { isOfKind } from '../../graph/operators.js';
+import type { CompiledModel } from '../compile.js';
+import type { DenseViews, Edge } from '../dense-views.js';
+import type { Size } from '../input-size.js';
+import { layersOf, type Layer } from './layers.js';
+import type { InputPreset, Label, Manifest } from '../manifest.js';
+import type { Network } from '../networks/network.js';
+
+export interface ModelDescription extends Pick<Manifest, 'name' | 'version' | 'architecture'> {
+  readonly description?: string | undefined;
+  readonly license?: string | undefined;
+  readonly source?: string | undefined;
+  readonly options?: Manifest['options'];
+  /** Absent where there are no weights. */
+  readonly digest?: string;
+  readonly classes: number;
+  /** In class order; absent where only their number is known. */
+  readonly labels?: readonly Label[];
+  /** Absent where only the net is known. */
+  readonly input?: InputPreset;
+  /** Side in pixels that the classifier was made for. */
+  readonly nativeSize: number;
+  readonly parameters: number;
+  /** Of the classifier, for one image of the native size. */
+  readonly multiplyAdds: number;
+  /** Bytes of the weights as they are stored. */
+  readonly weightBytes: number;
+  readonly layers: readonly Layer[];
+  readonly head: Head;
+  readonly classify: { readonly sizes: 'any' | 'native'; readonly smallest: number };
+  readonly heatmaps: Heatmaps;
+  /** Of an imported net with a class map. */
+  readonly parity?: {
+    /** Largest difference of a logit from the file's own, as a part of the largest; absent where it was not measured. */
+    readonly difference?: number;
+    readonly tolerance: number;
+  };
+}
+
+/** What the classifier ends in, in words, and what that became for the class map. */
+export interface Head {
+  readonly was: string;
+  readonly became?: string;
+}
+
+export type Heatmaps =
+  | {
+      readonly available: true;
+      /** The net's own first, and what a pixel costs at each beside it. */
+      readonly outputStrides: readonly { readonly outputStride: number; readonly pixelCost: number }[];
+      readonly edges: readonly Edge[];
+      /** At the net's own output stride. */
+      readonly geometry: MapGeometry;
+      /** Cells of the class map at the native size. */
+      readonly cells: Size;
+      /** Smallest side of an input, in pixels. */
+      readonly smallest: number;
+    }
+  | { readonly available: false; readonly reason: string };
+
+/** What is known of a model beyond its net. */
+export interface Known {
+  readonly weights: boolean;
+  /** Its labels and how it wants its input are. */
+  readonly manifest: boolean;
+}
+
+/** Describe a compiled model, with its parity judged where that was measured, and the network it was compiled from. */
+export function describeModel(model: CompiledModel, network: Network, known: Known): ModelDescription {
+  const { manifest, labels, digest, nativeSize, parameters, dense, deviation, parityCheck } = model;
+  const { name, version, description, license, source, architecture, options, input } = manifest;
+  const { classifier } = network;
+  const layers = layersOf(classifier, nativeSize);
+  return {
+    name,
+    version,
+    description,
+    license,
+    source,
+    architecture,
+    ...(options === undefined ? {} : { options }),
+    ...(known.weights ? { digest } : {}),
+    classes: labels.length,
+    ...(known.manifest ? { labels, input } : {}),
+    nativeSize,
+    parameters,
+    multiplyAdds: layers.reduce((sum, layer) => sum + layer.multiplyAdds, 0),
+    weightBytes: storedBytes(network.original?.graph ?? classifier),
+    layers,
+    head: headOf(network, dense),
+    classify: sizesOf(model),
+    heatmaps: heatmapsOf(dense, nativeSize),
+    ...(parityCheck === undefined || 'unavailable' in dense
+      ? {}
+      : {
+          parity: {
+            ...(deviation === undefined ? {} : { difference: deviation }),
+            tolerance: parityCheck.tolerance,
+          },
+        }),
+  };
+}
+
+function heatmapsOf(dense: CompiledModel['dense'], side: number): Heatmaps {
+  if ('unavailable' in dense) return { available: false, reason: dense.unavailable };
+  const { outputStrides, edges, minimumSize } = dense;
+  const own = dense.view();
+  return {
+    available: true,
+    outputStrides: outputStrides.map((outputStride) => ({ outputStride, pixelCost: pixelCost(dense, outputStride) })),
+    edges,
+    geometry: own.geometry,
+    cells: own.mapSize({ width: side, height: side }),
+    smallest: minimumSize,
+  };
+}
+
+/** In tenths. */
+function pixelCost(dense: DenseViews, outputStride: number): number {
+  return Math.round(dense.view({ outputStride }).pixelCost * 10) / 10;
+}
+
+/** Whether another size than the native one is taken too; one that is larger tells. */
+function sizesOf(model: CompiledModel): ModelDescription['classify'] {
+  const { nativeSize, dense } = model;
+  try {
+    model.classifyView({ width: 2 * nativeSize, height: 2 * nativeSize });
+    return { sizes: 'any', smallest: 'view' in dense ? dense.minimumSize : 1 };
+  } catch {
+    return { sizes: 'native', smallest: nativeSize };
+  }
+}
+
+function storedBytes({ initializers }: Graph): number {
+  const stored = new Map<string, number>();
+  for (const { name, data } of initializers.values()) {
+    if (data.kind === 'external') stored.set(`${data.file}:${data.offset}`, data.length);
+    if (data.kind === 'inline') stored.set(name, data.bytes.byteLength);
+  }
+  return [...stored.values()].reduce((sum, bytes) => sum + bytes, 0);
+}
+
+function headOf({ classifier, dense }: Network, view: CompiledModel['dense']): Head {
+  const tail = tailOf(classifier);
+  if ('unavailable' in view || !('graph' in dense)) {
+    const operators = tail.slice(0, 6).map(({ op }) => op);
+    return { was: `… → ${operators.reverse().join(' → ')}` };
+  }
+  const pool = tail.find((node) => isOfKind(node, 'global-pool'));
+  if (pool === undefined) return windowedHead(classifier, tail, dense.graph);
+  return dense.poolsGlobally ? pooledHead(classifier, tail) : pooledStack(classifier, tail, pool, dense.graph);
+}
+
+function pooledHead(classifier: Graph, tail: readonly Node[]): Head {
+  const weightOf = ({ inputs }: Node): Initializer | undefined => classifier.initializers.get(inputs[1] ?? '');
+  const behindPool = tail.slice(
+    0,
+    tail.findIndex(({ op }) => op === 'GlobalAveragePool'),
+  );
+  const layer = behindPool.find((node) => weightOf(node) !== undefined);
+  if (layer === undefined) {
+    return { was: 'convolution to the classes → global average pooling', became: 'what is pooled is the class map' };
+  }
+  const [outputs = 0, inputs = 0] = weightOf(layer)?.dims ?? [];
+  const kind = layer.op === 'Conv' ? '1×1 convolution' : 'fully connected';
+  return {
+    was: `global average pooling → ${kind}, ${inputs} to ${outputs}`,
+    became: '1×1 convolution, which gives the class map → global average pooling',
+  };
+}
+
+function pooledStack(classifier: Graph, tail: readonly Node[], pool: Node, convolutional: Graph): Head {
+  const weights = tail
+    .slice(0, tail.indexOf(pool))
+    .flatMap(({ inputs }) => classifier.initializers.get(inputs[1] ?? '') ?? [])
+    .filter(({ dims }) => dims.length > 1)
+    .reverse();
+  const sliding = convolutional.nodes.find(({ name }) => name === pool.name);
+  const window = ((sliding && attribute(sliding, 'kernel_shape', 'ints')) ?? []).join('×');
+  const kind = pool.op === 'GlobalMaxPool' ? 'maximum' : 'average';
+  const widths = [weights[0]?.dims[1], ...weights.map(({ dims }) => dims[0])].join(' to ');
+  return {
+    was: `global ${kind} pooling → fully connected, ${widths}`,
+    became: `${kind} of ${window} cells around each → convolutions of 1×1`,
+  };
+}
+
+function windowedHead(classifier: Graph, tail: readonly Node[], convolutional: Graph): Head {
+  const layers = tail.flatMap((node) => fullyConnected(classifier, node) ?? []).reverse();
+  const kernels = layers.map(({ node }) => {
+    const convolution = convolutional.nodes.find(({ name }) => name === node.name);
+    return ((convolution && attribute(convolution, 'kernel_shape', 'ints')) ?? []).join('×');
+  });
+  const widths = [layers[0]?.weight.dims[1], ...layers.map(({ weight }) => weight.dims[0])];
+  return {
+    was: `fully connected over a window of ${kernels[0] ?? ''} cells, ${widths.join(' to ')}`,
+    became: `convolutions of ${kernels.join(', ')} over a map of any size`,
+  };
+}

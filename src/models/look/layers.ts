@@ -1,0 +1,111 @@
+/**
+ * The layers of a network: what each is, makes and costs at the native size; and the same by blocks, as they are called
+ * in the names of the layers (`layer1.0`, `Mixed_5b`), or where names tell nothing by the size of their maps.
+ */
+import { elementCount } from '../../tensor.js';
+import { attribute } from '../../graph/attributes.js';
+import { multiplyAddsOf, trainableInputs } from '../../graph/cost.js';
+import type { Graph, Node } from '../../graph/graph.js';
+import { nativeShapes } from '../../graph/native-shapes.js';
+import { isOfKind } from '../../graph/operators.js';
+import { windowsOf } from '../../graph/windows.js';
+
+export interface Layer {
+  readonly name: string;
+  /** ONNX operator. */
+  readonly operator: string;
+  /** Of convolutions and poolings: height and width of each. */
+  readonly window?: LayerWindow;
+  /** Of one image, without the batch; undefined where it cannot be told. */
+  readonly output: readonly number[] | undefined;
+  /** Trainable ones that no layer before it has. */
+  readonly parameters: number;
+  readonly multiplyAdds: number;
+}
+
+export interface LayerWindow {
+  readonly kernel: readonly number[];
+  readonly stride: readonly number[];
+  readonly dilation: readonly number[];
+  /** Before and after, along each axis. */
+  readonly padding: readonly (readonly [before: number, after: number])[];
+  readonly groups: number;
+}
+
+/** Layers that belong together. */
+export interface Block extends Pick<Layer, 'name' | 'output' | 'parameters' | 'multiplyAdds'> {
+  readonly layers: readonly Layer[];
+}
+
+/** The layers of a classifier, in the order in which they run, at the native size. */
+export function layersOf(graph: Graph, nativeSize: number): Layer[] {
+  const shapes = nativeShapes(graph, nativeSize);
+  const counted = new Set<string>();
+  return graph.nodes.map((node) => {
+    const own = trainableInputs(node).filter((name) => !counted.has(name));
+    for (const name of own) counted.add(name);
+    const window = windowOf(node, graph);
+    return {
+      name: node.name,
+      operator: node.op,
+      ...(window === undefined ? {} : { window }),
+      output: shapes.get(node.outputs[0] ?? '')?.slice(1),
+      parameters: own.reduce((sum, name) => sum + elementCount(graph.initializers.get(name)?.dims ?? [0]), 0),
+      multiplyAdds: known(node, shapes) ? multiplyAddsOf(node, shapes) : 0,
+    };
+  });
+}
+
+function known(node: Node, shapes: ReadonlyMap<string, readonly number[]>): boolean {
+  return [...node.inputs, ...node.outputs].every((name) => name === '' || shapes.has(name));
+}
+
+function windowOf(node: Node, graph: Graph): LayerWindow | undefined {
+  const isPool = isOfKind(node, 'window') && node.op !== 'Conv';
+  const kernel = graph.initializers.get(node.inputs[1] ?? '')?.dims.slice(2);
+  if (!isPool && (node.op !== 'Conv' || kernel === undefined)) return undefined;
+  const windows = windowsOf(node, isPool ? undefined : kernel);
+  return {
+    kernel: windows.map((window) => window.kernel),
+    stride: windows.map((window) => window.stride),
+    dilation: windows.map((window) => window.dilation),
+    padding: windows.map(({ padBegin, padEnd }) => [padBegin, padEnd]),
+    groups: attribute(node, 'group', 'int') ?? 1,
+  };
+}
+
+/** Group layers that follow each other. */
+export function blocksOf(layers: readonly Layer[]): Block[] {
+  const groups: { key: string; layers: Layer[] }[] = [];
+  for (const layer of layers) {
+    const key = blockName(layer.name) ?? `at ${layer.output?.slice(1).join('×') ?? ''}`;
+    const current = groups.at(-1);
+    // What joins the branches of a block may have the name of the block itself.
+    if (current?.key === key || current?.key === layer.name) current.layers.push(layer);
+    else groups.push({ key, layers: [layer] });
+  }
+  return groups.map(({ layers: members }) => {
+    const [first, last] = [members[0]!, members.at(-1)!];
+    const own = first.name === last.name ? first.name : `${first.name} … ${last.name}`;
+    return {
+      name: blockName(first.name) ?? own,
+      layers: members,
+      output: last.output,
+      parameters: members.reduce((sum, { parameters }) => sum + parameters, 0),
+      multiplyAdds: members.reduce((sum, { multiplyAdds }) => sum + multiplyAdds, 0),
+    };
+  });
+}
+
+/**
+ * The block that a layer's name puts it in: the path to the first part with a digit, and a number after it, so
+ * `layer1.0.conv1` is in `layer1.0` and `stages.0.blocks.1.conv2` in `stages.0`. Undefined where no path leads to it.
+ */
+function blockName(name: string): string | undefined {
+  const path = name.split(/[./]+/).filter((part) => part !== '');
+  const parents = path.slice(0, -1);
+  const numbered = parents.findIndex((part) => /\d/.test(part));
+  if (numbered === -1) return undefined;
+  const next = parents[numbered + 1] ?? '';
+  return parents.slice(0, numbered + (/^\d+$/.test(next) ? 2 : 1)).join('.');
+}

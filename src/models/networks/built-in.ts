@@ -1,0 +1,108 @@
+/**
+ * A built-in architecture with weights from a file: the builder's graph, bound and convolutionalized. No weight is read
+ * here: safetensors are bound where they lie, Keras' HDF5 is converted once.
+ */
+import { extname, join } from 'node:path';
+import { buildArchitecture, isArchitecture, parametersOf } from '../../architectures/index.js';
+import { countParameters } from '../../graph/cost.js';
+import type { Graph } from '../../graph/graph.js';
+import { applyPass, applyPasses } from '../../graph/pass.js';
+import { bindWeights } from '../../graph/passes/bind-weights.js';
+import { convolutionalizeGemm } from '../../graph/passes/convolutionalize-gemm.js';
+import { convolutionalizeGlobalPool } from '../../graph/passes/convolutionalize-global-pool.js';
+import type { WeightsFile } from './converted-weights.js';
+import { sha256 } from '../files/digest.js';
+import { KERAS_ARCHITECTURES, kerasSources } from '../keras-applications/sources.js';
+import { convertKerasWeights } from '../keras-applications/thread.js';
+import { MANIFEST_FILE, type ModelFolder } from '../manifest.js';
+import { ModelFileError } from '../files/model-file-error.js';
+import type { Network } from './network.js';
+import { readSafetensors } from '../files/safetensors.js';
+import { findNaming } from './weight-names.js';
+
+/** `cache`: where weights that have to be converted are kept. Hashes the weights. Throws ModelFileError or GraphError. */
+export async function loadBuiltIn(content: ModelFolder, cache: string): Promise<Network> {
+  const built = build(content);
+  const digest = await digestOf(join(content.folder, content.manifest.weights.file));
+  return bound(content, built, await readWeights(content, built, { digest, cache }), digest);
+}
+
+/** The network over weights that lie where `weights` says. Throws ModelFileError or GraphError. */
+export function builtInNetwork(content: ModelFolder, weights: WeightsFile, digest: string): Network {
+  return bound(content, build(content), weights, digest);
+}
+
+function bound(content: ModelFolder, built: Graph, weights: WeightsFile, digest: string): Network {
+  const nativeSize = nativeSizeOf(content);
+  const classifier = applyPasses(built, [bindWeights(weights)]);
+  const pooled = applyPass(classifier, convolutionalizeGlobalPool());
+  const convolutional = pooled ?? applyPass(classifier, convolutionalizeGemm(nativeSize));
+  if (convolutional === undefined) {
+    throw manifestError(content, 'architecture', 'the head is neither a stack of Gemm nor pooled globally');
+  }
+  return {
+    classifier,
+    dense: { graph: convolutional, poolsGlobally: pooled !== undefined },
+    nativeSize,
+    parameters: countParameters(built),
+    fileDigest: digest,
+    weightsDigest: digest,
+    weightsFolder: weights.folder,
+  };
+}
+
+async function digestOf(file: string): Promise<string> {
+  try {
+    return await sha256(file);
+  } catch (cause) {
+    throw new ModelFileError(file, 'file', 'cannot be read', { cause });
+  }
+}
+
+/** The file by its ending: safetensors are used where they lie. */
+async function readWeights(
+  content: ModelFolder,
+  graph: Graph,
+  { digest, cache }: { readonly digest: string; readonly cache: string },
+): Promise<WeightsFile> {
+  const { folder, manifest } = content;
+  const file = join(folder, manifest.weights.file);
+  const parameters = parametersOf(graph);
+  switch (extname(file).toLowerCase()) {
+    case '.h5':
+    case '.hdf5': {
+      const sources = kerasSources(manifest.architecture, parameters);
+      if (sources !== undefined) return convertKerasWeights({ file, sources, digest, cache });
+      const names = KERAS_ARCHITECTURES.join(', ');
+      throw manifestError(content, 'architecture', `Keras has no weights for it; it has for ${names}`);
+    }
+    case '.keras':
+      throw new ModelFileError(file, 'file', "is Keras 3's own format; save the net with model.save('model.h5')");
+    default: {
+      const { tensors } = await readSafetensors(file);
+      const names = parameters.map(({ name }) => name);
+      const { nameOf } = findNaming(file, names, tensors);
+      return { folder, file: manifest.weights.file, tensors, nameOf };
+    }
+  }
+}
+
+function manifestError({ folder }: ModelFolder, field: string, detail: string, cause?: unknown): ModelFileError {
+  return new ModelFileError(join(folder, MANIFEST_FILE), field, detail, { cause });
+}
+
+function nativeSizeOf({ manifest: { options, input } }: ModelFolder): number {
+  return Number(options?.['inputSize'] ?? input.size);
+}
+
+/** The unbound graph; options that the architecture does not take are the manifest's fault. */
+function build(content: ModelFolder): Graph {
+  const { architecture, options } = content.manifest;
+  const given = { inputSize: nativeSizeOf(content), classes: content.labels.length };
+  if (!isArchitecture(architecture)) throw manifestError(content, 'architecture', `"${architecture}" is not built in`);
+  try {
+    return buildArchitecture(architecture, { ...options, ...given });
+  } catch (cause) {
+    throw manifestError(content, 'options', cause instanceof Error ? cause.message : String(cause), cause);
+  }
+}

@@ -1,0 +1,231 @@
+/**
+ * Any classifier's graph, brought by small passes to the forms that the convolutionalizing passes know. What they cannot
+ * bring there still classifies, as its file computes it, and says why it has no class map.
+ *
+ * The order: names apart, constants to initializers, one image input, one output (the original: what the file computes,
+ * without its softmax) → single precision, opset 18, one kind of head, padding of the native size,
+ * free sizes (the classifier) → class map.
+ */
+import { OPSET } from '../../graph/build.js';
+import { tailOf } from '../../graph/classifier-head.js';
+import { countParameters } from '../../graph/cost.js';
+import { mapGeometry } from '../../graph/geometry.js';
+import type { Dim, Graph, ValueInfo } from '../../graph/graph.js';
+import { GraphError } from '../../graph/graph-error.js';
+import { imageShapes, nativeShapes } from '../../graph/native-shapes.js';
+import { applyPass, applyPasses, applyWhereMatching, type Pass } from '../../graph/pass.js';
+import { absorbDequantizedWeights } from '../../graph/passes/absorb-dequantized-weights.js';
+import { castBorders } from '../../graph/passes/cast-borders.js';
+import { CLASS_MAP, convolutionalizeGemm } from '../../graph/passes/convolutionalize-gemm.js';
+import { convolutionalizeGlobalPool } from '../../graph/passes/convolutionalize-global-pool.js';
+import { convolutionalizePooledStack } from '../../graph/passes/convolutionalize-pooled-stack.js';
+import { dropIdentities } from '../../graph/passes/drop-identities.js';
+import { dropIdentityCasts } from '../../graph/passes/drop-identity-casts.js';
+import { dropOutputCast } from '../../graph/passes/drop-output-cast.js';
+import { dropSoftmax } from '../../graph/passes/drop-softmax.js';
+import { flattenHead } from '../../graph/passes/flatten-head.js';
+import { foldWeightViews } from '../../graph/passes/fold-weight-views.js';
+import { freeSizes } from '../../graph/passes/free-sizes.js';
+import { keepOutput } from '../../graph/passes/keep-output.js';
+import { keepPaddingApart } from '../../graph/passes/keep-padding-apart.js';
+import { liftConstants } from '../../graph/passes/lift-constants.js';
+import { mergeMatMulAdd } from '../../graph/passes/merge-matmul-add.js';
+import { LOGITS, nameLogits } from '../../graph/passes/name-logits.js';
+import { pickShuffledChannels } from '../../graph/passes/pick-shuffled-channels.js';
+import { raiseOpset } from '../../graph/passes/raise-opset.js';
+import { reorderFlattenedWeight } from '../../graph/passes/reorder-flattened-weight.js';
+import { reserveNames } from '../../graph/passes/reserve-names.js';
+import { resolveAutoPadding } from '../../graph/passes/resolve-auto-padding.js';
+import { skipIdleViews } from '../../graph/passes/skip-idle-views.js';
+import { takePlanarInput } from '../../graph/passes/take-planar-input.js';
+import { transposeGemmWeight } from '../../graph/passes/transpose-gemm-weight.js';
+import { unifyGlobalPool } from '../../graph/passes/unify-global-pool.js';
+import { widenHalf } from '../../graph/passes/widen-half.js';
+import { inferShapes } from '../../graph/shapes.js';
+import { elementCount } from '../../tensor.js';
+import type { ConvolutionalNet, Network, Unavailable } from './network.js';
+
+/** No value of a net that anybody classifies with has more elements. */
+const MAX_ELEMENTS = 2 ** 31;
+
+/**
+ * A classifier's graph as the three that are served. `size` is the native side where the graph leaves it free. Throws
+ * GraphError where the graph is no classifier of images with that many classes.
+ */
+export function importClassifier(
+  graph: Graph,
+  { size, classes }: { readonly size: number; readonly classes: number },
+): Omit<Network, 'fileDigest' | 'weightsDigest' | 'weightsFolder'> {
+  const prepared = applyWhereMatching(graph, [
+    reserveNames(),
+    liftConstants(),
+    absorbDequantizedWeights(),
+    keepPaddingApart(),
+    takePlanarInput(),
+  ]);
+  const { side, graph: withImage } = checkInput(prepared);
+  const nativeSize = side ?? size;
+  const output = findOutput(withImage, nativeSize, classes);
+  const bare = applyWhereMatching(withImage, [
+    keepOutput(output),
+    dropIdentities(),
+    dropSoftmax(nativeSize),
+    dropOutputCast(),
+  ]);
+  const shapes = nativeShapes(bare, nativeSize);
+  checkElements(shapes);
+  const rank = shapes.get(output)?.length ?? bare.outputs[0]!.dims.length;
+  const original = applyPasses(bare, [nameLogits(classes, rank)]);
+
+  const single = applyWhereMatching(original, [widenHalf(), dropIdentityCasts()]);
+  const { classifier, dense } = convolutionalize(single, nativeSize);
+  const withFloatBorders = (net: Graph): Graph => applyWhereMatching(net, [castBorders()]);
+  return {
+    classifier: withFloatBorders(classifier),
+    dense: 'graph' in dense ? { ...dense, graph: withFloatBorders(dense.graph) } : dense,
+    nativeSize,
+    parameters: countParameters(classifier),
+    original: {
+      graph: withFloatBorders(original),
+      isHalf: applyPass(original, widenHalf()) !== undefined,
+    },
+  };
+}
+
+/** The only input, with three channels declared, and its fixed side. */
+function checkInput(graph: Graph): { readonly graph: Graph; readonly side: number | undefined } {
+  const [input, ...others] = graph.inputs;
+  if (input === undefined) throw new GraphError('the graph has no input');
+  if (others.length > 0) throw new GraphError(`input "${others[0]!.name}": the graph has more than one input`);
+  const [, channels, height, width] = input.dims;
+  const isImage = input.dims.length === 4 && (channels === 3 || typeof channels === 'string');
+  if (!isImage) {
+    const declared = `[${input.dims.join(', ')}]`;
+    throw new GraphError(`input "${input.name}": is ${declared}, not an image [N, 3, H, W] or [N, H, W, 3]`);
+  }
+  if (typeof height === 'number' && typeof width === 'number' && height !== width) {
+    throw new GraphError(`input "${input.name}": ${height}×${width} is not a square`);
+  }
+  const side = [height, width].find((dim) => typeof dim === 'number');
+  const dims = input.dims.with(1, 3);
+  return { graph: { ...graph, inputs: [{ ...input, dims }] }, side };
+}
+
+/** The name of the first output that has one number for each class. */
+function findOutput(graph: Graph, nativeSize: number, classes: number): string {
+  const shapes = nativeShapes(graph, nativeSize);
+  const known = ({ name, dims }: ValueInfo): readonly Dim[] => shapes.get(name) ?? dims;
+  const found = graph.outputs.find((output) => {
+    const dims = known(output);
+    const ofImage = dims.length === 1 ? dims : dims.slice(1);
+    return ofImage.every((dim) => typeof dim === 'number') && elementCount(ofImage) === classes;
+  });
+  const undeclared = graph.outputs.find((output) =>
+    known(output)
+      .slice(1)
+      .some((dim) => typeof dim === 'string'),
+  );
+  const output = found ?? undeclared;
+  if (output !== undefined) return output.name;
+  const [first] = graph.outputs;
+  throw new GraphError(`output "${first!.name}": is [${known(first!).join(', ')}], but there are ${classes} labels`);
+}
+
+function checkElements(shapes: ReadonlyMap<string, readonly number[]>): void {
+  for (const [name, dims] of shapes) {
+    const elements = elementCount(dims);
+    if (!(elements <= MAX_ELEMENTS)) {
+      throw new GraphError(
+        `value "${name}": [${dims.join(', ')}] has ${elements} elements, at most ${MAX_ELEMENTS} can be`,
+      );
+    }
+  }
+}
+
+function convolutionalize(
+  original: Graph,
+  nativeSize: number,
+): { readonly classifier: Graph; readonly dense: ConvolutionalNet | Unavailable } {
+  const raised = applyWhereMatching(original, [
+    raiseOpset(nativeSize),
+    foldWeightViews(nativeSize),
+    pickShuffledChannels(nativeSize),
+  ]);
+  const headed = settle(raised, [
+    skipIdleViews(nativeSize),
+    mergeMatMulAdd(nativeSize),
+    flattenHead(nativeSize),
+    unifyGlobalPool(nativeSize),
+    reorderFlattenedWeight(nativeSize),
+    transposeGemmWeight(),
+  ]);
+  const freed = applyWhereMatching(headed, [resolveAutoPadding(nativeSize), freeSizes(nativeSize)]);
+  const bound = whyBound(freed, nativeSize);
+  if (bound !== undefined) return { classifier: original, dense: { unavailable: bound } };
+  if (raised.opset < OPSET) {
+    const unavailable = `the net is of operator set ${raised.opset}, and not all of it means the same in ${OPSET}`;
+    return { classifier: applyWhereMatching(original, [freeSizes(nativeSize)]), dense: { unavailable } };
+  }
+
+  const pooled = applyPass(freed, convolutionalizeGlobalPool());
+  const convolutional =
+    pooled ??
+    applyPass(freed, convolutionalizePooledStack(nativeSize)) ??
+    applyPass(freed, convolutionalizeGemm(nativeSize));
+  if (convolutional === undefined) return { classifier: freed, dense: { unavailable: describeHead(freed) } };
+  const unavailable = whyNoMap(convolutional, nativeSize);
+  const net = { graph: convolutional, poolsGlobally: pooled !== undefined };
+  return { classifier: freed, dense: unavailable === undefined ? net : { unavailable } };
+}
+
+/** Why the freed graph does not take every batch; undefined where it does. */
+function whyBound(graph: Graph, nativeSize: number): string | undefined {
+  const classes = graph.outputs[0]!.dims[1];
+  return reasonOf(() => {
+    for (const batch of [1, 2]) {
+      const given = imageShapes(graph, { batch, height: nativeSize, width: nativeSize });
+      const dims = inferShapes(graph, given).get(LOGITS);
+      if (dims?.join() !== `${batch},${classes}`) throw new GraphError('the net is bound to the size of one image');
+    }
+  });
+}
+
+/** Why the convolutional graph has no class map for larger images; undefined where it has. */
+function whyNoMap(graph: Graph, nativeSize: number): string | undefined {
+  return reasonOf(() => {
+    mapGeometry(graph, CLASS_MAP);
+    for (const factor of [1, 2]) {
+      const given = imageShapes(graph, { batch: 1, height: factor * nativeSize, width: nativeSize });
+      const dims = inferShapes(graph, given).get(CLASS_MAP);
+      if (dims?.length !== 4 || dims.includes(0)) throw new GraphError('its last value is not a map');
+    }
+  });
+}
+
+function reasonOf(check: () => void): string | undefined {
+  try {
+    check();
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof GraphError)) throw error;
+    return error.message;
+  }
+}
+
+function describeHead(graph: Graph): string {
+  const operators = tailOf(graph)
+    .slice(0, 5)
+    .map(({ op }) => op)
+    .reverse();
+  const heads = 'Flatten → Gemm, global pooling → Gemm (one or several), or a convolution → global average pooling';
+  return `its head is not ${heads}; it ends in ${operators.join(' → ')}`;
+}
+
+/** Apply the passes over and over until none matches; each of them leaves less for the next round. */
+function settle(graph: Graph, passes: readonly Pass[]): Graph {
+  for (let current = graph; ;) {
+    const next = applyWhereMatching(current, passes);
+    if (next === current) return current;
+    current = next;
+  }
+}

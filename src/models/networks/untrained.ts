@@ -1,0 +1,78 @@
+/**
+ * An architecture served without training, for load tests: generated weights cost the engine as much as trained ones.
+ * The folder that is written is an ordinary model folder; its name ends in `-untrained` so that nobody mistakes it.
+ */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  ARCHITECTURE_NAMES,
+  buildArchitecture,
+  isArchitecture,
+  nativeForm,
+  type ArchitectureName,
+} from '../../architectures/index.js';
+import { UsageError } from '../../errors.js';
+import { isFile } from '../../files.js';
+import type { Graph } from '../../graph/graph.js';
+import { writeGeneratedWeights } from './generated-weights.js';
+import { MANIFEST_FILE, type Manifest, type ModelFolder } from '../manifest.js';
+
+/** Side of the crop over the short side: 224 of 256. */
+const CROP = 0.875;
+
+const WEIGHTS_FILE = 'model.safetensors';
+
+/**
+ * Make sure that the model folder of an untrained architecture exists below `cache`, and return its path. Throws
+ * UsageError when there is no such architecture.
+ */
+export async function prepareUntrained(cache: string, architecture: string): Promise<string> {
+  if (!isArchitecture(architecture)) {
+    const names = ARCHITECTURE_NAMES.join(', ');
+    throw new UsageError(`FULLCONV_UNTRAINED=${architecture}: there is no such architecture; there are: ${names}`);
+  }
+  const folder = join(cache, 'untrained', architecture);
+  await mkdir(folder, { recursive: true });
+  const { manifest, labels } = untrainedModel(architecture);
+  await writeFile(join(folder, manifest.labels), JSON.stringify(labels));
+  await writeFile(join(folder, MANIFEST_FILE), JSON.stringify(manifest, null, 2));
+  const weights = join(folder, WEIGHTS_FILE);
+  if (!(await isFile(weights))) {
+    const graph = buildArchitecture(architecture);
+    await writeGeneratedWeights(weights, graph, gainFor(graph));
+  }
+  return folder;
+}
+
+/** Manifest and labels of an architecture in its published form. */
+export function untrainedModel(architecture: ArchitectureName): Omit<ModelFolder, 'folder'> {
+  const { inputSize, classes } = nativeForm(architecture);
+  const manifest: Manifest = {
+    name: `${architecture}-untrained`,
+    version: '1',
+    description: 'Generated weights, for load tests only: the answers mean nothing.',
+    architecture,
+    weights: { file: WEIGHTS_FILE },
+    labels: 'labels.json',
+    input: {
+      size: inputSize,
+      resize: Math.round(inputSize / CROP),
+      interpolation: 'bilinear',
+      channels: 'RGB',
+      range: 255,
+      mean: [0.485, 0.456, 0.406],
+      std: [0.229, 0.224, 0.225],
+    },
+  };
+  const labels = Array.from({ length: classes }, (_, index) => ({ id: `class-${index}`, label: `class ${index}` }));
+  return { manifest, labels };
+}
+
+/**
+ * Every block of a residual net adds a branch of the variance of its input: with more than two hundred of them the sum
+ * would leave float32 (ResNet-1202). Weights of half the size leave a branch 1/16 of the variance or less.
+ */
+function gainFor(graph: Graph): number {
+  const blocks = graph.nodes.filter(({ op }) => op === 'Add').length;
+  return blocks > 100 ? 0.5 : 1;
+}

@@ -1,0 +1,99 @@
+/**
+ * What the tensors of a weights file are called. A builder names its parameters as torchvision does, or as the
+ * implementation that its file names; other libraries have the same tensors under other names, and what wraps a net to
+ * train it puts a word before all of them. A naming goes from a builder's name to the file's and is pure; which one a
+ * file has is seen by which of its names are there.
+ *
+ * Sources: timm/models/vgg.py and densenet.py (pytorch-image-models), models/resnet/modeling_resnet.py (transformers);
+ * test/fixtures/weight-names has what these libraries really write.
+ */
+import { efficientNetPytorchNames } from './efficientnet-pytorch-names.js';
+import { ModelFileError } from '../files/model-file-error.js';
+import { renameBy, type NamingRules } from './naming-rules.js';
+
+export interface Naming {
+  /** Whose names they are. */
+  readonly owner: string;
+  /** The name in the file of a builder's parameter. */
+  readonly nameOf: (parameter: string) => string;
+}
+
+/** From a builder's name to the owner's, given all of the builder's names. */
+type Renaming = (parameters: readonly string[]) => (parameter: string) => string;
+
+/** The owner's name, and how the owner's names come from the builders'. */
+const OWNERS: readonly (readonly [owner: string, renaming: NamingRules | Renaming])[] = [
+  ["the architecture's own", []],
+  [
+    "timm's VGG",
+    [
+      [/^classifier\.0\./, 'pre_logits.fc1.'],
+      [/^classifier\.3\./, 'pre_logits.fc2.'],
+      [/^classifier\.6\./, 'head.fc.'],
+    ],
+  ],
+  ["torchvision's DenseNet before 2018", [[/(\.denselayer\d+\.(?:norm|conv))(\d)\./, '$1.$2.']]],
+  [
+    "Hugging Face's ResNet",
+    [
+      [/^conv1\./, 'resnet.embedder.embedder.convolution.'],
+      [/^bn1\./, 'resnet.embedder.embedder.normalization.'],
+      [/^layer(\d+)\.(\d+)\.conv(\d)\./, (stage, block, layer) => `${inBlock(stage, block, layer)}.convolution.`],
+      [/^layer(\d+)\.(\d+)\.bn(\d)\./, (stage, block, layer) => `${inBlock(stage, block, layer)}.normalization.`],
+      [/^layer(\d+)\.(\d+)\.downsample\.0\./, (stage, block) => `${inBlock(stage, block)}.convolution.`],
+      [/^layer(\d+)\.(\d+)\.downsample\.1\./, (stage, block) => `${inBlock(stage, block)}.normalization.`],
+      [/^fc\./, 'classifier.1.'],
+    ],
+  ],
+  ["efficientnet_pytorch's EfficientNet", efficientNetPytorchNames],
+];
+
+/** transformers counts stages and layers from 0; without a layer it is the shortcut. */
+function inBlock(stage?: string, block?: string, layer?: string): string {
+  const name = `resnet.encoder.stages.${Number(stage) - 1}.layers.${block ?? ''}`;
+  return layer === undefined ? `${name}.shortcut` : `${name}.layer.${Number(layer) - 1}`;
+}
+
+/** What torch's DataParallel, its compiler, Lightning's and other people's modules put before the names of their net. */
+const WRAPPERS = ['', 'module.', '_orig_mod.', 'model.', 'net.', 'backbone.'];
+
+/** Every naming of a net with these parameters. */
+function namingsOf(parameters: readonly string[]): Naming[] {
+  const owners = OWNERS.map(([owner, renaming]) => {
+    const nameOf =
+      typeof renaming === 'function' ? renaming(parameters) : (name: string): string => renameBy(renaming, name);
+    return { owner, nameOf };
+  });
+  return WRAPPERS.flatMap((wrapper) =>
+    owners.map(({ owner, nameOf }) => ({
+      owner: wrapper === '' ? owner : `${owner} after "${wrapper}"`,
+      nameOf: (parameter: string) => wrapper + nameOf(parameter),
+    })),
+  );
+}
+
+/** How a file begins, for messages: they repeat a stranger's names, but not too much of them. */
+export function firstOf(names: Iterable<string>): string {
+  const shown = [...names].slice(0, 3).map((name) => `"${name.slice(0, 80)}"`);
+  return shown.join(', ') || 'nothing';
+}
+
+/**
+ * The naming under which most of the parameters are there. Throws ModelFileError with the first one that is missing
+ * under it, and with how the file begins.
+ */
+export function findNaming(file: string, parameters: readonly string[], tensors: ReadonlyMap<string, unknown>): Naming {
+  const missingOf = ({ nameOf }: Naming): string[] => parameters.filter((name) => !tensors.has(nameOf(name)));
+  const candidates = namingsOf(parameters).map((naming) => ({ naming, missing: missingOf(naming) }));
+  const { naming, missing } = candidates.reduce((best, other) =>
+    other.missing.length < best.missing.length ? other : best,
+  );
+  const [first] = missing;
+  if (first === undefined) return naming;
+  const known = missing.length < parameters.length ? naming.owner : 'no known';
+  throw new ModelFileError(
+    file,
+    `tensor "${naming.nameOf(first)}"`,
+    `is missing (${known} names); the file begins with ${firstOf(tensors.keys())}`,
+  );
+}

@@ -1,0 +1,492 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ServiceError } from '../../../src/errors.js';
+import {
+  createBatcher,
+  type Batcher,
+  type BatcherLimits,
+  type DispatchReport,
+  type Executor,
+  type ItemResult,
+  type Submission,
+} from '../../../src/batching/batcher.js';
+import { WorkerLostError, type RunResult } from '../../../src/runtime/pool.js';
+import { expectTensor, type TensorMap } from '../../../src/tensor.js';
+
+const LIMITS: BatcherLimits = { maxBatchSize: 4, maxBatchCost: 100, maxQueue: 10, lingerMs: 0 };
+
+interface Run {
+  readonly session: string;
+  readonly feeds: TensorMap;
+  /** Answer with each item's first pixel, after `runMs`. */
+  succeed(runMs?: number): Promise<void>;
+  fail(error: Error): Promise<void>;
+  /** Fail with no worker in the place of the one that is lost. */
+  lose(error: WorkerLostError): Promise<void>;
+}
+
+/** Workers that run until the test says otherwise. */
+class FakeExecutor implements Executor {
+  readonly size: number;
+  idle: number;
+  failure: Error | undefined;
+  readonly runs: Run[] = [];
+  #onIdle: () => void = () => undefined;
+
+  constructor(workers: number) {
+    this.size = workers;
+    this.idle = workers;
+  }
+
+  onIdle(callback: () => void): void {
+    this.#onIdle = callback;
+  }
+
+  /** Longer than asked for, and dirty, as a recycled buffer is. */
+  acquireBuffer(byteLength: number): ArrayBuffer {
+    return new Uint8Array(byteLength + 16).fill(255).buffer;
+  }
+
+  run(session: string, feeds: TensorMap): Promise<RunResult> {
+    if (this.idle === 0) throw new Error('no worker is idle');
+    this.idle -= 1;
+    return new Promise((resolve, reject) => {
+      const finish = async (settle: () => void): Promise<void> => {
+        this.idle += 1;
+        settle();
+        this.#onIdle();
+        await vi.advanceTimersByTimeAsync(0);
+      };
+      this.runs.push({
+        session,
+        feeds,
+        succeed: async (runMs = 5) => {
+          await vi.advanceTimersByTimeAsync(runMs);
+          await finish(() => resolve({ outputs: firstPixels(feeds), runMs }));
+        },
+        fail: (error) => finish(() => reject(error)),
+        lose: async (error) => {
+          reject(error);
+          await vi.advanceTimersByTimeAsync(0);
+        },
+      });
+    });
+  }
+
+  /** The run that was started last. */
+  get last(): Run {
+    return this.runs.at(-1)!;
+  }
+
+  giveUp(error: Error): void {
+    this.failure = error;
+    this.#onIdle();
+  }
+}
+
+function firstPixels(feeds: TensorMap): TensorMap {
+  const { data, dims } = expectTensor(feeds, 'image', 'uint8');
+  const [count = 0] = dims;
+  const firsts = Array.from({ length: count }, (_, index) => data[(index * data.length) / count]!);
+  return { first: { type: 'float32', dims: [count, 1], data: Float32Array.from(firsts) } };
+}
+
+function batchSizes(executor: FakeExecutor): number[] {
+  return executor.runs.map(({ feeds }) => feeds['image']!.dims[0]!);
+}
+
+/** An image of `side`×`side` pixels, all of them `value`. */
+function submission(value: number, overrides: Partial<Submission> & { side?: number } = {}): Submission {
+  const { side = 2, ...rest } = overrides;
+  return {
+    session: 'net',
+    feeds: { image: { type: 'uint8', dims: [side, side, 3], data: new Uint8Array(side * side * 3).fill(value) } },
+    cost: 1,
+    priority: 0,
+    deadline: Infinity,
+    ...rest,
+  };
+}
+
+function firstOf({ outputs }: ItemResult): number | undefined {
+  return expectTensor(outputs, 'first', 'float32').data[0];
+}
+
+/** Wait for a rejection without leaving it unhandled in the meantime. */
+function rejection(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => {
+      throw new Error('did not reject');
+    },
+    (error: unknown) => error,
+  );
+}
+
+describe('the batcher', () => {
+  let executor: FakeExecutor;
+  let batcher: Batcher;
+  let reports: DispatchReport[];
+
+  function start(workers: number, limits: Partial<BatcherLimits> = {}): void {
+    executor = new FakeExecutor(workers);
+    reports = [];
+    batcher = createBatcher({
+      executor,
+      limits: { ...LIMITS, ...limits },
+      onDispatch: (report) => reports.push(report),
+    });
+  }
+
+  const turn = (ms = 0): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
+
+  beforeEach(() => {
+    vi.useFakeTimers();
+    start(1);
+  });
+
+  afterEach(() => {
+    expect(batcher.queued).toBe(0);
+    expect(vi.getTimerCount()).toBe(0);
+    vi.useRealTimers();
+  });
+
+  it('gives an idle worker a single item at once, without its batch axis on return', async () => {
+    const result = batcher.submit(submission(7));
+    await turn();
+    expect(executor.last.feeds['image']!.dims).toEqual([1, 2, 2, 3]);
+    expect(batcher.running).toBe(1);
+    await executor.last.succeed(20);
+    expect(await result).toEqual({
+      outputs: { first: { type: 'float32', dims: [1], data: Float32Array.of(7) } },
+      queueMs: 0,
+      inferMs: 20,
+      batchSize: 1,
+    });
+    expect(batcher.running).toBe(0);
+  });
+
+  it('gathers equal shapes while the worker is busy', async () => {
+    const results = [1].map((value) => batcher.submit(submission(value)));
+    await turn();
+    results.push(...[2, 3, 4].map((value) => batcher.submit(submission(value))));
+    await turn();
+    expect(batcher.queued).toBe(3);
+    await executor.last.succeed(5);
+    await executor.last.succeed(5);
+    expect(batchSizes(executor)).toEqual([1, 3]);
+    expect((await Promise.all(results)).map(firstOf)).toEqual([1, 2, 3, 4]);
+    expect(reports[1]).toEqual({ session: 'net', batchSize: 3, reason: 'idle', queueMs: [5, 5, 5], inferMs: 5 });
+  });
+
+  it('batches sizes A, B, A, B by shape and answers the right caller', async () => {
+    const busy = batcher.submit(submission(0));
+    await turn();
+    const results = [1, 2, 3, 4].map((value) => batcher.submit(submission(value, { side: value % 2 === 0 ? 3 : 4 })));
+    await executor.last.succeed();
+    await executor.last.succeed();
+    await executor.last.succeed();
+    expect(executor.runs.map(({ feeds }) => feeds['image']!.dims)).toEqual([
+      [1, 2, 2, 3],
+      [2, 4, 4, 3],
+      [2, 3, 3, 3],
+    ]);
+    expect((await Promise.all([busy, ...results])).map(firstOf)).toEqual([0, 1, 2, 3, 4]);
+  });
+
+  it('keeps sessions apart and stacks every feed', async () => {
+    const busy = batcher.submit(submission(0));
+    await turn();
+    const withClasses = (value: number, session: string): Submission => {
+      const { feeds, ...rest } = submission(value, { session });
+      const classes = { type: 'int64', dims: [2], data: BigInt64Array.of(BigInt(value), 9n) } as const;
+      return { ...rest, feeds: { ...feeds, classes } };
+    };
+    const results = [withClasses(1, 'a'), withClasses(2, 'b'), withClasses(3, 'a')].map((s) => batcher.submit(s));
+    await executor.last.succeed();
+    const { session, feeds } = executor.last;
+    expect(session).toBe('a');
+    expect(feeds['classes']).toEqual({ type: 'int64', dims: [2, 2], data: BigInt64Array.of(1n, 9n, 3n, 9n) });
+    await executor.last.succeed();
+    await executor.last.succeed();
+    expect((await Promise.all([busy, ...results])).map(firstOf)).toEqual([0, 1, 2, 3]);
+  });
+
+  it('shares what comes together among the idle workers', async () => {
+    start(2);
+    const results = [1, 2, 3, 4].map((value) => batcher.submit(submission(value)));
+    await turn();
+    expect(batchSizes(executor)).toEqual([2, 2]);
+    await Promise.all(executor.runs.map((run) => run.succeed()));
+    expect((await Promise.all(results)).map(firstOf)).toEqual([1, 2, 3, 4]);
+  });
+
+  it('takes a few items one by one, and full batches once its workers have been busy for long', async () => {
+    start(1, { maxBatchSize: 8, runOverhead: 0.1, maxQueue: 200 });
+    const submit = (count: number) => Array.from({ length: count }, (_, value) => batcher.submit(submission(value)));
+    const few = submit(4);
+    await turn();
+    for (let run = 0; run < 4; run += 1) await executor.last.succeed();
+    await Promise.all(few);
+    expect(batchSizes(executor)).toEqual([1, 1, 1, 1]);
+    const first = submit(1);
+    await turn();
+    const many = [...first, ...submit(100)];
+    await turn();
+    await executor.last.succeed();
+    expect(batchSizes(executor).at(-1)).toBe(8);
+    while (batcher.queued + batcher.running > 0) await executor.last.succeed();
+    await Promise.all(many);
+  });
+
+  it('serves a higher priority first', async () => {
+    start(1, { maxBatchSize: 1 });
+    const order: number[] = [];
+    const submit = (value: number, priority: number): Promise<unknown> =>
+      batcher.submit(submission(value, { priority })).then(() => order.push(value));
+    const results = [submit(0, 0)];
+    await turn();
+    results.push(submit(1, 0), submit(2, 1), submit(3, 0), submit(4, 1));
+    for (let run = 0; run < 5; run += 1) await executor.last.succeed();
+    await Promise.all(results);
+    expect(order).toEqual([0, 2, 4, 1, 3]);
+  });
+
+  it('lingers on a GPU until the expected arrival comes or fails to come', async () => {
+    start(1, { lingerMs: 10 });
+    // A run costs 5 ms and 1 ms an item.
+    batcher.learn('net', 1, 6);
+    batcher.learn('net', 2, 7);
+    const results = [batcher.submit(submission(1, { cost: 0 }))];
+    await turn(2);
+    await executor.last.succeed(0);
+    results.push(batcher.submit(submission(2)));
+    await turn(2);
+    results.push(batcher.submit(submission(3)));
+    await turn(4);
+    expect(batchSizes(executor)).toEqual([1]);
+    await turn(1);
+    expect(batchSizes(executor)).toEqual([1, 2]);
+    await executor.last.succeed();
+    expect((await Promise.all(results)).map(firstOf)).toEqual([1, 2, 3]);
+    expect(reports.map(({ reason }) => reason)).toEqual(['linger', 'linger']);
+  });
+
+  it('sends only counts that are allowed, the rest next', async () => {
+    start(1, { maxBatchSize: 8, batchSizes: [1, 2, 4, 8] });
+    const first = batcher.submit(submission(0));
+    await turn();
+    const results = [1, 2, 3, 4, 5, 6, 7].map((value) => batcher.submit(submission(value)));
+    await turn();
+    for (let run = 0; run < 4; run += 1) await executor.last.succeed();
+    expect((await Promise.all([first, ...results])).map(firstOf)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(batchSizes(executor)).toEqual([1, 4, 2, 1]);
+  });
+
+  it('learns what a run costs, on a device with first runs of a shape without those', async () => {
+    start(1, { lingerMs: 10, maxBatchCost: Infinity });
+    const run = async (count: number, ms: number): Promise<void> => {
+      const results = Array.from({ length: count }, () => batcher.submit(submission(1, { cost: 1e9 })));
+      await turn(20);
+      await executor.last.succeed(ms);
+      await Promise.all(results);
+    };
+    await run(1, 900);
+    expect(batcher.runCosts().size).toBe(0);
+    await run(1, 6);
+    await run(2, 900);
+    await run(2, 7);
+    const cost = batcher.runCosts().get('net')!;
+    expect(cost.fixedMs).toBeCloseTo(5, 6);
+    expect(cost.msPerGflop).toBeCloseTo(1, 6);
+    batcher.forget('net');
+    expect(batcher.runCosts().size).toBe(0);
+  });
+
+  it('rejects with QUEUE_FULL when the queue is full, with a Retry-After from the recent speed', async () => {
+    start(1, { maxQueue: 4 });
+    const first = batcher.submit(submission(0));
+    await turn();
+    await executor.last.succeed(3000);
+    const results = [1, 2, 3, 4].map((value) => batcher.submit(submission(value)));
+    const error = await rejection(batcher.submit(submission(5)));
+    expect(error).toMatchObject({ code: 'QUEUE_FULL', retryAfterS: 12 });
+    await turn();
+    await executor.last.succeed();
+    await Promise.all([first, ...results]);
+  });
+
+  it('rejects with DEADLINE_EXCEEDED at the deadline of a waiting item, which costs no run', async () => {
+    const busy = batcher.submit(submission(0));
+    await turn();
+    const late = rejection(batcher.submit(submission(1, { deadline: performance.now() + 50 })));
+    await turn(49);
+    expect(batcher.queued).toBe(1);
+    await turn(1);
+    expect(await late).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    await executor.last.succeed();
+    await busy;
+    expect(executor.runs).toHaveLength(1);
+  });
+
+  it('rejects with DEADLINE_EXCEEDED at the deadline of a running item and answers the rest of its batch', async () => {
+    const busy = batcher.submit(submission(0));
+    await turn();
+    const late = rejection(batcher.submit(submission(1, { deadline: performance.now() + 50 })));
+    const other = batcher.submit(submission(2));
+    await executor.last.succeed(5);
+    expect(batchSizes(executor)).toEqual([1, 2]);
+    await turn(45);
+    expect(await late).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    await executor.last.succeed();
+    expect(firstOf(await other)).toBe(2);
+    await busy;
+  });
+
+  it('rejects what comes after its own deadline', async () => {
+    const error = await rejection(batcher.submit(submission(0, { deadline: performance.now() })));
+    expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    expect(executor.runs).toHaveLength(0);
+  });
+
+  it('drops a waiting item when its signal is aborted and removes its listener', async () => {
+    const busy = batcher.submit(submission(0));
+    await turn();
+    const controller = new AbortController();
+    const removed = vi.spyOn(controller.signal, 'removeEventListener');
+    const gone = rejection(batcher.submit(submission(1, { signal: controller.signal })));
+    await turn();
+    controller.abort(new Error('the client left'));
+    expect(await gone).toBe(controller.signal.reason);
+    expect(removed).toHaveBeenCalledOnce();
+    await executor.last.succeed();
+    await busy;
+    expect(executor.runs).toHaveLength(1);
+  });
+
+  it('removes its listener from a signal that is never aborted', async () => {
+    const { signal } = new AbortController();
+    const added = vi.spyOn(signal, 'addEventListener');
+    const removed = vi.spyOn(signal, 'removeEventListener');
+    const result = batcher.submit(submission(1, { signal }));
+    await turn();
+    await executor.last.succeed();
+    await result;
+    expect(removed.mock.calls).toEqual(added.mock.calls);
+  });
+
+  it('rejects at once with the reason of a signal that is already aborted', async () => {
+    const signal = AbortSignal.abort('gone');
+    expect(await rejection(batcher.submit(submission(1, { signal })))).toBe('gone');
+  });
+
+  it('retries a failed batch item by item, so that only the bad one fails', async () => {
+    const busy = batcher.submit(submission(0));
+    await turn();
+    const results = [1, 2, 3].map((value) => batcher.submit(submission(value)));
+    const bad = rejection(results[1]!);
+    await executor.last.succeed();
+    await executor.last.fail(new Error('bad batch'));
+    await executor.last.succeed();
+    const cause = new Error('bad image');
+    await executor.last.fail(cause);
+    await executor.last.succeed();
+    expect(batchSizes(executor)).toEqual([1, 3, 1, 1, 1]);
+    expect(await bad).toMatchObject({ code: 'INFERENCE_FAILED', cause });
+    expect((await Promise.all([busy, results[0]!, results[2]!])).map(firstOf)).toEqual([0, 1, 3]);
+    expect(reports.map(({ reason }) => reason)).toEqual(['idle', 'retry', 'retry']);
+  });
+
+  it('rejects with INFERENCE_FAILED when the outputs are not a batch', async () => {
+    executor.run = () =>
+      Promise.resolve({ outputs: { x: { type: 'int32', dims: [], data: Int32Array.of(1) } }, runMs: 1 });
+    const error = rejection(batcher.submit(submission(1)));
+    await turn();
+    expect(await error).toMatchObject({ code: 'INFERENCE_FAILED' });
+  });
+
+  it('retries each item of a lost batch once, alone, and rejects with WORKER_LOST when it is lost again', async () => {
+    const busy = batcher.submit(submission(0));
+    await turn();
+    const killer = rejection(batcher.submit(submission(1)));
+    const innocent = batcher.submit(submission(2));
+    await executor.last.succeed();
+    await executor.last.fail(new WorkerLostError('first'));
+    const second = new WorkerLostError('second');
+    await executor.last.fail(second);
+    await executor.last.succeed();
+    expect(batchSizes(executor)).toEqual([1, 2, 1, 1]);
+    expect(await killer).toMatchObject({ code: 'WORKER_LOST', cause: second });
+    expect(firstOf(await innocent)).toBe(2);
+    await busy;
+  });
+
+  it('does not retry an item that was settled in the meantime', async () => {
+    const controller = new AbortController();
+    const gone = rejection(batcher.submit(submission(1, { signal: controller.signal })));
+    await turn();
+    controller.abort();
+    await gone;
+    await executor.last.fail(new WorkerLostError('lost'));
+    expect(executor.runs).toHaveLength(1);
+  });
+
+  it('rejects what waits and what comes when no worker can be started any more', async () => {
+    const running = rejection(batcher.submit(submission(0)));
+    await turn();
+    const waiting = rejection(batcher.submit(submission(1)));
+    await executor.last.lose(new WorkerLostError('crash'));
+    expect(batcher.queued).toBe(2);
+    executor.giveUp(new Error('crash loop'));
+    const later = rejection(batcher.submit(submission(2)));
+    await turn();
+    for (const error of await Promise.all([running, waiting, later])) {
+      expect(error).toBeInstanceOf(ServiceError);
+      expect(error).toMatchObject({ code: 'WORKER_LOST' });
+    }
+  });
+
+  it('drains: refuses new items with DRAINING and finishes what waits', async () => {
+    const results = [batcher.submit(submission(0))];
+    await turn();
+    results.push(batcher.submit(submission(1)));
+    let drained = false;
+    const drain = batcher.drain().then(() => (drained = true));
+    expect(await rejection(batcher.submit(submission(2)))).toMatchObject({ code: 'DRAINING' });
+    await executor.last.succeed();
+    expect(drained).toBe(false);
+    await executor.last.succeed();
+    await drain;
+    expect((await Promise.all(results)).map(firstOf)).toEqual([0, 1]);
+  });
+
+  it('drains at once when nothing is to be done', async () => {
+    await batcher.drain();
+    await batcher.drain();
+  });
+
+  it('waits in a drain for the run of an item that was settled early', async () => {
+    const late = rejection(batcher.submit(submission(1, { deadline: performance.now() + 10 })));
+    await turn(10);
+    await late;
+    let drained = false;
+    const drain = batcher.drain().then(() => (drained = true));
+    await turn();
+    expect(drained).toBe(false);
+    await executor.last.succeed();
+    await drain;
+  });
+
+  it('gives every caller its own outputs in any mix of shapes, priorities and failures', async () => {
+    start(3, { maxQueue: 1000 });
+    const values = Array.from({ length: 120 }, (_, index) => index);
+    const results = values.map((value) =>
+      batcher.submit(submission(value, { side: 1 + (value % 4), priority: value % 3, cost: 1 + ((value * 7) % 40) })),
+    );
+    await turn();
+    for (let index = 0; index < executor.runs.length; index += 1) {
+      const run = executor.runs[index]!;
+      const alone = run.feeds['image']!.dims[0] === 1;
+      await (index % 5 === 3 && !alone ? run.fail(new Error('flaky')) : run.succeed());
+    }
+    expect((await Promise.all(results)).map(firstOf)).toEqual(values);
+  });
+});
