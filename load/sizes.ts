@@ -10,8 +10,9 @@ import { interruption, runCommand } from './command.js';
 import { whole } from './options.js';
 import { readPhotos } from './photos.js';
 import { heatmapTimePlot } from './plots/heatmap-time.js';
-import { describeMachine, machineLine, type Machine } from './report.js';
+import { describeMachine, machineLine } from './report.js';
 import { SAMPLES, servedName } from './scenario.js';
+import type { SizeRow, SizesReport } from './sizes-report.js';
 import { forgetPeak, peakOf, startServer, type RunningServer } from './server-process.js';
 import { markdownTable, type Column } from './tables.js';
 import { RESULTS } from './write-report.js';
@@ -23,27 +24,6 @@ const HELP = `npm run load:sizes -- [options]
   --rounds N      interleaved rounds (3)
   --output NAME   also write load/results/NAME.json, NAME.md and NAME-heatmaps.svg
 `;
-
-export interface SizesReport {
-  readonly kind: 'sizes';
-  readonly version: 1;
-  readonly machine: Machine;
-  readonly rounds: number;
-  readonly rows: readonly SizeRow[];
-}
-
-export interface SizeRow {
-  readonly model: string;
-  /** Pixels along a side of the input. */
-  readonly side: number;
-  readonly outputStride: number;
-  /** One for each round; none where the server refused. */
-  readonly milliseconds: number[];
-  /** Of the server's resident memory; 0 where the system does not tell. */
-  peakMiB: number;
-  /** The code of the server's refusal. */
-  refused?: string;
-}
 
 await runCommand(async () => {
   const { values } = parseArgs({

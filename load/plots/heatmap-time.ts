@@ -3,7 +3,7 @@
  * logarithmic, so that what grows as the pixels do has the slope of the grey line.
  */
 import * as Plot from '@observablehq/plot';
-import type { SizeRow, SizesReport } from '../sizes.js';
+import type { SizeRow, SizesReport } from '../sizes-report.js';
 import { linePlot } from './line-plot.js';
 import { logAxis } from './log-axis.js';
 import { GREY } from './render.js';

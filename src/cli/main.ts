@@ -2,6 +2,7 @@
  * The command line: every command, what it takes, and how it ends. What a command does has a file of its own, loaded when
  * it is asked for.
  */
+import type { ClassifyFlags, HeatmapFlags, SegmentFlags } from './answers.js';
 import { Command, CommanderError, Option } from 'commander';
 import { SETTING_LIST, readConfig, type Config, type SettingName } from '../config.js';
 import { PICTURE_FORMATS } from '../drawing/canvas.js';
@@ -13,18 +14,15 @@ import type { Opacity, ValueRange } from '../drawing/render.js';
 import type { Edge } from '../models/dense-views.js';
 import type { Clipping } from '../models/quantize/clipping.js';
 import { VERSION } from '../version.js';
-import type { ClassifyFlags } from './commands/classify.js';
 import type { EvaluateFlags } from './commands/evaluate.js';
 import type { LocalizationFlags } from './commands/evaluate-localization.js';
 import { errorText } from './error-text.js';
 import { EXIT_HELP, exitCodeOf } from './exit-code.js';
-import type { HeatmapFlags } from './commands/heatmap.js';
 import type { InspectFlags } from './commands/inspect.js';
 import type { ListArchitecturesFlags } from './commands/list-architectures.js';
 import { address, notNegative, numbers, oneOf, probability, rank, whole, wholes, words } from './option-values.js';
 import type { PullFlags } from './commands/pull.js';
 import type { QuantizeFlags } from './commands/quantize.js';
-import type { SegmentFlags } from './commands/segment.js';
 import { SHELL_SCRIPTS, SHELLS, type Shell } from './completion/shell-scripts.js';
 import { PICTURE_CHOICES } from './terminal/terminal-picture.js';
 

@@ -1,12 +1,9 @@
 /** The commands' questions put to a server (`--server URL`) in place of an engine of their own. */
+import type { ClassifyFlags, DrawnMap, HeatmapFlags, HeatmapSummary, SegmentFlags, SegmentSummary } from './answers.js';
 import { createClient, type EncodedImage } from '../client/index.js';
 import type { PictureFormat } from '../drawing/canvas.js';
 import type { Classification } from '../inference/classify.js';
 import type { Answerer } from './files/answer-files.js';
-import type { ClassifyFlags } from './commands/classify.js';
-import type { HeatmapFlags, HeatmapSummary } from './commands/heatmap.js';
-import type { DrawnMap } from './commands/maps.js';
-import type { SegmentFlags, SegmentSummary } from './commands/segment.js';
 
 /** As many as the largest batch of a server with a GPU, and so twice those of a small one. */
 const REQUESTS_AT_ONCE = 32;

@@ -11,7 +11,7 @@ import type { Canvas } from './canvas.js';
 import type { InputPlan } from '../maps/input-plan.js';
 import type { Placement } from '../maps/place.js';
 import { pixelsToDrawOver, withinCovered } from './render.js';
-import { UNLABELLED, type LabelMap } from '../inference/segment.js';
+import { UNLABELLED, type LabelMap } from '../maps/label-map.js';
 import { sampleRows } from '../maps/upsample.js';
 
 export interface LabelRender {

@@ -6,16 +6,12 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
-import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import Fastify, { LogController, type FastifyInstance } from 'fastify';
 import type { Config } from '../config.js';
-import type { DeviceChoice } from '../device.js';
 import { ServiceError } from '../errors.js';
-import type { Inference } from '../inference/infer.js';
-import type { RunCost } from '../batching/run-cost.js';
-import type { Registry } from '../models/registry.js';
 import { allowOrigins } from './cross-origin.js';
-import { acceptImages } from './images.js';
-import type { Metrics } from './metrics.js';
+import { acceptImages } from './image-bodies.js';
+import type { HttpParts } from './parts.js';
 import { handleClientError, handleError } from './problem.js';
 import { classifyRoute } from './routes/classify.js';
 import { heatmapRoute } from './routes/heatmap.js';
@@ -23,24 +19,6 @@ import { modelRoutes } from './routes/models.js';
 import { operationRoutes } from './routes/operations.js';
 import { playgroundRoutes } from './routes/playground.js';
 import { segmentRoute } from './routes/segment.js';
-
-export interface HttpParts {
-  readonly config: Config;
-  readonly logger: FastifyBaseLogger | false;
-  readonly inference: Inference;
-  readonly registry: Registry;
-  readonly metrics: Metrics;
-  readonly device: DeviceChoice;
-  /** See planInput. */
-  readonly inputStep: number;
-  /** By session. */
-  readonly runCosts: () => ReadonlyMap<string, RunCost>;
-  /** The built playground. */
-  readonly playgroundFolder: string;
-  readonly isReady: () => boolean;
-  /** False when nothing short of a new process can help. */
-  readonly isAlive: () => boolean;
-}
 
 /** A client's own request id is kept when it is safe to print. */
 const REQUEST_ID = /^[\w.:-]{1,128}$/;

@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { ERROR_TABLE, type ErrorCode } from '../errors.js';
 import { VERSION } from '../version.js';
-import { imagesBody } from './images.js';
+import { imagesBody } from './image-bodies.js';
 import { classifyParameters, heatmapParameters, segmentParameters } from './parameters.js';
 import { PROBLEM_MEDIA_TYPE, problemSchema } from './problem.js';
 import { classifyResponse, heatmapResponse, modelDetail, modelsResponse, segmentResponse } from './schemas.js';

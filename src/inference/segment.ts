@@ -12,6 +12,7 @@ import { mapImage } from './heatmap.js';
 import type { ImageHeader } from '../images/image-header.js';
 import { sumTimings, type ImageInput, type Inference, type Pass, type Timing } from './infer.js';
 import type { InputPlan } from '../maps/input-plan.js';
+import { UNLABELLED, type LabelMap } from '../maps/label-map.js';
 import { boxBetween, type Box } from '../maps/localize.js';
 import { cellEdges, type PlacedLabels } from '../maps/outline.js';
 import { placeMap, type Placement } from '../maps/place.js';
@@ -20,22 +21,12 @@ import type { RequestContext } from './request-context.js';
 import type { ClassMap } from '../maps/row-sampler.js';
 import type { InputOptions, PassRequest } from './variants.js';
 
-/** The label of a position whose best class is below the least probability. */
-export const UNLABELLED = 65535;
-
 /** Classes whose maps are averaged over several runs: more than these win nowhere but in specks. */
 const MAX_CANDIDATES = 32;
 
 export interface SegmentOptions extends InputOptions, DenseForm {
   /** Positions whose best class is less probable than this stay unlabelled. */
   readonly minProbability: number;
-}
-
-export interface LabelMap {
-  /** Class indices or UNLABELLED, `[height, width]`. */
-  readonly values: Uint16Array;
-  readonly width: number;
-  readonly height: number;
 }
 
 export interface ClassSegment {

@@ -10,7 +10,7 @@
 import type { InputPlan } from './input-plan.js';
 import { compressCounts, RunLengthWriter, type RunLengths } from './masks.js';
 import { applyAffine, coveredPixels, invertAffine, type Placement } from './place.js';
-import type { LabelMap } from '../inference/segment.js';
+import type { LabelMap } from './label-map.js';
 
 export type PolygonRing = readonly (readonly [x: number, y: number])[];
 export type MultiPolygon = readonly (readonly PolygonRing[])[];

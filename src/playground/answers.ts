@@ -15,14 +15,9 @@ import { distinctNames } from '../classes/class-search.js';
 import { planInput } from '../maps/input-plan.js';
 import { coveredPixels, placeMap } from '../maps/place.js';
 import { classifyQuery, heatmapQuery, type Question } from './question.js';
-import type { PlacedMap } from './overlay.js';
+import type { AskedTiming, PlacedMap } from './placed-map.js';
 
 export type Prediction = NonNullable<Classification['results'][number]['predictions']>[number];
-
-/** The server's own times, and what passed from the question to the answer. */
-export interface AskedTiming extends Timing {
-  readonly roundTripMs: number;
-}
 
 export interface Classes {
   readonly predictions: readonly Prediction[];

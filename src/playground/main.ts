@@ -4,13 +4,14 @@
  */
 import { ProblemError, createClient, type ModelDetail } from '../client/index.js';
 import { COLORMAP_NAMES, type ColormapName } from '../maps/colormap.js';
-import { createAnswers, type AskedTiming, type Classes } from './answers.js';
+import { createAnswers, type Classes } from './answers.js';
 import { createBars } from './bars.js';
 import { createClassPicker } from './class-picker.js';
 import { describeDrift } from './drift.js';
 import { element, fillSelect, make } from './elements.js';
 import { hideProblem, isWorthRetrying, showProblem } from './notice.js';
-import { createOverlay, type PlacedMap } from './overlay.js';
+import { createOverlay } from './overlay.js';
+import type { AskedTiming, PlacedMap } from './placed-map.js';
 import { percent } from './percent.js';
 import { takePictures, type Picture } from './photo-intake.js';
 import { SCALES, curlCommand, heatmapQuery, pictureQuery, type MapStyle, type Question } from './question.js';

@@ -3,26 +3,13 @@
  * pointer or arrow keys. The canvas has the photo's proportions and at most `MAX_SIDE` pixels a side.
  */
 import { COLORMAP_SIZE, colormap } from '../maps/colormap.js';
-import type { PixelRectangle, PixelSize } from '../maps/input-plan.js';
-import { composeAffine, type Affine, type Placement, type Point } from '../maps/place.js';
+import type { PixelSize } from '../maps/input-plan.js';
+import { composeAffine, type Affine, type Point } from '../maps/place.js';
 import { rowSampler, type ClassMap } from '../maps/row-sampler.js';
-import type { AskedTiming } from './answers.js';
 import { element } from './elements.js';
 import { percent } from './percent.js';
+import type { PlacedMap } from './placed-map.js';
 import type { MapStyle } from './question.js';
-
-/** One class's map, and where it lies in the photo. */
-export interface PlacedMap {
-  readonly index: number;
-  readonly label: string;
-  readonly peak: number;
-  readonly map: ClassMap;
-  readonly placement: Placement;
-  /** What of the photo the network saw. */
-  readonly covered: PixelRectangle;
-  readonly photo: PixelSize;
-  readonly timing: AskedTiming;
-}
 
 export interface Overlay {
   /** Draw a map, or none. */

@@ -3,7 +3,7 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { labelColor } from '../../src/drawing/render-labels.js';
 import { emptyMask, fillRings, fillRuns, type RunLengths } from '../../src/maps/masks.js';
-import { UNLABELLED } from '../../src/inference/segment.js';
+import { UNLABELLED } from '../../src/maps/label-map.js';
 import { startTestApp, type TestApp } from '../support/app.js';
 import { TINY_CLASSES } from '../support/tiny-models.js';
 

@@ -1,23 +1,12 @@
 /** `fullconv classify FILES`: the classes of images, with an engine of its own or by a server's. */
+import type { ClassifyFlags } from '../answers.js';
 import type { Config } from '../../config.js';
 import { classify, type Classification, type ClassifyOptions } from '../../inference/classify.js';
-import type { Fit } from '../../maps/input-plan.js';
 import { answerFiles, type Answerer, type Outcome } from '../files/answer-files.js';
 import { findInputs, printable, type InputFile } from '../files/input-files.js';
 import { filesAtOnce, formatTable, localContext, withModel } from '../local-service.js';
 import { remoteClassifier } from '../remote.js';
-import { pictureMode, screenOf, showPicture, type PictureChoice } from '../terminal/terminal-picture.js';
-
-export interface ClassifyFlags {
-  readonly model?: string;
-  readonly top: number;
-  readonly fit: Fit;
-  readonly size?: number;
-  readonly scale: readonly number[];
-  readonly server?: URL;
-  readonly picture: PictureChoice;
-  readonly json?: boolean;
-}
+import { pictureMode, screenOf, showPicture } from '../terminal/terminal-picture.js';
 
 /** The classes of a file at each scale, and the photo for the terminal. */
 interface Classified {

@@ -1,42 +1,18 @@
 /** `fullconv heatmap FILES`: where in images a class is, as pictures, with an engine of its own or by a server's. */
+import type { DrawnMap, HeatmapFlags, HeatmapSummary } from '../answers.js';
 import type { Config } from '../../config.js';
 import { UsageError } from '../../errors.js';
 import type { PictureFormat } from '../../drawing/canvas.js';
 import { bestClasses, resolveClasses, type ClassSelector } from '../../classes/classes.js';
-import type { ColormapName } from '../../maps/colormap.js';
-import { drawHeatmap, pictureScores, type Drawing } from '../../drawing/draw.js';
+import { drawHeatmap, pictureScores } from '../../drawing/draw.js';
 import { mapImageAs, type HeatmapOptions } from '../../inference/heatmap.js';
-import type { Box, Peak } from '../../maps/localize.js';
-import type { Opacity, ValueRange } from '../../drawing/render.js';
 import type { Label, MapScores } from '../../models/manifest.js';
 import type { Answerer } from '../files/answer-files.js';
 import { findInputs } from '../files/input-files.js';
 import { filesAtOnce, localContext, withModel } from '../local-service.js';
-import { answerWithMaps, type DrawnMap, type MapFlags } from './maps.js';
-import { planOutputs, type OutputFlags } from '../files/output-files.js';
+import { answerWithMaps } from './maps.js';
+import { planOutputs } from '../files/output-files.js';
 import { remoteHeatmaps } from '../remote.js';
-
-export interface HeatmapFlags extends OutputFlags, MapFlags {
-  readonly class?: string;
-  /** Default: probabilities, and in a picture what the model says. */
-  readonly scores?: MapScores;
-  readonly render: Drawing;
-  readonly colormap: ColormapName;
-  readonly range?: ValueRange;
-  readonly opacity: Opacity;
-  readonly legend: boolean;
-  readonly top?: number;
-}
-
-/** What there is to say of a heatmap besides its picture. */
-export interface HeatmapSummary {
-  readonly class: string;
-  readonly id: string;
-  readonly peak: Peak;
-  /** Absent where nothing reaches the threshold. */
-  readonly box?: Box | undefined;
-  readonly map: { readonly width: number; readonly height: number };
-}
 
 export async function heatmapCommand(config: Config, args: readonly string[], flags: HeatmapFlags): Promise<void> {
   const inputs = await findInputs(args);

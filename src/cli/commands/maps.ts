@@ -3,36 +3,11 @@
  * terminal; of each file one line tells what there is to say, or a JSON object in its place: on the standard output, or
  * on the standard error where the picture takes that.
  */
-import type { Fit } from '../../maps/input-plan.js';
-import type { ClassMap } from '../../maps/row-sampler.js';
-import type { Edge } from '../../models/dense-views.js';
+import type { DrawnMap, MapFlags } from '../answers.js';
 import { answerFiles, type Answerer } from '../files/answer-files.js';
 import { printable, type InputFiles } from '../files/input-files.js';
 import type { Outputs } from '../files/output-files.js';
-import { pictureMode, screenOf, showMap, showPicture, type PictureChoice } from '../terminal/terminal-picture.js';
-
-/** A map as a picture, and what there is to say of it. */
-export interface DrawnMap<Summary> {
-  readonly picture: Uint8Array;
-  /** For terminals without pictures; absent where the summary says as much. */
-  readonly map?: ClassMap | undefined;
-  readonly summary: Summary;
-}
-
-/** What every question for maps may choose, and how they are shown. */
-export interface MapFlags {
-  readonly model?: string;
-  readonly fit: Fit;
-  readonly size?: number;
-  readonly scale: readonly number[];
-  readonly flip: boolean;
-  readonly outputStride?: number;
-  readonly edge: Edge;
-  readonly width?: number;
-  readonly server?: URL;
-  readonly picture: PictureChoice;
-  readonly json?: boolean;
-}
+import { pictureMode, screenOf, showMap, showPicture } from '../terminal/terminal-picture.js';
 
 /** A file's answer, for printing. */
 interface Shown<Summary> {

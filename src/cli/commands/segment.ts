@@ -1,28 +1,15 @@
 /** `fullconv segment FILES`: the winning class of every position, as pictures and shares. */
+import type { DrawnMap, SegmentFlags, SegmentSummary } from '../answers.js';
 import type { Config } from '../../config.js';
 import type { PictureFormat } from '../../drawing/canvas.js';
-import { drawLabels, type LabelStyle } from '../../drawing/draw.js';
-import { segment, type ClassSegment, type Segmentation, type SegmentOptions } from '../../inference/segment.js';
+import { drawLabels } from '../../drawing/draw.js';
+import { segment, type Segmentation, type SegmentOptions } from '../../inference/segment.js';
 import type { Answerer } from '../files/answer-files.js';
 import { findInputs } from '../files/input-files.js';
 import { filesAtOnce, localContext, withModel } from '../local-service.js';
-import { answerWithMaps, type DrawnMap, type MapFlags } from './maps.js';
-import { planOutputs, type OutputFlags } from '../files/output-files.js';
+import { answerWithMaps } from './maps.js';
+import { planOutputs } from '../files/output-files.js';
 import { remoteSegments } from '../remote.js';
-
-export interface SegmentFlags extends OutputFlags, MapFlags {
-  readonly minProbability: number;
-  readonly render: LabelStyle['render'];
-}
-
-/** What there is to say of a label map besides its picture. */
-export interface SegmentSummary {
-  /** Of the classes that win somewhere, by share. */
-  readonly classes: readonly ClassSegment[];
-  /** Share of the cells that are unlabelled. */
-  readonly unlabelled: number;
-  readonly map: { readonly width: number; readonly height: number };
-}
 
 /** Classes that a line for people names. */
 const NAMED = 5;

@@ -6,7 +6,7 @@ import { deviceName } from '../../device.js';
 import { ServiceError } from '../../errors.js';
 import type { DenseViews } from '../../models/dense-views.js';
 import type { ModelEntry } from '../../models/registry.js';
-import type { HttpParts } from '../http-server.js';
+import type { HttpParts } from '../parts.js';
 import { revalidated } from '../revalidation.js';
 import { modelDetail, modelsResponse, serializerOf } from '../schemas.js';
 

@@ -1,7 +1,7 @@
 /** Probes, metrics and the API's own description: what runs and watches the server, not what uses it. */
 import type { FastifyInstance } from 'fastify';
 import { openapiDocument } from '../openapi.js';
-import type { HttpParts } from '../http-server.js';
+import type { HttpParts } from '../parts.js';
 import { revalidated } from '../revalidation.js';
 
 export function operationRoutes(app: FastifyInstance, { metrics, isReady, isAlive }: HttpParts): void {

@@ -7,8 +7,8 @@ import { segment, type SegmentAnswer, type Segmentation } from '../../inference/
 import { labelColor } from '../../drawing/render-labels.js';
 import type { CompiledModel } from '../../models/compile.js';
 import { variesBy } from '../cross-origin.js';
-import type { HttpParts } from '../http-server.js';
-import { readImages } from '../images.js';
+import type { HttpParts } from '../parts.js';
+import { readImages } from '../image-bodies.js';
 import { describeClasses, describeGeometry, describeMap } from '../map-answer.js';
 import { negotiate, pictureFormat } from '../media-type.js';
 import { parseParameters, segmentParameters, type SegmentParameters } from '../parameters.js';

@@ -1,0 +1,23 @@
+/** What `npm run load:sizes` finds. */
+import type { Machine } from './report.js';
+
+export interface SizesReport {
+  readonly kind: 'sizes';
+  readonly version: 1;
+  readonly machine: Machine;
+  readonly rounds: number;
+  readonly rows: readonly SizeRow[];
+}
+
+export interface SizeRow {
+  readonly model: string;
+  /** Pixels along a side of the input. */
+  readonly side: number;
+  readonly outputStride: number;
+  /** One for each round; none where the server refused. */
+  readonly milliseconds: number[];
+  /** Of the server's resident memory; 0 where the system does not tell. */
+  peakMiB: number;
+  /** The code of the server's refusal. */
+  refused?: string;
+}

@@ -1,0 +1,26 @@
+/** What the routes are made of: each takes of it what it uses. */
+import type { FastifyBaseLogger } from 'fastify';
+import type { RunCost } from '../batching/run-cost.js';
+import type { Config } from '../config.js';
+import type { DeviceChoice } from '../device.js';
+import type { Inference } from '../inference/infer.js';
+import type { Registry } from '../models/registry.js';
+import type { Metrics } from './metrics.js';
+
+export interface HttpParts {
+  readonly config: Config;
+  readonly logger: FastifyBaseLogger | false;
+  readonly inference: Inference;
+  readonly registry: Registry;
+  readonly metrics: Metrics;
+  readonly device: DeviceChoice;
+  /** See planInput. */
+  readonly inputStep: number;
+  /** By session. */
+  readonly runCosts: () => ReadonlyMap<string, RunCost>;
+  /** The built playground. */
+  readonly playgroundFolder: string;
+  readonly isReady: () => boolean;
+  /** False when nothing short of a new process can help. */
+  readonly isAlive: () => boolean;
+}

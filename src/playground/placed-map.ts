@@ -1,0 +1,23 @@
+/** A class's map as the page keeps it, and how long it took. */
+import type { Timing } from '../client/index.js';
+import type { PixelRectangle, PixelSize } from '../maps/input-plan.js';
+import type { Placement } from '../maps/place.js';
+import type { ClassMap } from '../maps/row-sampler.js';
+
+/** The server's own times, and what passed from the question to the answer. */
+export interface AskedTiming extends Timing {
+  readonly roundTripMs: number;
+}
+
+/** One class's map, and where it lies in the photo. */
+export interface PlacedMap {
+  readonly index: number;
+  readonly label: string;
+  readonly peak: number;
+  readonly map: ClassMap;
+  readonly placement: Placement;
+  /** What of the photo the network saw. */
+  readonly covered: PixelRectangle;
+  readonly photo: PixelSize;
+  readonly timing: AskedTiming;
+}
