@@ -8,10 +8,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import autocannon from 'autocannon';
 import { coreCount } from '../../src/cores.js';
+import { isArchitecture } from '../../src/architectures/index.js';
 import { writeOnnx } from '../../src/graph/onnx/model.js';
 import type { ImageInput } from '../../src/inference/infer.js';
 import { loadNetwork } from '../../src/models/compile.js';
-import { readModelFolder } from '../../src/models/manifest.js';
+import { readModelFolder, type InputPreset } from '../../src/models/manifest.js';
 import { prepareUntrained } from '../../src/models/networks/untrained.js';
 import { runCommand } from '../command.js';
 import { readPhotos } from '../photos.js';
@@ -19,7 +20,6 @@ import { describeMachine, machineLine } from '../report.js';
 import { mean } from '../statistics.js';
 import { markdownTable, type Column } from '../tables.js';
 
-const ARCHITECTURE = 'resnet50';
 const PORT = 8790;
 const RAMP_S = 3;
 const HERE = resolve('load/peers');
@@ -27,6 +27,7 @@ const PYTHON = join(HERE, 'venv/bin');
 
 const { values } = parseArgs({
   options: {
+    model: { type: 'string', default: 'resnet50' },
     photos: { type: 'string', default: 'test/fixtures/photos' },
     servers: { type: 'string' },
     clients: { type: 'string', default: '32' },
@@ -66,8 +67,8 @@ try {
 
 async function run(): Promise<void> {
   const cache = join(work, 'cache');
-  const model = await prepareUntrained(cache, ARCHITECTURE);
-  await exportModel(model, join(work, 'model'), cache);
+  const model = await findModel(cache);
+  await exportModel(model.folder, join(work, 'model'), cache);
   const photos = await readPhotos(values.photos);
   const wanted = values.servers?.split(',');
   const servers = serversFor(model, cache).filter(({ name }) => wanted === undefined || wanted.includes(name));
@@ -84,6 +85,24 @@ async function run(): Promise<void> {
   await report(results, photos);
 }
 
+interface ServedModel {
+  readonly folder: string;
+  readonly input: InputPreset;
+  /** What our server has to be told to serve it. */
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+/** An architecture, with generated weights, or a model of `models`. */
+async function findModel(cache: string): Promise<ServedModel> {
+  const { model: name } = values;
+  const isUntrained = isArchitecture(name);
+  const folder = isUntrained ? await prepareUntrained(cache, name) : resolve('models', name);
+  const settings = isUntrained
+    ? { FULLCONV_UNTRAINED: name, FULLCONV_DEFAULT_MODEL: `${name}-untrained`, FULLCONV_MODELS: work }
+    : { FULLCONV_DEFAULT_MODEL: name };
+  return { folder, input: (await readModelFolder(folder)).manifest.input, settings };
+}
+
 /** The classifier alone as one ONNX file, its weights beside it, and the safetensors for PyTorch. */
 async function exportModel(folder: string, target: string, cache: string): Promise<void> {
   const content = await readModelFolder(folder);
@@ -93,11 +112,12 @@ async function exportModel(folder: string, target: string, cache: string): Promi
   await writeFile(join(target, 'model.onnx'), writeOnnx(classifier));
 }
 
-function serversFor(model: string, cache: string): Server[] {
+function serversFor({ folder, input, settings }: ServedModel, cache: string): Server[] {
   const python = { folder: join(HERE, 'python'), form: 'multipart', path: '/classify' } as const;
   const environment = {
     MODEL: join(work, 'model/model.onnx'),
-    WEIGHTS: join(model, 'model.safetensors'),
+    WEIGHTS: join(folder, 'model.safetensors'),
+    INPUT: JSON.stringify(input),
     PORT: String(PORT),
     CORES: String(coreCount()),
     OMP_NUM_THREADS: '1',
@@ -108,10 +128,8 @@ function serversFor(model: string, cache: string): Server[] {
       command: [process.execPath, resolve('dist/cli/fullconv.cjs'), 'serve'],
       environment: {
         PORT: String(PORT),
-        FULLCONV_UNTRAINED: ARCHITECTURE,
-        FULLCONV_DEFAULT_MODEL: `${ARCHITECTURE}-untrained`,
+        ...settings,
         FULLCONV_CACHE: cache,
-        FULLCONV_MODELS: work,
         FULLCONV_LOG_LEVEL: 'error',
       },
       path: '/v1/classify?scores=logit',
@@ -122,12 +140,13 @@ function serversFor(model: string, cache: string): Server[] {
       name: 'express',
       command: [process.execPath, 'server.mjs'],
       folder: join(HERE, 'express'),
-      environment: { MODEL: environment.MODEL, PORT: environment.PORT },
+      environment: { MODEL: environment.MODEL, INPUT: environment.INPUT, PORT: environment.PORT },
       path: '/classify',
       ready: '/ready',
       form: 'raw',
     },
-    ...['onnxruntime', 'torch'].map((engine) => ({
+    // PyTorch's is torchvision's ResNet-50.
+    ...(values.model === 'resnet50' ? ['onnxruntime', 'torch'] : ['onnxruntime']).map((engine) => ({
       ...python,
       name: `litserve-${engine}`,
       command: [join(PYTHON, 'python'), 'litserve_server.py'],
@@ -295,7 +314,7 @@ async function report(results: ReadonlyMap<string, readonly Measurement[]>, phot
     ['failures', ([, list]) => String(list.reduce((sum, { failures }) => sum + failures, 0))],
   ];
   const markdown =
-    `${machineLine(await describeMachine())}; ${ARCHITECTURE}, ${photos.length} photographs, ${values.clients} clients, ` +
+    `${machineLine(await describeMachine())}; ${values.model}, ${photos.length} photographs, ${values.clients} clients, ` +
     `${values.duration} s each, there and back.\n\n` +
     markdownTable(columns, [...results]);
   process.stdout.write(markdown);

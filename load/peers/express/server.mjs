@@ -3,11 +3,8 @@ import express from 'express';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import sharp from 'sharp';
 
-const [MEAN, STD] = [
-  [0.485, 0.456, 0.406],
-  [0.229, 0.224, 0.225],
-];
-const SIZE = 224;
+const { size: SIZE, resize, range, interpolation, mean: MEAN, std: STD } = JSON.parse(process.env.INPUT);
+const kernel = interpolation === 'bicubic' ? 'cubic' : 'linear';
 
 const session = await InferenceSession.create(process.env.MODEL);
 const app = express();
@@ -17,11 +14,11 @@ app.get('/ready', (request, response) => response.sendStatus(200));
 
 app.post('/classify', async (request, response) => {
   const { width, height } = await sharp(request.body).metadata();
-  const factor = 256 / Math.min(width, height);
+  const factor = resize / Math.min(width, height);
   const [w, h] = [Math.round(width * factor), Math.round(height * factor)];
   const pixels = await sharp(request.body)
     .rotate()
-    .resize(w, h, { fit: 'fill', kernel: 'linear' })
+    .resize(w, h, { fit: 'fill', kernel })
     .extract({ left: (w - SIZE) >> 1, top: (h - SIZE) >> 1, width: SIZE, height: SIZE })
     .removeAlpha()
     .toColourspace('srgb')
@@ -29,7 +26,7 @@ app.post('/classify', async (request, response) => {
     .toBuffer();
   const input = new Float32Array(3 * SIZE * SIZE);
   for (let i = 0; i < SIZE * SIZE; i++) {
-    for (let c = 0; c < 3; c++) input[c * SIZE * SIZE + i] = (pixels[3 * i + c] / 255 - MEAN[c]) / STD[c];
+    for (let c = 0; c < 3; c++) input[c * SIZE * SIZE + i] = (pixels[3 * i + c] / range - MEAN[c]) / STD[c];
   }
   const { logits } = await session.run({ input: new Tensor('float32', input, [1, 3, SIZE, SIZE]) });
   const top = Array.from(logits.data, (logit, index) => ({ index, logit }))

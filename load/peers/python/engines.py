@@ -1,4 +1,4 @@
-"""ResNet-50 as a function from float32 [N, 3, 224, 224] to logits [N, 1000], on one thread."""
+"""The net as a function from float32 [N, 3, size, size] to logits [N, 1000], on one thread."""
 import os
 
 import numpy as np
