@@ -73,8 +73,11 @@ export type ModelReport = (entry: ModelEntry, error?: unknown) => void;
 /** Above this a model’s `dense` session, which doubles its memory (and for a VGG is gigabytes), waits for its first use. */
 const EAGER_PARAMETERS = 1e7;
 
+/** At start: while the workers open the sessions of one model, the next is read and compiled. */
+const LOADS_AT_ONCE = 2;
+
 /**
- * Find the models and load them, one after the other. A broken model becomes an entry with state `failed`. Throws
+ * Find the models and load them. A broken model becomes an entry with state `failed`. Throws
  * UsageError when the folder of models cannot be read, or a model or architecture in the settings does not exist.
  */
 export async function createRegistry(
@@ -194,7 +197,8 @@ export async function createRegistry(
     const names = [...found.keys()].join(', ') || 'none';
     throw new UsageError(`FULLCONV_DEFAULT_MODEL=${options.defaultModel}: there is no such model; there are: ${names}`);
   }
-  for (const [name, folder] of found) await loadFolder(name, folder);
+  const atOnce = pLimit(LOADS_AT_ONCE);
+  await Promise.all([...found].map(([name, folder]) => atOnce(() => loadFolder(name, folder))));
 
   return {
     list: () => [...entries.values()].sort((a, b) => a.name.localeCompare(b.name)),

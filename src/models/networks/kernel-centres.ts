@@ -88,6 +88,16 @@ async function readSample(
   return asNumbers(await readExactly(handle, path, length, data.offset), dataType);
 }
 
+/** Each of the 65,536 numbers in half precision, by its bits; made when it is first needed. */
+let halves: Float32Array | undefined;
+
+function halvesAsNumbers(bits: Uint16Array): Float32Array {
+  halves ??= Float32Array.from({ length: 2 ** 16 }, (_, index) => halfValue(index));
+  const numbers = new Float32Array(bits.length);
+  for (let index = 0; index < bits.length; index += 1) numbers[index] = halves[bits[index]!]!;
+  return numbers;
+}
+
 /** `bytes` begin a buffer of their own. */
 function asNumbers({ buffer, byteLength }: Uint8Array, dataType: DataType): ArrayLike<number> | undefined {
   switch (dataType) {
@@ -96,7 +106,7 @@ function asNumbers({ buffer, byteLength }: Uint8Array, dataType: DataType): Arra
     case 'float64':
       return new Float64Array(buffer, 0, byteLength / 8);
     case 'float16':
-      return Float32Array.from(new Uint16Array(buffer, 0, byteLength / 2), halfValue);
+      return halvesAsNumbers(new Uint16Array(buffer, 0, byteLength / 2));
     case 'int8':
       return new Int8Array(buffer, 0, byteLength);
     default:
@@ -108,17 +118,23 @@ function centreOf({ dims, axes }: StoredKernel, values: ArrayLike<number>): Kern
   const [heightAxis, widthAxis] = [axes[2]!, axes[3]!];
   const step = (axis: number): number => elementCount(dims.slice(axis + 1));
   const [height, width, rowStep, columnStep] = [dims[heightAxis]!, dims[widthAxis]!, step(heightAxis), step(widthAxis)];
-  const [middleRow, middleColumn] = [(height - 1) / 2, (width - 1) / 2];
+  // Rows and columns come again with this period.
+  const period = Math.max(height * rowStep, width * columnStep);
   let [mass, y, x, yVariance, xVariance] = [0, 0, 0, 0, 0];
-  for (let index = 0; index < values.length; index += 1) {
-    const energy = values[index]! ** 2;
-    const row = (Math.floor(index / rowStep) % height) - middleRow;
-    const column = (Math.floor(index / columnStep) % width) - middleColumn;
+  for (let tap = 0; tap < Math.min(period, values.length); tap += 1) {
+    const row = (Math.floor(tap / rowStep) % height) - (height - 1) / 2;
+    const column = (Math.floor(tap / columnStep) % width) - (width - 1) / 2;
+    let [energy, squares] = [0, 0];
+    for (let index = tap; index < values.length; index += period) {
+      const square = values[index]! ** 2;
+      energy += square;
+      squares += square * square;
+    }
     mass += energy;
     y += energy * row;
     x += energy * column;
-    yVariance += (energy * row) ** 2;
-    xVariance += (energy * column) ** 2;
+    yVariance += squares * row ** 2;
+    xVariance += squares * column ** 2;
   }
   // Nothing but zeros, or what is no number: such a kernel looks nowhere.
   if (!(mass > 0 && Number.isFinite(mass))) return undefined;
