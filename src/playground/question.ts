@@ -45,6 +45,7 @@ export function heatmapQuery(question: Question, classes: readonly number[]): He
     model: model.name,
     class: classes.map(String),
     fit,
+    ...sizeOfMaps(question),
     scale: average.map((factor) => Math.round(factor * scale * 1000) / 1000),
     ...(flip ? { flip } : {}),
     ...(outputStride === undefined ? {} : { outputStride }),
@@ -52,10 +53,17 @@ export function heatmapQuery(question: Question, classes: readonly number[]): He
   };
 }
 
+/** The map shows what the classes were told of, at one scale: a model's own size for maps is not the page's. */
+function sizeOfMaps({ model: { input, maps }, fit }: Question): HeatmapQuery {
+  return fit === 'whole' && maps?.size !== undefined && input !== undefined ? { size: input.size } : {};
+}
+
 /** The query of a picture that looks as the page does. */
 export function pictureQuery(question: Question, index: number, style: MapStyle): HeatmapQuery {
   const { colormap, opacity, range, interpolation } = style;
-  return { ...heatmapQuery(question, [index]), colormap, alpha: opacity, range, interpolation };
+  // The page draws probabilities, whatever the model's pictures show.
+  const scores = question.model.maps?.scores === undefined ? {} : ({ scores: 'probability' } as const);
+  return { ...heatmapQuery(question, [index]), colormap, alpha: opacity, range, interpolation, ...scores };
 }
 
 /** Two commands: the classes, and the map of one. */

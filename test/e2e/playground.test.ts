@@ -93,7 +93,7 @@ describe.skipIf(!hasBrowser)('the playground', () => {
 
   it('draws the overlay where the server draws it', async () => {
     const page = await open();
-    const fetched = await fetch(`${server.url}/v1/heatmap?fit=whole&render=heat`, {
+    const fetched = await fetch(`${server.url}/v1/heatmap?fit=whole&size=224&scores=probability&render=heat`, {
       method: 'POST',
       body: new Uint8Array(await (await fetch(await sampleUrl(page))).arrayBuffer()),
     });
