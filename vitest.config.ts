@@ -5,6 +5,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // A busy machine is no failure: what hangs is told by what it does, see there.
     setupFiles: ['test/support/patience.ts'],
+    // A poll that fails must end, too.
+    expect: { poll: { timeout: 120_000 } },
     testTimeout: 0,
     hookTimeout: 0,
     // Several files at once would each start worker pools; two cores are the smallest machine this must pass on.

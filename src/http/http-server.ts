@@ -6,6 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import Fastify, { LogController, type FastifyInstance } from 'fastify';
 import type { Config } from '../config.js';
 import { ServiceError } from '../errors.js';
@@ -78,11 +79,17 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
 
 /**
  * While the server closes new requests are refused, and it waits for the answers that clients are still reading: fastify
- * then closes the connections that are idle, and Node counts one as idle before its answer has left.
+ * then closes the connections that are idle, and Node counts one as idle before its answer has left. Node does not count
+ * those as idle that have not sent anything yet, as browsers open them ahead: these are closed here.
  */
 function refuseWhileClosing(app: FastifyInstance): void {
   const answers = new Set<ServerResponse>();
+  const connections = new Set<Socket>();
   let closing = false;
+  app.server.on('connection', (socket: Socket) => {
+    connections.add(socket);
+    socket.once('close', () => connections.delete(socket));
+  });
   app.addHook('onRequest', (_request, { raw }, done) => {
     answers.add(raw);
     raw.once('close', () => answers.delete(raw));
@@ -95,6 +102,7 @@ function refuseWhileClosing(app: FastifyInstance): void {
   app.addHook('preClose', async () => {
     closing = true;
     await Promise.all([...answers].map((answer) => once(answer, 'close')));
+    for (const socket of connections) if (socket.bytesRead === 0) socket.destroy();
   });
 }
 

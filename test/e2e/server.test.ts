@@ -93,6 +93,16 @@ describe('the stop', () => {
     expect(await ended).toBe(0);
   });
 
+  it('does not wait for a connection that has never asked anything', async () => {
+    const server = await serve();
+    const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
+    await once(socket, 'connect');
+    // The server has it by now, since it takes connections in their order.
+    expect((await classify(server)).status).toBe(200);
+    expect(await server.stop()).toBe(0);
+    socket.destroy();
+  });
+
   it('hangs up on a client that does not read its answer when the drain timeout has passed', async () => {
     const server = await serve({ FULLCONV_DRAIN_TIMEOUT_MS: '300' });
     const { socket, start } = await hesitantClient(server);
