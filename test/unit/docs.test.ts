@@ -26,7 +26,11 @@ const countWords = (text: string): number => text.split(/\s+/).filter((word) => 
 const prose = (text: string): string => text.replace(/^```[^]*?^```$/gm, '').replace(/^ {4}.*$/gm, '');
 
 const linksOf = (page: string): string[] =>
-  [...prose(read(page)).replaceAll(/`[^`\n]*`/g, '').matchAll(/\]\(([^()\s]+)\)/g)].map(([, target]) => target!);
+  [
+    ...prose(read(page))
+      .replaceAll(/`[^`\n]*`/g, '')
+      .matchAll(/\]\(([^()\s]+)\)/g),
+  ].map(([, target]) => target!);
 
 /** The anchors of a page's headings, as GitHub makes them; the second of a name gets -1, and so on. */
 function anchorsOf(page: string): Set<string> {
