@@ -1,7 +1,7 @@
 # Two targets: `docker build --target cpu .` (the default) and `docker build --target cuda .`, the latter with either engine:
 # `--build-arg ENGINE=tensorflow`. Only the stages of the engine asked for are built.
 #
-# Which steps were run by hand, and which could not be: ARCHITECTURE.md, "The container images".
+# Which steps were run by hand, and which could not be: docs/operations.md, "Containers".
 ARG ENGINE=onnxruntime
 # CUDA 11.8 and cuDNN 8 have the library names that TensorFlow 2.9 was built for with CUDA 11.2, and know newer GPUs. Another
 # TensorFlow (TENSORFLOW_LIBRARY below) wants another image.

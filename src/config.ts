@@ -1,6 +1,6 @@
 /**
  * Settings. One table says each setting's environment variable, flag, type, default and meaning; the flags of the command
- * line and the text of `fullconv serve --help` are made from it. Everything is validated once, here, with a message that
+ * line, the text of `fullconv serve --help` and docs/settings.md are made from it (`npm run settings`). Everything is validated once, here, with a message that
  * names the variable; the rest of the program trusts the resulting object.
  */
 import { homedir } from 'node:os';
@@ -46,6 +46,7 @@ const SETTINGS = {
     variable: 'FULLCONV_MODELS',
     schema: z.string().min(1),
     default: EMBEDDED_MODELS,
+    defaultInWords: 'the embedded models',
     about: 'folder of models, one folder each',
   },
   defaultModel: {
@@ -64,6 +65,7 @@ const SETTINGS = {
     variable: 'FULLCONV_CACHE',
     schema: z.string().min(1),
     default: CACHE,
+    defaultInWords: '`fullconv` in `$XDG_CACHE_HOME`, else in `~/.cache`',
     about: 'folder for generated and converted weights, which nothing bounds, and what was measured of models',
   },
   cacheMb: {
@@ -77,7 +79,7 @@ const SETTINGS = {
     variable: 'FULLCONV_ENGINE',
     schema: z.enum(['onnxruntime', 'tensorflow']),
     default: 'onnxruntime',
-    about: 'inference engine; tensorflow is installed separately, see README',
+    about: 'inference engine; tensorflow is installed separately, see docs/engines.md',
   },
   device: {
     variable: 'FULLCONV_DEVICE',
@@ -103,25 +105,29 @@ const SETTINGS = {
     variable: 'FULLCONV_WORKERS',
     schema: byDevice(count(1, 256)),
     default: '',
-    about: `inference worker threads for each device; empty: ${CORES} on the CPU, with layout latency 1, and 1 on a GPU or with engine tensorflow on the CPU`,
+    about:
+      'inference worker threads for each device; empty: one for each core on the CPU, with layout latency 1, and 1 on a GPU or with engine tensorflow on the CPU',
   },
   threads: {
     variable: 'FULLCONV_THREADS',
     schema: count(1, 256),
     default: '1',
-    about: `threads inside one operator, for each worker; with layout latency ${CORES}; TensorFlow takes its own number`,
+    about:
+      'threads inside one operator, for each worker; with layout latency one for each core; TensorFlow takes its own number',
   },
   decoders: {
     variable: 'FULLCONV_DECODERS',
     schema: count(1, 256),
     // More than cores: an image passes through several threads, and waits for each on a busy machine.
     default: String(2 * CORES),
+    defaultInWords: 'two for each core',
     about: 'images decoded at the same time',
   },
   renderers: {
     variable: 'FULLCONV_RENDERERS',
     schema: count(1, 256),
     default: String(CORES),
+    defaultInWords: 'one for each core',
     about: 'pictures drawn at the same time, each with the pixels of its photo in memory',
   },
   maxBatch: {
@@ -240,6 +246,8 @@ interface Setting {
   variable: string;
   schema: z.ZodType;
   default: string;
+  /** Of a default that follows from the machine, for the documents. */
+  defaultInWords?: string;
   about: string;
 }
 
@@ -253,12 +261,13 @@ export class ConfigError extends UsageError {
   override name = 'ConfigError';
 }
 
-/** Name, environment variable, flag, default and meaning of each setting, for help texts and flags. */
+/** Name, environment variable, flag, default and meaning of each setting, for help texts, flags and documents. */
 export const SETTING_LIST = (Object.entries(SETTINGS) as [SettingName, Setting][]).map(([name, setting]) => ({
   name,
   variable: setting.variable,
   flag: '--' + setting.variable.replace('FULLCONV_', '').toLowerCase().replaceAll('_', '-'),
   default: setting.default,
+  defaultInWords: setting.defaultInWords,
   about: setting.about,
 }));
 

@@ -197,7 +197,7 @@ command('quantize', 'make a model of 8-bit integers, calibrated on images')
 program
   .command('architectures')
   .description('list the architectures that can be built by name')
-  .addOption(new Option('--markdown', 'as the table of the README').conflicts('json'))
+  .addOption(new Option('--markdown', 'as docs/architectures.md').conflicts('json'))
   .option('--json', 'for programs')
   .action(async (flags: ListArchitecturesFlags) => {
     const { listArchitecturesCommand } = await import('./commands/list-architectures.js');

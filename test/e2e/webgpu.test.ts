@@ -1,6 +1,6 @@
 /**
  * The whole server on WebGPU, held against the CPU: whatever adapter there is, a GPU or Mesa's software (lavapipe, of a
- * recent version; README, "On a GPU"). Skipped with a notice where there is none, as the product finds it.
+ * recent version; docs/engines.md, "What has run where"). Skipped with a notice where there is none, as the product finds it.
  */
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';

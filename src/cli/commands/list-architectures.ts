@@ -1,4 +1,4 @@
-/** `fullconv architectures`: what can be built by name. Its Markdown is the table of the README. */
+/** `fullconv architectures`: what can be built by name. Its Markdown is docs/architectures.md (`npm run architectures`). */
 import { allArchitectureFigures, type ArchitectureFigures } from '../../models/look/architecture-figures.js';
 import { printRows } from '../local-service.js';
 
@@ -13,7 +13,25 @@ export function listArchitecturesCommand({ markdown = false, json = false }: Lis
   else printRows(json ? figures : figures.map(row), json);
 }
 
-/** The table, in Markdown. */
+const PAGE = `# Architectures
+
+<!-- Made by npm run architectures, from the graphs of src/architectures. -->
+
+What can be built by name, and what each net costs and sees, computed from its graph.
+
+- **Parameters** are as published: Inception v3's with its auxiliary classifier, which is not served.
+- **Multiply-adds** are those of the classifier for one image of the native size in pixels.
+- **Map cells** lie along a side of the class map at that size; the **output stride** is the pixels from one to the next, the
+  **receptive field** the side of what each sees.
+
+Names: \`_v1\` has the stride of a bottleneck on the first 1×1 convolution, the others on the 3×3. \`preresnetD_keras\` is Keras'
+ResNetDV2. \`wide_resnet18_K\` and \`wide_resnet34_K\` have K times the channels; \`wide_resnetD_K_cifar\` is WRN-D-K.
+\`tf_efficientnet_liteN\` pads as TensorFlow does, \`efficientnet_liteN\` evenly.
+[models.md](models.md#safetensors) says whose names weights may have.
+
+`;
+
+/** The page, in Markdown. */
 export function architecturesMarkdown(figures: readonly ArchitectureFigures[]): string {
   const rows = figures.map((each) => Object.entries(row(each)));
   const header = rows[0]?.map(([column]) => column) ?? [];
@@ -21,7 +39,7 @@ export function architecturesMarkdown(figures: readonly ArchitectureFigures[]): 
   const body = rows.map((cells) =>
     line(cells.map(([column, value]) => (column.endsWith(')') ? Number(value).toFixed(2) : String(value)))),
   );
-  return [line(header), line(header.map((_, column) => (column === 0 ? '---' : '---:'))), ...body].join('');
+  return [PAGE, line(header), line(header.map((_, column) => (column === 0 ? '---' : '---:'))), ...body].join('');
 }
 
 function row(figures: ArchitectureFigures): Record<string, string | number> {
