@@ -13,11 +13,12 @@ import { createHttpServer } from './http/http-server.js';
 import { createMetrics, type Metrics } from './http/metrics.js';
 import type { BatchLimits } from './batching/batch-policy.js';
 import { createBatcher, type Batcher } from './batching/batcher.js';
-import { batchLimits, policyOf, warmUpSizes, withWarmUp, type DevicePolicy } from './batching/device-policy.js';
+import { batchLimits, warmUpSizes, withWarmUp } from './batching/device-policy.js';
 import { createInference, type Inference } from './inference/infer.js';
 import { createRegistry, type Registry } from './models/registry.js';
 import { chooseDevices, thisMachine } from './runtime/choose-devices.js';
-import { computesHalf } from './runtime/half-precision.js';
+import type { DevicePolicy } from './runtime/device-policy.js';
+import { engineNamed, platformOf } from './runtime/engines.js';
 import { createPool, type WorkerPool } from './runtime/pool.js';
 import type { SessionSpec } from './runtime/session.js';
 
@@ -64,9 +65,10 @@ const UNHURRIED = { cost: 0, priority: 0, deadline: Number.POSITIVE_INFINITY };
 /** Try the devices and apply the settings to what suits them. Throws OperatorError when one asked for does not work. */
 export async function planDevices(config: Config): Promise<DevicePlan> {
   const cores = coreCount();
-  const device = await chooseDevices(config.device, config.engine, thisMachine(cores, config.engine));
+  const engine = engineNamed(config.engine);
+  const device = await chooseDevices(config.device, engine, thisMachine(cores, engine));
   const { kind } = device.devices[0]!;
-  const policy = policyOf(kind, cores, config.engine);
+  const policy = engine.policy(kind, cores);
   const { workers = policy.workers, maxBatch = policy.maxBatch, maxBatchGflops = policy.maxBatchGflops } = config;
   if (workers > 1 && !policy.shared) {
     throw new UsageError(`FULLCONV_WORKERS=${workers}: ${kind} works in one thread of a process only`);
@@ -130,6 +132,7 @@ export async function createService(config: Config, log: Logger, options: Servic
   const room = await createEngineRoom(config, log, { ...options, admitted: () => inference.admitted });
   const { pool, batcher, metrics, policy } = room;
   const { kind } = room.device.devices[0]!;
+  const engine = engineNamed(config.engine);
   const inference: Inference = createInference({
     batcher,
     lease: (model, view) => registry.lease(model, view),
@@ -143,10 +146,10 @@ export async function createService(config: Config, log: Logger, options: Servic
       cache: config.cache,
       untrained: config.untrained,
       defaultModel: config.defaultModel,
-      computesHalf: computesHalf(config.engine, kind),
+      computesHalf: engine.computesHalf(kind),
     },
     {
-      platform: `${config.engine}-${kind}`,
+      platform: platformOf(engine, kind),
       open: (spec) => openWarm(room, spec),
       close: (id) => {
         batcher.forget(id);

@@ -63,7 +63,7 @@ export interface RegistryOptions {
   readonly untrained: readonly string[];
   /** The setting FULLCONV_DEFAULT_MODEL. Empty: the manifest that says `default`, else the first. */
   readonly defaultModel: string;
-  /** Whether the device computes in half precision (runtime/half-precision.ts). Default: it does not. */
+  /** Whether the device computes in half precision (runtime/engine-description.ts). Default: it does not. */
   readonly computesHalf?: boolean;
 }
 

@@ -12,8 +12,9 @@ import type { Device } from '../device.js';
 import { OperatorError } from '../errors.js';
 import type { TensorMap } from '../tensor.js';
 import { createBufferPool } from '../buffer-pool.js';
+import type { EngineName } from './engines.js';
 import { planRestart, START_ATTEMPTS, type Restart } from './restart-policy.js';
-import type { EngineName, EngineOptions, SessionSpec } from './session.js';
+import type { EngineOptions, SessionSpec } from './session.js';
 import { WorkerLostError, WorkerThread } from './worker-thread.js';
 
 export { WorkerLostError } from './worker-thread.js';
