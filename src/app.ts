@@ -77,25 +77,18 @@ export async function planDevices(config: Config): Promise<DevicePlan> {
 }
 
 /**
- * Choose the devices and start their workers. `admitted`: how many images are in the server. Rejects when no worker starts,
- * with OperatorError when a device that was asked for does not work.
+ * Choose the devices and start their workers. Rejects when no worker starts, with OperatorError when a device that was asked
+ * for does not work.
  */
 export async function createEngineRoom(
   config: Config,
   log: Logger,
-  { workerFile = WORKER_FILE, plan: given, admitted = () => 0 }: ServiceOptions & { admitted?: () => number } = {},
+  { workerFile = WORKER_FILE, plan: given }: ServiceOptions = {},
 ): Promise<EngineRoom> {
   const plan = given ?? (await planDevices(config));
   const { device, workers, limits } = plan;
   log.info({ device: deviceNames(device.devices), why: device.why }, 'device');
-  const metrics = createMetrics({
-    admitted,
-    idleWorkers: () => pool.idle,
-    engine: config.engine,
-    device,
-    provider: () => pool.provider,
-    runCosts: () => batcher.runCosts(),
-  });
+  const metrics = createMetrics();
   const pool = await createPool({
     devices: device.devices,
     workers,
@@ -129,18 +122,34 @@ export async function createEngineRoom(
 
 /** Start the workers and load the models. Rejects when no worker starts or the default model does not exist. */
 export async function createService(config: Config, log: Logger, options: ServiceOptions = {}): Promise<Service> {
-  const room = await createEngineRoom(config, log, { ...options, admitted: () => inference.admitted });
-  const { pool, batcher, metrics, policy } = room;
-  const { kind } = room.device.devices[0]!;
-  const engine = engineNamed(config.engine);
-  const inference: Inference = createInference({
+  const room = await createEngineRoom(config, log, options);
+  const { pool, batcher, metrics, policy, device } = room;
+  const registry = await loadModels(config, log, room).catch(async (error: unknown) => {
+    await pool.drain();
+    throw error;
+  });
+  const inference = createInference({
     batcher,
     lease: (model, view) => registry.lease(model, view),
     limits: { ...config, inputStep: policy.inputStep },
     background: config.background,
     observe: metrics.observePhase,
   });
-  const registry: Registry = await createRegistry(
+  metrics.watch({
+    admitted: () => inference.admitted,
+    idleWorkers: () => pool.idle,
+    engine: config.engine,
+    device,
+    provider: () => pool.provider,
+    runCosts: () => batcher.runCosts(),
+  });
+  return { ...room, registry, inference };
+}
+
+function loadModels(config: Config, log: Logger, room: EngineRoom): Promise<Registry> {
+  const { kind } = room.device.devices[0]!;
+  const engine = engineNamed(config.engine);
+  return createRegistry(
     {
       folder: config.models,
       cache: config.cache,
@@ -152,11 +161,11 @@ export async function createService(config: Config, log: Logger, options: Servic
       platform: platformOf(engine, kind),
       open: (spec) => openWarm(room, spec),
       close: (id) => {
-        batcher.forget(id);
-        return pool.close(id);
+        room.batcher.forget(id);
+        return room.pool.close(id);
       },
       run: async (session, feeds) => {
-        const { outputs } = await batcher.submit({ session, feeds, ...UNHURRIED });
+        const { outputs } = await room.batcher.submit({ session, feeds, ...UNHURRIED });
         return outputs;
       },
     },
@@ -166,11 +175,7 @@ export async function createService(config: Config, log: Logger, options: Servic
       if (error === undefined) log.info(facts, isWidened ? 'model, in single precision on this device' : 'model');
       else log.error({ ...facts, err: error }, 'a model could not be loaded');
     },
-  ).catch(async (error: unknown) => {
-    await pool.drain();
-    throw error;
-  });
-  return { ...room, registry, inference };
+  );
 }
 
 /** Open a session, ready for its first request, on a device where that takes runs; they are the first it is judged by. */
