@@ -11,7 +11,8 @@ const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
 /** Its folder, which the caller removes. */
 export async function copySources(): Promise<string> {
   const copy = await mkdtemp(join(tmpdir(), 'fullconv-sources-'));
-  for (const path of ['src', 'package.json']) await cp(join(REPOSITORY, path), join(copy, path), { recursive: true });
+  for (const path of ['src', 'package.json', 'tsconfig.json'])
+    await cp(join(REPOSITORY, path), join(copy, path), { recursive: true });
   await symlink(join(REPOSITORY, 'node_modules'), join(copy, 'node_modules'));
   return copy;
 }
