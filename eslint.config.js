@@ -9,7 +9,7 @@ import tseslint from 'typescript-eslint';
 const allowed = {
   app: ['batching', 'config', 'cores', 'device', 'http', 'inference', 'models', 'runtime'],
   architectures: ['graph'],
-  batching: ['device', 'runtime', 'tensor'],
+  batching: ['runtime', 'tensor'],
   'buffer-pool': [],
   classes: ['models'],
   cli: [
@@ -17,7 +17,7 @@ const allowed = {
     ...['maps', 'models', 'process-setup', 'server', 'version'],
   ],
   client: [],
-  config: ['cores', 'device'],
+  config: ['cores', 'device', 'runtime'],
   cores: [],
   device: [],
   drawing: ['images', 'inference', 'maps', 'models'],
@@ -65,7 +65,7 @@ const boundaries = parts.map((part) => {
 const homes = {
   '@tensorflow/tfjs-core': ['src/runtime/tensorflow/binding.ts'],
   h5wasm: ['src/models/files/hdf5.ts'],
-  'onnxruntime-node': ['src/runtime/onnxruntime.ts'],
+  'onnxruntime-node': ['src/runtime/onnxruntime/engine.ts'],
   sharp: ['src/images/image-library.ts'],
   undici: ['src/models/pull/http-get.ts'],
   zod: [

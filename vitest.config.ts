@@ -3,6 +3,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    // Workers, servers and the command line run from dist/, which is never older than the sources.
+    globalSetup: ['test/support/build-dist.ts'],
     // A busy machine is no failure: what hangs is told by what it does, see there.
     setupFiles: ['test/support/patience.ts'],
     // A poll that fails must end, too.

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { ARCHITECTURE_NAMES, isArchitecture } from '../src/architectures/index.js';
 import { OperatorError } from '../src/errors.js';
 import { positive, whole } from './options.js';
-import { ENGINE_NAMES } from '../src/runtime/session.js';
+import { ENGINE_NAMES } from '../src/runtime/engines.js';
 
 const VIEWS = ['classify', 'heatmap'] as const;
 export type MeasuredView = (typeof VIEWS)[number];

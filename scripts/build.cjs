@@ -1,20 +1,34 @@
 /**
  * Builds dist/ from src/, in a fraction of a second; types are checked elsewhere (npm run typecheck). The scripts in
  * package.json call it by name: .npmrc turns install scripts off, and with them every pre- and post-script.
+ *
+ * A file that is as it should be is not touched, and the others are replaced at once: whatever runs from dist/ meanwhile
+ * never reads half a file. What no source makes any more is removed.
  */
-const { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } = require('node:fs');
-const { basename, join } = require('node:path');
+const {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} = require('node:fs');
+const { basename, dirname, join, resolve } = require('node:path');
 const { buildSync } = require('esbuild');
 
 const PAGE = 'src/playground';
 const common = { platform: 'node', target: 'node20', logLevel: 'warning' };
+/** Of every file in dist/ that there is to be. */
+const paths = new Set();
 const modules = { ...common, format: 'esm', sourcemap: true };
 
 const sources = readdirSync('src', { recursive: true })
   .map((file) => join('src', file))
   .filter((file) => file.endsWith('.ts') && !file.startsWith(PAGE));
-buildSync({ ...modules, entryPoints: sources, outbase: 'src', outdir: 'dist' });
-buildSync({
+build({ ...modules, entryPoints: sources, outbase: 'src', outdir: 'dist' });
+build({
   ...common,
   entryPoints: ['src/cli/fullconv.cts'],
   outfile: 'dist/cli/fullconv.cjs',
@@ -31,8 +45,8 @@ if (existsSync('load')) {
       `load/${file}.ts`,
     ]),
   );
-  buildSync({ ...modules, entryPoints, outdir: 'dist', bundle: true, packages: 'external' });
-  buildSync({
+  build({ ...modules, entryPoints, outdir: 'dist', bundle: true, packages: 'external' });
+  build({
     ...common,
     entryPoints: ['load/entry.cts'],
     bundle: true,
@@ -41,11 +55,36 @@ if (existsSync('load')) {
   });
 }
 
+removeOthers();
+
+function build(options) {
+  const result = buildSync({ ...options, write: false });
+  for (const { path, contents } of result.outputFiles) place(path, contents);
+  return result;
+}
+
+function place(path, contents) {
+  paths.add(path);
+  const bytes = Buffer.from(contents);
+  if (existsSync(path) && readFileSync(path).equals(bytes)) return;
+  mkdirSync(dirname(path), { recursive: true });
+  const unfinished = `${path}.${process.pid}.tmp`;
+  writeFileSync(unfinished, bytes);
+  if (bytes.subarray(0, 2).toString() === '#!') chmodSync(unfinished, 0o755);
+  renameSync(unfinished, path);
+}
+
+/** All but the declarations, which tsc writes (npm run build), and what another build is about to put in its place. */
+function removeOthers() {
+  for (const entry of readdirSync('dist', { recursive: true, withFileTypes: true })) {
+    const path = resolve(entry.parentPath ?? entry.path, entry.name);
+    if (entry.isFile() && !paths.has(path) && !/\.(d\.ts|tmp)$/.test(path)) rmSync(path, { force: true });
+  }
+}
+
 /** The pages: what they refer to, bundled, with a digest in its name; and the pages, referring to that. */
 function buildPlayground(folder) {
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
-  const { metafile } = buildSync({
+  const { metafile } = build({
     entryPoints: ['main.ts', 'page.css', 'icon.svg'].map((file) => join(PAGE, file)),
     outdir: folder,
     bundle: true,
@@ -70,6 +109,6 @@ function buildPlayground(folder) {
       /(?<=(?:href|src)=")(main\.ts|page\.css|icon\.svg)(?=")/g,
       (name) => `playground/${built.get(name)}`,
     );
-    writeFileSync(join(folder, file), page);
+    place(resolve(folder, file), page);
   }
 }

@@ -13,11 +13,12 @@ import { createHttpServer } from './http/http-server.js';
 import { createMetrics, type Metrics } from './http/metrics.js';
 import type { BatchLimits } from './batching/batch-policy.js';
 import { createBatcher, type Batcher } from './batching/batcher.js';
-import { batchLimits, policyOf, warmUpSizes, withWarmUp, type DevicePolicy } from './batching/device-policy.js';
+import { batchLimits, warmUpSizes, withWarmUp } from './batching/device-policy.js';
 import { createInference, type Inference } from './inference/infer.js';
 import { createRegistry, type Registry } from './models/registry.js';
 import { chooseDevices, thisMachine } from './runtime/choose-devices.js';
-import { computesHalf } from './runtime/half-precision.js';
+import type { DevicePolicy } from './runtime/device-policy.js';
+import { engineNamed, platformOf } from './runtime/engines.js';
 import { createPool, type WorkerPool } from './runtime/pool.js';
 import type { SessionSpec } from './runtime/session.js';
 
@@ -64,9 +65,10 @@ const UNHURRIED = { cost: 0, priority: 0, deadline: Number.POSITIVE_INFINITY };
 /** Try the devices and apply the settings to what suits them. Throws OperatorError when one asked for does not work. */
 export async function planDevices(config: Config): Promise<DevicePlan> {
   const cores = coreCount();
-  const device = await chooseDevices(config.device, config.engine, thisMachine(cores, config.engine));
+  const engine = engineNamed(config.engine);
+  const device = await chooseDevices(config.device, engine, thisMachine(cores, engine));
   const { kind } = device.devices[0]!;
-  const policy = policyOf(kind, cores, config.engine);
+  const policy = engine.policy(kind, cores);
   const { workers = policy.workers, maxBatch = policy.maxBatch, maxBatchGflops = policy.maxBatchGflops } = config;
   if (workers > 1 && !policy.shared) {
     throw new UsageError(`FULLCONV_WORKERS=${workers}: ${kind} works in one thread of a process only`);
@@ -75,25 +77,18 @@ export async function planDevices(config: Config): Promise<DevicePlan> {
 }
 
 /**
- * Choose the devices and start their workers. `admitted`: how many images are in the server. Rejects when no worker starts,
- * with OperatorError when a device that was asked for does not work.
+ * Choose the devices and start their workers. Rejects when no worker starts, with OperatorError when a device that was asked
+ * for does not work.
  */
 export async function createEngineRoom(
   config: Config,
   log: Logger,
-  { workerFile = WORKER_FILE, plan: given, admitted = () => 0 }: ServiceOptions & { admitted?: () => number } = {},
+  { workerFile = WORKER_FILE, plan: given }: ServiceOptions = {},
 ): Promise<EngineRoom> {
   const plan = given ?? (await planDevices(config));
   const { device, workers, limits } = plan;
   log.info({ device: deviceNames(device.devices), why: device.why }, 'device');
-  const metrics = createMetrics({
-    admitted,
-    idleWorkers: () => pool.idle,
-    engine: config.engine,
-    device,
-    provider: () => pool.provider,
-    runCosts: () => batcher.runCosts(),
-  });
+  const metrics = createMetrics();
   const pool = await createPool({
     devices: device.devices,
     workers,
@@ -127,33 +122,50 @@ export async function createEngineRoom(
 
 /** Start the workers and load the models. Rejects when no worker starts or the default model does not exist. */
 export async function createService(config: Config, log: Logger, options: ServiceOptions = {}): Promise<Service> {
-  const room = await createEngineRoom(config, log, { ...options, admitted: () => inference.admitted });
-  const { pool, batcher, metrics, policy } = room;
-  const { kind } = room.device.devices[0]!;
-  const inference: Inference = createInference({
+  const room = await createEngineRoom(config, log, options);
+  const { pool, batcher, metrics, policy, device } = room;
+  const registry = await loadModels(config, log, room).catch(async (error: unknown) => {
+    await pool.drain();
+    throw error;
+  });
+  const inference = createInference({
     batcher,
     lease: (model, view) => registry.lease(model, view),
     limits: { ...config, inputStep: policy.inputStep },
     background: config.background,
     observe: metrics.observePhase,
   });
-  const registry: Registry = await createRegistry(
+  metrics.watch({
+    admitted: () => inference.admitted,
+    idleWorkers: () => pool.idle,
+    engine: config.engine,
+    device,
+    provider: () => pool.provider,
+    runCosts: () => batcher.runCosts(),
+  });
+  return { ...room, registry, inference };
+}
+
+function loadModels(config: Config, log: Logger, room: EngineRoom): Promise<Registry> {
+  const { kind } = room.device.devices[0]!;
+  const engine = engineNamed(config.engine);
+  return createRegistry(
     {
       folder: config.models,
       cache: config.cache,
       untrained: config.untrained,
       defaultModel: config.defaultModel,
-      computesHalf: computesHalf(config.engine, kind),
+      computesHalf: engine.computesHalf(kind),
     },
     {
-      platform: `${config.engine}-${kind}`,
+      platform: platformOf(engine, kind),
       open: (spec) => openWarm(room, spec),
       close: (id) => {
-        batcher.forget(id);
-        return pool.close(id);
+        room.batcher.forget(id);
+        return room.pool.close(id);
       },
       run: async (session, feeds) => {
-        const { outputs } = await batcher.submit({ session, feeds, ...UNHURRIED });
+        const { outputs } = await room.batcher.submit({ session, feeds, ...UNHURRIED });
         return outputs;
       },
     },
@@ -163,11 +175,7 @@ export async function createService(config: Config, log: Logger, options: Servic
       if (error === undefined) log.info(facts, isWidened ? 'model, in single precision on this device' : 'model');
       else log.error({ ...facts, err: error }, 'a model could not be loaded');
     },
-  ).catch(async (error: unknown) => {
-    await pool.drain();
-    throw error;
-  });
-  return { ...room, registry, inference };
+  );
 }
 
 /** Open a session, ready for its first request, on a device where that takes runs; they are the first it is judged by. */

@@ -8,8 +8,9 @@ import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { coreCount } from './cores.js';
-import { parseDevices } from './device.js';
 import { UsageError } from './errors.js';
+import { DEFAULT_ENGINE, ENGINE_NAMES, ENGINES } from './runtime/engines.js';
+import { parseDevices } from './runtime/parse-devices.js';
 
 const MIB = 1024 * 1024;
 const CORES = coreCount();
@@ -30,9 +31,23 @@ const color = z
   .transform((hex) => parseInt(hex.replace('#', ''), 16))
   .transform((value) => ({ r: value >> 16, g: (value >> 8) & 255, b: value & 255 }));
 
+/** Without the comma before the last one that American English has. */
+const OR = new Intl.ListFormat('en-GB', { type: 'disjunction' });
+
 /** Whether it is an origin as browsers write it: in lower case, without the port that its scheme has anyway. */
 function isOrigin(text: string): boolean {
   return /^https?:[^*]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text;
+}
+
+/** What engines add to the meaning of a setting. */
+function notesOf(setting: 'engine' | 'workers' | 'threads'): readonly string[] {
+  return ENGINES.flatMap(({ notes }) => notes?.[setting] ?? []);
+}
+
+/** The kinds of devices of the standard engine, and in brackets those of the others. */
+function describeKinds(): string {
+  const [standard, ...others] = ENGINES.map(({ name, kinds }) => ({ name, kinds: OR.format(kinds) }));
+  return `${standard!.kinds} (${others.map(({ name, kinds }) => `engine ${name}: ${kinds}`).join('; ')})`;
 }
 
 const LAYOUTS = ['throughput', 'latency'] as const;
@@ -77,9 +92,9 @@ const SETTINGS = {
   },
   engine: {
     variable: 'FULLCONV_ENGINE',
-    schema: z.enum(['onnxruntime', 'tensorflow']),
-    default: 'onnxruntime',
-    about: 'inference engine; tensorflow is installed separately, see docs/engines.md',
+    schema: z.enum(ENGINE_NAMES),
+    default: DEFAULT_ENGINE.name,
+    about: ['inference engine', ...notesOf('engine')].join('; '),
   },
   device: {
     variable: 'FULLCONV_DEVICE',
@@ -92,8 +107,7 @@ const SETTINGS = {
       }
     }),
     default: 'auto',
-    about:
-      'cpu, cuda, tensorrt, webgpu, coreml or dml (engine tensorflow: cpu, cuda or wasm), or several as cuda:0,cuda:1; auto: a GPU that is there and faster',
+    about: `${describeKinds()}, or several as cuda:0,cuda:1; auto: a GPU that is there and faster`,
   },
   layout: {
     variable: 'FULLCONV_LAYOUT',
@@ -105,15 +119,16 @@ const SETTINGS = {
     variable: 'FULLCONV_WORKERS',
     schema: byDevice(count(1, 256)),
     default: '',
-    about:
-      'inference worker threads for each device; empty: one for each core on the CPU, with layout latency 1, and 1 on a GPU or with engine tensorflow on the CPU',
+    about: `inference worker threads for each device; empty: one for each core on the CPU, with layout latency 1, and ${['1 on a GPU', ...notesOf('workers')].join(' or ')}`,
   },
   threads: {
     variable: 'FULLCONV_THREADS',
     schema: count(1, 256),
     default: '1',
-    about:
-      'threads inside one operator, for each worker; with layout latency one for each core; TensorFlow takes its own number',
+    about: [
+      'threads inside one operator, for each worker; with layout latency one for each core',
+      ...notesOf('threads'),
+    ].join('; '),
   },
   decoders: {
     variable: 'FULLCONV_DECODERS',

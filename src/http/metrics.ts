@@ -16,11 +16,13 @@ export interface Metrics {
   observeDispatch(report: DispatchReport): void;
   observeRequest(route: string, method: string, status: number, seconds: number): void;
   observeWorkerLost(): void;
+  /** Show the state of a server too, which is read whenever the metrics are. To be called once. */
+  watch(sources: MetricSources): void;
   /** The text exposition, and its media type. */
   expose(): Promise<{ body: string; contentType: string }>;
 }
 
-/** Values that are read when the metrics are. */
+/** The state of a server. */
 export interface MetricSources {
   admitted(): number;
   idleWorkers(): number;
@@ -31,7 +33,7 @@ export interface MetricSources {
   runCosts(): ReadonlyMap<string, RunCost>;
 }
 
-export function createMetrics(sources: MetricSources): Metrics {
+export function createMetrics(): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -68,6 +70,28 @@ export function createMetrics(sources: MetricSources): Metrics {
     help: 'Workers that died and were replaced',
     registers,
   });
+
+  const observePhase: PhaseObserver = (phase, model, milliseconds) => {
+    phases.observe({ phase, model }, milliseconds / 1000);
+  };
+  return {
+    observePhase,
+    observeDispatch({ session: id, batchSize, reason, inferMs }) {
+      const session = withoutLoad(id);
+      batchSizes.observe({ session }, batchSize);
+      dispatches.inc({ session, reason });
+      observePhase('infer', session.slice(0, session.indexOf('@')), inferMs);
+    },
+    observeRequest(route, method, status, seconds) {
+      requests.observe({ route, method, status }, seconds);
+    },
+    observeWorkerLost: () => lost.inc(),
+    watch: (sources) => registerGauges(registers, sources),
+    expose: async () => ({ body: await registry.metrics(), contentType: registry.contentType }),
+  };
+}
+
+function registerGauges(registers: Registry[], sources: MetricSources): void {
   new Gauge({
     name: 'fullconv_images_in_flight',
     help: 'Images admitted and not yet answered',
@@ -84,7 +108,6 @@ export function createMetrics(sources: MetricSources): Metrics {
       this.set(sources.idleWorkers());
     },
   });
-
   new Gauge({
     name: 'fullconv_device_info',
     help: 'What the nets run on, the execution provider in use, and why; always 1',
@@ -115,24 +138,6 @@ export function createMetrics(sources: MetricSources): Metrics {
     'Fitted cost of a thousand million multiply-adds in a run',
     ({ msPerGflop }) => msPerGflop / 1000,
   );
-
-  const observePhase: PhaseObserver = (phase, model, milliseconds) => {
-    phases.observe({ phase, model }, milliseconds / 1000);
-  };
-  return {
-    observePhase,
-    observeDispatch({ session: id, batchSize, reason, inferMs }) {
-      const session = withoutLoad(id);
-      batchSizes.observe({ session }, batchSize);
-      dispatches.inc({ session, reason });
-      observePhase('infer', session.slice(0, session.indexOf('@')), inferMs);
-    },
-    observeRequest(route, method, status, seconds) {
-      requests.observe({ route, method, status }, seconds);
-    },
-    observeWorkerLost: () => lost.inc(),
-    expose: async () => ({ body: await registry.metrics(), contentType: registry.contentType }),
-  };
 }
 
 /** The session's id without the number of the load, so that reloads do not make new series. */

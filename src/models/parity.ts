@@ -8,6 +8,7 @@ import { keepJson, readKept } from '../files.js';
 import { LARGEST_HALF } from '../graph/passes/narrow-to-half.js';
 import { LOGITS } from '../graph/passes/name-logits.js';
 import { LARGEST_WEIGHTS } from '../graph/passes/report-weights.js';
+import { DEFAULT_ENGINE, platformOf } from '../runtime/engines.js';
 import type { SessionSpec } from '../runtime/session.js';
 import { elementCount, expectTensor, type Tensor, type TensorMap } from '../tensor.js';
 import { withoutDense, type CompiledModel, type ParityCheck } from './compile.js';
@@ -33,6 +34,7 @@ export interface Parity {
   readonly infinite?: string;
 }
 
+const STANDARD_PLATFORM = platformOf(DEFAULT_ENGINE, 'cpu');
 const IMAGES = ['parity-0', 'parity-1'];
 
 /**
@@ -64,7 +66,7 @@ export function knownParity(check: ParityCheck, cache: string, platform?: string
 }
 
 /** What one engine computes on one kind of device says nothing of another. */
-function fileOf({ digest }: ParityCheck, cache: string, platform = 'onnxruntime-cpu'): string {
+function fileOf({ digest }: ParityCheck, cache: string, platform = STANDARD_PLATFORM): string {
   return join(cache, 'parity', platform, `${digest}.json`);
 }
 

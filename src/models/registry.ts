@@ -1,36 +1,21 @@
 /**
- * Which models there are and which of them are loaded. Loading compiles a model and opens the sessions of its two main
- * views on every worker; `score`, rarely needed, and the `dense` view of a large net are opened at their first use. A
- * model that cannot be loaded stays listed with the reason, and harms no other.
+ * Which models there are, by name, and which one answers. A model that cannot be loaded stays listed with the reason, and
+ * harms no other. model-slot.ts hides the life of one model, load-model.ts what a load takes.
  *
- * Loads and unloads of one model go one after the other, and each load has its own sessions (loaded-model.ts): whatever
- * is asked for meanwhile, requests keep the sessions they began with, and no load closes another's.
+ * Each load has its own sessions (loaded-model.ts): whatever is asked for meanwhile, requests keep the sessions they began
+ * with, and no load closes another's.
  */
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import pLimit, { type LimitFunction } from 'p-limit';
+import pLimit from 'p-limit';
 import { ServiceError, UsageError } from '../errors.js';
-import { isFile } from '../files.js';
-import { GraphError } from '../graph/graph-error.js';
-import { compileModel, type CompiledModel } from './compile.js';
+import type { CompiledModel } from './compile.js';
 import type { View } from './dense-views.js';
-import { LoadedModel, type SessionLease } from './loaded-model.js';
-import { MANIFEST_FILE, readModelFolder, type ModelFolder } from './manifest.js';
-import { ModelFileError } from './files/model-file-error.js';
-import { measureParity, refuseUnlessHalf, trusted, type SessionRunner } from './parity.js';
-import { prepareUntrained } from './networks/untrained.js';
+import { createModelLoader, type LoadOptions, type ModelLoader } from './load-model.js';
+import type { LoadedModel, SessionLease } from './loaded-model.js';
+import { findModelFolders, prepareUntrainedFolders } from './model-folders.js';
+import { ModelSlot, type ModelEntry, type ModelReport } from './model-slot.js';
+import type { SessionRunner } from './parity.js';
 
-export type ModelState = 'loading' | 'ready' | 'unloaded' | 'failed';
-
-export interface ModelEntry {
-  readonly name: string;
-  readonly folder: string;
-  readonly state: ModelState;
-  /** Why the model, or its newest version, is not ready. Public: it says nothing of the machine. */
-  readonly reason?: string;
-  /** Present when ready. */
-  readonly model?: CompiledModel;
-}
+export type { ModelEntry, ModelReport } from './model-slot.js';
 
 export interface Registry {
   /** All models, ready or not, by name. */
@@ -54,24 +39,14 @@ export interface Registry {
   unload(name: string): Promise<ModelEntry>;
 }
 
-export interface RegistryOptions {
+export interface RegistryOptions extends LoadOptions {
   /** The folder of model folders: the setting FULLCONV_MODELS. */
   readonly folder: string;
-  /** Where untrained models and converted weights are written, and what was measured of imported ones. */
-  readonly cache: string;
-  /** Architectures to serve untrained: the setting FULLCONV_UNTRAINED. */
+  /** Architectures to serve untrained, whose weights are written into the cache: the setting FULLCONV_UNTRAINED. */
   readonly untrained: readonly string[];
   /** The setting FULLCONV_DEFAULT_MODEL. Empty: the manifest that says `default`, else the first. */
   readonly defaultModel: string;
-  /** Whether the device computes in half precision (runtime/half-precision.ts). Default: it does not. */
-  readonly computesHalf?: boolean;
 }
-
-/** Told of each change of a model's state; with the error, which is not public, when it could not be loaded. */
-export type ModelReport = (entry: ModelEntry, error?: unknown) => void;
-
-/** Above this a model’s `dense` session, which doubles its memory (and for a VGG is gigabytes), waits for its first use. */
-const EAGER_PARAMETERS = 1e7;
 
 /** At start: while the workers open the sessions of one model, the next is read and compiled. */
 const LOADS_AT_ONCE = 2;
@@ -85,171 +60,122 @@ export async function createRegistry(
   sessions: SessionRunner,
   report: ModelReport = () => undefined,
 ): Promise<Registry> {
-  const entries = new Map<string, ModelEntry>();
-  const loaded = new WeakMap<CompiledModel, LoadedModel>();
-  const turns = new Map<string, LimitFunction>();
-  let loads = 0;
-
-  /** Loads and unloads of one model, each after the one asked for before it. */
-  function inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
-    const turn = turns.get(name) ?? pLimit(1);
-    turns.set(name, turn);
-    return turn(work);
-  }
-
-  const loadOf = (model: CompiledModel): LoadedModel => loaded.get(model)!;
-
-  function set(entry: ModelEntry, error?: unknown): ModelEntry {
-    entries.set(entry.name, entry);
-    report(entry, error);
-    return entry;
-  }
-
-  async function loadModel(name: string, folder: string): Promise<CompiledModel> {
-    const content = await readModelFolder(folder);
-    if (content.manifest.name !== name) {
-      throw new ModelFileError(join(folder, MANIFEST_FILE), 'name', `must be "${name}", is "${content.manifest.name}"`);
-    }
-    const model = await trust(await compile(content));
-    const load = new LoadedModel(model, sessions);
-    try {
-      await open(load, model.classifier);
-      if ('view' in model.dense && model.parameters <= EAGER_PARAMETERS) await open(load, model.dense.view());
-    } catch (error) {
-      await load.close();
-      throw error;
-    }
-    loaded.set(model, load);
-    return model;
-  }
-
-  /** In half precision only where that was measured, or in single where the engine does not run it. */
-  async function compile(content: ModelFolder): Promise<CompiledModel> {
-    const { cache, computesHalf } = options;
-    const load = (loads += 1);
-    const model = await compileModel(content, { load, cache, ...(computesHalf !== undefined && { computesHalf }) });
-    const { halfCheck: check } = model;
-    if (check === undefined) return model;
-    const parity = await measureParity(check, sessions, cache);
-    if (parity === undefined) return compileModel(content, { load, cache });
-    refuseUnlessHalf(content.folder, check, parity);
-    return model;
-  }
-
-  /** The model with its dense view proven, or without it. */
-  async function trust(model: CompiledModel): Promise<CompiledModel> {
-    const { parityCheck: check } = model;
-    if (check === undefined) return model;
-    return trusted(model, check, await measureParity(check, sessions, options.cache));
-  }
-
-  async function loadFolder(name: string, folder: string): Promise<ModelEntry> {
-    const before = entries.get(name)?.model;
-    // While a new version loads, the old one answers.
-    if (before === undefined) set({ name, folder, state: 'loading' });
-    let model: CompiledModel;
-    try {
-      model = await loadModel(name, folder);
-    } catch (error) {
-      const reason = publicReason(error, folder);
-      return before === undefined
-        ? set({ name, folder, state: 'failed', reason }, error)
-        : set({ name, folder, state: 'ready', reason: `the newer version failed: ${reason}`, model: before }, error);
-    }
-    const entry = set({ name, folder, state: 'ready', model });
-    if (before !== undefined) await loadOf(before).close();
-    return entry;
-  }
-
-  const notFound = (detail: string, names: readonly string[]): ServiceError =>
-    new ServiceError('MODEL_NOT_FOUND', detail, {
-      errors: [
-        { parameter: 'model', detail: names.length === 0 ? 'there is none' : `must be one of: ${names.join(', ')}` },
-      ],
-    });
-  const entryOf = (name: string): ModelEntry => {
-    const entry = entries.get(name);
-    if (entry === undefined) throw notFound(`There is no model "${name}".`, [...entries.keys()]);
-    return entry;
-  };
-  const readyEntries = (): ModelEntry[] => [...entries.values()].filter(({ model }) => model !== undefined);
-
-  /** The model of requests that name none, ready or not. */
-  const impliedName = (): string | undefined => {
-    if (options.defaultModel !== '') return options.defaultModel;
-    const ready = readyEntries();
-    return (ready.find(({ model }) => model?.manifest.default) ?? ready[0])?.name;
-  };
-  const get = (name = impliedName()): CompiledModel => {
-    const readyNames = (): string[] => readyEntries().map((entry) => entry.name);
-    if (name === undefined) throw notFound('No model is ready.', []);
-    const entry = entries.get(name);
-    if (entry === undefined) throw notFound(`There is no model "${name}".`, readyNames());
-    if (entry.model === undefined) throw notFound(`The model "${name}" is ${entry.state}.`, readyNames());
-    return entry.model;
-  };
-
-  const found = await findModelFolders(options.folder);
-  for (const architecture of options.untrained) {
-    found.set(`${architecture}-untrained`, await prepareUntrained(options.cache, architecture));
-  }
-  if (options.defaultModel !== '' && !found.has(options.defaultModel)) {
+  const { defaultModel, folder, cache, untrained } = options;
+  const found = new Map([...(await findModelFolders(folder)), ...(await prepareUntrainedFolders(cache, untrained))]);
+  const registry = new Models(options, createModelLoader(options, sessions), report);
+  if (defaultModel !== '' && !found.has(defaultModel)) {
     const names = [...found.keys()].join(', ') || 'none';
-    throw new UsageError(`FULLCONV_DEFAULT_MODEL=${options.defaultModel}: there is no such model; there are: ${names}`);
+    throw new UsageError(`FULLCONV_DEFAULT_MODEL=${defaultModel}: there is no such model; there are: ${names}`);
   }
   const atOnce = pLimit(LOADS_AT_ONCE);
-  await Promise.all([...found].map(([name, folder]) => atOnce(() => loadFolder(name, folder))));
-
-  return {
-    list: () => [...entries.values()].sort((a, b) => a.name.localeCompare(b.name)),
-    get defaultName() {
-      const name = impliedName();
-      return name !== undefined && entries.get(name)?.model !== undefined ? name : undefined;
-    },
-    entry: entryOf,
-    get,
-    use: async (name, work) => loadOf(get(name)).use(work),
-    lease: (model, view) => loadOf(model).lease(view),
-    async load(name) {
-      const folder = entries.get(name)?.folder ?? (await findModelFolders(options.folder)).get(name);
-      if (folder === undefined) throw notFound(`There is no model "${name}".`, [...entries.keys()]);
-      return inTurn(name, () => loadFolder(name, folder));
-    },
-    async unload(name) {
-      const { folder } = entryOf(name);
-      return inTurn(name, async () => {
-        const { model } = entryOf(name);
-        const entry = set({ name, folder, state: 'unloaded' });
-        if (model !== undefined) await loadOf(model).close();
-        return entry;
-      });
-    },
-  };
+  const slots = [...found].map(([name, from]) => registry.place(name, from));
+  await Promise.all(slots.map((slot) => atOnce(() => slot.load())));
+  return registry;
 }
 
-/** Open the session of a view, and leave it open. */
-async function open(load: LoadedModel, view: View): Promise<void> {
-  const { opened, release } = load.lease(view);
-  await opened.finally(release);
+class Models implements Registry {
+  readonly #folder: string;
+  readonly #default: string;
+  readonly #loader: ModelLoader;
+  readonly #report: ModelReport;
+  readonly #slots = new Map<string, ModelSlot>();
+  /** Also of models that were replaced or unloaded, for whoever is at work with them. */
+  readonly #loads = new WeakMap<CompiledModel, LoadedModel>();
+
+  constructor({ folder, defaultModel }: RegistryOptions, loader: ModelLoader, report: ModelReport) {
+    this.#folder = folder;
+    this.#default = defaultModel;
+    this.#report = report;
+    this.#loader = async (name, from) => {
+      const loaded = await loader(name, from);
+      this.#loads.set(loaded.model, loaded);
+      return loaded;
+    };
+  }
+
+  /** The place of a model; a new one, where nothing is loaded yet, if there is none. */
+  place(name: string, folder: string): ModelSlot {
+    const slot = this.#slots.get(name) ?? new ModelSlot(name, folder, this.#loader, this.#report);
+    this.#slots.set(name, slot);
+    return slot;
+  }
+
+  list(): readonly ModelEntry[] {
+    return this.#entries().sort((a, b) => a.name.localeCompare(b.name));
+  }
+
+  get defaultName(): string | undefined {
+    const name = this.#impliedName();
+    return name !== undefined && this.#slots.get(name)?.loaded !== undefined ? name : undefined;
+  }
+
+  entry(name: string): ModelEntry {
+    return this.#slot(name).entry;
+  }
+
+  get(name?: string): CompiledModel {
+    return this.#ready(name).model;
+  }
+
+  async use<T>(name: string | undefined, work: (model: CompiledModel) => Promise<T>): Promise<T> {
+    return this.#ready(name).use(work);
+  }
+
+  lease(model: CompiledModel, view: View): SessionLease {
+    return this.#loads.get(model)!.lease(view);
+  }
+
+  async load(name: string): Promise<ModelEntry> {
+    const folder = this.#slots.get(name)?.entry.folder ?? (await findModelFolders(this.#folder)).get(name);
+    if (folder === undefined) throw this.#unknown(name);
+    return this.place(name, folder).load();
+  }
+
+  async unload(name: string): Promise<ModelEntry> {
+    return this.#slot(name).unload();
+  }
+
+  #entries(): ModelEntry[] {
+    return [...this.#slots.values()].map(({ entry }) => entry);
+  }
+
+  #readyEntries(): ModelEntry[] {
+    return this.#entries().filter(({ model }) => model !== undefined);
+  }
+
+  #slot(name: string): ModelSlot {
+    const slot = this.#slots.get(name);
+    if (slot === undefined) throw this.#unknown(name);
+    return slot;
+  }
+
+  /** The load that answers for a name. */
+  #ready(name = this.#impliedName()): LoadedModel {
+    if (name === undefined) throw notFound('No model is ready.', []);
+    const slot = this.#slots.get(name);
+    if (slot?.loaded !== undefined) return slot.loaded;
+    const names = this.#readyEntries().map((entry) => entry.name);
+    if (slot === undefined) throw notFound(`There is no model "${name}".`, names);
+    throw notFound(`The model "${name}" is ${slot.entry.state}.`, names);
+  }
+
+  /** The model of requests that name none, ready or not. */
+  #impliedName(): string | undefined {
+    if (this.#default !== '') return this.#default;
+    const ready = this.#readyEntries();
+    return (ready.find(({ model }) => model?.manifest.default) ?? ready[0])?.name;
+  }
+
+  #unknown(name: string): ServiceError {
+    return notFound(`There is no model "${name}".`, [...this.#slots.keys()]);
+  }
 }
 
-/** The messages of the engine and of the file system hold paths: they are for the log. */
-function publicReason(error: unknown, folder: string): string {
-  if (error instanceof ModelFileError) return error.messageWithin(folder);
-  if (error instanceof GraphError) return error.message;
-  return 'it could not be opened; the log says why';
-}
-
-/**
- * The folders below `root`, links to folders too, that hold a manifest, by their name there, which is the model's name.
- * Whatever else lies there, or cannot be read, is no model.
- */
-async function findModelFolders(root: string): Promise<Map<string, string>> {
-  const names = await readdir(root).catch((cause: unknown) => {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new UsageError(`FULLCONV_MODELS=${root}: the folder of models cannot be read: ${why}`, { cause });
+/** `names`: those that could be asked for instead. */
+function notFound(detail: string, names: readonly string[]): ServiceError {
+  return new ServiceError('MODEL_NOT_FOUND', detail, {
+    errors: [
+      { parameter: 'model', detail: names.length === 0 ? 'there is none' : `must be one of: ${names.join(', ')}` },
+    ],
   });
-  const folders = names.sort((a, b) => a.localeCompare(b)).map((name) => [name, join(root, name)] as const);
-  const areModels = await Promise.all(folders.map(([, folder]) => isFile(join(folder, MANIFEST_FILE))));
-  return new Map(folders.filter((_, position) => areModels[position]));
 }

@@ -1,36 +1,25 @@
 /**
  * Which devices a server runs on, and why. A device that was asked for by name is tried, and is an error with the remedy
- * when it does not work. `auto` tries what the machine may have, its vendor's own way first, and takes the first that
- * works and is faster than the CPU's cores together: the software adapters of WebGPU work too, and are not.
+ * when it does not work. `auto` tries what the machine may have, in the engine's order, and takes the first that works and
+ * is faster than the CPU's cores together: the software adapters of WebGPU work too, and are not.
  *
  * A machine that shows no GPU pays nothing: on Linux one without a device file for it is not tried.
  */
 import { readdir } from 'node:fs/promises';
-import { deviceName, type Device, type DeviceChoice, type DeviceKind } from '../device.js';
+import { deviceName, type Device, type DeviceChoice } from '../device.js';
 import { OperatorError, UsageError } from '../errors.js';
+import type { EngineDescription } from './engine-description.js';
 import { probeDevice, type Measured, type Probed } from './probe-device.js';
-import type { EngineName } from './session.js';
 
 /** What is asked about the machine; tests answer for others. */
 export interface Machine {
   readonly cores: number;
-  /** Providers in the engine's library. */
+  /** Providers in the engine's library (EngineDescription). */
   listProviders(): Promise<readonly string[]>;
   /** Names of device files of GPUs, e.g. `nvidia0`, `renderD128`; undefined where GPUs have none. */
   listGpuFiles(): Promise<readonly string[] | undefined>;
   probe(device: Device): Promise<Probed>;
 }
-
-/** Kinds that an engine runs on. */
-const KINDS: Readonly<Record<EngineName, readonly DeviceKind[]>> = {
-  onnxruntime: ['cpu', 'cuda', 'tensorrt', 'webgpu', 'coreml', 'dml'],
-  tensorflow: ['cpu', 'cuda', 'wasm'],
-};
-
-/** In the order in which `auto` tries them. Not TensorRT: it compiles for minutes for each shape, which is to be asked for. */
-const AUTOMATIC: readonly DeviceKind[] = ['cuda', 'coreml', 'dml', 'webgpu'];
-
-const CPU: Device = { kind: 'cpu', index: 0 };
 
 /**
  * Try what the setting names. Throws OperatorError for a device that was asked for and does not work, UsageError for one
@@ -38,38 +27,35 @@ const CPU: Device = { kind: 'cpu', index: 0 };
  */
 export async function chooseDevices(
   setting: readonly Device[] | 'auto',
-  engine: EngineName,
+  engine: EngineDescription,
   machine: Machine,
 ): Promise<DeviceChoice> {
-  if (setting === 'auto') return chooseAutomatically(KINDS[engine], machine);
-  const strange = setting.find(({ kind }) => !KINDS[engine].includes(kind));
-  if (strange !== undefined) {
-    throw new UsageError(`FULLCONV_DEVICE=${deviceName(strange)}: ${engine} runs on ${KINDS[engine].join(', ')} only`);
-  }
-  if (engine === 'tensorflow') return chooseForTensorFlow(setting);
-  if (setting.every(({ kind }) => kind === 'cpu')) return { devices: setting, why: 'asked for' };
+  if (setting === 'auto') return chooseAutomatically(engine, machine);
+  for (const device of setting) refuseStrange(device, engine);
   const times: string[] = [];
-  for (const device of setting) {
+  for (const device of setting.filter(({ kind }) => engine.tries(kind))) {
     const probed = await machine.probe(device);
     if ('failure' in probed) throw new OperatorError(`FULLCONV_DEVICE=${deviceName(device)}: ${probed.failure}`);
     times.push(`${deviceName(device)} ${describe(probed, machine)}`);
   }
-  return { devices: setting, why: `asked for; ${times.join('; ')}` };
+  return { devices: setting, why: ['asked for', ...times].join('; ') };
 }
 
-/** Its binding says by itself, when it is loaded, what it lacks; and it computes on the first GPU only. */
-function chooseForTensorFlow(setting: readonly Device[]): DeviceChoice {
-  const other = setting.find(({ index }) => index > 0);
-  if (other === undefined) return { devices: setting, why: 'asked for' };
-  throw new UsageError(`FULLCONV_DEVICE=${deviceName(other)}: tensorflow takes the first GPU (CUDA_VISIBLE_DEVICES)`);
+function refuseStrange(device: Device, engine: EngineDescription): void {
+  const refuse = (why: string): UsageError =>
+    new UsageError(`FULLCONV_DEVICE=${deviceName(device)}: ${engine.name} ${why}`);
+  if (!engine.kinds.includes(device.kind)) throw refuse(`runs on ${engine.kinds.join(', ')} only`);
+  const why = engine.refuses?.(device);
+  if (why !== undefined) throw refuse(why);
 }
 
-async function chooseAutomatically(kinds: readonly DeviceKind[], machine: Machine): Promise<DeviceChoice> {
+async function chooseAutomatically({ kinds, automatic }: EngineDescription, machine: Machine): Promise<DeviceChoice> {
+  const standard: Device = { kind: kinds[0]!, index: 0 };
   const files = await machine.listGpuFiles();
-  if (files?.length === 0) return { devices: [CPU], why: 'auto: the machine shows no GPU' };
+  if (files?.length === 0) return { devices: [standard], why: 'auto: the machine shows no GPU' };
   const providers = await machine.listProviders();
   const reasons: string[] = [];
-  for (const kind of AUTOMATIC.filter((each) => kinds.includes(each) && providers.includes(each))) {
+  for (const kind of automatic.filter((each) => providers.includes(each))) {
     if (kind === 'cuda' && files?.some(isNvidia) === false) continue;
     const device = { kind, index: 0 };
     const probed = await machine.probe(device);
@@ -80,7 +66,7 @@ async function chooseAutomatically(kinds: readonly DeviceKind[], machine: Machin
     reasons.push(`${kind} ${describe(probed, machine)}`);
     if (probed.runMs < cpuMs(probed, machine)) return { devices: [device], why: `auto: ${reasons.join('; ')}` };
   }
-  return { devices: [CPU], why: `auto: ${reasons.join('; ') || 'the engine has no provider for what is there'}` };
+  return { devices: [standard], why: `auto: ${reasons.join('; ') || 'the engine has no provider for what is there'}` };
 }
 
 /** The CPU's time a run when every core has one of its own, as the server lays them out. */
@@ -94,13 +80,10 @@ function describe(measured: Measured, machine: Machine): string {
 }
 
 /** The machine that this is, for an engine. */
-export function thisMachine(cores: number, engine: EngineName): Machine {
+export function thisMachine(cores: number, engine: EngineDescription): Machine {
   return {
     cores,
-    listProviders: async () =>
-      engine === 'tensorflow'
-        ? (await import('./tensorflow/binding.js')).listProviders()
-        : (await import('./onnxruntime.js')).listProviders(),
+    listProviders: () => engine.providers(),
     listGpuFiles: process.platform === 'linux' ? listGpuFiles : () => Promise.resolve(undefined),
     probe: (device) => probeDevice(device, engine),
   };

@@ -1,12 +1,26 @@
-/** The engines by name. Only the library of the one that is asked for is loaded. */
-import type { Engine, EngineName, EngineOptions } from './session.js';
+/** The engines there are. A new one is a folder that describes itself (engine-description.ts), and its place in this list. */
+import type { DeviceKind } from '../device.js';
+import type { EngineDescription } from './engine-description.js';
+import { onnxruntime } from './onnxruntime/description.js';
+import { tensorflow } from './tensorflow/description.js';
 
-const ENGINES: Record<EngineName, (options: EngineOptions) => Promise<Engine>> = {
-  onnxruntime: async (options) => (await import('./onnxruntime.js')).createOnnxruntimeEngine(options),
-  tensorflow: async (options) => (await import('./tensorflow/engine.js')).createTensorflowEngine(options),
-};
+const LISTED = [onnxruntime, tensorflow] as const;
 
-/** Throws OperatorError when the engine has to be installed first. */
-export function loadEngine(name: EngineName, options: EngineOptions): Promise<Engine> {
-  return ENGINES[name](options);
+export type EngineName = (typeof LISTED)[number]['name'];
+
+export const ENGINES: readonly EngineDescription[] = LISTED;
+
+/** In the order of ENGINES. */
+export const ENGINE_NAMES: readonly EngineName[] = LISTED.map(({ name }) => name);
+
+/** The engine where nobody asks for another. Its CPU is what every device is held against. */
+export const DEFAULT_ENGINE = LISTED[0];
+
+export function engineNamed(name: EngineName): EngineDescription {
+  return LISTED.find((engine) => engine.name === name)!;
+}
+
+/** Engine and kind of device as the name of a folder, for what was measured there and holds nowhere else. */
+export function platformOf({ name }: EngineDescription, kind: DeviceKind): string {
+  return `${name}-${kind}`;
 }

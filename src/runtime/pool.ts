@@ -1,21 +1,22 @@
 /**
- * A fixed number of worker threads on each device, each with every open session. Hides which thread runs what, the
- * recycling of feed buffers, and the replacement of threads that die. The pool has no queue: the batcher decides what runs
- * when one is idle (batching/batcher.ts).
+ * A fixed number of worker threads on each device, each with every open session. Hides which thread runs what, and the
+ * recycling of feed buffers; worker-slot.ts hides the lives of threads, open-sessions.ts what is open on them. The pool has
+ * no queue: the batcher decides what runs when one is idle (batching/batcher.ts).
  *
- * A dead worker is replaced and opens the sessions again. When it is replaced, and when it is given up, is decided in
- * restart-policy.ts: a crash loop costs seconds, not a core. A worker whose engine is not installed is given up at once.
- * The pool has failed when every worker has been given up; it then says why to whoever asks.
+ * A dead worker is replaced and opens the sessions again; a crash loop costs seconds, not a core. The pool has failed when
+ * every worker has been given up; it then says why to whoever asks.
  */
 import { fileURLToPath } from 'node:url';
+import { createBufferPool, type BufferPool } from '../buffer-pool.js';
 import type { Device } from '../device.js';
-import { OperatorError } from '../errors.js';
 import type { TensorMap } from '../tensor.js';
-import { createBufferPool } from '../buffer-pool.js';
-import { planRestart, START_ATTEMPTS, type Restart } from './restart-policy.js';
-import type { EngineName, EngineOptions, SessionSpec } from './session.js';
-import { WorkerLostError, WorkerThread } from './worker-thread.js';
+import type { EngineName } from './engines.js';
+import { OpenSessions } from './open-sessions.js';
+import type { EngineOptions, SessionSpec } from './session.js';
+import { WorkerSlot, type WorkerLost } from './worker-slot.js';
+import type { WorkerThread } from './worker-thread.js';
 
+export type { WorkerLost } from './worker-slot.js';
 export { WorkerLostError } from './worker-thread.js';
 
 export interface PoolOptions {
@@ -28,14 +29,6 @@ export interface PoolOptions {
   readonly workerFile?: string;
   /** Told of each worker that dies, before it is replaced. */
   readonly onWorkerLost?: (info: WorkerLost) => void;
-}
-
-export interface WorkerLost {
-  readonly error: Error;
-  /** `start`: before it had proven itself; `run`: in a run, or later. */
-  readonly during: Restart['during'];
-  /** When its replacement starts; undefined when it is given up. */
-  readonly restartInMs: number | undefined;
 }
 
 export interface RunResult {
@@ -81,194 +74,136 @@ export interface WorkerPool {
   drain(): Promise<void>;
 }
 
+/** The built worker, beside this file. */
+const WORKER_FILE = fileURLToPath(new URL('./worker.js', import.meta.url));
+
 /** Feed buffers kept for the next batches. */
 const MAX_FREE_BYTES = 128 * 1024 * 1024;
-
-/** A place for a worker: the threads in it change, the place stays. */
-interface Slot {
-  readonly device: Device;
-  thread: WorkerThread | undefined;
-  /** When the thread had its sessions open again, by `performance.now()`: it may be given work. */
-  readySince: number | undefined;
-  /** The thread has answered a run. */
-  hasServed: boolean;
-  failedStarts: number;
-  restart: NodeJS.Timeout | undefined;
-}
 
 /**
  * Start the workers. Resolves when all are ready; rejects, with none left, when they cannot start: with an OperatorError
  * where the engine is not installed.
  */
 export async function createPool(options: PoolOptions): Promise<WorkerPool> {
-  const { engine, engineOptions, onWorkerLost } = options;
-  const workerFile = options.workerFile ?? fileURLToPath(new URL('./worker.js', import.meta.url));
-  const buffers = createBufferPool(MAX_FREE_BYTES);
-  const sessions = new Map<string, SessionSpec>();
-  const listeners = new Set<() => void>();
-  // The devices in turn, so that the first workers found idle are not all of one.
-  const slots: Slot[] = Array.from({ length: options.workers * options.devices.length }, (_, index) => ({
-    device: options.devices[index % options.devices.length]!,
-    thread: undefined,
-    readySince: undefined,
-    hasServed: false,
-    failedStarts: 0,
-    restart: undefined,
-  }));
-  let provider: string | undefined;
-  let replacements = 0;
-  let failure: Error | undefined;
-  let draining: Promise<void> | undefined;
+  const pool = new Pool(options);
+  await pool.start();
+  return pool;
+}
 
-  const notify = (): void => listeners.forEach((listener) => listener());
-  const isGivenUp = (slot: Slot): boolean => slot.failedStarts >= START_ATTEMPTS;
-  const isReady = (slot: Slot): boolean => slot.readySince !== undefined;
-  const isIdle = (slot: Slot): boolean => isReady(slot) && slot.thread?.idle === true;
-  const threads = (): WorkerThread[] => slots.flatMap(({ thread }) => (thread === undefined ? [] : [thread]));
+class Pool implements WorkerPool {
+  readonly #slots: readonly WorkerSlot[];
+  readonly #sessions = new OpenSessions();
+  readonly #buffers: BufferPool = createBufferPool(MAX_FREE_BYTES);
+  readonly #listeners = new Set<() => void>();
+  #failure: Error | undefined;
+  #draining: Promise<void> | undefined;
 
-  function start(slot: Slot): void {
-    slot.restart = undefined;
-    const thread = new WorkerThread(
-      workerFile,
-      { engine, options: { ...engineOptions, device: slot.device } },
-      {
-        onReady: () => void reopen(slot, thread),
-        onIdle: () => {
-          if (isReady(slot)) notify();
+  constructor({ devices, workers, engine, engineOptions, workerFile = WORKER_FILE, onWorkerLost }: PoolOptions) {
+    // The devices in turn, so that the first workers found idle are not all of one.
+    const places = Array.from({ length: workers * devices.length }, (_, index) => devices[index % devices.length]!);
+    this.#slots = places.map((device) => {
+      const start = { engine, options: { ...engineOptions, device } };
+      return new WorkerSlot(
+        { workerFile, start, sessions: () => this.#sessions.list() },
+        {
+          onIdle: () => this.#notify(),
+          onLost: (info) => onWorkerLost?.(info),
+          onGivenUp: (reason) => {
+            if (this.#slots.every((slot) => slot.isGivenUp)) this.#failure = reason;
+            this.#notify();
+          },
         },
-        onLost: (error, busy) => replace(slot, error, busy),
-      },
-    );
-    slot.thread = thread;
+      );
+    });
   }
 
-  /** A session that does not open again is left to its next run, which tries once more and tells its caller why. */
-  async function reopen(slot: Slot, thread: WorkerThread): Promise<void> {
-    await Promise.allSettled([...sessions.values()].map((spec) => thread.open(spec)));
-    if (!thread.ready) return;
-    slot.readySince = performance.now();
-    notify();
+  /** Start the workers, as createPool does. To be called once. */
+  start(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const unlisten = this.onIdle(() => {
+        if (!this.#slots.every((slot) => slot.isReady || slot.isGivenUp)) return;
+        unlisten();
+        if (this.#failure === undefined) resolve();
+        else reject(this.#failure);
+      });
+      this.#slots.forEach((slot) => slot.start());
+    });
   }
 
-  function replace(slot: Slot, error: WorkerLostError, wasBusy: boolean): void {
-    const readyForMs = slot.readySince === undefined ? undefined : performance.now() - slot.readySince;
-    const life = { readyForMs, hasServed: slot.hasServed, wasBusy };
-    slot.thread = undefined;
-    slot.readySince = undefined;
-    slot.hasServed = false;
-    if (draining !== undefined) return;
-    if (error.cause instanceof OperatorError) {
-      slot.failedStarts = START_ATTEMPTS;
-      if (slots.every(isGivenUp)) failure = error.cause;
-      notify();
-      return;
-    }
-    const { failedStarts, during, restartInMs } = planRestart(slot.failedStarts, life);
-    slot.failedStarts = failedStarts;
-    onWorkerLost?.({ error, during, restartInMs });
-    if (restartInMs !== undefined) {
-      replacements += 1;
-      if (restartInMs === 0) start(slot);
-      else slot.restart = setTimeout(() => start(slot), restartInMs);
-      return;
-    }
-    if (slots.every(isGivenUp)) failure = new Error(`no worker can be started: ${error.message}`, { cause: error });
-    notify();
+  get size(): number {
+    return this.#slots.length;
   }
 
-  function assertWorking(): void {
-    if (draining !== undefined) throw new Error('the pool is draining');
-    if (failure !== undefined) throw failure;
+  get ready(): number {
+    return this.#slots.filter((slot) => slot.isReady).length;
   }
 
-  async function runOn(slot: Slot, thread: WorkerThread, spec: SessionSpec, feeds: TensorMap): Promise<RunResult> {
-    if (!thread.sessions.has(spec.id)) await thread.open(spec);
-    const { outputs, runMs, buffers: used } = await thread.run(spec.id, feeds);
-    if (slot.thread === thread) slot.hasServed = true;
-    used.forEach((buffer) => buffers.recycle(buffer));
+  get idle(): number {
+    return this.#draining === undefined ? this.#slots.filter((slot) => slot.isIdle).length : 0;
+  }
+
+  get provider(): string | undefined {
+    return this.#sessions.provider;
+  }
+
+  get replacements(): number {
+    return this.#slots.reduce((sum, { replacements }) => sum + replacements, 0);
+  }
+
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
+  async open(spec: SessionSpec): Promise<readonly number[]> {
+    this.#assertWorking();
+    const threads = this.#threads();
+    if (threads.length === 0) throw new Error('no worker is running; one is about to start again');
+    return this.#sessions.open(spec, threads);
+  }
+
+  close(sessionId: string): Promise<void> {
+    return this.#sessions.close(sessionId, this.#threads());
+  }
+
+  run(sessionId: string, feeds: TensorMap): Promise<RunResult> {
+    this.#assertWorking();
+    const spec = this.#sessions.get(sessionId);
+    const slot = this.#slots.find(({ isIdle }) => isIdle);
+    if (slot === undefined) throw new Error('no worker is idle');
+    return this.#runOn(slot, spec, feeds);
+  }
+
+  onIdle(callback: () => void): () => void {
+    this.#listeners.add(callback);
+    return () => this.#listeners.delete(callback);
+  }
+
+  acquireBuffer(byteLength: number): ArrayBuffer {
+    return this.#buffers.acquire(byteLength);
+  }
+
+  drain(): Promise<void> {
+    this.#draining ??= Promise.all(this.#slots.map((slot) => slot.end())).then(() => undefined);
+    return this.#draining;
+  }
+
+  async #runOn(slot: WorkerSlot, spec: SessionSpec, feeds: TensorMap): Promise<RunResult> {
+    const { outputs, runMs, buffers } = await slot.run(spec, feeds);
+    buffers.forEach((buffer) => this.#buffers.recycle(buffer));
     return { outputs, runMs };
   }
 
-  async function closeEverywhere(sessionId: string): Promise<void> {
-    await Promise.allSettled(threads().map((thread) => thread.close(sessionId)));
+  /** Those that run or start; in the place of a dead one there is none for a moment. */
+  #threads(): WorkerThread[] {
+    return this.#slots.flatMap(({ thread }) => thread ?? []);
   }
 
-  async function endThreads(): Promise<void> {
-    slots.forEach((slot) => clearTimeout(slot.restart));
-    await Promise.all(
-      threads().map((thread) => {
-        thread.stop();
-        return thread.exited;
-      }),
-    );
+  #assertWorking(): void {
+    if (this.#draining !== undefined) throw new Error('the pool is draining');
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
-  const pool: WorkerPool = {
-    size: slots.length,
-    get ready() {
-      return slots.filter((slot) => isReady(slot) && slot.thread?.ready === true).length;
-    },
-    get idle() {
-      return draining === undefined ? slots.filter(isIdle).length : 0;
-    },
-    get provider() {
-      return provider;
-    },
-    get replacements() {
-      return replacements;
-    },
-    get failure() {
-      return failure;
-    },
-    async open(spec) {
-      assertWorking();
-      if (threads().length === 0) throw new Error('no worker is running; one is about to start again');
-      const openOn = (some: readonly WorkerThread[]) => Promise.allSettled(some.map((thread) => thread.open(spec)));
-      // What an engine keeps of a model the first worker makes, and the others find: else each would make its own.
-      const all = threads();
-      const ahead = spec.digest === undefined ? 0 : 1;
-      const results = [...(await openOn(all.slice(0, ahead))), ...(await openOn(all.slice(ahead)))];
-      const failed = results.find((result) => result.status === 'rejected');
-      if (failed !== undefined) {
-        await closeEverywhere(spec.id);
-        throw failed.reason;
-      }
-      const opened = results.find((result) => result.status === 'fulfilled')?.value;
-      provider = opened?.provider ?? provider;
-      sessions.set(spec.id, spec);
-      return opened?.warmUpMs ?? [];
-    },
-    async close(sessionId) {
-      sessions.delete(sessionId);
-      await closeEverywhere(sessionId);
-    },
-    run(sessionId, feeds) {
-      assertWorking();
-      const spec = sessions.get(sessionId);
-      if (spec === undefined) throw new Error(`the session ${sessionId} is not open`);
-      const slot = slots.find(isIdle);
-      if (slot?.thread === undefined) throw new Error('no worker is idle');
-      return runOn(slot, slot.thread, spec, feeds);
-    },
-    onIdle(callback) {
-      listeners.add(callback);
-      return () => listeners.delete(callback);
-    },
-    acquireBuffer: (byteLength) => buffers.acquire(byteLength),
-    drain() {
-      draining ??= endThreads();
-      return draining;
-    },
-  };
-
-  await new Promise<void>((resolve, reject) => {
-    const unlisten = pool.onIdle(() => {
-      if (!slots.every((slot) => isReady(slot) || isGivenUp(slot))) return;
-      unlisten();
-      if (failure === undefined) resolve();
-      else reject(failure);
-    });
-    slots.forEach(start);
-  });
-  return pool;
+  #notify(): void {
+    this.#listeners.forEach((listener) => listener());
+  }
 }

@@ -6,8 +6,7 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { deviceName, type Device } from '../device.js';
-import { explainFailure } from './device-failure.js';
-import type { EngineName } from './session.js';
+import type { EngineDescription } from './engine-description.js';
 
 /** What a device did with the probe net (probe-net.ts). */
 export interface Measured {
@@ -35,12 +34,12 @@ const PROCESS_FILE = fileURLToPath(new URL('./probe-process.js', import.meta.url
 /** Run the probe net on a device. Never rejects; takes `limitMs` at most. */
 export function probeDevice(
   device: Device,
-  engine: EngineName,
+  engine: EngineDescription,
   processFile = PROCESS_FILE,
   limitMs = LIMIT_MS,
 ): Promise<Probed> {
   return new Promise((resolve) => {
-    const child = fork(processFile, [engine, deviceName(device)], {
+    const child = fork(processFile, [engine.name, deviceName(device)], {
       execArgv: [],
       // JSON has no NaN, which is what a broken device may compute.
       serialization: 'advanced',
@@ -59,7 +58,7 @@ export function probeDevice(
       child.kill('SIGKILL');
     });
     const started = performance.now();
-    const settle = (end: string): void => resolve(judge(device, reply ?? { failure: end }, written));
+    const settle = (end: string): void => resolve(judge(device, engine, reply ?? { failure: end }, written));
     child.on('error', (error) => settle(error.message));
     child.on('close', (code, signal) => {
       const slow = signal === 'SIGKILL' && performance.now() - started >= limitMs;
@@ -70,8 +69,8 @@ export function probeDevice(
   });
 }
 
-function judge(device: Device, reply: ProbeReply, written: string): Probed {
-  if ('failure' in reply) return { failure: explainFailure(device.kind, reply.failure, written) };
+function judge(device: Device, engine: EngineDescription, reply: ProbeReply, written: string): Probed {
+  if ('failure' in reply) return { failure: engine.explainFailure(device.kind, reply.failure, written) };
   const { runMs, coreMs, deviation } = reply;
   if (!(deviation <= MAX_DEVIATION))
     return { failure: `its results differ from the CPU's by ${deviation.toPrecision(2)}` };

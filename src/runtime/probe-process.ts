@@ -3,11 +3,12 @@
  * the probe net there and on one core of the CPU. What it does not live to say, its end says.
  */
 import { expectTensor } from '../tensor.js';
-import { parseDevices, type Device } from '../device.js';
-import { loadEngine } from './engines.js';
+import type { Device } from '../device.js';
+import type { EngineDescription } from './engine-description.js';
+import { DEFAULT_ENGINE, engineNamed, type EngineName } from './engines.js';
+import { parseDevices } from './parse-devices.js';
 import { PROBE_OUTPUT, probeFeeds, probeModel } from './probe-net.js';
 import type { ProbeReply } from './probe-device.js';
-import type { EngineName } from './session.js';
 
 /** Runs that are timed, after one that is not; fewer where they are slow. */
 const RUNS = 3;
@@ -24,8 +25,8 @@ process.send?.(await compare(device).catch((error: unknown): ProbeReply => ({ fa
 
 async function compare(device: Device): Promise<ProbeReply> {
   const model = probeModel();
-  const there = await measure(engine, device, model);
-  const here = await measure('onnxruntime', { kind: 'cpu', index: 0 }, model);
+  const there = await measure(engineNamed(engine), device, model);
+  const here = await measure(DEFAULT_ENGINE, { kind: 'cpu', index: 0 }, model);
   const largest = Math.max(...here.features.map(Math.abs));
   const deviation =
     Math.max(...here.features.map((value, index) => Math.abs(value - there.features[index]!))) / largest;
@@ -33,11 +34,11 @@ async function compare(device: Device): Promise<ProbeReply> {
 }
 
 async function measure(
-  engine: EngineName,
+  engine: EngineDescription,
   device: Device,
   model: Uint8Array,
 ): Promise<{ features: Float32Array; runMs: number }> {
-  const session = await (await loadEngine(engine, { device, threads: 1 })).open({ id: 'probe', model });
+  const session = await (await engine.load({ device, threads: 1 })).open({ id: 'probe', model });
   const run = async (): Promise<Float32Array> =>
     expectTensor(await session.run(probeFeeds()), PROBE_OUTPUT, 'float32').data;
   const features = await run();

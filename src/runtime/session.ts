@@ -1,13 +1,10 @@
 /**
- * The narrow interface between fullconv and an engine. An engine turns a serialized graph into a session; a session
+ * The narrow interface between fullconv and an engine that is loaded; what an engine says of itself before is in engine-description.ts. An engine turns a serialized graph into a session; a session
  * maps named tensors to named tensors, synchronously on the thread it lives on. Sessions live in worker threads
  * (worker.ts); the rest of the server sees only the pool (pool.ts).
  */
 import type { Device } from '../device.js';
 import type { TensorMap, TensorType } from '../tensor.js';
-
-export const ENGINE_NAMES = ['onnxruntime', 'tensorflow'] as const;
-export type EngineName = (typeof ENGINE_NAMES)[number];
 
 /** Feeds without their values. */
 export type FeedShapes = Readonly<Record<string, { readonly type: TensorType; readonly dims: readonly number[] }>>;
@@ -49,8 +46,8 @@ export interface Session {
   release(): Promise<void>;
 }
 
+/** An engine that is loaded, for one device. */
 export interface Engine {
-  readonly name: EngineName;
   /** Open a session. Throws with the engine's own message when the model cannot be loaded. */
   open(spec: SessionSpec): Promise<Session>;
 }

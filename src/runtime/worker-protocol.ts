@@ -4,7 +4,8 @@
  * the worker with the request and come back with the reply, an output's buffers go to the main thread for good.
  */
 import type { TensorMap } from '../tensor.js';
-import type { EngineName, EngineOptions, SessionSpec } from './session.js';
+import type { EngineName } from './engines.js';
+import type { EngineOptions, SessionSpec } from './session.js';
 
 /** The worker's `workerData`. */
 export interface WorkerStart {

@@ -17,6 +17,12 @@ export class WorkerLostError extends Error {
   override readonly name = 'WorkerLostError';
 }
 
+/** What a thread says of a session that it has opened. */
+export type Opened = Extract<WorkerReply, { kind: 'opened' }>;
+
+/** What a thread says of a run. */
+export type Ran = Extract<WorkerReply, { kind: 'ran' }>;
+
 export interface WorkerThreadEvents {
   /** The engine is loaded. */
   onReady(): void;
@@ -68,7 +74,7 @@ export class WorkerThread {
   }
 
   /** Open a session and warm it up. Rejects with the engine's message. */
-  async open(spec: SessionSpec): Promise<Extract<WorkerReply, { kind: 'opened' }>> {
+  async open(spec: SessionSpec): Promise<Opened> {
     const reply = await this.#request({ kind: 'open', spec }, []);
     this.sessions.add(spec.id);
     return expectKind(reply, 'opened');
@@ -80,7 +86,7 @@ export class WorkerThread {
   }
 
   /** Run an open session. The feeds' buffers are gone from this thread until the reply brings them back. */
-  async run(sessionId: string, feeds: TensorMap): Promise<Extract<WorkerReply, { kind: 'ran' }>> {
+  async run(sessionId: string, feeds: TensorMap): Promise<Ran> {
     return expectKind(await this.#request({ kind: 'run', sessionId, feeds }, buffersOf(feeds)), 'ran');
   }
 

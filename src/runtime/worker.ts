@@ -7,7 +7,7 @@
  */
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
 import { OperatorError } from '../errors.js';
-import { loadEngine } from './engines.js';
+import { engineNamed } from './engines.js';
 import type { Engine, Session } from './session.js';
 import { yieldToOtherThreads } from './thread-priority.js';
 import { warmUp } from './warm-up.js';
@@ -27,7 +27,7 @@ await start(parentPort, workerData as WorkerStart);
 async function start(port: MessagePort, { engine: name, options }: WorkerStart): Promise<void> {
   let engine: Engine;
   try {
-    engine = await loadEngine(name, options);
+    engine = await engineNamed(name).load(options);
   } catch (error) {
     if (!(error instanceof OperatorError)) throw error;
     port.postMessage({ kind: 'unusable', message: error.message } satisfies WorkerReply);

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compileModel, denseViews, type CompiledModel } from '../../src/models/compile.js';
 import { readModelFolder } from '../../src/models/manifest.js';
-import { createOnnxruntimeEngine } from '../../src/runtime/onnxruntime.js';
+import { createOnnxruntimeEngine } from '../../src/runtime/onnxruntime/engine.js';
 import type { Engine, SessionSpec } from '../../src/runtime/session.js';
 import { ENGINES, runOn } from '../support/engines.js';
 import { randomImage, relativeError, type Value } from '../support/ort.js';

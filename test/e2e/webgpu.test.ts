@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { deviceName } from '../../src/device.js';
 import { chooseDevices, thisMachine } from '../../src/runtime/choose-devices.js';
+import { onnxruntime } from '../../src/runtime/onnxruntime/description.js';
 import { probeDevice } from '../../src/runtime/probe-device.js';
 import { startServer, type ServerProcess } from '../support/server.js';
 
@@ -15,7 +16,7 @@ const MODELS = ['imagenet-efficientnet-lite0', 'tinyimagenet-resnet18-w32', 'tin
 /** As a part of the largest value. */
 const TOLERANCE = 1e-3;
 
-const probed = await probeDevice({ kind: 'webgpu', index: 0 }, 'onnxruntime', PROCESS_FILE);
+const probed = await probeDevice({ kind: 'webgpu', index: 0 }, onnxruntime, PROCESS_FILE);
 if ('failure' in probed) console.warn(`WebGPU is not tested: ${probed.failure}`);
 
 describe.skipIf('failure' in probed)('the server on WebGPU', () => {
@@ -89,12 +90,12 @@ describe.skipIf('failure' in probed)('the server on WebGPU', () => {
 
   it('is what auto chooses if it is faster than the CPU, which software is not', async () => {
     const machine = {
-      ...thisMachine(2, 'onnxruntime'),
+      ...thisMachine(2, onnxruntime),
       listGpuFiles: () => Promise.resolve(['renderD128']),
       listProviders: () => Promise.resolve(['cpu', 'webgpu']),
       probe: () => Promise.resolve(probed),
     };
-    const { devices } = await chooseDevices('auto', 'onnxruntime', machine);
+    const { devices } = await chooseDevices('auto', onnxruntime, machine);
     if ('failure' in probed) throw new Error('skipped otherwise');
     expect(devices.map(deviceName)).toEqual([probed.runMs < probed.coreMs / 2 ? 'webgpu' : 'cpu']);
   });

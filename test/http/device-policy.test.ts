@@ -3,12 +3,13 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DevicePlan } from '../../src/app.js';
-import { batchLimits, policyOf } from '../../src/batching/device-policy.js';
+import { batchLimits } from '../../src/batching/device-policy.js';
+import { onnxruntime } from '../../src/runtime/onnxruntime/description.js';
 import { startTestApp, type TestApp } from '../support/app.js';
 
 const MODELS = fileURLToPath(new URL('../../models', import.meta.url));
 
-const policy = policyOf('cuda', 2, 'onnxruntime');
+const policy = onnxruntime.policy('cuda', 2);
 const plan: DevicePlan = {
   device: { devices: [{ kind: 'cpu', index: 0 }], why: 'a test' },
   policy,

@@ -4,7 +4,7 @@
  */
 import { createRequire } from 'node:module';
 import '@tensorflow/tfjs-backend-wasm';
-import { createOnnxruntimeEngine } from '../../src/runtime/onnxruntime.js';
+import { createOnnxruntimeEngine } from '../../src/runtime/onnxruntime/engine.js';
 import type { Engine, SessionSpec } from '../../src/runtime/session.js';
 import { loadTensorFlow } from '../../src/runtime/tensorflow/binding.js';
 import { engineOn } from '../../src/runtime/tensorflow/engine.js';

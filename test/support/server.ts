@@ -18,8 +18,8 @@ export const PATIENCE = { FULLCONV_DEADLINE_MS: '3600000', FULLCONV_REQUEST_TIME
 const PATIENT_STOP = { FULLCONV_DRAIN_TIMEOUT_MS: '3600000' };
 
 /** Start the server on a free port and wait until it is ready. Rejects with what it wrote when it ends before. */
-export async function startServer(environment: Record<string, string>): Promise<ServerProcess> {
-  const child = spawn(process.execPath, [ENTRY, 'serve'], {
+export async function startServer(environment: Record<string, string>, entry = ENTRY): Promise<ServerProcess> {
+  const child = spawn(process.execPath, [entry, 'serve'], {
     env: { ...process.env, PORT: '0', FULLCONV_DEVICE: 'cpu', ...PATIENCE, ...PATIENT_STOP, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

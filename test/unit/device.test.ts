@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { deviceNames, parseDevices } from '../../src/device.js';
+import { deviceNames } from '../../src/device.js';
+import { parseDevices } from '../../src/runtime/parse-devices.js';
 
 describe('the names of devices', () => {
   it.each([

@@ -20,7 +20,6 @@ export async function createTensorflowEngine({ device }: EngineOptions): Promise
 /** An engine on a backend that is loaded. */
 export function engineOn({ tf, provider }: LoadedTensorFlow): Engine {
   return {
-    name: 'tensorflow',
     open: (spec) => Promise.resolve().then(() => openSession(tf, provider, spec)),
   };
 }

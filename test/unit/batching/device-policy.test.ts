@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { DEVICE_KINDS } from '../../../src/device.js';
-import { batchLimits, policyOf, warmUpSizes, withWarmUp } from '../../../src/batching/device-policy.js';
+import { batchLimits, warmUpSizes, withWarmUp } from '../../../src/batching/device-policy.js';
+import { onnxruntime } from '../../../src/runtime/onnxruntime/description.js';
+import { DEVICE_KINDS } from '../../../src/runtime/parse-devices.js';
 import type { SessionSpec } from '../../../src/runtime/session.js';
+import { tensorflow } from '../../../src/runtime/tensorflow/description.js';
 
 const SPEC: SessionSpec = {
   id: 'net/classify',
@@ -11,7 +13,7 @@ const SPEC: SessionSpec = {
 
 describe('the policy of a device', () => {
   it('gives a CPU a worker a core, no wait, batches only under load, any count, exact sizes, nothing run beforehand', () => {
-    const policy = policyOf('cpu', 6, 'onnxruntime');
+    const policy = onnxruntime.policy('cpu', 6);
     expect(policy).toMatchObject({ workers: 6, maxBatch: 8, inputStep: 1 });
     expect(batchLimits(policy, 8, 100)).toEqual({
       ...{ maxBatchSize: 8, maxBatchCost: 100, lingerMs: 0, runOverhead: 0.1 },
@@ -20,19 +22,19 @@ describe('the policy of a device', () => {
   });
 
   it('gives TensorFlow on the CPU one worker, whose threads take all cores, and its WebAssembly one a core', () => {
-    expect(policyOf('cpu', 6, 'tensorflow').workers).toBe(1);
-    expect(policyOf('wasm', 6, 'tensorflow')).toMatchObject({ workers: 6, maxBatch: 8, lingerMs: 0 });
+    expect(tensorflow.policy('cpu', 6).workers).toBe(1);
+    expect(tensorflow.policy('wasm', 6)).toMatchObject({ workers: 6, maxBatch: 8, lingerMs: 0 });
   });
 
   it('gives a GPU one worker, larger batches and a wait', () => {
     for (const kind of DEVICE_KINDS.filter((kind) => kind !== 'cpu' && kind !== 'wasm')) {
-      expect(policyOf(kind, 6, 'onnxruntime')).toMatchObject({ workers: 1, maxBatch: 32, warmsUp: true });
-      expect(policyOf(kind, 6, 'onnxruntime').lingerMs).toBeGreaterThan(0);
+      expect(onnxruntime.policy(kind, 6)).toMatchObject({ workers: 1, maxBatch: 32, warmsUp: true });
+      expect(onnxruntime.policy(kind, 6).lingerMs).toBeGreaterThan(0);
     }
   });
 
   it('has few counts and few sizes where a provider plans for each', () => {
-    const policy = policyOf('cuda', 6, 'onnxruntime');
+    const policy = onnxruntime.policy('cuda', 6);
     expect(policy.inputStep).toBe(16);
     expect(batchLimits(policy, 32, 100).batchSizes).toEqual([1, 2, 4, 8, 16, 32]);
     expect(batchLimits(policy, 24, 100).batchSizes).toEqual([1, 2, 4, 8, 16, 24]);
@@ -40,14 +42,14 @@ describe('the policy of a device', () => {
   });
 
   it('has all of them for WebGPU, whose device threads do not share', () => {
-    const policy = policyOf('webgpu', 6, 'onnxruntime');
+    const policy = onnxruntime.policy('webgpu', 6);
     expect(policy).toMatchObject({ inputStep: 1, shared: false });
     expect(batchLimits(policy, 32, 100).batchSizes).toBeUndefined();
   });
 });
 
 describe('the warm-up of a session', () => {
-  const policy = policyOf('cuda', 2, 'onnxruntime');
+  const policy = onnxruntime.policy('cuda', 2);
   const limits = batchLimits(policy, 8, 45);
 
   it('is every count that can come, at the typical size', () => {

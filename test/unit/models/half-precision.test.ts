@@ -8,8 +8,9 @@ import type { View } from '../../../src/models/dense-views.js';
 import type { SessionRunner } from '../../../src/models/parity.js';
 import { createRegistry, type Registry } from '../../../src/models/registry.js';
 import { readSafetensors } from '../../../src/models/files/safetensors.js';
-import { computesHalf } from '../../../src/runtime/half-precision.js';
-import { createOnnxruntimeEngine } from '../../../src/runtime/onnxruntime.js';
+import { createOnnxruntimeEngine } from '../../../src/runtime/onnxruntime/engine.js';
+import { onnxruntime } from '../../../src/runtime/onnxruntime/description.js';
+import { tensorflow } from '../../../src/runtime/tensorflow/description.js';
 import type { Session, SessionSpec } from '../../../src/runtime/session.js';
 import type { TensorMap } from '../../../src/tensor.js';
 import { randomImage, relativeError } from '../../support/ort.js';
@@ -209,10 +210,10 @@ describe('on any other device', () => {
   });
 
   it('which the CPU is one of, and all that TensorFlow.js computes on', () => {
-    expect(computesHalf('onnxruntime', 'cpu')).toBe(false);
+    expect(onnxruntime.computesHalf('cpu')).toBe(false);
     for (const kind of ['cuda', 'tensorrt', 'webgpu', 'coreml', 'dml'] as const) {
-      expect(computesHalf('onnxruntime', kind)).toBe(true);
-      expect(computesHalf('tensorflow', kind)).toBe(false);
+      expect(onnxruntime.computesHalf(kind)).toBe(true);
+      expect(tensorflow.computesHalf(kind)).toBe(false);
     }
   });
 });

@@ -1,6 +1,6 @@
 /** What onnxruntime-node 1.30 says on Linux, word for word, but for the paths; where it was not seen, the test says so. */
 import { describe, expect, it } from 'vitest';
-import { explainFailure } from '../../../src/runtime/device-failure.js';
+import { explainFailure } from '../../../src/runtime/onnxruntime/device-failure.js';
 
 const bridge = (loaded: string, why: string): string =>
   `2026-11-25 07:42:02.854 [E:onnxruntime:onnxruntime-node, provider_bridge_ort.cc:2146 Create] /onnxruntime_src/onnxruntime/core/session/provider_bridge_ort.cc:1988 onnxruntime::Provider& onnxruntime::ProviderLibrary::Get() [ONNXRuntimeError] : 1 : FAIL : Failed to load library /app/${loaded} with error: ${why}: cannot open shared object file: No such file or directory\n`;

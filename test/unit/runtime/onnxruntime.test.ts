@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeOnnx } from '../../../src/graph/onnx/model.js';
-import { createOnnxruntimeEngine, listProviders } from '../../../src/runtime/onnxruntime.js';
+import { createOnnxruntimeEngine, listProviders } from '../../../src/runtime/onnxruntime/engine.js';
 import { expectTensor, type Tensor, type TensorMap } from '../../../src/tensor.js';
 import { BIAS, tinyModel } from '../../fixtures/tiny-onnx.js';
 import { randomTensor } from '../../support/ort.js';

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { onnxruntime } from '../../../src/runtime/onnxruntime/description.js';
 import { probeDevice, type Probed } from '../../../src/runtime/probe-device.js';
 import type { Device } from '../../../src/device.js';
 
@@ -11,13 +12,13 @@ const CPU: Device = { kind: 'cpu', index: 0 };
 
 describe('trying a device', () => {
   it('runs the probe net on it and on the CPU', async () => {
-    const probed = await probeDevice(CPU, 'onnxruntime', PROCESS_FILE);
+    const probed = await probeDevice(CPU, onnxruntime, PROCESS_FILE);
     expect(probed).toEqual({ runMs: expect.any(Number) as number, coreMs: expect.any(Number) as number });
   });
 
   it('says what is missing, as the engine says it', async () => {
     const elsewhere: Device = { kind: process.platform === 'win32' ? 'coreml' : 'dml', index: 0 };
-    expect(await probeDevice(elsewhere, 'onnxruntime', PROCESS_FILE)).toEqual({
+    expect(await probeDevice(elsewhere, onnxruntime, PROCESS_FILE)).toEqual({
       failure: expect.stringMatching(/does not have it; (dml is for Windows|coreml is for macOS)/) as string,
     });
   });
@@ -29,7 +30,7 @@ describe('trying a device that misbehaves', () => {
   async function probe(script: string, limitMs?: number): Promise<Probed> {
     const file = join(folder, 'process.mjs');
     await writeFile(file, script);
-    return probeDevice(CPU, 'onnxruntime', file, limitMs);
+    return probeDevice(CPU, onnxruntime, file, limitMs);
   }
 
   beforeAll(async () => {

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compileModel } from '../../../../src/models/compile.js';
 import { readModelFolder } from '../../../../src/models/manifest.js';
 import { prepareUntrained } from '../../../../src/models/networks/untrained.js';
-import { createOnnxruntimeEngine } from '../../../../src/runtime/onnxruntime.js';
+import { createOnnxruntimeEngine } from '../../../../src/runtime/onnxruntime/engine.js';
 import { expectTensor } from '../../../../src/tensor.js';
 
 describe('an untrained model', () => {

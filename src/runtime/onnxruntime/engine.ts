@@ -1,6 +1,6 @@
 /**
  * The ONNX Runtime engine, and the only file that imports it. Hides its session options, its provider names and the
- * types of its tensors. `run()` blocks the thread it is called on: sessions belong into workers (worker.ts).
+ * types of its tensors. `run()` blocks the thread it is called on: sessions belong into workers (../worker.ts).
  *
  * Checked with onnxruntime-node 1.30: a model given as bytes finds its external weights when it
  * is told their folder; a location that leaves the folder, through a symbolic link too, is refused. Outputs are
@@ -9,11 +9,11 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { env, InferenceSession, listSupportedBackends, Tensor as OrtTensor } from 'onnxruntime-node';
-import type { Device } from '../device.js';
-import { fixInputShapes } from '../graph/onnx/model.js';
-import type { Tensor, TensorMap, TensorType } from '../tensor.js';
-import { findOptimized, forgetOptimized } from './optimized-models.js';
-import type { Engine, EngineOptions, Session, SessionSpec } from './session.js';
+import type { Device } from '../../device.js';
+import { fixInputShapes } from '../../graph/onnx/model.js';
+import type { Tensor, TensorMap, TensorType } from '../../tensor.js';
+import { findOptimized, forgetOptimized } from '../optimized-models.js';
+import type { Engine, EngineOptions, Session, SessionSpec } from '../session.js';
 
 const TENSOR_TYPES: ReadonlySet<string> = new Set<TensorType>(['uint8', 'int32', 'int64', 'float32']);
 
@@ -26,7 +26,6 @@ export function listProviders(): string[] {
 export function createOnnxruntimeEngine(options: EngineOptions): Engine {
   env.logLevel = 'error';
   return {
-    name: 'onnxruntime',
     async open(spec) {
       const opened = await (options.device.kind === 'cpu' ? openOnCpu : openOnDevice)(spec, options);
       const unsupported = opened.session.outputMetadata.find(

@@ -1,0 +1,96 @@
+/**
+ * A place for a model: its loads come and go, the place stays and says what has become of them. Loads and unloads go one after
+ * the other. While a new version loads, the old one answers; where the new one cannot be loaded, the old one stays.
+ */
+import pLimit from 'p-limit';
+import { GraphError } from '../graph/graph-error.js';
+import type { CompiledModel } from './compile.js';
+import { ModelFileError } from './files/model-file-error.js';
+import type { ModelLoader } from './load-model.js';
+import type { LoadedModel } from './loaded-model.js';
+
+export type ModelState = 'loading' | 'ready' | 'unloaded' | 'failed';
+
+export interface ModelEntry {
+  readonly name: string;
+  readonly folder: string;
+  readonly state: ModelState;
+  /** Why the model, or its newest version, is not ready. Public: it says nothing of the machine. */
+  readonly reason?: string;
+  /** Present when ready. */
+  readonly model?: CompiledModel;
+}
+
+/** Told of each change of a model's state; with the error, which is not public, when it could not be loaded. */
+export type ModelReport = (entry: ModelEntry, error?: unknown) => void;
+
+export class ModelSlot {
+  readonly #name: string;
+  readonly #folder: string;
+  readonly #open: ModelLoader;
+  readonly #report: ModelReport;
+  readonly #inTurn = pLimit(1);
+  #entry: ModelEntry;
+  #loaded: LoadedModel | undefined;
+
+  constructor(name: string, folder: string, open: ModelLoader, report: ModelReport) {
+    this.#name = name;
+    this.#folder = folder;
+    this.#open = open;
+    this.#report = report;
+    this.#entry = { name, folder, state: 'loading' };
+  }
+
+  get entry(): ModelEntry {
+    return this.#entry;
+  }
+
+  /** The load whose model is in the entry; undefined when none is. */
+  get loaded(): LoadedModel | undefined {
+    return this.#loaded;
+  }
+
+  /** (Re)load the model from its folder. Never rejects: the entry says why it could not be loaded. */
+  load(): Promise<ModelEntry> {
+    return this.#inTurn(() => this.#loadNow());
+  }
+
+  /** Refuse the model to new work, wait for the work in flight, and close its sessions. */
+  unload(): Promise<ModelEntry> {
+    return this.#inTurn(async () => {
+      const before = this.#loaded;
+      this.#loaded = undefined;
+      const entry = this.#set({ state: 'unloaded' });
+      await before?.close();
+      return entry;
+    });
+  }
+
+  async #loadNow(): Promise<ModelEntry> {
+    const before = this.#loaded;
+    if (before === undefined) this.#set({ state: 'loading' });
+    try {
+      this.#loaded = await this.#open(this.#name, this.#folder);
+    } catch (error) {
+      const reason = publicReason(error, this.#folder);
+      if (before === undefined) return this.#set({ state: 'failed', reason }, error);
+      return this.#set({ state: 'ready', reason: `the newer version failed: ${reason}`, model: before.model }, error);
+    }
+    const entry = this.#set({ state: 'ready', model: this.#loaded.model });
+    await before?.close();
+    return entry;
+  }
+
+  #set(change: Omit<ModelEntry, 'name' | 'folder'>, error?: unknown): ModelEntry {
+    this.#entry = { name: this.#name, folder: this.#folder, ...change };
+    this.#report(this.#entry, error);
+    return this.#entry;
+  }
+}
+
+/** The messages of the engine and of the file system hold paths: they are for the log. */
+function publicReason(error: unknown, folder: string): string {
+  if (error instanceof ModelFileError) return error.messageWithin(folder);
+  if (error instanceof GraphError) return error.message;
+  return 'it could not be opened; the log says why';
+}

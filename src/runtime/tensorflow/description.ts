@@ -1,0 +1,41 @@
+/**
+ * TensorFlow, by TensorFlow.js' bindings to its C library or by its WebAssembly backend: packages that are installed beside
+ * this program. The binding says by itself what it lacks when it is loaded, and computes on the first GPU only.
+ */
+import type { DeviceKind } from '../../device.js';
+import { missingLibrary, publicLine } from '../device-failure.js';
+import { PLANNING_GPU, workerPerCore, type DevicePolicy } from '../device-policy.js';
+import type { EngineDescription } from '../engine-description.js';
+
+export const tensorflow: EngineDescription<'tensorflow'> = {
+  name: 'tensorflow',
+  kinds: ['cpu', 'cuda', 'wasm'],
+  numbered: [],
+  automatic: ['cuda'],
+  notes: {
+    engine: 'tensorflow is installed separately, see README',
+    workers: 'with engine tensorflow on the CPU',
+    threads: 'TensorFlow takes its own number',
+  },
+  providers: async () => (await import('./binding.js')).listProviders(),
+  tries: () => false,
+  refuses: ({ index }) => (index > 0 ? 'takes the first GPU (CUDA_VISIBLE_DEVICES)' : undefined),
+  /** TensorFlow.js has no such type. */
+  computesHalf: () => false,
+  policy: policyOf,
+  explainFailure: (_, message, written) => missingLibrary(message, written) ?? publicLine(message),
+  load: async (options) => (await import('./engine.js')).createTensorflowEngine(options),
+};
+
+function policyOf(kind: DeviceKind, cores: number): DevicePolicy {
+  switch (kind) {
+    case 'cpu':
+      // TensorFlow's own threads take all cores, and each worker would hold weights of its own. A run starts every operator
+      // from JavaScript: measured from 1 (ResNet-50) to 2 (ResNeXt-50, group by group).
+      return { ...workerPerCore(1), runOverhead: 1.2 };
+    case 'wasm':
+      return workerPerCore(cores);
+    default:
+      return PLANNING_GPU;
+  }
+}
