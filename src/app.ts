@@ -127,7 +127,7 @@ export async function createEngineRoom(
 
 /** Start the workers and load the models. Rejects when no worker starts or the default model does not exist. */
 export async function createService(config: Config, log: Logger, options: ServiceOptions = {}): Promise<Service> {
-  const room = await createEngineRoom(config, log, { ...options, admitted: () => inference.admitted });
+  const room = await createEngineRoom(config, log, { ...options, admitted: () => inference.admission.admitted });
   const { pool, batcher, metrics, policy } = room;
   const { kind } = room.device.devices[0]!;
   const inference: Inference = createInference({
