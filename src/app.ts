@@ -136,7 +136,7 @@ export async function createService(config: Config, log: Logger, options: Servic
     observe: metrics.observePhase,
   });
   metrics.watch({
-    admitted: () => inference.admitted,
+    admitted: () => inference.admission.admitted,
     idleWorkers: () => pool.idle,
     engine: config.engine,
     device,

@@ -5,10 +5,9 @@ import { pino } from 'pino';
 import { createEngineRoom, createService, type EngineRoom, type Service } from '../app.js';
 import type { Config } from '../config.js';
 import { OperatorError, UnavailableError, UsageError } from '../errors.js';
-import { passesPerImage } from '../inference/answer-each.js';
 import type { ImageInput } from '../inference/infer.js';
+import { passesPerImage, type InputOptions } from '../inference/plan.js';
 import type { RequestContext } from '../inference/request-context.js';
-import type { InputOptions } from '../inference/variants.js';
 import type { CompiledModel } from '../models/compile.js';
 
 /** Start the service, do the work, end the workers whatever happened. */

@@ -3,44 +3,44 @@
  * cannot be answered.
  */
 import { toServiceError, type ServiceError } from '../errors.js';
-import type { ImageInput, Inference } from './infer.js';
+import type { Done } from './carry-out.js';
+import type { ImageInput, Inference, Question } from './infer.js';
+import { passesPerImage } from './plan.js';
 import { allTogether, type RequestContext } from './request-context.js';
-import { mirrorings, type InputOptions } from './variants.js';
-
-/** Passes that one image needs. */
-export function passesPerImage(input: InputOptions): number {
-  return input.scales.length * mirrorings(input).length;
-}
 
 export interface FailedImage {
   readonly name: string;
   readonly problem: ServiceError;
 }
 
+export interface AnsweredImage<Answer> extends Done<Answer> {
+  readonly name: string;
+}
+
 /**
- * Answer each image of a request. Among many, an image that fails fails alone; what is not the image's fault and may
- * pass (queue full, deadline, worker lost) fails the request. Takes the images' places in the server, and gives them
- * back when nothing of the request runs any more.
+ * Ask the question of each image of a request. Among many, an image that fails fails alone; what is not the image's fault
+ * and may pass (queue full, deadline, worker lost) fails the request. Takes the images' places in the server, and gives
+ * them back when nothing of the request runs any more.
  */
-export async function answerEach<T>(
+export async function answerEach<Reading, Answer>(
   inference: Inference,
   images: readonly ImageInput[],
-  input: InputOptions,
+  question: Question<Reading, Answer>,
   context: RequestContext,
-  answer: (image: ImageInput, context: RequestContext) => Promise<T>,
-): Promise<(T | FailedImage)[]> {
-  const release = inference.admit(images.length * passesPerImage(input));
+): Promise<(AnsweredImage<Answer> | FailedImage)[]> {
+  const release = inference.admission.admit(images.length * passesPerImage(question.input));
   try {
-    return await allTogether<T | FailedImage>(
+    return await allTogether<AnsweredImage<Answer> | FailedImage>(
       context,
       images.map((image) => async (shared) => {
+        const { name } = image;
         try {
-          return await answer(image, shared);
+          return { name, ...(await inference.answer(image, question, shared)) };
         } catch (error) {
           if (images.length === 1 || shared.signal.aborted) throw error;
           const problem = toServiceError(error);
           if (problem.retryable) throw error;
-          return { name: image.name, problem };
+          return { name, problem };
         }
       }),
     );

@@ -2,13 +2,15 @@
  * Top-k classes. Each image at each scale is one result; with `flip` the mirrored image is run too and the two answers
  * are averaged (Simonyan 2015 §3.2).
  */
-import type { CompiledModel } from '../models/compile.js';
-import { answerEach, type FailedImage } from './answer-each.js';
-import type { ImageHeader } from '../images/image-header.js';
-import { sumTimings, type ImageInput, type Inference, type Pass, type Timing } from './infer.js';
-import type { RequestContext } from './request-context.js';
+import type { InputPlan } from '../maps/input-plan.js';
 import { meanScores, topK, type ScoreKind } from '../maps/scores.js';
-import type { InputOptions, PassRequest } from './variants.js';
+import type { CompiledModel } from '../models/compile.js';
+import { expectTensor } from '../tensor.js';
+import { answerEach, type FailedImage } from './answer-each.js';
+import type { ImageInput, Inference, Question } from './infer.js';
+import { mirrorings, type ImagePlan, type InputOptions } from './plan.js';
+import type { RequestContext } from './request-context.js';
+import { sumTimings, type Timing } from './timing.js';
 
 export interface ClassifyOptions extends InputOptions {
   readonly topK: number;
@@ -47,46 +49,50 @@ export async function classify(
   options: ClassifyOptions,
   context: RequestContext,
 ): Promise<ClassifyAnswer> {
-  const request: PassRequest = { model, viewFor: (input) => model.classifyView(input), input: options };
-  const answers = await answerEach(inference, images, options, context, async (image, shared) => {
-    const header = await inference.header(image);
-    const variants = inference.variants(header, request);
-    const passes = await inference.run(image, header, variants, request, shared);
-    return { image, header, passes };
-  });
+  const answers = await answerEach(inference, images, classifyQuestion(model, options), context);
   return {
     results: answers.flatMap((answer): (Classification | FailedImage)[] =>
-      'problem' in answer
-        ? [answer]
-        : options.scales.map((_, position) => {
-            const mirrors = answer.passes.length / options.scales.length;
-            const ofScale = answer.passes.slice(position * mirrors, (position + 1) * mirrors);
-            return presentClasses(answer.image, answer.header, ofScale, model, options);
-          }),
+      'problem' in answer ? [answer] : answer.answer.map((scale) => ({ name: answer.name, ...scale })),
     ),
-    timing: sumTimings(
-      answers.flatMap((answer) => ('passes' in answer ? answer.passes.map(({ timing }) => timing) : [])),
-    ),
+    timing: sumTimings(answers.flatMap((answer) => ('timing' in answer ? [answer.timing] : []))),
+  };
+}
+
+/** An image's logits `[K]` from each pass, as its classes at each scale. */
+function classifyQuestion(
+  model: CompiledModel,
+  options: ClassifyOptions,
+): Question<Float32Array, Omit<Classification, 'name'>[]> {
+  return {
+    model,
+    viewFor: (input) => model.classifyView(input),
+    input: options,
+    read: (outputs) => expectTensor(outputs, 'logits', 'float32').data,
+    combine: (logits, plan) =>
+      options.scales.map((_, position) => {
+        const mirrors = mirrorings(options).length;
+        const first = position * mirrors;
+        const ofScale = logits.slice(first, first + mirrors);
+        return presentClasses(ofScale, plan.passes[first]!.input, plan, model.labels, options);
+      }),
   };
 }
 
 function presentClasses(
-  { name }: ImageInput,
-  { width, height }: ImageHeader,
-  passes: readonly Pass[],
-  model: CompiledModel,
+  logits: readonly Float32Array[],
+  { crop, scale }: InputPlan,
+  { header: { width, height } }: ImagePlan,
+  labels: CompiledModel['labels'],
   { topK: k, scores: kind }: ClassifyOptions,
-): Classification {
-  const { crop, scale } = passes[0]!.plan;
-  const scores = meanScores(
-    passes.map(({ outputs }) => outputs),
-    kind,
-  );
+): Omit<Classification, 'name'> {
   return {
-    name,
     width,
     height,
     input: { width: crop.width, height: crop.height, scale },
-    predictions: topK(scores, k).map(({ index, value }) => ({ index, ...model.labels[index]!, score: value })),
+    predictions: topK(meanScores(logits, kind), k).map(({ index, value }) => ({
+      index,
+      ...labels[index]!,
+      score: value,
+    })),
   };
 }

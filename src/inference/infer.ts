@@ -1,27 +1,37 @@
 /**
- * One image through the network: header → plans → pixels → batch. What classify and heatmap share. Limits are checked on
- * the header and on the plans of all of an image's passes (variants.ts), before a pixel is allocated; a request that is
- * dead already costs neither decoding nor a run.
+ * One image through the network, step by step:
+ *
+ *   header    what the encoded photo says of itself           images/image-header.ts
+ *   plan      the passes, held against every limit            plan.ts
+ *   ───────   behind it: bytes and a plan in, plain data out  carry-out.ts
+ *   pixels    each pass's input, decoded                      pixels.ts
+ *   run       through its session, in some batch              run-pass.ts
+ *   read      what left the session                           the question
+ *   combine   all passes as one answer                        the question
+ *
+ * The questions are classify.ts, heatmap.ts and segment.ts. Limits are checked before a pixel is allocated; a request that
+ * is dead already costs neither decoding nor a run.
+ *
+ * A photo that is drawn over is decoded again, at the picture's size (drawing/draw.ts). The two decodes have the same
+ * pixels only with `fit=native` at scale 1 and a picture of the photo's size; there the run takes many times what the
+ * decode takes. Anywhere else the network's input is shrunk while it is decoded, with another kernel.
  */
 import pLimit from 'p-limit';
+import type { Batcher } from '../batching/batcher.js';
 import { ServiceError } from '../errors.js';
+import type { Background } from '../images/decode.js';
+import { readImageHeader } from '../images/image-header.js';
 import type { CompiledModel } from '../models/compile.js';
 import type { View } from '../models/dense-views.js';
-import type { Size } from '../models/input-size.js';
 import type { SessionLease } from '../models/loaded-model.js';
 import { WorkerLostError } from '../runtime/pool.js';
-import type { Tensor, TensorMap } from '../tensor.js';
-import type { Batcher } from '../batching/batcher.js';
-import { decodeInput, type Background } from '../images/decode.js';
-import { readImageHeader, type ImageHeader } from '../images/image-header.js';
-import type { InputPlan } from '../maps/input-plan.js';
-import { allTogether, checkAlive, waitWithin, type RequestContext } from './request-context.js';
-import { cutTile, joinTiles, type Tile, type Tiling } from '../maps/tiles.js';
-import { planVariants, type PassRequest, type Variant, type VariantLimits } from './variants.js';
+import { createAdmission, type Admission } from './admission.js';
+import { createCarryOut, type Done, type Reader, type SessionHolder } from './carry-out.js';
+import { planImage, type PassRequest, type PlanLimits } from './plan.js';
+import { checkAlive, waitWithin, type RequestContext } from './request-context.js';
+import type { PhaseObserver } from './timing.js';
 
-const TILES_AT_ONCE = 2;
-
-type Ran = Awaited<ReturnType<Batcher['submit']>>;
+export type { PhaseObserver } from './timing.js';
 
 /** An image as it came in: its name (or its position) for the answer, its encoded bytes. */
 export interface ImageInput {
@@ -29,7 +39,10 @@ export interface ImageInput {
   readonly bytes: Uint8Array;
 }
 
-export interface InferenceLimits extends VariantLimits {
+/** What is asked of an image: how it goes in, and what is made of what comes out. */
+export interface Question<Reading, Answer> extends PassRequest, Reader<Reading, Answer> {}
+
+export interface InferenceLimits extends PlanLimits {
   /** Images decoded at the same time. */
   readonly decoders: number;
   /** Pictures drawn at the same time. */
@@ -38,164 +51,56 @@ export interface InferenceLimits extends VariantLimits {
   readonly maxQueue: number;
 }
 
-/** The phases of a request that are measured; see http/metrics.ts. */
-export type Phase = 'decode' | 'queue' | 'infer' | 'render';
-export type PhaseObserver = (phase: Phase, model: string, milliseconds: number) => void;
-
-/** One run of one image: the plan that made its input, and what left the session. */
-export interface Pass {
-  readonly plan: InputPlan;
-  readonly mirrored: boolean;
-  readonly outputs: TensorMap;
-  readonly timing: Timing;
-}
-
-export interface Timing {
-  readonly decodeMs: number;
-  /** For a decoder and for a worker. */
-  readonly queueMs: number;
-  readonly inferMs: number;
-  readonly batchSize: number;
-}
-
 export interface Inference {
-  /** Check an image's header. Throws UNSUPPORTED_MEDIA_TYPE, IMAGE_UNDECODABLE or IMAGE_TOO_LARGE. */
-  header(image: ImageInput): Promise<ImageHeader>;
-  /** Every scale, and mirrored too with `flip`, in that order. Throws IMAGE_TOO_LARGE or OUTPUT_UNSUPPORTED. */
-  variants(header: ImageHeader, request: PassRequest): Variant[];
-  /** Decode and run each variant. Throws ServiceError: deadline, queue full, worker lost. */
-  run(
+  /**
+   * Answer a question about an image, without taking a place in the server. Throws ServiceError: the image is refused
+   * (UNSUPPORTED_MEDIA_TYPE, IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, OUTPUT_UNSUPPORTED), or there was no answer in time
+   * (deadline, queue full, worker lost).
+   */
+  answer<Reading, Answer>(
     image: ImageInput,
-    header: ImageHeader,
-    variants: readonly Variant[],
-    request: PassRequest,
+    question: Question<Reading, Answer>,
     context: RequestContext,
-  ): Promise<Pass[]>;
+  ): Promise<Done<Answer>>;
   /** Draw, when a renderer is free; `work` is told how to check that somebody still waits. */
   render<T>(model: CompiledModel, context: RequestContext, work: (checkpoint: () => void) => Promise<T>): Promise<T>;
-  /** Take `count` places in the server for a request's passes, or throw QUEUE_FULL. The caller gives them back. */
-  admit(count: number): () => void;
-  /** Passes now in the server. */
-  readonly admitted: number;
+  /** Places in the server, one for each pass of a request. */
+  readonly admission: Admission;
 }
 
 export interface InferenceParts {
   readonly batcher: Batcher;
   /** Hold the session of a model's view. */
-  readonly lease: (model: CompiledModel, view: View) => SessionLease;
+  readonly lease: (model: CompiledModel, view: Pick<View, 'session'>) => SessionLease;
   readonly limits: InferenceLimits;
   readonly background: Background;
   readonly observe: PhaseObserver;
 }
 
 export function createInference({ batcher, lease, limits, background, observe }: InferenceParts): Inference {
-  const decoderSlots = pLimit(limits.decoders);
+  const carryOut = createCarryOut({ batcher, decoders: limits.decoders, background, observe });
   const rendererSlots = pLimit(limits.renderers);
-  let admitted = 0;
 
-  /** Do something with a view's session; opening it may take seconds, and the request may not live that long. */
-  async function withSession<T>(
-    model: CompiledModel,
-    view: View,
-    context: RequestContext,
-    work: (session: string) => Promise<T>,
-  ): Promise<T> {
-    const { opened, release } = lease(model, view);
-    try {
-      const session = await waitWithin(context, opened).catch((error: unknown) => {
-        if (!(error instanceof WorkerLostError)) throw error;
-        throw new ServiceError('WORKER_LOST', 'A worker was lost while it opened the model.', { cause: error });
-      });
-      return await work(session);
-    } finally {
-      release();
-    }
-  }
-
-  function runVariant(
-    image: ImageInput,
-    header: ImageHeader,
-    variant: Variant,
-    request: PassRequest,
-    context: RequestContext,
-  ): Promise<Pass> {
-    const view = request.viewFor(variant.plan.crop);
-    return withSession(request.model, view, context, async (session) => {
-      const decoded = await decode(image, header, variant, request, context);
-      const run = (pixels: Uint8Array, size: Size, { deadline, signal }: RequestContext): Promise<Ran> => {
-        const feeds = feedsOf(pixels, size, request.classes);
-        const cost = view.multiplyAdds(size);
-        return batcher.submit({ session, feeds, cost, priority: context.priority, deadline, signal });
-      };
-      const { plan, tiling, mirrored } = variant;
-      const ran =
-        tiling === undefined
-          ? await run(decoded.pixels, plan.crop, context)
-          : await runTiles(tiling, context, (tile, shared) =>
-              run(cutTile(decoded.pixels, plan.crop, tile), tile.pixels, shared),
-            );
-      const queueMs = decoded.waitedMs + ran.queueMs;
-      observe('queue', request.model.manifest.name, queueMs);
-      const { outputs, inferMs, batchSize } = ran;
-      return { plan, mirrored, outputs, timing: { decodeMs: decoded.decodeMs, queueMs, inferMs, batchSize } };
-    });
-  }
-
-  /** The pixels of a variant, uint8 `[h, w, 3]`, when a decoder is free. */
-  async function decode(
-    image: ImageInput,
-    header: ImageHeader,
-    { plan, mirrored }: Variant,
-    { model }: PassRequest,
-    context: RequestContext,
-  ): Promise<{ pixels: Uint8Array; waitedMs: number; decodeMs: number }> {
-    const { name, input } = model.manifest;
-    const arrived = performance.now();
-    const decoded = await decoderSlots(async () => {
-      checkAlive(context);
-      const started = performance.now();
-      const pixels = await decodeInput(image.bytes, header, plan, { interpolation: input.interpolation, background });
-      return {
-        pixels: mirrored ? mirror(pixels, plan.crop.width) : pixels,
-        waitedMs: started - arrived,
-        decodeMs: performance.now() - started,
-      };
-    });
-    observe('decode', name, decoded.decodeMs);
-    return decoded;
-  }
+  /** The sessions of a model; opening one may take seconds, and the request may not live that long. */
+  const sessionsOf =
+    (model: CompiledModel): SessionHolder =>
+    async (pass, context, work) => {
+      const { opened, release } = lease(model, pass);
+      try {
+        return await work(await waitWithin(context, opened).catch(asServiceError));
+      } finally {
+        release();
+      }
+    };
 
   return {
-    get admitted() {
-      return admitted;
+    admission: createAdmission({ maxQueue: limits.maxQueue, expectedWaitMs: () => batcher.expectedWaitMs() }),
+
+    async answer({ bytes }, question, context) {
+      const header = await readImageHeader(bytes, limits);
+      const plan = planImage(header, question, limits);
+      return carryOut({ bytes, plan, reader: question, withSession: sessionsOf(question.model) }, context);
     },
-
-    admit(count) {
-      if (count > limits.maxQueue) {
-        throw new ServiceError('INVALID_REQUEST', `${count} passes (images × scales × mirrors) in one request.`, {
-          errors: [{ parameter: 'scale', detail: `at most ${limits.maxQueue} passes fit into the server` }],
-        });
-      }
-      if (admitted + count > limits.maxQueue) {
-        throw new ServiceError('QUEUE_FULL', `The server is at its limit of ${limits.maxQueue} images.`, {
-          retryAfterS: Math.max(1, Math.ceil(batcher.expectedWaitMs() / 1000)),
-        });
-      }
-      admitted += count;
-      return () => {
-        admitted -= count;
-      };
-    },
-
-    header: (image) => readImageHeader(image.bytes, limits),
-
-    variants: (header, request) => planVariants(header, request, limits),
-
-    run: (image, header, variants, request, context) =>
-      allTogether(
-        context,
-        variants.map((variant) => (shared) => runVariant(image, header, variant, request, shared)),
-      ),
 
     render: (model, context, work) =>
       rendererSlots(async () => {
@@ -208,64 +113,7 @@ export function createInference({ batcher, lease, limits, background, observe }:
   };
 }
 
-/** What a session takes for one image: its pixels, and for a dense view the classes. */
-function feedsOf(pixels: Uint8Array, { width, height }: Size, classes: readonly number[] | undefined): TensorMap {
-  const image: Tensor = { type: 'uint8', dims: [height, width, 3], data: pixels };
-  if (classes === undefined) return { image };
-  return { image, classes: { type: 'int64', dims: [classes.length], data: BigInt64Array.from(classes, BigInt) } };
-}
-
-/** Run the tiles, a few at a time: a pass that is cut into many must not fill the queue. */
-async function runTiles(
-  tiling: Tiling,
-  context: RequestContext,
-  run: (tile: Tile, context: RequestContext) => Promise<Ran>,
-): Promise<Ran> {
-  const slots = pLimit(TILES_AT_ONCE);
-  const ran = await allTogether(
-    context,
-    tiling.tiles.map(
-      (tile) => (shared) =>
-        slots(() => {
-          checkAlive(shared);
-          return run(tile, shared);
-        }),
-    ),
-  );
-  return {
-    outputs: joinTiles(
-      tiling,
-      ran.map(({ outputs }) => outputs),
-    ),
-    queueMs: ran[0]?.queueMs ?? 0,
-    inferMs: ran.reduce((sum, { inferMs }) => sum + inferMs, 0),
-    batchSize: Math.max(...ran.map(({ batchSize }) => batchSize)),
-  };
-}
-
-/** The image mirrored left to right, a new buffer. `[h, w, 3]` */
-function mirror(pixels: Uint8Array, width: number): Uint8Array {
-  const mirrored = new Uint8Array(pixels.length);
-  const stride = width * 3;
-  for (let row = 0; row < pixels.length; row += stride) {
-    for (let x = 0; x < stride; x += 3) {
-      const from = row + x;
-      const to = row + stride - 3 - x;
-      mirrored[to] = pixels[from]!;
-      mirrored[to + 1] = pixels[from + 1]!;
-      mirrored[to + 2] = pixels[from + 2]!;
-    }
-  }
-  return mirrored;
-}
-
-/** The timing of several passes: the sum of what was done for them, the longest wait, the largest batch. */
-export function sumTimings(timings: readonly Timing[]): Timing {
-  const sum = (pick: (timing: Timing) => number): number => timings.reduce((total, timing) => total + pick(timing), 0);
-  return {
-    decodeMs: sum((timing) => timing.decodeMs),
-    queueMs: Math.max(0, ...timings.map((timing) => timing.queueMs)),
-    inferMs: sum((timing) => timing.inferMs),
-    batchSize: Math.max(0, ...timings.map((timing) => timing.batchSize)),
-  };
+function asServiceError(error: unknown): never {
+  if (!(error instanceof WorkerLostError)) throw error;
+  throw new ServiceError('WORKER_LOST', 'A worker was lost while it opened the model.', { cause: error });
 }

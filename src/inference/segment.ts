@@ -1,25 +1,29 @@
 /**
- * The winning class of every position: a label map. One run gives it directly, the dense view's arg-max. With several
+ * The winning class of every position: a label map. One pass gives it directly, the dense view's arg-max. With several
  * scales or mirrors the classes that win anywhere are candidates; their probabilities are averaged as class maps are
- * (heatmap.ts), and the best candidate wins.
+ * (class-maps.ts), and the best candidate wins.
+ *
+ * Candidates are known only when every pass has run, and their maps must come from every pass. So passes are asked for all
+ * classes at once. Where that would be too much memory (plan.ts) they are run a second time, for the candidates, on the
+ * pixels that are decoded already: nothing short of the candidates' own maps gives the exact mean.
  */
 import type { MapGeometry } from '../graph/geometry.js';
-import { denseViews, type CompiledModel } from '../models/compile.js';
-import type { DenseForm } from '../models/dense-views.js';
-import { expectTensor } from '../tensor.js';
-import { answerEach, type FailedImage } from './answer-each.js';
-import { mapImage } from './heatmap.js';
 import type { ImageHeader } from '../images/image-header.js';
-import { sumTimings, type ImageInput, type Inference, type Pass, type Timing } from './infer.js';
 import type { InputPlan } from '../maps/input-plan.js';
 import { UNLABELLED, type LabelMap } from '../maps/label-map.js';
 import { boxBetween, type Box } from '../maps/localize.js';
 import { cellEdges, type PlacedLabels } from '../maps/outline.js';
-import { placeMap, type Placement } from '../maps/place.js';
+import type { Placement } from '../maps/place.js';
 import { regionFrom, type Region } from '../maps/regions.js';
-import type { RequestContext } from './request-context.js';
 import type { ClassMap } from '../maps/row-sampler.js';
-import type { InputOptions, PassRequest } from './variants.js';
+import { denseViews, type CompiledModel } from '../models/compile.js';
+import type { DenseForm } from '../models/dense-views.js';
+import { answerEach, type FailedImage } from './answer-each.js';
+import { averageMap, finestOf, needMapsOf, readMaps, type PassMaps } from './class-maps.js';
+import type { ImageInput, Inference, Question } from './infer.js';
+import type { InputOptions } from './plan.js';
+import type { RequestContext } from './request-context.js';
+import { sumTimings, type Timing } from './timing.js';
 
 /** Classes whose maps are averaged over several runs: more than these win nowhere but in specks. */
 const MAX_CANDIDATES = 32;
@@ -68,10 +72,9 @@ export async function segment(
   options: SegmentOptions,
   context: RequestContext,
 ): Promise<SegmentAnswer> {
-  // What the model cannot give no image gets: it fails the request.
-  denseViews(model).view(options);
-  const results = await answerEach(inference, images, options, context, (image, shared) =>
-    segmentImage(inference, model, image, options, shared),
+  const answers = await answerEach(inference, images, segmentQuestion(model, options), context);
+  const results = answers.map((answer) =>
+    'problem' in answer ? answer : { name: answer.name, ...answer.answer, timing: answer.timing },
   );
   return {
     results,
@@ -79,65 +82,61 @@ export async function segment(
   };
 }
 
-async function segmentImage(
-  inference: Inference,
+/** Throws OUTPUT_UNSUPPORTED where the model has no such maps: no image would get them. */
+export function segmentQuestion(
   model: CompiledModel,
-  image: ImageInput,
   options: SegmentOptions,
-  context: RequestContext,
-): Promise<Segmentation> {
-  const header = await inference.header(image);
+): Question<PassMaps, Omit<Segmentation, 'name' | 'timing'>> {
+  const { labels: names } = model;
   const view = denseViews(model).view(options);
-  const { geometry } = view;
-  const request: PassRequest = { model, viewFor: () => view, input: options, classes: [model.labels.length] };
-  const variants = inference.variants(header, request);
-  const passes = await inference.run(image, header, variants, request, context);
-  const [first] = passes as [Pass];
-  const timing = sumTimings(passes.map((pass) => pass.timing));
-  if (passes.length === 1) {
-    const { plan } = first;
-    const labels = labelsOf(first, options.minProbability);
-    const placement = placeMap(geometry, plan);
-    const legend = describe({ labels, placement, plan }, model);
-    return { name: image.name, header, plan, geometry, placement, labels, timing, ...legend };
-  }
-  const classes = candidates(passes);
-  const averaged = await mapImage(inference, model, image, { ...options, classes, scores: 'probability' }, context);
-  const { plan, placement } = averaged;
-  const labels = bestOf(averaged.classes, options.minProbability);
   return {
-    name: image.name,
-    header,
-    plan,
-    geometry,
-    placement,
-    labels,
-    timing: sumTimings([timing, averaged.timing]),
-    ...describe({ labels, placement, plan }, model),
+    model,
+    viewFor: () => view,
+    input: options,
+    // The graph wants a class: the image's own best.
+    classes: [names.length],
+    everyClass: true,
+    read: readMaps,
+    need: (passes) => needMapsOf(passes, passes.length === 1 ? [] : candidates(passes)),
+    async combine(passes, { header }, classes) {
+      const finest = finestOf(passes);
+      const { plan, geometry, placement } = finest;
+      const labels =
+        passes.length === 1
+          ? labelsOf(finest, options.minProbability)
+          : await labelsOfMean(passes, classes, options.minProbability);
+      const legend = describe({ labels, placement, plan }, names);
+      return { header, plan, geometry, placement, labels, ...legend };
+    },
   };
 }
 
-/** The label map of one run, from what left the session. */
-function labelsOf({ outputs }: Pass, minProbability: number): LabelMap {
-  const best = expectTensor(outputs, 'best_class', 'int64');
-  const logits = expectTensor(outputs, 'best_logit', 'float32').data;
-  const normalizer = expectTensor(outputs, 'log_normalizer', 'float32').data;
-  const [height = 0, width = 0] = best.dims;
-  const values = Uint16Array.from(best.data, (index, cell) =>
-    Math.exp(logits[cell]! - normalizer[cell]!) < minProbability ? UNLABELLED : Number(index),
+/** The label map of one pass, from what left the session. */
+function labelsOf({ bestClass, bestLogit, logNormalizer, width, height }: PassMaps, minProbability: number): LabelMap {
+  const values = Uint16Array.from(bestClass, (index, cell) =>
+    Math.exp(bestLogit[cell]! - logNormalizer[cell]!) < minProbability ? UNLABELLED : Number(index),
   );
   return { values, width, height };
 }
 
-/** The classes that win somewhere in some run, those that win most cells first. */
-function candidates(passes: readonly Pass[]): number[] {
+/** The classes that win somewhere in some pass, those that win most cells first. */
+function candidates(passes: readonly PassMaps[]): number[] {
   const cells = new Map<number, number>();
-  for (const { outputs } of passes) {
-    const { data } = expectTensor(outputs, 'best_class', 'int64');
-    for (const index of data) cells.set(Number(index), (cells.get(Number(index)) ?? 0) + 1 / data.length);
+  for (const { bestClass } of passes) {
+    for (const index of bestClass) cells.set(Number(index), (cells.get(Number(index)) ?? 0) + 1 / bestClass.length);
   }
   const byShare = [...cells].sort(([, a], [, b]) => b - a);
   return byShare.slice(0, MAX_CANDIDATES).map(([index]) => index);
+}
+
+/** The label map of the mean probabilities of these classes. */
+async function labelsOfMean(
+  passes: readonly PassMaps[],
+  classes: readonly number[],
+  minProbability: number,
+): Promise<LabelMap> {
+  const maps = classes.map(async (index) => ({ index, map: await averageMap(passes, index, 'probability') }));
+  return bestOf(await Promise.all(maps), minProbability);
 }
 
 function bestOf(classes: readonly { index: number; map: ClassMap }[], minProbability: number): LabelMap {
@@ -155,7 +154,7 @@ function bestOf(classes: readonly { index: number; map: ClassMap }[], minProbabi
 }
 
 /** The legend: for each class that occurs its share and the boxes of its regions. */
-function describe(placed: PlacedLabels, model: CompiledModel): Pick<Segmentation, 'classes' | 'unlabelled'> {
+function describe(placed: PlacedLabels, names: CompiledModel['labels']): Pick<Segmentation, 'classes' | 'unlabelled'> {
   const { labels, plan } = placed;
   const { values } = labels;
   const { xs, ys } = cellEdges(placed);
@@ -178,7 +177,7 @@ function describe(placed: PlacedLabels, model: CompiledModel): Pick<Segmentation
       .filter(([index]) => index !== UNLABELLED)
       .map(([index, regions]) => ({
         index,
-        ...model.labels[index]!,
+        ...names[index]!,
         share: shareOf(index),
         boxes: regions.sort((a, b) => b.cells - a.cells).map(({ box }) => box),
       }))

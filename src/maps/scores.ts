@@ -1,6 +1,4 @@
 /** Scores of classes: logits to probabilities, means, and the best few. Pure; no function changes its arguments. */
-import { expectTensor, type TensorMap } from '../tensor.js';
-
 /** Softmax over classes, or the network's raw scores. */
 export type ScoreKind = 'probability' | 'logit';
 
@@ -37,12 +35,9 @@ export function topK(values: Float32Array, k: number): Scored[] {
   return best;
 }
 
-/** The mean over runs of the whole image's scores: of each run's probabilities, or of its logits. `[K]` */
-export function meanScores(outputs: readonly TensorMap[], kind: ScoreKind): Float32Array {
-  const vectors = outputs.map((tensors) => {
-    const logits = expectTensor(tensors, 'logits', 'float32').data;
-    return kind === 'logit' ? logits : softmax(logits);
-  });
+/** The mean over runs, each with the logits of the whole image `[K]`: of their probabilities, or of the logits. `[K]` */
+export function meanScores(logits: readonly Float32Array[], kind: ScoreKind): Float32Array {
+  const vectors = kind === 'logit' ? logits : logits.map(softmax);
   const [first] = vectors;
   if (first === undefined || vectors.length === 1) return first ?? new Float32Array();
   return first.map((_, index) => vectors.reduce((sum, vector) => sum + vector[index]!, 0) / vectors.length);

@@ -52,7 +52,7 @@ export class LoadedModel {
   }
 
   /** Hold a view's session, opened now if it is not. It stays open until the lease is released. */
-  lease({ session: spec }: View): SessionLease {
+  lease({ session: spec }: Pick<View, 'session'>): SessionLease {
     if (this.#closed) {
       const gone = new ServiceError('MODEL_NOT_FOUND', `The model "${this.model.manifest.name}" is no longer loaded.`);
       return { opened: handled(Promise.reject(gone)), release: () => undefined };

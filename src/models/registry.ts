@@ -32,7 +32,7 @@ export interface Registry {
    * Hold the session of one of a model's views, opened now if it is not; it fails with MODEL_NOT_FOUND when the model has
    * been unloaded or replaced, and nobody uses it any more.
    */
-  lease(model: CompiledModel, view: View): SessionLease;
+  lease(model: CompiledModel, view: Pick<View, 'session'>): SessionLease;
   /** (Re)load a model from its folder; also one that has just been put there. Throws MODEL_NOT_FOUND. */
   load(name: string): Promise<ModelEntry>;
   /** Refuse the model to new work, wait for the work in flight, and close its sessions. Throws MODEL_NOT_FOUND. */

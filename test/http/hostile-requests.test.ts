@@ -106,7 +106,7 @@ describe('multipart bodies', () => {
       await sleep(1);
     }
     expect(sent).toBeLessThan(40_000_000);
-    expect(app.service.inference.admitted).toBe(0);
+    expect(app.service.inference.admission.admitted).toBe(0);
   });
 });
 
@@ -162,7 +162,7 @@ describe('one request among others', () => {
     expect(response.statusCode, response.body).toBe(422);
     const runs = (text: string): string[] => text.match(/^fullconv_batch_size_count.*$/gm) ?? [];
     expect(runs((await app.http.inject('/metrics')).body)).toEqual(runs(before));
-    expect(app.service.inference.admitted).toBe(0);
+    expect(app.service.inference.admission.admitted).toBe(0);
   });
 
   it('holds its places until nothing of it runs any more', async () => {
@@ -170,7 +170,7 @@ describe('one request among others', () => {
     const images = Array.from({ length: 8 }, () => ({ base64: photo.toString('base64') }));
     const response = await post('/v1/classify?size=800&deadlineMs=60', JSON.stringify({ images }), 'application/json');
     expect(response.json<Problem>()).toMatchObject({ code: 'DEADLINE_EXCEEDED', status: 504 });
-    expect(app.service.inference.admitted).toBe(0);
+    expect(app.service.inference.admission.admitted).toBe(0);
     expect(app.service.batcher.queued).toBe(0);
   });
 

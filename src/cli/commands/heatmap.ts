@@ -43,7 +43,7 @@ async function withLocalHeatmaps(
       atOnce: filesAtOnce(service, config, options),
       async answer(photo) {
         const kinds = [scores, style.scores];
-        const [image, drawn] = await mapImageAs(inference, model, photo, options, kinds, localContext);
+        const [image, drawn] = await mapImageAs(inference, model, photo, { ...options, kinds }, localContext);
         const { label, id, peak, box, map } = image!.classes[0]!;
         return {
           picture: await inference.render(model, localContext, () =>

@@ -126,7 +126,7 @@ async function calibrationImages(
       } as const;
       const load = new LoadedModel(model, pool);
       const { background } = config;
-      const lease = (_: unknown, of: View) => load.lease(of);
+      const lease = (_: unknown, of: Pick<View, 'session'>) => load.lease(of);
       const inference = createInference({ batcher, lease, limits: config, background, observe: () => undefined });
       const slots = pLimit(2 * pool.size);
       const bar = new SingleBar({
@@ -138,15 +138,12 @@ async function calibrationImages(
         await slots.map(files, async (file, index) => {
           const image = await readImage(file);
           try {
-            const header = await inference.header(image);
-            const [pass] = await inference.run(
+            const { answer } = await inference.answer(
               image,
-              header,
-              inference.variants(header, request),
-              request,
+              { ...request, read: (outputs) => outputs, combine: ([outputs]) => outputs! },
               localContext,
             );
-            onOutputs(pass!.outputs, index);
+            onOutputs(answer, index);
           } catch (error) {
             if (error instanceof ServiceError) throw new OperatorError(`${file}: ${error.message}`, { cause: error });
             throw error;

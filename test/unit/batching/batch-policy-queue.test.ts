@@ -10,7 +10,7 @@ import { decide, type BatchLimits, type WaitingItem } from '../../../src/batchin
 const WORKERS = 2;
 const ARRIVALS = 40_000;
 const LIMITS: BatchLimits = { maxBatchSize: 8, maxBatchCost: Infinity, lingerMs: 0 };
-/** As in batcher.ts. */
+/** As in dispatcher.ts. */
 const UTILIZATION_WEIGHT = 1 / 32;
 
 interface Outcome {

@@ -1,14 +1,18 @@
 /**
- * The passes that an image takes: one for each scale, and with `flip` one more of the mirrored image. All of them are
- * planned, and held against the limits, on its header alone.
+ * Second step of a request, **plan**: the passes that an image takes, one for each scale, and with `flip` one more of the
+ * mirrored image. All of them are planned, and held against the limits, on its header alone. A plan is plain data: whoever
+ * has it and the encoded bytes needs neither the model nor the request.
  */
 import { ServiceError, type ParameterError } from '../errors.js';
-import type { CompiledModel } from '../models/compile.js';
-import type { DenseView, View } from '../models/dense-views.js';
-import type { Size } from '../models/input-size.js';
+import type { MapGeometry } from '../graph/geometry.js';
+import type { Interpolation } from '../images/decode.js';
 import type { ImageHeader } from '../images/image-header.js';
 import { inputPixels, planInput, type Fit, type InputPlan } from '../maps/input-plan.js';
 import { planTiles, type Tiling } from '../maps/tiles.js';
+import type { CompiledModel } from '../models/compile.js';
+import type { DenseView, View } from '../models/dense-views.js';
+import type { Size } from '../models/input-size.js';
+import type { SessionSpec } from '../runtime/session.js';
 
 /** What one pass may cost: as many runs of the largest input. */
 const MAX_TILES = 16;
@@ -18,6 +22,9 @@ const MAX_TILES = 16;
  * its coarse layers costs little a cell, and takes memory nevertheless.
  */
 const MAX_MAP_VALUES = 2 ** 26;
+
+/** Values of the maps of every class that the passes of one image may let out of their sessions: 16 MB. */
+const MAX_EVERY_CLASS_VALUES = 2 ** 22;
 
 /** What every request may choose about the way an image goes in. */
 export interface InputOptions {
@@ -39,17 +46,44 @@ export interface PassRequest {
   readonly input: InputOptions;
   /** For a dense view: class selectors, see classes.ts. */
   readonly classes?: readonly number[];
+  /** Of several passes, ask for every class, where that is not too much: so none has to be run again for others. */
+  readonly everyClass?: boolean;
+}
+
+/** How one image is to be looked at. Plain data. */
+export interface ImagePlan {
+  readonly header: ImageHeader;
+  /** Every scale, each as it is and then mirrored. */
+  readonly passes: readonly PassPlan[];
+  /** What each pass is asked for; undefined where the view takes no classes. */
+  readonly classes: readonly number[] | undefined;
+  /** Classes that the model has. */
+  readonly classCount: number;
+  readonly interpolation: Interpolation;
+  /** The model's name, for metrics. */
+  readonly model: string;
 }
 
 /** One way to look at an image: at a scale, as it is or mirrored. */
-export interface Variant {
-  readonly plan: InputPlan;
+export interface PassPlan {
+  /** One object for the passes that have the same pixels, but for the mirror. */
+  readonly input: InputPlan;
+  readonly mirrored: boolean;
   /** Where one run would be too large. */
   readonly tiling: Tiling | undefined;
-  readonly mirrored: boolean;
+  /** Its id is enough where it is open. */
+  readonly session: SessionSpec;
+  /** Multiply-adds of a run: of the whole input, or of one tile, which are all of one size. */
+  readonly cost: number;
+  /** The class map that a run gives, of all tiles together; undefined for a view that gives none. */
+  readonly map: PlannedMap | undefined;
 }
 
-export interface VariantLimits {
+export interface PlannedMap extends Size {
+  readonly geometry: MapGeometry;
+}
+
+export interface PlanLimits {
   /** Pixels of one photo. */
   readonly maxPixels: number;
   /** Pixels of one network input. */
@@ -58,12 +92,21 @@ export interface VariantLimits {
   readonly inputStep?: number;
 }
 
-/** Every scale, each as it is and then mirrored. Throws IMAGE_TOO_LARGE or OUTPUT_UNSUPPORTED. */
-export function planVariants(header: ImageHeader, request: PassRequest, limits: VariantLimits): Variant[] {
-  return request.input.scales.flatMap((scale) => {
+/** Plan every pass. Throws IMAGE_TOO_LARGE or OUTPUT_UNSUPPORTED. */
+export function planImage(header: ImageHeader, request: PassRequest, limits: PlanLimits): ImagePlan {
+  const { manifest, labels } = request.model;
+  const passes = request.input.scales.flatMap((scale) => {
     const planned = planAt(scale, header, request, limits);
     return mirrorings(request.input).map((mirrored) => ({ ...planned, mirrored }));
   });
+  return {
+    header,
+    passes,
+    classes: classesFor(passes, request),
+    classCount: labels.length,
+    interpolation: manifest.input.interpolation,
+    model: manifest.name,
+  };
 }
 
 /** Whether a pass mirrors its input: once without, and with `flip` once with. */
@@ -71,12 +114,26 @@ export function mirrorings({ flip }: InputOptions): boolean[] {
   return flip ? [false, true] : [false];
 }
 
+/** Passes that one image needs. */
+export function passesPerImage(input: InputOptions): number {
+  return input.scales.length * mirrorings(input).length;
+}
+
+function classesFor(
+  passes: readonly PassPlan[],
+  { model: { labels }, classes, everyClass = false }: PassRequest,
+): readonly number[] | undefined {
+  if (!everyClass || passes.length === 1) return classes;
+  const cells = passes.reduce((sum, { map }) => sum + (map === undefined ? 0 : map.width * map.height), 0);
+  return cells * labels.length <= MAX_EVERY_CLASS_VALUES ? Array.from(labels, (_, index) => index) : classes;
+}
+
 function planAt(
   scale: number,
   header: ImageHeader,
   request: PassRequest,
-  limits: VariantLimits,
-): Pick<Variant, 'plan' | 'tiling'> {
+  limits: PlanLimits,
+): Omit<PassPlan, 'mirrored'> {
   const { model, viewFor } = request;
   const { fit, tiles } = request.input;
   const preset = model.manifest.input;
@@ -84,19 +141,21 @@ function planAt(
   const resize = Math.round((side * preset.resize) / preset.size);
   const planFor = (factor: number): InputPlan =>
     planInput(header, { fit, size: side, resize, scale: factor, step: limits.inputStep ?? 1 });
-  const plan = planFor(scale);
-  const view = viewFor(plan.crop);
-  view.check(plan.crop);
-  const tiling = tiles ? tilingOf(plan, view, limits) : undefined;
+  const input = planFor(scale);
+  const view = viewFor(input.crop);
+  view.check(input.crop);
+  const tiling = tiles ? tilingOf(input, view, limits) : undefined;
   const explain = (limit: number): ParameterError => {
     const pixelsAt = (factor: number): number => inputPixels(planFor(factor));
     const [parameter, asked, steps] = fit !== 'native' && scale === 1 ? ['size', side, side] : ['scale', scale, 100];
     const largest = largestScale(scale, limit, steps, pixelsAt) * (parameter === 'size' ? side : 1);
     return { parameter, detail: `${parameter}=${asked} is too large for this image; at most ${largest}` };
   };
-  if (tiling === undefined) checkPixels(plan, view, limits, explain);
-  checkMap(plan, view, request, tiling);
-  return { plan, tiling };
+  if (tiling === undefined) checkPixels(input, view, limits, explain);
+  const map = isDense(view) ? { ...view.mapSize(input.crop), geometry: view.geometry } : undefined;
+  checkClassMap({ map, tiling }, model.labels.length, request.classes?.length ?? 0);
+  const { session } = view;
+  return { input, tiling, session, cost: view.multiplyAdds(tiling?.tiles[0]?.pixels ?? input.crop), map };
 }
 
 /** Pixels of the short side: those asked for, or the model's own, which may be others for maps of the whole photo. */
@@ -106,7 +165,7 @@ function sideOf({ model: { manifest }, input: { fit, size }, classes }: PassRequ
 }
 
 /** Tiles of an input that is too large for one run; undefined where none are needed, or none can be had. */
-function tilingOf(plan: InputPlan, view: View, limits: VariantLimits): Tiling | undefined {
+function tilingOf(plan: InputPlan, view: View, limits: PlanLimits): Tiling | undefined {
   const limit = Math.floor(limits.maxInputPixels / view.pixelCost);
   const pixels = inputPixels(plan);
   if (pixels <= limit || pixels > limits.maxPixels || !isDense(view) || view.tiling === undefined) return undefined;
@@ -119,7 +178,7 @@ function tilingOf(plan: InputPlan, view: View, limits: VariantLimits): Tiling | 
 function checkPixels(
   plan: InputPlan,
   { pixelCost }: View,
-  limits: VariantLimits,
+  limits: PlanLimits,
   explain: (limit: number) => ParameterError,
 ): void {
   const limit = Math.floor(limits.maxInputPixels / pixelCost);
@@ -134,16 +193,18 @@ function checkPixels(
   );
 }
 
-/** A run makes the map of every class, and gives those asked for; of tiles these are put together. */
-function checkMap(
-  { crop }: InputPlan,
-  view: View,
-  { model, classes = [] }: PassRequest,
-  tiling: Tiling | undefined,
+/**
+ * A run makes the map of every class, and gives those asked for; of tiles these are put together. Throws IMAGE_TOO_LARGE
+ * when that is more than one run may make.
+ */
+export function checkClassMap(
+  { map, tiling }: Pick<PassPlan, 'map' | 'tiling'>,
+  classCount: number,
+  askedFor: number,
 ): void {
-  if (!isDense(view)) return;
-  const { width, height } = view.mapSize(crop);
-  const channels = tiling === undefined ? Math.max(model.labels.length, classes.length) : classes.length;
+  if (map === undefined) return;
+  const { width, height } = map;
+  const channels = tiling === undefined ? Math.max(classCount, askedFor) : askedFor;
   if (width * height * channels <= MAX_MAP_VALUES) return;
   throw new ServiceError(
     'IMAGE_TOO_LARGE',

@@ -1,0 +1,93 @@
+/**
+ * Waiting items to idle workers, as batch-policy.ts decides. Asks it whenever something changes: an item arrives, a worker
+ * becomes idle, a run fails, or the time comes up to which it said to wait.
+ */
+import { ServiceError } from '../errors.js';
+import { decide, type BatchLimits } from './batch-policy.js';
+import type { BatchRuns, DispatchReport } from './batch-runs.js';
+import type { Executor } from './executor.js';
+import { deadlineExceeded, type Item } from './item.js';
+import type { WaitingItems } from './waiting-items.js';
+
+/** Weight of the newest arrival in the running mean of how many workers it finds busy. */
+const UTILIZATION_WEIGHT = 1 / 32;
+
+export interface DispatcherOptions {
+  readonly executor: Executor;
+  readonly limits: BatchLimits;
+  readonly waiting: WaitingItems;
+  readonly runs: BatchRuns;
+  readonly onRunOver: () => void;
+}
+
+export interface Dispatcher {
+  /**
+   * An item waits that did not before. It is sent when this turn of the event loop is over, so that the items of one turn
+   * are shared among the idle workers.
+   */
+  arrived(): void;
+}
+
+export function createDispatcher({ executor, limits, waiting, runs, onRunOver }: DispatcherOptions): Dispatcher {
+  /** Arrivals that come at random see what holds on average over time. */
+  let utilization = 0;
+  let wakeUp: NodeJS.Timeout | undefined;
+  let scheduled = false;
+
+  executor.onIdle(dispatchAll);
+
+  /** Start whatever the policy sends now. */
+  function dispatchAll(): void {
+    clearTimeout(wakeUp);
+    wakeUp = undefined;
+    if (executor.failure !== undefined) rejectAll(executor.failure);
+    while (executor.idle > 0) {
+      const { nextRetry } = waiting;
+      if (nextRetry !== undefined) {
+        dispatch([nextRetry], 'retry');
+        continue;
+      }
+      const now = performance.now();
+      const workers = { count: executor.size, idle: executor.idle, utilization };
+      const decision = decide(waiting.queues, workers, limits, now);
+      if (decision.action === 'wait') {
+        if (decision.until !== undefined) wakeUp = setTimeout(dispatchAll, Math.ceil(decision.until - now));
+        return;
+      }
+      dispatch(waiting.queues.get(decision.key)!.items.slice(0, decision.count), decision.reason);
+    }
+  }
+
+  /** Take waiting items to a worker, but none whose deadline's timer is only late. */
+  function dispatch(items: readonly Item[], reason: DispatchReport['reason']): void {
+    const now = performance.now();
+    items.forEach((item) => waiting.remove(item));
+    items.filter((item) => item.deadline <= now).forEach((item) => item.reject(deadlineExceeded()));
+    const batch = items.filter((item) => !item.settled);
+    if (batch.length > 0) void run(batch, reason);
+  }
+
+  async function run(batch: readonly Item[], reason: DispatchReport['reason']): Promise<void> {
+    await runs.run(batch, reason);
+    if (waiting.nextRetry !== undefined) dispatchAll();
+    onRunOver();
+  }
+
+  function rejectAll(cause: Error): void {
+    for (const item of waiting.all()) {
+      item.reject(new ServiceError('WORKER_LOST', 'No inference worker can be started.', { cause }));
+    }
+  }
+
+  return {
+    arrived() {
+      utilization += UTILIZATION_WEIGHT * (1 - executor.idle / executor.size - utilization);
+      if (scheduled) return;
+      scheduled = true;
+      queueMicrotask(() => {
+        scheduled = false;
+        dispatchAll();
+      });
+    },
+  };
+}

@@ -1,0 +1,88 @@
+/**
+ * One item, from its submission to the one time that it is settled: by a result, a failure, its deadline or its signal,
+ * whichever comes first. What comes later is ignored. Nothing of a settled item stays behind: its timer is cleared, its
+ * listener removed.
+ */
+import { ServiceError } from '../errors.js';
+import type { TensorMap } from '../tensor.js';
+import type { WaitingItem } from './batch-policy.js';
+import { shapeKey } from './batch-tensors.js';
+
+export interface Submission {
+  /** The id of an open session. */
+  readonly session: string;
+  /** Of one item, without the batch axis, e.g. image `[h, w, 3]`. Only read, until the promise settles. */
+  readonly feeds: TensorMap;
+  /** Multiply-adds. */
+  readonly cost: number;
+  /** Higher goes first. */
+  readonly priority: number;
+  /** Absolute, in milliseconds of `performance.now()`; Infinity for none. */
+  readonly deadline: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface ItemResult {
+  /** Of this item, without the batch axis; the caller owns them. */
+  readonly outputs: TensorMap;
+  /** From submission to the last dispatch, in milliseconds. */
+  readonly queueMs: number;
+  /** Time of the whole batch in the engine, in milliseconds. */
+  readonly inferMs: number;
+  readonly batchSize: number;
+}
+
+export interface Item extends WaitingItem {
+  /** Items of equal keys can be one batch. */
+  readonly key: string;
+  readonly session: string;
+  readonly feeds: TensorMap;
+  /** Workers lost while they ran this item. */
+  losses: number;
+  readonly settled: boolean;
+  readonly resolve: (result: ItemResult) => void;
+  readonly reject: (reason: Error) => void;
+}
+
+/** Who is told what became of an item. */
+export interface Listener {
+  readonly resolve: (result: ItemResult) => void;
+  readonly reject: (reason: Error) => void;
+  /** Called once, after either of them. */
+  readonly onSettled: (item: Item) => void;
+}
+
+/** Longest delay of Node's timers. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** An item that was submitted now, at `arrival`. */
+export function createItem(submission: Submission, arrival: number, listener: Listener): Item {
+  const { session, feeds, cost, priority, deadline, signal } = submission;
+  let settled = false;
+  const settle = (deliver: () => void): void => {
+    if (settled) return;
+    settled = true;
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', onAbort);
+    deliver();
+    listener.onSettled(item);
+  };
+  const item: Item = {
+    key: `${session} ${shapeKey(feeds)}`,
+    ...{ session, feeds, cost, priority, deadline, arrival },
+    losses: 0,
+    get settled() {
+      return settled;
+    },
+    resolve: (result) => settle(() => listener.resolve(result)),
+    reject: (reason) => settle(() => listener.reject(reason)),
+  };
+  const onAbort = (): void => item.reject(signal?.reason as Error);
+  const timer = setTimeout(() => item.reject(deadlineExceeded()), Math.min(deadline - arrival, MAX_TIMEOUT_MS));
+  signal?.addEventListener('abort', onAbort);
+  return item;
+}
+
+export function deadlineExceeded(): ServiceError {
+  return new ServiceError('DEADLINE_EXCEEDED', 'The deadline passed before the network had run.');
+}

@@ -1,0 +1,85 @@
+/**
+ * Where items wait: one queue for each session and shape, in the order of service, and the items of failed batches, which
+ * go before all of them. Knows how often items of a queue have come of late; when a queue is served is for
+ * batch-policy.ts.
+ */
+import { goesBefore, type WaitingQueue } from './batch-policy.js';
+import type { Item } from './item.js';
+
+interface Queue extends WaitingQueue {
+  readonly items: Item[];
+}
+
+export interface WaitingItems {
+  /** How many wait. */
+  readonly count: number;
+  /** By key, none of them empty. Items of failed batches are not in here. */
+  readonly queues: ReadonlyMap<string, Queue>;
+  /** The item of a failed batch that is next. */
+  readonly nextRetry: Item | undefined;
+  /** An item has arrived. `fixedCostMs`: what a run of its session costs beside its items; 0 where that is not known. */
+  add(item: Item, fixedCostMs: number): void;
+  /** An item of a failed batch is to run again, unless it is settled. */
+  retry(item: Item): void;
+  /** Take an item out of where it waits, if it waits. */
+  remove(item: Item): void;
+  all(): Item[];
+}
+
+export function createWaitingItems(): WaitingItems {
+  const queues = new Map<string, Queue>();
+  const retries: Item[] = [];
+  const gaps = createArrivalGaps();
+  let count = 0;
+  return {
+    get count() {
+      return count;
+    },
+    queues,
+    get nextRetry() {
+      return retries[0];
+    },
+    add(item, fixedCostMs) {
+      const { items } = queues.get(item.key) ?? { items: [] };
+      const after = items.findLastIndex((other) => !goesBefore(item, other));
+      items.splice(after + 1, 0, item);
+      queues.set(item.key, { items, arrivalGapMs: gaps.arrived(item.key, item.arrival), fixedCostMs });
+      count += 1;
+    },
+    retry(item) {
+      if (item.settled) return;
+      retries.push(item);
+      count += 1;
+    },
+    remove(item) {
+      const items = queues.get(item.key)?.items;
+      const list = items?.includes(item) === true ? items : retries;
+      const index = list.indexOf(item);
+      if (index < 0) return;
+      list.splice(index, 1);
+      if (items?.length === 0) queues.delete(item.key);
+      count -= 1;
+    },
+    all: () => [...retries, ...[...queues.values()].flatMap(({ items }) => items)],
+  };
+}
+
+/** Running means of the time between arrivals, for the keys seen last. */
+function createArrivalGaps(): { arrived(key: string, now: number): number } {
+  const KEYS = 64;
+  const WEIGHT = 0.25;
+  /** The key seen longest ago first. */
+  const seen = new Map<string, { last: number; gapMs: number }>();
+  return {
+    arrived(key, now) {
+      const before = seen.get(key);
+      const gap = before === undefined ? Infinity : now - before.last;
+      const gapMs =
+        before === undefined || before.gapMs === Infinity ? gap : (1 - WEIGHT) * before.gapMs + WEIGHT * gap;
+      seen.delete(key);
+      seen.set(key, { last: now, gapMs });
+      if (seen.size > KEYS) seen.delete(seen.keys().next().value!);
+      return gapMs;
+    },
+  };
+}

@@ -1,0 +1,102 @@
+/**
+ * What leaves a dense view: the maps of the classes that were asked for, and what each position sees best. Each pass's map
+ * knows where its cells look in the photo, so that maps of different passes are brought onto the cells of the finest one by
+ * geometry, not by stretching, and averaged (multi-scale evaluation: Simonyan 2015 §3.2, Chen 2015).
+ */
+import { ANY_CLASS } from '../classes/classes.js';
+import type { MapGeometry } from '../graph/geometry.js';
+import type { InputPlan } from '../maps/input-plan.js';
+import { composeAffine, invertAffine, mirrorInput, placeMap, type Affine, type Placement } from '../maps/place.js';
+import type { ClassMap } from '../maps/row-sampler.js';
+import { probabilitiesOf, type ScoreKind } from '../maps/scores.js';
+import { upsampleMap } from '../maps/upsample.js';
+import { expectTensor, type TensorMap } from '../tensor.js';
+import type { Need } from './carry-out.js';
+import type { PassPlan } from './plan.js';
+
+/** One pass, read: the tensors of graph/passes/select-classes.ts, and where their cells are. */
+export interface PassMaps {
+  readonly plan: InputPlan;
+  /** Where the cells look, in pixels of the input. */
+  readonly geometry: MapGeometry;
+  readonly placement: Placement;
+  readonly width: number;
+  readonly height: number;
+  /** Of the whole image, `[K]`. */
+  readonly imageLogits: Float32Array;
+  /** The classes that have a map here, C of them. −1 for one that the tiles of the pass did not agree on. */
+  readonly selected: readonly number[];
+  /** `[C, h, w]` */
+  readonly classLogits: Float32Array;
+  /** Of each position: log Σ exp over all classes, the best class, and its logit. `[h, w]` */
+  readonly logNormalizer: Float32Array;
+  readonly bestClass: BigInt64Array;
+  readonly bestLogit: Float32Array;
+}
+
+/** Read the outputs of a dense view's pass. They are kept, not copied. */
+export function readMaps(outputs: TensorMap, { input, mirrored, map }: PassPlan): PassMaps {
+  if (map === undefined) throw new Error('the view gives no class map');
+  const { geometry } = map;
+  const best = expectTensor(outputs, 'best_class', 'int64');
+  const [height = 0, width = 0] = best.dims;
+  const placement = placeMap(geometry, input);
+  return {
+    plan: input,
+    geometry,
+    placement: mirrored ? mirrorInput(placement, geometry, input) : placement,
+    width,
+    height,
+    imageLogits: expectTensor(outputs, 'logits', 'float32').data,
+    selected: Array.from(expectTensor(outputs, 'classes_selected', 'int64').data, Number),
+    classLogits: expectTensor(outputs, 'class_logits', 'float32').data,
+    logNormalizer: expectTensor(outputs, 'log_normalizer', 'float32').data,
+    bestClass: best.data,
+    bestLogit: expectTensor(outputs, 'best_logit', 'float32').data,
+  };
+}
+
+/** What is needed to have the maps of these classes from every pass. */
+export function needMapsOf(passes: readonly PassMaps[], classes: readonly number[]): Need {
+  const lacks = ({ selected }: PassMaps): boolean => classes.some((index) => !selected.includes(index));
+  return { classes, lacking: passes.flatMap((pass, position) => (lacks(pass) ? [position] : [])) };
+}
+
+/** The pass with most cells, the first of equals. */
+export function finestOf(passes: readonly PassMaps[]): PassMaps {
+  return passes.reduce((a, b) => (b.width * b.height > a.width * a.height ? b : a));
+}
+
+/**
+ * The map of a class, or with ANY_CLASS of the best at each position: the mean over the passes, each sampled at the centres
+ * of the finest one's cells. Every pass must have the class. Of a single pass the logits are the pass's own memory.
+ */
+export async function averageMap(passes: readonly PassMaps[], index: number, kind: ScoreKind): Promise<ClassMap> {
+  const finest = finestOf(passes);
+  if (passes.length === 1) return mapOf(finest, index, kind);
+  const { width, height } = finest;
+  const sum = new Float32Array(width * height);
+  // upsampleMap samples at x + ½; the finest map's cell x has its centre at cell coordinate x.
+  const gridToCells: Affine<'grid', 'cells'> = { scaleX: 1, offsetX: -0.5, scaleY: 1, offsetY: -0.5 };
+  const gridToPhoto = composeAffine(gridToCells, invertAffine(finest.placement));
+  for (const pass of passes) {
+    const placement = composeAffine(gridToPhoto, pass.placement);
+    const values = await upsampleMap(mapOf(pass, index, kind), placement, finest, 'bilinear');
+    for (let i = 0; i < sum.length; i++) sum[i]! += values[i]!;
+  }
+  return { width, height, values: sum.map((value) => value / passes.length) };
+}
+
+function mapOf(pass: PassMaps, index: number, kind: ScoreKind): ClassMap {
+  const { width, height, logNormalizer } = pass;
+  const logits = logitsOf(pass, index);
+  return { width, height, values: kind === 'logit' ? logits : probabilitiesOf(logits, logNormalizer) };
+}
+
+function logitsOf({ width, height, selected, classLogits, bestLogit }: PassMaps, index: number): Float32Array {
+  if (index === ANY_CLASS) return bestLogit;
+  const position = selected.indexOf(index);
+  if (position < 0) throw new Error(`the pass has no map of class ${index}`);
+  const cells = width * height;
+  return classLogits.subarray(position * cells, (position + 1) * cells);
+}

@@ -1,0 +1,24 @@
+/** What an answer says of its time. */
+
+export interface Timing {
+  readonly decodeMs: number;
+  /** For a decoder and for a worker. */
+  readonly queueMs: number;
+  readonly inferMs: number;
+  readonly batchSize: number;
+}
+
+/** The phases of a request that are measured; see http/metrics.ts. */
+export type Phase = 'decode' | 'queue' | 'infer' | 'render';
+export type PhaseObserver = (phase: Phase, model: string, milliseconds: number) => void;
+
+/** The timing of several passes: the sum of what was done for them, the longest wait, the largest batch. */
+export function sumTimings(timings: readonly Timing[]): Timing {
+  const sum = (pick: (timing: Timing) => number): number => timings.reduce((total, timing) => total + pick(timing), 0);
+  return {
+    decodeMs: sum((timing) => timing.decodeMs),
+    queueMs: Math.max(0, ...timings.map((timing) => timing.queueMs)),
+    inferMs: sum((timing) => timing.inferMs),
+    batchSize: Math.max(0, ...timings.map((timing) => timing.batchSize)),
+  };
+}

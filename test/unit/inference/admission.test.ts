@@ -1,0 +1,27 @@
+import { describe, expect, it } from 'vitest';
+import { createAdmission } from '../../../src/inference/admission.js';
+
+describe('admission', () => {
+  const admission = () => createAdmission({ maxQueue: 4, expectedWaitMs: () => 2300 });
+
+  it('counts places until they are given back', () => {
+    const places = admission();
+    const release = places.admit(3);
+    expect(places.admitted).toBe(3);
+    const other = places.admit(1);
+    release();
+    other();
+    expect(places.admitted).toBe(0);
+  });
+
+  it('refuses with QUEUE_FULL what finds too few places, and says when to come again', () => {
+    const places = admission();
+    places.admit(2);
+    expect(() => places.admit(3)).toThrow(expect.objectContaining({ code: 'QUEUE_FULL', retryAfterS: 3 }) as Error);
+    expect(places.admitted).toBe(2);
+  });
+
+  it('refuses with INVALID_REQUEST what would never find places', () => {
+    expect(() => admission().admit(5)).toThrow(expect.objectContaining({ code: 'INVALID_REQUEST' }) as Error);
+  });
+});

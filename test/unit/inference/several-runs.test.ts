@@ -1,0 +1,155 @@
+/** Questions over several runs: what is run how often, and that the answer is the mean. */
+import sharp from 'sharp';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { heatmap, type ImageHeatmaps } from '../../../src/inference/heatmap.js';
+import { segment, type Segmentation } from '../../../src/inference/segment.js';
+import { UNLABELLED } from '../../../src/maps/label-map.js';
+import { fakeInference, NOBODY_LEAVES, type FakeInference, type FakeNet } from '../../support/fake-dense-net.js';
+
+const SIDE = 256;
+const STRIDE = 4;
+const CELLS = SIDE / STRIDE;
+const AS_IT_IS = { fit: 'native', scales: [1], flip: false } as const;
+const MIRRORED = { ...AS_IT_IS, flip: true } as const;
+
+/** Red rises from left to right, in steps that are not even, so that the mirror image is another photo. */
+const redAt = (x: number): number => Math.floor((x * x) / SIDE);
+let bytes: Buffer;
+beforeAll(async () => {
+  const pixels = Buffer.from(Array.from({ length: SIDE * SIDE }, (_, at) => [redAt(at % SIDE), 0, 0]).flat());
+  bytes = await sharp(pixels, { raw: { width: SIDE, height: SIDE, channels: 3 } })
+    .png()
+    .toBuffer();
+});
+
+/** A class for each stretch of 32 reds; no red is as far from one class as from another. */
+const netOf = (classes: number): FakeNet => ({
+  classes,
+  stride: STRIDE,
+  logitAt: (index, red) => -Math.abs(red - 16.3 - 32 * index) / 8,
+});
+
+async function segmentOf(
+  { inference, model }: FakeInference,
+  input: typeof AS_IT_IS | typeof MIRRORED,
+  minProbability = 0,
+): Promise<Segmentation> {
+  const images = [{ name: 'photo', bytes }];
+  const { results } = await segment(inference, model, images, { ...input, minProbability }, NOBODY_LEAVES);
+  return results[0] as Segmentation;
+}
+
+/** The probability of a class at a column of cells. */
+function probabilityAt({ classes, logitAt }: FakeNet, index: number, red: number): number {
+  const exponentials = Array.from({ length: classes }, (_, other) => Math.exp(logitAt(other, red, SIDE)));
+  return exponentials[index]! / exponentials.reduce((sum, value) => sum + value, 0);
+}
+
+/** Red at the centre of a column's cells, and in the mirror image at the same place of the photo. */
+const redsOf = (column: number): [number, number] => {
+  const x = column * STRIDE + STRIDE / 2;
+  const mirroredBack = SIDE - 1 - ((CELLS - 1 - column) * STRIDE + STRIDE / 2);
+  return [redAt(x), redAt(mirroredBack)];
+};
+
+function meanAt(net: FakeNet, index: number, column: number): number {
+  const [plain, mirrored] = redsOf(column);
+  return (probabilityAt(net, index, plain) + probabilityAt(net, index, mirrored)) / 2;
+}
+
+function expectedRow(net: FakeNet, minProbability: number): number[] {
+  return Array.from({ length: CELLS }, (_, column) => {
+    // The eight that are in the photo; others of a larger net are further off from every red.
+    const means = Array.from({ length: 8 }, (__, index) => meanAt(net, index, column));
+    const best = Math.max(...means);
+    return best < minProbability ? UNLABELLED : means.indexOf(best);
+  });
+}
+
+function firstRow({ labels }: Segmentation): number[] {
+  return Array.from(labels.values.subarray(0, labels.width));
+}
+
+describe('segment over several runs', () => {
+  it('runs every variant once, decodes its input once, and labels by the mean of the runs', async () => {
+    const net = netOf(8);
+    const fake = fakeInference(net);
+    const segmentation = await segmentOf(fake, MIRRORED);
+    const every = [0, 1, 2, 3, 4, 5, 6, 7];
+    expect(fake.runs).toEqual([
+      { width: SIDE, classes: every },
+      { width: SIDE, classes: every },
+    ]);
+    expect(fake.decoded.count).toBe(1);
+    expect(firstRow(segmentation)).toEqual(expectedRow(net, 0));
+    expect(segmentation.timing).toMatchObject({ inferMs: 4, batchSize: 1 });
+    expect(segmentation.timing.queueMs).toBeGreaterThanOrEqual(1);
+  });
+
+  it('leaves positions unlabelled whose best mean is below the least probability', async () => {
+    const net = netOf(8);
+    const row = firstRow(await segmentOf(fakeInference(net), MIRRORED, 0.7));
+    expect(row).toContain(UNLABELLED);
+    expect(row).toEqual(expectedRow(net, 0.7));
+  });
+
+  it('runs again for the candidates, on the same pixels, where the maps of every class are too much', async () => {
+    const net = netOf(600);
+    const fake = fakeInference(net);
+    const segmentation = await segmentOf(fake, MIRRORED);
+    expect(fake.runs.map(({ classes }) => classes.length)).toEqual([1, 1, 8, 8]);
+    expect([...fake.runs[2]!.classes].sort()).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(fake.decoded.count).toBe(1);
+    expect(firstRow(segmentation)).toEqual(expectedRow(net, 0));
+    expect(segmentation.timing.inferMs).toBe(8);
+  });
+
+  it('does not run again where all runs see one class, whose map has left them already', async () => {
+    const fake = fakeInference({ classes: 600, stride: STRIDE, logitAt: (index) => (index === 7 ? 5 : 0) });
+    const { classes } = await segmentOf(fake, MIRRORED);
+    expect(fake.runs).toHaveLength(2);
+    expect(classes.map(({ index, share }) => [index, share])).toEqual([[7, 1]]);
+  });
+
+  it('asks a single run for no more than the graph wants', async () => {
+    const fake = fakeInference(netOf(8));
+    await segmentOf(fake, AS_IT_IS);
+    expect(fake.runs).toEqual([{ width: SIDE, classes: [8] }]);
+  });
+});
+
+describe('the best class of several runs', () => {
+  /** Class 1 is best at the photo’s own size, class 0 by more in wide inputs. */
+  const torn: FakeNet = {
+    classes: 3,
+    stride: STRIDE,
+    logitAt: (index, _, width) => [width > SIDE ? 9 : 0, 1, -5][index]!,
+  };
+  const ask = async (classes: readonly number[], scales: readonly number[]) => {
+    const fake = fakeInference(torn);
+    const options = { fit: 'native', scales, flip: false, scores: 'logit', classes } as const;
+    const { results } = await heatmap(fake.inference, fake.model, [{ name: 'photo', bytes }], options, NOBODY_LEAVES);
+    return { ...fake, maps: (results[0] as ImageHeatmaps).classes };
+  };
+
+  it('is that of all together; only the runs that had another best are repeated, on the same pixels', async () => {
+    const { runs, decoded, maps } = await ask([3], [1, 2]);
+    expect(runs).toHaveLength(3);
+    expect(runs[2]).toEqual({ width: SIDE, classes: [0] });
+    expect(decoded.count).toBe(2);
+    expect(maps.map(({ index }) => index)).toEqual([0]);
+    expect(maps[0]!.map.values.every((value) => Math.abs(value - 4.5) < 1e-6)).toBe(true);
+  });
+
+  it('repeats nothing where the runs have the same best classes, in whatever order', async () => {
+    const { runs, maps } = await ask([3, 4], [1, 2]);
+    expect(runs).toHaveLength(2);
+    expect(maps.map(({ index }) => index)).toEqual([0, 1]);
+  });
+
+  it('repeats nothing for the best of each position, which every run has', async () => {
+    const { runs, maps } = await ask([-1], [1, 2]);
+    expect(runs).toHaveLength(2);
+    expect(maps[0]!.map.values.every((value) => value === 5)).toBe(true);
+  });
+});
