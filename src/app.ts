@@ -213,8 +213,11 @@ export async function createApp(
     hangUp: () => http.server.closeAllConnections(),
     async close() {
       state.ready = false;
-      await http.close();
-      await service.close();
+      try {
+        await http.close();
+      } finally {
+        await service.close();
+      }
     },
   };
 }

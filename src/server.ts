@@ -2,7 +2,7 @@
  * The process: start the service, listen, and end well. On SIGTERM or SIGINT readiness turns false at once; after the
  * drain delay (for a load balancer to notice) new requests are refused, those in flight are answered, and the process
  * ends by itself with code 0. After the drain timeout it hangs up on clients that do not read their answers and ends
- * with code 1; a second signal kills it.
+ * with code 1, as when the stop itself fails; a second signal kills it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
@@ -55,9 +55,14 @@ export async function serve(config: Config): Promise<void> {
       process.exitCode = 1;
       app.hangUp();
     }, config.drainTimeoutMs);
-    await app.close();
+    try {
+      await app.close();
+      log.info('stopped');
+    } catch (error) {
+      log.error({ err: error }, 'the stop failed');
+      process.exitCode = 1;
+    }
     clearTimeout(patience);
-    log.info('stopped');
   }
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, (received) => void stop(received));
 }

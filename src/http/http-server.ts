@@ -36,7 +36,10 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
     },
     routerOptions: { maxParamLength: 1000 },
     return503OnClosing: false,
-    forceCloseConnections: 'idle',
+    // What still holds a connection when the last answer has left waits for none: see refuseWhileClosing.
+    forceCloseConnections: true,
+    // It limits the wait for the last answers, too; how long that may take is said by FULLCONV_DRAIN_TIMEOUT_MS.
+    pluginTimeout: 0,
     logController: new LogController({ disableRequestLogging: true }),
     frameworkErrors: handleError,
     clientErrorHandler: handleClientError,
@@ -77,8 +80,9 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
 }
 
 /**
- * While the server closes new requests are refused, and it waits for the answers that clients are still reading: fastify
- * then closes the connections that are idle, and Node counts one as idle before its answer has left.
+ * While the server closes new requests are refused, and it waits for the answers that clients are still reading. Fastify
+ * then closes every connection. To close only the idle ones would be wrong twice: Node counts one as idle before its answer
+ * has left, and one that has never sent a request, as browsers open them in advance, as busy for as long as it lasts.
  */
 function refuseWhileClosing(app: FastifyInstance): void {
   const answers = new Set<ServerResponse>();
