@@ -67,11 +67,11 @@ export async function planDevices(config: Config): Promise<DevicePlan> {
   const device = await chooseDevices(config.device, config.engine, thisMachine(cores, config.engine));
   const { kind } = device.devices[0]!;
   const policy = policyOf(kind, cores, config.engine);
-  const { workers = policy.workers, maxBatch = policy.maxBatch, maxBatchGflops = policy.maxBatchGflops } = config;
+  const { workers = policy.workers, maxBatch = policy.maxBatch, maxBatchGmacs = policy.maxBatchGmacs } = config;
   if (workers > 1 && !policy.shared) {
     throw new UsageError(`FULLCONV_WORKERS=${workers}: ${kind} works in one thread of a process only`);
   }
-  return { device, policy, workers, limits: batchLimits(policy, maxBatch, maxBatchGflops * 1e9) };
+  return { device, policy, workers, limits: batchLimits(policy, maxBatch, maxBatchGmacs * 1e9) };
 }
 
 /**

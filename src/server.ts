@@ -11,10 +11,14 @@ import type { Config } from './config.js';
 import { deviceNames } from './device.js';
 import { VERSION } from './version.js';
 
-/** Serve until a signal comes. Resolves when the server listens. Rejects when it cannot start. */
-export async function serve(config: Config): Promise<void> {
+/**
+ * Serve until a signal comes. Resolves when the server listens. Rejects when it cannot start. `warnings`: what was found
+ * wrong with the settings, for the log that they set up.
+ */
+export async function serve(config: Config, warnings: readonly string[] = []): Promise<void> {
   const started = performance.now();
   const log = pino({ level: config.logLevel });
+  warnings.forEach((warning) => log.warn(warning));
   const service = await createService(config, log);
   let app: App;
   try {

@@ -24,8 +24,8 @@ export interface DevicePolicy {
   /** Several workers of one process can share a device. */
   readonly shared: boolean;
   readonly maxBatch: number;
-  /** Thousands of millions of multiply-adds in one batch. */
-  readonly maxBatchGflops: number;
+  /** In one batch; a GMAC is 10⁹ multiply-adds. */
+  readonly maxBatchGmacs: number;
   /** Longest wait of an image for others while a worker is idle. */
   readonly lingerMs: number;
   /** What a run costs beside its images, as part of an image's cost, where that is known to be little. */
@@ -60,7 +60,7 @@ const EXACT = { plansShapes: false, inputStep: 1 };
 const CPU = {
   ...EXACT,
   shared: true,
-  ...{ maxBatch: 8, maxBatchGflops: 64, runOverhead: 0.1 },
+  ...{ maxBatch: 8, maxBatchGmacs: 64, runOverhead: 0.1 },
   lingerMs: 0,
   warmsUp: false,
 };
@@ -69,7 +69,7 @@ const CPU = {
  * JavaScript: measured from 1 (ResNet-50) to 2 (ResNeXt-50, group by group).
  */
 const TENSORFLOW_CPU = { ...CPU, workers: 1, runOverhead: 1.2 };
-const GPU = { workers: 1, shared: true, maxBatch: 32, maxBatchGflops: 256, lingerMs: LINGER_MS, warmsUp: true };
+const GPU = { workers: 1, shared: true, maxBatch: 32, maxBatchGmacs: 256, lingerMs: LINGER_MS, warmsUp: true };
 
 /** The limits of batches on such a device. */
 export function batchLimits(policy: DevicePolicy, maxBatchSize: number, maxBatchCost: number): BatchLimits {

@@ -13,13 +13,17 @@ export function listArchitecturesCommand({ markdown = false, json = false }: Lis
   else printRows(json ? figures : figures.map(row), json);
 }
 
+/** Columns with two decimals. */
+const HUNDREDTHS = new Set(['parameters (M)', 'GMAC']);
+
 /** The table, in Markdown. */
 export function architecturesMarkdown(figures: readonly ArchitectureFigures[]): string {
   const rows = figures.map((each) => Object.entries(row(each)));
-  const header = rows[0]?.map(([column]) => column) ?? [];
+  // The table of the README still has the old heading.
+  const header = rows[0]?.map(([column]) => (column === 'GMAC' ? 'multiply-adds (G)' : column)) ?? [];
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`;
   const body = rows.map((cells) =>
-    line(cells.map(([column, value]) => (column.endsWith(')') ? Number(value).toFixed(2) : String(value)))),
+    line(cells.map(([column, value]) => (HUNDREDTHS.has(column) ? Number(value).toFixed(2) : String(value)))),
   );
   return [line(header), line(header.map((_, column) => (column === 0 ? '---' : '---:'))), ...body].join('');
 }
@@ -28,7 +32,7 @@ function row(figures: ArchitectureFigures): Record<string, string | number> {
   return {
     architecture: figures.name,
     'parameters (M)': hundredths(figures.publishedParameters / 1e6),
-    'multiply-adds (G)': hundredths(figures.multiplyAdds / 1e9),
+    GMAC: hundredths(figures.multiplyAdds / 1e9),
     'native size': figures.inputSize,
     'map cells': figures.cells,
     'output stride': figures.outputStride,
