@@ -278,7 +278,7 @@ function rowsOf(prepared: Prepared): Row[] {
   const common = {
     ...{ models, precision, view, sizes, megapixels, engineBatch },
     parametersM: questions.map(parameters).reduce((sum, count) => sum + count, 0) / 1e6,
-    multiplyAddsG: multiplyAdds / 1e9,
+    gmacs: multiplyAdds / 1e9,
   };
   return [
     ...closed.map(({ clients, samples }): Row => ({ ...common, load: { loop: 'closed', clients }, samples })),

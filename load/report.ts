@@ -10,7 +10,7 @@ import type { OpenSample } from './open-loop.js';
 import type { MeasuredView, Scenario } from './scenario.js';
 
 /** Changes when a program that reads reports would have to. */
-export const REPORT_VERSION = 2;
+export const REPORT_VERSION = 3;
 
 export interface Report {
   readonly kind: 'load';
@@ -56,8 +56,8 @@ export interface Row {
     { readonly loop: 'closed'; readonly clients: number } | { readonly loop: 'open'; readonly share: number };
   /** Millions; of several models together. */
   readonly parametersM: number;
-  /** Thousands of millions for one image of those that were sent, on average. */
-  readonly multiplyAddsG: number;
+  /** 10⁹ multiply-adds for one image of those that were sent, on average. */
+  readonly gmacs: number;
   /** Of one photograph that was sent, on average. */
   readonly megapixels: number;
   /** Images in a batch at which the engine alone is fastest, for each model. */
@@ -71,18 +71,36 @@ export interface Sample {
   readonly engine: number;
   readonly decode: number;
   readonly ceiling: number;
-  /** GFLOP/s of matrix products. */
+  /** GMAC/s of matrix products. */
   readonly peak: number;
   /** Images a second of the parts one by one, where the row asks for several at once. */
   readonly single?: number;
   readonly server: LoadSample | OpenSample;
 }
 
-/** Throws OperatorError for a file that is no report of this version. */
+/** Throws OperatorError for a file that is no report of this version or the one before. */
 export async function readReport(file: string): Promise<Report> {
   const report = JSON.parse(await readFile(file, 'utf8')) as { kind?: string; version?: number };
   if (report.kind === 'load' && report.version === REPORT_VERSION) return report as Report;
-  throw new OperatorError(`${file} is not a load report of version ${REPORT_VERSION}`);
+  if (report.kind === 'load' && report.version === 2) return inGmacs(report as SecondReport);
+  throw new OperatorError(`${file} is not a load report of version 2 or ${REPORT_VERSION}`);
+}
+
+/** Version 2 counted a multiply-add of `peak` as two floating-point operations. */
+interface SecondReport extends Omit<Report, 'version' | 'rows'> {
+  readonly rows: readonly (Omit<Row, 'gmacs'> & { readonly multiplyAddsG: number })[];
+}
+
+function inGmacs(report: SecondReport): Report {
+  return {
+    ...report,
+    version: REPORT_VERSION,
+    rows: report.rows.map(({ multiplyAddsG, samples, ...row }) => ({
+      ...row,
+      gmacs: multiplyAddsG,
+      samples: samples.map((sample) => ({ ...sample, peak: sample.peak / 2 })),
+    })),
+  };
 }
 
 export async function describeMachine(): Promise<Machine> {

@@ -31,9 +31,9 @@ export function medianOf({ samples }: Row, value: (sample: Sample) => number): n
   return median(samples.map(value));
 }
 
-/** GFLOP/s: two operations for each multiply-add of each image answered. */
-export function gigaflops({ multiplyAddsG }: Row, { server }: Sample): number {
-  return 2 * multiplyAddsG * server.imagesPerSecond;
+/** GMAC/s: 10⁹ multiply-adds a second, of the images answered. The unit of `peak`, too. */
+export function gmacsPerSecond({ gmacs }: Row, { server }: Sample): number {
+  return gmacs * server.imagesPerSecond;
 }
 
 /** Three figures where the number has a fraction at all. */
@@ -72,8 +72,8 @@ const CLOSED: readonly Column<Row>[] = [
   // Within each round, where the machine was the same.
   ['server / ceiling', (row) => medianOf(row, ({ server, ceiling }) => server.imagesPerSecond / ceiling).toFixed(2)],
   ['MP/s', (row) => figure(medianOf(row, ({ server }) => server.imagesPerSecond * row.megapixels))],
-  ['GFLOP/s', (row) => figure(medianOf(row, (sample) => gigaflops(row, sample)))],
-  ['of peak', (row) => percent(medianOf(row, (sample) => gigaflops(row, sample) / sample.peak))],
+  ['GMAC/s', (row) => figure(medianOf(row, (sample) => gmacsPerSecond(row, sample)))],
+  ['of peak', (row) => percent(medianOf(row, (sample) => gmacsPerSecond(row, sample) / sample.peak))],
   ...LATENCIES,
 ];
 
@@ -134,7 +134,7 @@ export function toMarkdown(report: Report): string {
     `${machineLine(machine)}; ${settings.devices.join(', ')}, ` +
       `${settings.workers} workers × ${settings.threads} threads, ${settings.decoders} decoders; ` +
       `photographs of ${settings.photos}; ${settings.durationS} s a row in ${settings.rounds} interleaved rounds, ` +
-      `medians; peak of matrix products ${figure(peak)} GFLOP/s.\n`,
+      `medians; peak of matrix products ${figure(peak)} GMAC/s.\n`,
     ...section('Throughput, closed loop', CLOSED, closed),
     ...section('Several at once, beside each by itself', MIXED, mixed),
     ...section('Latency, open loop', OPEN, open),

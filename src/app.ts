@@ -69,11 +69,11 @@ export async function planDevices(config: Config): Promise<DevicePlan> {
   const device = await chooseDevices(config.device, engine, thisMachine(cores, engine));
   const { kind } = device.devices[0]!;
   const policy = engine.policy(kind, cores);
-  const { workers = policy.workers, maxBatch = policy.maxBatch, maxBatchGflops = policy.maxBatchGflops } = config;
+  const { workers = policy.workers, maxBatch = policy.maxBatch, maxBatchGmacs = policy.maxBatchGmacs } = config;
   if (workers > 1 && !policy.shared) {
     throw new UsageError(`FULLCONV_WORKERS=${workers}: ${kind} works in one thread of a process only`);
   }
-  return { device, policy, workers, limits: batchLimits(policy, maxBatch, maxBatchGflops * 1e9) };
+  return { device, policy, workers, limits: batchLimits(policy, maxBatch, maxBatchGmacs * 1e9) };
 }
 
 /**
@@ -221,8 +221,11 @@ export async function createApp(
     hangUp: () => http.server.closeAllConnections(),
     async close() {
       state.ready = false;
-      await http.close();
-      await service.close();
+      try {
+        await http.close();
+      } finally {
+        await service.close();
+      }
     },
   };
 }

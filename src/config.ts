@@ -151,12 +151,12 @@ const SETTINGS = {
     default: '',
     about: 'images in one batch; empty: 8 on the CPU, 32 on a GPU',
   },
-  maxBatchGflops: {
-    variable: 'FULLCONV_MAX_BATCH_GFLOPS',
+  maxBatchGmacs: {
+    variable: 'FULLCONV_MAX_BATCH_GMACS',
+    formerly: 'FULLCONV_MAX_BATCH_GFLOPS',
     schema: byDevice(z.coerce.number().positive()),
     default: '',
-    about:
-      'multiply-adds in one batch, in thousands of millions; one image always goes; empty: 64 on the CPU, 256 on a GPU',
+    about: 'GMAC (10⁹ multiply-adds) in one batch; one image always goes; empty: 64 on the CPU, 256 on a GPU',
   },
   maxQueue: {
     variable: 'FULLCONV_MAX_QUEUE',
@@ -259,6 +259,8 @@ const SETTINGS = {
 
 interface Setting {
   variable: string;
+  /** The variable's old name, whose flag is known too: both are taken for one more version. */
+  formerly?: string;
   schema: z.ZodType;
   default: string;
   /** Of a default that follows from the machine, for the documents. */
@@ -276,15 +278,27 @@ export class ConfigError extends UsageError {
   override name = 'ConfigError';
 }
 
-/** Name, environment variable, flag, default and meaning of each setting, for help texts, flags and documents. */
+/** Name, environment variable, flag, default and meaning of each setting, for help texts, flags and documents; and its old names. */
 export const SETTING_LIST = (Object.entries(SETTINGS) as [SettingName, Setting][]).map(([name, setting]) => ({
   name,
   variable: setting.variable,
-  flag: '--' + setting.variable.replace('FULLCONV_', '').toLowerCase().replaceAll('_', '-'),
+  flag: flagOf(setting.variable),
   default: setting.default,
   defaultInWords: setting.defaultInWords,
   about: setting.about,
+  ...(setting.formerly === undefined
+    ? {}
+    : { formerly: { variable: setting.formerly, flag: flagOf(setting.formerly) } }),
 }));
+
+function flagOf(variable: string): Flag {
+  return `--${variable.replace('FULLCONV_', '').toLowerCase().replaceAll('_', '-')}`;
+}
+
+type Flag = `--${string}`;
+
+/** Flags as they were given, still text: by the setting's name; those under an old name by the flag itself. */
+export type SettingFlags = Partial<Record<SettingName | Flag, string>>;
 
 /** Defaults of the layout for the latency of one image. */
 const LATENCY_LAYOUT: Partial<Record<SettingName, string>> = { workers: '1', threads: String(CORES) };
@@ -292,31 +306,60 @@ const LATENCY_LAYOUT: Partial<Record<SettingName, string>> = { workers: '1', thr
 /** What Kubernetes puts into every container beside a service called fullconv; nobody meant these as settings. */
 const SERVICE_LINK = /^FULLCONV_(SERVICE_(HOST|PORT)|PORT)(_|$)/;
 
+/** A flag or a variable, and the text that it has. */
+interface Given {
+  readonly where: string;
+  readonly text: string | undefined;
+}
+
 /**
- * Read the settings: a flag wins over the environment, the environment over the default.
- * Throws ConfigError for the first value that is wrong and for a FULLCONV_ variable that does not exist.
+ * Read the settings: a flag wins over the environment, the environment over the default. `warn` is told of each old name
+ * that was used. Throws ConfigError for the first value that is wrong, for an old and a new name with different values,
+ * and for a FULLCONV_ variable that does not exist.
  */
 export function readConfig(
   environment: Readonly<Record<string, string | undefined>>,
-  flags: Partial<Record<SettingName, string>> = {},
+  flags: SettingFlags = {},
+  warn: (message: string) => void = () => undefined,
 ): Config {
-  const known = new Set(SETTING_LIST.map((setting) => setting.variable));
+  const known = new Set(
+    SETTING_LIST.flatMap(({ variable, formerly }) => [
+      variable,
+      ...(formerly === undefined ? [] : [formerly.variable]),
+    ]),
+  );
   const unknown = Object.keys(environment).find(
     (name) => name.startsWith('FULLCONV_') && !known.has(name) && !SERVICE_LINK.test(name),
   );
   if (unknown !== undefined) throw new ConfigError(`${unknown} is not a setting; fullconv serve --help lists them`);
 
   const layout = flags.layout ?? environment[SETTINGS.layout.variable];
-  const values = SETTING_LIST.map(({ name, variable, flag }) => {
-    const fromFlag = flags[name];
-    const standard = layout === 'latency' ? LATENCY_LAYOUT[name] : undefined;
-    const text = fromFlag ?? environment[variable] ?? standard ?? SETTINGS[name].default;
+  const values = SETTING_LIST.map(({ name, variable, flag, formerly }) => {
+    const old = formerly && {
+      flag: { where: formerly.flag, text: flags[formerly.flag] },
+      variable: { where: formerly.variable, text: environment[formerly.variable] },
+    };
+    const fromFlag = underEitherName({ where: flag, text: flags[name] }, old?.flag, warn);
+    const fromEnvironment = underEitherName({ where: variable, text: environment[variable] }, old?.variable, warn);
+    const standard = (layout === 'latency' ? LATENCY_LAYOUT[name] : undefined) ?? SETTINGS[name].default;
+    const { where, text = standard } = fromFlag.text === undefined ? fromEnvironment : fromFlag;
     const result = SETTINGS[name].schema.safeParse(text);
     if (!result.success) {
-      const where = fromFlag === undefined ? variable : flag;
       throw new ConfigError(`${where}=${text}: ${result.error.issues.map((issue) => issue.message).join('; ')}`);
     }
     return [name, result.data] as const;
   });
   return Object.fromEntries(values) as unknown as Config;
+}
+
+/** What a flag, or a variable, was given under its name or its old one. */
+function underEitherName(now: Given, old: Given | undefined, warn: (message: string) => void): Given {
+  if (old?.text === undefined) return now;
+  if (now.text !== undefined && now.text !== old.text) {
+    throw new ConfigError(
+      `${now.where}=${now.text} and ${old.where}=${old.text} are one setting, under its name and its old name: leave out the old one`,
+    );
+  }
+  warn(`${old.where} is called ${now.where} now; the next version does not take the old name`);
+  return now.text === undefined ? old : now;
 }

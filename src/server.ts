@@ -2,7 +2,7 @@
  * The process: start the service, listen, and end well. On SIGTERM or SIGINT readiness turns false at once; after the
  * drain delay (for a load balancer to notice) new requests are refused, those in flight are answered, and the process
  * ends by itself with code 0. After the drain timeout it hangs up on clients that do not read their answers and ends
- * with code 1; a second signal kills it.
+ * with code 1, as when the stop itself fails; a second signal kills it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
@@ -11,10 +11,14 @@ import type { Config } from './config.js';
 import { deviceNames } from './device.js';
 import { VERSION } from './version.js';
 
-/** Serve until a signal comes. Resolves when the server listens. Rejects when it cannot start. */
-export async function serve(config: Config): Promise<void> {
+/**
+ * Serve until a signal comes. Resolves when the server listens. Rejects when it cannot start. `warnings`: what was found
+ * wrong with the settings, for the log that they set up.
+ */
+export async function serve(config: Config, warnings: readonly string[] = []): Promise<void> {
   const started = performance.now();
   const log = pino({ level: config.logLevel });
+  warnings.forEach((warning) => log.warn(warning));
   const service = await createService(config, log);
   let app: App;
   try {
@@ -55,9 +59,14 @@ export async function serve(config: Config): Promise<void> {
       process.exitCode = 1;
       app.hangUp();
     }, config.drainTimeoutMs);
-    await app.close();
+    try {
+      await app.close();
+      log.info('stopped');
+    } catch (error) {
+      log.error({ err: error }, 'the stop failed');
+      process.exitCode = 1;
+    }
     clearTimeout(patience);
-    log.info('stopped');
   }
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, (received) => void stop(received));
 }

@@ -1,6 +1,6 @@
 /**
  * The ball chart of Canziani, Paszke and Culurciello (2017), with throughput in the place of accuracy: images a second
- * of the server against multiply-adds of an image, one ball for each model, its area as the parameters.
+ * of the server against the GMAC (10⁹ multiply-adds) of an image, one ball for each model, its area as the parameters.
  */
 import * as Plot from '@observablehq/plot';
 import type { Report, Row } from '../report.js';
@@ -13,7 +13,7 @@ interface Ball {
   readonly name: string;
   readonly family: string;
   readonly int8: boolean;
-  readonly multiplyAddsG: number;
+  readonly gmacs: number;
   readonly imagesPerSecond: number;
   readonly parametersM: number;
 }
@@ -33,7 +33,7 @@ export function ballChart({ rows, machine }: Report): string | undefined {
   const colors = colorsOf(balls);
   const marks = [
     Plot.dot(balls, {
-      x: 'multiplyAddsG',
+      x: 'gmacs',
       y: 'imagesPerSecond',
       r: 'parametersM',
       fill: (ball: Ball) => colors.get(ball.family),
@@ -53,8 +53,8 @@ export function ballChart({ rows, machine }: Report): string | undefined {
     height: HEIGHT,
     // Balls have a size: half as far again at both ends.
     x: logAxis(
-      'multiply-adds of an image (thousands of millions)',
-      balls.map(({ multiplyAddsG }) => multiplyAddsG),
+      'GMAC of an image',
+      balls.map(({ gmacs }) => gmacs),
       1.5,
     ),
     y: logAxis(
@@ -80,7 +80,7 @@ function ballsOf(rows: readonly Row[]): Ball[] {
       name,
       family: /^(wide_)?[a-z]+/.exec(name)?.[0] ?? name,
       int8: row.precision === 'int8',
-      multiplyAddsG: row.multiplyAddsG,
+      gmacs: row.gmacs,
       imagesPerSecond: medianOf(row, ({ server }) => server.imagesPerSecond),
       parametersM: row.parametersM,
     };
@@ -114,7 +114,7 @@ function headings(title: string, colors: ReadonlyMap<string, string>): Plot.Mark
 function labels(balls: readonly Ball[], { scale }: RenderedPlot): Plot.Markish[] {
   const [x, y, r] = [scale('x'), scale('y'), scale('r')];
   const circles = balls.map((ball) => ({
-    x: x.apply(ball.multiplyAddsG),
+    x: x.apply(ball.gmacs),
     y: y.apply(ball.imagesPerSecond),
     r: r.apply(ball.parametersM),
     width: ball.name.length * LABEL_SIZE * CHARACTER,
@@ -135,7 +135,7 @@ function labels(balls: readonly Ball[], { scale }: RenderedPlot): Plot.Markish[]
   return [
     Plot.link(
       placed.filter(({ apart }) => apart),
-      { x1: 'multiplyAddsG', y1: 'imagesPerSecond', x2: 'labelX', y2: 'labelY', stroke: GREY, strokeWidth: 0.5 },
+      { x1: 'gmacs', y1: 'imagesPerSecond', x2: 'labelX', y2: 'labelY', stroke: GREY, strokeWidth: 0.5 },
     ),
     Plot.text(placed, {
       x: 'labelX',

@@ -10,8 +10,8 @@
 export interface RunCost {
   /** Of a run, whatever is in it. */
   readonly fixedMs: number;
-  /** Of a thousand million multiply-adds. */
-  readonly msPerGflop: number;
+  /** Of a GMAC: 10⁹ multiply-adds. */
+  readonly msPerGmac: number;
 }
 
 export interface RunCostFit {
@@ -34,7 +34,7 @@ export interface RunCosts {
   forget(session: string): void;
 }
 
-const GFLOP = 1e9;
+const GMAC = 1e9;
 /** A run's weight after 32 others is a half. */
 const FORGETTING = 2 ** (-1 / 32);
 /** Costs whose deviation is below this part of their mean are one cost. */
@@ -48,30 +48,30 @@ export function createRunCostFit(): RunCostFit {
   let xy = 0;
   return {
     add(cost, ms) {
-      const gflops = cost / GFLOP;
+      const gmacs = cost / GMAC;
       weight = FORGETTING * weight + 1;
-      x = FORGETTING * x + gflops;
+      x = FORGETTING * x + gmacs;
       y = FORGETTING * y + ms;
-      xx = FORGETTING * xx + gflops * gflops;
-      xy = FORGETTING * xy + gflops * ms;
+      xx = FORGETTING * xx + gmacs * gmacs;
+      xy = FORGETTING * xy + gmacs * ms;
     },
     get line() {
       if (weight === 0) return undefined;
       const mean = x / weight;
       const variance = xx / weight - mean * mean;
-      const throughOrigin = { fixedMs: 0, msPerGflop: xx === 0 ? 0 : xy / xx };
+      const throughOrigin = { fixedMs: 0, msPerGmac: xx === 0 ? 0 : xy / xx };
       if (variance <= (SAME_COST * mean) ** 2) return throughOrigin;
       const slope = (xy / weight - mean * (y / weight)) / variance;
-      if (slope <= 0) return { fixedMs: y / weight, msPerGflop: 0 };
+      if (slope <= 0) return { fixedMs: y / weight, msPerGmac: 0 };
       const fixedMs = y / weight - slope * mean;
-      return fixedMs <= 0 ? throughOrigin : { fixedMs, msPerGflop: slope };
+      return fixedMs <= 0 ? throughOrigin : { fixedMs, msPerGmac: slope };
     },
   };
 }
 
 /** How long `runs` runs of `cost` multiply-adds together take, in milliseconds. */
-export function predictMs({ fixedMs, msPerGflop }: RunCost, runs: number, cost: number): number {
-  return runs * fixedMs + (cost / GFLOP) * msPerGflop;
+export function predictMs({ fixedMs, msPerGmac }: RunCost, runs: number, cost: number): number {
+  return runs * fixedMs + (cost / GMAC) * msPerGmac;
 }
 
 /** Sessions and shapes that are remembered. */

@@ -4,7 +4,7 @@
  */
 import type { ClassifyFlags, HeatmapFlags, SegmentFlags } from './answers.js';
 import { Command, CommanderError, Option } from 'commander';
-import { SETTING_LIST, readConfig, type Config, type SettingName } from '../config.js';
+import { SETTING_LIST, readConfig, type Config, type SettingFlags } from '../config.js';
 import { PICTURE_FORMATS } from '../drawing/canvas.js';
 import { COLORMAP_NAMES } from '../maps/colormap.js';
 import { MAP_SCORES } from '../models/manifest.js';
@@ -33,9 +33,6 @@ const program = new Command('fullconv')
   .exitOverride()
   .addHelpText('after', EXIT_HELP);
 
-/** The settings given as flags, still text. */
-type SettingFlags = Partial<Record<SettingName, string>>;
-
 /** Of both evaluations; which of them it is decides the default of `fit`. */
 type EvaluateAllFlags = SettingFlags &
   Omit<EvaluateFlags & LocalizationFlags, 'fit'> & { readonly localization?: boolean; readonly fit?: Fit };
@@ -43,18 +40,29 @@ type EvaluateAllFlags = SettingFlags &
 /** A subcommand that takes every setting as a flag. Its action gets the validated settings and its own options. */
 function command(name: string, about: string): Command {
   const sub = program.command(name).description(about);
-  for (const { name: setting, flag, variable, default: value, about: text } of SETTING_LIST) {
+  for (const { name: setting, flag, variable, default: value, about: text, formerly } of SETTING_LIST) {
     const option = new Option(`${flag} <value>`, `${text} [${variable}, default ${value === '' ? 'empty' : value}]`);
     option.attributeName = () => setting;
     sub.addOption(name === 'serve' ? option : option.hideHelp());
+    if (formerly === undefined) continue;
+    const old = new Option(`${formerly.flag} <value>`, `the old name of ${flag}`);
+    old.attributeName = () => formerly.flag;
+    sub.addOption(old.hideHelp());
   }
   return sub;
 }
 
-/** The settings of a command: its flags over the environment. Commands that do not serve log only what is wrong. */
-function configOf(flags: SettingFlags, quiet: boolean): Config {
+/**
+ * The settings of a command: its flags over the environment. Commands that do not serve log only what is wrong. `warn` is
+ * told of settings under old names.
+ */
+function configOf(flags: SettingFlags, quiet: boolean, warn = tellOnStandardError): Config {
   const environment = quiet ? { FULLCONV_LOG_LEVEL: 'error', ...process.env } : process.env;
-  return readConfig(environment, flags);
+  return readConfig(environment, flags, warn);
+}
+
+function tellOnStandardError(message: string): void {
+  process.stderr.write(`fullconv: ${message}\n`);
 }
 
 const EDGES: readonly Edge[] = ['valid', 'same'];
@@ -67,7 +75,9 @@ const RANGES: readonly ValueRange[] = ['absolute', 'minmax'];
 command('serve', 'start the server').action(async (flags: SettingFlags) => {
   const { serve } = await import('../server.js');
   const { starting } = await import('./local-service.js');
-  await starting(serve(configOf(flags, false)));
+  const warnings: string[] = [];
+  const config = configOf(flags, false, (message) => warnings.push(message));
+  await starting(serve(config, warnings));
 });
 
 const FILES_HELP = `
@@ -242,7 +252,8 @@ program.command('complete [words...]', { hidden: true }).action(async (typed: st
   const { completionText } = await import('./completion/complete.js');
   const { completionNames } = await import('./completion/completion-names.js');
   const models = typed[typed.indexOf('--models') + 1 || typed.length];
-  const { models: folder } = configOf(models === undefined ? {} : { models }, true);
+  // Nobody wants to be told anything while they type.
+  const { models: folder } = configOf(models === undefined ? {} : { models }, true, () => undefined);
   process.stdout.write(await completionText(program, typed, completionNames(folder)));
 });
 

@@ -362,7 +362,12 @@ export interface components {
             runCost?: {
                 /** @description Of a run, whatever is in it */
                 fixedMs: number;
-                /** @description Of a thousand million multiply-adds */
+                /** @description Of a GMAC: 10⁹ multiply-adds */
+                msPerGmac: number;
+                /**
+                 * @deprecated
+                 * @description The old name of msPerGmac, gone in the next version
+                 */
                 msPerGflop: number;
             };
             /** @description Of its class maps, the net's own first; empty when the model has none */
@@ -433,7 +438,12 @@ export interface components {
             runCost?: {
                 /** @description Of a run, whatever is in it */
                 fixedMs: number;
-                /** @description Of a thousand million multiply-adds */
+                /** @description Of a GMAC: 10⁹ multiply-adds */
+                msPerGmac: number;
+                /**
+                 * @deprecated
+                 * @description The old name of msPerGmac, gone in the next version
+                 */
                 msPerGflop: number;
             };
             /** @description Of its class maps, the net's own first; empty when the model has none */

@@ -6,7 +6,6 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
 import Fastify, { LogController, type FastifyInstance } from 'fastify';
 import type { Config } from '../config.js';
 import { ServiceError } from '../errors.js';
@@ -37,7 +36,10 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
     },
     routerOptions: { maxParamLength: 1000 },
     return503OnClosing: false,
-    forceCloseConnections: 'idle',
+    // What still holds a connection when the last answer has left waits for none: see refuseWhileClosing.
+    forceCloseConnections: true,
+    // It limits the wait for the last answers, too; how long that may take is said by FULLCONV_DRAIN_TIMEOUT_MS.
+    pluginTimeout: 0,
     logController: new LogController({ disableRequestLogging: true }),
     frameworkErrors: handleError,
     clientErrorHandler: handleClientError,
@@ -78,18 +80,13 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
 }
 
 /**
- * While the server closes new requests are refused, and it waits for the answers that clients are still reading: fastify
- * then closes the connections that are idle, and Node counts one as idle before its answer has left. Node does not count
- * those as idle that have not sent anything yet, as browsers open them ahead: these are closed here.
+ * While the server closes new requests are refused, and it waits for the answers that clients are still reading. Fastify
+ * then closes every connection. To close only the idle ones would be wrong twice: Node counts one as idle before its answer
+ * has left, and one that has never sent a request, as browsers open them in advance, as busy for as long as it lasts.
  */
 function refuseWhileClosing(app: FastifyInstance): void {
   const answers = new Set<ServerResponse>();
-  const connections = new Set<Socket>();
   let closing = false;
-  app.server.on('connection', (socket: Socket) => {
-    connections.add(socket);
-    socket.once('close', () => connections.delete(socket));
-  });
   app.addHook('onRequest', (_request, { raw }, done) => {
     answers.add(raw);
     raw.once('close', () => answers.delete(raw));
@@ -102,7 +99,6 @@ function refuseWhileClosing(app: FastifyInstance): void {
   app.addHook('preClose', async () => {
     closing = true;
     await Promise.all([...answers].map((answer) => once(answer, 'close')));
-    for (const socket of connections) if (socket.bytesRead === 0) socket.destroy();
   });
 }
 

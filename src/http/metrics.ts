@@ -133,10 +133,12 @@ function registerGauges(registers: Registry[], sources: MetricSources): void {
     });
   };
   costGauge('fullconv_run_fixed_seconds', 'Fitted cost of a run, whatever is in it', ({ fixedMs }) => fixedMs / 1000);
+  const secondsPerGmac = ({ msPerGmac }: RunCost): number => msPerGmac / 1000;
+  costGauge('fullconv_run_seconds_per_gmac', 'Fitted cost of a GMAC (10⁹ multiply-adds) in a run', secondsPerGmac);
   costGauge(
     'fullconv_run_seconds_per_gflop',
-    'Fitted cost of a thousand million multiply-adds in a run',
-    ({ msPerGflop }) => msPerGflop / 1000,
+    'Deprecated, gone in the next version: fullconv_run_seconds_per_gmac, which is the same',
+    secondsPerGmac,
   );
 }
 

@@ -191,7 +191,10 @@ export const modelSummary = z
     runCost: z
       .object({
         fixedMs: z.number().describe('Of a run, whatever is in it'),
-        msPerGflop: z.number().describe('Of a thousand million multiply-adds'),
+        msPerGmac: z.number().describe('Of a GMAC: 10⁹ multiply-adds'),
+        msPerGflop: z
+          .number()
+          .meta({ description: 'The old name of msPerGmac, gone in the next version', deprecated: true }),
       })
       .optional()
       .describe('Of the classifier on that device, fitted to its own runs; absent before the first'),

@@ -19,8 +19,8 @@ export interface DevicePolicy {
   /** Several workers of one process can share a device. */
   readonly shared: boolean;
   readonly maxBatch: number;
-  /** Thousands of millions of multiply-adds in one batch. */
-  readonly maxBatchGflops: number;
+  /** In one batch; a GMAC is 10⁹ multiply-adds. */
+  readonly maxBatchGmacs: number;
   /** Longest wait of an image for others while a worker is idle. */
   readonly lingerMs: number;
   /** What a run costs beside its images, as part of an image's cost, where that is known to be little. */
@@ -45,7 +45,7 @@ export function workerPerCore(cores: number): DevicePolicy {
     ...{ workers: cores, shared: true },
     // What a run costs beside its images: measured from 0.05 (VGG-16) to 0.2 (small nets), of one worker among others that
     // are busy.
-    ...{ maxBatch: 8, maxBatchGflops: 64, runOverhead: 0.1 },
+    ...{ maxBatch: 8, maxBatchGmacs: 64, runOverhead: 0.1 },
     lingerMs: 0,
     warmsUp: false,
   };
@@ -54,7 +54,7 @@ export function workerPerCore(cores: number): DevicePolicy {
 /** A GPU on which every count and size runs as fast the first time as later, once the session is warm. */
 export const GPU: DevicePolicy = {
   ...EXACT,
-  ...{ workers: 1, shared: true, maxBatch: 32, maxBatchGflops: 256, lingerMs: LINGER_MS, warmsUp: true },
+  ...{ workers: 1, shared: true, maxBatch: 32, maxBatchGmacs: 256, lingerMs: LINGER_MS, warmsUp: true },
 };
 
 /** A GPU whose provider plans for each shape. */

@@ -3,7 +3,7 @@
  * is and not how long it takes to be asked, small enough that one core of a CPU does them in a tenth of a second.
  * Weights and input are made from a seed, so that every device can be held against every other.
  *
- * image float32 `[8, 3, 112, 112]` → features float32 `[8, 64]`; 3.7 thousand million multiply-adds. Pure.
+ * image float32 `[8, 3, 112, 112]` → features float32 `[8, 64]`; 3.7 GMAC (10⁹ multiply-adds). Pure.
  */
 import { int, ints } from '../graph/attributes.js';
 import { graphBuilder } from '../graph/build.js';

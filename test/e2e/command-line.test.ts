@@ -43,7 +43,7 @@ describe('fullconv', () => {
 
   it('architectures lists what can be built, as a table, JSON or Markdown', async () => {
     expect((await fullconv('architectures')).stdout).toMatch(
-      /^architecture +parameters \(M\)[^]*\nresnet50 +25\.56 +4\.09 /,
+      /^architecture +parameters \(M\) +GMAC [^]*\nresnet50 +25\.56 +4\.09 /,
     );
     const { stdout } = await fullconv('architectures', '--json');
     const inception = (JSON.parse(stdout) as { name: string }[]).find(({ name }) => name === 'inception_v3');
@@ -366,6 +366,23 @@ describe('fullconv', () => {
     const { stdout } = await fullconv('models');
     expect(stdout).toMatch(/tiny-resnet \(default\) +ready +resnet18/);
     expect(stdout).toMatch(/tiny-vgg +ready +vgg11/);
+  });
+
+  it('takes a setting under its old name, with a warning that is no answer', async () => {
+    const { code, stdout, stderr } = await fullconv('models', '--json', '--max-batch-gflops', '12');
+    expect(code).toBe(0);
+    expect(stderr).toBe(
+      'fullconv: --max-batch-gflops is called --max-batch-gmacs now; the next version does not take the old name\n',
+    );
+    const [first] = JSON.parse(stdout) as Record<string, unknown>[];
+    expect(first!['GMAC']).toBeGreaterThan(0);
+    expect(first!['multiply-adds (G)'], 'the old name').toBe(first!['GMAC']);
+    expect(await fullconv('models', '--max-batch-gflops', '12', '--max-batch-gmacs', '13')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(
+        /^fullconv: --max-batch-gmacs=13 and --max-batch-gflops=12 are one setting/,
+      ) as string,
+    });
   });
 
   it('inspect describes a model, by blocks or layer by layer, for people and for programs', async () => {

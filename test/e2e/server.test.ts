@@ -173,6 +173,17 @@ describe('the start', () => {
     await expect(serve(environment as Record<string, string>)).rejects.toThrow(message);
   });
 
+  it('warns in the log of a setting under its old name', async () => {
+    const server = await serve({ FULLCONV_MAX_BATCH_GFLOPS: '12' });
+    expect(server.log.map((line) => JSON.parse(line) as object)).toContainEqual(
+      expect.objectContaining({
+        level: 40,
+        msg: 'FULLCONV_MAX_BATCH_GFLOPS is called FULLCONV_MAX_BATCH_GMACS now; the next version does not take the old name',
+      }),
+    );
+    expect(await server.stop()).toBe(0);
+  });
+
   it('fails with one line when the port is taken, and leaves no process behind', async () => {
     const server = await serve();
     const { port } = new URL(server.url);

@@ -55,13 +55,13 @@ describe.skipIf('failure' in probed)('the server on WebGPU', () => {
     const response = await fetch(`${webgpu.url}/v1/models`);
     const { device, models } = (await response.json()) as {
       device: { names: string[]; why: string };
-      models: { devices: string[]; provider: string; runCost?: { msPerGflop: number } }[];
+      models: { devices: string[]; provider: string; runCost?: { msPerGmac: number } }[];
     };
     expect(device.names).toEqual(['webgpu']);
     expect(device.why).toContain('asked for; webgpu runs the probe net in');
     for (const model of models) {
       expect(model).toMatchObject({ devices: ['webgpu'], provider: 'webgpu' });
-      expect(model.runCost!.msPerGflop).toBeGreaterThan(0);
+      expect(model.runCost!.msPerGmac).toBeGreaterThan(0);
     }
   });
 

@@ -68,7 +68,7 @@ describe('a server with few shapes', () => {
   it('has run every batch that can come before it is ready, and knows what they cost', async () => {
     const { models } = (await few.http.inject('/v1/models')).json<{ models: Record<string, unknown>[] }>();
     for (const model of models) {
-      expect(model).toMatchObject({ inputStep: 16, runCost: { msPerGflop: expect.any(Number) as number } });
+      expect(model).toMatchObject({ inputStep: 16, runCost: { msPerGmac: expect.any(Number) as number } });
     }
   });
 

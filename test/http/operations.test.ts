@@ -68,8 +68,10 @@ describe('models', () => {
       devices: ['cpu'],
       provider: 'cpu',
       inputStep: 1,
-      runCost: { fixedMs: expect.any(Number) as number, msPerGflop: expect.any(Number) as number },
+      runCost: { fixedMs: expect.any(Number) as number, msPerGmac: expect.any(Number) as number },
     });
+    const { runCost } = answer.models[1] as { runCost: Record<string, number> };
+    expect(runCost['msPerGflop'], 'the old name').toBe(runCost['msPerGmac']);
   });
 
   it('loads a folder that has been dropped in, unloads it, and answers in between', async () => {
@@ -165,7 +167,9 @@ describe('probes and metrics', () => {
     const { body, headers } = await app.http.inject('/metrics');
     expect(body).toContain('fullconv_device_info{engine="onnxruntime",device="cpu",provider="cpu",why="asked for"} 1');
     expect(body).toMatch(/^fullconv_run_fixed_seconds\{session="tiny-resnet@1\/classify"\} /m);
-    expect(body).toMatch(/^fullconv_run_seconds_per_gflop\{session="tiny-resnet@1\/classify"\} /m);
+    const perGmac = /^fullconv_run_seconds_per_gmac(\{session="tiny-resnet@1\/classify"\} .*)$/m.exec(body);
+    expect(perGmac).not.toBeNull();
+    expect(body.split('\n'), 'the old name').toContain(`fullconv_run_seconds_per_gflop${perGmac![1]}`);
     expect(headers['content-type']).toMatch('text/plain');
     for (const phase of ['decode', 'queue', 'infer']) {
       expect(body).toMatch(

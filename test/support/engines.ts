@@ -28,7 +28,15 @@ const onTensorFlowJs = async (backend: 'cpu' | 'wasm'): Promise<Engine> => {
 };
 
 /** TensorFlow's bindings that are installed. */
-export const BINDINGS = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'].filter(isInstalled);
+export const INSTALLED_BINDINGS = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'].filter(isInstalled);
+
+/** Of these, what this Node can load: see binding.ts. */
+export const BINDINGS = Number(process.versions.node.split('.')[0]) < 23 ? INSTALLED_BINDINGS : [];
+
+if (BINDINGS.length < INSTALLED_BINDINGS.length) {
+  const names = INSTALLED_BINDINGS.join(', ');
+  process.stderr.write(`notice: ${names} does not run on Node ${process.versions.node}; its tests are skipped\n`);
+}
 
 export const TENSORFLOW_ENGINES: readonly TestedEngine[] = [
   { name: 'tensorflow (wasm)', start: () => onTensorFlowJs('wasm'), tolerance: 1e-4, fast: true },

@@ -8,7 +8,7 @@ export function sampleAt(imagesPerSecond: number, more: Partial<OpenSample> = {}
     engine: 100,
     decode: 100,
     ceiling: 50,
-    peak: 400,
+    peak: 200,
     server: {
       imagesPerSecond,
       ...{ p50Ms: 10, p95Ms: 20, p99Ms: 30, p999Ms: 40 },
@@ -24,7 +24,7 @@ export function row(model: string, samples: readonly Sample[], more: Partial<Row
     models: [model],
     ...{ precision: 'fp32', view: 'classify', sizes: 'photos' },
     load: { loop: 'closed', clients: 8 },
-    ...{ parametersM: 25, multiplyAddsG: 4, megapixels: 0.2, engineBatch: [4] },
+    ...{ parametersM: 25, gmacs: 4, megapixels: 0.2, engineBatch: [4] },
     samples,
     ...more,
   };

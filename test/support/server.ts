@@ -37,7 +37,9 @@ export async function startServer(environment: Record<string, string>, entry = E
         if (found !== undefined) resolve(found);
       });
     }
-    child.once('exit', (code) => setImmediate(() => reject(new Error(`ended with ${code}: ${log.join('\n')}`))));
+    child.once('exit', (code, signal) =>
+      setImmediate(() => reject(new Error(`ended with ${code ?? signal}: ${log.join('\n')}`))),
+    );
   });
   return {
     url,

@@ -60,6 +60,40 @@ describe('the settings', () => {
     expect(() => readConfig({ FULLCONV_CORS_ORIGINS: '*,https://a.example' })).toThrow('stands alone');
   });
 
+  it('are taken under an old name for one more version, with a warning', () => {
+    const warnings: string[] = [];
+    const warn = (message: string): void => void warnings.push(message);
+    expect(readConfig({ FULLCONV_MAX_BATCH_GFLOPS: '12' }, {}, warn).maxBatchGmacs).toBe(12);
+    expect(readConfig({}, { '--max-batch-gflops': '12' }, warn).maxBatchGmacs).toBe(12);
+    expect(warnings).toEqual([
+      'FULLCONV_MAX_BATCH_GFLOPS is called FULLCONV_MAX_BATCH_GMACS now; the next version does not take the old name',
+      '--max-batch-gflops is called --max-batch-gmacs now; the next version does not take the old name',
+    ]);
+    warnings.length = 0;
+    expect(readConfig({ FULLCONV_MAX_BATCH_GMACS: '12' }, {}, warn).maxBatchGmacs).toBe(12);
+    expect(readConfig({}, { maxBatchGmacs: '12' }, warn).maxBatchGmacs).toBe(12);
+    expect(warnings).toEqual([]);
+  });
+
+  it('may have both names where both say the same, and a flag of either wins over the environment', () => {
+    const both = { FULLCONV_MAX_BATCH_GMACS: '12', FULLCONV_MAX_BATCH_GFLOPS: '12' };
+    expect(readConfig(both).maxBatchGmacs).toBe(12);
+    expect(readConfig(both, { '--max-batch-gflops': '3' }).maxBatchGmacs).toBe(3);
+    expect(readConfig(both, { maxBatchGmacs: '3' }).maxBatchGmacs).toBe(3);
+  });
+
+  it('refuse two values under both names, and name both', () => {
+    expect(() => readConfig({ FULLCONV_MAX_BATCH_GMACS: '12', FULLCONV_MAX_BATCH_GFLOPS: '13' })).toThrow(
+      new ConfigError(
+        'FULLCONV_MAX_BATCH_GMACS=12 and FULLCONV_MAX_BATCH_GFLOPS=13 are one setting, under its name and its old name: leave out the old one',
+      ),
+    );
+    expect(() => readConfig({}, { maxBatchGmacs: '12', '--max-batch-gflops': '13' })).toThrow(
+      /^--max-batch-gmacs=12 and --max-batch-gflops=13 are one setting/,
+    );
+    expect(() => readConfig({ FULLCONV_MAX_BATCH_GFLOPS: 'many' })).toThrow(/^FULLCONV_MAX_BATCH_GFLOPS=many: /);
+  });
+
   it('name devices, which decide what is not set', () => {
     const config = readConfig({ FULLCONV_DEVICE: 'cuda:0,cuda:1' });
     expect(config.device).toEqual([

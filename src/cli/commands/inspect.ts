@@ -35,10 +35,7 @@ export function describe(description: ModelDescription, allLayers: boolean): str
       ['classes', classText(description)],
       ['input', input(description)],
       ['parameters', `${millions(description.parameters)} M, ${weights(description)}`],
-      [
-        'multiply-adds',
-        `${thousandMillions(description.multiplyAdds)} G for one image of ${square(description.nativeSize)}`,
-      ],
+      ['multiply-adds', `${gmacs(description.multiplyAdds)} GMAC for one image of ${square(description.nativeSize)}`],
     ]),
     allLayers ? layerTable(layers) : blockTable(layers),
     facts([
@@ -198,7 +195,7 @@ const square = (side: number): string => `${side}×${side}`;
 const sizes = (dims: readonly number[] | undefined): string => dims?.join('×') ?? '?';
 const count = (value: number): string => (value === 0 ? '' : value.toLocaleString('en-US'));
 const millions = (value: number): string => (value / 1e6).toFixed(2);
-const thousandMillions = (value: number): string => (value / 1e9).toFixed(2);
+const gmacs = (multiplyAdds: number): string => (multiplyAdds / 1e9).toFixed(2);
 
 function shorten(text: string, width: number): string {
   return text.length <= width ? text : `${text.slice(0, width - 1)}…`;

@@ -13,6 +13,9 @@ export function listArchitecturesCommand({ markdown = false, json = false }: Lis
   else printRows(json ? figures : figures.map(row), json);
 }
 
+/** Columns with two decimals. */
+const HUNDREDTHS = new Set(['parameters (M)', 'GMAC']);
+
 const PAGE = `# Architectures
 
 <!-- Made by npm run architectures, from the graphs of src/architectures. -->
@@ -20,7 +23,7 @@ const PAGE = `# Architectures
 What can be built by name, and what each net costs and sees, computed from its graph.
 
 - **Parameters** are as published: Inception v3's with its auxiliary classifier, which is not served.
-- **Multiply-adds** are those of the classifier for one image of the native size in pixels.
+- **GMAC** are 10⁹ multiply-adds of the classifier for one image of the native size in pixels.
 - **Map cells** lie along a side of the class map at that size; the **output stride** is the pixels from one to the next, the
   **receptive field** the side of what each sees.
 
@@ -37,7 +40,7 @@ export function architecturesMarkdown(figures: readonly ArchitectureFigures[]): 
   const header = rows[0]?.map(([column]) => column) ?? [];
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`;
   const body = rows.map((cells) =>
-    line(cells.map(([column, value]) => (column.endsWith(')') ? Number(value).toFixed(2) : String(value)))),
+    line(cells.map(([column, value]) => (HUNDREDTHS.has(column) ? Number(value).toFixed(2) : String(value)))),
   );
   return [PAGE, line(header), line(header.map((_, column) => (column === 0 ? '---' : '---:'))), ...body].join('');
 }
@@ -46,7 +49,7 @@ function row(figures: ArchitectureFigures): Record<string, string | number> {
   return {
     architecture: figures.name,
     'parameters (M)': hundredths(figures.publishedParameters / 1e6),
-    'multiply-adds (G)': hundredths(figures.multiplyAdds / 1e9),
+    GMAC: hundredths(figures.multiplyAdds / 1e9),
     'native size': figures.inputSize,
     'map cells': figures.cells,
     'output stride': figures.outputStride,

@@ -12,14 +12,19 @@ export async function modelsCommand(config: Config, flags: { json?: boolean }): 
       precision: model?.precision ?? '',
       classes: model?.labels.length ?? 0,
       'parameters (M)': Math.round((model?.parameters ?? 0) / 1e4) / 100,
-      'multiply-adds (G)': Math.round((model === undefined ? 0 : multiplyAdds(model)) / 1e6) / 1000,
+      GMAC: Math.round((model === undefined ? 0 : gmacs(model)) * 1000) / 1000,
       'input size': model?.manifest.input.size ?? 0,
       'output strides': model !== undefined && 'view' in model.dense ? model.dense.outputStrides.join(', ') : '',
     })),
   );
-  printRows(rows, flags.json);
+  printRows(flags.json ? rows.map(withOldName) : rows, flags.json);
 }
 
-function multiplyAdds({ classifier, manifest: { input } }: CompiledModel): number {
-  return classifier.multiplyAdds({ width: input.size, height: input.size });
+function gmacs({ classifier, manifest: { input } }: CompiledModel): number {
+  return classifier.multiplyAdds({ width: input.size, height: input.size }) / 1e9;
+}
+
+/** Programs read the column by its name: for one version they find it by the old one, too. */
+function withOldName<T extends { GMAC: number }>(row: T): T & { 'multiply-adds (G)': number } {
+  return { ...row, 'multiply-adds (G)': row.GMAC };
 }

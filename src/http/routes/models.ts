@@ -1,6 +1,7 @@
 /** GET /v1/models and /v1/models/{name}: what can be asked. POST …/load and …/unload: administration, with a token. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { RunCost } from '../../batching/run-cost.js';
 import type { Config } from '../../config.js';
 import { deviceName } from '../../device.js';
 import { ServiceError } from '../../errors.js';
@@ -78,12 +79,17 @@ function describeEntry({ name, state, reason, model }: ModelEntry, parts: Surrou
     inputStep,
     devices: device.devices.map(deviceName),
     provider: device.devices[0]?.kind,
-    runCost: runCosts().get(model.classifier.session.id),
+    runCost: describeRunCost(runCosts().get(model.classifier.session.id)),
     ...('view' in dense
       ? describeDense(dense)
       : { outputStrides: [], edges: [], heatmapsUnavailable: dense.unavailable }),
     deviation: model.deviation,
   };
+}
+
+/** `msPerGflop` is the old name of `msPerGmac`: for one version both are there. */
+function describeRunCost(cost: RunCost | undefined) {
+  return cost === undefined ? undefined : { ...cost, msPerGflop: cost.msPerGmac };
 }
 
 /** What maps there are; offset and receptive field are those of the net's own output stride and edge=valid. */

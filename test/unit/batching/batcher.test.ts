@@ -296,7 +296,7 @@ describe('the batcher', () => {
     await run(2, 7);
     const cost = batcher.runCosts().get('net')!;
     expect(cost.fixedMs).toBeCloseTo(5, 6);
-    expect(cost.msPerGflop).toBeCloseTo(1, 6);
+    expect(cost.msPerGmac).toBeCloseTo(1, 6);
     batcher.forget('net');
     expect(batcher.runCosts().size).toBe(0);
   });

@@ -9,7 +9,7 @@ it('docs/settings.md is what config.ts says: npm run settings', async () => {
 });
 
 it('a setting is a row: what is empty says so, what follows from the machine is said in words', () => {
-  const setting = { variable: 'FULLCONV_CORES', flag: '--cores', about: 'how many' };
+  const setting = { variable: 'FULLCONV_CORES', flag: '--cores', about: 'how many' } as const;
   const rowOf = (given: { default: string; defaultInWords?: string }): string | undefined =>
     settingsMarkdown([{ ...setting, defaultInWords: undefined, ...given }])
       .trim()

@@ -48,7 +48,7 @@ describe('plots', () => {
     row('a', [sampleAt(share * 40, { offered: share * 40, late: 0, p99Ms })], { load: { loop: 'open', share } });
   const report = reportOf(
     row('a', [sampleAt(40)]),
-    row('b-untrained', [sampleAt(20)], { multiplyAddsG: 8 }),
+    row('b-untrained', [sampleAt(20)], { gmacs: 8 }),
     open(0.5, 30),
     open(0.9, 90),
   );

@@ -17,7 +17,7 @@ it('shows medians over the rounds, and what follows from them', () => {
   expect(throughput('server /s')).toBe('30.0');
   expect(throughput('server / ceiling')).toBe('0.60');
   expect(throughput('MP/s')).toBe('6.00');
-  expect(throughput('GFLOP/s')).toBe('240');
+  expect(throughput('GMAC/s')).toBe('120');
   expect(throughput('of peak')).toBe('60 %');
   expect(cell(markdown, 'The server meanwhile', 'batches')).toBe('1: 75 %, 2: 25 %');
 });

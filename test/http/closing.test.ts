@@ -1,0 +1,53 @@
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { startTestApp, type TestApp } from '../support/app.js';
+
+const HOUR_MS = 3_600_000;
+const photo = await readFile(new URL('../fixtures/photos/coffee.png', import.meta.url));
+
+let app: TestApp;
+let client: Socket;
+let answer: string;
+beforeEach(async () => {
+  app = await startTestApp({ FULLCONV_WORKERS: '1', FULLCONV_DEADLINE_MS: String(HOUR_MS) });
+  await app.http.listen({ port: 0 });
+  client = connect((app.http.server.address() as { port: number }).port, '127.0.0.1');
+  answer = '';
+  client.setEncoding('latin1').on('data', (text: string) => (answer += text));
+  await once(client, 'connect');
+});
+afterEach(() => {
+  vi.useRealTimers();
+  client.destroy();
+});
+
+it('waits for the answers in flight as long as they take', async () => {
+  const arrived = new Promise<void>((resolve) => app.http.server.once('request', () => resolve()));
+  client.write(`POST /v1/classify HTTP/1.1\r\nHost: test\r\nContent-Length: ${photo.length}\r\n\r\n`);
+  await arrived;
+
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  const closed = app.close();
+  // In steps: the close itself takes a few turns of the event loop before it waits.
+  for (let step = 0; step < 50; step += 1) await vi.advanceTimersByTimeAsync(HOUR_MS / 100);
+  vi.useRealTimers();
+
+  client.write(photo);
+  await closed;
+  expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+  expect(answer.toLowerCase()).toContain('\r\nconnection: close\r\n');
+});
+
+it('does not wait for a client that has connected and sent nothing', async () => {
+  while ((await connections(app)) === 0) await new Promise(setImmediate);
+  await Promise.all([once(client, 'close'), app.close()]);
+  expect(answer).toBe('');
+});
+
+function connections({ http }: TestApp): Promise<number> {
+  return new Promise((resolve, reject) =>
+    http.server.getConnections((error, count) => (error === null ? resolve(count) : reject(error))),
+  );
+}
