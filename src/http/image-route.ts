@@ -6,9 +6,10 @@ import { z } from 'zod';
 import type { ErrorCode, ServiceError } from '../errors.js';
 import type { ImageInput, Timing } from '../inference/infer.js';
 import type { RequestContext } from '../inference/request-context.js';
+import { SCORES } from '../maps/scores.js';
 import type { CompiledModel } from '../models/compile.js';
 import { IMAGES, readImages } from './image-bodies.js';
-import { flag, integer, list, number, type QuerySchema } from './parameters.js';
+import { flag, integer, list, number, oneOf, type QuerySchema } from './parameters.js';
 import type { RouteParts } from './parts.js';
 import { problemOf } from './problem.js';
 import { limitPasses, modelReference, requestContext, roundTiming } from './request.js';
@@ -24,14 +25,10 @@ export const imageParameters = {
   size: integer(1, 16384).optional().describe("Pixels of the short side; absent: the model's input size"),
   scale: list(number(0.05, 20), 16).default([1]).describe('One or several multipliers of the size, e.g. scale=1,1.5,2'),
   flip: flag.default(false).describe('Also average over the mirrored image'),
-  scores: z.enum(['probability', 'logit']).default('probability').describe('Softmax over classes, or raw scores'),
+  scores: oneOf(SCORES).default('probability'),
   priority: integer(-100, 100).default(0).describe('Higher goes first'),
   deadlineMs: integer(1, 3_600_000).optional().describe("Longest wait; at most the server's own"),
 };
-
-export const fit = z.enum(['crop', 'whole', 'native', 'stretch']);
-export const FIT_ABOUT =
-  "crop: short side to the model's evaluation size, centre crop; whole: aspect kept, short side = size; native: the image's own pixels; stretch: to size × size";
 
 /** Of its parameters what every such route begins with. */
 export interface ImageQuery {

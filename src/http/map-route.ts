@@ -2,14 +2,17 @@
  * The routes that answer with maps: what both take, and the forms of their answers. A client chooses the form by Accept:
  * a picture or an array holds the map of one image, and headers say of it what they cannot; JSON holds any number.
  */
-import { z } from 'zod';
+import type { z } from 'zod';
 import type { PictureOutput } from '../drawing/draw.js';
+import { DEFAULT_ALPHA } from '../drawing/words.js';
+import { EDGES } from '../maps/edges.js';
+import { FITS } from '../maps/input-plan.js';
 import type { CompiledModel } from '../models/compile.js';
-import { FIT_ABOUT, fit, imageParameters, imageRoute } from './image-route.js';
+import { imageParameters, imageRoute } from './image-route.js';
 import type { ImageQuery, ImageQuestion, ImageRouteDefinition } from './image-route.js';
 import { describeClasses, describeMap, type DescribedMap } from './map-answer.js';
 import { negotiate, pictureFormat, type MapMediaType } from './media-type.js';
-import { flag, integer, number } from './parameters.js';
+import { flag, integer, number, oneOf } from './parameters.js';
 import type { RouteParts } from './parts.js';
 import { describeModel } from './request.js';
 import type { Route } from './route.js';
@@ -20,20 +23,19 @@ export const mapParameters = {
   size: imageParameters.size.describe(
     "Pixels of the short side; absent: the model's maps.size for fit=whole where it has one, else its input size",
   ),
-  fit: fit.default('whole').describe(FIT_ABOUT),
+  fit: oneOf(FITS).default('whole'),
   outputStride: integer(1, 1024)
     .optional()
     .describe("Input pixels between cells, one of the model's outputStrides; absent: the net's own, the coarsest"),
-  edge: z
-    .enum(['valid', 'same'])
-    .default('valid')
-    .describe('valid: exact sliding window; same: zero-padded head, the map covers the image'),
+  edge: oneOf(EDGES).default('valid'),
   tiles: flag
     .default(false)
     .describe(
       'Cut an input beyond the pixel limit into overlapping tiles, at most 16; their maps are those of the whole',
     ),
-  alpha: number(0, 1).default(0.5).describe('Opacity of the map over the photo, for render=overlay and sheet'),
+  alpha: number(0, 1)
+    .default(DEFAULT_ALPHA)
+    .describe('Opacity of the map over the photo, for render=overlay and sheet'),
   width: integer(1, 16384).optional().describe("Of the picture, in pixels, aspect kept; absent: the photo's own"),
 };
 

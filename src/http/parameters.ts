@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { ServiceError, type ParameterError } from '../errors.js';
+import { meaningsOf, wordsOf, type Vocabulary } from '../vocabulary.js';
 
 /** A zod object whose output is `Query`. */
 export type QuerySchema<Query> = z.ZodType<Query> & { readonly shape: object };
@@ -30,6 +31,12 @@ export const flag = z.preprocess(
   (value) => ['', '1', 'true'].includes(value as string) || (['0', 'false'].includes(value as string) ? false : value),
   z.boolean('must be true or false'),
 );
+
+/** One of a few words, described by what each means: `before. a: …; b: …; after`. */
+export function oneOf<Word extends string>(vocabulary: Vocabulary<Word>, before = '', after = '') {
+  const meanings = [meaningsOf(vocabulary), after].filter((text) => text !== '').join('; ');
+  return z.enum(wordsOf(vocabulary)).describe(before === '' ? meanings : `${before}. ${meanings}`);
+}
 
 /** A list given as `a,b`, as a repeated parameter, or both. */
 export function list<T extends z.ZodType>(item: T, maximum: number) {

@@ -6,7 +6,6 @@
 import type { MapGeometry } from '../graph/geometry.js';
 import { denseViews, type CompiledModel } from '../models/compile.js';
 import type { DenseForm, DenseView } from '../models/dense-views.js';
-import type { MapScores } from '../models/manifest.js';
 import { expectTensor } from '../tensor.js';
 import { answerEach, type FailedImage } from './answer-each.js';
 import type { ImageHeader } from '../images/image-header.js';
@@ -17,7 +16,7 @@ import { extentOf, HALF, peakOf, type Extent, type Peak, type Threshold } from '
 import { composeAffine, invertAffine, mirrorInput, placeMap, type Affine, type Placement } from '../maps/place.js';
 import type { RequestContext } from './request-context.js';
 import type { ClassMap } from '../maps/row-sampler.js';
-import { meanScores, probabilitiesOf, topK, type ScoreKind } from '../maps/scores.js';
+import { meanScores, probabilitiesOf, topK, type MapScores, type ScoreKind } from '../maps/scores.js';
 import { upsampleMap } from '../maps/upsample.js';
 import type { InputOptions, PassRequest } from './variants.js';
 

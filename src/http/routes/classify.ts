@@ -2,15 +2,16 @@
 import { z } from 'zod';
 import { ServiceError } from '../../errors.js';
 import { classify, type Classification } from '../../inference/classify.js';
-import { FIT_ABOUT, fit, imageParameters, imageRoute, presentAnswer } from '../image-route.js';
-import { integer } from '../parameters.js';
+import { FITS } from '../../maps/input-plan.js';
+import { imageParameters, imageRoute, presentAnswer } from '../image-route.js';
+import { integer, oneOf } from '../parameters.js';
 import { describeModel } from '../request.js';
 import { json } from '../route.js';
 import { imagesAnswer } from '../schemas.js';
 
 const query = z.strictObject({
   ...imageParameters,
-  fit: fit.default('crop').describe(FIT_ABOUT),
+  fit: oneOf(FITS).default('crop'),
   topK: integer(1, 100_000).default(5).describe('How many classes; at most the number the model has'),
 });
 

@@ -1,31 +1,28 @@
 /** POST /v1/heatmap: class maps, as a picture, as JSON or as an array, by Accept. */
 import { z } from 'zod';
 import { ANY_CLASS, MAX_CLASSES, bestClasses, resolveClasses } from '../../classes/classes.js';
-import { DRAWINGS, drawHeatmap, pictureScores } from '../../drawing/draw.js';
+import { drawHeatmap, pictureScores } from '../../drawing/draw.js';
+import { DRAWINGS, OPACITIES, SHEET_CLASSES } from '../../drawing/words.js';
 import { heatmap, type HeatmapOptions, type ImageHeatmaps } from '../../inference/heatmap.js';
-import { COLORMAP_NAMES } from '../../maps/colormap.js';
+import { COLORMAP_NAMES, DEFAULT_COLORMAP } from '../../maps/colormap.js';
+import { THRESHOLDS } from '../../maps/localize.js';
+import { INTERPOLATIONS } from '../../maps/row-sampler.js';
+import { MAP_SCORES } from '../../maps/scores.js';
+import { RANGES } from '../../maps/value-range.js';
 import type { CompiledModel } from '../../models/compile.js';
-import { MAP_SCORES } from '../../models/manifest.js';
+import { wordsOf } from '../../vocabulary.js';
 import { presentAnswer } from '../image-route.js';
 import { presentBox, presentImage } from '../map-answer.js';
 import { mapParameters, mapRoute, type MapQuestion } from '../map-route.js';
 import { pictureFormat } from '../media-type.js';
 import { encodeNpy } from '../npy.js';
-import { flag, integer, number, repeated } from '../parameters.js';
+import { flag, integer, number, oneOf, repeated } from '../parameters.js';
 import { box, imagesAnswer, map } from '../schemas.js';
-
-/** Of a sheet, where none are asked for. */
-const SHEET_CLASSES = 3;
 
 const query = z
   .strictObject({
     ...mapParameters,
-    scores: z
-      .enum(MAP_SCORES)
-      .optional()
-      .describe(
-        "Softmax over classes at each position, raw scores, or raw scores scaled to 0–1 by the extremes of each map; absent: probability, and for pictures what the model's maps.scores says",
-      ),
+    scores: oneOf(MAP_SCORES, '', "absent: probability, and for pictures what the model's maps.scores says").optional(),
     class: repeated(z.string().min(1), MAX_CLASSES)
       .optional()
       .describe(
@@ -37,32 +34,17 @@ const query = z
     threshold: number(-1000, 1000)
       .default(0.5)
       .describe('What is above it belongs to the boxes, regions and share of a class'),
-    thresholdOf: z
-      .enum(['range', 'value'])
-      .default('range')
-      .describe("Whether threshold is a part (0–1) of the map's own range, or one of its values"),
-    render: z
-      .enum(DRAWINGS)
-      .default('overlay')
-      .describe(
-        'For pictures. overlay: colours over the photo; heat: colours alone; contours: lines at each fifth of the range; gray16: 16-bit values, PNG only; sheet: the photo and a captioned map of each class, by default of the three best',
-      ),
-    colormap: z.enum(COLORMAP_NAMES).default('inferno').describe('For pictures'),
-    opacity: z
-      .enum(['constant', 'value'])
-      .default('constant')
-      .describe(
-        'For render=overlay and sheet: whether alpha holds everywhere, or for the highest values, and less below',
-      ),
+    thresholdOf: oneOf(THRESHOLDS, 'What threshold is').default('range'),
+    render: oneOf(DRAWINGS, 'For pictures').default('overlay'),
+    colormap: z.enum(COLORMAP_NAMES).default(DEFAULT_COLORMAP).describe('For pictures'),
+    opacity: oneOf(OPACITIES, 'Where alpha holds, for render=overlay and sheet').default('constant'),
     legend: flag.default(false).describe('For overlay, heat and contours: the bar of colours with its values, below'),
-    interpolation: z
-      .enum(['nearest', 'bilinear', 'bicubic'])
-      .optional()
-      .describe('Between cells, for pictures; absent: bicubic for contours, else bilinear'),
-    range: z
-      .enum(['absolute', 'minmax'])
-      .optional()
-      .describe("Colours span 0–1 or the map's own extremes; absent: minmax for logits, else absolute"),
+    interpolation: oneOf(
+      INTERPOLATIONS,
+      'Between cells, for pictures',
+      'absent: bicubic for contours, else bilinear',
+    ).optional(),
+    range: oneOf(RANGES, 'What the colours span', 'absent: minmax for logits, else absolute').optional(),
   })
   .refine(({ threshold, thresholdOf }) => thresholdOf === 'value' || (threshold >= 0 && threshold <= 1), {
     path: ['threshold'],
@@ -95,9 +77,9 @@ const classMap = z.object({
 const heatmaps = imagesAnswer(
   { map: map.optional(), classes: z.array(classMap).optional() },
   {
-    scores: z.enum(['probability', 'logit', 'normalized']).describe('What all values of the answer are'),
+    scores: z.enum(wordsOf(MAP_SCORES)).describe('What all values of the answer are'),
     threshold: z
-      .object({ value: z.number(), of: z.enum(['range', 'value']) })
+      .object({ value: z.number(), of: z.enum(wordsOf(THRESHOLDS)) })
       .describe("As asked for: a part of each map's range, or one of its values"),
   },
 ).meta({ id: 'Heatmaps' });

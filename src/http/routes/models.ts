@@ -1,8 +1,12 @@
 /** GET /v1/models and /v1/models/{name}: what can be asked. POST …/load and …/unload: administration, with a token. */
 import { z } from 'zod';
 import { deviceName } from '../../device.js';
+import { EDGES } from '../../maps/edges.js';
+import { MAP_SCORES } from '../../maps/scores.js';
 import type { DenseViews } from '../../models/dense-views.js';
+import { PRECISIONS } from '../../models/manifest.js';
 import type { ModelEntry } from '../../models/registry.js';
+import { wordsOf } from '../../vocabulary.js';
 import type { RouteParts } from '../parts.js';
 import { json, route } from '../route.js';
 
@@ -18,7 +22,7 @@ const modelSummary = z
     source: z.string().optional(),
     architecture: z.string().optional(),
     precision: z
-      .enum(['fp32', 'fp16', 'int8'])
+      .enum(PRECISIONS)
       .optional()
       .describe('What it computes in here; fp16 of a manifest is fp32 where the device has no half precision'),
     quantization: z
@@ -62,12 +66,12 @@ const modelSummary = z
       .optional()
       .describe("Of its class maps, the net's own first; empty when the model has none"),
     maps: z
-      .object({ size: z.number().int().optional(), scores: z.enum(['probability', 'logit', 'normalized']).optional() })
+      .object({ size: z.number().int().optional(), scores: z.enum(wordsOf(MAP_SCORES)).optional() })
       .optional()
       .describe(
         'What its maps are made of where a request does not say: short side of the whole photo; what a picture shows',
       ),
-    edges: z.array(z.enum(['valid', 'same'])).optional(),
+    edges: z.array(z.enum(wordsOf(EDGES))).optional(),
     deviation: z
       .number()
       .optional()

@@ -2,13 +2,14 @@
 import { z } from 'zod';
 import { drawLabels } from '../../drawing/draw.js';
 import { labelColor } from '../../drawing/render-labels.js';
+import { LABEL_DRAWINGS } from '../../drawing/words.js';
 import { segment, type Segmentation } from '../../inference/segment.js';
 import { polygonsOf, runLengthsOf } from '../../maps/outline.js';
 import { presentAnswer } from '../image-route.js';
 import { presentBox, presentImage } from '../map-answer.js';
 import { mapParameters, mapRoute } from '../map-route.js';
 import { encodeNpy } from '../npy.js';
-import { list, number } from '../parameters.js';
+import { list, number, oneOf } from '../parameters.js';
 import { box, imagesAnswer, map } from '../schemas.js';
 
 const query = z.strictObject({
@@ -17,7 +18,7 @@ const query = z.strictObject({
     .optional()
     .describe("For application/json: each class's area as polygons, as COCO's run lengths, or both"),
   minProbability: number(0, 1).default(0).describe('Positions whose best class is less probable stay unlabelled'),
-  render: z.enum(['palette', 'overlay']).default('palette').describe('For pictures: the labels alone, or blended'),
+  render: oneOf(LABEL_DRAWINGS, 'For pictures').default('palette'),
 });
 
 type Shapes = z.output<typeof query>['shapes'];
