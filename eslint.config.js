@@ -14,7 +14,7 @@ const allowed = {
   classes: ['models'],
   cli: [
     ...['app', 'architectures', 'classes', 'client', 'config', 'drawing', 'evaluation', 'files', 'images', 'inference'],
-    ...['maps', 'models', 'process-setup', 'server', 'version'],
+    ...['maps', 'models', 'process-setup', 'server', 'version', 'vocabulary'],
   ],
   client: [],
   config: ['cores', 'device', 'runtime'],
@@ -27,17 +27,19 @@ const allowed = {
   graph: ['tensor'],
   http: [
     ...['batching', 'buffer-pool', 'classes', 'config', 'device', 'drawing', 'inference', 'maps', 'models', 'version'],
+    'vocabulary',
   ],
   images: ['maps'],
   inference: ['batching', 'classes', 'graph', 'images', 'maps', 'models', 'runtime', 'tensor'],
   maps: ['tensor'],
-  models: ['architectures', 'files', 'graph', 'runtime', 'tensor'],
-  playground: ['classes', 'client', 'maps'],
+  models: ['architectures', 'files', 'graph', 'maps', 'runtime', 'tensor', 'vocabulary'],
+  playground: ['classes', 'client', 'maps', 'vocabulary'],
   'process-setup': ['cores'],
   runtime: ['buffer-pool', 'device', 'files', 'graph', 'tensor'],
   server: ['app', 'config', 'device', 'version'],
   tensor: [],
   version: [],
+  vocabulary: [],
 };
 const parts = Object.keys(allowed);
 

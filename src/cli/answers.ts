@@ -2,17 +2,17 @@
  * What the commands that ask about images may choose, and what they have to say of an answer: the words that the command
  * line, an engine of its own and a server's client have in common.
  */
-import type { Drawing, LabelStyle } from '../drawing/draw.js';
-import type { Opacity, ValueRange } from '../drawing/render.js';
+import type { Drawing, LabelDrawing, Opacity } from '../drawing/words.js';
 import type { ClassSegment } from '../inference/segment.js';
 import type { ColormapName } from '../maps/colormap.js';
+import type { Edge } from '../maps/edges.js';
 import type { Fit } from '../maps/input-plan.js';
 import type { Box, Peak } from '../maps/localize.js';
 import type { ClassMap } from '../maps/row-sampler.js';
-import type { Edge } from '../models/dense-views.js';
-import type { MapScores } from '../models/manifest.js';
+import type { MapScores } from '../maps/scores.js';
+import type { ValueRange } from '../maps/value-range.js';
 import type { OutputFlags } from './files/output-files.js';
-import type { PictureChoice } from './terminal/terminal-picture.js';
+import type { PictureChoice } from './terminal/picture-choices.js';
 
 export interface ClassifyFlags {
   readonly model?: string;
@@ -72,7 +72,7 @@ export interface HeatmapSummary {
 
 export interface SegmentFlags extends OutputFlags, MapFlags {
   readonly minProbability: number;
-  readonly render: LabelStyle['render'];
+  readonly render: LabelDrawing;
 }
 
 /** What there is to say of a label map besides its picture. */

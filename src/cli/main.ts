@@ -5,15 +5,15 @@
 import type { ClassifyFlags, HeatmapFlags, SegmentFlags } from './answers.js';
 import { Command, CommanderError, Option } from 'commander';
 import { SETTING_LIST, readConfig, type Config, type SettingFlags } from '../config.js';
-import { PICTURE_FORMATS } from '../drawing/canvas.js';
-import { COLORMAP_NAMES } from '../maps/colormap.js';
-import { MAP_SCORES } from '../models/manifest.js';
-import type { Fit } from '../maps/input-plan.js';
-import { DRAWINGS } from '../drawing/draw.js';
-import type { Opacity, ValueRange } from '../drawing/render.js';
-import type { Edge } from '../models/dense-views.js';
+import { DRAWINGS, LABEL_DRAWINGS, OPACITIES, PICTURE_FORMATS, SHEET_CLASSES } from '../drawing/words.js';
+import { COLORMAP_NAMES, DEFAULT_COLORMAP } from '../maps/colormap.js';
+import { EDGES } from '../maps/edges.js';
+import { FITS, type Fit } from '../maps/input-plan.js';
+import { MAP_SCORES } from '../maps/scores.js';
+import { RANGES } from '../maps/value-range.js';
 import type { Clipping } from '../models/quantize/clipping.js';
 import { VERSION } from '../version.js';
+import type { Vocabulary } from '../vocabulary.js';
 import type { EvaluateFlags } from './commands/evaluate.js';
 import type { LocalizationFlags } from './commands/evaluate-localization.js';
 import { errorText } from './error-text.js';
@@ -24,7 +24,7 @@ import { address, notNegative, numbers, oneOf, probability, rank, whole, wholes,
 import type { PullFlags } from './commands/pull.js';
 import type { QuantizeFlags } from './commands/quantize.js';
 import { SHELL_SCRIPTS, SHELLS, type Shell } from './completion/shell-scripts.js';
-import { PICTURE_CHOICES } from './terminal/terminal-picture.js';
+import { PICTURE_CHOICES } from './terminal/picture-choices.js';
 
 const program = new Command('fullconv')
   .description('Serves any image classifier as a classifier and as a dense heatmap machine.')
@@ -65,12 +65,11 @@ function tellOnStandardError(message: string): void {
   process.stderr.write(`fullconv: ${message}\n`);
 }
 
-const EDGES: readonly Edge[] = ['valid', 'same'];
-const FITS: readonly Fit[] = ['crop', 'whole', 'native', 'stretch'];
-const OPACITIES: readonly Opacity[] = ['constant', 'value'];
-const LABEL_RENDERS: readonly SegmentFlags['render'][] = ['palette', 'overlay'];
-const CLIPPINGS: readonly Clipping[] = ['none', 'percentile', 'error'];
-const RANGES: readonly ValueRange[] = ['absolute', 'minmax'];
+const CLIPPINGS: Vocabulary<Clipping> = {
+  none: 'all of it',
+  percentile: 'without its tails',
+  error: 'by least error',
+};
 
 command('serve', 'start the server').action(async (flags: SettingFlags) => {
   const { serve } = await import('../server.js');
@@ -92,7 +91,7 @@ function imageCommand(name: string, about: string): Command {
     .option('--size <pixels>', 'short side', whole)
     .option('--scale <list>', 'multipliers of the size', numbers, [1])
     .option('--server <url>', 'ask this server instead of loading a model', address)
-    .addOption(oneOf('--picture <how>', 'show pictures in the terminal, by what it can do', PICTURE_CHOICES, 'auto'))
+    .addOption(oneOf('--picture <how>', 'how pictures are shown in the terminal', PICTURE_CHOICES, 'auto'))
     .addHelpText('after', FILES_HELP + '\n' + EXIT_HELP);
 }
 
@@ -110,7 +109,7 @@ function mapCommand(name: string, about: string): Command {
     .addOption(oneOf('--fit <fit>', 'how the image becomes the input', FITS, 'whole'))
     .option('--flip', 'also average over the mirrored image', false)
     .option('--output-stride <pixels>', "input pixels between cells; default the net's own", whole)
-    .addOption(oneOf('--edge <edge>', 'windows inside of the last map, or a map that covers the image', EDGES, 'valid'))
+    .addOption(oneOf('--edge <edge>', 'where the map ends', EDGES, 'valid'))
     .option('--json', 'for programs: a line of JSON for each image');
 }
 
@@ -125,23 +124,18 @@ imageCommand('classify', 'print the classes of images')
 
 mapCommand('heatmap', 'draw where in images a class is')
   .option('--class <name>', 'index, id, label, top or none (the best of each position); default top')
-  .option('--top <n>', "the image's own best classes, for --render sheet; default 3", rank)
-  .addOption(
-    oneOf('--scores <scores>', 'what the map holds; default probability, in a picture what the model says', MAP_SCORES),
-  )
+  .option('--top <n>', `the image's own best classes, for --render sheet; default ${SHEET_CLASSES}`, rank)
   .addOption(
     oneOf(
-      '--render <mode>',
-      'over the photo, alone, as lines, as 16-bit values, or several beside the photo',
-      DRAWINGS,
-      'overlay',
+      '--scores <scores>',
+      'what the map holds (default probability, in a picture what the model says)',
+      MAP_SCORES,
     ),
   )
-  .addOption(oneOf('--colormap <name>', 'colours of the map', COLORMAP_NAMES, 'inferno'))
-  .addOption(
-    oneOf('--range <range>', "colours span 0 to 1, or the map's own extremes; default minmax for logits", RANGES),
-  )
-  .addOption(oneOf('--opacity <opacity>', 'everywhere alike, or by the value', OPACITIES, 'constant'))
+  .addOption(oneOf('--render <mode>', 'what the picture shows', DRAWINGS, 'overlay'))
+  .addOption(oneOf('--colormap <name>', 'colours of the map', COLORMAP_NAMES, DEFAULT_COLORMAP))
+  .addOption(oneOf('--range <range>', 'what the colours span (default minmax for logits, else absolute)', RANGES))
+  .addOption(oneOf('--opacity <opacity>', 'where the colours are most opaque', OPACITIES, 'constant'))
   .option('--legend', 'the bar of colours with its values, below the map', false)
   .action(async (files: string[], flags: HeatmapFlags & SettingFlags) => {
     const { heatmapCommand } = await import('./commands/heatmap.js');
@@ -150,7 +144,7 @@ mapCommand('heatmap', 'draw where in images a class is')
 
 mapCommand('segment', 'draw which class wins at every position of images')
   .option('--min-probability <p>', 'positions whose best class is less probable stay unlabelled', probability, 0)
-  .addOption(oneOf('--render <mode>', 'the labels alone, or over the photo', LABEL_RENDERS, 'overlay'))
+  .addOption(oneOf('--render <mode>', 'what the picture shows', LABEL_DRAWINGS, 'overlay'))
   .action(async (files: string[], flags: SegmentFlags & SettingFlags) => {
     const { segmentCommand } = await import('./commands/segment.js');
     await segmentCommand(configOf(flags, true), files, flags);
@@ -189,14 +183,7 @@ command('quantize', 'make a model of 8-bit integers, calibrated on images')
   .requiredOption('--images <folder>', 'images like those that the model will see, no labels needed')
   .option('--count <images>', 'how many of them', whole, 256)
   .option('--as <name>', "the new model's name; default that of the model and -int8")
-  .addOption(
-    oneOf(
-      '--clip <method>',
-      "how a value's range is chosen: all of it, without its tails, or by least error",
-      CLIPPINGS,
-      'error',
-    ),
-  )
+  .addOption(oneOf('--clip <method>', "how a value's range is chosen", CLIPPINGS, 'error'))
   .option('--force', 'replace a model of that name, and write one that answers differently')
   .option('--json', 'for programs')
   .action(async (model: string, flags: QuantizeFlags & SettingFlags) => {
@@ -218,9 +205,7 @@ command('evaluate', 'measure top-1 and top-5 on a folder of labelled images, or 
   .argument('<folder>', 'one folder a class, or files with a class id in their names, or val_annotations.txt')
   .option('--model <model>', 'one, or several as a,b', words)
   .option('--size <list>', "short sides; default the model's own", wholes)
-  .addOption(
-    new Option('--fit <fit>', 'how the image becomes the input; default crop, with --localization whole').choices(FITS),
-  )
+  .addOption(oneOf('--fit <fit>', 'how the image becomes the input (default crop, with --localization whole)', FITS))
   .option('--localization', 'pointing game, MaxBoxAccV2 and PxAP of heatmaps of photographs with boxes or masks')
   .option('--annotations <file>', 'for --localization: the objects; default annotations.json in the folder')
   .option('--categories <file>', 'for --localization: JSON, the classes that each category may be; default its name')

@@ -1,6 +1,7 @@
 /** The values that options take: parsers which refuse with what they want, and options of a few words. */
 import { InvalidArgumentError, Option } from 'commander';
 import { MAX_CLASSES } from '../classes/classes.js';
+import { meaningsOf, wordsOf, type Vocabulary } from '../vocabulary.js';
 
 export function positive(text: string): number {
   const value = Number(text);
@@ -45,8 +46,33 @@ export function address(text: string): URL {
   return url;
 }
 
-/** An option that takes one of a few words; its help lists them. */
-export function oneOf<T extends string>(flags: string, about: string, choices: readonly T[], standard?: T): Option {
-  const option = new Option(flags, about).choices(choices);
+/** An option that takes one of a few words. */
+export class WordOption extends Option {
+  constructor(
+    flags: string,
+    about: string,
+    words: readonly string[],
+    /** Of some of the words. */
+    readonly meanings: Partial<Vocabulary>,
+  ) {
+    super(flags, about);
+    this.choices(words);
+  }
+}
+
+/** An option that takes one of a few words; its help says what they mean, where a vocabulary does, and lists them. */
+export function oneOf<T extends string>(
+  flags: string,
+  about: string,
+  choices: readonly T[] | Vocabulary<T>,
+  standard?: T,
+): Option {
+  const option = isList(choices)
+    ? new WordOption(flags, about, choices, {})
+    : new WordOption(flags, `${about}. ${meaningsOf(choices)}`, wordsOf(choices), choices);
   return standard === undefined ? option : option.default(standard);
+}
+
+function isList<T extends string>(choices: readonly T[] | Vocabulary<T>): choices is readonly T[] {
+  return Array.isArray(choices);
 }

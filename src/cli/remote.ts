@@ -1,7 +1,7 @@
 /** The commands' questions put to a server (`--server URL`) in place of an engine of their own. */
 import type { ClassifyFlags, DrawnMap, HeatmapFlags, HeatmapSummary, SegmentFlags, SegmentSummary } from './answers.js';
 import { createClient, type EncodedImage } from '../client/index.js';
-import type { PictureFormat } from '../drawing/canvas.js';
+import { SHEET_CLASSES, type PictureFormat } from '../drawing/words.js';
 import type { Classification } from '../inference/classify.js';
 import type { Answerer } from './files/answer-files.js';
 
@@ -44,7 +44,7 @@ export function remoteHeatmaps(
     model,
     size,
     outputStride,
-    top: top ?? (name === undefined && render === 'sheet' ? 3 : undefined),
+    top: top ?? (name === undefined && render === 'sheet' ? SHEET_CLASSES : undefined),
   });
   const query = {
     ...chosen,

@@ -590,7 +590,7 @@ export interface operations {
                 scale?: number[];
                 /** @description Also average over the mirrored image */
                 flip?: boolean;
-                /** @description Softmax over classes, or raw scores */
+                /** @description probability: softmax over classes; logit: raw scores */
                 scores?: "probability" | "logit";
                 /** @description Higher goes first */
                 priority?: number;
@@ -716,7 +716,7 @@ export interface operations {
                 scale?: number[];
                 /** @description Also average over the mirrored image */
                 flip?: boolean;
-                /** @description Softmax over classes at each position, raw scores, or raw scores scaled to 0–1 by the extremes of each map; absent: probability, and for pictures what the model's maps.scores says */
+                /** @description probability: softmax over classes at each position; logit: raw scores; normalized: raw scores scaled to 0–1 by the extremes of each map; absent: probability, and for pictures what the model's maps.scores says */
                 scores?: "probability" | "logit" | "normalized";
                 /** @description Higher goes first */
                 priority?: number;
@@ -740,19 +740,19 @@ export interface operations {
                 top?: number;
                 /** @description What is above it belongs to the boxes, regions and share of a class */
                 threshold?: number;
-                /** @description Whether threshold is a part (0–1) of the map's own range, or one of its values */
+                /** @description What threshold is. range: a part (0–1) of the map's own range; value: one of its values */
                 thresholdOf?: "range" | "value";
                 /** @description For pictures. overlay: colours over the photo; heat: colours alone; contours: lines at each fifth of the range; gray16: 16-bit values, PNG only; sheet: the photo and a captioned map of each class, by default of the three best */
                 render?: "overlay" | "heat" | "contours" | "gray16" | "sheet";
                 /** @description For pictures */
                 colormap?: "viridis" | "magma" | "inferno" | "plasma" | "cividis" | "turbo";
-                /** @description For render=overlay and sheet: whether alpha holds everywhere, or for the highest values, and less below */
+                /** @description Where alpha holds, for render=overlay and sheet. constant: everywhere; value: at the highest values, less below */
                 opacity?: "constant" | "value";
                 /** @description For overlay, heat and contours: the bar of colours with its values, below */
                 legend?: boolean;
-                /** @description Between cells, for pictures; absent: bicubic for contours, else bilinear */
+                /** @description Between cells, for pictures. nearest: the cell that is nearest; bilinear: linear between four cells; bicubic: Catmull-Rom through sixteen; absent: bicubic for contours, else bilinear */
                 interpolation?: "nearest" | "bilinear" | "bicubic";
-                /** @description Colours span 0–1 or the map's own extremes; absent: minmax for logits, else absolute */
+                /** @description What the colours span. absolute: 0–1; minmax: the map's own extremes; absent: minmax for logits, else absolute */
                 range?: "absolute" | "minmax";
             };
             header?: never;
@@ -883,7 +883,7 @@ export interface operations {
                 scale?: number[];
                 /** @description Also average over the mirrored image */
                 flip?: boolean;
-                /** @description Softmax over classes, or raw scores */
+                /** @description probability: softmax over classes; logit: raw scores */
                 scores?: "probability" | "logit";
                 /** @description Higher goes first */
                 priority?: number;
@@ -905,7 +905,7 @@ export interface operations {
                 shapes?: ("polygons" | "rle")[];
                 /** @description Positions whose best class is less probable stay unlabelled */
                 minProbability?: number;
-                /** @description For pictures: the labels alone, or blended */
+                /** @description For pictures. palette: the labels alone; overlay: the labels over the photo */
                 render?: "palette" | "overlay";
             };
             header?: never;

@@ -4,14 +4,12 @@
  */
 import { openPixels, openText } from '../images/image-library.js';
 import type { PixelSize } from '../maps/input-plan.js';
+import type { PictureFormat } from './words.js';
 
 /** `pixels` is `[height, width, 3]`. */
 export interface Canvas extends PixelSize {
   readonly pixels: Uint8Array;
 }
-
-export const PICTURE_FORMATS = ['png', 'webp', 'avif'] as const;
-export type PictureFormat = (typeof PICTURE_FORMATS)[number];
 
 /**
  * Level 2 with adaptive filters, by measurement (libvips with zlib-ng, one thread, 2 vCPU). Overlay over a photo:

@@ -1,8 +1,7 @@
 /** Maps as pictures: at the photo's size or another width, in any of the formats; the photo is decoded where it shows. */
 import { ServiceError } from '../errors.js';
 import type { CompiledModel } from '../models/compile.js';
-import type { MapScores } from '../models/manifest.js';
-import { encodeCanvas, type PictureFormat } from './canvas.js';
+import { encodeCanvas } from './canvas.js';
 import type { ColormapName } from '../maps/colormap.js';
 import { decodePhoto, type Background } from '../images/decode.js';
 import type { ClassHeatmap, ImageHeatmaps } from '../inference/heatmap.js';
@@ -10,14 +9,13 @@ import type { InputPlan, PixelSize } from '../maps/input-plan.js';
 import { formatTick, type Legend } from './legend.js';
 import { composeAffine, type Affine, type Placement } from '../maps/place.js';
 import { paintLabels } from './render-labels.js';
-import { encodeGray16, paintHeatmap, rangeOf, type Opacity, type RenderMode, type ValueRange } from './render.js';
+import { encodeGray16, paintHeatmap, type RenderMode } from './render.js';
 import type { Segmentation } from '../inference/segment.js';
 import { composeSheet, layOut, sizeOf, withLegend, type Panel } from './sheet.js';
 import type { MapInterpolation } from '../maps/row-sampler.js';
-
-/** What a picture shows: one map, as its values (PNG only), or the photo and all maps side by side. */
-export const DRAWINGS = ['overlay', 'heat', 'contours', 'gray16', 'sheet'] as const;
-export type Drawing = (typeof DRAWINGS)[number];
+import type { MapScores } from '../maps/scores.js';
+import { rangeOf, type ValueRange } from '../maps/value-range.js';
+import type { Drawing, LabelDrawing, Opacity, PictureFormat } from './words.js';
 
 export interface DrawingStyle {
   readonly render: Drawing;
@@ -136,7 +134,7 @@ function rangeFor({ range, scores }: DrawingStyle): ValueRange {
 }
 
 export interface LabelStyle {
-  readonly render: 'palette' | 'overlay';
+  readonly render: LabelDrawing;
   readonly alpha: number;
   /** Of the picture, in pixels; absent: the photo's own. */
   readonly width?: number | undefined;

@@ -17,14 +17,10 @@ import type { InputPlan } from '../maps/input-plan.js';
 import { coveredPixels, type Placement } from '../maps/place.js';
 import type { ClassMap, MapInterpolation } from '../maps/row-sampler.js';
 import { sampleRows, type RowVisitor } from '../maps/upsample.js';
+import { rangeOf, type ValueRange } from '../maps/value-range.js';
+import type { Drawing, Opacity } from './words.js';
 
-export type RenderMode = 'overlay' | 'heat' | 'contours';
-
-/** `value`: the colour is the more opaque the higher the value; `constant`: everywhere alike. */
-export type Opacity = 'constant' | 'value';
-
-/** `absolute`: 0 to 1 is the whole scale, for probabilities. `minmax`: the map's own least and greatest value are. */
-export type ValueRange = 'absolute' | 'minmax';
+export type RenderMode = Extract<Drawing, 'overlay' | 'heat' | 'contours'>;
 
 export interface HeatmapRender {
   readonly map: ClassMap;
@@ -199,16 +195,4 @@ export function withinCovered(
 function scaleOf(map: ClassMap, range: ValueRange, top: number): { low: number; gain: number } {
   const { low, high } = rangeOf(map, range);
   return { low, gain: high > low ? top / (high - low) : 0 };
-}
-
-/** The values that have the first and the last colour. */
-export function rangeOf({ values }: ClassMap, range: ValueRange): { low: number; high: number } {
-  if (range === 'absolute') return { low: 0, high: 1 };
-  let low = Infinity;
-  let high = -Infinity;
-  for (const value of values) {
-    if (value < low) low = value;
-    if (value > high) high = value;
-  }
-  return { low, high };
 }

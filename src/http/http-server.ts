@@ -1,7 +1,6 @@
 /**
  * Fastify, set up: request ids, pages of other origins, the way bodies come in and how much of them is held, errors as
- * problem+json, measurements, and the routes. Each route module is given all parts of the server, and takes those that it
- * uses.
+ * problem+json, measurements, and the routes (routes/index.ts), each of which takes of the server's parts what it uses.
  */
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -12,13 +11,11 @@ import { ServiceError } from '../errors.js';
 import { allowOrigins } from './cross-origin.js';
 import { acceptImages } from './image-bodies.js';
 import type { HttpParts } from './parts.js';
+import { openapiDocument } from './openapi.js';
 import { handleClientError, handleError } from './problem.js';
-import { classifyRoute } from './routes/classify.js';
-import { heatmapRoute } from './routes/heatmap.js';
-import { modelRoutes } from './routes/models.js';
-import { operationRoutes } from './routes/operations.js';
+import { addRoutes } from './router.js';
+import { ROUTES } from './routes/index.js';
 import { playgroundRoutes } from './routes/playground.js';
-import { segmentRoute } from './routes/segment.js';
 
 /** A client's own request id is kept when it is safe to print. */
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
@@ -68,14 +65,9 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
   });
 
   await acceptImages(app, config);
-  const allow = refuseOtherMethods(app);
-  classifyRoute(app, parts);
-  heatmapRoute(app, parts);
-  segmentRoute(app, parts);
-  modelRoutes(app, parts);
-  operationRoutes(app, parts);
-  if (config.playground) await playgroundRoutes(app, parts.playgroundFolder);
-  allow();
+  const routeParts = { ...parts, document: openapiDocument(ROUTES) };
+  const pages = config.playground ? await playgroundRoutes(routeParts) : [];
+  addRoutes(app, [...ROUTES, ...pages], routeParts);
   return app;
 }
 
@@ -123,29 +115,4 @@ function holdBodies(app: FastifyInstance, { maxBytes, maxBodiesBytes }: Config):
     reply.raw.once('close', () => (held -= bytes));
     done();
   });
-}
-
-const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'];
-
-/** Collects the methods of every route; the function it returns adds an answer for the others: 405 and what is allowed. */
-function refuseOtherMethods(app: FastifyInstance): () => void {
-  const routes = new Map<string, Set<string>>();
-  app.addHook('onRoute', ({ url, method }) => {
-    routes.set(url, new Set([...(routes.get(url) ?? []), ...[method].flat()]));
-  });
-  return () => {
-    for (const [url, allowed] of [...routes]) {
-      app.route({
-        method: METHODS.filter((method) => !allowed.has(method)),
-        url,
-        handler: (request, reply) => {
-          void reply.header('allow', [...allowed].join(', '));
-          throw new ServiceError(
-            'METHOD_NOT_ALLOWED',
-            `${url} takes ${[...allowed].join(', ')}, not ${request.method}.`,
-          );
-        },
-      });
-    }
-  };
 }

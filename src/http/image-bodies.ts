@@ -16,11 +16,28 @@ export interface BodyLimits {
   readonly maxImages: number;
 }
 
-export const imagesBody = z
+const imagesBody = z
   .strictObject({
     images: z.array(z.strictObject({ base64: z.base64().min(1), name: z.string().max(255).optional() })).min(1),
   })
   .meta({ id: 'Images' });
+
+const IMAGE_TYPES = ['image/jpeg', 'image/png', 'image/webp', 'image/gif', 'image/avif', 'image/tiff'] as const;
+
+/** The body of the routes that ask about images, as their description has it. */
+export const IMAGES = {
+  description: 'One image as the body, whatever its Content-Type; or many, as multipart parts or as base64 in JSON',
+  content: {
+    ...Object.fromEntries([...IMAGE_TYPES, 'application/octet-stream'].map((type) => [type, {}])),
+    'multipart/form-data': {
+      type: 'object',
+      properties: {
+        image: { type: 'array', items: { type: 'string', contentMediaType: 'application/octet-stream' } },
+      },
+    },
+    'application/json': imagesBody,
+  },
+};
 
 /** Text fields beside the files are ignored, up to this many of this length; forms often have a few. */
 const MAX_FIELDS = 32;

@@ -2,22 +2,46 @@
 import type { FastifyReply } from 'fastify';
 import type { ImageHeatmaps } from '../inference/heatmap.js';
 import type { InputPlan } from '../maps/input-plan.js';
+import type { Box } from '../maps/localize.js';
 
 type MapGeometry = ImageHeatmaps['geometry'];
 
-/** A map's size in cells, and where the cells look, in input pixels. */
-export function describeGeometry(
-  { height, width }: { height: number; width: number },
-  { outputStride, offset, receptiveField }: MapGeometry,
-) {
-  return { height, width, outputStride, offset, receptiveField };
+/** What headers say of a map. */
+export interface DescribedMap {
+  /** In cells. */
+  readonly map: { readonly height: number; readonly width: number };
+  /** Of the input that it was made from. */
+  readonly plan: InputPlan;
+  readonly geometry: MapGeometry;
+  /** In the order of the maps, or of their shares. */
+  readonly classes: readonly { readonly index: number; readonly id: string }[];
+}
+
+/** What the results of both routes begin with. */
+export function presentImage({
+  name,
+  header,
+  map: { height, width },
+  plan: { crop, scale },
+  geometry: { outputStride, offset, receptiveField },
+}: Omit<DescribedMap, 'classes'> & Pick<ImageHeatmaps, 'name' | 'header'>): object {
+  return {
+    name,
+    width: header.width,
+    height: header.height,
+    input: { width: crop.width, height: crop.height, scale },
+    map: { height, width, outputStride, offset, receptiveField },
+  };
+}
+
+export function presentBox({ left, top, width, height }: Box): object {
+  return { x: left, y: top, width, height };
 }
 
 /** Headers for forms that cannot say it themselves: the geometry of the map, and the input it was made from. */
 export function describeMap(
   reply: FastifyReply,
-  { height, width }: { height: number; width: number },
-  { plan: { crop, scale }, geometry }: { plan: InputPlan; geometry: MapGeometry },
+  { map: { height, width }, plan: { crop, scale }, geometry }: Omit<DescribedMap, 'classes'>,
 ): void {
   const { outputStride, offset, receptiveField } = geometry;
   void reply
@@ -29,7 +53,7 @@ export function describeMap(
 }
 
 /** A header that names the classes of the maps, in their order. */
-export function describeClasses(reply: FastifyReply, classes: readonly { index: number; id: string }[]): void {
+export function describeClasses(reply: FastifyReply, classes: DescribedMap['classes']): void {
   void reply.header(
     'fullconv-classes',
     classes.map(({ index, id }) => `${index};id="${encodeURIComponent(id)}"`).join(', '),

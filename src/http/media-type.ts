@@ -2,7 +2,7 @@
 import accepts from 'accepts';
 import type { FastifyRequest } from 'fastify';
 import { ServiceError } from '../errors.js';
-import { PICTURE_FORMATS, type PictureFormat } from '../drawing/canvas.js';
+import { PICTURE_FORMATS, type PictureFormat } from '../drawing/words.js';
 
 /** In order of preference where the client has none. */
 export const MAP_MEDIA_TYPES = [

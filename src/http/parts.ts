@@ -5,6 +5,7 @@ import type { Config } from '../config.js';
 import type { DeviceChoice } from '../device.js';
 import type { Inference } from '../inference/infer.js';
 import type { Registry } from '../models/registry.js';
+import type { ApiDocument } from './api-reference.js';
 import type { Metrics } from './metrics.js';
 
 export interface HttpParts {
@@ -23,4 +24,9 @@ export interface HttpParts {
   readonly isReady: () => boolean;
   /** False when nothing short of a new process can help. */
   readonly isAlive: () => boolean;
+}
+
+/** What the server adds for its routes: the description of all of them. */
+export interface RouteParts extends HttpParts {
+  readonly document: ApiDocument;
 }

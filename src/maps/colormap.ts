@@ -25,6 +25,8 @@ export type ColormapName = keyof typeof INTERPOLATORS;
 
 export const COLORMAP_NAMES = Object.keys(INTERPOLATORS) as [ColormapName, ...ColormapName[]];
 
+export const DEFAULT_COLORMAP: ColormapName = 'inferno';
+
 export const COLORMAP_SIZE = 256;
 
 const tables = new Map<ColormapName, Uint8Array>();

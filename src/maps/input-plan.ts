@@ -12,7 +12,14 @@
  * evaluated. `whole`: resized by its short side, nothing is cut. `native`: the photo's own pixels. `stretch`: resized to a
  * square, whatever its shape.
  */
-export type Fit = 'crop' | 'whole' | 'native' | 'stretch';
+export const FITS = {
+  crop: "short side to the model's evaluation size, centre crop",
+  whole: 'aspect kept, short side = size',
+  native: "the image's own pixels",
+  stretch: 'to size × size',
+} as const;
+
+export type Fit = keyof typeof FITS;
 
 export interface PixelSize {
   readonly width: number;

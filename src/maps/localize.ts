@@ -31,10 +31,15 @@ export function peakOf(map: ClassMap, placement: Placement, photo: PixelSize): P
   };
 }
 
-/** `range`: a part of the map's own range, the level is min + value·(max − min). `value`: the level itself. */
+/** What a threshold is. `range`: the level is min + threshold·(max − min). `value`: the level itself. */
+export const THRESHOLDS = {
+  range: "a part (0–1) of the map's own range",
+  value: 'one of its values',
+} as const;
+
 export interface Threshold {
   readonly value: number;
-  readonly of: 'range' | 'value';
+  readonly of: keyof typeof THRESHOLDS;
 }
 
 /** Half of the map's range. */

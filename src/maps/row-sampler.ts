@@ -15,7 +15,13 @@ export interface ClassMap {
 }
 
 /** bicubic is Catmull-Rom (Keys 1981, a = −½): it goes through the cells' values and may overshoot between them. */
-export type MapInterpolation = 'bilinear' | 'nearest' | 'bicubic';
+export const INTERPOLATIONS = {
+  nearest: 'the cell that is nearest',
+  bilinear: 'linear between four cells',
+  bicubic: 'Catmull-Rom through sixteen',
+} as const;
+
+export type MapInterpolation = keyof typeof INTERPOLATIONS;
 
 const TAPS = { nearest: 1, bilinear: 2, bicubic: 4 } as const;
 /** Copies of the border cell before and after a blended row, so that a kernel's taps are always in a row. */

@@ -1,6 +1,20 @@
 /** Scores of classes: logits to probabilities, means, and the best few. Pure; no function changes its arguments. */
-/** Softmax over classes, or the network's raw scores. */
-export type ScoreKind = 'probability' | 'logit';
+/** What the score of a class is: a probability in [0, 1], or what the network gives. */
+export const SCORES = {
+  probability: 'softmax over classes',
+  logit: 'raw scores',
+} as const;
+
+export type ScoreKind = keyof typeof SCORES;
+
+/** What the values of a map are. A map of one value is normalized to zeros. */
+export const MAP_SCORES = {
+  probability: 'softmax over classes at each position',
+  logit: 'raw scores',
+  normalized: 'raw scores scaled to 0–1 by the extremes of each map',
+} as const;
+
+export type MapScores = keyof typeof MAP_SCORES;
 
 /** An entry of a score vector: which class, how much. */
 export interface Scored {

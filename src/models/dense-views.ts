@@ -15,7 +15,9 @@ import { headPads, padHead } from '../graph/passes/pad-head.js';
 import { reduceOutputStride } from '../graph/passes/reduce-output-stride.js';
 import { selectClasses } from '../graph/passes/select-classes.js';
 import { inferShapes } from '../graph/shapes.js';
+import { EDGES, type Edge } from '../maps/edges.js';
 import type { SessionSpec } from '../runtime/session.js';
+import { wordsOf } from '../vocabulary.js';
 import { memoizeBySize, type Size } from './input-size.js';
 import type { ConvolutionalNet } from './networks/network.js';
 import type { SessionWriter } from './session-writer.js';
@@ -30,9 +32,6 @@ export interface View {
   /** Throws OUTPUT_UNSUPPORTED for an input that the view does not take. */
   readonly check: (input: Size) => void;
 }
-
-/** `valid`: only windows that lie inside of the last map; `same`: as many cells as that map, zeros around it. */
-export type Edge = 'valid' | 'same';
 
 /** Image and classes → the maps of those classes (graph/passes/select-classes.ts). */
 export interface DenseView extends View {
@@ -92,7 +91,7 @@ export function createDenseViews(net: ConvolutionalNet, { name, nativeSize, sess
   // Where every cell of the last map has a score of its own, the map covers the image as it is.
   const pads = net.poolsGlobally ? undefined : headPads(net.graph);
   const coversImage = net.poolsGlobally || pads !== undefined;
-  const edges: Edge[] = coversImage ? ['valid', 'same'] : ['valid'];
+  const edges: Edge[] = coversImage ? wordsOf(EDGES) : ['valid'];
   const minimumSize = smallestSide(nativeSize, mapSizer(net.graph));
 
   function check({ width, height }: Size): void {

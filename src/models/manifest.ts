@@ -5,6 +5,8 @@
 import { isAbsolute, join, normalize, sep } from 'node:path';
 import { z } from 'zod';
 import { ARCHITECTURE_NAMES } from '../architectures/index.js';
+import { MAP_SCORES } from '../maps/scores.js';
+import { wordsOf } from '../vocabulary.js';
 import { readJson } from './files/json-file.js';
 
 /** The name of a file inside of the folder of the file that names it. */
@@ -50,16 +52,12 @@ const quantizationFigures = z.strictObject({
 
 export type QuantizationFigures = z.output<typeof quantizationFigures>;
 
-/** What maps a value may be: see inference/heatmap.ts. */
-export const MAP_SCORES = ['probability', 'logit', 'normalized'] as const;
-export type MapScores = (typeof MAP_SCORES)[number];
-
 /** What a model's maps are best made of, where a request does not say. */
 const mapPreset = z.strictObject({
   /** Short side in pixels of the whole photo. Default: the size of `input`. */
   size: z.number().int().min(8).max(4096).optional(),
   /** What a picture shows; numbers are probabilities all the same. Default: probabilities. */
-  scores: z.enum(MAP_SCORES).optional(),
+  scores: z.enum(wordsOf(MAP_SCORES)).optional(),
 });
 
 /** `model.json`. The catalog (catalog.ts) is made of the same fields. */

@@ -3,7 +3,8 @@
  * which ends what it supersedes; whatever is learned calls `draw`, which shows all of it.
  */
 import { ProblemError, createClient, type ModelDetail } from '../client/index.js';
-import { COLORMAP_NAMES, type ColormapName } from '../maps/colormap.js';
+import { COLORMAP_NAMES, DEFAULT_COLORMAP, type ColormapName } from '../maps/colormap.js';
+import type { Edge } from '../maps/edges.js';
 import { createAnswers, type Classes } from './answers.js';
 import { createBars } from './bars.js';
 import { createClassPicker } from './class-picker.js';
@@ -17,6 +18,7 @@ import { takePictures, type Picture } from './photo-intake.js';
 import { SCALES, curlCommand, heatmapQuery, pictureQuery, type MapStyle, type Question } from './question.js';
 import { createScaleChart } from './scale-chart.js';
 import { copyCommand, save } from './take-away.js';
+import { EDGE_NAMES, FIT_NAMES, RANGE_NAMES, optionsOf } from './words.js';
 
 /** A slider that is being dragged asks when it rests. */
 const REST_MS = 150;
@@ -68,7 +70,8 @@ function question(): Question | undefined {
     average: controls.average.value.split(',').map(Number),
     flip: controls.flip.checked,
     outputStride: controls.stride.value === '' ? undefined : Number(controls.stride.value),
-    edge: controls.edge.value === 'same' ? 'same' : 'valid',
+    // Empty where the model has no maps.
+    edge: (controls.edge.value || 'valid') as Edge,
   };
 }
 
@@ -267,7 +270,7 @@ async function chooseModel(name: string): Promise<void> {
   );
   fillSelect(
     controls.edge,
-    edges.map((edge) => ({ value: edge, text: edge === 'valid' ? 'valid (exact)' : 'same (padded)' })),
+    edges.map((edge) => ({ value: edge, text: EDGE_NAMES[edge] })),
     'valid',
   );
   const note = element('no-heatmaps', HTMLParagraphElement);
@@ -341,8 +344,10 @@ controls.scale.value = String(SCALES.indexOf(1));
 fillSelect(
   controls.colormap,
   COLORMAP_NAMES.map((name) => ({ value: name, text: name })),
-  'inferno',
+  DEFAULT_COLORMAP,
 );
+fillSelect(controls.range, optionsOf(RANGE_NAMES), 'absolute');
+fillSelect(controls.fit, optionsOf(FIT_NAMES), 'whole');
 controls.model.addEventListener('change', () => void chooseModel(controls.model.value));
 controls.scale.addEventListener('input', () => void ask());
 for (const control of [controls.stride, controls.edge, controls.average]) {

@@ -5,7 +5,8 @@
 import { COLORMAP_SIZE, colormap } from '../maps/colormap.js';
 import type { PixelSize } from '../maps/input-plan.js';
 import { composeAffine, type Affine, type Point } from '../maps/place.js';
-import { rowSampler, type ClassMap } from '../maps/row-sampler.js';
+import { rowSampler } from '../maps/row-sampler.js';
+import { rangeOf } from '../maps/value-range.js';
 import { element } from './elements.js';
 import { percent } from './percent.js';
 import type { PlacedMap } from './placed-map.js';
@@ -119,7 +120,7 @@ function paint(canvas: HTMLCanvasElement, { map, placement, covered, photo }: Pl
   const bottom = Math.round((covered.top + covered.height) / scaleY);
 
   const table = colormap(style.colormap);
-  const { low, high } = spanOf(map, style.range);
+  const { low, high } = rangeOf(map, style.range);
   const gain = high > low ? (COLORMAP_SIZE - 1) / (high - low) : 0;
   const image = new ImageData(width, height);
   const sample = rowSampler(map, pictureToCells, { left: 0, count: width }, style.interpolation);
@@ -139,18 +140,10 @@ function paint(canvas: HTMLCanvasElement, { map, placement, covered, photo }: Pl
   canvas.getContext('2d')!.putImageData(image, 0, 0);
 }
 
-function spanOf({ values }: ClassMap, range: MapStyle['range']): { low: number; high: number } {
-  if (range === 'absolute') return { low: 0, high: 1 };
-  return values.reduce(({ low, high }, value) => ({ low: Math.min(low, value), high: Math.max(high, value) }), {
-    low: Infinity,
-    high: -Infinity,
-  });
-}
-
 function drawLegend(map: PlacedMap | undefined, style: MapStyle): void {
   element('legend', HTMLDivElement).hidden = map === undefined;
   if (map === undefined) return;
-  const { low, high } = spanOf(map.map, style.range);
+  const { low, high } = rangeOf(map.map, style.range);
   element('legend-low', HTMLSpanElement).textContent = percent(low);
   element('legend-high', HTMLSpanElement).textContent = percent(high);
   const table = colormap(style.colormap);

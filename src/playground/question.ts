@@ -1,17 +1,22 @@
 /** What the page asks: the settings as queries of the API without its defaults, and as the command that asks the same. Pure. */
 import { queryString, type ClassifyQuery, type HeatmapQuery, type ModelDetail } from '../client/index.js';
 import type { ColormapName } from '../maps/colormap.js';
+import type { Edge } from '../maps/edges.js';
+import type { Fit } from '../maps/input-plan.js';
+import type { MapInterpolation } from '../maps/row-sampler.js';
+import type { ValueRange } from '../maps/value-range.js';
 
 export interface Question {
   readonly model: ModelDetail;
-  readonly fit: 'whole' | 'crop' | 'stretch';
+  /** Of the photo's own pixels the scale would be another. */
+  readonly fit: Exclude<Fit, 'native'>;
   /** Of the model's input size. */
   readonly scale: number;
   /** Multipliers of the scale that the map is averaged over. */
   readonly average: readonly number[];
   readonly flip: boolean;
   readonly outputStride: number | undefined;
-  readonly edge: 'valid' | 'same';
+  readonly edge: Edge;
 }
 
 /** How a map is coloured; nothing that the network is asked. */
@@ -19,8 +24,8 @@ export interface MapStyle {
   readonly colormap: ColormapName;
   /** 0 to 1 */
   readonly opacity: number;
-  readonly range: 'absolute' | 'minmax';
-  readonly interpolation: 'nearest' | 'bilinear';
+  readonly range: ValueRange;
+  readonly interpolation: MapInterpolation;
 }
 
 /** The scales that the slider stops at; 1, 1.1, 1.5, 2, 3, 5 and 10 are those of the lecture. */

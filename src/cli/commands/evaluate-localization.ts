@@ -19,9 +19,10 @@ import { mapImage, type HeatmapOptions } from '../../inference/heatmap.js';
 import { composeAffine, type Affine } from '../../maps/place.js';
 import { upsampleMap } from '../../maps/upsample.js';
 import type { CompiledModel } from '../../models/compile.js';
-import type { Edge } from '../../models/dense-views.js';
-import type { Label, MapScores } from '../../models/manifest.js';
+import type { Edge } from '../../maps/edges.js';
 import type { Fit } from '../../maps/input-plan.js';
+import type { MapScores } from '../../maps/scores.js';
+import type { Label } from '../../models/manifest.js';
 import { localContext, printRows, readImage, withService } from '../local-service.js';
 
 export interface LocalizationFlags {

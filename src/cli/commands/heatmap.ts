@@ -2,11 +2,12 @@
 import type { DrawnMap, HeatmapFlags, HeatmapSummary } from '../answers.js';
 import type { Config } from '../../config.js';
 import { UsageError } from '../../errors.js';
-import type { PictureFormat } from '../../drawing/canvas.js';
 import { bestClasses, resolveClasses, type ClassSelector } from '../../classes/classes.js';
 import { drawHeatmap, pictureScores } from '../../drawing/draw.js';
+import { DEFAULT_ALPHA, SHEET_CLASSES, type PictureFormat } from '../../drawing/words.js';
 import { mapImageAs, type HeatmapOptions } from '../../inference/heatmap.js';
-import type { Label, MapScores } from '../../models/manifest.js';
+import type { MapScores } from '../../maps/scores.js';
+import type { Label } from '../../models/manifest.js';
 import type { Answerer } from '../files/answer-files.js';
 import { findInputs } from '../files/input-files.js';
 import { filesAtOnce, localContext, withModel } from '../local-service.js';
@@ -38,7 +39,7 @@ async function withLocalHeatmaps(
     const { inference } = service;
     const classes = classesOf(flags, model.labels);
     const options: HeatmapOptions = { fit, size, scales, flip, outputStride, edge, scores, classes };
-    const style = { ...flags, scores: flags.scores ?? pictureScores(model, flags.render), alpha: 0.5 };
+    const style = { ...flags, scores: flags.scores ?? pictureScores(model, flags.render), alpha: DEFAULT_ALPHA };
     return work({
       atOnce: filesAtOnce(service, config, options),
       async answer(photo) {
@@ -71,6 +72,6 @@ function formatValue(value: number, scores: MapScores): string {
 
 /** The class asked for, or the best; on a sheet the three best. */
 function classesOf({ class: name, top, render }: HeatmapFlags, labels: readonly Label[]): ClassSelector[] {
-  const best = top ?? (name === undefined ? (render === 'sheet' ? 3 : 1) : 0);
+  const best = top ?? (name === undefined ? (render === 'sheet' ? SHEET_CLASSES : 1) : 0);
   return [...resolveClasses(name === undefined ? [] : [name], labels), ...bestClasses(best, labels)];
 }

@@ -1,7 +1,7 @@
 /** `fullconv segment FILES`: the winning class of every position, as pictures and shares. */
 import type { DrawnMap, SegmentFlags, SegmentSummary } from '../answers.js';
 import type { Config } from '../../config.js';
-import type { PictureFormat } from '../../drawing/canvas.js';
+import { DEFAULT_ALPHA, type PictureFormat } from '../../drawing/words.js';
 import { drawLabels } from '../../drawing/draw.js';
 import { segment, type Segmentation, type SegmentOptions } from '../../inference/segment.js';
 import type { Answerer } from '../files/answer-files.js';
@@ -42,7 +42,7 @@ async function withLocalSegments(
         const { classes, unlabelled, labels } = image;
         return {
           picture: await inference.render(model, localContext, () =>
-            drawLabels(photo.bytes, image, { ...flags, alpha: 0.5 }, { ...config, format }),
+            drawLabels(photo.bytes, image, { ...flags, alpha: DEFAULT_ALPHA }, { ...config, format }),
           ),
           summary: { classes, unlabelled, map: { width: labels.width, height: labels.height } },
         };

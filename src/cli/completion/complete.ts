@@ -7,6 +7,7 @@
  * names looked up, `<file>` and `<folder>` are the shell's own business.
  */
 import type { Argument, Command, Option } from 'commander';
+import { WordOption } from '../option-values.js';
 
 export interface Candidate {
   readonly word: string;
@@ -32,12 +33,12 @@ export async function complete(program: Command, typed: readonly string[], names
   const words = joinAssignments(typed);
   const current = words.at(-1) ?? '';
   const { command, argument, option, isFirst } = walk(program, words.slice(0, -1));
-  if (option !== undefined) return valuesOf(option.argChoices, placeholderOf(option), current, namesOf);
+  if (option !== undefined) return valuesOf(option, current, namesOf);
   const [flag, value] = splitOnce(current);
   if (value !== undefined) {
     const assigned = findOption(command, flag);
     if (assigned === undefined) return NOTHING;
-    const { candidates, paths } = await valuesOf(assigned.argChoices, placeholderOf(assigned), value, namesOf);
+    const { candidates, paths } = await valuesOf(assigned, value, namesOf);
     return { candidates: candidates.map(({ word, about }) => ({ word: `${flag}=${word}`, about })), paths };
   }
   if (current.startsWith('-')) return { candidates: startingWith(current, flagsOf(command)), paths: 'none' };
@@ -45,7 +46,7 @@ export async function complete(program: Command, typed: readonly string[], names
     return isFirst ? { candidates: startingWith(current, commandsOf(command)), paths: 'none' } : NOTHING;
   }
   if (argument === undefined) return NOTHING;
-  return valuesOf(argument.argChoices, argument.name(), current, namesOf);
+  return valuesOf(argument, current, namesOf);
 }
 
 /** The completion as shells read it (shell-scripts.ts). */
@@ -108,16 +109,13 @@ function placeholderOf({ flags, long }: Option): string {
   return SETTING_VALUES[long ?? ''] ?? /[<[]([^>\].]+)/.exec(flags)?.[1] ?? '';
 }
 
-async function valuesOf(
-  choices: readonly string[] | undefined,
-  kind: string,
-  current: string,
-  namesOf: NamesOf,
-): Promise<Completion> {
-  const words = choices ?? (await namesOf(kind));
+async function valuesOf(taker: Option | Argument, current: string, namesOf: NamesOf): Promise<Completion> {
+  const kind = 'flags' in taker ? placeholderOf(taker) : taker.name();
+  const words = taker.argChoices ?? (await namesOf(kind));
+  const meanings = taker instanceof WordOption ? taker.meanings : {};
   const candidates = startingWith(
     current,
-    words.map((word) => ({ word, about: '' })),
+    words.map((word) => ({ word, about: meanings[word] ?? '' })),
   );
   if (FILES.test(kind)) return { candidates, paths: 'files' };
   return { candidates, paths: FOLDERS.test(kind) ? 'folders' : 'none' };

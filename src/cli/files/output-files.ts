@@ -6,7 +6,7 @@
 import { mkdir, realpath, stat, writeFile } from 'node:fs/promises';
 import { dirname, extname, join, resolve } from 'node:path';
 import { UsageError } from '../../errors.js';
-import { PICTURE_FORMATS, type PictureFormat } from '../../drawing/canvas.js';
+import { PICTURE_FORMATS, type PictureFormat } from '../../drawing/words.js';
 import type { InputFile, InputFiles } from './input-files.js';
 
 const STANDARD_OUTPUT = '-';

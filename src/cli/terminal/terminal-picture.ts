@@ -8,9 +8,8 @@
  */
 import { openImage } from '../../images/image-library.js';
 import type { ClassMap } from '../../maps/row-sampler.js';
+import type { PictureChoice } from './picture-choices.js';
 
-export const PICTURE_CHOICES = ['auto', 'kitty', 'iterm', 'blocks', 'characters', 'none'] as const;
-export type PictureChoice = (typeof PICTURE_CHOICES)[number];
 export type PictureMode = Exclude<PictureChoice, 'auto'>;
 
 /** Where it is shown, as far as that matters. */

@@ -1,125 +1,166 @@
 /** POST /v1/heatmap: class maps, as a picture, as JSON or as an array, by Accept. */
-import type { FastifyInstance } from 'fastify';
-import { ANY_CLASS, bestClasses, resolveClasses } from '../../classes/classes.js';
+import { z } from 'zod';
+import { ANY_CLASS, MAX_CLASSES, bestClasses, resolveClasses } from '../../classes/classes.js';
 import { drawHeatmap, pictureScores } from '../../drawing/draw.js';
-import { heatmap, type HeatmapAnswer, type HeatmapOptions, type ImageHeatmaps } from '../../inference/heatmap.js';
-import type { Box } from '../../maps/localize.js';
-import { encodeNpy } from '../npy.js';
+import { DRAWINGS, OPACITIES, SHEET_CLASSES } from '../../drawing/words.js';
+import { heatmap, type HeatmapOptions, type ImageHeatmaps } from '../../inference/heatmap.js';
+import { COLORMAP_NAMES, DEFAULT_COLORMAP } from '../../maps/colormap.js';
+import { THRESHOLDS } from '../../maps/localize.js';
+import { INTERPOLATIONS } from '../../maps/row-sampler.js';
+import { MAP_SCORES } from '../../maps/scores.js';
+import { RANGES } from '../../maps/value-range.js';
 import type { CompiledModel } from '../../models/compile.js';
-import { variesBy } from '../cross-origin.js';
-import type { HttpParts } from '../parts.js';
-import { readImages } from '../image-bodies.js';
-import { describeClasses, describeGeometry, describeMap } from '../map-answer.js';
-import { negotiate, pictureFormat } from '../media-type.js';
-import { classesAskedFor, heatmapParameters, parseParameters } from '../parameters.js';
-import { problemOf } from '../problem.js';
-import { describeModel, limitPasses, modelReference, requestContext, roundTiming } from '../request.js';
-import { heatmapResponse, serializerOf } from '../schemas.js';
+import { wordsOf } from '../../vocabulary.js';
+import { presentAnswer } from '../image-route.js';
+import { presentBox, presentImage } from '../map-answer.js';
+import { mapParameters, mapRoute, type MapQuestion } from '../map-route.js';
+import { pictureFormat } from '../media-type.js';
+import { encodeNpy } from '../npy.js';
+import { flag, integer, number, oneOf, repeated } from '../parameters.js';
+import { box, imagesAnswer, map } from '../schemas.js';
 
-const RESPONSE_CONTENT = {
-  'application/json': { schema: serializerOf(heatmapResponse) },
-  'image/png': { schema: {} },
-  'image/webp': { schema: {} },
-  'image/avif': { schema: {} },
-  'application/x-npy': { schema: {} },
-};
-
-export function heatmapRoute(app: FastifyInstance, { config, registry, inference }: HttpParts): void {
-  app.post('/v1/heatmap', { schema: { response: { 200: { content: RESPONSE_CONTENT } } } }, async (request, reply) => {
-    variesBy(reply, 'Accept');
-    const parameters = parseParameters(heatmapParameters, request.query);
-    const context = requestContext(reply, parameters, config);
-    registry.get(parameters.model);
-    const images = await readImages(request, config);
-    limitPasses(images.length * parameters.scale.length, config.maxImages);
-    const { names, best } = classesAskedFor(parameters);
-    const { render } = parameters;
-    const mediaType = negotiate(request, (type) => {
-      if (type === 'application/json') return undefined;
-      if (images.length > 1) return 'holds one image';
-      if (pictureFormat(type) === undefined) return undefined;
-      if (render === 'gray16' && type !== 'image/png') return 'holds no 16-bit values';
-      return render !== 'sheet' && names.length + best > 1 ? 'shows one class, but for render=sheet' : undefined;
-    });
-
-    return registry.use(parameters.model, async (model) => {
-      const format = pictureFormat(mediaType);
-      const scores = parameters.scores ?? (format === undefined ? 'probability' : pictureScores(model, render));
-      const options: HeatmapOptions = {
-        fit: parameters.fit,
-        size: parameters.size,
-        scales: parameters.scale,
-        flip: parameters.flip,
-        tiles: parameters.tiles,
-        outputStride: parameters.outputStride,
-        edge: parameters.edge,
-        scores,
-        classes: [...resolveClasses(names, model.labels), ...bestClasses(best, model.labels)],
-        threshold: { value: parameters.threshold, of: parameters.thresholdOf },
-      };
-      const answer = await heatmap(inference, model, images, options, context);
-      describeModel(reply, model);
-      void reply.type(mediaType);
-      if (mediaType === 'application/json') return reply.send(presentAnswer(answer, model, options));
-
-      // One image: had it failed, so had the request.
-      const [image] = answer.results as [ImageHeatmaps];
-      describeMap(reply, image.classes[0]!.map, image);
-      describeClasses(reply, image.classes);
-      if (format === undefined) return reply.send(asNpy(image));
-      const { bytes } = images[0]!;
-      const picture = await inference.render(model, context, (checkpoint) =>
-        drawHeatmap(bytes, image, { ...parameters, scores }, { ...config, format, checkpoint }),
-      );
-      return reply.send(picture);
-    });
+const query = z
+  .strictObject({
+    ...mapParameters,
+    scores: oneOf(MAP_SCORES, '', "absent: probability, and for pictures what the model's maps.scores says").optional(),
+    class: repeated(z.string().min(1), MAX_CLASSES)
+      .optional()
+      .describe(
+        "Index, id or label; repeatable. top: the image's own best class; none: the best class of each position. Absent: top",
+      ),
+    top: integer(1, MAX_CLASSES)
+      .optional()
+      .describe("The image's own best classes, as many as this, after those of class"),
+    threshold: number(-1000, 1000)
+      .default(0.5)
+      .describe('What is above it belongs to the boxes, regions and share of a class'),
+    thresholdOf: oneOf(THRESHOLDS, 'What threshold is').default('range'),
+    render: oneOf(DRAWINGS, 'For pictures').default('overlay'),
+    colormap: z.enum(COLORMAP_NAMES).default(DEFAULT_COLORMAP).describe('For pictures'),
+    opacity: oneOf(OPACITIES, 'Where alpha holds, for render=overlay and sheet').default('constant'),
+    legend: flag.default(false).describe('For overlay, heat and contours: the bar of colours with its values, below'),
+    interpolation: oneOf(
+      INTERPOLATIONS,
+      'Between cells, for pictures',
+      'absent: bicubic for contours, else bilinear',
+    ).optional(),
+    range: oneOf(RANGES, 'What the colours span', 'absent: minmax for logits, else absolute').optional(),
+  })
+  .refine(({ threshold, thresholdOf }) => thresholdOf === 'value' || (threshold >= 0 && threshold <= 1), {
+    path: ['threshold'],
+    error: 'must be a number from 0 to 1, a part of the range, unless thresholdOf is value',
   });
+
+type Query = z.output<typeof query>;
+
+const classMap = z.object({
+  index: z.number().int().optional().describe('Absent for class=none'),
+  id: z.string(),
+  label: z.string(),
+  normalizedFrom: z
+    .object({ low: z.number(), high: z.number() })
+    .optional()
+    .describe('With scores=normalized: the raw scores that became 0 and 1'),
+  peak: z.object({ x: z.number(), y: z.number(), value: z.number() }).describe('In photo pixels'),
+  box: box
+    .optional()
+    .describe('In photo pixels: the region around the peak; absent where the peak is below the threshold'),
+  level: z.number().describe('What the threshold comes to, in values of this map'),
+  share: z.number().describe('Of the cells at or above the level'),
+  regions: z
+    .array(z.object({ box, share: z.number().describe('Of the cells') }))
+    .describe('All connected regions at or above the level, the largest first'),
+  mean: z.number().describe('Over all cells'),
+  values: z.array(z.array(z.number())).describe('[h][w]'),
+});
+
+const heatmaps = imagesAnswer(
+  { map: map.optional(), classes: z.array(classMap).optional() },
+  {
+    scores: z.enum(wordsOf(MAP_SCORES)).describe('What all values of the answer are'),
+    threshold: z
+      .object({ value: z.number(), of: z.enum(wordsOf(THRESHOLDS)) })
+      .describe("As asked for: a part of each map's range, or one of its values"),
+  },
+).meta({ id: 'Heatmaps' });
+
+export const heatmapRoute = mapRoute({
+  path: '/v1/heatmap',
+  operationId: 'heatmap',
+  summary: 'Class maps: where in the image each class is',
+  query,
+  description: 'A picture at the size of the photo, the maps as JSON, or as an array float32 [classes, h, w]',
+  schema: heatmaps,
+  errors: ['CLASS_NOT_FOUND'],
+  whyNot(type, asked) {
+    if (pictureFormat(type) === undefined) return undefined;
+    const { render } = asked;
+    if (render === 'gray16' && type !== 'image/png') return 'holds no 16-bit values';
+    const { names, best } = classesAskedFor(asked);
+    return render !== 'sheet' && names.length + best > 1 ? 'shows one class, but for render=sheet' : undefined;
+  },
+  async answer({ inference }, question) {
+    const { query: asked, images, model, context } = question;
+    const options = optionsOf(question);
+    const { scores, threshold } = options;
+    const answer = await heatmap(inference, model, images, options, context);
+    return {
+      json: () => ({ ...presentAnswer(model, answer, presentMaps), scores, threshold }),
+      only() {
+        const [image] = answer.results as [ImageHeatmaps];
+        return {
+          ...image,
+          map: image.classes[0]!.map,
+          npy: () => asNpy(image),
+          picture: (output) => drawHeatmap(images[0]!.bytes, image, { ...asked, scores }, output),
+        };
+      },
+    };
+  },
+});
+
+function optionsOf({ query: asked, model, mediaType }: MapQuestion<Query>) {
+  const { fit, size, scale: scales, flip, tiles, outputStride, edge, render } = asked;
+  return {
+    ...{ fit, size, scales, flip, tiles, outputStride, edge },
+    scores: asked.scores ?? (pictureFormat(mediaType) === undefined ? 'probability' : pictureScores(model, render)),
+    classes: selectorsOf(asked, model),
+    threshold: { value: asked.threshold, of: asked.thresholdOf },
+  } satisfies HeatmapOptions;
 }
 
-function presentAnswer(
-  { results, timing }: HeatmapAnswer,
-  model: CompiledModel,
-  { scores, threshold }: HeatmapOptions,
-): object {
-  return {
-    model: modelReference(model),
-    scores,
-    threshold,
-    results: results.map((result) =>
-      'problem' in result ? { name: result.name, problem: problemOf(result.problem) } : presentImage(result),
-    ),
-    timing: roundTiming({ ...timing }),
-  };
+function selectorsOf(asked: Query, { labels }: CompiledModel) {
+  const { names, best } = classesAskedFor(asked);
+  return [...resolveClasses(names, labels), ...bestClasses(best, labels)];
 }
 
-function presentImage(image: ImageHeatmaps): object {
-  const { name, header, plan, geometry, classes } = image;
+/** The classes of a request, and how many of the image's own best; of the answer at most MAX_CLASSES. */
+function classesAskedFor({ class: names, top, render }: Query): {
+  readonly names: readonly string[];
+  readonly best: number;
+} {
+  const best = top ?? (render === 'sheet' && names === undefined ? SHEET_CLASSES : 0);
+  return { names: names ?? (best === 0 ? ['top'] : []), best };
+}
+
+function presentMaps(image: ImageHeatmaps): object {
+  const { classes } = image;
   return {
-    name,
-    width: header.width,
-    height: header.height,
-    input: { width: plan.crop.width, height: plan.crop.height, scale: plan.scale },
-    map: describeGeometry(classes[0]!.map, geometry),
-    classes: classes.map(({ index, map, box, regions, ...rest }) => ({
+    ...presentImage({ ...image, map: classes[0]!.map }),
+    classes: classes.map(({ index, map: { height, width, values }, box: found, regions, ...rest }) => ({
       ...(index === ANY_CLASS ? {} : { index }),
       ...rest,
-      ...(box === undefined ? {} : { box: presentBox(box) }),
+      ...(found === undefined ? {} : { box: presentBox(found) }),
       regions: regions.map((region) => ({ box: presentBox(region.box), share: region.share })),
-      values: Array.from({ length: map.height }, (_, row) =>
-        Array.from(map.values.subarray(row * map.width, (row + 1) * map.width)),
-      ),
+      values: Array.from({ length: height }, (_, row) => Array.from(values.subarray(row * width, (row + 1) * width))),
     })),
   };
-}
-
-function presentBox({ left, top, width, height }: Box): object {
-  return { x: left, y: top, width, height };
 }
 
 /** float32 `[classes, h, w]` */
 function asNpy({ classes }: ImageHeatmaps): Buffer {
   const { height, width } = classes[0]!.map;
   const data = new Float32Array(classes.length * height * width);
-  classes.forEach(({ map }, position) => data.set(map.values, position * height * width));
+  classes.forEach(({ map: { values } }, position) => data.set(values, position * height * width));
   return encodeNpy('float32', [classes.length, height, width], data);
 }

@@ -1,59 +1,157 @@
 /** GET /v1/models and /v1/models/{name}: what can be asked. POST …/load and …/unload: administration, with a token. */
-import { createHash, timingSafeEqual } from 'node:crypto';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { z } from 'zod';
 import type { RunCost } from '../../batching/run-cost.js';
-import type { Config } from '../../config.js';
 import { deviceName } from '../../device.js';
-import { ServiceError } from '../../errors.js';
+import { EDGES } from '../../maps/edges.js';
+import { MAP_SCORES } from '../../maps/scores.js';
 import type { DenseViews } from '../../models/dense-views.js';
+import { PRECISIONS } from '../../models/manifest.js';
 import type { ModelEntry } from '../../models/registry.js';
-import type { HttpParts } from '../parts.js';
-import { revalidated } from '../revalidation.js';
-import { modelDetail, modelsResponse, serializerOf } from '../schemas.js';
+import { wordsOf } from '../../vocabulary.js';
+import type { RouteParts } from '../parts.js';
+import { json, route } from '../route.js';
 
-interface ModelParams {
-  Params: { name: string };
-}
+const modelSummary = z
+  .object({
+    name: z.string(),
+    version: z.string().optional(),
+    state: z.enum(['loading', 'ready', 'unloaded', 'failed']),
+    reason: z.string().optional().describe('Why it is not ready'),
+    default: z.boolean(),
+    description: z.string().optional(),
+    license: z.string().optional(),
+    source: z.string().optional(),
+    architecture: z.string().optional(),
+    precision: z
+      .enum(PRECISIONS)
+      .optional()
+      .describe('What it computes in here; fp16 of a manifest is fp32 where the device has no half precision'),
+    quantization: z
+      .object({
+        images: z.number().int().describe('That it was calibrated on'),
+        agreement: z.number().describe('Part of them whose first class stayed the same'),
+        logitError: z.number().describe('Mean difference of a logit, as a part of the mean absolute logit'),
+      })
+      .optional(),
+    digest: z.string().optional().describe('sha256 over manifest, labels and weights'),
+    parameters: z.number().int().optional(),
+    multiplyAdds: z.number().int().optional().describe('For one image at the input size'),
+    classes: z.number().int().optional(),
+    input: z
+      .object({
+        size: z.number().int(),
+        resize: z.number().int(),
+        interpolation: z.string(),
+        channels: z.string(),
+        range: z.number(),
+        mean: z.array(z.number()),
+        std: z.array(z.number()),
+      })
+      .optional(),
+    inputStep: z
+      .number()
+      .int()
+      .optional()
+      .describe('The long side of fit=whole and both of fit=native are rounded to multiples of this many pixels'),
+    devices: z.array(z.string()).optional().describe('That it runs on, e.g. cuda:1'),
+    provider: z.string().optional().describe('The execution provider of ONNX Runtime'),
+    runCost: z
+      .object({
+        fixedMs: z.number().describe('Of a run, whatever is in it'),
+        msPerGmac: z.number().describe('Of a GMAC: 10⁹ multiply-adds'),
+        msPerGflop: z
+          .number()
+          .meta({ description: 'The old name of msPerGmac, gone in the next version', deprecated: true }),
+      })
+      .optional()
+      .describe('Of the classifier on that device, fitted to its own runs; absent before the first'),
+    outputStrides: z
+      .array(z.number())
+      .optional()
+      .describe("Of its class maps, the net's own first; empty when the model has none"),
+    maps: z
+      .object({ size: z.number().int().optional(), scores: z.enum(wordsOf(MAP_SCORES)).optional() })
+      .optional()
+      .describe(
+        'What its maps are made of where a request does not say: short side of the whole photo; what a picture shows',
+      ),
+    edges: z.array(z.enum(wordsOf(EDGES))).optional(),
+    deviation: z
+      .number()
+      .optional()
+      .describe('Of an imported net: how far its class map is from its file’s logits, as a part of the largest'),
+    heatmapsUnavailable: z.string().optional().describe('Why the model has no class map'),
+    offset: z.number().optional(),
+    receptiveField: z.number().optional(),
+    minimumSize: z.number().int().optional().describe('Smallest side of an input, in pixels: one window'),
+  })
+  .meta({ id: 'Model' });
+
+const modelDetail = modelSummary
+  .extend({ labels: z.array(z.object({ id: z.string(), label: z.string() })).optional() })
+  .meta({ id: 'ModelDetail' });
+
+const modelsResponse = z
+  .object({
+    device: z.object({
+      names: z.array(z.string()).describe('What the models run on, e.g. cpu'),
+      why: z.string().describe('Why that was chosen'),
+    }),
+    models: z.array(modelSummary),
+  })
+  .meta({ id: 'Models' });
+
+export const listModels = route({
+  method: 'GET',
+  path: '/v1/models',
+  revalidated: true,
+  operationId: 'listModels',
+  summary: 'What can be asked',
+  answers: { 200: json(modelsResponse) },
+  answer: (parts) => ({
+    device: { names: parts.device.devices.map(deviceName), why: parts.device.why },
+    models: parts.registry.list().map((entry) => describeEntry(entry, parts)),
+  }),
+});
+
+export const getModel = route({
+  method: 'GET',
+  path: '/v1/models/:name',
+  revalidated: true,
+  operationId: 'getModel',
+  summary: 'One model, with its labels',
+  answers: { 200: json(modelDetail) },
+  errors: ['MODEL_NOT_FOUND'],
+  answer(parts, { params }) {
+    const entry = parts.registry.entry(params.name);
+    return { ...describeEntry(entry, parts), labels: entry.model?.labels };
+  },
+});
+
+export const loadModel = route({
+  method: 'POST',
+  path: '/v1/models/:name/load',
+  security: 'administrator',
+  operationId: 'loadModel',
+  summary: 'Load or reload a model from its folder',
+  answers: { 200: json(modelDetail) },
+  errors: ['MODEL_NOT_FOUND'],
+  answer: async (parts, { params }) => describeEntry(await parts.registry.load(params.name), parts),
+});
+
+export const unloadModel = route({
+  method: 'POST',
+  path: '/v1/models/:name/unload',
+  security: 'administrator',
+  operationId: 'unloadModel',
+  summary: 'Finish the work in flight and close the model',
+  answers: { 200: json(modelDetail) },
+  errors: ['MODEL_NOT_FOUND'],
+  answer: async (parts, { params }) => describeEntry(await parts.registry.unload(params.name), parts),
+});
 
 /** What of the server an entry is described by. */
-type Surroundings = Pick<HttpParts, 'registry' | 'device' | 'inputStep' | 'runCosts'>;
-
-export function modelRoutes(app: FastifyInstance, parts: HttpParts): void {
-  const { config, registry, device } = parts;
-  const listed = { schema: { response: { 200: serializerOf(modelsResponse) } }, onSend: revalidated };
-  app.get('/v1/models', listed, () => ({
-    device: { names: device.devices.map(deviceName), why: device.why },
-    models: registry.list().map((entry) => describeEntry(entry, parts)),
-  }));
-
-  const response = { schema: { response: { 200: serializerOf(modelDetail) } } };
-  app.get<ModelParams>('/v1/models/:name', { ...response, onSend: revalidated }, (request) => {
-    const entry = registry.entry(request.params.name);
-    return { ...describeEntry(entry, parts), labels: entry.model?.labels };
-  });
-  app.post<ModelParams>('/v1/models/:name/load', response, async (request) => {
-    authorize(request, config);
-    return describeEntry(await registry.load(request.params.name), parts);
-  });
-  app.post<ModelParams>('/v1/models/:name/unload', response, async (request) => {
-    authorize(request, config);
-    return describeEntry(await registry.unload(request.params.name), parts);
-  });
-}
-
-/** Throws UNAUTHENTICATED unless the request carries the administrator's token. */
-function authorize(request: FastifyRequest, { adminToken }: Config): void {
-  if (adminToken === '') {
-    throw new ServiceError(
-      'UNAUTHENTICATED',
-      'Administration is off: the server was started without FULLCONV_ADMIN_TOKEN.',
-    );
-  }
-  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
-  if (!timingSafeEqual(digest(request.headers.authorization ?? ''), digest(`Bearer ${adminToken}`))) {
-    throw new ServiceError('UNAUTHENTICATED', 'Administration needs "Authorization: Bearer …" with the right token.');
-  }
-}
+type Surroundings = Pick<RouteParts, 'registry' | 'device' | 'inputStep' | 'runCosts'>;
 
 /** A model's entry as the API shows it; what a model that is not loaded cannot tell is left out. */
 function describeEntry({ name, state, reason, model }: ModelEntry, parts: Surroundings) {

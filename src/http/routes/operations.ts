@@ -1,23 +1,48 @@
 /** Probes, metrics and the API's own description: what runs and watches the server, not what uses it. */
-import type { FastifyInstance } from 'fastify';
-import { openapiDocument } from '../openapi.js';
-import type { HttpParts } from '../parts.js';
-import { revalidated } from '../revalidation.js';
+import { json, route } from '../route.js';
 
-export function operationRoutes(app: FastifyInstance, { metrics, isReady, isAlive }: HttpParts): void {
-  const document = JSON.stringify(openapiDocument());
-
-  app.get('/livez', (_request, reply) => {
+export const live = route({
+  method: 'GET',
+  path: '/livez',
+  operationId: 'live',
+  summary: 'The process is alive',
+  answers: { 200: json({}, 'Alive') },
+  answer({ isAlive }, { reply }) {
     const alive = isAlive();
     return reply.code(alive ? 200 : 503).send({ status: alive ? 'alive' : 'every worker has been given up' });
-  });
-  app.get('/readyz', (_request, reply) => {
-    const ready = isReady();
-    return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not ready' });
-  });
-  app.get('/metrics', async (_request, reply) => {
-    const { body, contentType } = await metrics.expose();
+  },
+});
+
+export const ready = route({
+  method: 'GET',
+  path: '/readyz',
+  operationId: 'ready',
+  summary: 'Requests can be answered',
+  answers: { 200: json({}, 'Ready'), 503: { description: 'Not ready, or shutting down' } },
+  answer({ isReady }, { reply }) {
+    const isUp = isReady();
+    return reply.code(isUp ? 200 : 503).send({ status: isUp ? 'ready' : 'not ready' });
+  },
+});
+
+export const metrics = route({
+  method: 'GET',
+  path: '/metrics',
+  operationId: 'metrics',
+  summary: 'Prometheus metrics',
+  answers: { 200: { description: 'Metrics', content: { 'text/plain': {} } } },
+  async answer(parts, { reply }) {
+    const { body, contentType } = await parts.metrics.expose();
     return reply.type(contentType).send(body);
-  });
-  app.get('/openapi.json', { onSend: revalidated }, (_request, reply) => reply.type('application/json').send(document));
-}
+  },
+});
+
+export const openapi = route({
+  method: 'GET',
+  path: '/openapi.json',
+  revalidated: true,
+  operationId: 'openapi',
+  summary: 'This document',
+  answers: { 200: json({}, 'OpenAPI 3.1') },
+  answer: ({ document }, { reply }) => reply.type('application/json').send(JSON.stringify(document)),
+});

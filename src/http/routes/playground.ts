@@ -6,11 +6,10 @@
  */
 import { readFile, readdir } from 'node:fs/promises';
 import { extname, join } from 'node:path';
-import type { FastifyInstance } from 'fastify';
 import { ServiceError } from '../../errors.js';
-import { apiReference, type ApiDocument } from '../api-reference.js';
-import { openapiDocument } from '../openapi.js';
-import { revalidated } from '../revalidation.js';
+import { apiReference } from '../api-reference.js';
+import type { RouteParts } from '../parts.js';
+import type { Route } from '../route.js';
 
 const MEDIA_TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
@@ -37,8 +36,8 @@ const PROTECTION = {
   'cross-origin-resource-policy': 'same-origin',
 };
 
-/** Serve the files of `folder`. Rejects when they were not built. */
-export async function playgroundRoutes(app: FastifyInstance, folder: string): Promise<void> {
+/** The routes of the files of `playgroundFolder`. Rejects when they were not built. */
+export async function playgroundRoutes({ playgroundFolder: folder, document }: RouteParts): Promise<readonly Route[]> {
   const names = (await readdir(folder)).filter((name) => extname(name) in MEDIA_TYPES);
   const files = new Map(
     await Promise.all(names.map(async (name) => [name, await readFile(join(folder, name))] as const)),
@@ -49,24 +48,33 @@ export async function playgroundRoutes(app: FastifyInstance, folder: string): Pr
     files.delete(name);
     return bytes;
   }) as [Buffer, Buffer];
-  servePage(app, '/', page);
-  const reference = apiReference(openapiDocument() as unknown as ApiDocument);
-  servePage(app, '/docs', Buffer.from(docs.toString().replace('<!-- reference -->', () => reference)));
-
-  app.get<{ Params: { file: string } }>('/playground/:file', { onSend: revalidated }, (request, reply) => {
-    const { file } = request.params;
-    const bytes = files.get(file);
-    if (bytes === undefined) throw new ServiceError('NOT_FOUND', `The playground has no file ${file}.`);
-    return reply
-      .headers(PROTECTION)
-      .header('cache-control', 'public, max-age=31536000, immutable')
-      .type(MEDIA_TYPES[extname(file)]!)
-      .send(bytes);
-  });
+  const described = docs.toString().replace('<!-- reference -->', () => apiReference(document));
+  return [pageAt('/', page), pageAt('/docs', Buffer.from(described)), filesOf(files)];
 }
 
-function servePage(app: FastifyInstance, url: string, page: Buffer): void {
-  app.get(url, { onSend: revalidated }, (_request, reply) =>
-    reply.headers(PROTECTION).type(MEDIA_TYPES['.html']!).send(page),
-  );
+function pageAt(path: string, page: Buffer): Route {
+  return {
+    method: 'GET',
+    path,
+    revalidated: true,
+    handle: (_parts, _request, reply) => reply.headers(PROTECTION).type(MEDIA_TYPES['.html']!).send(page),
+  };
+}
+
+function filesOf(files: ReadonlyMap<string, Buffer>): Route {
+  return {
+    method: 'GET',
+    path: '/playground/:file',
+    revalidated: true,
+    handle(_parts, request, reply) {
+      const { file } = request.params as { file: string };
+      const bytes = files.get(file);
+      if (bytes === undefined) throw new ServiceError('NOT_FOUND', `The playground has no file ${file}.`);
+      return reply
+        .headers(PROTECTION)
+        .header('cache-control', 'public, max-age=31536000, immutable')
+        .type(MEDIA_TYPES[extname(file)]!)
+        .send(bytes);
+    },
+  };
 }

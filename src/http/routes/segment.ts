@@ -1,94 +1,90 @@
 /** POST /v1/segment: the winning class of every position, as a picture, as JSON or as an array, by Accept. */
-import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
 import { drawLabels } from '../../drawing/draw.js';
-import { encodeNpy } from '../npy.js';
-import { polygonsOf, runLengthsOf } from '../../maps/outline.js';
-import { segment, type SegmentAnswer, type Segmentation } from '../../inference/segment.js';
 import { labelColor } from '../../drawing/render-labels.js';
-import type { CompiledModel } from '../../models/compile.js';
-import { variesBy } from '../cross-origin.js';
-import type { HttpParts } from '../parts.js';
-import { readImages } from '../image-bodies.js';
-import { describeClasses, describeGeometry, describeMap } from '../map-answer.js';
-import { negotiate, pictureFormat } from '../media-type.js';
-import { parseParameters, segmentParameters, type SegmentParameters } from '../parameters.js';
-import { problemOf } from '../problem.js';
-import { describeModel, limitPasses, modelReference, requestContext, roundTiming } from '../request.js';
-import { segmentResponse, serializerOf } from '../schemas.js';
+import { LABEL_DRAWINGS } from '../../drawing/words.js';
+import { segment, type Segmentation } from '../../inference/segment.js';
+import { polygonsOf, runLengthsOf } from '../../maps/outline.js';
+import { presentAnswer } from '../image-route.js';
+import { presentBox, presentImage } from '../map-answer.js';
+import { mapParameters, mapRoute } from '../map-route.js';
+import { encodeNpy } from '../npy.js';
+import { list, number, oneOf } from '../parameters.js';
+import { box, imagesAnswer, map } from '../schemas.js';
 
-const RESPONSE_CONTENT = {
-  'application/json': { schema: serializerOf(segmentResponse) },
-  'image/png': { schema: {} },
-  'image/webp': { schema: {} },
-  'image/avif': { schema: {} },
-  'application/x-npy': { schema: {} },
-};
+const query = z.strictObject({
+  ...mapParameters,
+  shapes: list(z.enum(['polygons', 'rle']), 2)
+    .optional()
+    .describe("For application/json: each class's area as polygons, as COCO's run lengths, or both"),
+  minProbability: number(0, 1).default(0).describe('Positions whose best class is less probable stay unlabelled'),
+  render: oneOf(LABEL_DRAWINGS, 'For pictures').default('palette'),
+});
 
-export function segmentRoute(app: FastifyInstance, { config, registry, inference }: HttpParts): void {
-  app.post('/v1/segment', { schema: { response: { 200: { content: RESPONSE_CONTENT } } } }, async (request, reply) => {
-    variesBy(reply, 'Accept');
-    const parameters = parseParameters(segmentParameters, request.query);
-    const context = requestContext(reply, parameters, config);
-    registry.get(parameters.model);
-    const images = await readImages(request, config);
-    limitPasses(images.length * parameters.scale.length, config.maxImages);
-    const mediaType = negotiate(request, (type) =>
-      type === 'application/json' || images.length === 1 ? undefined : 'holds one image',
-    );
+type Shapes = z.output<typeof query>['shapes'];
 
-    return registry.use(parameters.model, async (model) => {
-      const { fit, size, scale: scales, flip, tiles, outputStride, edge, minProbability } = parameters;
-      const options = { fit, size, scales, flip, tiles, outputStride, edge, minProbability };
-      const answer = await segment(inference, model, images, options, context);
-      describeModel(reply, model);
-      void reply.type(mediaType);
-      if (mediaType === 'application/json') return reply.send(presentAnswer(answer, model, parameters.shapes));
+const classArea = z.object({
+  index: z.number().int(),
+  id: z.string(),
+  label: z.string(),
+  color: z.string().describe('In image/png, as #rrggbb'),
+  share: z.number().describe('Of the cells'),
+  boxes: z.array(box).describe('One for each connected region, the largest first'),
+  polygons: z
+    .array(z.array(z.array(z.array(z.number()))))
+    .optional()
+    .describe('With shapes=polygons: the coordinates of a MultiPolygon in photo pixels, [outline, hole, …] each'),
+  rle: z
+    .object({ size: z.array(z.number().int()).describe('[height, width]'), counts: z.string() })
+    .optional()
+    .describe("With shapes=rle: the pixels of the photo in COCO's compressed run lengths"),
+});
 
-      // One image: had it failed, so had the request.
-      const [image] = answer.results as [Segmentation];
-      const { labels } = image;
-      describeMap(reply, labels, image);
-      describeClasses(reply, image.classes);
-      const format = pictureFormat(mediaType);
-      if (format === undefined) {
-        return reply.send(encodeNpy('uint16', [labels.height, labels.width], labels.values));
-      }
-      const { bytes } = images[0]!;
-      const picture = await inference.render(model, context, (checkpoint) =>
-        drawLabels(bytes, image, parameters, { ...config, format, checkpoint }),
-      );
-      return reply.send(picture);
-    });
-  });
-}
+const segmentation = imagesAnswer({
+  map: map.optional(),
+  unlabelled: z.number().optional().describe('Share of the cells below minProbability'),
+  classes: z.array(classArea).optional().describe('The legend: the classes that win somewhere, by share'),
+}).meta({ id: 'Segmentation' });
 
-type Shapes = SegmentParameters['shapes'];
+export const segmentRoute = mapRoute({
+  path: '/v1/segment',
+  operationId: 'segment',
+  summary: 'The winning class of every position',
+  query,
+  description:
+    'One colour a class at the size of the photo, the legend as JSON, or class indices as uint16 [h, w] (65535: unlabelled)',
+  schema: segmentation,
+  async answer({ inference }, { query: asked, images, model, context }) {
+    const { fit, size, scale: scales, flip, tiles, outputStride, edge, minProbability, shapes } = asked;
+    const options = { fit, size, scales, flip, tiles, outputStride, edge, minProbability };
+    const answer = await segment(inference, model, images, options, context);
+    return {
+      json: () => presentAnswer<Segmentation>(model, answer, (image) => presentLabels(image, shapes)),
+      only() {
+        const [image] = answer.results as [Segmentation];
+        const { labels } = image;
+        return {
+          ...image,
+          map: labels,
+          npy: () => encodeNpy('uint16', [labels.height, labels.width], labels.values),
+          picture: (output) => drawLabels(images[0]!.bytes, image, asked, output),
+        };
+      },
+    };
+  },
+});
 
-function presentAnswer({ results, timing }: SegmentAnswer, model: CompiledModel, shapes: Shapes): object {
-  return {
-    model: modelReference(model),
-    results: results.map((result) =>
-      'problem' in result ? { name: result.name, problem: problemOf(result.problem) } : presentImage(result, shapes),
-    ),
-    timing: roundTiming({ ...timing }),
-  };
-}
-
-function presentImage(image: Segmentation, shapes: Shapes): object {
-  const { name, header, plan, geometry, labels, classes, unlabelled } = image;
+function presentLabels(image: Segmentation, shapes: Shapes): object {
+  const { labels, classes, unlabelled } = image;
   const polygons = shapes?.includes('polygons') ? polygonsOf(image) : undefined;
   const runLengths = shapes?.includes('rle') ? runLengthsOf(image) : undefined;
   return {
-    name,
-    width: header.width,
-    height: header.height,
-    input: { width: plan.crop.width, height: plan.crop.height, scale: plan.scale },
-    map: describeGeometry(labels, geometry),
+    ...presentImage({ ...image, map: labels }),
     unlabelled,
     classes: classes.map(({ boxes, ...rest }) => ({
       ...rest,
       color: `#${labelColor(rest.index).toString(16).padStart(6, '0')}`,
-      boxes: boxes.map(({ left, top, width, height }) => ({ x: left, y: top, width, height })),
+      boxes: boxes.map(presentBox),
       ...(polygons === undefined ? {} : { polygons: polygons.get(rest.index) }),
       ...(runLengths === undefined ? {} : { rle: runLengths.get(rest.index) }),
     })),

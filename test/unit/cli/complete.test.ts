@@ -57,4 +57,15 @@ describe('complete', () => {
   ])('offers %s', async (_, typed, expected) => {
     expect(await words(...typed)).toEqual(expected);
   });
+
+  it('says what the words of a vocabulary mean', async () => {
+    const tool = new Command('fullconv');
+    tool.command('segment').addOption(oneOf('--edge <edge>', 'where it ends', { valid: 'exact', same: 'padded' }));
+    const { candidates } = await complete(tool, ['segment', '--edge', ''], namesOf);
+    expect(candidates).toEqual([
+      { word: 'valid', about: 'exact' },
+      { word: 'same', about: 'padded' },
+    ]);
+    expect(tool.commands[0]!.helpInformation()).toMatch(/where it ends\. valid: exact; same:\s+padded/);
+  });
 });

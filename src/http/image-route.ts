@@ -1,0 +1,97 @@
+/**
+ * The routes that ask about images: what all of them take, how each begins, and how they answer for many images. A request
+ * is refused for its query, its model or its number of images before anything of it is decoded.
+ */
+import { z } from 'zod';
+import type { ErrorCode, ServiceError } from '../errors.js';
+import type { ImageInput } from '../inference/infer.js';
+import type { RequestContext } from '../inference/request-context.js';
+import type { Timing } from '../inference/timing.js';
+import { SCORES } from '../maps/scores.js';
+import type { CompiledModel } from '../models/compile.js';
+import { IMAGES, readImages } from './image-bodies.js';
+import { flag, integer, list, number, oneOf, type QuerySchema } from './parameters.js';
+import type { RouteParts } from './parts.js';
+import { problemOf } from './problem.js';
+import { limitPasses, modelReference, requestContext, roundTiming } from './request.js';
+import { route, type Asked, type Route, type RouteDefinition } from './route.js';
+
+const REQUEST_ERRORS = ['INVALID_REQUEST', 'MODEL_NOT_FOUND', 'BODY_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE'] as const;
+const IMAGE_ERRORS = ['IMAGE_UNDECODABLE', 'IMAGE_TOO_LARGE', 'OUTPUT_UNSUPPORTED'] as const;
+const LOAD_ERRORS = ['INFERENCE_FAILED', 'QUEUE_FULL', 'DRAINING', 'WORKER_LOST', 'DEADLINE_EXCEEDED'] as const;
+
+/** Query parameters of every such route. */
+export const imageParameters = {
+  model: z.string().min(1).optional().describe("A name from /v1/models; absent: the server's default model"),
+  size: integer(1, 16384).optional().describe("Pixels of the short side; absent: the model's input size"),
+  scale: list(number(0.05, 20), 16).default([1]).describe('One or several multipliers of the size, e.g. scale=1,1.5,2'),
+  flip: flag.default(false).describe('Also average over the mirrored image'),
+  scores: oneOf(SCORES).default('probability'),
+  priority: integer(-100, 100).default(0).describe('Higher goes first'),
+  deadlineMs: integer(1, 3_600_000).optional().describe("Longest wait; at most the server's own"),
+};
+
+/** Of its parameters what every such route begins with. */
+export interface ImageQuery {
+  readonly model?: string | undefined;
+  readonly scale: readonly number[];
+  readonly priority: number;
+  readonly deadlineMs?: number | undefined;
+}
+
+export interface ImageQuestion<Query> extends Asked<Query> {
+  readonly images: readonly ImageInput[];
+  readonly context: RequestContext;
+}
+
+export interface ImageRouteDefinition<Query> extends Omit<
+  RouteDefinition<Query>,
+  'method' | 'body' | 'query' | 'errors' | 'answer'
+> {
+  readonly query: QuerySchema<Query>;
+  /** Besides those of every such route. */
+  readonly errors?: readonly ErrorCode[];
+  readonly answer: (parts: RouteParts, question: ImageQuestion<Query>) => unknown;
+}
+
+export function imageRoute<Query extends ImageQuery>({
+  errors = [],
+  answer,
+  ...definition
+}: ImageRouteDefinition<Query>): Route {
+  return route<Query, string>({
+    ...definition,
+    method: 'POST',
+    body: IMAGES,
+    errors: [...REQUEST_ERRORS, ...errors, ...IMAGE_ERRORS, ...LOAD_ERRORS],
+    async answer(parts, asked) {
+      const { config, registry } = parts;
+      const { request, reply, query } = asked;
+      const context = requestContext(reply, query, config);
+      registry.get(query.model);
+      const images = await readImages(request, config);
+      limitPasses(images.length * query.scale.length, config.maxImages);
+      return answer(parts, { ...asked, images, context });
+    },
+  });
+}
+
+interface FailedImage {
+  readonly name: string;
+  readonly problem: ServiceError;
+}
+
+/** The body of an answer: a result for each image, or what is wrong with it. */
+export function presentAnswer<Result extends object>(
+  model: CompiledModel,
+  { results, timing }: { readonly results: readonly (Result | FailedImage)[]; readonly timing: Timing },
+  present: (result: Result) => object,
+): object {
+  return {
+    model: modelReference(model),
+    results: results.map((result) =>
+      'problem' in result ? { name: result.name, problem: problemOf(result.problem) } : present(result),
+    ),
+    timing: roundTiming({ ...timing }),
+  };
+}

@@ -1,0 +1,115 @@
+/**
+ * The routes that answer with maps: what both take, and the forms of their answers. A client chooses the form by Accept:
+ * a picture or an array holds the map of one image, and headers say of it what they cannot; JSON holds any number.
+ */
+import type { z } from 'zod';
+import type { PictureOutput } from '../drawing/draw.js';
+import { DEFAULT_ALPHA } from '../drawing/words.js';
+import { EDGES } from '../maps/edges.js';
+import { FITS } from '../maps/input-plan.js';
+import type { CompiledModel } from '../models/compile.js';
+import { imageParameters, imageRoute } from './image-route.js';
+import type { ImageQuery, ImageQuestion, ImageRouteDefinition } from './image-route.js';
+import { describeClasses, describeMap, type DescribedMap } from './map-answer.js';
+import { negotiate, pictureFormat, type MapMediaType } from './media-type.js';
+import { flag, integer, number, oneOf } from './parameters.js';
+import type { RouteParts } from './parts.js';
+import { describeModel } from './request.js';
+import type { Route } from './route.js';
+
+/** Query parameters of both. */
+export const mapParameters = {
+  ...imageParameters,
+  size: imageParameters.size.describe(
+    "Pixels of the short side; absent: the model's maps.size for fit=whole where it has one, else its input size",
+  ),
+  fit: oneOf(FITS).default('whole'),
+  outputStride: integer(1, 1024)
+    .optional()
+    .describe("Input pixels between cells, one of the model's outputStrides; absent: the net's own, the coarsest"),
+  edge: oneOf(EDGES).default('valid'),
+  tiles: flag
+    .default(false)
+    .describe(
+      'Cut an input beyond the pixel limit into overlapping tiles, at most 16; their maps are those of the whole',
+    ),
+  alpha: number(0, 1)
+    .default(DEFAULT_ALPHA)
+    .describe('Opacity of the map over the photo, for render=overlay and sheet'),
+  width: integer(1, 16384).optional().describe("Of the picture, in pixels, aspect kept; absent: the photo's own"),
+};
+
+export interface MapQuestion<Query> extends ImageQuestion<Query> {
+  readonly model: CompiledModel;
+  /** The form that the answer will have. */
+  readonly mediaType: MapMediaType;
+}
+
+/** An answer in all its forms; each is made only when it is the one asked for. */
+export interface MapForms {
+  readonly json: () => object;
+  /** The only image. Had it failed, so had the request. */
+  readonly only: () => MapOfImage;
+}
+
+/** One image's map, for the forms that hold one. */
+export interface MapOfImage extends DescribedMap {
+  readonly npy: () => Buffer;
+  readonly picture: (output: PictureOutput) => Promise<Buffer>;
+}
+
+export interface MapRouteDefinition<Query> extends Omit<ImageRouteDefinition<Query>, 'answers' | 'answer'> {
+  /** Of the answer, in its forms. */
+  readonly description: string;
+  /** Of the answer as JSON. */
+  readonly schema: z.ZodType;
+  /** Why a form cannot hold what is asked for of one image; undefined where it can. */
+  readonly whyNot?: (type: MapMediaType, query: Query) => string | undefined;
+  readonly answer: (parts: RouteParts, question: MapQuestion<Query>) => Promise<MapForms>;
+}
+
+export function mapRoute<Query extends ImageQuery>({
+  description,
+  schema,
+  errors = [],
+  whyNot,
+  answer,
+  ...definition
+}: MapRouteDefinition<Query>): Route {
+  const content = {
+    'image/png': {},
+    'image/webp': {},
+    'image/avif': {},
+    'application/json': schema,
+    'application/x-npy': {},
+  } satisfies Record<MapMediaType, unknown>;
+  return imageRoute<Query>({
+    ...definition,
+    answers: { 200: { description, content } },
+    errors: [...errors, 'NOT_ACCEPTABLE'],
+    answer(parts, question) {
+      const { config, registry, inference } = parts;
+      const { request, reply, query, images, context } = question;
+      const mediaType = negotiate(request, (type) => {
+        if (type === 'application/json') return undefined;
+        return images.length > 1 ? 'holds one image' : whyNot?.(type, query);
+      });
+      return registry.use(query.model, async (model) => {
+        const { json, only } = await answer(parts, { ...question, model, mediaType });
+        describeModel(reply, model);
+        void reply.type(mediaType);
+        if (mediaType === 'application/json') return reply.send(json());
+
+        const image = only();
+        describeMap(reply, image);
+        describeClasses(reply, image.classes);
+        const format = pictureFormat(mediaType);
+        if (format === undefined) return reply.send(image.npy());
+        const picture = await inference.render(model, context, (checkpoint) =>
+          image.picture({ ...config, format, checkpoint }),
+        );
+        return reply.send(picture);
+      });
+    },
+  });
+}

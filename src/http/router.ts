@@ -1,0 +1,59 @@
+/**
+ * Routes onto fastify: each with the serializers of its answers, and at each address an answer to the methods that no route
+ * takes there: 405, and which it does take.
+ */
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import { ServiceError } from '../errors.js';
+import type { RouteParts } from './parts.js';
+import { revalidated } from './revalidation.js';
+import type { Operation, Route } from './route.js';
+import { serializerOf } from './schemas.js';
+
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'];
+
+export function addRoutes(app: FastifyInstance, routes: readonly Route[], parts: RouteParts): void {
+  for (const { method, path, operation, handle, revalidated: hasTag = false } of routes) {
+    app.route({
+      method,
+      url: path,
+      schema: { response: operation === undefined ? {} : serializersOf(operation) },
+      ...(hasTag ? { onSend: revalidated } : {}),
+      handler: (request, reply) => handle(parts, request, reply),
+    });
+  }
+  for (const path of new Set(routes.map((route) => route.path))) {
+    refuseOtherMethods(
+      app,
+      path,
+      routes.filter((route) => route.path === path),
+    );
+  }
+}
+
+/** By status, for those that have a schema to be written by. */
+function serializersOf({ answers }: Operation): Record<string, unknown> {
+  const written = Object.entries(answers).flatMap(([status, { content = {} }]) => {
+    const forms = Object.entries(content);
+    if (!forms.some(([, form]) => form instanceof z.ZodType)) return [];
+    const serializers = forms.map(([type, form]) => [
+      type,
+      { schema: form instanceof z.ZodType ? serializerOf(form) : {} },
+    ]);
+    return [[status, { content: Object.fromEntries(serializers) as unknown }]];
+  });
+  return Object.fromEntries(written) as Record<string, unknown>;
+}
+
+function refuseOtherMethods(app: FastifyInstance, path: string, routes: readonly Route[]): void {
+  // Fastify answers HEAD wherever it answers GET.
+  const allowed = routes.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
+  app.route({
+    method: METHODS.filter((method) => !allowed.includes(method)),
+    url: path,
+    handler: (request, reply) => {
+      void reply.header('allow', allowed.join(', '));
+      throw new ServiceError('METHOD_NOT_ALLOWED', `${path} takes ${allowed.join(', ')}, not ${request.method}.`);
+    },
+  });
+}

@@ -1,0 +1,21 @@
+/** The routes of the API, in the order of its description. Those of the pages follow from what was built (playground.ts). */
+import type { Route } from '../route.js';
+import { classifyRoute } from './classify.js';
+import { heatmapRoute } from './heatmap.js';
+import { getModel, listModels, loadModel, unloadModel } from './models.js';
+import { live, metrics, openapi, ready } from './operations.js';
+import { segmentRoute } from './segment.js';
+
+export const ROUTES: readonly Route[] = [
+  classifyRoute,
+  heatmapRoute,
+  segmentRoute,
+  listModels,
+  getModel,
+  loadModel,
+  unloadModel,
+  live,
+  ready,
+  metrics,
+  openapi,
+];

@@ -1,0 +1,38 @@
+/** What holds for every route of the server, because it follows from the list of them. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ROUTES } from '../../src/http/routes/index.js';
+import { startTestApp, type TestApp } from '../support/app.js';
+
+let app: TestApp;
+beforeAll(async () => (app = await startTestApp()));
+afterAll(() => app.close());
+
+const PAGES = ['/', '/docs', '/playground/:file'];
+const ADDRESSES = [...new Set([...ROUTES.map(({ path }) => path), ...PAGES])];
+
+describe('every address', () => {
+  it.each(ADDRESSES)('%s refuses the methods that it does not take, and says which it does', async (path) => {
+    const isRead = PAGES.includes(path) || ROUTES.some((route) => route.path === path && route.method === 'GET');
+    const url = path.replace(/:\w+/, 'tiny-vgg');
+    for (const method of ['PUT', 'PATCH', 'DELETE', 'OPTIONS', isRead ? 'POST' : 'GET'] as const) {
+      const answer = await app.http.inject({ method, url });
+      expect({ status: answer.statusCode, allow: answer.headers.allow }).toEqual({
+        status: 405,
+        allow: isRead ? 'GET, HEAD' : 'POST',
+      });
+      expect(answer.json()).toMatchObject({ code: 'METHOD_NOT_ALLOWED' });
+    }
+  });
+});
+
+it('what is read answers HEAD as well, without a body', async () => {
+  for (const { path } of ROUTES.filter(({ method }) => method === 'GET')) {
+    const { statusCode, body } = await app.http.inject({ method: 'HEAD', url: path.replace(/:\w+/, 'tiny-vgg') });
+    expect([path, statusCode, body]).toEqual([path, 200, '']);
+  }
+});
+
+it.each(['/v1/heatmap', '/v1/segment'])('%s says that its answers vary by Accept, refusals too', async (url) => {
+  const refused = await app.http.inject({ method: 'POST', url: `${url}?nothing=1` });
+  expect([refused.statusCode, refused.headers.vary]).toEqual([400, 'Accept']);
+});

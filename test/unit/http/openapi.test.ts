@@ -1,0 +1,105 @@
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { openapiDocument } from '../../../src/http/openapi.js';
+import { flag, integer } from '../../../src/http/parameters.js';
+import { json, route, type Route } from '../../../src/http/route.js';
+
+const part = z.object({ size: z.number() }).meta({ id: 'Part' });
+const thing = z.object({ parts: z.array(part) }).meta({ id: 'Thing' });
+
+const getThing = route({
+  method: 'GET',
+  path: '/v1/boxes/:box/things/:thing',
+  revalidated: true,
+  operationId: 'getThing',
+  summary: 'One thing',
+  query: z.strictObject({ depth: integer(1, 9).default(2).describe('How deep'), all: flag.optional() }),
+  answers: { 200: json(thing) },
+  errors: ['NOT_FOUND', 'MODEL_NOT_FOUND', 'QUEUE_FULL'],
+  answer: (_parts, { params }) => `${params.box} ${params.thing}`,
+});
+
+const addThing = route({
+  method: 'POST',
+  path: '/v1/boxes/:box/things/:thing',
+  security: 'administrator',
+  operationId: 'addThing',
+  summary: 'A new thing',
+  body: { description: 'The thing', content: { 'application/json': thing, 'image/png': {} } },
+  answers: { 200: { description: 'Done' } },
+  answer: () => undefined,
+});
+
+/** What the document says of the routes' one address. */
+function described(...routes: Route[]) {
+  const { paths, components } = openapiDocument(routes) as unknown as {
+    paths: Record<string, Record<string, Record<string, unknown>>>;
+    components: { schemas: Record<string, unknown> };
+  };
+  return { paths, schemas: components.schemas, operations: paths['/v1/boxes/{box}/things/{thing}']! };
+}
+
+describe('the OpenAPI document', () => {
+  it('has the methods of an address together, and its parameters as OpenAPI writes them', () => {
+    const { paths, operations } = described(getThing, addThing);
+    expect(Object.keys(paths)).toEqual(['/v1/boxes/{box}/things/{thing}']);
+    expect(Object.keys(operations)).toEqual(['get', 'post']);
+    expect(operations['get']!['parameters']).toEqual([
+      { name: 'box', in: 'path', required: true, schema: { type: 'string' } },
+      { name: 'thing', in: 'path', required: true, schema: { type: 'string' } },
+      {
+        name: 'depth',
+        in: 'query',
+        description: 'How deep',
+        schema: { default: 2, type: 'integer', minimum: 1, maximum: 9 },
+      },
+      { name: 'all', in: 'query', description: undefined, schema: { type: 'boolean' } },
+    ]);
+  });
+
+  it('says how a route fails by status, and that it is not asked in vain', () => {
+    const { operations } = described(getThing);
+    const responses = operations['get']!['responses'] as Record<string, { description: string }>;
+    expect(Object.entries(responses).map(([status, { description }]) => [status, description])).toEqual([
+      ['200', 'OK'],
+      ['304', 'What the client has, by the ETag in If-None-Match, is still the answer'],
+      ['404', 'NOT_FOUND: There is nothing at this address; MODEL_NOT_FOUND: No such model'],
+      ['503', 'QUEUE_FULL: The server is at capacity'],
+    ]);
+  });
+
+  it('says for whom a route is, and what it takes', () => {
+    const { post } = described(addThing).operations;
+    expect(post).toMatchObject({
+      security: [{ administrator: [] }],
+      requestBody: {
+        required: true,
+        content: { 'application/json': { schema: { $ref: '#/components/schemas/Thing' } }, 'image/png': {} },
+      },
+      responses: { 200: { description: 'Done' }, 401: {} },
+    });
+  });
+
+  it('has the schemas of all bodies, and those that they are made of', () => {
+    const { schemas } = described(getThing);
+    expect(Object.keys(schemas)).toEqual(['Part', 'Problem', 'Thing']);
+    expect(JSON.stringify(schemas['Thing'])).toContain('#/components/schemas/Part');
+  });
+
+  it('says nothing of what is no part of the API', () => {
+    const page: Route = { method: 'GET', path: '/', handle: () => undefined };
+    expect(described(page).paths).toEqual({});
+  });
+
+  it('wants a body’s schema to have an id', () => {
+    const nameless = route({
+      method: 'GET',
+      path: '/',
+      operationId: 'nameless',
+      summary: '',
+      answers: { 200: json(z.object({})) },
+      answer: () => ({}),
+    });
+    expect(() => openapiDocument([nameless])).toThrow('needs an id');
+  });
+});

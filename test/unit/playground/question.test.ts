@@ -1,0 +1,108 @@
+import { describe, expect, it } from 'vitest';
+import type { ModelDetail } from '../../../src/client/index.js';
+import {
+  SCALES,
+  classifyQuery,
+  curlCommand,
+  heatmapQuery,
+  pictureQuery,
+  type MapStyle,
+  type Question,
+} from '../../../src/playground/question.js';
+
+const MODEL: ModelDetail = { name: 'tiny', state: 'ready', default: true, classes: 10 };
+
+const asking = (changes: Partial<Question> = {}): Question => ({
+  model: MODEL,
+  fit: 'whole',
+  scale: 1,
+  average: [1],
+  flip: false,
+  outputStride: undefined,
+  edge: 'valid',
+  ...changes,
+});
+
+const STYLE: MapStyle = { colormap: 'viridis', opacity: 0.6, range: 'minmax', interpolation: 'nearest' };
+
+describe('the query for classes', () => {
+  it('asks for all classes of the model, at one scale', () => {
+    expect(classifyQuery(asking({ scale: 1.5 }))).toEqual({ model: 'tiny', fit: 'whole', scale: [1.5], topK: 10 });
+  });
+
+  it('asks for no more classes than anyone looks at', () => {
+    expect(classifyQuery(asking({ model: { ...MODEL, classes: 21_843 } })).topK).toBe(1000);
+  });
+
+  it('asks for five of a model that does not say how many it has', () => {
+    const { classes: _, ...model } = MODEL;
+    expect(classifyQuery(asking({ model })).topK).toBe(5);
+  });
+
+  it('is the same whatever the map is to be: its answer is known then', () => {
+    const classes = classifyQuery(asking());
+    expect(classifyQuery(asking({ average: [0.5, 1], outputStride: 8, edge: 'same' }))).toEqual(classes);
+    expect(classifyQuery(asking({ flip: true }))).not.toEqual(classes);
+  });
+});
+
+describe('the query for maps', () => {
+  it('leaves out what the API does by itself', () => {
+    expect(heatmapQuery(asking(), [3, 4])).toEqual({ model: 'tiny', class: ['3', '4'], fit: 'whole', scale: [1] });
+  });
+
+  it('names what is chosen', () => {
+    expect(heatmapQuery(asking({ fit: 'crop', flip: true, outputStride: 8, edge: 'same' }), [3])).toEqual({
+      model: 'tiny',
+      class: ['3'],
+      fit: 'crop',
+      scale: [1],
+      flip: true,
+      outputStride: 8,
+      edge: 'same',
+    });
+  });
+
+  it('averages over multiples of the scale, to three decimals', () => {
+    expect(heatmapQuery(asking({ scale: 1.1, average: [0.75, 1, 1.5] }), [3]).scale).toEqual([0.825, 1.1, 1.65]);
+  });
+
+  it('of a picture adds how it looks', () => {
+    const question = asking({ scale: 2 });
+    expect(pictureQuery(question, 3, STYLE)).toEqual({
+      ...heatmapQuery(question, [3]),
+      colormap: 'viridis',
+      alpha: 0.6,
+      range: 'minmax',
+      interpolation: 'nearest',
+    });
+  });
+});
+
+describe('the commands', () => {
+  const BASE = 'https://example.org/ask/';
+
+  it('ask for the five best classes, and for no map where there is none', () => {
+    expect(curlCommand(BASE, 'cat.jpg', asking(), undefined, STYLE)).toBe(
+      "curl --data-binary '@cat.jpg' 'https://example.org/ask/v1/classify?model=tiny&fit=whole&scale=1&topK=5'",
+    );
+  });
+
+  it('ask for the picture that the page shows', () => {
+    const [, map] = curlCommand(BASE, 'cat.jpg', asking({ flip: true }), 3, STYLE).split('\n\n');
+    expect(map).toBe(
+      "curl --data-binary '@cat.jpg' 'https://example.org/ask/v1/heatmap?model=tiny&class=3&fit=whole&scale=1&flip=true" +
+        "&colormap=viridis&alpha=0.6&range=minmax&interpolation=nearest' -o heatmap.png",
+    );
+  });
+
+  it('keep a shell from reading the name of a file', () => {
+    const text = curlCommand(BASE, "it's $HOME.jpg", asking(), undefined, STYLE);
+    expect(text).toContain(`--data-binary '@it'\\''s $HOME.jpg' `);
+  });
+});
+
+it('the slider stops at 1, and at scales in their order', () => {
+  expect(SCALES).toContain(1);
+  expect([...SCALES].sort((a, b) => a - b)).toEqual(SCALES);
+});
