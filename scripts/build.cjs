@@ -37,8 +37,10 @@ build({
   external: ['./main.js'],
 });
 buildPlayground('dist/playground');
+/** `npm start` builds only what it runs. */
+const isForServer = process.argv[2] === 'server';
 // The load tests are not part of the image.
-if (existsSync('load')) {
+if (!isForServer && existsSync('load')) {
   const entryPoints = Object.fromEntries(
     ['run', 'against', 'start', 'sizes', 'compare', 'plot', 'peers/run'].map((file) => [
       `load-${file.replace('/run', '')}`,
@@ -55,7 +57,7 @@ if (existsSync('load')) {
   });
 }
 
-removeOthers();
+if (!isForServer) removeOthers();
 
 function build(options) {
   const result = buildSync({ ...options, write: false });

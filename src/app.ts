@@ -120,14 +120,23 @@ export async function createEngineRoom(
   };
 }
 
-/** Start the workers and load the models. Rejects when no worker starts or the default model does not exist. */
+/**
+ * Start the workers and load the models: while the workers start, the first models are read and compiled. Rejects when no
+ * worker starts or the default model does not exist.
+ */
 export async function createService(config: Config, log: Logger, options: ServiceOptions = {}): Promise<Service> {
-  const room = await createEngineRoom(config, log, options);
+  const plan = options.plan ?? (await planDevices(config));
+  const starting = createEngineRoom(config, log, { ...options, plan });
+  const [started, loaded] = await Promise.allSettled([starting, loadModels(config, log, plan, starting)]);
+  // Without workers nothing could be loaded: theirs is the reason.
+  if (started.status === 'rejected') throw started.reason;
+  const room = started.value;
   const { pool, batcher, metrics, policy, device } = room;
-  const registry = await loadModels(config, log, room).catch(async (error: unknown) => {
+  if (loaded.status === 'rejected') {
     await pool.drain();
-    throw error;
-  });
+    throw loaded.reason;
+  }
+  const registry = loaded.value;
   const inference = createInference({
     batcher,
     lease: (model, view) => registry.lease(model, view),
@@ -146,9 +155,17 @@ export async function createService(config: Config, log: Logger, options: Servic
   return { ...room, registry, inference };
 }
 
-function loadModels(config: Config, log: Logger, room: EngineRoom): Promise<Registry> {
-  const { kind } = room.device.devices[0]!;
+/** Sessions wait for the room to be there. */
+function loadModels(
+  config: Config,
+  log: Logger,
+  { device }: DevicePlan,
+  starting: Promise<EngineRoom>,
+): Promise<Registry> {
+  const { kind } = device.devices[0]!;
   const engine = engineNamed(config.engine);
+  let isStarted = true;
+  starting.catch(() => (isStarted = false));
   return createRegistry(
     {
       folder: config.models,
@@ -159,17 +176,20 @@ function loadModels(config: Config, log: Logger, room: EngineRoom): Promise<Regi
     },
     {
       platform: platformOf(engine, kind),
-      open: (spec) => openWarm(room, spec),
-      close: (id) => {
-        room.batcher.forget(id);
-        return room.pool.close(id);
+      open: async (spec) => openWarm(await starting, spec),
+      close: async (id) => {
+        const { batcher, pool } = await starting;
+        batcher.forget(id);
+        await pool.close(id);
       },
       run: async (session, feeds) => {
-        const { outputs } = await room.batcher.submit({ session, feeds, ...UNHURRIED });
+        const { batcher } = await starting;
+        const { outputs } = await batcher.submit({ session, feeds, ...UNHURRIED });
         return outputs;
       },
     },
     ({ name, state, reason, model }, error) => {
+      if (!isStarted) return;
       const facts = { model: name, state, reason, parameters: model?.parameters, precision: model?.precision };
       const isWidened = model?.manifest.precision === 'fp16' && model.precision === 'fp32';
       if (error === undefined) log.info(facts, isWidened ? 'model, in single precision on this device' : 'model');

@@ -48,7 +48,7 @@ describe('the server on the TensorFlow engine', () => {
 
   it('has every embedded model, and says what computes', async () => {
     const { models } = (await app.http.inject('/v1/models')).json<{ models: { name: string; state: string }[] }>();
-    expect(models.map(({ state }) => state)).toEqual(['ready', 'ready']);
+    expect(models.map(({ state }) => state)).toEqual(['ready', 'ready', 'ready']);
     const { body } = await app.http.inject('/metrics');
     expect(body).toContain('fullconv_device_info{engine="tensorflow",device="wasm",provider="wasm",why="asked for"} 1');
   });
