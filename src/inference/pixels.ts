@@ -1,7 +1,8 @@
 /**
- * Third step of a request, **pixels**: the encoded photo as the network's inputs. Each input is decoded once, when a pass
- * first asks for it and a decoder is free. The mirrored pass of the same scale, and a pass that is run again, take their
- * pixels from that.
+ * Third step of a request, **pixels**: the encoded photo as the network's inputs. Each input is decoded when a pass first
+ * asks for it and a decoder is free. The mirrored pass of the same scale takes its pixels from that. When both have them
+ * they are forgotten here: a request may have many scales, and its inputs are large. A pass that is run again, which is
+ * rare, decodes again.
  */
 import pLimit from 'p-limit';
 import { decodeInput, type Background } from '../images/decode.js';
@@ -44,8 +45,9 @@ export function createDecoder({
     readonly decodeMs: number;
   }
 
-  return (bytes, { header, interpolation, model }) => {
-    const inputs = new Map<InputPlan, Promise<Decoded>>();
+  return (bytes, { header, interpolation, model, passes }) => {
+    /** Decoded or being decoded, and how many passes still want them. */
+    const inputs = new Map<InputPlan, { readonly decoding: Promise<Decoded>; wanted: number }>();
 
     const decode = (input: InputPlan, context: RequestContext): Promise<Decoded> =>
       slots(async () => {
@@ -60,9 +62,14 @@ export function createDecoder({
     return async ({ input, mirrored }, context) => {
       const arrivedMs = performance.now();
       const known = inputs.get(input);
-      const decoding = known ?? decode(input, context);
-      inputs.set(input, decoding);
-      const { pixels, startedMs, decodeMs } = await decoding;
+      const shared = known ?? {
+        decoding: decode(input, context),
+        wanted: passes.filter((p) => p.input === input).length,
+      };
+      shared.wanted -= 1;
+      if (shared.wanted > 0) inputs.set(input, shared);
+      else inputs.delete(input);
+      const { pixels, startedMs, decodeMs } = await shared.decoding;
       return {
         pixels: mirrored ? mirror(pixels, input.crop.width) : pixels,
         waitedMs: Math.max(0, startedMs - arrivedMs),
