@@ -1,6 +1,7 @@
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { writeOnnx } from '../../../src/graph/onnx/model.js';
 import { denseViews, type CompiledModel } from '../../../src/models/compile.js';
@@ -9,7 +10,7 @@ import type { SessionRunner } from '../../../src/models/parity.js';
 import { createRegistry, type ModelEntry, type Registry, type RegistryOptions } from '../../../src/models/registry.js';
 import type { TensorMap } from '../../../src/tensor.js';
 import { HEADS, TINY, tinyClassifier } from '../../support/tiny-classifiers.js';
-import { writeOnnxModel, writeTinyModels } from '../../support/tiny-models.js';
+import { writeOnnxModel, writeTinyModel, writeTinyModels } from '../../support/tiny-models.js';
 
 /** Sessions that are only names. Those of the `failing` view do not open; those of a view on `hold`, when released. */
 class FakeSessions implements SessionRunner {
@@ -85,6 +86,20 @@ async function changeManifest(name: string, change: Record<string, unknown>): Pr
   const manifest = JSON.parse(await readFile(file, 'utf8')) as Record<string, unknown>;
   await writeFile(file, JSON.stringify({ ...manifest, ...change }));
 }
+
+describe('the start', () => {
+  it('loads two models at a time', async () => {
+    await writeTinyModel(folder, 'tiny-vgg', 'tiny-third');
+    const release = sessions.hold('classify');
+    const starting = start();
+    await expect.poll(() => sessions.asked.length).toBe(2);
+    // The third would have been asked for as soon as it was read.
+    await sleep(100);
+    expect(sessions.asked).toHaveLength(2);
+    release();
+    expect((await starting).list().map(({ state }) => state)).toEqual(['ready', 'ready', 'ready']);
+  });
+});
 
 describe('a reload', () => {
   it('opens sessions of its own and closes those of the load before it', async () => {
