@@ -96,7 +96,7 @@ export interface CompileOptions {
   readonly load: number;
   /** Where converted weights are kept: the setting FULLCONV_CACHE. */
   readonly cache: string;
-  /** Whether the device computes in half precision (runtime/half-precision.ts). Default: it does not. */
+  /** Whether the device computes in half precision (an engine says so: runtime/engine-description.ts). Default: it does not. */
   readonly computesHalf?: boolean;
 }
 

@@ -9,7 +9,7 @@ import {
   type Problem,
 } from '../../../src/client/index.js';
 import { createAnswers, type Answers } from '../../../src/playground/answers.js';
-import type { Question } from '../../../src/playground/question.js';
+import { questionAbout } from '../../support/page-question.js';
 
 /** Two classes of one name, as ImageNet has them. */
 const LABELS = [
@@ -37,16 +37,7 @@ const TIMING = { decodeMs: 1, queueMs: 2, inferMs: 3, batchSize: 1 };
 const REFERENCE = { name: 'tiny', version: '1', digest: 'd' };
 const { signal } = new AbortController();
 
-const asking = (changes: Partial<Question> = {}): Question => ({
-  model: MODEL,
-  fit: 'whole',
-  scale: 1,
-  average: [1],
-  flip: false,
-  outputStride: undefined,
-  edge: 'valid',
-  ...changes,
-});
+const asking = questionAbout(MODEL);
 
 function classification(): Classification {
   const predictions = LABELS.map((label, index) => ({ index, ...label, probability: 0.9 / (index + 1) }));

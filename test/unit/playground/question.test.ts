@@ -7,21 +7,12 @@ import {
   heatmapQuery,
   pictureQuery,
   type MapStyle,
-  type Question,
 } from '../../../src/playground/question.js';
+import { questionAbout } from '../../support/page-question.js';
 
 const MODEL: ModelDetail = { name: 'tiny', state: 'ready', default: true, classes: 10 };
 
-const asking = (changes: Partial<Question> = {}): Question => ({
-  model: MODEL,
-  fit: 'whole',
-  scale: 1,
-  average: [1],
-  flip: false,
-  outputStride: undefined,
-  edge: 'valid',
-  ...changes,
-});
+const asking = questionAbout(MODEL);
 
 const STYLE: MapStyle = { colormap: 'viridis', opacity: 0.6, range: 'minmax', interpolation: 'nearest' };
 
@@ -65,6 +56,16 @@ describe('the query for maps', () => {
 
   it('averages over multiples of the scale, to three decimals', () => {
     expect(heatmapQuery(asking({ scale: 1.1, average: [0.75, 1, 1.5] }), [3]).scale).toEqual([0.825, 1.1, 1.65]);
+  });
+
+  it('shows what the classes were told of where the model has a size and scores of its own for maps', () => {
+    const input = { size: 64, resize: 72, interpolation: 'bilinear', channels: 'RGB', range: 1, mean: [0], std: [1] };
+    const model: ModelDetail = { ...MODEL, input, maps: { size: 80, scores: 'normalized' } };
+    expect(heatmapQuery(asking({ model }), [3]).size).toBe(64);
+    expect(heatmapQuery(asking({ model, fit: 'crop' }), [3])).not.toHaveProperty('size');
+    expect(heatmapQuery(asking({ model: { ...MODEL, input } }), [3])).not.toHaveProperty('size');
+    expect(pictureQuery(asking({ model }), 3, STYLE).scores).toBe('probability');
+    expect(pictureQuery(asking(), 3, STYLE)).not.toHaveProperty('scores');
   });
 
   it('of a picture adds how it looks', () => {
