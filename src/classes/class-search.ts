@@ -82,14 +82,17 @@ export function createClassSearch(labels: readonly NamedClass[]): ClassSearch {
     return found.sort((a, b) => a.cost - b.cost).map(({ index }) => index);
   }
 
+  let plain: readonly (readonly string[])[] | undefined;
+
   return {
     matching,
     nearest(text, count) {
       const found = matching(text).slice(0, count);
       if (found.length === count) return found;
+      plain ??= labels.map(({ label }) => [label, ...label.split(/, */)].map(simplify));
       const wanted = simplify(text.slice(0, MAX_TEXT));
-      const others = labels
-        .map(({ label }, index) => ({ index, edits: fewestEdits(wanted, label) }))
+      const others = plain
+        .map((names, index) => ({ index, edits: Math.min(...names.map((name) => distance(wanted, name))) }))
         .filter(({ index }) => !found.includes(index))
         .sort((a, b) => a.edits - b.edits);
       return [...found, ...others.slice(0, count - found.length).map(({ index }) => index)];
@@ -204,11 +207,6 @@ function edits(typed: string, word: string): number {
   while (typed[at] === word[at]) at++;
   const swapped = typed.slice(0, at) + typed.charAt(at + 1) + typed.charAt(at) + typed.slice(at + 2);
   return swapped === word ? 1 : found;
-}
-
-/** To the label, or to one of the names it lists. */
-function fewestEdits(wanted: string, label: string): number {
-  return Math.min(...[label, ...label.split(/, */)].map((name) => distance(wanted, simplify(name))));
 }
 
 /** The index that a text of digits names, undefined where there is no such class. */

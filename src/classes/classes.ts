@@ -5,7 +5,7 @@
  */
 import { ServiceError } from '../errors.js';
 import type { Label } from '../models/manifest.js';
-import { createClassSearch, distinctNames, withId, type ClassSearch } from './class-search.js';
+import { createClassSearch, distinctNames, withId } from './class-search.js';
 
 /**
  * A class index below K, K + r for the image's own r-th best class (the convention of graph/passes/select-classes), or
@@ -19,9 +19,14 @@ export const ANY_CLASS: ClassSelector = -1;
 /** Classes of one answer; the dense view ranks as many of the image's best (graph/passes/select-classes.ts). */
 export const MAX_CLASSES = 32;
 
-/** Longer names than any label are not compared with all of them, and of many unknown ones only the first. */
+/** Longer names than any label are not compared with all of them. */
 const MAX_COMPARED = 64;
+/**
+ * What the nearest labels of a request's unknown names may cost the event loop: comparing a name with 1,000 labels takes
+ * 1 to 3 ms. Of many unknown names the first few get suggestions; with more labels than this none does.
+ */
 const MAX_SUGGESTIONS = 4;
+const MAX_COMPARISONS = 25_000;
 
 /** The image's own best classes, best first; all of them where the model has fewer. */
 export function bestClasses(count: number, labels: readonly Label[]): ClassSelector[] {
@@ -36,14 +41,14 @@ export function resolveClasses(names: readonly string[], labels: readonly Label[
   const resolved = names.map((name) => resolveClass(name, labels));
   const unknown = names.filter((_, position) => resolved[position] === undefined);
   if (unknown.length > 0) {
-    const search = createClassSearch(labels);
+    const suggestions = Math.min(MAX_SUGGESTIONS, Math.floor(MAX_COMPARISONS / labels.length));
     throw new ServiceError(
       'CLASS_NOT_FOUND',
       `The model has no class ${unknown.map((name) => `"${name}"`).join(', ')}.`,
       {
         errors: unknown.map((name, position) => ({
           parameter: 'class',
-          detail: `"${name}" is neither top nor none, nor an index from 0 to ${labels.length - 1}, nor an id or a label of the model${position < MAX_SUGGESTIONS ? suggestion(name, labels, search) : ''}`,
+          detail: `"${name}" is neither top nor none, nor an index from 0 to ${labels.length - 1}, nor an id or a label of the model${position < suggestions ? suggestion(name, labels) : ''}`,
         })),
       },
     );
@@ -68,21 +73,51 @@ function resolveClass(name: string, labels: readonly Label[]): ClassSelector | u
  */
 export function findClass(name: string, labels: readonly Label[]): number | undefined {
   const exact = name.trim();
+  if (/^\d+$/.test(exact)) return Number(exact) < labels.length ? Number(exact) : undefined;
   const wanted = exact.toLowerCase();
-  if (/^\d+$/.test(wanted)) return Number(wanted) < labels.length ? Number(wanted) : undefined;
-  const first = (isIt: (label: Label) => boolean): number => labels.findIndex(isIt);
-  const index = [
-    first(({ id, label }) => id === exact || label === exact),
-    first(({ id, label }) => id.toLowerCase() === wanted || label.toLowerCase() === wanted),
-    first(({ id, label }) => withId(label, id).toLowerCase() === wanted),
-  ].find((found) => found >= 0);
-  return index;
+  const { byName, byLowerCase, byLabelAndId } = indexOf(labels);
+  return byName.get(exact) ?? byLowerCase.get(wanted) ?? byLabelAndId.get(wanted);
 }
 
-function suggestion(name: string, labels: readonly Label[], search: ClassSearch): string {
+function suggestion(name: string, labels: readonly Label[]): string {
   const wanted = name.trim();
   if (/^\d+$/.test(wanted) || wanted.length > MAX_COMPARED) return '';
-  const names = distinctNames(labels);
+  const { search, names } = searchIn(labels);
   const nearest = search.nearest(wanted, 3).map((index) => `"${names[index]!}"`);
   return `; the nearest labels are ${nearest.join(', ')}`;
+}
+
+/** Of several classes of one name the first. */
+interface ClassIndex {
+  /** By id or label. */
+  readonly byName: ReadonlyMap<string, number>;
+  readonly byLowerCase: ReadonlyMap<string, number>;
+  readonly byLabelAndId: ReadonlyMap<string, number>;
+}
+
+/** Made once for the labels of a load: a request may name many classes, and unknown ones as often as it likes. */
+const indexOf = oncePerLabels((labels): ClassIndex => {
+  const [byName, byLowerCase, byLabelAndId] = [0, 1, 2].map(() => new Map<string, number>());
+  const add = (map: Map<string, number>, name: string, index: number): void => {
+    if (!map.has(name)) map.set(name, index);
+  };
+  for (const [index, { id, label }] of labels.entries()) {
+    for (const name of [id, label]) {
+      add(byName!, name, index);
+      add(byLowerCase!, name.toLowerCase(), index);
+    }
+    add(byLabelAndId!, withId(label, id).toLowerCase(), index);
+  }
+  return { byName: byName!, byLowerCase: byLowerCase!, byLabelAndId: byLabelAndId! };
+});
+
+const searchIn = oncePerLabels((labels) => ({ search: createClassSearch(labels), names: distinctNames(labels) }));
+
+function oncePerLabels<T>(make: (labels: readonly Label[]) => T): (labels: readonly Label[]) => T {
+  const made = new WeakMap<readonly Label[], T>();
+  return (labels) => {
+    const known = made.get(labels) ?? make(labels);
+    made.set(labels, known);
+    return known;
+  };
 }

@@ -20,6 +20,38 @@ describe('resolveClasses', () => {
       }),
     );
   });
+
+  it('reads the labels once, however many requests name unknown classes', () => {
+    let reads = 0;
+    const labels = LABELS.map(({ id, label }) => ({
+      id,
+      get label() {
+        reads++;
+        return label;
+      },
+    }));
+    const ask = () => expect(() => resolveClasses(['elephant', 'nobody knows this'], labels)).toThrow('no class');
+    ask();
+    const first = reads;
+    ask();
+    expect(first).toBeGreaterThan(0);
+    expect(reads).toBe(first);
+  });
+
+  it('compares an unknown class with 25,000 labels at most', () => {
+    const labels = Array.from({ length: 25_001 }, (_, index) => ({ id: `id-${index}`, label: `label ${index}` }));
+    const suggestions = (count: number): unknown => {
+      try {
+        return resolveClasses(['lable 7', 'lable 8'], labels.slice(0, count));
+      } catch (error) {
+        return (error as { errors: { detail: string }[] }).errors.filter(({ detail }) => detail.includes('nearest'))
+          .length;
+      }
+    };
+    expect(suggestions(12_500)).toBe(2);
+    expect(suggestions(25_000)).toBe(1);
+    expect(suggestions(25_001)).toBe(0);
+  });
 });
 
 describe('findClass', () => {
