@@ -112,11 +112,11 @@ export async function measureEngine(
       const image: Tensor = {
         type: 'uint8',
         dims: [batch, height, width, 3],
-        data: new Uint8Array(pool.acquireBuffer(bytes), 0, bytes).fill(117),
+        data: new Uint8Array(bytes).fill(117),
       };
       const best = new BigInt64Array(batch).fill(BigInt(model.labels.length));
       const classes: Tensor = { type: 'int64', dims: [batch, 1], data: best };
-      await pool.run(session, view === 'heatmap' ? { image, classes } : { image });
+      await pool.run(session, [{ batch: view === 'heatmap' ? { image, classes } : { image } }]);
     });
     return batches * batch;
   } finally {
@@ -137,6 +137,7 @@ export async function measureDecode(
     const { bytes } = photos[turn % photos.length]!;
     const header = await readImageHeader(bytes, config);
     const plan = plans[turn % plans.length]!;
-    await slots(() => decodeInput(bytes, header, plan, { interpolation, background: config.background }));
+    const photo = { bytes, header };
+    await slots(() => decodeInput({ photo, input: plan, interpolation, background: config.background }));
   });
 }

@@ -4,7 +4,8 @@
  */
 import type { Graph } from '../src/graph/graph.js';
 import { writeOnnx } from '../src/graph/onnx/model.js';
-import type { WorkerPool } from '../src/runtime/pool.js';
+import type { Work, WorkOutput } from '../src/inference/work.js';
+import type { WorkerPool } from '../src/processes/pool.js';
 import { keepBusy } from './parts.js';
 
 export interface Peak {
@@ -18,7 +19,11 @@ const SIDES = [256, 512, 1024, 2048];
 const PRODUCTS = 4;
 
 /** Finds the side of the matrices that is fastest here. */
-export async function openPeak(pool: WorkerPool, seconds: number, signal: AbortSignal): Promise<Peak> {
+export async function openPeak(
+  pool: WorkerPool<Work, WorkOutput>,
+  seconds: number,
+  signal: AbortSignal,
+): Promise<Peak> {
   const rates: { side: number; rate: number }[] = [];
   for (const side of SIDES) {
     await pool.open({ id: sessionOf(side), model: writeOnnx(productGraph(side)) });
@@ -34,12 +39,16 @@ export async function openPeak(pool: WorkerPool, seconds: number, signal: AbortS
 
 const sessionOf = (side: number): string => `peak/${side}`;
 
-async function multiply(pool: WorkerPool, side: number, seconds: number, signal: AbortSignal): Promise<number> {
+async function multiply(
+  pool: WorkerPool<Work, WorkOutput>,
+  side: number,
+  seconds: number,
+  signal: AbortSignal,
+): Promise<number> {
   const values = side * side;
   const runs = await keepBusy(pool.size, seconds, signal, async () => {
-    const buffer = pool.acquireBuffer(4 * values);
-    const data = new Float32Array(buffer, 0, values).fill(1);
-    await pool.run(sessionOf(side), { matrix: { type: 'float32', dims: [side, side], data } });
+    const data = new Float32Array(values).fill(1);
+    await pool.run(sessionOf(side), [{ batch: { matrix: { type: 'float32', dims: [side, side], data } } }]);
   });
   return (runs * PRODUCTS * side ** 3) / 1e9;
 }

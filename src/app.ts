@@ -12,14 +12,19 @@ import { UsageError } from './errors.js';
 import { createHttpServer } from './http/http-server.js';
 import { createMetrics, type Metrics } from './http/metrics.js';
 import type { BatchLimits } from './batching/batch-policy.js';
+import { shapeKey } from './batching/batch-tensors.js';
 import { createBatcher, type Batcher } from './batching/batcher.js';
 import { batchLimits, warmUpSizes, withWarmUp } from './batching/device-policy.js';
+import { createStudio, type DrawJob, type Studio } from './drawing/studio.js';
 import { createInference, type Inference } from './inference/infer.js';
+import type { Work, WorkOutput } from './inference/work.js';
 import { createRegistry, type Registry } from './models/registry.js';
+import { createJobPool } from './processes/job-pool.js';
+import { createPool, type WorkerPool } from './processes/pool.js';
+import type { WorkerLost } from './processes/slot.js';
 import { chooseDevices, thisMachine } from './runtime/choose-devices.js';
 import type { DevicePolicy } from './runtime/device-policy.js';
 import { engineNamed, platformOf } from './runtime/engines.js';
-import { createPool, type WorkerPool } from './runtime/pool.js';
 import type { SessionSpec } from './runtime/session.js';
 
 /** What a server runs on, and how that is fed. */
@@ -33,8 +38,10 @@ export interface DevicePlan {
 
 /** Workers and batches, without any model. */
 export interface EngineRoom extends DevicePlan {
-  readonly pool: WorkerPool;
-  readonly batcher: Batcher;
+  readonly pool: WorkerPool<Work, WorkOutput>;
+  readonly batcher: Batcher<Work, WorkOutput>;
+  /** Draws in processes of their own. */
+  readonly studio: Studio;
   readonly metrics: Metrics;
   /** Refuse new work, finish what is in flight, end the workers. */
   close(): Promise<void>;
@@ -53,8 +60,8 @@ export interface ServiceOptions {
 
 export type Logger = Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>;
 
-/** The built worker, beside this file. */
-const WORKER_FILE = fileURLToPath(new URL('./runtime/worker.js', import.meta.url));
+/** The built file that processes which decode, run and draw begin with, beside this one. */
+const WORKER_FILE = fileURLToPath(new URL('./engine-process/main.js', import.meta.url));
 
 /** The built page, beside this file. */
 const PLAYGROUND_FOLDER = fileURLToPath(new URL('./playground/', import.meta.url));
@@ -89,7 +96,11 @@ export async function createEngineRoom(
   const { device, workers, limits } = plan;
   log.info({ device: deviceNames(device.devices), why: device.why }, 'device');
   const metrics = createMetrics();
-  const pool = await createPool({
+  const onWorkerLost = (info: WorkerLost): void => {
+    metrics.observeWorkerLost();
+    log.error({ ...info, err: info.error }, 'a worker died');
+  };
+  const pool = await createPool<Work, WorkOutput>({
     devices: device.devices,
     workers,
     engine: config.engine,
@@ -97,25 +108,28 @@ export async function createEngineRoom(
       threads: config.threads,
       kept: { folder: join(config.cache, 'optimized'), maxBytes: config.cacheMb * 2 ** 20 },
     },
+    decoders: Math.max(1, Math.ceil(config.decoders / (workers * device.devices.length))),
     workerFile,
-    onWorkerLost: (info) => {
-      metrics.observeWorkerLost();
-      log.error({ ...info, err: info.error }, 'a worker died');
-    },
+    onWorkerLost,
   });
+  const artists = createJobPool<DrawJob>({ size: config.renderers, workerFile, onWorkerLost });
   const batcher = createBatcher({
     executor: pool,
-    limits: { ...limits, maxQueue: config.maxQueue },
+    limits: { ...limits, maxQueue: config.maxQueue, maxRunMs: config.deadlineMs },
     onDispatch: (report) => metrics.observeDispatch(report),
   });
   return {
     ...plan,
     pool,
     batcher,
+    studio: createStudio({
+      drawElsewhere: (job, signal) => artists.do<Uint8Array>(job, signal),
+      observe: metrics.observePhase,
+    }),
     metrics,
     async close() {
       await batcher.drain();
-      await pool.drain();
+      await Promise.all([pool.drain(), artists.drain()]);
     },
   };
 }
@@ -184,8 +198,8 @@ function loadModels(
       },
       run: async (session, feeds) => {
         const { batcher } = await starting;
-        const { outputs } = await batcher.submit({ session, feeds, ...UNHURRIED });
-        return outputs;
+        const { output } = await batcher.submit({ session, shape: shapeKey(feeds), work: { feeds }, ...UNHURRIED });
+        return output.outputs;
       },
     },
     ({ name, state, reason, model }, error) => {

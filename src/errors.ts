@@ -84,6 +84,14 @@ export class UnavailableError extends OperatorError {
   override name = 'UnavailableError';
 }
 
+/**
+ * A process that works for the server ended before it answered. The question may have been the cause, or only near it.
+ * Its cause is an OperatorError where the engine cannot be loaded before somebody does something about it.
+ */
+export class WorkerLostError extends Error {
+  override readonly name = 'WorkerLostError';
+}
+
 /** Bring anything thrown into the table: a ServiceError stays, everything else becomes INFERENCE_FAILED with a cause. */
 export function toServiceError(thrown: unknown): ServiceError {
   if (thrown instanceof ServiceError) return thrown;

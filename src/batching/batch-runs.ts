@@ -1,12 +1,9 @@
 /**
- * Batches on workers: items stacked, run, measured, cut apart again and settled. A batch that fails is tried again item by
- * item, each alone, so that one bad item fails alone. An item whose worker is lost twice is given up: it may be what
- * kills them.
+ * Batches on workers: run, measured, and their items settled. A batch that fails as a whole is tried again item by item,
+ * each alone, so that one bad item fails alone. An item whose worker is lost twice is given up: it may be what kills them.
  */
-import { ServiceError } from '../errors.js';
-import { WorkerLostError } from '../runtime/pool.js';
+import { ServiceError, WorkerLostError } from '../errors.js';
 import type { DispatchReason } from './batch-policy.js';
-import { splitItems, stackItems } from './batch-tensors.js';
 import type { Executor } from './executor.js';
 import type { Item } from './item.js';
 
@@ -22,39 +19,47 @@ export interface DispatchReport {
   readonly inferMs: number;
 }
 
-export interface BatchRuns {
+export interface BatchRuns<Work, Output> {
   /** Runs that are not over. */
   readonly count: number;
   /** Items in them, those too that are settled already. */
   readonly items: number;
   /** Run a batch of at least one item. Never rejects: whatever goes wrong rejects its items or gives them to `retry`. */
-  run(batch: readonly Item[], reason: DispatchReport['reason']): Promise<void>;
+  run(batch: readonly Item<Work, Output>[], reason: DispatchReport['reason']): Promise<void>;
 }
 
-export interface BatchRunsOptions {
-  readonly executor: Executor;
+export interface BatchRunsOptions<Work, Output> {
+  readonly executor: Pick<Executor<Work, Output>, 'run'>;
+  /** A run takes no longer; its worker is ended. Not that of an item without a deadline. */
+  readonly maxRunMs: number;
   /** Told before the items of the batch are settled. */
-  readonly onRun: (report: DispatchReport, batch: readonly Item[]) => void;
-  readonly retry: (item: Item) => void;
+  readonly onRun: (report: DispatchReport, batch: readonly Item<Work, Output>[]) => void;
+  readonly retry: (item: Item<Work, Output>) => void;
 }
 
-export function createBatchRuns({ executor, onRun, retry }: BatchRunsOptions): BatchRuns {
+export function createBatchRuns<Work, Output>({
+  executor,
+  maxRunMs,
+  onRun,
+  retry,
+}: BatchRunsOptions<Work, Output>): BatchRuns<Work, Output> {
   let count = 0;
   let items = 0;
 
-  async function tryBatch(batch: readonly Item[], reason: DispatchReport['reason']): Promise<void> {
+  async function tryBatch(batch: readonly Item<Work, Output>[], reason: DispatchReport['reason']): Promise<void> {
     const start = performance.now();
-    const batchSize = batch.length;
     const { session } = batch[0]!;
-    const feeds = stackItems(
-      batch.map((item) => item.feeds),
-      (byteLength) => executor.acquireBuffer(byteLength),
-    );
-    const { outputs, runMs: inferMs } = await executor.run(session, feeds);
+    const works = batch.map(({ work }) => work);
+    const isBounded = batch.every(({ deadline }) => Number.isFinite(deadline));
+    const ran = await executor.run(session, works, isBounded ? { limitMs: maxRunMs } : {});
+    const { outcomes, runMs: inferMs } = ran;
     const queueMs = batch.map((item) => start - item.arrival);
-    onRun({ session, batchSize, reason, queueMs, inferMs }, batch);
-    splitItems(outputs, batchSize).forEach((own, index) => {
-      batch[index]!.resolve({ outputs: own, queueMs: queueMs[index]!, inferMs, batchSize });
+    const hasRun = batch.filter((_, index) => 'output' in outcomes[index]!);
+    if (hasRun.length > 0) onRun({ session, batchSize: hasRun.length, reason, queueMs, inferMs }, hasRun);
+    outcomes.forEach((outcome, index) => {
+      const item = batch[index]!;
+      if ('error' in outcome) item.reject(outcome.error);
+      else item.resolve({ output: outcome.output, queueMs: queueMs[index]!, inferMs, batchSize: hasRun.length });
     });
   }
 
@@ -81,7 +86,11 @@ export function createBatchRuns({ executor, onRun, retry }: BatchRunsOptions): B
   };
 }
 
-function afterLoss(batch: readonly Item[], error: WorkerLostError, retry: (item: Item) => void): void {
+function afterLoss<Work, Output>(
+  batch: readonly Item<Work, Output>[],
+  error: WorkerLostError,
+  retry: (item: Item<Work, Output>) => void,
+): void {
   for (const item of batch) {
     item.losses += 1;
     if (item.losses < 2) retry(item);
@@ -89,7 +98,11 @@ function afterLoss(batch: readonly Item[], error: WorkerLostError, retry: (item:
   }
 }
 
-function afterFailure(batch: readonly Item[], error: unknown, retry: (item: Item) => void): void {
+function afterFailure<Work, Output>(
+  batch: readonly Item<Work, Output>[],
+  error: unknown,
+  retry: (item: Item<Work, Output>) => void,
+): void {
   if (batch.length > 1) batch.forEach(retry);
   else batch[0]!.reject(new ServiceError('INFERENCE_FAILED', 'The network failed on this image.', { cause: error }));
 }

@@ -1,7 +1,8 @@
 /**
- * From single images to batches on workers. Callers see `submit()`. Behind it each file hides one thing: item.ts what ends
+ * From single items to batches on workers. Callers see `submit()`. Behind it each file hides one thing: item.ts what ends
  * an item (result, deadline, a client that left), waiting-items.ts the queues, batch-policy.ts when to send what,
- * dispatcher.ts when that is asked, batch-runs.ts a run and its retries, batch-tensors.ts how a batch lies in memory.
+ * dispatcher.ts when that is asked, batch-runs.ts a run and its retries. What an item holds is not known here; how a batch
+ * lies in memory is said in batch-tensors.ts, for whoever runs it.
  *
  * An item waits, then runs, and is settled once. Its deadline or its signal may settle it at any time. While it waits it
  * is then removed before it runs; while it runs its batch goes on, and its part is dropped.
@@ -22,15 +23,17 @@ export type { ItemResult, Submission } from './item.js';
 export interface BatcherLimits extends BatchLimits {
   /** Items waiting at the same time. */
   readonly maxQueue: number;
+  /** Milliseconds that a run may take before its worker is ended. */
+  readonly maxRunMs: number;
 }
 
-export interface BatcherOptions {
-  readonly executor: Executor;
+export interface BatcherOptions<Work, Output> {
+  readonly executor: Executor<Work, Output>;
   readonly limits: BatcherLimits;
   readonly onDispatch?: (report: DispatchReport) => void;
 }
 
-export interface Batcher {
+export interface Batcher<Work, Output> {
   /** Items that wait for a worker. */
   readonly queued: number;
   /** Items in a run. */
@@ -45,17 +48,26 @@ export interface Batcher {
   forget(session: string): void;
   /**
    * Run one item in some batch. Rejects with QUEUE_FULL or DRAINING at once, DEADLINE_EXCEEDED at the deadline,
-   * WORKER_LOST, INFERENCE_FAILED, or the signal's reason as soon as it is aborted.
+   * WORKER_LOST, INFERENCE_FAILED, the item's own failure, or the signal's reason as soon as it is aborted.
    */
-  submit(submission: Submission): Promise<ItemResult>;
+  submit(submission: Submission<Work>): Promise<ItemResult<Output>>;
   /** Refuse new items with DRAINING; resolves when every item is settled and every run is over. */
   drain(): Promise<void>;
 }
 
-export function createBatcher({ executor, limits, onDispatch }: BatcherOptions): Batcher {
+export function createBatcher<Work, Output>({
+  executor,
+  limits,
+  onDispatch,
+}: BatcherOptions<Work, Output>): Batcher<Work, Output> {
   const costs = createRunCosts();
-  const waiting = createWaitingItems();
-  const runs = createBatchRuns({ executor, onRun: observeRun, retry: (item) => waiting.retry(item) });
+  const waiting = createWaitingItems<Work, Output>();
+  const runs = createBatchRuns<Work, Output>({
+    executor,
+    maxRunMs: limits.maxRunMs,
+    onRun: observeRun,
+    retry: (item) => waiting.retry(item),
+  });
   const dispatcher = createDispatcher({ executor, limits, waiting, runs, onRunOver: finishDrain });
   const lingers = limits.lingerMs > 0;
   let drained: { promise: Promise<void>; resolve: () => void } | undefined;
@@ -78,7 +90,7 @@ export function createBatcher({ executor, limits, onDispatch }: BatcherOptions):
   }
 
   /** Refuse at once what cannot be served. */
-  function admit({ signal, deadline }: Submission, now: number): void {
+  function admit({ signal, deadline }: Submission<Work>, now: number): void {
     signal?.throwIfAborted();
     if (drained !== undefined) throw new ServiceError('DRAINING', 'The server is shutting down.');
     if (deadline <= now) throw deadlineExceeded();

@@ -12,11 +12,11 @@ import type { WaitingItems } from './waiting-items.js';
 /** Weight of the newest arrival in the running mean of how many workers it finds busy. */
 const UTILIZATION_WEIGHT = 1 / 32;
 
-export interface DispatcherOptions {
-  readonly executor: Executor;
+export interface DispatcherOptions<Work, Output> {
+  readonly executor: Pick<Executor<Work, Output>, 'size' | 'idle' | 'failure' | 'onIdle'>;
   readonly limits: BatchLimits;
-  readonly waiting: WaitingItems;
-  readonly runs: BatchRuns;
+  readonly waiting: WaitingItems<Work, Output>;
+  readonly runs: BatchRuns<Work, Output>;
   readonly onRunOver: () => void;
 }
 
@@ -28,7 +28,13 @@ export interface Dispatcher {
   arrived(): void;
 }
 
-export function createDispatcher({ executor, limits, waiting, runs, onRunOver }: DispatcherOptions): Dispatcher {
+export function createDispatcher<Work, Output>({
+  executor,
+  limits,
+  waiting,
+  runs,
+  onRunOver,
+}: DispatcherOptions<Work, Output>): Dispatcher {
   /** Arrivals that come at random see what holds on average over time. */
   let utilization = 0;
   let wakeUp: NodeJS.Timeout | undefined;
@@ -59,7 +65,7 @@ export function createDispatcher({ executor, limits, waiting, runs, onRunOver }:
   }
 
   /** Take waiting items to a worker, but none whose deadline's timer is only late. */
-  function dispatch(items: readonly Item[], reason: DispatchReport['reason']): void {
+  function dispatch(items: readonly Item<Work, Output>[], reason: DispatchReport['reason']): void {
     const now = performance.now();
     items.forEach((item) => waiting.remove(item));
     items.filter((item) => item.deadline <= now).forEach((item) => item.reject(deadlineExceeded()));
@@ -67,7 +73,7 @@ export function createDispatcher({ executor, limits, waiting, runs, onRunOver }:
     if (batch.length > 0) void run(batch, reason);
   }
 
-  async function run(batch: readonly Item[], reason: DispatchReport['reason']): Promise<void> {
+  async function run(batch: readonly Item<Work, Output>[], reason: DispatchReport['reason']): Promise<void> {
     await runs.run(batch, reason);
     if (waiting.nextRetry !== undefined) dispatchAll();
     onRunOver();

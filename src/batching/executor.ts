@@ -1,18 +1,25 @@
-/** What the batcher needs of the worker pool. */
-import type { RunResult } from '../runtime/pool.js';
-import type { TensorMap } from '../tensor.js';
+/** What the batcher needs of whoever runs batches. `Work` is one item, `Output` what becomes of it. */
 
-export interface Executor {
+export interface BatchResult<Output> {
+  /** In the order of the batch: an item that fails by itself fails alone. */
+  readonly outcomes: readonly ({ readonly output: Output } | { readonly error: Error })[];
+  /** Time inside the engine, in milliseconds. */
+  readonly runMs: number;
+}
+
+export interface Executor<Work, Output> {
   /** How many `run`s there can be at the same time. */
   readonly size: number;
   /** How many more `run`s may be started now. */
   readonly idle: number;
   /** Why nothing can run any more; undefined while it can. */
   readonly failure: Error | undefined;
-  /** Called only while `idle` > 0, which it lowers at once. The feeds' buffers are given up. */
-  run(sessionId: string, feeds: TensorMap): Promise<RunResult>;
+  /** Called only while `idle` > 0, which it lowers at once. Whoever runs it is ended when it takes longer than `limitMs`. */
+  run(
+    sessionId: string,
+    works: readonly Work[],
+    options?: { readonly limitMs?: number | undefined },
+  ): Promise<BatchResult<Output>>;
   /** Be told when `idle` rises or `failure` is set. */
   onIdle(callback: () => void): void;
-  /** A buffer for feeds of at least `byteLength` bytes. */
-  acquireBuffer(byteLength: number): ArrayBuffer;
 }

@@ -4,15 +4,15 @@
  * listener removed.
  */
 import { ServiceError } from '../errors.js';
-import type { TensorMap } from '../tensor.js';
 import type { WaitingItem } from './batch-policy.js';
-import { shapeKey } from './batch-tensors.js';
 
-export interface Submission {
+export interface Submission<Work> {
   /** The id of an open session. */
   readonly session: string;
-  /** Of one item, without the batch axis, e.g. image `[h, w, 3]`. Only read, until the promise settles. */
-  readonly feeds: TensorMap;
+  /** The same text for items that can be one batch: equal names, types and shapes of what goes into the session. */
+  readonly shape: string;
+  /** Only read, until the promise settles. */
+  readonly work: Work;
   /** Multiply-adds. */
   readonly cost: number;
   /** Higher goes first. */
@@ -22,9 +22,9 @@ export interface Submission {
   readonly signal?: AbortSignal;
 }
 
-export interface ItemResult {
-  /** Of this item, without the batch axis; the caller owns them. */
-  readonly outputs: TensorMap;
+export interface ItemResult<Output> {
+  /** Of this item; the caller owns it. */
+  readonly output: Output;
   /** From submission to the last dispatch, in milliseconds. */
   readonly queueMs: number;
   /** Time of the whole batch in the engine, in milliseconds. */
@@ -32,32 +32,36 @@ export interface ItemResult {
   readonly batchSize: number;
 }
 
-export interface Item extends WaitingItem {
+export interface Item<Work = unknown, Output = unknown> extends WaitingItem {
   /** Items of equal keys can be one batch. */
   readonly key: string;
   readonly session: string;
-  readonly feeds: TensorMap;
+  readonly work: Work;
   /** Workers lost while they ran this item. */
   losses: number;
   readonly settled: boolean;
-  readonly resolve: (result: ItemResult) => void;
+  readonly resolve: (result: ItemResult<Output>) => void;
   readonly reject: (reason: Error) => void;
 }
 
 /** Who is told what became of an item. */
-export interface Listener {
-  readonly resolve: (result: ItemResult) => void;
+export interface Listener<Work, Output> {
+  readonly resolve: (result: ItemResult<Output>) => void;
   readonly reject: (reason: Error) => void;
   /** Called once, after either of them. */
-  readonly onSettled: (item: Item) => void;
+  readonly onSettled: (item: Item<Work, Output>) => void;
 }
 
 /** Longest delay of Node's timers. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 /** An item that was submitted now, at `arrival`. */
-export function createItem(submission: Submission, arrival: number, listener: Listener): Item {
-  const { session, feeds, cost, priority, deadline, signal } = submission;
+export function createItem<Work, Output>(
+  submission: Submission<Work>,
+  arrival: number,
+  listener: Listener<Work, Output>,
+): Item<Work, Output> {
+  const { session, shape, work, cost, priority, deadline, signal } = submission;
   let settled = false;
   const settle = (deliver: () => void): void => {
     if (settled) return;
@@ -67,9 +71,9 @@ export function createItem(submission: Submission, arrival: number, listener: Li
     deliver();
     listener.onSettled(item);
   };
-  const item: Item = {
-    key: `${session} ${shapeKey(feeds)}`,
-    ...{ session, feeds, cost, priority, deadline, arrival },
+  const item: Item<Work, Output> = {
+    key: `${session} ${shape}`,
+    ...{ session, work, cost, priority, deadline, arrival },
     losses: 0,
     get settled() {
       return settled;

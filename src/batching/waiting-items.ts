@@ -3,32 +3,32 @@
  * go before all of them. Knows how often items of a queue have come of late; when a queue is served is for
  * batch-policy.ts.
  */
-import { goesBefore, type WaitingQueue } from './batch-policy.js';
+import { goesBefore, type WaitingItem, type WaitingQueue } from './batch-policy.js';
 import type { Item } from './item.js';
 
-interface Queue extends WaitingQueue {
-  readonly items: Item[];
+interface Queue<QueuedItem extends WaitingItem> extends WaitingQueue {
+  readonly items: QueuedItem[];
 }
 
-export interface WaitingItems {
+export interface WaitingItems<Work, Output> {
   /** How many wait. */
   readonly count: number;
   /** By key, none of them empty. Items of failed batches are not in here. */
-  readonly queues: ReadonlyMap<string, Queue>;
+  readonly queues: ReadonlyMap<string, Queue<Item<Work, Output>>>;
   /** The item of a failed batch that is next. */
-  readonly nextRetry: Item | undefined;
+  readonly nextRetry: Item<Work, Output> | undefined;
   /** An item has arrived. `fixedCostMs`: what a run of its session costs beside its items; 0 where that is not known. */
-  add(item: Item, fixedCostMs: number): void;
+  add(item: Item<Work, Output>, fixedCostMs: number): void;
   /** An item of a failed batch is to run again, unless it is settled. */
-  retry(item: Item): void;
+  retry(item: Item<Work, Output>): void;
   /** Take an item out of where it waits, if it waits. */
-  remove(item: Item): void;
-  all(): Item[];
+  remove(item: Item<Work, Output>): void;
+  all(): Item<Work, Output>[];
 }
 
-export function createWaitingItems(): WaitingItems {
-  const queues = new Map<string, Queue>();
-  const retries: Item[] = [];
+export function createWaitingItems<Work, Output>(): WaitingItems<Work, Output> {
+  const queues = new Map<string, Queue<Item<Work, Output>>>();
+  const retries: Item<Work, Output>[] = [];
   const gaps = createArrivalGaps();
   let count = 0;
   return {

@@ -1,9 +1,7 @@
 /** Maps as pictures: at the photo's size or another width, in any of the formats; the photo is decoded where it shows. */
 import { ServiceError } from '../errors.js';
-import type { CompiledModel } from '../models/compile.js';
 import { encodeCanvas } from './canvas.js';
-import type { ColormapName } from '../maps/colormap.js';
-import { decodePhoto, type Background } from '../images/decode.js';
+import { decodePhoto } from '../images/decode.js';
 import type { ClassHeatmap, ImageHeatmaps } from '../inference/heatmap.js';
 import type { InputPlan, PixelSize } from '../maps/input-plan.js';
 import { formatTick, type Legend } from './legend.js';
@@ -12,47 +10,28 @@ import { paintLabels } from './render-labels.js';
 import { encodeGray16, paintHeatmap, type RenderMode } from './render.js';
 import type { Segmentation } from '../inference/segment.js';
 import { composeSheet, layOut, sizeOf, withLegend, type Panel } from './sheet.js';
-import type { MapInterpolation } from '../maps/row-sampler.js';
 import type { MapScores } from '../maps/scores.js';
 import { rangeOf, type ValueRange } from '../maps/value-range.js';
-import type { Drawing, LabelDrawing, Opacity, PictureFormat } from './words.js';
+import type { DrawJob, DrawingStyle, Drawn, LabelStyle } from './studio.js';
 
-export interface DrawingStyle {
-  readonly render: Drawing;
-  readonly colormap: ColormapName;
-  readonly alpha: number;
-  readonly opacity: Opacity;
-  /** Absent: `bicubic` for contours, which would have corners, else `bilinear`. */
-  readonly interpolation?: MapInterpolation | undefined;
-  /** Absent: `minmax` for logits, which have no scale of their own, else `absolute`. */
-  readonly range?: ValueRange | undefined;
-  readonly scores: MapScores;
-  /** Draw the bar of colours below the map. A sheet has it anyway. */
-  readonly legend: boolean;
-  /** Of the picture, in pixels; absent: the photo's own, a sheet's SHEET_WIDTH. */
-  readonly width?: number | undefined;
-}
-
-/** What a picture of the model's maps shows where nobody says; 16-bit values are numbers, not a picture. */
-export function pictureScores({ manifest }: CompiledModel, drawing: Drawing): MapScores {
-  return (drawing === 'gray16' ? undefined : manifest.maps?.scores) ?? 'probability';
-}
-
-/** How a picture leaves the server. */
-export interface PictureOutput {
-  readonly format: PictureFormat;
-  /** Behind transparent pixels of the photo. */
-  readonly background: Background;
-  /** Pixels of a picture. */
-  readonly maxPixels: number;
+/** How a picture is made. */
+export interface PictureOutput extends Drawn {
   /** Called every few milliseconds; what it throws ends the drawing. */
   readonly checkpoint?: (() => void) | undefined;
+}
+
+/** Draw what a job says, until `signal` is aborted. An encoded picture. Throws IMAGE_UNDECODABLE, IMAGE_TOO_LARGE. */
+export function draw(job: DrawJob, signal?: AbortSignal): Promise<Buffer> {
+  const output: PictureOutput = { ...job.output, checkpoint: () => signal?.throwIfAborted() };
+  return job.kind === 'heatmap'
+    ? drawHeatmap(job.bytes, job.image, job.style, output)
+    : drawLabels(job.bytes, job.image, job.style, output);
 }
 
 const SHEET_WIDTH = 1200;
 
 /** Draw the first class, or all of them on a sheet. An encoded picture. Throws IMAGE_UNDECODABLE, IMAGE_TOO_LARGE. */
-export async function drawHeatmap(
+async function drawHeatmap(
   bytes: Uint8Array,
   image: ImageHeatmaps,
   style: DrawingStyle,
@@ -133,15 +112,8 @@ function rangeFor({ range, scores }: DrawingStyle): ValueRange {
   return range ?? (scores === 'logit' ? 'minmax' : 'absolute');
 }
 
-export interface LabelStyle {
-  readonly render: LabelDrawing;
-  readonly alpha: number;
-  /** Of the picture, in pixels; absent: the photo's own. */
-  readonly width?: number | undefined;
-}
-
 /** Draw a label map; alone, its colours are exact in every format. Throws IMAGE_UNDECODABLE, IMAGE_TOO_LARGE. */
-export async function drawLabels(
+async function drawLabels(
   bytes: Uint8Array,
   image: Segmentation,
   { render, alpha, width }: LabelStyle,

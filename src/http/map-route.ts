@@ -3,7 +3,7 @@
  * a picture or an array holds the map of one image, and headers say of it what they cannot; JSON holds any number.
  */
 import type { z } from 'zod';
-import type { PictureOutput } from '../drawing/draw.js';
+import type { DrawJob, Drawn } from '../drawing/studio.js';
 import { DEFAULT_ALPHA } from '../drawing/words.js';
 import { EDGES } from '../maps/edges.js';
 import { FITS } from '../maps/input-plan.js';
@@ -55,7 +55,7 @@ export interface MapForms {
 /** One image's map, for the forms that hold one. */
 export interface MapOfImage extends DescribedMap {
   readonly npy: () => Buffer;
-  readonly picture: (output: PictureOutput) => Promise<Buffer>;
+  readonly picture: (output: Drawn) => DrawJob;
 }
 
 export interface MapRouteDefinition<Query> extends Omit<ImageRouteDefinition<Query>, 'answers' | 'answer'> {
@@ -88,7 +88,7 @@ export function mapRoute<Query extends ImageQuery>({
     answers: { 200: { description, content } },
     errors: [...errors, 'NOT_ACCEPTABLE'],
     answer(parts, question) {
-      const { config, registry, inference } = parts;
+      const { config, registry, studio } = parts;
       const { request, reply, query, images, context } = question;
       const mediaType = negotiate(request, (type) => {
         if (type === 'application/json') return undefined;
@@ -105,10 +105,9 @@ export function mapRoute<Query extends ImageQuery>({
         describeClasses(reply, image.classes);
         const format = pictureFormat(mediaType);
         if (format === undefined) return reply.send(image.npy());
-        const picture = await inference.render(model, context, (checkpoint) =>
-          image.picture({ ...config, format, checkpoint }),
-        );
-        return reply.send(picture);
+        const { background, maxPixels } = config;
+        const job = image.picture({ format, background, maxPixels });
+        return reply.send(await studio.draw(model, job, context));
       });
     },
   });

@@ -3,6 +3,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { RunCost } from '../batching/run-cost.js';
 import type { Config } from '../config.js';
 import type { DeviceChoice } from '../device.js';
+import type { Studio } from '../drawing/studio.js';
 import type { Inference } from '../inference/infer.js';
 import type { Registry } from '../models/registry.js';
 import type { ApiDocument } from './api-reference.js';
@@ -12,6 +13,7 @@ export interface HttpParts {
   readonly config: Config;
   readonly logger: FastifyBaseLogger | false;
   readonly inference: Inference;
+  readonly studio: Studio;
   readonly registry: Registry;
   readonly metrics: Metrics;
   readonly device: DeviceChoice;

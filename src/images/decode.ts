@@ -37,28 +37,68 @@ const KERNELS = { nearest: 'nearest', bilinear: 'linear', bicubic: 'cubic', lanc
 /** An enlargement is computed for at most this many times the crop's length, see `cutBeforeEnlarging`. */
 const ENLARGED_MARGIN = 8;
 
+/** An encoded photo and what its header says. */
+export interface EncodedPhoto {
+  readonly bytes: Uint8Array;
+  /** Of these bytes. */
+  readonly header: ImageHeader;
+}
+
+/** A network's input, or a part of it, to be decoded from a photo. Plain data. */
+export interface DecodeRequest {
+  readonly photo: EncodedPhoto;
+  /** `input.photo` has the size that the header says. */
+  readonly input: InputPlan;
+  /** The part that is wanted, in pixels of the input; absent: all of it. Its pixels are those that all of it has there. */
+  readonly part?: PixelRectangle | undefined;
+  readonly mirrored: boolean;
+  readonly interpolation: Interpolation;
+  readonly background: Background;
+}
+
 /**
- * Decode the network's input: `[plan.crop.height, plan.crop.width, 3]`. The caller owns the buffer, which cannot be
- * transferred. `header` and `plan.photo` must be of these bytes. Throws IMAGE_UNDECODABLE.
+ * Decode a network's input: `[h, w, 3]`, of the part where one is wanted, otherwise of the input. Not mirrored: see `mirror`.
+ * The caller owns the buffer, which cannot be transferred. Throws IMAGE_UNDECODABLE.
  */
-export async function decodeInput(
-  bytes: Uint8Array,
-  header: ImageHeader,
-  plan: InputPlan,
-  { interpolation, background }: { readonly interpolation: Interpolation; readonly background: Background },
-): Promise<Uint8Array> {
-  const { photo, crop } = plan;
+export async function decodeInput({
+  photo: { bytes, header },
+  input,
+  part = { left: 0, top: 0, ...sizeOf(input.crop) },
+  interpolation,
+  background,
+}: Omit<DecodeRequest, 'mirrored'>): Promise<Uint8Array> {
+  const { photo, crop } = input;
   const image = openInSrgb(bytes, header);
-  const cut = cutBeforeEnlarging(plan);
+  const cut = cutBeforeEnlarging(input);
   if (cut !== undefined) image.extract(cut.photo);
-  const resized = cut?.resized ?? plan.resized;
+  const resized = cut?.resized ?? input.resized;
   if (cut !== undefined || resized.width !== photo.width || resized.height !== photo.height) {
     const kernel = KERNELS[interpolation];
     image.resize({ ...resized, fit: 'fill', kernel, fastShrinkOnLoad: false });
   }
   const { left, top } = cut?.crop ?? crop;
-  image.extract({ left, top, width: crop.width, height: crop.height });
-  return (await readPixels(image, background, crop)).pixels;
+  image.extract({ ...sizeOf(part), left: left + part.left, top: top + part.top });
+  return (await readPixels(image, background, part)).pixels;
+}
+
+/** The image mirrored left to right, a new buffer. `[h, w, 3]` */
+export function mirror(pixels: Uint8Array, width: number): Uint8Array {
+  const mirrored = new Uint8Array(pixels.length);
+  const stride = width * 3;
+  for (let row = 0; row < pixels.length; row += stride) {
+    for (let x = 0; x < stride; x += 3) {
+      const from = row + x;
+      const to = row + stride - 3 - x;
+      mirrored[to] = pixels[from]!;
+      mirrored[to + 1] = pixels[from + 1]!;
+      mirrored[to + 2] = pixels[from + 2]!;
+    }
+  }
+  return mirrored;
+}
+
+function sizeOf({ width, height }: PixelSize): PixelSize {
+  return { width, height };
 }
 
 /**

@@ -1,15 +1,15 @@
 /**
- * An image's plan carried out: **pixels → run → read → combine**. What goes in is plain data, the encoded bytes and the
- * plan, and so is what comes out. Nothing here knows a model, its registry or HTTP; a pass's session is held open by
- * whoever knows those.
+ * An image's plan carried out: **run → read → combine**. What goes in is plain data, the encoded bytes and the plan, and so
+ * is what comes out. Nothing here knows a model, its registry or HTTP; a pass's session is held open by whoever knows those.
  */
 import type { Batcher } from '../batching/batcher.js';
+import type { Background, EncodedPhoto } from '../images/decode.js';
 import type { TensorMap } from '../tensor.js';
-import { createDecoder, type DecoderOptions } from './pixels.js';
 import { checkClassMap, type ImagePlan, type PassPlan } from './plan.js';
 import { allTogether, type RequestContext } from './request-context.js';
 import { runPass } from './run-pass.js';
-import { sumTimings, type Timing } from './timing.js';
+import { sumTimings, type PhaseObserver, type Timing } from './timing.js';
+import type { Work, WorkOutput } from './work.js';
 
 /** What a question makes of what left the sessions. Pure: tensors and plans in, plain data out. */
 export interface Reader<Reading, Answer> {
@@ -46,8 +46,11 @@ export type SessionHolder = <T>(
   work: (session: string) => Promise<T>,
 ) => Promise<T>;
 
-export interface CarryOutOptions extends DecoderOptions {
-  readonly batcher: Batcher;
+export interface CarryOutOptions {
+  readonly batcher: Batcher<Work, WorkOutput>;
+  /** Behind transparent pixels. */
+  readonly background: Background;
+  readonly observe: PhaseObserver;
 }
 
 export interface Done<Answer> {
@@ -58,11 +61,11 @@ export interface Done<Answer> {
 /** Carries out an image's plan. Rejects with the ServiceError of the first pass that fails. */
 export type CarryOut = <Reading, Answer>(job: Job<Reading, Answer>, context: RequestContext) => Promise<Done<Answer>>;
 
-export function createCarryOut({ batcher, ...decoder }: CarryOutOptions): CarryOut {
-  const openPixels = createDecoder(decoder);
-
+export function createCarryOut({ batcher, background, observe }: CarryOutOptions): CarryOut {
   return async ({ bytes, plan, reader, withSession }, context) => {
-    const pixelsOf = openPixels(bytes, plan);
+    // One object for all passes: what is decoded from the same photo can be told.
+    const photo: EncodedPhoto = { bytes, header: plan.header };
+    const { interpolation, model } = plan;
     const timings: Timing[] = [];
 
     const runAndRead = (passes: readonly PassPlan[], classes: readonly number[] | undefined) =>
@@ -71,12 +74,14 @@ export function createCarryOut({ batcher, ...decoder }: CarryOutOptions): CarryO
         passes.map(
           (pass) => (shared) =>
             withSession(pass, shared, async (session) => {
-              const { pixels, waitedMs, decodeMs } = await pixelsOf(pass, shared);
-              const ran = await runPass(batcher, { pass, session, pixels, classes }, shared);
-              const { outputs, inferMs, batchSize } = ran;
-              const queueMs = waitedMs + ran.queueMs;
-              decoder.observe('queue', plan.model, queueMs);
-              timings.push({ decodeMs, queueMs, inferMs, batchSize });
+              const { outputs, ...timing } = await runPass(
+                batcher,
+                { pass, session, photo, interpolation, background, classes },
+                shared,
+              );
+              observe('decode', model, timing.decodeMs);
+              observe('queue', model, timing.queueMs);
+              timings.push(timing);
               return reader.read(outputs, pass);
             }),
         ),

@@ -4,32 +4,31 @@
  *   header    what the encoded photo says of itself           images/image-header.ts
  *   plan      the passes, held against every limit            plan.ts
  *   ───────   behind it: bytes and a plan in, plain data out  carry-out.ts
- *   pixels    each pass's input, decoded                      pixels.ts
- *   run       through its session, in some batch              run-pass.ts
+ *   run       decoded and through its session, in some batch  run-pass.ts; engine-process/run-batch.ts
  *   read      what left the session                           the question
  *   combine   all passes as one answer                        the question
  *
- * The questions are classify.ts, heatmap.ts and segment.ts. Limits are checked before a pixel is allocated; a request that
- * is dead already costs neither decoding nor a run.
+ * The questions are classify.ts, heatmap.ts and segment.ts. Limits are checked before a pixel is allocated. Images are
+ * decoded in the process that runs them, when it runs them: no pixels wait, and none of this process's memory holds any. A
+ * request that is dead before that costs neither decoding nor a run.
  *
  * A photo that is drawn over is decoded again, at the picture's size (drawing/draw.ts). The two decodes have the same
  * pixels only with `fit=native` at scale 1 and a picture of the photo's size; there the run takes many times what the
  * decode takes. Anywhere else the network's input is shrunk while it is decoded, with another kernel.
  */
-import pLimit from 'p-limit';
 import type { Batcher } from '../batching/batcher.js';
-import { ServiceError } from '../errors.js';
+import { ServiceError, WorkerLostError } from '../errors.js';
 import type { Background } from '../images/decode.js';
 import { readImageHeader } from '../images/image-header.js';
 import type { CompiledModel } from '../models/compile.js';
 import type { View } from '../models/dense-views.js';
 import type { SessionLease } from '../models/loaded-model.js';
-import { WorkerLostError } from '../runtime/pool.js';
 import { createAdmission, type Admission } from './admission.js';
 import { createCarryOut, type Done, type Reader, type SessionHolder } from './carry-out.js';
 import { planImage, type PassRequest, type PlanLimits } from './plan.js';
-import { checkAlive, waitWithin, type RequestContext } from './request-context.js';
+import { waitWithin, type RequestContext } from './request-context.js';
 import type { PhaseObserver } from './timing.js';
+import type { Work, WorkOutput } from './work.js';
 
 export type { PhaseObserver } from './timing.js';
 
@@ -43,10 +42,6 @@ export interface ImageInput {
 export interface Question<Reading, Answer> extends PassRequest, Reader<Reading, Answer> {}
 
 export interface InferenceLimits extends PlanLimits {
-  /** Images decoded at the same time. */
-  readonly decoders: number;
-  /** Pictures drawn at the same time. */
-  readonly renderers: number;
   /** Passes (images × scales × mirrors) in the server at once. */
   readonly maxQueue: number;
 }
@@ -62,14 +57,12 @@ export interface Inference {
     question: Question<Reading, Answer>,
     context: RequestContext,
   ): Promise<Done<Answer>>;
-  /** Draw, when a renderer is free; `work` is told how to check that somebody still waits. */
-  render<T>(model: CompiledModel, context: RequestContext, work: (checkpoint: () => void) => Promise<T>): Promise<T>;
   /** Places in the server, one for each pass of a request. */
   readonly admission: Admission;
 }
 
 export interface InferenceParts {
-  readonly batcher: Batcher;
+  readonly batcher: Batcher<Work, WorkOutput>;
   /** Hold the session of a model's view. */
   readonly lease: (model: CompiledModel, view: Pick<View, 'session'>) => SessionLease;
   readonly limits: InferenceLimits;
@@ -78,8 +71,7 @@ export interface InferenceParts {
 }
 
 export function createInference({ batcher, lease, limits, background, observe }: InferenceParts): Inference {
-  const carryOut = createCarryOut({ batcher, decoders: limits.decoders, background, observe });
-  const rendererSlots = pLimit(limits.renderers);
+  const carryOut = createCarryOut({ batcher, background, observe });
 
   /** The sessions of a model; opening one may take seconds, and the request may not live that long. */
   const sessionsOf =
@@ -101,15 +93,6 @@ export function createInference({ batcher, lease, limits, background, observe }:
       const plan = planImage(header, question, limits);
       return carryOut({ bytes, plan, reader: question, withSession: sessionsOf(question.model) }, context);
     },
-
-    render: (model, context, work) =>
-      rendererSlots(async () => {
-        checkAlive(context);
-        const started = performance.now();
-        const drawn = await work(() => checkAlive(context));
-        observe('render', model.manifest.name, performance.now() - started);
-        return drawn;
-      }),
   };
 }
 

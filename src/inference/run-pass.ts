@@ -1,14 +1,16 @@
 /**
- * Fourth step of a request, **run**: the pixels of one pass through its session, in some batch. An input that was planned
- * in tiles is run tile by tile, and its outputs put together as those of one run.
+ * Third step of a request, **run**: one pass through its session, in some batch. Its pixels are decoded where the batch runs.
+ * An input that was planned in tiles is decoded and run tile by tile, and its outputs put together as those of one run.
  */
 import pLimit from 'p-limit';
-import type { Batcher, ItemResult } from '../batching/batcher.js';
-import type { PixelSize } from '../maps/input-plan.js';
-import { cutTile, joinTiles, type Tile, type Tiling } from '../maps/tiles.js';
-import type { Tensor, TensorMap } from '../tensor.js';
+import type { Batcher } from '../batching/batcher.js';
+import type { Background, EncodedPhoto, Interpolation } from '../images/decode.js';
+import { joinTiles, type Tile, type Tiling } from '../maps/tiles.js';
+import type { TensorMap } from '../tensor.js';
 import type { PassPlan } from './plan.js';
 import { allTogether, checkAlive, type RequestContext } from './request-context.js';
+import { sumTimings, type Timing } from './timing.js';
+import type { Work, WorkOutput } from './work.js';
 
 const TILES_AT_ONCE = 2;
 
@@ -16,42 +18,46 @@ export interface PassRun {
   readonly pass: PassPlan;
   /** The id of its open session. */
   readonly session: string;
-  /** uint8 `[h, w, 3]`, only read. */
-  readonly pixels: Uint8Array;
+  /** One object for all passes of an image. */
+  readonly photo: EncodedPhoto;
+  readonly interpolation: Interpolation;
+  readonly background: Background;
   /** For a dense view: class selectors, see classes.ts. */
   readonly classes: readonly number[] | undefined;
 }
 
-/** What leaves the session, the caller's own. Rejects as Batcher.submit does. */
-export async function runPass(
-  batcher: Batcher,
-  { pass, session, pixels, classes }: PassRun,
-  context: RequestContext,
-): Promise<ItemResult> {
-  const { input, tiling, cost } = pass;
-  const run = (
-    part: Uint8Array,
-    size: PixelSize,
-    { priority, deadline, signal }: RequestContext,
-  ): Promise<ItemResult> =>
-    batcher.submit({ session, feeds: feedsOf(part, size, classes), cost, priority, deadline, signal });
-  if (tiling === undefined) return run(pixels, input.crop, context);
-  return runTiles(tiling, context, (tile, shared) => run(cutTile(pixels, input.crop, tile), tile.pixels, shared));
+export interface RanPass extends Timing {
+  /** What leaves the session, the caller's own. */
+  readonly outputs: TensorMap;
 }
 
-/** What a session takes for one image: its pixels, and for a dense view the classes. */
-function feedsOf(pixels: Uint8Array, { width, height }: PixelSize, classes: readonly number[] | undefined): TensorMap {
-  const image: Tensor = { type: 'uint8', dims: [height, width, 3], data: pixels };
-  if (classes === undefined) return { image };
-  return { image, classes: { type: 'int64', dims: [classes.length], data: BigInt64Array.from(classes, BigInt) } };
+/** Rejects with IMAGE_UNDECODABLE, or as Batcher.submit does. */
+export async function runPass(
+  batcher: Batcher<Work, WorkOutput>,
+  { pass, session, photo, interpolation, background, classes }: PassRun,
+  context: RequestContext,
+): Promise<RanPass> {
+  const { input, mirrored, tiling, cost } = pass;
+
+  async function run(tile: Tile | undefined, { priority, deadline, signal }: RequestContext): Promise<RanPass> {
+    const part = tile?.pixels;
+    const { width, height } = part ?? input.crop;
+    const image = { photo, input, part, mirrored, interpolation, background };
+    const shape = `image [${height},${width}] classes [${classes?.length ?? ''}]`;
+    const work = { image, classes };
+    const { output, ...ran } = await batcher.submit({ session, shape, work, cost, priority, deadline, signal });
+    return { ...ran, ...output };
+  }
+
+  return tiling === undefined ? run(undefined, context) : runTiles(tiling, context, run);
 }
 
 /** Run the tiles, a few at a time: a pass that is cut into many must not fill the queue. */
 async function runTiles(
   tiling: Tiling,
   context: RequestContext,
-  run: (tile: Tile, context: RequestContext) => Promise<ItemResult>,
-): Promise<ItemResult> {
+  run: (tile: Tile, context: RequestContext) => Promise<RanPass>,
+): Promise<RanPass> {
   const slots = pLimit(TILES_AT_ONCE);
   const ran = await allTogether(
     context,
@@ -64,12 +70,11 @@ async function runTiles(
     ),
   );
   return {
+    ...sumTimings(ran),
+    queueMs: ran[0]?.queueMs ?? 0,
     outputs: joinTiles(
       tiling,
       ran.map(({ outputs }) => outputs),
     ),
-    queueMs: ran[0]?.queueMs ?? 0,
-    inferMs: ran.reduce((sum, { inferMs }) => sum + inferMs, 0),
-    batchSize: Math.max(...ran.map(({ batchSize }) => batchSize)),
   };
 }

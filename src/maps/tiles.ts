@@ -88,16 +88,6 @@ function planAxis(
   });
 }
 
-/** The pixels of a tile, a new buffer. `[height, width, 3]` */
-export function cutTile(pixels: Uint8Array, { width }: PixelSize, { pixels: tile }: Tile): Uint8Array {
-  const cut = new Uint8Array(tile.width * tile.height * 3);
-  for (let y = 0; y < tile.height; y++) {
-    const start = ((tile.top + y) * width + tile.left) * 3;
-    cut.set(pixels.subarray(start, start + tile.width * 3), y * tile.width * 3);
-  }
-  return cut;
-}
-
 /** Selected by no tile alike: to be asked for again by index. */
 const UNDECIDED = -1n;
 

@@ -4,18 +4,10 @@
  * with WorkerLostError.
  */
 import { Worker } from 'node:worker_threads';
-import { OperatorError } from '../errors.js';
+import { OperatorError, WorkerLostError } from '../errors.js';
 import type { TensorMap } from '../tensor.js';
 import type { SessionSpec } from './session.js';
 import { buffersOf, type WorkerReply, type WorkerRequest, type WorkerStart } from './worker-protocol.js';
-
-/**
- * The thread ended before it answered. The request may have been the cause, or only near it. Its cause is an OperatorError
- * where the engine cannot be loaded before somebody does something about it.
- */
-export class WorkerLostError extends Error {
-  override readonly name = 'WorkerLostError';
-}
 
 /** What a thread says of a session that it has opened. */
 export type Opened = Extract<WorkerReply, { kind: 'opened' }>;

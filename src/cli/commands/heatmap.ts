@@ -3,7 +3,7 @@ import type { DrawnMap, HeatmapFlags, HeatmapSummary } from '../answers.js';
 import type { Config } from '../../config.js';
 import { UsageError } from '../../errors.js';
 import { bestClasses, resolveClasses, type ClassSelector } from '../../classes/classes.js';
-import { drawHeatmap, pictureScores } from '../../drawing/draw.js';
+import { pictureScores } from '../../drawing/studio.js';
 import { DEFAULT_ALPHA, SHEET_CLASSES, type PictureFormat } from '../../drawing/words.js';
 import { mapImageAs, type HeatmapOptions } from '../../inference/heatmap.js';
 import type { MapScores } from '../../maps/scores.js';
@@ -36,7 +36,9 @@ async function withLocalHeatmaps(
 ): Promise<void> {
   const { fit, size, scale: scales, flip, outputStride, edge, scores = 'probability' } = flags;
   await withModel(config, flags.model, (service, model) => {
-    const { inference } = service;
+    const { inference, studio } = service;
+    const { background, maxPixels } = config;
+    const output = { format, background, maxPixels };
     const classes = classesOf(flags, model.labels);
     const options: HeatmapOptions = { fit, size, scales, flip, outputStride, edge, scores, classes };
     const style = { ...flags, scores: flags.scores ?? pictureScores(model, flags.render), alpha: DEFAULT_ALPHA };
@@ -47,8 +49,10 @@ async function withLocalHeatmaps(
         const [image, drawn] = await mapImageAs(inference, model, photo, { ...options, kinds }, localContext);
         const { label, id, peak, box, map } = image!.classes[0]!;
         return {
-          picture: await inference.render(model, localContext, () =>
-            drawHeatmap(photo.bytes, drawn!, style, { ...config, format }),
+          picture: await studio.draw(
+            model,
+            { kind: 'heatmap', bytes: photo.bytes, image: drawn!, style, output },
+            localContext,
           ),
           map,
           summary: { class: label, id, peak, box, map: { width: map.width, height: map.height } },

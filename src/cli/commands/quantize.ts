@@ -51,7 +51,16 @@ export async function quantizeCommand(config: Config, name: string, flags: Quant
   const quantized = await withEngineRoom({ ...config, maxBatch: 1 }, async (room) =>
     quantizeModel(content, network, {
       cache: config.cache,
-      runner: room.pool,
+      runner: {
+        open: (spec) => room.pool.open(spec),
+        close: (id) => room.pool.close(id),
+        async run(id, batch) {
+          const { outcomes } = await room.pool.run(id, [{ batch }]);
+          const [outcome] = outcomes;
+          if (outcome === undefined || 'error' in outcome) throw outcome?.error ?? new Error('nothing was run');
+          return outcome.output;
+        },
+      },
       images: await calibrationImages(room, config, { content, network, files }),
       ...(flags.clip === undefined ? {} : { clipping: flags.clip }),
     }),

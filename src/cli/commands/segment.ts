@@ -2,7 +2,6 @@
 import type { DrawnMap, SegmentFlags, SegmentSummary } from '../answers.js';
 import type { Config } from '../../config.js';
 import { DEFAULT_ALPHA, type PictureFormat } from '../../drawing/words.js';
-import { drawLabels } from '../../drawing/draw.js';
 import { segment, type Segmentation, type SegmentOptions } from '../../inference/segment.js';
 import type { Answerer } from '../files/answer-files.js';
 import { findInputs } from '../files/input-files.js';
@@ -32,7 +31,10 @@ async function withLocalSegments(
   const { fit, size, scale: scales, flip, outputStride, edge, minProbability } = flags;
   const options: SegmentOptions = { fit, size, scales, flip, outputStride, edge, minProbability };
   await withModel(config, flags.model, (service, model) => {
-    const { inference } = service;
+    const { inference, studio } = service;
+    const { background, maxPixels } = config;
+    const output = { format, background, maxPixels };
+    const style = { ...flags, alpha: DEFAULT_ALPHA };
     return work({
       atOnce: filesAtOnce(service, config, options),
       async answer(photo) {
@@ -41,9 +43,7 @@ async function withLocalSegments(
         const [image] = results as [Segmentation];
         const { classes, unlabelled, labels } = image;
         return {
-          picture: await inference.render(model, localContext, () =>
-            drawLabels(photo.bytes, image, { ...flags, alpha: DEFAULT_ALPHA }, { ...config, format }),
-          ),
+          picture: await studio.draw(model, { kind: 'labels', bytes: photo.bytes, image, style, output }, localContext),
           summary: { classes, unlabelled, map: { width: labels.width, height: labels.height } },
         };
       },

@@ -1,7 +1,7 @@
 /** POST /v1/heatmap: class maps, as a picture, as JSON or as an array, by Accept. */
 import { z } from 'zod';
 import { ANY_CLASS, MAX_CLASSES, bestClasses, resolveClasses } from '../../classes/classes.js';
-import { drawHeatmap, pictureScores } from '../../drawing/draw.js';
+import { pictureScores } from '../../drawing/studio.js';
 import { DRAWINGS, OPACITIES, SHEET_CLASSES } from '../../drawing/words.js';
 import { heatmap, type HeatmapOptions, type ImageHeatmaps } from '../../inference/heatmap.js';
 import { COLORMAP_NAMES, DEFAULT_COLORMAP } from '../../maps/colormap.js';
@@ -112,7 +112,13 @@ export const heatmapRoute = mapRoute({
           ...image,
           map: image.classes[0]!.map,
           npy: () => asNpy(image),
-          picture: (output) => drawHeatmap(images[0]!.bytes, image, { ...asked, scores }, output),
+          picture: (output) => ({
+            kind: 'heatmap',
+            bytes: images[0]!.bytes,
+            image,
+            style: { ...asked, scores },
+            output,
+          }),
         };
       },
     };

@@ -1,6 +1,5 @@
 /** POST /v1/segment: the winning class of every position, as a picture, as JSON or as an array, by Accept. */
 import { z } from 'zod';
-import { drawLabels } from '../../drawing/draw.js';
 import { labelColor } from '../../drawing/render-labels.js';
 import { LABEL_DRAWINGS } from '../../drawing/words.js';
 import { segment, type Segmentation } from '../../inference/segment.js';
@@ -67,7 +66,7 @@ export const segmentRoute = mapRoute({
           ...image,
           map: labels,
           npy: () => encodeNpy('uint16', [labels.height, labels.width], labels.values),
-          picture: (output) => drawLabels(images[0]!.bytes, image, asked, output),
+          picture: (output) => ({ kind: 'labels', bytes: images[0]!.bytes, image, style: asked, output }),
         };
       },
     };

@@ -2,8 +2,14 @@
  * The sessions that are open on every worker. Hides how one is opened on all of them or on none, and that what an engine
  * keeps of a model is made once.
  */
-import type { SessionSpec } from './session.js';
-import type { Opened, WorkerThread } from './worker-thread.js';
+import type { SessionSpec } from '../runtime/session.js';
+import type { Opened } from './protocol.js';
+
+/** A process that sessions are opened in. */
+export interface SessionHost {
+  open(spec: SessionSpec): Promise<Opened>;
+  close(id: string): Promise<void>;
+}
 
 export class OpenSessions {
   readonly #specs = new Map<string, SessionSpec>();
@@ -26,16 +32,16 @@ export class OpenSessions {
   }
 
   /**
-   * Open a session on these threads, which are all there are; one that starts later opens what is in the list. Resolves to
+   * Open a session on these hosts, which are all there are; one that starts later opens what is in the list. Resolves to
    * the milliseconds of its warm-ups on the first of them. Rejects with the engine's message, and then it is open on none.
    */
-  async open(spec: SessionSpec, threads: readonly WorkerThread[]): Promise<readonly number[]> {
+  async open(spec: SessionSpec, hosts: readonly SessionHost[]): Promise<readonly number[]> {
     // What an engine keeps of a model the first worker makes, and the others find: else each would make its own.
     const ahead = spec.digest === undefined ? 0 : 1;
-    const results = [...(await openOn(threads.slice(0, ahead), spec)), ...(await openOn(threads.slice(ahead), spec))];
+    const results = [...(await openOn(hosts.slice(0, ahead), spec)), ...(await openOn(hosts.slice(ahead), spec))];
     const failed = results.find((result) => result.status === 'rejected');
     if (failed !== undefined) {
-      await closeOn(threads, spec.id);
+      await closeOn(hosts, spec.id);
       throw failed.reason;
     }
     const opened = results.find((result) => result.status === 'fulfilled')?.value;
@@ -44,17 +50,17 @@ export class OpenSessions {
     return opened?.warmUpMs ?? [];
   }
 
-  /** Close a session on these threads, after the runs in flight. */
-  async close(id: string, threads: readonly WorkerThread[]): Promise<void> {
+  /** Close a session on these hosts, after the runs in flight. */
+  async close(id: string, hosts: readonly SessionHost[]): Promise<void> {
     this.#specs.delete(id);
-    await closeOn(threads, id);
+    await closeOn(hosts, id);
   }
 }
 
-function openOn(threads: readonly WorkerThread[], spec: SessionSpec): Promise<PromiseSettledResult<Opened>[]> {
-  return Promise.allSettled(threads.map((thread) => thread.open(spec)));
+function openOn(hosts: readonly SessionHost[], spec: SessionSpec): Promise<PromiseSettledResult<Opened>[]> {
+  return Promise.allSettled(hosts.map((host) => host.open(spec)));
 }
 
-async function closeOn(threads: readonly WorkerThread[], id: string): Promise<void> {
-  await Promise.allSettled(threads.map((thread) => thread.close(id)));
+async function closeOn(hosts: readonly SessionHost[], id: string): Promise<void> {
+  await Promise.allSettled(hosts.map((host) => host.close(id)));
 }

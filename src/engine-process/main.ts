@@ -1,0 +1,139 @@
+/**
+ * The entry of a process that works for the server (processes/): it parses strangers' images with native code, runs
+ * networks and draws, so that the server's own process does none of that. It answers what it is asked by message
+ * (processes/protocol.ts), and owns one engine's sessions, in a thread of their own: `run` blocks its thread, and meanwhile
+ * this one decodes.
+ *
+ * It ends when it is told to, when its engine's thread is lost, and when the server is gone. Signals to the whole process
+ * group (Ctrl-C) are for the server, which lets it finish first. It ends itself by SIGKILL: an exit would run the
+ * destructors of native code, and some of them abort.
+ */
+import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { draw } from '../drawing/draw.js';
+import type { DrawJob } from '../drawing/studio.js';
+import { OperatorError } from '../errors.js';
+import type { Work } from '../inference/work.js';
+import {
+  toPlainError,
+  type Opened,
+  type ProcessReply,
+  type ProcessRequest,
+  type ProcessStart,
+  type Question,
+} from '../processes/protocol.js';
+import { WorkerThread } from '../runtime/worker-thread.js';
+import { createBatchRunner } from './run-batch.js';
+
+/** The built worker of the engine's thread. */
+const WORKER_FILE = fileURLToPath(new URL('../runtime/worker.js', import.meta.url));
+
+/** Where memory is short the kernel ends this process before the server (0 to 1000). */
+const OUT_OF_MEMORY_SCORE = '500';
+
+const { engine, decoders } = JSON.parse(process.argv[2]!) as ProcessStart;
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+process.on('disconnect', endNow);
+process.on('uncaughtException', ({ message }) => void die({ kind: 'dying', message }));
+try {
+  writeFileSync('/proc/self/oom_score_adj', OUT_OF_MEMORY_SCORE);
+} catch {
+  // Not Linux, or not allowed.
+}
+
+const thread = engine === undefined ? undefined : startEngine({ engine: engine.name, options: engine.options });
+const batches = createBatchRunner({
+  decoders,
+  run: (session, feeds) => engineThread().run(session, feeds),
+});
+/** Batches that are not over: a session is closed behind them. */
+const running = new Set<Promise<unknown>>();
+/** Questions that are not answered, and how they learn that nobody waits any more. */
+const asked = new Map<number, AbortController>();
+/** Questions whose answers have not left yet. */
+const answering = new Set<Promise<void>>();
+
+process.on('message', (request: ProcessRequest<Work, DrawJob>) => {
+  if ('exit' in request) void end();
+  else if ('cancel' in request) asked.get(request.cancel)?.abort();
+  else {
+    const answered = reply(request.number, request.question);
+    answering.add(answered);
+    void answered.finally(() => answering.delete(answered));
+  }
+});
+if (thread === undefined) void send({ kind: 'ready' });
+
+function startEngine(start: ConstructorParameters<typeof WorkerThread>[1]): WorkerThread {
+  return new WorkerThread(WORKER_FILE, start, {
+    onReady: () => void send({ kind: 'ready' }),
+    onIdle: () => undefined,
+    onLost: ({ cause, message }) =>
+      void die(
+        cause instanceof OperatorError ? { kind: 'unusable', message: cause.message } : { kind: 'dying', message },
+      ),
+  });
+}
+
+function engineThread(): WorkerThread {
+  if (thread === undefined) throw new Error('this process has no engine');
+  return thread;
+}
+
+async function answer(question: Question<Work, DrawJob>, signal: AbortSignal): Promise<unknown> {
+  switch (question.kind) {
+    case 'open': {
+      const { provider, warmUpMs } = await engineThread().open(question.spec);
+      return { provider, warmUpMs } satisfies Opened;
+    }
+    case 'close':
+      await Promise.allSettled(running);
+      return engineThread().close(question.session);
+    case 'run': {
+      const run = batches.run(question.session, question.works);
+      running.add(run);
+      return run.finally(() => running.delete(run));
+    }
+    case 'job':
+      return draw(question.job, signal);
+  }
+}
+
+/** Resolves when the answer has left. */
+async function reply(number: number, question: Question<Work, DrawJob>): Promise<void> {
+  const controller = new AbortController();
+  asked.set(number, controller);
+  try {
+    await send({ kind: 'answer', number, value: await answer(question, controller.signal) });
+  } catch (error) {
+    await send({ kind: 'failure', number, error: toPlainError(error) });
+  } finally {
+    asked.delete(number);
+  }
+}
+
+/** Resolves when the message has left. Throws when it holds something that cannot be cloned. */
+function send(message: ProcessReply): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (!process.connected) resolve();
+    else process.send!(message, undefined, undefined, (error) => (error === null ? resolve() : reject(error)));
+  });
+}
+
+async function end(): Promise<void> {
+  while (answering.size > 0) await Promise.allSettled(answering);
+  thread?.stop();
+  await thread?.exited;
+  endNow();
+}
+
+/** Say why, and end. */
+async function die(reason: ProcessReply): Promise<void> {
+  await send(reason).catch(() => undefined);
+  endNow();
+}
+
+function endNow(): void {
+  process.kill(process.pid, 'SIGKILL');
+}

@@ -1,0 +1,111 @@
+/**
+ * A batch of items, run: the images are decoded side by side, what decodes is stacked and run as one, and the outputs are
+ * cut apart again. Items that have the same pixels, or the same pixels mirrored, are decoded once. An item that cannot be
+ * decoded fails alone; the others run without it.
+ */
+import pLimit from 'p-limit';
+import { splitItems, stackItems } from '../batching/batch-tensors.js';
+import { createBufferPool } from '../buffer-pool.js';
+import { decodeInput, mirror, type DecodeRequest } from '../images/decode.js';
+import type { Work, WorkOutput } from '../inference/work.js';
+import type { InputPlan } from '../maps/input-plan.js';
+import { toPlainError, type Outcome, type RanBatch } from '../processes/protocol.js';
+import type { Ran } from '../runtime/worker-thread.js';
+import type { Tensor, TensorMap } from '../tensor.js';
+
+/** Feed buffers kept for the next batches. */
+const MAX_FREE_BYTES = 128 * 2 ** 20;
+
+/** An item that can be run. */
+interface Ready {
+  readonly index: number;
+  readonly feeds: TensorMap;
+  readonly decodeMs: number;
+}
+
+export interface BatchRunnerOptions {
+  /** Images decoded at the same time. */
+  readonly decoders: number;
+  /** Run feeds in an open session. It gives their buffers back. */
+  readonly run: (session: string, feeds: TensorMap) => Promise<Ran>;
+}
+
+export interface BatchRunner {
+  /** Rejects with the engine's message when the run fails. */
+  run(session: string, works: readonly Work[]): Promise<RanBatch<WorkOutput>>;
+}
+
+export function createBatchRunner({ decoders, run }: BatchRunnerOptions): BatchRunner {
+  const slots = pLimit(decoders);
+  const buffers = createBufferPool(MAX_FREE_BYTES);
+
+  return {
+    async run(session, works) {
+      const [first] = works;
+      if (works.length === 1 && first !== undefined && 'batch' in first) {
+        const { outputs, runMs } = await run(session, first.batch);
+        return { outcomes: [{ output: { outputs, decodeMs: 0 } }], runMs };
+      }
+      const outcomes: Outcome<WorkOutput>[] = [];
+      const decode = decodeOnce((request) => slots(() => decodeInput(request)));
+      const prepared = await Promise.all(
+        works.map(async (work, index): Promise<Ready | undefined> => {
+          try {
+            return { index, ...(await feedsOf(work, decode)) };
+          } catch (error) {
+            outcomes[index] = { error: toPlainError(error) };
+            return undefined;
+          }
+        }),
+      );
+      const ready = prepared.filter((item) => item !== undefined);
+      if (ready.length === 0) return { outcomes, runMs: 0 };
+      const feeds = stackItems(
+        ready.map((item) => item.feeds),
+        (byteLength) => buffers.acquire(byteLength),
+      );
+      const ran = await run(session, feeds);
+      ran.buffers.forEach((buffer) => buffers.recycle(buffer));
+      splitItems(ran.outputs, ready.length).forEach((outputs, position) => {
+        const { index, decodeMs } = ready[position]!;
+        outcomes[index] = { output: { outputs, decodeMs } };
+      });
+      return { outcomes, runMs: ran.runMs };
+    },
+  };
+}
+
+interface Decoded {
+  readonly pixels: Uint8Array;
+  readonly decodeMs: number;
+}
+
+type Decode = (request: DecodeRequest) => Promise<Decoded>;
+
+async function feedsOf(work: Work, decode: Decode): Promise<Omit<Ready, 'index'>> {
+  if ('batch' in work) throw new Error('a whole run cannot be part of a batch');
+  if ('feeds' in work) return { feeds: work.feeds, decodeMs: 0 };
+  const { image: request, classes } = work;
+  const { width, height } = request.part ?? request.input.crop;
+  const { pixels, decodeMs } = await decode(request);
+  const data = request.mirrored ? mirror(pixels, width) : pixels;
+  const image: Tensor = { type: 'uint8', dims: [height, width, 3], data };
+  if (classes === undefined) return { feeds: { image }, decodeMs };
+  const selectors: Tensor = { type: 'int64', dims: [classes.length], data: BigInt64Array.from(classes, BigInt) };
+  return { feeds: { image, classes: selectors }, decodeMs };
+}
+
+/** Objects that were the same when a batch was sent are the same when it has come. */
+function decodeOnce(decode: (request: DecodeRequest) => Promise<Uint8Array>): Decode {
+  const known = new Map<InputPlan, { readonly request: DecodeRequest; readonly decoding: Promise<Uint8Array> }[]>();
+  return async (request) => {
+    const started = performance.now();
+    const ofInput = known.get(request.input) ?? [];
+    known.set(request.input, ofInput);
+    const same = ofInput.find(({ request: other }) => other.photo === request.photo && other.part === request.part);
+    if (same !== undefined) return { pixels: await same.decoding, decodeMs: 0 };
+    const decoding = decode(request);
+    ofInput.push({ request, decoding });
+    return { pixels: await decoding, decodeMs: performance.now() - started };
+  };
+}

@@ -1,0 +1,236 @@
+/**
+ * One process that works for the server, seen from the server. Hides Node's IPC, the numbers of questions and the ways in
+ * which a process can end. Whatever ends it, every question without an answer rejects with WorkerLostError.
+ *
+ * The process outlives no server: it ends when the channel closes.
+ */
+import { fork, type ChildProcess } from 'node:child_process';
+import { OperatorError, WorkerLostError } from '../errors.js';
+import type { SessionSpec } from '../runtime/session.js';
+import {
+  fromPlainError,
+  type Opened,
+  type ProcessReply,
+  type ProcessRequest,
+  type ProcessStart,
+  type Question,
+  type RanBatch,
+} from './protocol.js';
+
+export interface ChildEvents {
+  /** The process can be asked. */
+  onReady(): void;
+  /** Nothing is asked any more. Called after the last question has settled. */
+  onIdle(): void;
+  /** The process is gone, and not by `stop`. `wasBusy`: a question had no answer yet. */
+  onLost(error: WorkerLostError, wasBusy: boolean): void;
+}
+
+export interface AskOptions {
+  /** The process is killed when it has not answered in this many milliseconds. Default: never. */
+  readonly limitMs?: number | undefined;
+  /** Aborted when nobody waits any more. The process is told, and killed when it goes on for GRACE_MS. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How long a process may take to end what nobody waits for. What can be ended ends within a few milliseconds. */
+const GRACE_MS = 500;
+
+interface Pending {
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: Error) => void;
+  /** Called once, after either of them. */
+  readonly release: () => void;
+}
+
+/** A heap as small as a process's own would be marked several times a second: see process-setup.ts. */
+const V8_FLAGS = ['--heap-growing-percent=300'];
+
+/** libuv's threads beside those that decode: files, and what the engine reads. */
+const OTHER_THREADS = 2;
+
+export class Child<Work = unknown, Output = unknown, Job = unknown> {
+  /** Ids of the sessions that are open in the process. */
+  readonly sessions = new Set<string>();
+  ready = false;
+  /** Settles when the process has ended, whatever ended it. */
+  readonly exited: Promise<void>;
+  readonly #process: ChildProcess;
+  readonly #events: ChildEvents;
+  readonly #pending = new Map<number, Pending>();
+  /** Asked before the process was ready. */
+  #early: (() => void)[] = [];
+  #asked = 0;
+  #stopping = false;
+  #fault: Error | undefined;
+
+  constructor(file: string, start: ProcessStart, events: ChildEvents) {
+    this.#events = events;
+    this.#process = fork(file, [JSON.stringify(start)], {
+      serialization: 'advanced',
+      // The server's own flags may not fit (--input-type, a loader, an inspector's port).
+      execArgv: V8_FLAGS,
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      env: { ...process.env, UV_THREADPOOL_SIZE: String(start.decoders + OTHER_THREADS) },
+    });
+    this.#process.on('message', (reply: ProcessReply) => this.#receive(reply));
+    this.exited = new Promise((resolve) => {
+      let isOver = false;
+      const end = (how: string): void => {
+        if (isOver) return;
+        isOver = true;
+        this.#end(how);
+        resolve();
+      };
+      // The answers it sent before it ended are read before 'close'.
+      this.#process.once('close', (code, signal) => end(signal === null ? `code ${code}` : `signal ${signal}`));
+      this.#process.once('error', (error) => {
+        this.#fault ??= error;
+        // It was never started: no 'close' follows.
+        if (this.#process.pid === undefined) end('an error');
+      });
+    });
+  }
+
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
+  /** Questions without an answer. */
+  get load(): number {
+    return this.#pending.size;
+  }
+
+  /** Ready, and asked nothing. */
+  get idle(): boolean {
+    return this.ready && this.#pending.size === 0 && !this.#stopping;
+  }
+
+  /** Open a session and warm it up. Rejects with the engine's message. */
+  async open(spec: SessionSpec): Promise<Opened> {
+    const opened = await this.#ask<Opened>({ kind: 'open', spec });
+    this.sessions.add(spec.id);
+    return opened;
+  }
+
+  /** After the runs that were asked before. */
+  async close(session: string): Promise<void> {
+    this.sessions.delete(session);
+    await this.#ask({ kind: 'close', session });
+  }
+
+  /** Run a batch in an open session. */
+  run(session: string, works: readonly Work[], options?: AskOptions): Promise<RanBatch<Output>> {
+    return this.#ask({ kind: 'run', session, works }, options);
+  }
+
+  /** Anything else that the process answers. */
+  do<Answer>(job: Job, options?: AskOptions): Promise<Answer> {
+    return this.#ask({ kind: 'job', job }, options);
+  }
+
+  /** Let the process answer what it was asked and then end. */
+  stop(): void {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.#whenReady(() => this.#send({ exit: true }));
+  }
+
+  /** End the process now. What it was asked rejects with WorkerLostError, which says why. */
+  kill(why: string): void {
+    this.#fault ??= new Error(why);
+    this.#process.kill('SIGKILL');
+  }
+
+  #ask<Answer>(question: Question<Work, Job>, options: AskOptions = {}): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      if (this.#stopping) {
+        reject(new WorkerLostError('the worker has ended'));
+        return;
+      }
+      const number = (this.#asked += 1);
+      const release = this.#limit(number, options);
+      this.#pending.set(number, { resolve, reject, release });
+      this.#whenReady(() => this.#send({ number, question }));
+    });
+  }
+
+  /** End what takes too long, or what nobody waits for. Returns a function that ends this. */
+  #limit(number: number, { limitMs, signal }: AskOptions): () => void {
+    let timer: NodeJS.Timeout | undefined;
+    const killIn = (ms: number, why: string): void => {
+      clearTimeout(timer);
+      timer = setTimeout(() => this.kill(`it was killed because ${why}`), ms);
+    };
+    const cancel = (): void => {
+      this.#whenReady(() => this.#send({ cancel: number }));
+      killIn(GRACE_MS, 'it went on with what nobody waited for');
+    };
+    if (limitMs !== undefined) killIn(limitMs, `it gave no answer in ${Math.round(limitMs)} ms`);
+    signal?.addEventListener('abort', cancel);
+    return () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', cancel);
+    };
+  }
+
+  #whenReady(send: () => void): void {
+    if (this.ready) send();
+    else this.#early.push(send);
+  }
+
+  #send(request: ProcessRequest<Work, Job>): void {
+    try {
+      // The callback takes the error of a channel that has just closed: 'close' tells what became of the process.
+      this.#process.send(request, () => undefined);
+    } catch (error) {
+      // Something in it cannot be cloned: the caller's fault, and the process knows nothing of it.
+      if ('number' in request) this.#settle(request.number)?.reject(error as Error);
+    }
+  }
+
+  #receive(reply: ProcessReply): void {
+    switch (reply.kind) {
+      case 'ready': {
+        this.ready = true;
+        const early = this.#early;
+        this.#early = [];
+        early.forEach((send) => send());
+        this.#events.onReady();
+        return;
+      }
+      case 'unusable':
+        this.#fault = new OperatorError(reply.message);
+        return;
+      case 'dying':
+        this.#fault ??= new Error(reply.message);
+        return;
+      case 'answer':
+        this.#settle(reply.number)?.resolve(reply.value as never);
+        break;
+      case 'failure':
+        this.#settle(reply.number)?.reject(fromPlainError(reply.error));
+        break;
+    }
+    if (this.idle) this.#events.onIdle();
+  }
+
+  #settle(number: number): Pending | undefined {
+    const pending = this.#pending.get(number);
+    this.#pending.delete(number);
+    pending?.release();
+    return pending;
+  }
+
+  #end(how: string): void {
+    const wasAsked = this.#stopping && this.#fault === undefined;
+    const error = new WorkerLostError(`the worker was lost: ${this.#fault?.message ?? `it ended with ${how}`}`, {
+      cause: this.#fault,
+    });
+    const wasBusy = this.ready && this.#pending.size > 0;
+    this.ready = false;
+    this.#stopping = true;
+    for (const number of [...this.#pending.keys()]) this.#settle(number)?.reject(error);
+    if (!wasAsked) this.#events.onLost(error, wasBusy);
+  }
+}

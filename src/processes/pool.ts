@@ -1,0 +1,200 @@
+/**
+ * A fixed number of processes for each device, each with every open session. Hides which process runs what; slot.ts hides
+ * the lives of processes, open-sessions.ts what is open in them. The pool has no queue: the batcher decides what runs when
+ * one is idle (batching/batcher.ts).
+ *
+ * A dead process is replaced and opens the sessions again; a crash loop costs seconds, not a core. The pool has failed when
+ * every process has been given up; it then says why to whoever asks.
+ */
+import type { Device } from '../device.js';
+import type { EngineName } from '../runtime/engines.js';
+import type { EngineOptions, SessionSpec } from '../runtime/session.js';
+import type { AskOptions, Child } from './child.js';
+import { OpenSessions } from './open-sessions.js';
+import { fromPlainError, type RanBatch } from './protocol.js';
+import { Slot, type WorkerLost } from './slot.js';
+
+export type { WorkerLost } from './slot.js';
+
+export interface PoolOptions {
+  readonly devices: readonly Device[];
+  /** Number of processes for each device. */
+  readonly workers: number;
+  readonly engine: EngineName;
+  readonly engineOptions: Omit<EngineOptions, 'device'>;
+  /** Images that each process decodes at the same time. */
+  readonly decoders: number;
+  /** Path of the built file that the processes run. */
+  readonly workerFile: string;
+  /** Told of each process that dies, before it is replaced. */
+  readonly onWorkerLost?: (info: WorkerLost) => void;
+}
+
+/** What became of one item of a batch. */
+export type ItemOutcome<Output> = { readonly output: Output } | { readonly error: Error };
+
+export interface BatchResult<Output> {
+  /** In the order of the batch. The caller owns the outputs. */
+  readonly outcomes: readonly ItemOutcome<Output>[];
+  /** Time inside the engine, in milliseconds. */
+  readonly runMs: number;
+}
+
+export interface WorkerPool<Work, Output> {
+  /** Number of processes asked for, on all devices. */
+  readonly size: number;
+  /** Processes that have started and opened their sessions. */
+  readonly ready: number;
+  /** Ready processes with nothing to do. */
+  readonly idle: number;
+  /** The execution provider of the session opened last; undefined before the first. */
+  readonly provider: string | undefined;
+  /** Processes started in the place of a dead one. */
+  readonly replacements: number;
+  /** Why the pool can run nothing any more; undefined while it can. */
+  readonly failure: Error | undefined;
+  /** Of the processes that run or start, for those who watch them. */
+  readonly pids: readonly number[];
+  /**
+   * Open a session in every process. Resolves to the milliseconds of its warm-ups, on the first device. Rejects with the
+   * engine's message, and then it is open in none.
+   */
+  open(spec: SessionSpec): Promise<readonly number[]>;
+  /** Close a session in every process, after the runs in flight. Runs after this reject. */
+  close(sessionId: string): Promise<void>;
+  /**
+   * Run a batch in an idle process; throws when none is. Items that fail by themselves are outcomes; the whole rejects with
+   * WorkerLostError, or with the engine's message.
+   */
+  run(sessionId: string, works: readonly Work[], options?: AskOptions): Promise<BatchResult<Output>>;
+  /** Be told when a process becomes idle, and when the pool has failed. Returns a function that ends this. */
+  onIdle(callback: () => void): () => void;
+  /** Refuse new work, finish what runs, end the processes. */
+  drain(): Promise<void>;
+}
+
+/**
+ * Start the processes. Resolves when all are ready; rejects, with none left, when they cannot start: with an OperatorError
+ * where the engine is not installed.
+ */
+export async function createPool<Work, Output>(options: PoolOptions): Promise<WorkerPool<Work, Output>> {
+  const pool = new Pool<Work, Output>(options);
+  await pool.start();
+  return pool;
+}
+
+class Pool<Work, Output> implements WorkerPool<Work, Output> {
+  readonly #slots: readonly Slot<Work, Output>[];
+  readonly #sessions = new OpenSessions();
+  readonly #listeners = new Set<() => void>();
+  #failure: Error | undefined;
+  #draining: Promise<void> | undefined;
+
+  constructor({ devices, workers, engine, engineOptions, decoders, workerFile: file, onWorkerLost }: PoolOptions) {
+    // The devices in turn, so that the first processes found idle are not all of one.
+    const places = Array.from({ length: workers * devices.length }, (_, index) => devices[index % devices.length]!);
+    this.#slots = places.map((device) => {
+      const start = { engine: { name: engine, options: { ...engineOptions, device } }, decoders };
+      return new Slot<Work, Output>(
+        { file, start, sessions: () => this.#sessions.list() },
+        {
+          onIdle: () => this.#notify(),
+          onLost: (info) => onWorkerLost?.(info),
+          onGivenUp: (reason) => {
+            if (this.#slots.every((slot) => slot.isGivenUp)) this.#failure = reason;
+            this.#notify();
+          },
+        },
+      );
+    });
+  }
+
+  /** Start the processes, as createPool does. To be called once. */
+  start(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const unlisten = this.onIdle(() => {
+        if (!this.#slots.every((slot) => slot.isReady || slot.isGivenUp)) return;
+        unlisten();
+        if (this.#failure === undefined) resolve();
+        else reject(this.#failure);
+      });
+      this.#slots.forEach((slot) => slot.start());
+    });
+  }
+
+  get size(): number {
+    return this.#slots.length;
+  }
+
+  get ready(): number {
+    return this.#slots.filter((slot) => slot.isReady).length;
+  }
+
+  get idle(): number {
+    return this.#draining === undefined ? this.#slots.filter((slot) => slot.isIdle).length : 0;
+  }
+
+  get provider(): string | undefined {
+    return this.#sessions.provider;
+  }
+
+  get replacements(): number {
+    return this.#slots.reduce((sum, { replacements }) => sum + replacements, 0);
+  }
+
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
+  get pids(): readonly number[] {
+    return this.#children().flatMap(({ pid }) => pid ?? []);
+  }
+
+  async open(spec: SessionSpec): Promise<readonly number[]> {
+    this.#assertWorking();
+    const children = this.#children();
+    if (children.length === 0) throw new Error('no worker is running; one is about to start again');
+    return this.#sessions.open(spec, children);
+  }
+
+  close(sessionId: string): Promise<void> {
+    return this.#sessions.close(sessionId, this.#children());
+  }
+
+  run(sessionId: string, works: readonly Work[], options?: AskOptions): Promise<BatchResult<Output>> {
+    this.#assertWorking();
+    const spec = this.#sessions.get(sessionId);
+    const slot = this.#slots.find(({ isIdle }) => isIdle);
+    if (slot === undefined) throw new Error('no worker is idle');
+    return slot.run(spec, works, options).then(asResult);
+  }
+
+  onIdle(callback: () => void): () => void {
+    this.#listeners.add(callback);
+    return () => this.#listeners.delete(callback);
+  }
+
+  drain(): Promise<void> {
+    this.#draining ??= Promise.all(this.#slots.map((slot) => slot.end())).then(() => undefined);
+    return this.#draining;
+  }
+
+  /** Those that run or start; in the place of a dead one there is none for a moment. */
+  #children(): Child<Work, Output>[] {
+    return this.#slots.flatMap(({ child }) => child ?? []);
+  }
+
+  #assertWorking(): void {
+    if (this.#draining !== undefined) throw new Error('the pool is draining');
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  #notify(): void {
+    this.#listeners.forEach((listener) => listener());
+  }
+}
+
+function asResult<Output>({ outcomes, runMs }: RanBatch<Output>): BatchResult<Output> {
+  const items = outcomes.map((outcome) => ('error' in outcome ? { error: fromPlainError(outcome.error) } : outcome));
+  return { outcomes: items, runMs };
+}

@@ -1,0 +1,81 @@
+/**
+ * The messages between the server's own process and a process that works for it. The server asks, each question has a
+ * number, and the process answers every question once. Everything is plain data (structured clones over Node's IPC
+ * channel): large arrays are copied, so pixels stay on the side where they are made.
+ *
+ * `Work` is one item of a batch, `Output` what becomes of it, `Job` anything else that is asked; what they are is not known
+ * here (engine-process/main.ts, inference/work.ts).
+ */
+import { ServiceError, type ErrorCode, type ParameterError } from '../errors.js';
+import type { EngineName } from '../runtime/engines.js';
+import type { EngineOptions, SessionSpec } from '../runtime/session.js';
+
+/** How a process begins; its first argument, as JSON. */
+export interface ProcessStart {
+  /** The engine that it runs sessions with; absent: it runs none, and answers jobs. */
+  readonly engine?: { readonly name: EngineName; readonly options: EngineOptions };
+  /** Images it decodes at the same time. */
+  readonly decoders: number;
+}
+
+export type Question<Work = unknown, Job = unknown> =
+  | { readonly kind: 'open'; readonly spec: SessionSpec }
+  | { readonly kind: 'close'; readonly session: string }
+  | { readonly kind: 'run'; readonly session: string; readonly works: readonly Work[] }
+  | { readonly kind: 'job'; readonly job: Job };
+
+export interface Opened {
+  readonly provider: string;
+  /** Milliseconds inside the engine of each of the spec's warm-ups. */
+  readonly warmUpMs: readonly number[];
+}
+
+/** What became of one item: an item that fails fails alone. */
+export type Outcome<Output> = { readonly output: Output } | { readonly error: PlainError };
+
+export interface RanBatch<Output> {
+  /** In the order of the batch. */
+  readonly outcomes: readonly Outcome<Output>[];
+  /** Milliseconds inside the engine. */
+  readonly runMs: number;
+}
+
+export type ProcessRequest<Work = unknown, Job = unknown> =
+  | { readonly number: number; readonly question: Question<Work, Job> }
+  /** Nobody waits for the answer to this question any more. It is answered all the same. */
+  | { readonly cancel: number }
+  /** Answer what was asked, and end. */
+  | { readonly exit: true };
+
+export type ProcessReply =
+  /** Said once, unasked: the engine is loaded. */
+  | { readonly kind: 'ready' }
+  /** Said once, unasked, in place of `ready`: the operator has to do something about it. The process ends. */
+  | { readonly kind: 'unusable'; readonly message: string }
+  /** Why the process is about to end by itself. */
+  | { readonly kind: 'dying'; readonly message: string }
+  | { readonly kind: 'answer'; readonly number: number; readonly value: unknown }
+  | { readonly kind: 'failure'; readonly number: number; readonly error: PlainError };
+
+/** An error as data: an engine's own may not be cloneable. */
+export interface PlainError {
+  readonly message: string;
+  readonly stack: string | undefined;
+  /** Of a ServiceError. */
+  readonly service?: { readonly code: ErrorCode; readonly errors: readonly ParameterError[] };
+}
+
+export function toPlainError(thrown: unknown): PlainError {
+  const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+  const cause = error.cause instanceof Error ? `\ncaused by ${error.cause.stack ?? error.cause.message}` : '';
+  const plain = { message: error.message, stack: `${error.stack ?? error.message}${cause}` };
+  if (!(error instanceof ServiceError)) return plain;
+  return { ...plain, service: { code: error.code, errors: error.errors } };
+}
+
+/** The error again, with the stack of the process that it comes from; of a ServiceError that stack is the cause's. */
+export function fromPlainError({ message, stack, service }: PlainError): Error {
+  const original = Object.assign(new Error(message), { stack });
+  if (service === undefined) return original;
+  return new ServiceError(service.code, message, { cause: original, errors: service.errors });
+}

@@ -1,0 +1,153 @@
+/**
+ * A place for a process: the processes in it change, the place stays. Hides a process's life: it starts, opens the sessions
+ * that there are, works, dies, and is replaced when restart-policy.ts says so, or is given up. A process whose engine is
+ * not installed is given up at once.
+ */
+import { OperatorError, type WorkerLostError } from '../errors.js';
+import type { SessionSpec } from '../runtime/session.js';
+import { Child, type AskOptions } from './child.js';
+import type { ProcessStart, RanBatch } from './protocol.js';
+import { planRestart, type Restart } from './restart-policy.js';
+
+export interface WorkerLost {
+  readonly error: Error;
+  /** `start`: before it had proven itself; `run`: while it was asked something, or later. */
+  readonly during: Restart['during'];
+  /** When its replacement starts; undefined when it is given up. */
+  readonly restartInMs: number | undefined;
+}
+
+export interface SlotOptions {
+  /** Path of the built file that the process runs. */
+  readonly file: string;
+  readonly start: ProcessStart;
+  /** The sessions that a new process opens before it is given work. */
+  readonly sessions: () => readonly SessionSpec[];
+}
+
+export interface SlotEvents {
+  /** It may be asked. */
+  onIdle(): void;
+  /** A process died, and is to be replaced or not. Not said of one whose engine is not installed. */
+  onLost(info: WorkerLost): void;
+  /** No process will be started here any more, and why. */
+  onGivenUp(reason: Error): void;
+}
+
+export class Slot<Work = unknown, Output = unknown, Job = unknown> {
+  readonly #options: SlotOptions;
+  readonly #events: SlotEvents;
+  #child: Child<Work, Output, Job> | undefined;
+  /** When the process had its sessions open again, by `performance.now()`. */
+  #readySince: number | undefined;
+  /** The process has answered a run or a job. */
+  #hasServed = false;
+  #failedStarts = 0;
+  #replacements = 0;
+  #restart: NodeJS.Timeout | undefined;
+  #isGivenUp = false;
+  #isEnding = false;
+
+  constructor(options: SlotOptions, events: SlotEvents) {
+    this.#options = options;
+    this.#events = events;
+  }
+
+  /** The process that is starting or running here; undefined between two. */
+  get child(): Child<Work, Output, Job> | undefined {
+    return this.#child;
+  }
+
+  /** The process has started and opened its sessions: it may be given work. */
+  get isReady(): boolean {
+    return this.#readySince !== undefined && this.#child?.ready === true;
+  }
+
+  /** Ready, with nothing to do. */
+  get isIdle(): boolean {
+    return this.isReady && this.#child?.idle === true;
+  }
+
+  get isGivenUp(): boolean {
+    return this.#isGivenUp;
+  }
+
+  /** Processes started in the place of a dead one, or about to be. */
+  get replacements(): number {
+    return this.#replacements;
+  }
+
+  start(): void {
+    const child = new Child<Work, Output, Job>(this.#options.file, this.#options.start, {
+      onReady: () => void this.#reopen(child),
+      onIdle: () => {
+        if (this.isReady) this.#events.onIdle();
+      },
+      onLost: (error, wasBusy) => this.#replace(error, wasBusy),
+    });
+    this.#child = child;
+  }
+
+  /** Run here; only while `isIdle`, which is false at once. Rejects with WorkerLostError, or with the engine's message. */
+  async run(spec: SessionSpec, works: readonly Work[], options?: AskOptions): Promise<RanBatch<Output>> {
+    const child = this.#child!;
+    // It did not open when the process was started: its caller is told why.
+    if (!child.sessions.has(spec.id)) await child.open(spec);
+    return this.#served(child, await child.run(spec.id, works, options));
+  }
+
+  /** Have a job done here; only while `isIdle`, which is false at once. Rejects as `run` does. */
+  async do<Answer>(job: Job, options?: AskOptions): Promise<Answer> {
+    const child = this.#child!;
+    return this.#served(child, await child.do<Answer>(job, options));
+  }
+
+  /** Let the process finish what it was asked, and start no other. */
+  async end(): Promise<void> {
+    this.#isEnding = true;
+    clearTimeout(this.#restart);
+    this.#child?.stop();
+    await this.#child?.exited;
+  }
+
+  #served<T>(child: Child<Work, Output, Job>, answer: T): T {
+    if (this.#child === child) this.#hasServed = true;
+    return answer;
+  }
+
+  /** A session that does not open again is left to its next run, which tries once more. */
+  async #reopen(child: Child<Work, Output, Job>): Promise<void> {
+    await Promise.allSettled(this.#options.sessions().map((spec) => child.open(spec)));
+    if (!child.ready) return;
+    this.#readySince = performance.now();
+    this.#events.onIdle();
+  }
+
+  #replace(error: WorkerLostError, wasBusy: boolean): void {
+    const readyForMs = this.#readySince === undefined ? undefined : performance.now() - this.#readySince;
+    const life = { readyForMs, hasServed: this.#hasServed, wasBusy };
+    this.#child = undefined;
+    this.#readySince = undefined;
+    this.#hasServed = false;
+    if (this.#isEnding) return;
+    if (error.cause instanceof OperatorError) {
+      this.#giveUp(error.cause);
+      return;
+    }
+    const { failedStarts, during, restartInMs } = planRestart(this.#failedStarts, life);
+    this.#failedStarts = failedStarts;
+    this.#events.onLost({ error, during, restartInMs });
+    if (restartInMs === undefined) {
+      this.#giveUp(new Error(`no worker can be started: ${error.message}`, { cause: error }));
+      return;
+    }
+    this.#replacements += 1;
+    if (restartInMs === 0) this.start();
+    else this.#restart = setTimeout(() => this.start(), restartInMs);
+  }
+
+  #giveUp(reason: Error): void {
+    this.#isGivenUp = true;
+    this.#events.onGivenUp(reason);
+  }
+}
