@@ -7,7 +7,7 @@ import tseslint from 'typescript-eslint';
  * classes. What needs Node neither type-checks nor bundles there.
  */
 const allowed = {
-  app: ['batching', 'config', 'cores', 'device', 'http', 'inference', 'models', 'runtime'],
+  app: ['batching', 'config', 'cores', 'device', 'drawing', 'http', 'inference', 'models', 'processes', 'runtime'],
   architectures: ['graph'],
   batching: ['runtime', 'tensor'],
   'buffer-pool': [],
@@ -21,6 +21,9 @@ const allowed = {
   cores: [],
   device: [],
   drawing: ['images', 'inference', 'maps', 'models'],
+  'engine-process': [
+    ...['batching', 'buffer-pool', 'drawing', 'images', 'inference', 'maps', 'processes', 'runtime', 'tensor'],
+  ],
   errors: [],
   evaluation: ['maps'],
   files: [],
@@ -35,6 +38,7 @@ const allowed = {
   models: ['architectures', 'files', 'graph', 'maps', 'runtime', 'tensor', 'vocabulary'],
   playground: ['classes', 'client', 'maps', 'vocabulary'],
   'process-setup': ['cores'],
+  processes: ['device', 'runtime'],
   runtime: ['buffer-pool', 'device', 'files', 'graph', 'tensor'],
   server: ['app', 'config', 'device', 'version'],
   tensor: [],

@@ -3,8 +3,8 @@
  * V8 marks the whole heap to free it, on the thread that answers requests.
  *
  * A buffer has one request at a time. It goes back when the answer has left completely: an answer is sent after
- * everything that the request started has ended, so no decoder reads the buffer any more. In every other case (the
- * client left, the body broke off) the buffer is dropped, and the collector frees it when its last reader has ended.
+ * everything that the request started has ended, and what other processes were given of the body are copies. In every
+ * other case (the client left, the body broke off) the buffer is dropped, and the collector frees it.
  */
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';

@@ -79,7 +79,7 @@ export function createCarryOut({ batcher, background, observe }: CarryOutOptions
                 { pass, session, photo, interpolation, background, classes },
                 shared,
               );
-              observe('decode', model, timing.decodeMs);
+              if (timing.decodeMs > 0) observe('decode', model, timing.decodeMs);
               observe('queue', model, timing.queueMs);
               timings.push(timing);
               return reader.read(outputs, pass);

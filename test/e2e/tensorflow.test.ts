@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeOnnx } from '../../src/graph/onnx/model.js';
-import { createPool } from '../../src/runtime/pool.js';
+import type { Work, WorkOutput } from '../../src/inference/work.js';
+import { createPool } from '../../src/processes/pool.js';
 import { startTestApp, type TestApp } from '../support/app.js';
 import { asFeeds, BINDINGS, INSTALLED_BINDINGS } from '../support/engines.js';
 import { randomTensor } from '../support/ort.js';
@@ -12,7 +13,7 @@ import { tinyResNet } from '../support/tiny-graphs.js';
 
 const MODELS = fileURLToPath(new URL('../../models', import.meta.url));
 const PHOTO = fileURLToPath(new URL('../fixtures/photos/coffee.png', import.meta.url));
-const WORKER = fileURLToPath(new URL('../../dist/runtime/worker.js', import.meta.url));
+const WORKER = fileURLToPath(new URL('../../dist/engine-process/main.js', import.meta.url));
 const WASM = { FULLCONV_ENGINE: 'tensorflow', FULLCONV_DEVICE: 'wasm' };
 
 interface Answers {
@@ -77,18 +78,22 @@ describe.each(BINDINGS.length === 0 ? (['wasm'] as const) : (['wasm', 'cpu'] as 
   (kind) => {
     it('run at the same time, each with sessions of its own, and end when they have answered', async () => {
       const devices = [{ kind, index: 0 }];
-      const options = { devices, workers: 3, engineOptions: { threads: 1 }, workerFile: WORKER };
-      const pool = await createPool({ ...options, engine: 'tensorflow' });
+      const options = { devices, workers: 3, engineOptions: { threads: 1 }, decoders: 1, workerFile: WORKER };
+      const pool = await createPool<Work, WorkOutput>({ ...options, engine: 'tensorflow' });
       const model = writeOnnx(tinyResNet());
       for (const id of ['one', 'two']) await pool.open({ id, model });
-      const run = (id: string) => pool.run(id, asFeeds({ input: randomTensor([1, 3, 64, 64]) }));
+      const batch = asFeeds({ input: randomTensor([1, 3, 64, 64]) });
+      const run = async (id: string) => {
+        const { outcomes } = await pool.run(id, [{ batch }]);
+        return (outcomes[0] as { output: WorkOutput }).output.outputs;
+      };
       const results = await Promise.all(['one', 'two', 'one'].map(run));
-      expect(new Set(results.map(({ outputs }) => String(outputs['logits']!.data))).size).toBe(1);
+      expect(new Set(results.map((outputs) => String(outputs['logits']!.data))).size).toBe(1);
       await pool.close('one');
-      expect(() => run('one')).toThrow('is not open');
+      await expect(run('one')).rejects.toThrow('is not open');
       const last = run('two');
       await pool.drain();
-      expect((await last).outputs).toEqual(results[0]!.outputs);
+      expect(await last).toEqual(results[0]);
       expect(pool.replacements).toBe(0);
     });
   },

@@ -21,12 +21,10 @@ const watch = vi.hoisted(() => ({
   created: 0,
   reused: 0,
   recycled: 0,
-  /** Who decodes out of a buffer now. */
+  /** Who reads a photo's header out of a buffer now; all else is done on copies, in other processes. */
   readers: new Map<ArrayBufferLike, number>(),
   /** What must never happen. */
   faults: [] as string[],
-  /** Held up decoders wait for this. */
-  decoders: Promise.resolve(),
 }));
 
 vi.mock('../../src/buffer-pool.js', async (importOriginal) => {
@@ -64,7 +62,6 @@ const readers = vi.hoisted(
       const { buffer } = bytes;
       watch.readers.set(buffer, (watch.readers.get(buffer) ?? 0) + 1);
       try {
-        await watch.decoders;
         return await read(bytes, ...rest);
       } finally {
         const left = watch.readers.get(buffer)! - 1;
@@ -73,11 +70,6 @@ const readers = vi.hoisted(
       }
     },
 );
-
-vi.mock('../../src/images/decode.js', async (importOriginal) => {
-  const original = await importOriginal<typeof import('../../src/images/decode.js')>();
-  return { ...original, decodeInput: readers(original.decodeInput), decodePhoto: readers(original.decodePhoto) };
-});
 
 vi.mock('../../src/images/image-header.js', async (importOriginal) => {
   const original = await importOriginal<typeof import('../../src/images/image-header.js')>();
@@ -88,7 +80,6 @@ beforeEach(() => {
   watch.out.clear();
   watch.faults.length = 0;
   watch.created = watch.reused = watch.recycled = 0;
-  watch.decoders = Promise.resolve();
 });
 afterEach(() => {
   expect(watch.faults).toEqual([]);
@@ -250,35 +241,6 @@ describe('the whole server', () => {
 
   const ask = (path: string, init: RequestInit = {}): Promise<Response> =>
     fetch(`${url}${path}`, { method: 'POST', body: photo, ...init });
-
-  it('answers an exceeded deadline only when no decoder reads the body any more', async () => {
-    const slow = gate();
-    watch.decoders = slow.opened;
-    let isAnswered = false;
-    const answer = ask('/v1/classify?deadlineMs=30').finally(() => (isAnswered = true));
-    await until(() => watch.readers.size === 1);
-    await sleep(100);
-    expect(isAnswered).toBe(false);
-    expect(watch.recycled).toBe(0);
-    slow.open();
-    expect((await answer).status).toBe(504);
-    await until(() => watch.recycled === 1);
-    expect(watch.readers.size).toBe(0);
-  });
-
-  it('keeps nothing of a client that hangs up while its photo is decoded', async () => {
-    const slow = gate();
-    watch.decoders = slow.opened;
-    const socket = await send(url, '/v1/classify', photo.length, photo);
-    await until(() => watch.readers.size === 1);
-    socket.destroy();
-    await sleep(20);
-    expect(watch.recycled).toBe(0);
-    slow.open();
-    await until(() => watch.readers.size === 0);
-    await sleep(20);
-    expect(watch.recycled).toBe(0);
-  });
 
   it('recycles no body that is read, whatever becomes of the requests', async () => {
     const paths = [

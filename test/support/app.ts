@@ -6,7 +6,7 @@ import { PATIENCE } from './server.js';
 import { writeTinyModels } from './tiny-models.js';
 
 const SILENT: Logger = { info: () => undefined, warn: () => undefined, error: () => undefined };
-const WORKER_FILE = new URL('../../dist/runtime/worker.js', import.meta.url).pathname;
+const WORKER_FILE = new URL('../../dist/engine-process/main.js', import.meta.url).pathname;
 const PLAYGROUND_FOLDER = new URL('../../dist/playground/', import.meta.url).pathname;
 
 export interface TestApp extends App {

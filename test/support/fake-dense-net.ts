@@ -3,11 +3,12 @@
  * those of graph/passes/select-classes.ts; every run is recorded.
  */
 import type { Batcher, ItemResult, Submission } from '../../src/batching/batcher.js';
+import { decodeInput, mirror } from '../../src/images/decode.js';
 import { createInference, type Inference } from '../../src/inference/infer.js';
 import type { RequestContext } from '../../src/inference/request-context.js';
+import type { Work, WorkOutput } from '../../src/inference/work.js';
 import type { CompiledModel } from '../../src/models/compile.js';
 import type { DenseView } from '../../src/models/dense-views.js';
-import { expectTensor } from '../../src/tensor.js';
 
 export interface FakeNet {
   readonly classes: number;
@@ -54,14 +55,14 @@ export function fakeInference(net: FakeNet): FakeInference {
   };
   const runs: FakeRun[] = [];
   const decoded = { count: 0 };
-  const batcher: Pick<Batcher, 'submit' | 'expectedWaitMs'> = {
+  const batcher: Pick<Batcher<Work, WorkOutput>, 'submit' | 'expectedWaitMs'> = {
     expectedWaitMs: () => 0,
-    submit: (submission) => Promise.resolve(runFake(net, submission, runs)),
+    submit: (submission) => runFake(net, submission, runs),
   };
   const inference = createInference({
-    batcher: batcher as Batcher,
+    batcher: batcher as Batcher<Work, WorkOutput>,
     lease: () => ({ opened: Promise.resolve('fake'), release: () => undefined }),
-    limits: { maxPixels: 5e7, maxInputPixels: 2240 * 2240, decoders: 2, renderers: 1, maxQueue: 16 },
+    limits: { maxPixels: 5e7, maxInputPixels: 2240 * 2240, maxQueue: 16 },
     background: { r: 0, g: 0, b: 0 },
     observe: (phase) => {
       if (phase === 'decode') decoded.count += 1;
@@ -70,12 +71,19 @@ export function fakeInference(net: FakeNet): FakeInference {
   return { inference, model: model as unknown as CompiledModel, runs, decoded };
 }
 
-function runFake({ classes, stride, logitAt }: FakeNet, { feeds }: Submission, runs: FakeRun[]): ItemResult {
-  const { data: pixels, dims } = expectTensor(feeds, 'image', 'uint8');
-  const [inputHeight = 0, inputWidth = 0] = dims;
+async function runFake(
+  { classes, stride, logitAt }: FakeNet,
+  { work }: Submission<Work>,
+  runs: FakeRun[],
+): Promise<ItemResult<WorkOutput>> {
+  if (!('image' in work)) throw new Error('there is no image');
+  const { image, classes: selectors = [] } = work;
+  const { width: inputWidth, height: inputHeight } = image.part ?? image.input.crop;
+  const decoded = await decodeInput(image);
+  const pixels = image.mirrored ? mirror(decoded, inputWidth) : decoded;
   const [height, width] = [Math.floor(inputHeight / stride), Math.floor(inputWidth / stride)];
   const cells = height * width;
-  const asked = Array.from(expectTensor(feeds, 'classes', 'int64').data, Number);
+  const asked = [...selectors];
   runs.push({ width: inputWidth, classes: asked });
 
   const reds = Array.from({ length: cells }, (_, cell) => {
@@ -102,20 +110,24 @@ function runFake({ classes, stride, logitAt }: FakeNet, { feeds }: Submission, r
   const sums = perCell((all) => Math.log(all.reduce((sum, logit) => sum + Math.exp(logit), 0)));
   const bestLogits = perCell((all) => Math.max(...all));
   return {
-    outputs: {
-      logits: { type: 'float32', dims: [classes], data: logits },
-      classes_selected: { type: 'int64', dims: [selected.length], data: BigInt64Array.from(selected, BigInt) },
-      class_logits: {
-        type: 'float32',
-        dims: [selected.length, height, width],
-        data: Float32Array.from(selected.flatMap(mapOf)),
-      },
-      log_normalizer: { type: 'float32', dims: [1, height, width], data: Float32Array.from(sums) },
-      best_class: { type: 'int64', dims: [height, width], data: BigInt64Array.from(best, BigInt) },
-      best_logit: {
-        type: 'float32',
-        dims: [height, width],
-        data: Float32Array.from(bestLogits),
+    output: {
+      // As in a batch, where the mirrored image takes its pixels from the other.
+      decodeMs: image.mirrored ? 0 : 1,
+      outputs: {
+        logits: { type: 'float32', dims: [classes], data: logits },
+        classes_selected: { type: 'int64', dims: [selected.length], data: BigInt64Array.from(selected, BigInt) },
+        class_logits: {
+          type: 'float32',
+          dims: [selected.length, height, width],
+          data: Float32Array.from(selected.flatMap(mapOf)),
+        },
+        log_normalizer: { type: 'float32', dims: [1, height, width], data: Float32Array.from(sums) },
+        best_class: { type: 'int64', dims: [height, width], data: BigInt64Array.from(best, BigInt) },
+        best_logit: {
+          type: 'float32',
+          dims: [height, width],
+          data: Float32Array.from(bestLogits),
+        },
       },
     },
     queueMs: 1,

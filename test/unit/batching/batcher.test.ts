@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { ServiceError } from '../../../src/errors.js';
+import { ServiceError, WorkerLostError } from '../../../src/errors.js';
+import { shapeKey, splitItems, stackItems } from '../../../src/batching/batch-tensors.js';
+import type { BatchResult } from '../../../src/batching/executor.js';
 import {
   createBatcher,
   type Batcher,
@@ -9,14 +11,15 @@ import {
   type ItemResult,
   type Submission,
 } from '../../../src/batching/batcher.js';
-import { WorkerLostError, type RunResult } from '../../../src/runtime/pool.js';
 import { expectTensor, type TensorMap } from '../../../src/tensor.js';
 
-const LIMITS: BatcherLimits = { maxBatchSize: 4, maxBatchCost: 100, maxQueue: 10, lingerMs: 0 };
+const LIMITS: BatcherLimits = { maxBatchSize: 4, maxBatchCost: 100, maxQueue: 10, lingerMs: 0, maxRunMs: 1000 };
 
 interface Run {
   readonly session: string;
+  /** Of all items, as they are stacked. */
   readonly feeds: TensorMap;
+  readonly limitMs: number | undefined;
   /** Answer with each item's first pixel, after `runMs`. */
   succeed(runMs?: number): Promise<void>;
   fail(error: Error): Promise<void>;
@@ -25,7 +28,7 @@ interface Run {
 }
 
 /** Workers that run until the test says otherwise. */
-class FakeExecutor implements Executor {
+class FakeExecutor implements Executor<TensorMap, TensorMap> {
   readonly size: number;
   idle: number;
   failure: Error | undefined;
@@ -41,13 +44,14 @@ class FakeExecutor implements Executor {
     this.#onIdle = callback;
   }
 
-  /** Longer than asked for, and dirty, as a recycled buffer is. */
-  acquireBuffer(byteLength: number): ArrayBuffer {
-    return new Uint8Array(byteLength + 16).fill(255).buffer;
-  }
-
-  run(session: string, feeds: TensorMap): Promise<RunResult> {
+  run(
+    session: string,
+    works: readonly TensorMap[],
+    { limitMs }: { limitMs?: number | undefined } = {},
+  ): Promise<BatchResult<TensorMap>> {
     if (this.idle === 0) throw new Error('no worker is idle');
+    // Longer than asked for, and dirty, as a recycled buffer is.
+    const feeds = stackItems(works, (byteLength) => new Uint8Array(byteLength + 16).fill(255).buffer);
     this.idle -= 1;
     return new Promise((resolve, reject) => {
       const finish = async (settle: () => void): Promise<void> => {
@@ -59,9 +63,11 @@ class FakeExecutor implements Executor {
       this.runs.push({
         session,
         feeds,
+        limitMs,
         succeed: async (runMs = 5) => {
           await vi.advanceTimersByTimeAsync(runMs);
-          await finish(() => resolve({ outputs: firstPixels(feeds), runMs }));
+          const outcomes = splitItems(firstPixels(feeds), works.length).map((output) => ({ output }));
+          await finish(() => resolve({ outcomes, runMs }));
         },
         fail: (error) => finish(() => reject(error)),
         lose: async (error) => {
@@ -95,11 +101,18 @@ function batchSizes(executor: FakeExecutor): number[] {
 }
 
 /** An image of `side`×`side` pixels, all of them `value`. */
-function submission(value: number, overrides: Partial<Submission> & { side?: number } = {}): Submission {
+function submission(
+  value: number,
+  overrides: Partial<Submission<TensorMap>> & { side?: number } = {},
+): Submission<TensorMap> {
   const { side = 2, ...rest } = overrides;
+  const work: TensorMap = {
+    image: { type: 'uint8', dims: [side, side, 3], data: new Uint8Array(side * side * 3).fill(value) },
+  };
   return {
     session: 'net',
-    feeds: { image: { type: 'uint8', dims: [side, side, 3], data: new Uint8Array(side * side * 3).fill(value) } },
+    shape: shapeKey(work),
+    work,
     cost: 1,
     priority: 0,
     deadline: Infinity,
@@ -107,8 +120,8 @@ function submission(value: number, overrides: Partial<Submission> & { side?: num
   };
 }
 
-function firstOf({ outputs }: ItemResult): number | undefined {
-  return expectTensor(outputs, 'first', 'float32').data[0];
+function firstOf({ output }: ItemResult<TensorMap>): number | undefined {
+  return expectTensor(output, 'first', 'float32').data[0];
 }
 
 /** Wait for a rejection without leaving it unhandled in the meantime. */
@@ -123,7 +136,7 @@ function rejection(promise: Promise<unknown>): Promise<unknown> {
 
 describe('the batcher', () => {
   let executor: FakeExecutor;
-  let batcher: Batcher;
+  let batcher: Batcher<TensorMap, TensorMap>;
   let reports: DispatchReport[];
 
   function start(workers: number, limits: Partial<BatcherLimits> = {}): void {
@@ -156,7 +169,7 @@ describe('the batcher', () => {
     expect(batcher.running).toBe(1);
     await executor.last.succeed(20);
     expect(await result).toEqual({
-      outputs: { first: { type: 'float32', dims: [1], data: Float32Array.of(7) } },
+      output: { first: { type: 'float32', dims: [1], data: Float32Array.of(7) } },
       queueMs: 0,
       inferMs: 20,
       batchSize: 1,
@@ -195,10 +208,11 @@ describe('the batcher', () => {
   it('keeps sessions apart and stacks every feed', async () => {
     const busy = batcher.submit(submission(0));
     await turn();
-    const withClasses = (value: number, session: string): Submission => {
-      const { feeds, ...rest } = submission(value, { session });
+    const withClasses = (value: number, session: string): Submission<TensorMap> => {
+      const { work: image, ...rest } = submission(value, { session });
       const classes = { type: 'int64', dims: [2], data: BigInt64Array.of(BigInt(value), 9n) } as const;
-      return { ...rest, feeds: { ...feeds, classes } };
+      const work = { ...image, classes };
+      return { ...rest, shape: shapeKey(work), work };
     };
     const results = [withClasses(1, 'a'), withClasses(2, 'b'), withClasses(3, 'a')].map((s) => batcher.submit(s));
     await executor.last.succeed();
@@ -395,12 +409,31 @@ describe('the batcher', () => {
     expect(reports.map(({ reason }) => reason)).toEqual(['idle', 'retry', 'retry']);
   });
 
-  it('rejects with INFERENCE_FAILED when the outputs are not a batch', async () => {
-    executor.run = () =>
-      Promise.resolve({ outputs: { x: { type: 'int32', dims: [], data: Int32Array.of(1) } }, runMs: 1 });
-    const error = rejection(batcher.submit(submission(1)));
+  it('rejects an item that failed by itself with its own error, and counts the others only', async () => {
+    const error = new ServiceError('IMAGE_UNDECODABLE', 'damaged');
+    executor.run = (_, [, good]) => Promise.resolve({ outcomes: [{ error }, { output: good! }], runMs: 3 });
+    const bad = rejection(batcher.submit(submission(1)));
+    const good = batcher.submit(submission(2));
     await turn();
-    expect(await error).toMatchObject({ code: 'INFERENCE_FAILED' });
+    expect(await bad).toBe(error);
+    expect(await good).toMatchObject({ batchSize: 1, inferMs: 3 });
+    expect(reports).toMatchObject([{ batchSize: 1 }]);
+  });
+
+  it('limits the time of a run, but not of one that an item without a deadline is in', async () => {
+    start(2);
+    const deadline = performance.now() + 50;
+    const late = [1, 2].map((value) => rejection(batcher.submit(submission(value, { deadline, cost: 60 }))));
+    await turn();
+    expect(executor.runs.map(({ limitMs }) => limitMs)).toEqual([1000, 1000]);
+    await turn(50);
+    for (const run of [...executor.runs]) await run.succeed();
+    expect(await Promise.all(late)).toMatchObject([{ code: 'DEADLINE_EXCEEDED' }, { code: 'DEADLINE_EXCEEDED' }]);
+    const patient = batcher.submit(submission(3));
+    await turn();
+    expect(executor.last.limitMs).toBeUndefined();
+    await executor.last.succeed();
+    await patient;
   });
 
   it('retries each item of a lost batch once, alone, and rejects with WORKER_LOST when it is lost again', async () => {

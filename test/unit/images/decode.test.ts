@@ -61,7 +61,12 @@ function solid(width: number, height: number, background: string): Sharp {
 async function inputOf(bytes: Uint8Array, fit: Fit, size = 32, resize = size): Promise<Photo> {
   const header = await readImageHeader(bytes, limits);
   const plan = planInput(header, { fit, size, resize, scale: 1 });
-  const pixels = await decodeInput(bytes, header, plan, { interpolation: 'bilinear', background: white });
+  const pixels = await decodeInput({
+    photo: { bytes, header },
+    input: plan,
+    interpolation: 'bilinear',
+    background: white,
+  });
   const { width, height } = plan.crop;
   expect(pixels).toHaveLength(width * height * 3);
   return { pixels, width, height };

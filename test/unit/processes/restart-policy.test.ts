@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { planRestart, type WorkerLife } from '../../../src/runtime/restart-policy.js';
+import { planRestart, type WorkerLife } from '../../../src/processes/restart-policy.js';
 
 const life = (given: Partial<WorkerLife> = {}): WorkerLife => ({
   readyForMs: undefined,

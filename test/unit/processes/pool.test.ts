@@ -8,42 +8,38 @@ import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Device } from '../../../src/device.js';
-import {
-  createPool,
-  WorkerLostError,
-  type PoolOptions,
-  type WorkerLost,
-  type WorkerPool,
-} from '../../../src/runtime/pool.js';
+import { WorkerLostError } from '../../../src/errors.js';
+import type { Work, WorkOutput } from '../../../src/inference/work.js';
+import { createPool, type PoolOptions, type WorkerLost, type WorkerPool } from '../../../src/processes/pool.js';
 import type { FeedShapes } from '../../../src/runtime/session.js';
 import { expectTensor, type TensorMap } from '../../../src/tensor.js';
 import { tinyModel } from '../../fixtures/tiny-onnx.js';
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url));
-const workerFile = join(repository, 'dist/runtime/worker.js');
+const workerFile = join(repository, 'dist/engine-process/main.js');
 const CPU: Device = { kind: 'cpu', index: 0 };
 const TINY = { id: 'tiny', model: tinyModel() };
 
-function feeds(pool: WorkerPool, value: number, side = 8): TensorMap {
-  const length = side * side * 3;
-  return {
-    image: {
-      type: 'uint8',
-      dims: [1, side, side, 3],
-      data: new Uint8Array(pool.acquireBuffer(length), 0, length).fill(value),
-    },
-    classes: { type: 'int64', dims: [1, 1], data: BigInt64Array.of(5n) },
+type EnginePool = WorkerPool<Work, WorkOutput>;
+
+function works(value: number, side = 8): Work[] {
+  const feeds: TensorMap = {
+    image: { type: 'uint8', dims: [side, side, 3], data: new Uint8Array(side * side * 3).fill(value) },
+    classes: { type: 'int64', dims: [1], data: BigInt64Array.of(5n) },
   };
+  return [{ feeds }];
 }
 
 /** The mean of the first channel, whose bias is 1. */
-async function meanOf(pool: WorkerPool, value: number, side?: number): Promise<number | undefined> {
-  const { outputs } = await pool.run('tiny', feeds(pool, value, side));
-  return expectTensor(outputs, 'mean', 'float32').data[0];
+async function meanOf(pool: EnginePool, value: number, side?: number): Promise<number | undefined> {
+  const { outcomes } = await pool.run('tiny', works(value, side));
+  const [outcome] = outcomes;
+  if (outcome === undefined || 'error' in outcome) throw outcome?.error ?? new Error('nothing was run');
+  return expectTensor(outcome.output.outputs, 'mean', 'float32').data[0];
 }
 
 /** Resolves when the condition holds, which is looked at whenever the pool says that it has changed. */
-function until(pool: WorkerPool, condition: () => boolean): Promise<void> {
+function until(pool: Pick<EnginePool, 'onIdle'>, condition: () => boolean): Promise<void> {
   return new Promise((resolve) => {
     const check = (): void => {
       if (!condition()) return;
@@ -56,15 +52,16 @@ function until(pool: WorkerPool, condition: () => boolean): Promise<void> {
 }
 
 describe('the pool', () => {
-  let pool: WorkerPool;
+  let pool: EnginePool;
 
-  async function start(options: Partial<PoolOptions> = {}): Promise<WorkerPool> {
+  async function start(options: Partial<PoolOptions> = {}): Promise<EnginePool> {
     const engineOptions = { threads: 1 };
     pool = await createPool({
       devices: [CPU],
       workers: 2,
       engine: 'onnxruntime',
       engineOptions,
+      decoders: 2,
       workerFile,
       ...options,
     });
@@ -85,7 +82,7 @@ describe('the pool', () => {
     expect(pool.provider).toBe('cpu');
     const runs = [meanOf(pool, 10), meanOf(pool, 20)];
     expect(pool.idle).toBe(0);
-    expect(() => pool.run('tiny', feeds(pool, 30))).toThrow('no worker is idle');
+    expect(() => pool.run('tiny', works(30))).toThrow('no worker is idle');
     expect(await Promise.all(runs)).toEqual([11, 21]);
     expect(pool.idle).toBe(2);
   });
@@ -122,7 +119,7 @@ describe('the pool', () => {
     await start();
     const warmUp: FeedShapes[] = [{ image: { type: 'uint8', dims: [2, 8, 8, 4] } }];
     await expect(pool.open({ ...TINY, warmUp })).rejects.toThrow(/^a batch of 2 does not run, FULLCONV_MAX_BATCH/);
-    expect(() => pool.run('tiny', {})).toThrow('the session tiny is not open');
+    expect(() => pool.run('tiny', [])).toThrow('the session tiny is not open');
   });
 
   it('says when a worker becomes idle, and stops saying so', async () => {
@@ -136,20 +133,10 @@ describe('the pool', () => {
     expect(calls).toBe(1);
   });
 
-  it('takes the feeds and uses their buffers again', async () => {
-    await start({ workers: 1 });
-    await pool.open(TINY);
-    const given = feeds(pool, 99);
-    await pool.run('tiny', given);
-    expect(given['image']!.data.byteLength).toBe(0);
-    const again = new Uint8Array(pool.acquireBuffer(192));
-    expect([...new Set(again)]).toEqual([99]);
-  });
-
   it("rejects a run with the engine's message and lives on", async () => {
     await start({ workers: 1 });
     await pool.open(TINY);
-    await expect(pool.run('tiny', {})).rejects.toThrow(/input/i);
+    await expect(pool.run('tiny', [{ feeds: {} }])).rejects.toThrow(/input/i);
     expect(await meanOf(pool, 3)).toBe(4);
     expect(pool.replacements).toBe(0);
   });
@@ -157,7 +144,7 @@ describe('the pool', () => {
   it("rejects an open with the engine's message and has the session nowhere", async () => {
     await start();
     await expect(pool.open({ id: 'tiny', model: Uint8Array.of(1) })).rejects.toThrow('protobuf parsing failed');
-    expect(() => pool.run('tiny', {})).toThrow('the session tiny is not open');
+    expect(() => pool.run('tiny', [])).toThrow('the session tiny is not open');
     await pool.open(TINY);
     expect(await meanOf(pool, 1)).toBe(2);
   });
@@ -168,17 +155,17 @@ describe('the pool', () => {
     const run = meanOf(pool, 1, 1000);
     await pool.close('tiny');
     expect(await run).toBe(2);
-    expect(() => pool.run('tiny', {})).toThrow('the session tiny is not open');
+    expect(() => pool.run('tiny', [])).toThrow('the session tiny is not open');
   });
 
-  it('drains: waits for the runs in flight, ends the threads, refuses what comes after', async () => {
+  it('drains: waits for the runs in flight, ends the processes, refuses what comes after', async () => {
     await start();
     await pool.open(TINY);
     const runs = Promise.all([meanOf(pool, 1, 1000), meanOf(pool, 2, 1000)]);
     await pool.drain();
     expect(await runs).toEqual([2, 3]);
     expect({ ready: pool.ready, idle: pool.idle }).toEqual({ ready: 0, idle: 0 });
-    expect(() => pool.run('tiny', {})).toThrow('draining');
+    expect(() => pool.run('tiny', [])).toThrow('draining');
     await expect(pool.open(TINY)).rejects.toThrow('draining');
   });
 
@@ -188,11 +175,12 @@ describe('the pool', () => {
     await writeFile(join(folder, 'tiny.onnx'), TINY.model);
     const script = `
       import { readFileSync } from 'node:fs';
-      import { createPool } from ${JSON.stringify(join(repository, 'dist/runtime/pool.js'))};
-      const pool = await createPool({ devices: [{ kind: 'cpu', index: 0 }], workers: 2, engine: 'onnxruntime', engineOptions: { threads: 2 } });
+      import { createPool } from ${JSON.stringify(join(repository, 'dist/processes/pool.js'))};
+      const pool = await createPool({ devices: [{ kind: 'cpu', index: 0 }], workers: 2, engine: 'onnxruntime', engineOptions: { threads: 2 }, decoders: 1, workerFile: ${JSON.stringify(workerFile)} });
       await pool.open({ id: 'tiny', model: readFileSync(${JSON.stringify(join(folder, 'tiny.onnx'))}) });
-      const image = { type: 'uint8', dims: [1, 2000, 2000, 3], data: new Uint8Array(12e6) };
-      const run = pool.run('tiny', { image, classes: { type: 'int64', dims: [1, 1], data: new BigInt64Array(1) } });
+      const image = { type: 'uint8', dims: [2000, 2000, 3], data: new Uint8Array(12e6) };
+      const feeds = { image, classes: { type: 'int64', dims: [1], data: new BigInt64Array(1) } };
+      const run = pool.run('tiny', [{ feeds }]);
       await pool.drain();
       await run;
       console.log('drained');
@@ -205,16 +193,17 @@ describe('the pool', () => {
 
 describe('the pool, when workers die', () => {
   let folder: string;
-  let pool: WorkerPool | undefined;
+  let pool: WorkerPool<unknown, unknown> | undefined;
   let lost: WorkerLost[];
 
-  async function start(behaviour: string, workers = 2, onLost?: () => void): Promise<WorkerPool> {
+  async function start(behaviour: string, workers = 2, onLost?: () => void): Promise<WorkerPool<unknown, unknown>> {
     lost = [];
-    pool = await createPool({
+    pool = await createPool<unknown, unknown>({
       devices: [CPU],
       workers,
       engine: 'onnxruntime',
       engineOptions: { threads: 1, kept: { folder: behaviour, maxBytes: 0 } },
+      decoders: 1,
       workerFile: join(folder, 'crashing-worker.mjs'),
       onWorkerLost: (info) => {
         lost.push(info);
@@ -245,7 +234,7 @@ describe('the pool, when workers die', () => {
   afterAll(() => rm(folder, { recursive: true }));
 
   it.each([
-    { session: 'exit-on-run', message: 'exited with code 3' },
+    { session: 'exit-on-run', message: 'it ended with code 3' },
     { session: 'throw-on-run', message: 'died in a run' },
   ])(
     'rejects the run in flight with WorkerLostError and replaces the worker: $session',
@@ -253,7 +242,7 @@ describe('the pool, when workers die', () => {
       const pool = await start('normal', 1);
       await pool.open(spec('echo'));
       await pool.open(spec(session));
-      const error: unknown = await pool.run(session, {}).catch((thrown: unknown) => thrown);
+      const error: unknown = await pool.run(session, []).catch((thrown: unknown) => thrown);
       expect(error).toBeInstanceOf(WorkerLostError);
       expect(String(error)).toContain(message);
       await until(pool, () => pool.idle === 1);
@@ -264,56 +253,80 @@ describe('the pool, when workers die', () => {
       });
       expect(lost).toMatchObject([{ during: 'run', restartInMs: 0 }]);
       // The replacement has opened the sessions again.
-      const { outputs } = await pool.run('echo', { x: { type: 'int32', dims: [1], data: Int32Array.of(4) } });
-      expect(expectTensor(outputs, 'x', 'int32').data).toEqual(Int32Array.of(4));
+      const { outcomes } = await pool.run('echo', [Int32Array.of(4)]);
+      expect(outcomes).toEqual([{ output: Int32Array.of(4) }]);
     },
   );
 
   it('has its workers on each of the devices, in turn', async () => {
-    pool = await createPool({
+    pool = await createPool<unknown, unknown>({
       devices: [0, 1, 2].map((index) => ({ kind: 'cuda', index })),
       workers: 2,
       engine: 'onnxruntime',
       engineOptions: { threads: 1 },
+      decoders: 1,
       workerFile: join(folder, 'crashing-worker.mjs'),
     });
     await pool.open(spec('device'));
     expect({ size: pool.size, provider: pool.provider }).toEqual({ size: 6, provider: 'cuda' });
-    const runs = await Promise.all(Array.from({ length: 6 }, () => pool!.run('device', {})));
-    const indices = runs.map(({ outputs }) => expectTensor(outputs, 'index', 'int32').data[0]);
-    expect(indices).toEqual([0, 1, 2, 0, 1, 2]);
+    const runs = await Promise.all(Array.from({ length: 6 }, () => pool!.run('device', [])));
+    const indices = runs.map(({ outcomes }) => outcomes[0]);
+    expect(indices).toEqual([0, 1, 2, 0, 1, 2].map((output) => ({ output })));
   });
 
   it('goes on replacing a worker that runs kill, however often', async () => {
     const pool = await start('normal', 1);
     await pool.open(spec('exit-on-run'));
     for (let death = 1; death <= 7; death += 1) {
-      await expect(pool.run('exit-on-run', {})).rejects.toBeInstanceOf(WorkerLostError);
+      await expect(pool.run('exit-on-run', [])).rejects.toBeInstanceOf(WorkerLostError);
       await until(pool, () => pool.idle === 1);
     }
     expect(pool.replacements).toBe(7);
+  });
+
+  it('kills a worker that takes longer than a run may, and answers with another', async () => {
+    const pool = await start('normal', 1);
+    await pool.open(spec('echo'));
+    await pool.open(spec('hang-on-run'));
+    await expect(pool.run('hang-on-run', [], { limitMs: 50 })).rejects.toThrow('it gave no answer in 50 ms');
+    await until(pool, () => pool.idle === 1);
+    expect(pool.replacements).toBe(1);
+    await pool.run('echo', []);
+  });
+
+  it('replaces a process that was killed from outside, in a run or idle', async () => {
+    const pool = await start('normal', 1);
+    await pool.open(spec('echo'));
+    await pool.open(spec('hang-on-run'));
+    const run = pool.run('hang-on-run', []);
+    process.kill(pool.pids[0]!, 'SIGKILL');
+    await expect(run).rejects.toThrow('it ended with signal SIGKILL');
+    await until(pool, () => pool.idle === 1);
+    process.kill(pool.pids[0]!, 'SIGSEGV');
+    await until(pool, () => pool.replacements === 2 && pool.idle === 1);
+    await pool.run('echo', []);
   });
 
   it('rejects an open that kills its workers, and replaces them without that session', async () => {
     const pool = await start('normal');
     await expect(pool.open(spec('exit-on-open'))).rejects.toBeInstanceOf(WorkerLostError);
     await until(pool, () => pool.ready === 2);
-    expect(() => pool.run('exit-on-open', {})).toThrow('not open');
+    expect(() => pool.run('exit-on-open', [])).toThrow('not open');
     await pool.open(spec('echo'));
-    await pool.run('echo', {});
+    await pool.run('echo', []);
   });
 
   it('rejects an open that fails on one worker of two and closes it on the other', async () => {
     const pool = await start('normal');
     const one = { ...spec('one-opens'), weightsFolder: join(folder, 'one-opens') };
     await expect(pool.open(one)).rejects.toThrow('cannot open');
-    expect(() => pool.run('one-opens', {})).toThrow('not open');
+    expect(() => pool.run('one-opens', [])).toThrow('not open');
     expect(pool.idle).toBe(2);
   });
 
   it.each([
     { behaviour: 'throw-at-start', message: 'cannot start' },
-    { behaviour: 'exit-at-start', message: 'exited with code 3' },
+    { behaviour: 'exit-at-start', message: 'it ended with code 3' },
   ])('rejects when no worker can be started: $behaviour', async ({ behaviour, message }) => {
     await expect(start(behaviour, 1)).rejects.toThrow(message);
     expect(lost.map(({ restartInMs }) => restartInMs)).toEqual([100, 200, 400, 800, undefined]);
@@ -325,7 +338,7 @@ describe('the pool, when workers die', () => {
     expect(lost).toHaveLength(5);
     expect({ ready: pool.ready, idle: pool.idle }).toEqual({ ready: 0, idle: 0 });
     await expect(pool.open(spec('echo'))).rejects.toThrow('no worker can be started');
-    expect(() => pool.run('echo', {})).toThrow('no worker can be started');
+    expect(() => pool.run('echo', [])).toThrow('no worker can be started');
   });
 
   it('drains while a worker waits to be started again', async () => {

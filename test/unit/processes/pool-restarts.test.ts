@@ -1,31 +1,30 @@
-/** How long the pool waits before it replaces a worker, by a fake clock, with threads that do what the test says. */
+/** How long the pool waits before it replaces a worker, by a fake clock, with processes that do what the test says. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createPool, WorkerLostError, type WorkerLost, type WorkerPool } from '../../../src/runtime/pool.js';
-import type { WorkerThreadEvents } from '../../../src/runtime/worker-thread.js';
-import type { TensorMap } from '../../../src/tensor.js';
+import { WorkerLostError } from '../../../src/errors.js';
+import type { ChildEvents } from '../../../src/processes/child.js';
+import { createPool, type WorkerLost, type WorkerPool } from '../../../src/processes/pool.js';
 
-interface FakeThread {
+interface FakeChild {
   /** The engine is loaded. */
   becomeReady(): void;
   die(): void;
 }
 
-/** Every thread that the pool has started, in order. */
-const threads = vi.hoisted((): FakeThread[] => []);
+/** Every process that the pool has started, in order. */
+const children = vi.hoisted((): FakeChild[] => []);
 
-vi.mock('../../../src/runtime/worker-thread.js', async (importOriginal) => {
-  const { WorkerLostError } = await importOriginal<typeof import('../../../src/runtime/worker-thread.js')>();
-  class WorkerThread {
+vi.mock('../../../src/processes/child.js', () => {
+  class Child {
     readonly sessions = new Set<string>();
     readonly exited = Promise.resolve();
     ready = false;
     #busy = false;
     #fail: (error: Error) => void = () => undefined;
-    readonly #events: WorkerThreadEvents;
+    readonly #events: ChildEvents;
 
-    constructor(_file: string, _start: unknown, events: WorkerThreadEvents) {
+    constructor(_file: string, _start: unknown, events: ChildEvents) {
       this.#events = events;
-      threads.push(this);
+      children.push(this);
     }
 
     get idle(): boolean {
@@ -46,11 +45,11 @@ vi.mock('../../../src/runtime/worker-thread.js', async (importOriginal) => {
 
     open({ id }: { id: string }): Promise<unknown> {
       this.sessions.add(id);
-      return Promise.resolve({ kind: 'opened', provider: 'cpu', warmUpMs: [] });
+      return Promise.resolve({ provider: 'cpu', warmUpMs: [] });
     }
 
-    run(id: string, outputs: TensorMap): Promise<unknown> {
-      if (id === 'quick') return Promise.resolve({ kind: 'ran', outputs, runMs: 1, buffers: [] });
+    run(id: string): Promise<unknown> {
+      if (id === 'quick') return Promise.resolve({ outcomes: [], runMs: 1 });
       this.#busy = true;
       return new Promise((_, reject) => (this.#fail = reject));
     }
@@ -59,25 +58,27 @@ vi.mock('../../../src/runtime/worker-thread.js', async (importOriginal) => {
       this.ready = false;
     }
   }
-  return { WorkerThread, WorkerLostError };
+  return { Child };
 });
 
 describe('the pool, when a worker dies', () => {
-  let pool: WorkerPool;
+  let pool: WorkerPool<unknown, unknown>;
   let lost: WorkerLost[];
 
   beforeEach(async () => {
     vi.useFakeTimers();
-    threads.length = 0;
+    children.length = 0;
     lost = [];
-    const starting = createPool({
+    const starting = createPool<unknown, unknown>({
       devices: [{ kind: 'cpu', index: 0 }],
       workers: 1,
       engine: 'onnxruntime',
       engineOptions: { threads: 1 },
+      decoders: 1,
+      workerFile: 'no file',
       onWorkerLost: (info) => lost.push(info),
     });
-    threads[0]!.becomeReady();
+    children[0]!.becomeReady();
     pool = await starting;
     await pool.open({ id: 'quick', model: new Uint8Array() });
     await pool.open({ id: 'endless', model: new Uint8Array() });
@@ -88,11 +89,11 @@ describe('the pool, when a worker dies', () => {
     vi.useRealTimers();
   });
 
-  /** The thread that was started last. */
-  const last = (): FakeThread => threads.at(-1)!;
+  /** The process that was started last. */
+  const last = (): FakeChild => children.at(-1)!;
   const delays = (): (number | undefined)[] => lost.map(({ restartInMs }) => restartInMs);
 
-  /** Let the last thread take `startMs` to be ready, and die `idleMs` later. */
+  /** Let the last process take `startMs` to be ready, and die `idleMs` later. */
   async function live(startMs: number, idleMs: number): Promise<void> {
     await vi.advanceTimersByTimeAsync(startMs);
     last().becomeReady();
@@ -104,22 +105,22 @@ describe('the pool, when a worker dies', () => {
     last().die();
     for (let count = 1; count < 5; count += 1) {
       await vi.advanceTimersByTimeAsync(lost.at(-1)!.restartInMs!);
-      expect(threads).toHaveLength(count + 1);
+      expect(children).toHaveLength(count + 1);
       await live(4000, 2000);
     }
     expect(delays()).toEqual([100, 200, 400, 800, undefined]);
     expect(lost.every(({ during }) => during === 'start')).toBe(true);
     expect(pool.failure?.message).toContain('no worker can be started');
     await vi.advanceTimersByTimeAsync(3_600_000);
-    expect(threads).toHaveLength(5);
+    expect(children).toHaveLength(5);
   });
 
   it('does not start a worker before its delay has passed', async () => {
     last().die();
     await vi.advanceTimersByTimeAsync(99);
-    expect(threads).toHaveLength(1);
+    expect(children).toHaveLength(1);
     await vi.advanceTimersByTimeAsync(1);
-    expect(threads).toHaveLength(2);
+    expect(children).toHaveLength(2);
   });
 
   it('starts the count again after a worker that has served', async () => {
@@ -128,7 +129,7 @@ describe('the pool, when a worker dies', () => {
     await vi.advanceTimersByTimeAsync(3000);
     last().becomeReady();
     await vi.advanceTimersByTimeAsync(0);
-    await pool.run('quick', {});
+    await pool.run('quick', []);
     last().die();
     await live(3000, 10);
     expect(delays()).toEqual([100, 0, 100]);
@@ -147,10 +148,10 @@ describe('the pool, when a worker dies', () => {
     await vi.advanceTimersByTimeAsync(100);
     last().becomeReady();
     await vi.advanceTimersByTimeAsync(0);
-    const run = pool.run('endless', {});
+    const run = pool.run('endless', []);
     last().die();
     await expect(run).rejects.toBeInstanceOf(WorkerLostError);
-    expect(threads).toHaveLength(3);
+    expect(children).toHaveLength(3);
     await live(3000, 10);
     expect(delays()).toEqual([100, 0, 200]);
   });
