@@ -107,6 +107,8 @@ const FIGURES: readonly (readonly [label: string, value: (sample: Sample) => num
   ['open loop, p50 ms', ({ open }) => open.p50Ms],
   ['open loop, p99 ms', ({ open }) => open.p99Ms],
   ['mean batch, closed loop', ({ closed }) => closed.meanBatch],
+  ['closed loop, peak memory MiB', ({ closed }) => closed.peakMiB ?? NaN],
+  ['open loop, peak memory MiB', ({ open }) => open.peakMiB ?? NaN],
 ];
 
 interface Compared {
