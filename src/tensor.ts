@@ -1,6 +1,6 @@
 /**
- * The tensors that cross a session's border: a data type, dimensions, and row-major values in a typed array.
- * Nothing is copied here; whoever holds a tensor owns its buffer until it is handed to a session or a worker.
+ * The tensors that sessions take and return: a data type, dimensions, and row-major values in a typed array. Nothing is
+ * copied here. The holder of a tensor owns its buffer until the tensor is handed to a session or a worker.
  */
 
 export interface TypedArrays {
