@@ -1,6 +1,6 @@
 /**
- * Weights that a file keeps as integers become initializers that know how they are stored, so that other passes see a
- * weight where a weight is.
+ * Weights that a file keeps as integers become float32 initializers that record how they are stored, so that other
+ * passes recognize them as weights.
  *
  *   Before: w int8, scale, zero point → DequantizeLinear → Conv
  *   After:  w float32 (graph.ts, Quantization) → Conv

@@ -61,7 +61,7 @@ function nativeMap(graph: Graph, value: string, nativeSize: number): readonly nu
   return dims?.length === 4 ? dims.slice(1) : undefined;
 }
 
-/** The head need not fit the native size for the trunk's map to be inferred. */
+/** The nodes that the trunk's map needs: the head may not fit the native size. */
 function nodesUpTo(graph: Graph, value: string): readonly Node[] {
   return graph.nodes.slice(0, graph.nodes.findIndex(({ outputs }) => outputs.includes(value)) + 1);
 }

@@ -1,6 +1,6 @@
 /**
- * Let a half-precision net that hands out float32 end in its own precision; cast-borders.ts adds the Cast again behind
- * whatever the head becomes.
+ * Let a half-precision net with a float32 output end in its own precision. cast-borders.ts adds the Cast again behind
+ * the rewritten head.
  *
  *   Before: x float16 → Cast to float32 → output float32
  *   After:  x float16 → output float16

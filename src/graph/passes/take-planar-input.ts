@@ -1,5 +1,5 @@
 /**
- * Let a net that takes channels last (as TensorFlow exports it) take [N, 3, H, W] as all others do.
+ * Let a net that takes channels last (as TensorFlow exports it) take [N, 3, H, W] like all other nets.
  *
  *   Before: x [N, H, W, 3]
  *   After:  x [N, 3, H, W] → Transpose → [N, H, W, 3]

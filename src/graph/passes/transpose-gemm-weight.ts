@@ -1,5 +1,5 @@
 /**
- * Bring the weight of a Gemm to the order [O, I] of a convolution's.
+ * Bring the weight of a Gemm to the order [O, I] of a convolution's weight.
  *
  *   Before: x → Gemm W [I, O], transB = 0
  *   After:  x → Gemm Wᵀ [O, I], transB = 1
