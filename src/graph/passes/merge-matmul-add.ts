@@ -5,8 +5,8 @@
  *   After:  x [N, I] → Gemm W, b → y
  *
  * Preconditions: x has rank 2 at the native size, W is a constant of rank 2; only the Add reads the product; b is a
- * constant of O numbers with no other reader. Equal because Gemm is x·W + b by definition. Source: ONNX operators
- * MatMul, Gemm (opset 7 to 13; the bias is optional since 11).
+ * constant of O numbers with no other reader. Equal because Gemm is x·W + b by definition.
+ * Source: ONNX operators MatMul, Gemm (opset 7 to 13; the bias is optional since 11).
  */
 import { elementCount } from '../../tensor.js';
 import type { Graph, Initializer, Node } from '../graph.js';

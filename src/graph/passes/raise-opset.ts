@@ -7,7 +7,8 @@
  * Preconditions: below opset 13 the axis of a Softmax, LogSoftmax or Hardmax is the last one (by the shapes at the
  * native size), because those run over all axes from theirs on; no operator changed its meaning in another way
  * (Upsample, Resize below 13, Scatter). Equal because each rewritten node says the same in the newer form; all other
- * operators mean in opset 18 what they meant. Source: ONNX Operator changelog, opsets 7 to 18.
+ * operators mean in opset 18 what they meant.
+ * Source: ONNX Operator changelog, opsets 7 to 18.
  */
 import { attribute, int } from '../attributes.js';
 import { OPSET } from '../build.js';

@@ -217,8 +217,8 @@ function refineMean(
 }
 
 /**
- * Scale the amounts of a Pad with a constant around the whole map. Padding that repeats or mirrors the map would have to pick the
- * coarse cells, so it cannot be refined.
+ * Scale the amounts of a Pad with a constant around the whole map. Padding that repeats or mirrors the map would have
+ * to pick the coarse cells, so it cannot be refined.
  */
 function refinePad(node: Node, rate: number, known: Known, draft: Draft): Node | undefined {
   const [x = '', amounts = '', value = '', axes = ''] = node.inputs;

@@ -37,7 +37,7 @@ export function conv(loading: Loading): Kernel {
 
 type Convolve = (x: Tensor4D, windows: readonly PlacedWindow[]) => Tensor4D;
 
-/** The output channels that a kernel is for. */
+/** The output channels that a kernel computes. */
 interface Channels {
   readonly from: number;
   readonly count: number;
@@ -104,7 +104,7 @@ function depthwise(
   });
   const fused = fusedWith(loading, bias && keep(() => tf.clone(bias)));
   return (x, placed) => {
-    // The type leaves explicit padding out; every backend takes it.
+    // The library's type omits explicit padding, but every backend takes it.
     const pad = padding(placed) as unknown as number;
     return tf.fused.depthwiseConv2d({ x, filter, strides, pad, ...fused });
   };
