@@ -1,6 +1,6 @@
 /**
  * The devices that nets run on, by the names people give them: `cpu`, `webgpu`, `cuda:1`. A number after the kind picks
- * one of several devices of that kind, if the engine offers the choice.
+ * one of several devices of that kind, if the engine offers the choice. runtime/parse-devices.ts reads the names.
  */
 
 /**

@@ -1,6 +1,6 @@
 /**
- * The class map [N, K, h, w] that a convolutionalized graph ends in. The passes that finish a graph find the map here and
- * add the mean of its cells, which is the logits.
+ * The class map [N, K, h, w] that a convolutionalized graph ends in. The passes that finish a graph find the map here
+ * and add the mean of its cells, which is the logits.
  */
 import { int } from './attributes.js';
 import type { GraphBuilder } from './build.js';

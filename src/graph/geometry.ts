@@ -51,9 +51,10 @@ export interface Estimate {
 }
 
 /**
- * Geometry of the map `valueName`, whose layout is that of the graph's image input or a transposition of it.
- * Throws GraphError when the value is not a map, when height and width differ, when branches of different stride join, or
- * where padding depends on the size (auto_pad SAME, see passes/resolve-auto-padding.ts): cells then have no fixed place.
+ * Geometry of the map `valueName`, whose layout is that of the graph's image input or a transposition of it. Throws
+ * GraphError when the value is not a map, when height and width differ, when branches of different stride join, or
+ * where padding depends on the size (auto_pad SAME, see passes/resolve-auto-padding.ts): cells then have no fixed
+ * place.
  */
 export function mapGeometry(graph: Graph, valueName: string): MapGeometry {
   const fields = followFields(graph, valueName)

@@ -30,7 +30,9 @@ export type InitializerData =
       readonly length: number;
       /** The type of the bytes in the file where it differs from the initializer's own; the writer adds a Cast. */
       readonly storedAs?: DataType;
-      /** The order of the bytes in the file where it differs from the initializer's own; the writer adds a Transpose. */
+      /**
+       * The order of the bytes in the file where it differs from the initializer's own; the writer adds a Transpose.
+       */
       readonly arrangement?: Arrangement;
     }
   /** A parameter whose weights have not been bound yet: enough to infer, count and measure, not to run. */

@@ -1,6 +1,6 @@
 /**
- * Fresh names for the values and nodes that builders, passes and the ONNX reader add. A name is fresh if no value and no
- * node has it; a suffix `_1`, `_2`, … makes it so.
+ * Fresh names for the values and nodes that builders, passes and the ONNX reader add. A name is fresh if no value and
+ * no node has it; a suffix `_1`, `_2`, … makes it so.
  */
 import type { Graph } from './graph.js';
 

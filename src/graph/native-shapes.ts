@@ -1,6 +1,6 @@
 /**
- * The shapes of an imported graph's values at its native input size, for passes. A value is left out if its shape cannot
- * be inferred.
+ * The shapes of an imported graph's values at its native input size, for passes. A value is left out if its shape
+ * cannot be inferred.
  */
 import type { Graph } from './graph.js';
 import { inferKnownShapes } from './shapes.js';

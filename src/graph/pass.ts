@@ -17,7 +17,9 @@ export interface Pass {
   apply(graph: Graph): Graph | undefined;
 }
 
-/** Apply one pass; undefined where it does not apply. Throws GraphError, naming the pass, when its result is malformed. */
+/**
+ * Apply one pass; undefined where it does not apply. Throws GraphError, naming the pass, when its result is malformed.
+ */
 export function applyPass(graph: Graph, pass: Pass): Graph | undefined {
   const result = pass.apply(graph);
   if (result === undefined || result === graph) return undefined;

@@ -39,7 +39,9 @@ export type Replace = (node: Node, draft: Draft) => Node | readonly Node[] | und
  * The graph with every node replaced, and pruned. `others` may give it other inputs, outputs, or another opset.
  * Undefined ("no match") if `replace` returns undefined or nothing changes.
  *
- *     rewriteNodes(graph, (node, draft) => node.op === 'Relu' ? { ...node, op: 'Clip', inputs: [x, draft.constant(…)] } : node)
+ *     rewriteNodes(graph, (node, draft) =>
+ *       node.op === 'Relu' ? { ...node, op: 'Clip', inputs: [...node.inputs, draft.constant(…)] } : node,
+ *     );
  */
 export function rewriteNodes(
   graph: Graph,
@@ -148,7 +150,9 @@ export function mapInitializers(graph: Graph, change: (initializer: Initializer)
   return { ...graph, initializers: new Map(after.map((initializer) => [initializer.name, initializer])) };
 }
 
-/** The graph without the nodes and initializers that no output needs; the same graph where all are. Graph inputs stay. */
+/**
+ * The graph without the nodes and initializers that no output needs; the same graph where all are. Graph inputs stay.
+ */
 export function prune(graph: Graph): Graph {
   const needed = new Set(graph.outputs.map(({ name }) => name));
   const nodes = graph.nodes.toReversed().filter(({ inputs, outputs }) => {

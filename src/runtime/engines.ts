@@ -1,4 +1,7 @@
-/** The list of engines. A new one is a folder with a description (engine-description.ts), and a place in this list. */
+/**
+ * The list of engines. A new one is a folder with a description (engine-description.ts), and a place in this list. No
+ * engine's library is imported here: a description loads it when it is asked to.
+ */
 import type { DeviceKind } from '../device.js';
 import type { EngineDescription } from './engine-description.js';
 import { onnxruntime } from './onnxruntime/description.js';

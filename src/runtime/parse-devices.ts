@@ -1,4 +1,8 @@
-/** Reads devices by the names that people give them in settings (FULLCONV_DEVICE). */
+/**
+ * Reads devices by the names that people give them in settings (FULLCONV_DEVICE). In: names such as `cuda:1`. Out:
+ * devices (device.ts), or an Error for the user. Hides which kinds the engines have, and which of them take a number.
+ * Pure.
+ */
 import { deviceName, type Device, type DeviceKind } from '../device.js';
 import { ENGINES } from './engines.js';
 

@@ -89,7 +89,9 @@ export class WorkerSlot {
     this.#thread = thread;
   }
 
-  /** Run here; only while `isIdle`, which is false at once. Rejects with WorkerLostError, or with the engine's message. */
+  /**
+   * Run here; only while `isIdle`, which is false at once. Rejects with WorkerLostError, or with the engine's message.
+   */
   async run(spec: SessionSpec, feeds: TensorMap): Promise<Ran> {
     const thread = this.#thread!;
     // The session did not open when the thread started. Another try tells the caller why.

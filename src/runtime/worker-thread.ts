@@ -1,6 +1,6 @@
 /**
  * One worker thread seen from the main thread: requests go out one after the other and settle in that order. Hides the
- * messages, the transfers and the ways in which a thread can end. Whatever ends it, every unanswered request rejects
+ * messages, the transfers and the ways in which a thread can end. However it ends, every unanswered request rejects
  * with WorkerLostError.
  */
 import { Worker } from 'node:worker_threads';

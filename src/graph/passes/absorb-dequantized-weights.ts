@@ -5,8 +5,8 @@
  *   Before: w int8, scale, zero point → DequantizeLinear → Conv
  *   After:  w float32 (graph.ts, Quantization) → Conv
  *
- * Preconditions: all three are initializers; one scale for the tensor or for each index of an axis (no blocks). Equal by
- * definition; the writer puts the DequantizeLinear back, and the engine fuses it with the convolution.
+ * Preconditions: all three are initializers; one scale for the tensor or for each index of an axis (no blocks). Equal
+ * by definition; the writer puts the DequantizeLinear back, and the engine fuses it with the convolution.
  */
 import { attribute } from '../attributes.js';
 import type { Graph, Initializer, Node } from '../graph.js';

@@ -4,10 +4,11 @@
  *   Before: input float32 [N, 3, H, W], normalized
  *   After:  image uint8 [N, H, W, 3] RGB → Transpose → Cast → (channels reversed for BGR) → Sub → Mul → input
  *
- * Precondition: the only input is float32 [N, 3, H, W]. In front of a quantized net Sub and Mul are one BatchNormalization.
+ * Precondition: the only input is float32 [N, 3, H, W]. In front of a quantized net Sub and Mul are one
+ * BatchNormalization.
  *
- * Equal because (p / range − mean) / std = (p − mean·range) · 1 / (range·std). The mean stays a Sub ahead of the padding
- * of the first convolution: moved into its bias, it would be wrong at the borders, where the padding is zero.
+ * Equal because (p / range − mean) / std = (p − mean·range) · 1 / (range·std). The mean stays a Sub ahead of the
+ * padding of the first convolution: moved into its bias, it would be wrong at the borders, where the padding is zero.
  */
 import { float, int, ints } from '../attributes.js';
 import { graphBuilder } from '../build.js';

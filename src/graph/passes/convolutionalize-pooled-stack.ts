@@ -2,7 +2,8 @@
  * Turn a nonlinear head behind global pooling (several layers, or a maximum) into one that slides over the map.
  *
  *   Before: [N, C, h, w] → GlobalAveragePool → Flatten → Gemm [F, C] → activation → Gemm [K, F] → logits [N, K]
- *   After:  [N, C, h, w] → AveragePool h×w, stride 1 → Conv 1×1 [F, C, 1, 1] → activation → Conv 1×1 → class map [N, K, h', w']
+ *   After:  [N, C, h, w] → AveragePool h×w, stride 1 → Conv 1×1 [F, C, 1, 1] → activation → Conv 1×1
+ *                         → class map [N, K, h', w']
  *
  *   and likewise from GlobalMaxPool to MaxPool, for a single layer too.
  *

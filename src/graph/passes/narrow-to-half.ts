@@ -2,7 +2,8 @@
  * Compute a network in half precision where that is safe.
  *
  *   Before: x float32 → Conv W → Relu → GlobalAveragePool → Gemm V → y float32
- *   After:  x float32 → Cast → Conv W as half → Relu → Cast → GlobalAveragePool → Cast → Gemm V as half → Cast → y float32
+ *   After:  x float32 → Cast → Conv W as half → Relu → Cast → GlobalAveragePool → Cast → Gemm V as half
+ *                    → Cast → y float32
  *
  * Preconditions: no inline constant lies beyond half's largest number; batch normalization is folded
  * (fold-batch-norm.ts, absorb-statistics.ts), so that the product, computed in single precision, is rounded. A node

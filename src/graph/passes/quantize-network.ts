@@ -2,7 +2,8 @@
  * Compute a network in 8-bit integers, as far as a plan says (quantization-plan.ts).
  *
  *   Before: x → Conv W, b → Relu → y
- *   After:  x → QuantizeLinear → DequantizeLinear → Conv W as int8, b as int32 → Relu → QuantizeLinear → DequantizeLinear → y
+ *   After:  x → QuantizeLinear → DequantizeLinear → Conv W as int8, b as int32 → Relu
+ *             → QuantizeLinear → DequantizeLinear → y
  *
  * Preconditions: the weights and biases of the plan's layers are inline float32; the range of every value of the plan
  * is known. Not equal: each value is rounded to one of 256 numbers, and clipped to its range.

@@ -25,7 +25,9 @@ export function raiseOpset(nativeSize: number): Pass {
   return { name: 'raise-opset', apply: (graph) => raise(graph, nativeSize) };
 }
 
-/** Operators whose attributes became inputs: the opset in which they did, and the attributes by the input's position. */
+/**
+ * Operators whose attributes became inputs: the opset in which they did, and the attributes by the input's position.
+ */
 const MOVED: Readonly<Record<string, { readonly since: number; readonly attributes: readonly string[] }>> = {
   Squeeze: { since: 13, attributes: ['axes'] },
   Unsqueeze: { since: 13, attributes: ['axes'] },

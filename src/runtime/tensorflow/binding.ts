@@ -2,7 +2,8 @@
  * Loads TensorFlow, which is not a dependency of this program: users of this engine install its binding for Node or its
  * WebAssembly backend. Hides which packages those are, how they are loaded, and what they say if they cannot be.
  *
- * Source: @tensorflow/tfjs-node 4.22 (TensorFlow 2.9.1): scripts/install.js, dist/index.js, dist/nodejs_kernel_backend.js.
+ * Source: @tensorflow/tfjs-node 4.22 (TensorFlow 2.9.1): scripts/install.js, dist/index.js,
+ * dist/nodejs_kernel_backend.js.
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

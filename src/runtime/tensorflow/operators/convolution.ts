@@ -1,6 +1,6 @@
 /**
- * Conv in two dimensions. Kernels are transposed once, from [O, I, kh, kw] to [kh, kw, I, O]; bias and a ReLU behind the
- * convolution (fuse-relu.ts) are handed to TensorFlow with it.
+ * Conv in two dimensions. Kernels are transposed once, from [O, I, kh, kw] to [kh, kw, I, O]; bias and a ReLU behind
+ * the convolution (fuse-relu.ts) are handed to TensorFlow with it.
  *
  * TensorFlow.js has no grouped convolution but the depthwise one: other groups are convolved one by one and joined.
  * TensorFlow's depthwise kernel ignores dilations (depthwise_conv_op.cc), so there the weights are spread with zeros.
