@@ -99,7 +99,8 @@ function input({ node, inputs }: Context, index: number): Known {
 /** The values of an input that must be known before the graph runs. */
 function values(context: Context, index: number): readonly number[] {
   const found = input(context, index).values;
-  if (found === undefined) throw nodeError(context.node, `input ${index} is not constant, so the output's shape is not known`);
+  if (found === undefined)
+    throw nodeError(context.node, `input ${index} is not constant, so the output's shape is not known`);
   return found;
 }
 

@@ -67,7 +67,10 @@ async function chooseAutomatically({ kinds, automatic }: EngineDescription, mach
     reasons.push(`${kind} ${describe(probed, machine)}`);
     if (probed.runMs < cpuMs(probed, machine)) return { devices: [device], why: `auto: ${reasons.join('; ')}` };
   }
-  return { devices: [standard], why: `auto: ${reasons.join('; ') || "the engine has no provider for this machine's GPU"}` };
+  return {
+    devices: [standard],
+    why: `auto: ${reasons.join('; ') || "the engine has no provider for this machine's GPU"}`,
+  };
 }
 
 /** The CPU's time per run if every core has a run of its own, as with the server's workers. */

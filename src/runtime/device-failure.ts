@@ -13,7 +13,10 @@ export type LibrarySources = readonly (readonly [name: RegExp, source: string])[
  */
 const SOURCES: LibrarySources = [
   [/^libcuda\.so/, "it comes with NVIDIA's driver; a container gets it by --gpus all"],
-  [/^libcudnn/, "it belongs to cuDNN: install NVIDIA's package cudnn9-cuda-13 or use an image nvidia/cuda:13…-cudnn-runtime"],
+  [
+    /^libcudnn/,
+    "it belongs to cuDNN: install NVIDIA's package cudnn9-cuda-13 or use an image nvidia/cuda:13…-cudnn-runtime",
+  ],
   [
     /^lib(cu|nv[JRrj])/,
     "it belongs to the CUDA runtime: install NVIDIA's package cuda-libraries-13-0 or use an image nvidia/cuda:13…-runtime",

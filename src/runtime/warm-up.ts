@@ -21,7 +21,9 @@ export async function warmUp(session: Session, shapes: readonly FeedShapes[] = [
     } catch (cause) {
       const batch = Object.values(shape)[0]?.dims[0];
       const why = cause instanceof Error ? cause.message : String(cause);
-      throw new Error(`a batch of ${batch} does not run; a lower FULLCONV_MAX_BATCH makes batches smaller: ${why}`, { cause });
+      throw new Error(`a batch of ${batch} does not run; a lower FULLCONV_MAX_BATCH makes batches smaller: ${why}`, {
+        cause,
+      });
     }
   }
   return times;

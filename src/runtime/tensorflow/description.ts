@@ -19,7 +19,8 @@ export const tensorflow: EngineDescription<'tensorflow'> = {
   },
   providers: async () => (await import('./binding.js')).listProviders(),
   tries: () => false,
-  refuses: ({ index }) => (index > 0 ? 'uses only the first GPU; CUDA_VISIBLE_DEVICES sets which one that is' : undefined),
+  refuses: ({ index }) =>
+    index > 0 ? 'uses only the first GPU; CUDA_VISIBLE_DEVICES sets which one that is' : undefined,
   /** TensorFlow.js has no half-precision type. */
   computesHalf: () => false,
   policy: policyOf,
