@@ -1,6 +1,6 @@
 /**
- * The sessions that are open on every worker. Hides how one is opened on all of them or on none, and that what an engine
- * keeps of a model is made once.
+ * The sessions that are open on every worker. A session is opened on all of them or on none. Hides how, and that the
+ * files an engine keeps of a model are made only once.
  */
 import type { SessionSpec } from './session.js';
 import type { Opened, WorkerThread } from './worker-thread.js';
@@ -18,7 +18,7 @@ export class OpenSessions {
     return [...this.#specs.values()];
   }
 
-  /** Throws when it is not open. */
+  /** The spec of an open session. Throws if it is not open. */
   get(id: string): SessionSpec {
     const spec = this.#specs.get(id);
     if (spec === undefined) throw new Error(`the session ${id} is not open`);
@@ -26,11 +26,13 @@ export class OpenSessions {
   }
 
   /**
-   * Open a session on these threads, which are all there are; one that starts later opens what is in the list. Resolves to
-   * the milliseconds of its warm-ups on the first of them. Rejects with the engine's message, and then it is open on none.
+   * Open a session on `threads`, which must be all threads there are; a thread that starts later opens the sessions of
+   * `list()`. Resolves to the milliseconds of the warm-ups on the first thread. Rejects with the engine's message; the
+   * session is then open on none.
    */
   async open(spec: SessionSpec, threads: readonly WorkerThread[]): Promise<readonly number[]> {
-    // What an engine keeps of a model the first worker makes, and the others find: else each would make its own.
+    // The first worker makes the files that an engine keeps of a model. The others find them; otherwise each would make
+    // its own.
     const ahead = spec.digest === undefined ? 0 : 1;
     const results = [...(await openOn(threads.slice(0, ahead), spec)), ...(await openOn(threads.slice(ahead), spec))];
     const failed = results.find((result) => result.status === 'rejected');

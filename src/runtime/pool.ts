@@ -1,10 +1,10 @@
 /**
- * A fixed number of worker threads on each device, each with every open session. Hides which thread runs what, and the
- * recycling of feed buffers; worker-slot.ts hides the lives of threads, open-sessions.ts what is open on them. The pool has
- * no queue: the batcher decides what runs when one is idle (batching/batcher.ts).
+ * A fixed number of worker threads on each device, each with every open session. Hides which thread runs a request, and
+ * the recycling of feed buffers; worker-slot.ts hides the lives of threads, open-sessions.ts the sessions on them. The
+ * pool has no queue: the batcher decides what an idle worker runs (batching/batcher.ts).
  *
- * A dead worker is replaced and opens the sessions again; a crash loop costs seconds, not a core. The pool has failed when
- * every worker has been given up; it then says why to whoever asks.
+ * A dead worker is replaced, and its replacement opens the sessions again; a crash loop costs seconds, not a core. The
+ * pool has failed when every worker has been given up; `failure` then says why.
  */
 import { fileURLToPath } from 'node:url';
 import { createBufferPool, type BufferPool } from '../buffer-pool.js';
@@ -27,7 +27,7 @@ export interface PoolOptions {
   readonly engineOptions: Omit<EngineOptions, 'device'>;
   /** Path of the built worker.js; default: beside this file. */
   readonly workerFile?: string;
-  /** Told of each worker that dies, before it is replaced. */
+  /** Called for each worker that dies, before it is replaced. */
   readonly onWorkerLost?: (info: WorkerLost) => void;
 }
 
@@ -47,29 +47,32 @@ export interface WorkerPool {
   readonly idle: number;
   /** The execution provider of the session opened last; undefined before the first. */
   readonly provider: string | undefined;
-  /** Workers started in the place of a dead one. */
+  /** Workers started to replace a dead one. */
   readonly replacements: number;
-  /** Why the pool can run nothing any more; undefined while it can. */
+  /** Why the pool has failed; undefined while it can run. */
   readonly failure: Error | undefined;
   /**
    * Open a session on every worker. Resolves to the milliseconds of its warm-ups, on the first device. Rejects with the
-   * engine's message, and then it is open on none.
+   * engine's message; the session is then open on none.
    */
   open(spec: SessionSpec): Promise<readonly number[]>;
   /** Close a session on every worker, after the runs in flight. Runs after this reject. */
   close(sessionId: string): Promise<void>;
   /**
    * Run on an idle worker; throws when none is. The feeds' whole buffers are transferred, so the caller gives them up
-   * for good: they go back to `acquireBuffer`. Rejects with WorkerLostError, or with the engine's message.
+   * for good; `acquireBuffer` hands them out again. Rejects with WorkerLostError, or with the engine's message.
    */
   run(sessionId: string, feeds: TensorMap): Promise<RunResult>;
-  /** Be told when a worker becomes idle, and when the pool has failed. Returns a function that ends this. */
+  /**
+   * Call `callback` when a worker becomes idle, and when a worker is given up or the pool has failed. Returns a
+   * function that ends this.
+   */
   onIdle(callback: () => void): () => void;
   /** A buffer for feeds, of at least `byteLength` bytes and unknown content. */
   acquireBuffer(byteLength: number): ArrayBuffer;
   /**
-   * Refuse new work, finish what runs, end the threads. Before any exit of the process: to end it while the engine runs
-   * is to abort it.
+   * Refuse new work, finish the runs in flight, end the threads. Call it before the process exits: exiting while the
+   * engine runs aborts the process.
    */
   drain(): Promise<void>;
 }
@@ -81,8 +84,8 @@ const WORKER_FILE = fileURLToPath(new URL('./worker.js', import.meta.url));
 const MAX_FREE_BYTES = 128 * 1024 * 1024;
 
 /**
- * Start the workers. Resolves when all are ready; rejects, with none left, when they cannot start: with an OperatorError
- * where the engine is not installed.
+ * Start the workers. Resolves when each is ready or given up. Rejects if all are given up, with an OperatorError if the
+ * engine is not installed.
  */
 export async function createPool(options: PoolOptions): Promise<WorkerPool> {
   const pool = new Pool(options);
@@ -99,7 +102,7 @@ class Pool implements WorkerPool {
   #draining: Promise<void> | undefined;
 
   constructor({ devices, workers, engine, engineOptions, workerFile = WORKER_FILE, onWorkerLost }: PoolOptions) {
-    // The devices in turn, so that the first workers found idle are not all of one.
+    // The devices alternate, so that the first idle workers found are not all on one device.
     const places = Array.from({ length: workers * devices.length }, (_, index) => devices[index % devices.length]!);
     this.#slots = places.map((device) => {
       const start = { engine, options: { ...engineOptions, device } };
@@ -117,7 +120,7 @@ class Pool implements WorkerPool {
     });
   }
 
-  /** Start the workers, as createPool does. To be called once. */
+  /** Start the workers, as createPool does. Call it once. */
   start(): Promise<void> {
     return new Promise((resolve, reject) => {
       const unlisten = this.onIdle(() => {
@@ -193,7 +196,7 @@ class Pool implements WorkerPool {
     return { outputs, runMs };
   }
 
-  /** Those that run or start; in the place of a dead one there is none for a moment. */
+  /** The threads that run or start. A dead one is missing until its replacement starts. */
   #threads(): WorkerThread[] {
     return this.#slots.flatMap(({ thread }) => thread ?? []);
   }

@@ -1,7 +1,7 @@
 /**
- * A place for a worker: the threads in it change, the place stays. Hides a thread's life: it starts, opens the sessions that
- * there are, runs, dies, and is replaced when restart-policy.ts says so, or is given up. A worker whose engine is not
- * installed is given up at once.
+ * A place for a worker: its threads change, the place stays. Hides a thread's life: it starts, opens the current
+ * sessions, runs, dies, and is then replaced or given up, as restart-policy.ts decides. A worker is given up at once if
+ * its engine is not installed.
  */
 import { OperatorError } from '../errors.js';
 import type { TensorMap } from '../tensor.js';
@@ -22,16 +22,16 @@ export interface WorkerSlotOptions {
   /** Path of the built worker.js. */
   readonly workerFile: string;
   readonly start: WorkerStart;
-  /** What a new thread opens before it is given work. */
+  /** The sessions that a new thread opens before it is given work. */
   readonly sessions: () => readonly SessionSpec[];
 }
 
 export interface WorkerSlotEvents {
-  /** A run may be given to it. */
+  /** The worker may be given a run. */
   onIdle(): void;
-  /** A worker died, and is to be replaced or not. Not said of one whose engine is not installed. */
+  /** A worker died; `info` says whether it is replaced. Not called if its engine is not installed. */
   onLost(info: WorkerLost): void;
-  /** No thread will be started here any more, and why. */
+  /** No thread will be started here any more; `reason` says why. */
   onGivenUp(reason: Error): void;
 }
 
@@ -39,7 +39,7 @@ export class WorkerSlot {
   readonly #options: WorkerSlotOptions;
   readonly #events: WorkerSlotEvents;
   #thread: WorkerThread | undefined;
-  /** When the thread had its sessions open again, by `performance.now()`. */
+  /** When the thread had opened its sessions, by `performance.now()`. */
   #readySince: number | undefined;
   /** The thread has answered a run. */
   #hasServed = false;
@@ -73,7 +73,7 @@ export class WorkerSlot {
     return this.#isGivenUp;
   }
 
-  /** Threads started in the place of a dead one, or about to be. */
+  /** Threads that replaced a dead one, or are about to. */
   get replacements(): number {
     return this.#replacements;
   }
@@ -89,17 +89,19 @@ export class WorkerSlot {
     this.#thread = thread;
   }
 
-  /** Run here; only while `isIdle`, which is false at once. Rejects with WorkerLostError, or with the engine's message. */
+  /**
+   * Run here; only while `isIdle`, which is false at once. Rejects with WorkerLostError, or with the engine's message.
+   */
   async run(spec: SessionSpec, feeds: TensorMap): Promise<Ran> {
     const thread = this.#thread!;
-    // It did not open when the thread was started: its caller is told why.
+    // The session did not open when the thread started. Another try tells the caller why.
     if (!thread.sessions.has(spec.id)) await thread.open(spec);
     const ran = await thread.run(spec.id, feeds);
     if (this.#thread === thread) this.#hasServed = true;
     return ran;
   }
 
-  /** Let the thread finish what it was asked, and start no other. */
+  /** Let the thread finish its requests, and start no other. */
   async end(): Promise<void> {
     this.#isEnding = true;
     clearTimeout(this.#restart);
@@ -107,7 +109,7 @@ export class WorkerSlot {
     await this.#thread?.exited;
   }
 
-  /** A session that does not open again is left to its next run, which tries once more. */
+  /** A session that does not open here is opened by its next run, which tries once more. */
   async #reopen(thread: WorkerThread): Promise<void> {
     await Promise.allSettled(this.#options.sessions().map((spec) => thread.open(spec)));
     if (!thread.ready) return;
