@@ -1,6 +1,6 @@
 /**
- * What the machine can multiply and add at most, as the engine reaches it: matrix products on the service's own workers
- * and threads, all of them busy, in the same run as everything that is compared with it.
+ * Measures the most multiply-adds a second that the engine reaches on this machine: matrix products on the service's
+ * own workers and threads, all of them busy. They run in the same run as everything that is compared with them.
  */
 import type { Graph } from '../src/graph/graph.js';
 import { writeOnnx } from '../src/graph/onnx/model.js';
@@ -14,10 +14,10 @@ export interface Peak {
 }
 
 const SIDES = [256, 512, 1024, 2048];
-/** One after the other in a run, so that what goes in and comes out weighs little. */
+/** Products in a run, one after the other, so that its input and output weigh little. */
 const PRODUCTS = 4;
 
-/** Finds the side of the matrices that is fastest here. */
+/** Finds the matrix side that is fastest here. Its session stays open until `close`. */
 export async function openPeak(pool: WorkerPool, seconds: number, signal: AbortSignal): Promise<Peak> {
   const rates: { side: number; rate: number }[] = [];
   for (const side of SIDES) {
@@ -44,7 +44,10 @@ async function multiply(pool: WorkerPool, side: number, seconds: number, signal:
   return (runs * PRODUCTS * side ** 3) / 1e9;
 }
 
-/** `matrix` [n, n] → matrix · F⁴ with F = 1/n everywhere, which keeps ones at one: no number grows, none is denormal. */
+/**
+ * `matrix` [n, n] → matrix · F⁴ with F = 1/n everywhere. It keeps ones at one, so that no number grows or becomes
+ * denormal.
+ */
 function productGraph(side: number): Graph {
   const names = Array.from({ length: PRODUCTS }, (_, index) => `product${index}`);
   const bytes = new Uint8Array(new Float32Array(side * side).fill(1 / side).buffer);

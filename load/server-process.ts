@@ -9,7 +9,7 @@ import { OperatorError } from '../src/errors.js';
 export interface RunningServer {
   readonly url: string;
   readonly pid: number;
-  /** SIGTERM. Throws when the server does not end as it should. */
+  /** Sends SIGTERM. Throws if the server does not end with code 0. */
   stop(): Promise<void>;
 }
 
@@ -38,7 +38,7 @@ export async function startServer(settings: Readonly<Record<string, string>>, ro
   };
 }
 
-/** From the log's line that says it is ready. */
+/** The URL, from the log's line that says `ready`. */
 async function readUrl({ stdout }: ChildProcess): Promise<string> {
   const lines = createInterface({ input: stdout! });
   return new Promise((resolve) => {
@@ -50,7 +50,7 @@ async function readUrl({ stdout }: ChildProcess): Promise<string> {
   });
 }
 
-/** Let the peak of the resident memory begin anew. Linux only; elsewhere it is unknown. */
+/** Start a new peak of the resident memory. Linux only; elsewhere the peak is unknown. */
 export async function forgetPeak({ pid }: RunningServer): Promise<void> {
   for (const each of await processTree(pid)) await writeFile(`/proc/${each}/clear_refs`, '5').catch(() => undefined);
 }
