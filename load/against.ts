@@ -1,6 +1,6 @@
 /**
- * `npm run load:against -- BEFORE`: two checkouts of this program, both servers up and asked in turns, so that a machine that
- * changes changes both alike: before and after, as a ratio in one run.
+ * `npm run load:against -- BEFORE`: compares two checkouts of this program in one run. Both servers are up and asked in
+ * turns, so that a machine that changes changes both alike. Prints the ratios of after to before.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -22,10 +22,10 @@ import { trafficOf, type Traffic } from './traffic.js';
 const HELP = `npm run load:against -- BEFORE [AFTER] [options]
   BEFORE, AFTER  checkouts with their packages installed and built (AFTER: this one)
   --model NAME   a model, or an architecture to serve untrained (resnet18)
-  --clients N    of the closed loop (32)
-  --share PART   of what BEFORE reaches, offered in the open loop (0.7)
-  --seconds S    for each measurement (4)
-  --rounds N     (5)
+  --clients N    clients of the closed loop (32)
+  --share PART   load of the open loop, as a part of what BEFORE reaches (0.7)
+  --seconds S    seconds of each measurement (4)
+  --rounds N     rounds (5)
   --photos DIR   photographs to send (${SAMPLES})
 `;
 
@@ -88,7 +88,7 @@ async function measureRounds(
   const rounds: Pair<Sample>[] = [];
   for (let round = 1; round <= count; round++) {
     process.stderr.write(`round ${round} of ${count}\n`);
-    // Each is the first of the two as often as the other.
+    // The two servers take turns at being the first.
     if (round % 2 === 0) {
       const before = await measure(servers[0], offered, round);
       rounds.push([before, await measure(servers[1], offered, round)]);
@@ -107,13 +107,15 @@ const FIGURES: readonly (readonly [label: string, value: (sample: Sample) => num
   ['open loop, p50 ms', ({ open }) => open.p50Ms],
   ['open loop, p99 ms', ({ open }) => open.p99Ms],
   ['mean batch, closed loop', ({ closed }) => closed.meanBatch],
+  ['closed loop, peak memory MiB', ({ closed }) => closed.peakMiB ?? NaN],
+  ['open loop, peak memory MiB', ({ open }) => open.peakMiB ?? NaN],
 ];
 
 interface Compared {
   readonly label: string;
   readonly before: number;
   readonly after: number;
-  /** The median of the rounds' own. */
+  /** The median of the rounds' own ratios. */
   readonly ratio: number;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Closed loop, by autocannon: each of the clients sends the next photo when it has the answer. It finds out how much the
- * server can do; its latencies are those of clients that wait for each other, and say little about an open world.
+ * Closed loop, by autocannon: each client sends the next photo when it has its answer. This finds out how much the
+ * server can do. The latencies are those of clients that wait for each other, and say little about independent users.
  */
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,7 +9,7 @@ import { sampleOf, watch, type Answer, type LoadSample } from './observe.js';
 import type { RunningServer } from './server-process.js';
 import type { Traffic } from './traffic.js';
 
-/** The load lasts at least so long before it is measured, and until every client has had an answer. */
+/** The load lasts at least this long before it is measured, and until every client has had an answer. */
 const RAMP_S = 1;
 const LONGEST_RAMP_S = 60;
 const TIMEOUT_S = 120;
@@ -28,7 +28,7 @@ export async function closedLoop(
     {
       url: server.url,
       connections: clients,
-      // Stopped when the measurement is over.
+      // Longer than any measurement: `stop` ends it.
       duration: 24 * 3600,
       timeout: TIMEOUT_S,
       setupClient: (client) => client.setRequests(traffic.forClient(started++)),

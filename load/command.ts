@@ -11,12 +11,14 @@ export async function runCommand(command: () => Promise<void>): Promise<void> {
   }
 }
 
-/** What the operator can put right: what we say, options that do not exist, files that cannot be read. */
+/**
+ * Whether the operator can put it right: an OperatorError, an option that does not exist, a file that cannot be read.
+ */
 function isMistake(error: Error & { code?: unknown }): boolean {
   return error instanceof OperatorError || 'syscall' in error || String(error.code).startsWith('ERR_PARSE_ARGS');
 }
 
-/** npm passes the terminal's Ctrl-C on to a process that has had it already. */
+/** npm passes the terminal's Ctrl-C on to a process that has already had it; a signal within this time is that echo. */
 const ECHO_MS = 1000;
 
 /** Aborted by the first Ctrl-C; a later one ends the process. */
@@ -28,7 +30,7 @@ export function interruption(): AbortSignal {
     firstAt ??= now;
     if (now - firstAt > ECHO_MS) process.exit(130);
     if (controller.signal.aborted) return;
-    process.stderr.write('\nEnding; once more to end at once.\n');
+    process.stderr.write('\nEnding; press Ctrl-C again to end at once.\n');
     controller.abort();
   });
   return controller.signal;

@@ -1,4 +1,4 @@
-/** `npm run load:compare -- BEFORE.json AFTER.json`: exit code 1 when something got slower beyond the noise. */
+/** `npm run load:compare -- BEFORE.json AFTER.json`: exits with 1 if something got slower beyond the noise. */
 import { parseArgs } from 'node:util';
 import { OperatorError } from '../src/errors.js';
 import { runCommand } from './command.js';
@@ -8,7 +8,7 @@ import { figure, markdownTable } from './tables.js';
 
 const HELP = `npm run load:compare -- BEFORE.json AFTER.json [options]
   --threshold PERCENT  smallest difference of medians that counts (5)
-  --all                also what stayed the same
+  --all                also list what stayed the same
 `;
 
 await runCommand(async () => {
@@ -25,7 +25,7 @@ await runCommand(async () => {
   for (const difference of differences(before.machine, after.machine))
     process.stdout.write(`Not alike: ${difference}\n`);
   const { changes, unmatched } = compareReports(before, after, threshold);
-  for (const name of unmatched) process.stdout.write(`Only in one of them: ${name}\n`);
+  for (const name of unmatched) process.stdout.write(`Only in one report: ${name}\n`);
   const told = changes.filter(({ verdict }) => values.all || verdict !== 'same');
   if (told.length > 0) process.stdout.write(markdownTable(COLUMNS, told));
   const count = (wanted: Change['verdict']): number => changes.filter(({ verdict }) => verdict === wanted).length;
@@ -42,7 +42,7 @@ const COLUMNS = [
   ['verdict', ({ verdict }: Change) => verdict],
 ] as const;
 
-/** Of the machine and the versions: what makes a comparison one of something else than the program. */
+/** The differences of machine and versions, by which the comparison is not one of the program alone. */
 function differences(before: Machine, after: Machine): string[] {
   const keys = ['processor', 'cores', 'memoryGiB', 'node', 'onnxruntime', 'sharp'] as const;
   return keys.filter((key) => before[key] !== after[key]).map((key) => `${key} was ${before[key]}, is ${after[key]}`);

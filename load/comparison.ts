@@ -1,7 +1,7 @@
 /**
- * What changed between two reports beyond the noise. A figure has changed when no round of one report reached any round
- * of the other, and the medians are further apart than a threshold: the rounds' spread is the noise of that machine at
- * that time. Pure.
+ * Finds what changed between two reports beyond the noise. A figure has changed if no round of one report reached any
+ * round of the other, and the medians are further apart than a threshold. The spread of the rounds is the noise of that
+ * machine at that time. Pure.
  */
 import { subjectName, type Report, type Row, type Sample } from './report.js';
 import { median } from './statistics.js';
@@ -40,8 +40,8 @@ const LATENCY: readonly Figure[] = [
 ];
 
 /**
- * Compare row by row. In a closed loop it is the throughput that counts, its latency being clients over throughput; in
- * an open loop it is the latency, its throughput being what was offered. `threshold`: as a part, e.g. 0.05.
+ * Compare row by row. In a closed loop the throughput counts, because its latency is clients over throughput. In an
+ * open loop the latency counts, because its throughput is what was offered. `threshold` is a part, e.g. 0.05.
  */
 export function compareReports(before: Report, after: Report, threshold: number): Comparison {
   const earlier = new Map(before.rows.map((row) => [nameOf(row), row]));

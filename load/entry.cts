@@ -1,4 +1,7 @@
-/** The entry of the load test: its engine and its decoders by themselves run in a process like the server's. */
+/**
+ * The entry of the load test. It sets its process up as the server does, because the engine and the decoders alone run
+ * in it.
+ */
 import processSetup = require('../src/process-setup.js');
 
 processSetup.setUpProcess();

@@ -1,6 +1,6 @@
 /**
- * A few models, measured in rounds: the engine alone, decoding alone, and the server under each load follow each other
- * within seconds, again and again, so that a machine that slows down slows every figure alike.
+ * Measures a few models in rounds. In each round the engine alone, decoding alone, and the server under each load
+ * follow each other within seconds, so that a machine that slows down slows every figure alike.
  */
 import { pino } from 'pino';
 import { createService, type Service } from '../src/app.js';
@@ -21,29 +21,29 @@ import { createWorkspace } from './workspace.js';
 export interface Watcher {
   /** Ends the measurement; what was measured so far is the result. */
   readonly signal: AbortSignal;
-  /** What is going on now. */
+  /** Tells what is going on now. */
   begin(what: string): void;
-  /** Planned seconds that are over. */
+  /** Tells that planned seconds are over. */
   advance(seconds: number): void;
-  /** What is left out, and why. */
+  /** Tells what is left out, and why. */
   note(text: string): void;
 }
 
-/** Seconds of one measurement of a subject's parts by themselves, at least. */
+/** The least seconds for one measurement of a subject's part by itself. */
 const SHORTEST_S = 1;
 const PEAK_S = 1;
-/** Kinds of device that take the cores which decode. */
+/** Kinds of device that compute on the cores that decode. */
 const ON_CORES: ReadonlySet<string> = new Set(['cpu', 'wasm']);
-/** What a load takes beside its measurement. */
+/** Seconds that a load takes beside its measurement. */
 const AROUND_S = 1.5;
-/** To generate the weights of a model and to open it, twice. */
+/** Seconds to generate the weights of a model and to open it, twice. */
 const START_S = 5;
-/** To quantize one that has not been. */
+/** Seconds to quantize a model that has not been quantized. */
 const QUANTIZE_S = 15;
 
 interface Prepared {
   readonly subject: Subject;
-  /** As the server says. */
+  /** As the server reports it. */
   readonly precision: string;
   readonly questions: readonly Question[];
   readonly engineBatch: readonly number[];
@@ -53,7 +53,7 @@ interface Prepared {
   readonly open: readonly { readonly share: number; readonly samples: Sample[] }[];
 }
 
-/** What `measureGroup` will report as over, in seconds. */
+/** The seconds that `measureGroup` will report to `advance` in all. */
 export function plannedSeconds({ subjects }: Group, scenario: Scenario): number {
   const { rounds } = scenario;
   const ofSubjects = subjects.map((subject) => {
@@ -77,7 +77,7 @@ function secondsOf({ parts }: Subject, { durationS, rounds }: Scenario) {
   return { engine: load, decode: load / 2, load, single };
 }
 
-/** Rows with at least one round. */
+/** Measure a group. Returns its rows that have at least one round, also after an interruption. */
 export async function measureGroup(
   group: Group,
   scenario: Scenario,
@@ -94,7 +94,7 @@ export async function measureGroup(
   let service: Service | undefined;
   let server: RunningServer | undefined;
   try {
-    // One after the other: both write the generated weights where there are none.
+    // One after the other: each writes the generated weights if there are none.
     service = await createService(config, pino({ level: config.logLevel }));
     server = await startServer({
       FULLCONV_MODELS: models,
@@ -126,7 +126,7 @@ interface Bench {
   readonly server: RunningServer;
 }
 
-/** Fills `prepared`, so that what was measured before an interruption is there. */
+/** Fills `prepared`, so that an interruption leaves what was measured before it. */
 async function measureRounds(bench: Bench, prepared: Prepared[]): Promise<void> {
   const { group, scenario, watcher, service, server } = bench;
   const served = await servedModels(server);
@@ -255,7 +255,7 @@ async function measureRound(bench: Bench, prepared: Prepared, round: number, pea
     watcher.advance(seconds.load + AROUND_S);
   }
 
-  // The clients that got most out of it, over the rounds so far.
+  // The throughput with the best number of clients, over the rounds so far.
   const capacity = Math.max(
     ...closed.map(({ samples }) => median(samples.map(({ server }) => server.imagesPerSecond))),
   );

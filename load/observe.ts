@@ -1,4 +1,4 @@
-/** A stretch of time in a server under load: what the clients saw, what the server did meanwhile. */
+/** Observes a server under load for a stretch of time: what the clients saw, and what the server did meanwhile. */
 import { activityBetween, readMetrics, type ServerActivity } from './server-metrics.js';
 import { forgetPeak, peakOf, type RunningServer } from './server-process.js';
 import { latencyOf, type Latency } from './statistics.js';
@@ -12,9 +12,9 @@ export interface Answer {
 }
 
 export interface LoadSample extends Latency, ServerActivity {
-  /** Answered. */
+  /** Images that were answered. */
   readonly imagesPerSecond: number;
-  /** Of the server, resident; absent where the system does not tell. */
+  /** Peak of the server's resident memory; absent if the system does not tell it. */
   readonly peakMiB?: number;
   /** Requests that were refused, failed, or had no answer. */
   readonly errors: number;
@@ -45,8 +45,8 @@ export async function watch(server: RunningServer, work: () => Promise<void>): P
 }
 
 /**
- * What was answered in a window. `timed`: the answers whose latency counts, where those are others than the ones that
- * came in the window.
+ * The figures of a window. `timed` holds the answers whose latency and errors count; default: those that came in the
+ * window.
  */
 export function sampleOf(window: Window, answers: readonly Answer[], timed?: readonly Answer[]): LoadSample {
   const { startedAt, endedAt, activity, peakMiB } = window;

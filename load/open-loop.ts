@@ -1,7 +1,8 @@
 /**
- * Open loop: requests come when a schedule says, whether or not the ones before them have been answered, as from many
- * independent users. Latency counts from the moment on the schedule, so that a request which the client itself sent late
- * hides nothing (what wrk2's author calls coordinated omission). autocannon has no such schedule, hence this client.
+ * Open loop: requests are sent when a schedule says, whether or not earlier ones have been answered, as by many
+ * independent users. Latency counts from the scheduled moment, so that a request that the client itself sends late
+ * hides nothing (hiding it is what wrk2's author calls coordinated omission). autocannon has no such schedule, hence
+ * this client.
  */
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
@@ -13,11 +14,11 @@ import type { PreparedRequest, Traffic } from './traffic.js';
 export interface OpenSample extends LoadSample {
   /** Images a second that were due. */
   readonly offered: number;
-  /** Part of the requests that were sent more than `LATE_MS` after their time. */
+  /** Part of the requests that were sent more than `LATE_MS` after they were due. */
   readonly late: number;
 }
 
-/** Of the schedule, before answers count: the queue has to form. */
+/** Seconds of the schedule before answers count: the queue has to form. */
 const RAMP_S = 1;
 const LATE_MS = 5;
 const TIMEOUT_MS = 120_000;
@@ -48,7 +49,7 @@ export async function openLoop(
     for (let next = from; next < end; next++) {
       const due = start + arrivals[next]!;
       const ahead = due - performance.now();
-      // Without a turn of the event loop a client that is behind would see no answer.
+      // Without a turn of the event loop, a client that is behind schedule would see no answer.
       await (ahead > 0 ? sleep(ahead, undefined, { signal }) : turn(undefined, { signal }));
       if (next >= ramp && performance.now() - due > LATE_MS) late++;
       sent.push(send(pool, requests[next]!, due));

@@ -1,4 +1,4 @@
-/** Numbers of the command line. Each throws an OperatorError that names the option. */
+/** Parsers for numbers of the command line. Each throws an OperatorError that names the option. */
 import { OperatorError } from '../src/errors.js';
 
 export const positive =

@@ -1,7 +1,7 @@
 /**
- * The two parts of the service by themselves, with the service's own settings, on the cores that it has: the engine
- * with every worker busy and nothing else to do, and decoding with every decoder busy. statistics.ts says what they
- * leave.
+ * Measures the two parts of the service by themselves, with the service's own settings and cores: the engine with every
+ * worker busy and nothing else to do, and decoding with every decoder busy. `ceilingOf` (statistics.ts) says what both
+ * together leave.
  */
 import pLimit from 'p-limit';
 import type { Service } from '../src/app.js';
@@ -15,7 +15,10 @@ import type { View } from '../src/models/dense-views.js';
 import type { Tensor } from '../src/tensor.js';
 import type { MeasuredView } from './scenario.js';
 
-/** Do the same thing on several lanes at once until the time is over; how often a second it was done, by all of them. */
+/**
+ * Repeat `work` on several lanes at once until the time is over, at least once on each. Returns how often a second all
+ * lanes together did it. Rejects with the first failure, or with the signal's reason.
+ */
 export async function keepBusy(
   lanes: number,
   seconds: number,
@@ -33,7 +36,7 @@ export async function keepBusy(
       done++;
     } while (performance.now() < end);
   }
-  // All of them end before the first failure is told: nothing may still run when the workers are closed.
+  // All lanes end before the first failure is thrown: nothing may still run when the workers are closed.
   const results = await Promise.allSettled(Array.from({ length: lanes }, lane));
   for (const result of results) if (result.status === 'rejected') throw result.reason;
   return (done * 1000) / (performance.now() - started);
@@ -44,11 +47,11 @@ export interface Question {
   readonly model: CompiledModel;
   readonly view: MeasuredView;
   readonly photos: readonly ImageInput[];
-  /** Of each photograph. */
+  /** One for each photograph. */
   readonly plans: readonly InputPlan[];
 }
 
-/** With plans as the view's defaults make them. */
+/** A question with the plans that the view's defaults make. */
 export async function askFor(
   config: Config,
   { registry, policy }: Service,
@@ -71,12 +74,12 @@ function planOf(
   return planInput(photo, { fit: view === 'classify' ? 'crop' : 'whole', size, resize, scale: 1, step });
 }
 
-/** The view of the network that answers. */
+/** The view of the network that answers the question. */
 export function networkView({ model, view, plans }: Question): View {
   return view === 'heatmap' ? denseViews(model).view() : model.classifyView(plans[0]!.crop);
 }
 
-/** The batch size that is fastest; heatmaps have the photographs' own shapes and run one by one. */
+/** The fastest batch size. It is 1 for heatmaps: they have the photographs' own shapes and run one by one. */
 export async function bestBatch(
   service: Service,
   question: Question,
@@ -85,7 +88,7 @@ export async function bestBatch(
 ): Promise<number> {
   if (question.view === 'heatmap') return 1;
   const sizes = [1, 2, 4, 8, 16, 32, 64, 128].filter((size) => size <= service.limits.maxBatchSize);
-  // The first runs are slower, and would speak against the first size.
+  // The first runs are slower, and would count against the first size.
   await measureEngine(service, question, 1, 0, signal);
   const rates: { size: number; rate: number }[] = [];
   for (const size of sizes) {

@@ -12,7 +12,7 @@ export async function readPhotos(folder: string): Promise<ImageInput[]> {
   return Promise.all(names.map(async (name) => ({ name, bytes: await readFile(join(folder, name)) })));
 }
 
-/** As JPEGs of `size`, e.g. `640x480`, cut where the photographs have another shape. */
+/** The photographs as JPEGs of `size`, e.g. `640x480`, cut if they have another shape. */
 export async function resizePhotos(photos: readonly ImageInput[], size: string): Promise<ImageInput[]> {
   const [width, height] = size.split('x').map(Number);
   const images: ImageInput[] = [];

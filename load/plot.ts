@@ -1,4 +1,7 @@
-/** Draw the plots of reports again, those of several reports of one machine in one: `npm run load:plot -- A.json B.json`. */
+/**
+ * `npm run load:plot -- A.json B.json`: draws the plots of reports again, with several reports of one machine in one
+ * plot.
+ */
 import { mkdir } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';

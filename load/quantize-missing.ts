@@ -1,6 +1,6 @@
 /**
- * The int8 forms that nobody has made, made for one load test: calibrated on crops of its photographs, which is enough for
- * their speed. What they answer is not looked at here.
+ * Makes the missing int8 forms of models for one load test, calibrated on crops of its photographs. This is enough for
+ * their speed; their answers are not looked at here.
  */
 import { execFile } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
@@ -12,7 +12,7 @@ import { resizePhotos } from './photos.js';
 import { architectureOf, MIXED_SIZES } from './scenario.js';
 
 export interface QuantizeOptions {
-  /** The folder that is asked for models, and the one that the new ones go to. */
+  /** The folder that has the models, and the folder that the new ones go to. */
   readonly from: string;
   readonly to: string;
   /** The setting FULLCONV_CACHE. */
@@ -22,7 +22,7 @@ export interface QuantizeOptions {
   readonly scratch: string;
 }
 
-/** Make the model `NAME-int8` out of `NAME`. Rejects with what `fullconv quantize` says. */
+/** Make the model `NAME-int8` out of `NAME`. Rejects with the message of `fullconv quantize`. */
 export async function quantizeMissing(name: string, options: QuantizeOptions): Promise<void> {
   const { from, to, cache, scratch } = options;
   await writeCrops(options);
@@ -47,7 +47,7 @@ export async function quantizeMissing(name: string, options: QuantizeOptions): P
   );
 }
 
-/** As many as there must be at least, or a few more. */
+/** Writes the least number of crops that calibration needs, or a few more. */
 async function writeCrops({ photos, scratch }: QuantizeOptions): Promise<void> {
   await mkdir(scratch, { recursive: true });
   const some = photos.slice(0, FEWEST_IMAGES);

@@ -9,7 +9,7 @@ import type { LoadSample } from './observe.js';
 import type { OpenSample } from './open-loop.js';
 import type { MeasuredView, Scenario } from './scenario.js';
 
-/** Changes when a program that reads reports would have to. */
+/** Changes if a program that reads reports would have to change. */
 export const REPORT_VERSION = 3;
 
 export interface Report {
@@ -18,7 +18,7 @@ export interface Report {
   readonly machine: Machine;
   readonly settings: Settings;
   readonly rows: readonly Row[];
-  /** What was left out and why, and what else there is to know. */
+  /** What was left out and why, and other remarks. */
   readonly notes: readonly string[];
 }
 
@@ -34,7 +34,7 @@ export interface Machine {
 }
 
 export interface Settings extends Omit<Scenario, 'models' | 'output' | 'engines'> {
-  /** The server's, and the engine's alone. */
+  /** The settings of the server, and of the engine alone. */
   readonly workers: number;
   readonly threads: number;
   readonly decoders: number;
@@ -46,9 +46,9 @@ export interface Settings extends Omit<Scenario, 'models' | 'output' | 'engines'
 /** One load on one subject. */
 export interface Row {
   readonly models: readonly string[];
-  /** Where engines were compared: which this is of, e.g. `tensorflow/wasm`. */
+  /** The engine of this row, e.g. `tensorflow/wasm`, if engines were compared. */
   readonly engine?: string;
-  /** As the server says; of several models all that there are. */
+  /** As the server reports it; with several models, all that they have. */
   readonly precision: string;
   readonly view: MeasuredView;
   readonly sizes: string;
@@ -56,9 +56,9 @@ export interface Row {
     { readonly loop: 'closed'; readonly clients: number } | { readonly loop: 'open'; readonly share: number };
   /** Millions; of several models together. */
   readonly parametersM: number;
-  /** 10⁹ multiply-adds for one image of those that were sent, on average. */
+  /** 10⁹ multiply-adds for one of the images that were sent, on average. */
   readonly gmacs: number;
-  /** Of one photograph that was sent, on average. */
+  /** Megapixels of one photograph that was sent, on average. */
   readonly megapixels: number;
   /** Images in a batch at which the engine alone is fastest, for each model. */
   readonly engineBatch: readonly number[];
@@ -78,7 +78,7 @@ export interface Sample {
   readonly server: LoadSample | OpenSample;
 }
 
-/** Throws OperatorError for a file that is no report of this version or the one before. */
+/** Read a report of this version or the one before. Throws OperatorError for any other file. */
 export async function readReport(file: string): Promise<Report> {
   const report = JSON.parse(await readFile(file, 'utf8')) as { kind?: string; version?: number };
   if (report.kind === 'load' && report.version === REPORT_VERSION) return report as Report;
@@ -120,7 +120,7 @@ export async function describeMachine(): Promise<Machine> {
   };
 }
 
-/** The commit that a folder holds, `-dirty` where it was changed; `unknown` for one that is no checkout. */
+/** The commit of a folder, with `-dirty` if it was changed; `unknown` if the folder is no checkout. */
 export async function commitOf(folder: string): Promise<string> {
   const git = promisify(execFile)('git', ['-C', folder, 'describe', '--always', '--dirty']);
   const { stdout } = await git.catch(() => ({ stdout: 'unknown' }));
@@ -134,14 +134,14 @@ export function machineLine({ date, processor, cores, memoryGiB, node, onnxrunti
   );
 }
 
-/** Rows by the words for what they are of, in the order of the report. */
+/** Rows by the name of their subject, in the order of the report. */
 export function rowsBySubject(rows: readonly Row[]): Map<string, Row[]> {
   const subjects = new Map<string, Row[]>();
   for (const row of rows) subjects.set(subjectName(row), [...(subjects.get(subjectName(row)) ?? []), row]);
   return subjects;
 }
 
-/** What a row is of, in words: `resnet50-untrained heatmap mixed`. */
+/** The subject of a row in words: `resnet50-untrained heatmap mixed`. */
 export function subjectName({ models, engine, precision, view, sizes }: Row): string {
   const precisionPart = precision === 'fp32' || models.every((name) => name.endsWith(precision)) ? [] : [precision];
   return [models.join(' + '), ...precisionPart, view, ...(sizes === 'photos' ? [] : [sizes])]

@@ -23,7 +23,7 @@ async function run(scenario: Scenario): Promise<void> {
   const config = configWith(undefined);
   const plan = await planDevices(config);
   const engines = scenario.engines.length > 0 ? scenario.engines : [undefined];
-  // What the settings leave to the machine has been tried by now.
+  // `planDevices` has already chosen the devices that the settings leave open.
   const configOf = (engine: EngineChoice | undefined): Config =>
     engine === undefined ? { ...config, device: plan.device.devices } : configWith(engine);
   const groups = groupsOf(scenario);
@@ -59,7 +59,7 @@ async function run(scenario: Scenario): Promise<void> {
   const bar = new SingleBar({
     format: '{bar} {percentage}% | {eta_formatted} left | {what}',
     stream: process.stderr,
-    // A line a minute where there is no terminal.
+    // One line a minute if there is no terminal.
     noTTYOutput: true,
     notTTYSchedule: 60_000,
   });
@@ -74,7 +74,7 @@ async function run(scenario: Scenario): Promise<void> {
   };
   for (const { group, engine } of measurements) {
     if (interrupted.aborted) break;
-    // A group that was left out has been measured as far as the time is concerned.
+    // The time of a group that failed counts as spent.
     bar.update(Math.round(planned));
     planned += plannedSeconds(group, scenario);
     try {

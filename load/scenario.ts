@@ -1,4 +1,4 @@
-/** What is measured, and how the command line says so. */
+/** What a load test measures, and the command line that says so. */
 import { parseArgs } from 'node:util';
 import { ARCHITECTURE_NAMES, isArchitecture } from '../src/architectures/index.js';
 import { OperatorError } from '../src/errors.js';
@@ -11,7 +11,7 @@ export type MeasuredView = (typeof VIEWS)[number];
 const PRECISIONS = ['fp32', 'int8'] as const;
 export type Precision = (typeof PRECISIONS)[number];
 
-/** An engine to measure, in place of the one that the settings say. */
+/** An engine to measure, in place of that of the settings. */
 export interface EngineChoice {
   /** As it was asked for, e.g. `tensorflow/wasm`. */
   readonly name: string;
@@ -23,7 +23,7 @@ export interface Scenario {
   /** Names of models, or of architectures to serve untrained. */
   readonly models: readonly string[];
   readonly precisions: readonly Precision[];
-  /** Each measures every group, one after the other; empty: the settings' own. */
+  /** Every group is measured on each, one after the other; empty: on the settings' engine. */
   readonly engines: readonly EngineChoice[];
   readonly views: readonly MeasuredView[];
   /** Each is measured by itself: `photos` as they are, a size as `640x480`, or `mixed`, six sizes at once. */
@@ -40,7 +40,7 @@ export interface Scenario {
   readonly rounds: number;
   /** Models that one server serves, and whose rounds are interleaved. */
   readonly together: number;
-  /** Of the arrivals and the order of the images. */
+  /** Seed of the arrivals and of the order of the images. */
   readonly seed: number;
   /** Folder of photographs. */
   readonly photos: string;
@@ -61,20 +61,20 @@ const HELP = `npm run load -- [options]
   --engines LIST      engines to compare, with a device: onnxruntime,tensorflow/wasm (the settings')
   --view LIST         classify, heatmap (classify)
   --sizes LIST        photos: as they are, 640x480: made to that size, mixed: six sizes at once (photos)
-  --mixed-models      all models at once
+  --mixed-models      ask all models at once
   --concurrency LIST  clients of the closed loop (32)
   --open-loop LIST    offered load as parts of the closed loop's images a second; none (0.5,0.7,0.9)
   --duration S        seconds for each row (15)
   --rounds N          interleaved rounds (5)
   --together N        models that one server serves, and that are interleaved (4)
-  --seed N            of the arrivals (1)
+  --seed N            seed of the arrivals (1)
   --photos DIR        photographs to send (${SAMPLES})
   --output NAME       also write load/results/NAME.json, NAME.md and NAME-*.svg
 `;
 
 /**
- * Prints the help and returns undefined when asked for it. Throws OperatorError for what it cannot take, and parseArgs'
- * own error for an option that does not exist.
+ * Read the command line. Prints the help and returns undefined if asked for it. Throws OperatorError for a wrong value,
+ * and parseArgs' own error for an option that does not exist.
  */
 export function readScenario(args: string[]): Scenario | undefined {
   const { values } = parse(args);
@@ -152,7 +152,7 @@ export interface Part {
   readonly size: string;
 }
 
-/** What is asked of the server at a time: one part, or several in equal shares. */
+/** The requests to the server at one time: one part, or several in equal shares. */
 export interface Subject {
   readonly models: readonly string[];
   readonly precision: Precision;
@@ -161,17 +161,17 @@ export interface Subject {
   readonly parts: readonly Part[];
 }
 
-/** What one server serves, and whose rounds are interleaved. */
+/** The models of one server, whose rounds are interleaved. */
 export interface Group {
   readonly architectures: readonly string[];
-  /** Others, below FULLCONV_MODELS. */
+  /** Other models, of the folder FULLCONV_MODELS. */
   readonly models: readonly string[];
   readonly subjects: readonly Subject[];
 }
 
 /**
- * A few models at a time, so that neither memory nor disk has to hold all of them; those with generated weights apart
- * from the others, unless they are to be asked at once.
+ * Groups of a few models, so that neither memory nor disk has to hold all of them. Models with generated weights are
+ * apart from the others, unless all are asked at once.
  */
 export function groupsOf({
   models,
@@ -218,7 +218,7 @@ export function servedName(name: string, precision: Precision): string {
   return precision === 'fp32' ? model : `${model}-${precision}`;
 }
 
-/** The architecture that a served model has generated weights of. */
+/** The architecture of a served model with generated weights; undefined for any other model. */
 export function architectureOf(name: string): string | undefined {
   const architecture = /^(.+)-untrained$/.exec(name)?.[1];
   return architecture !== undefined && isArchitecture(architecture) ? architecture : undefined;

@@ -1,4 +1,4 @@
-/** What the server says of itself at /metrics: reading the text, and how much each series grew between two readings. */
+/** Reads the server's /metrics, and says how much each series grew between two readings. */
 
 export interface Series {
   readonly name: string;
@@ -19,7 +19,9 @@ export interface ServerActivity {
   readonly eventLoopP99Ms: number;
 }
 
-/** Between two looks at the event loop: prom-client's default. What it counts includes it. */
+/**
+ * Interval of the clock that measures the event loop: prom-client's default. The reported lag includes this interval.
+ */
 const LOOP_CLOCK_MS = 10;
 
 export async function readMetrics(url: string): Promise<Series[]> {
@@ -58,7 +60,7 @@ export function activityBetween(
   };
 }
 
-/** A histogram counts what is up to each bound; here is what lies between one bound and the next. */
+/** Turns a histogram's counts up to each bound into counts between one bound and the next. */
 function sizesOf(upTo: ReadonlyMap<string, number>): Record<string, number> {
   const bounds = [...upTo].map(([bound, count]) => ({ bound: Number(bound.replace('+Inf', 'Infinity')), count }));
   bounds.sort((a, b) => a.bound - b.bound);

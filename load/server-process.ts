@@ -1,7 +1,7 @@
 /** The real server as a process of its own, and the memory that it takes. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { OperatorError } from '../src/errors.js';
@@ -9,7 +9,7 @@ import { OperatorError } from '../src/errors.js';
 export interface RunningServer {
   readonly url: string;
   readonly pid: number;
-  /** SIGTERM. Throws when the server does not end as it should. */
+  /** Sends SIGTERM. Throws if the server does not end with code 0. */
   stop(): Promise<void>;
 }
 
@@ -38,7 +38,7 @@ export async function startServer(settings: Readonly<Record<string, string>>, ro
   };
 }
 
-/** From the log's line that says it is ready. */
+/** The URL, from the log's line that says `ready`. */
 async function readUrl({ stdout }: ChildProcess): Promise<string> {
   const lines = createInterface({ input: stdout! });
   return new Promise((resolve) => {
@@ -50,23 +50,45 @@ async function readUrl({ stdout }: ChildProcess): Promise<string> {
   });
 }
 
-/** Let the peak of the resident memory begin anew. Linux only; elsewhere it is unknown. */
+/** Start a new peak of the resident memory. Linux only; elsewhere the peak is unknown. */
 export async function forgetPeak({ pid }: RunningServer): Promise<void> {
-  await writeFile(`/proc/${pid}/clear_refs`, '5').catch(() => undefined);
+  for (const each of await processTree(pid)) await writeFile(`/proc/${each}/clear_refs`, '5').catch(() => undefined);
 }
 
-/** Peak of the resident memory in MiB since it was last forgotten; undefined where the system does not tell. */
-export function peakOf(server: RunningServer): Promise<number | undefined> {
-  return memoryOf(server, 'VmHWM');
+/**
+ * Peak of the resident memory in MiB since it was last forgotten, summed over the server's processes. Pages that they share
+ * count once for each. Undefined where the system does not tell.
+ */
+export async function peakOf({ pid }: RunningServer): Promise<number | undefined> {
+  return sumOf(pid, 'status', 'VmHWM');
 }
 
-/** The resident memory in MiB; undefined where the system does not tell. */
-export function residentOf(server: RunningServer): Promise<number | undefined> {
-  return memoryOf(server, 'VmRSS');
+/**
+ * The resident memory of the server's processes in MiB. A page that several processes share counts once (PSS). Undefined
+ * where the system does not tell.
+ */
+export async function residentOf({ pid }: RunningServer): Promise<number | undefined> {
+  return sumOf(pid, 'smaps_rollup', 'Pss');
 }
 
-async function memoryOf({ pid }: RunningServer, what: string): Promise<number | undefined> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
-  const [, kibibytes] = new RegExp(`${what}:\\s+(\\d+)`).exec(status) ?? [];
-  return kibibytes === undefined ? undefined : Number(kibibytes) / 1024;
+async function sumOf(pid: number, file: string, what: string): Promise<number | undefined> {
+  const line = new RegExp(`^${what}:\\s+(\\d+)`, 'm');
+  let mebibytes: number | undefined;
+  for (const each of await processTree(pid)) {
+    const [, kibibytes] = line.exec(await readProc(each, file)) ?? [];
+    if (kibibytes !== undefined) mebibytes = (mebibytes ?? 0) + Number(kibibytes) / 1024;
+  }
+  return mebibytes;
+}
+
+/** A process and all that it has started, as far as they run. */
+async function processTree(pid: number): Promise<number[]> {
+  const threads = await readdir(`/proc/${pid}/task`).catch(() => []);
+  const lists = await Promise.all(threads.map((thread) => readProc(pid, `task/${thread}/children`)));
+  const children = lists.flatMap((list) => list.split(' ').filter((text) => text.trim() !== ''));
+  return [pid, ...(await Promise.all(children.map((child) => processTree(Number(child))))).flat()];
+}
+
+function readProc(pid: number, file: string): Promise<string> {
+  return readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '');
 }

@@ -1,4 +1,4 @@
-/** What `npm run load:sizes` finds. */
+/** The report of `npm run load:sizes`. */
 import type { Machine } from './report.js';
 
 export interface SizesReport {
@@ -14,9 +14,9 @@ export interface SizeRow {
   /** Pixels along a side of the input. */
   readonly side: number;
   readonly outputStride: number;
-  /** One for each round; none where the server refused. */
+  /** One for each round; none if the server refused. */
   readonly milliseconds: number[];
-  /** Of the server's resident memory; 0 where the system does not tell. */
+  /** Peak of the server's resident memory; 0 if the system does not tell it. */
   peakMiB: number;
   /** The code of the server's refusal. */
   refused?: string;

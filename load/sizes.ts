@@ -1,6 +1,7 @@
 /**
- * Heatmaps of one photograph by the size of the network's input and the output stride: how the time grows with the
- * pixels, and what memory the server takes at most meanwhile. One request at a time, sizes interleaved in rounds.
+ * `npm run load:sizes`: measures heatmaps of one photograph by the size of the network's input and the output stride:
+ * how the time grows with the pixels, and the peak of the server's memory. Sends one request at a time, the sizes
+ * interleaved in rounds.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -20,7 +21,7 @@ import { RESULTS } from './write-report.js';
 const HELP = `npm run load:sizes -- [options]
   --models LIST   models, or architectures to serve untrained (resnet50)
   --sides LIST    sides of the square input in pixels (224,448,896,1568,2240)
-  --strides LIST  fractions of the net's own output stride (1,2,4)
+  --strides LIST  divisors of the net's own output stride (1,2,4)
   --rounds N      interleaved rounds (3)
   --output NAME   also write load/results/NAME.json, NAME.md and NAME-heatmaps.svg
 `;
@@ -61,7 +62,7 @@ async function measureAll(
   try {
     const [photo] = await readPhotos(SAMPLES);
     const rows = await rowsOf(server, models, sides, fractions);
-    // The first round opens sessions.
+    // Round 0 opens the sessions, and does not count.
     for (let round = 0; round <= rounds; round++) {
       for (const row of rows.filter(({ refused }) => refused === undefined)) {
         if (signal.aborted) break;
@@ -95,7 +96,7 @@ async function rowsOf(
   return rows;
 }
 
-/** Milliseconds of one heatmap; undefined when it was refused. */
+/** Milliseconds of one heatmap; undefined if it was refused. */
 async function measure(server: RunningServer, row: SizeRow, photo: Uint8Array): Promise<number | undefined> {
   await forgetPeak(server);
   const { model, side, outputStride } = row;

@@ -1,6 +1,6 @@
 /**
- * `npm run load:start`: from the start of the process to its first answer, the memory it then takes, and what one client
- * waits for beside decoding and the engine.
+ * `npm run load:start`: measures the time from the start of the process to its first answer, the memory that it then
+ * takes, and how long one client waits beyond decoding and the engine.
  */
 import { parseArgs } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,8 +19,8 @@ import { checkModels, createWorkspace, type Workspace } from './workspace.js';
 
 const HELP = `npm run load:start -- [options]
   --models LIST  models, or architectures to serve untrained, one server each (resnet18,resnet50)
-  --requests N   of one client, after some that are not counted (100)
-  --rounds N     starts (3)
+  --requests N   requests of one client, after some that are not counted (100)
+  --rounds N     starts of each server (3)
   --photos DIR   photographs to send (${SAMPLES})
 `;
 const WARM_UP = 10;
@@ -87,7 +87,7 @@ async function ask(client: Pool, request: PreparedRequest): Promise<Answer> {
   return { totalMs: performance.now() - sent, ...answer.timing };
 }
 
-/** 0 where the system does not tell. */
+/** Resident MiB after half a second; 0 if the system does not tell it. */
 async function residentAfterRest(server: RunningServer): Promise<number> {
   await sleep(500);
   return (await residentOf(server)) ?? 0;
@@ -147,7 +147,7 @@ await runCommand(async () => {
     const requests = trafficOf([{ model, size: 'photos' }], 'classify', new Map([['photos', photos]])).random(count, 1);
     const starts: Start[] = [];
     try {
-      // The first start generates weights and writes what is kept of them.
+      // Start 0 generates weights and fills the cache, and does not count.
       for (let round = 0; round <= rounds && !signal.aborted; round++) {
         process.stderr.write(`${model}: start ${round} of ${rounds}\n`);
         const start = await measureStart(model, workspace, requests);

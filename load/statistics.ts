@@ -1,6 +1,6 @@
-/** What a handful of measurements say: percentiles by nearest rank, medians, means of rates. Pure. */
+/** Statistics of a handful of measurements: percentiles by nearest rank, medians, means of rates. Pure. */
 
-/** Milliseconds below which a part of the answers came. */
+/** Percentiles of the answers' latency, in milliseconds. */
 export interface Latency {
   readonly p50Ms: number;
   readonly p95Ms: number;
@@ -8,7 +8,7 @@ export interface Latency {
   readonly p999Ms: number;
 }
 
-/** The smallest value that at least `part` (0 to 1) of the values do not exceed. NaN when there are none. */
+/** The smallest value that at least `part` (0 to 1) of the values do not exceed. NaN if there are none. */
 export function percentile(sorted: ArrayLike<number>, part: number): number {
   return sorted[Math.max(0, Math.ceil(part * sorted.length) - 1)] ?? NaN;
 }
@@ -23,7 +23,7 @@ export function latencyOf(milliseconds: readonly number[]): Latency {
   };
 }
 
-/** NaN when there are no values. */
+/** NaN if there are no values. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
@@ -34,15 +34,15 @@ export function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-/** The rate of work of which each kind is as frequent as any other and goes at its own rate: their harmonic mean. */
+/** The rate of a mix in which all kinds of work are equally frequent: the harmonic mean of their own rates. */
 export function rateOfMix(rates: readonly number[]): number {
   return 1 / mean(rates.map((rate) => 1 / rate));
 }
 
 /**
- * What the engine and decoding leave of the machine, in images a second, given what each does alone. On a CPU they share
- * the cores, and an image costs 1/engine + 1/decode seconds of all of them; an engine on another device only waits for
- * the slower of the two.
+ * The most images a second that the machine can do, given the rates of the engine and of decoding alone. On a CPU both
+ * share the cores, and an image costs 1/engine + 1/decode seconds of all of them. With an engine on another device, the
+ * slower of the two sets the rate.
  */
 export function ceilingOf(engine: number, decode: number, shareCores: boolean): number {
   return shareCores ? 1 / (1 / engine + 1 / decode) : Math.min(engine, decode);

@@ -5,7 +5,7 @@ import { median } from './statistics.js';
 /** A heading, and the cell of a row. */
 export type Column<T> = readonly [heading: string, cell: (row: T) => string];
 
-/** Columns whose heading says no unit and no count hold words: they stand at the left. */
+/** Columns that hold words, by their heading: they are aligned to the left. */
 const WORDS = new Set([
   'server',
   'model',
@@ -36,7 +36,7 @@ export function gmacsPerSecond({ gmacs }: Row, { server }: Sample): number {
   return gmacs * server.imagesPerSecond;
 }
 
-/** Three figures where the number has a fraction at all. */
+/** A number in about three figures: no decimals from 100 on, one from 10 on, otherwise two. */
 export function figure(value: number): string {
   if (!Number.isFinite(value)) return '–';
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
@@ -69,7 +69,7 @@ const CLOSED: readonly Column<Row>[] = [
   ['decode /s', (row) => figure(medianOf(row, ({ decode }) => decode))],
   ['ceiling /s', (row) => figure(medianOf(row, ({ ceiling }) => ceiling))],
   ['server /s', (row) => figure(medianOf(row, ({ server }) => server.imagesPerSecond))],
-  // Within each round, where the machine was the same.
+  // The ratio is taken within each round, in which the machine was the same.
   ['server / ceiling', (row) => medianOf(row, ({ server, ceiling }) => server.imagesPerSecond / ceiling).toFixed(2)],
   ['MP/s', (row) => figure(medianOf(row, ({ server }) => server.imagesPerSecond * row.megapixels))],
   ['GMAC/s', (row) => figure(medianOf(row, (sample) => gmacsPerSecond(row, sample)))],
@@ -108,7 +108,7 @@ const SERVER: readonly Column<Row>[] = [
   ['event loop p99 ms', (row) => figure(medianOf(row, ({ server }) => server.eventLoopP99Ms))],
 ];
 
-/** Counts of all rounds as parts of the whole, the largest first; what is below a hundredth is left out. */
+/** Counts of all rounds as parts of the whole, the largest first. Parts below 1 % are left out. */
 function parts(rounds: readonly Readonly<Record<string, number>>[]): string {
   const sums = new Map<string, number>();
   for (const [key, count] of rounds.flatMap((round) => Object.entries(round))) {

@@ -1,4 +1,4 @@
-/** The requests that a subject is asked with, its parts in equal shares. */
+/** The requests of a subject, its parts in equal shares. */
 import { randomLcg } from 'd3-random';
 import type { ImageInput } from '../src/inference/infer.js';
 import type { Part, Subject } from './scenario.js';
@@ -14,13 +14,13 @@ export interface PreparedRequest {
 export type ImagesBySize = ReadonlyMap<string, readonly ImageInput[]>;
 
 export interface Traffic {
-  /** Requests that a client of a closed loop repeats: as many of each part, and not those that the others begin with. */
+  /** The requests that a client of a closed loop repeats: equally many of each part. Each client begins with others. */
   forClient(index: number): PreparedRequest[];
   /** Requests at random, the same ones for the same seed. */
   random(count: number, seed: number): PreparedRequest[];
 }
 
-/** A client of autocannon has a copy of each of its requests: 32 of them times these are some hundred megabytes at most. */
+/** Each client of autocannon copies its requests: for 32 clients these are a few hundred megabytes at most. */
 const REQUESTS_OF_A_CLIENT = 24;
 
 export function trafficOf(parts: readonly Part[], view: Subject['view'], images: ImagesBySize): Traffic {
@@ -44,7 +44,7 @@ export function trafficOf(parts: readonly Part[], view: Subject['view'], images:
   };
 }
 
-/** Heatmaps as arrays: no PNG to encode. */
+/** Heatmaps are asked for as arrays, so that no PNG is encoded. */
 function requestOf(view: Subject['view'], model: string, bytes: Uint8Array): PreparedRequest {
   return {
     method: 'POST',

@@ -1,6 +1,7 @@
 /**
- * Folders for one group of models: links to those that are asked for, so that a server loads no others, int8 forms that had
- * to be made, and for generated weights a cache of their own, which goes when the group has been measured.
+ * Folders for one group of models: links to the models that are asked for, so that a server loads no others; int8 forms
+ * that had to be made; and a cache of their own for generated weights. `remove` deletes them when the group has been
+ * measured.
  */
 import { mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -18,7 +19,10 @@ export interface Workspace {
   remove(): Promise<void>;
 }
 
-/** Throws OperatorError naming the first model that is not there. An int8 form can be made where the model is. */
+/**
+ * Throws OperatorError that names the first missing model. A missing int8 form is accepted if its model is there to
+ * make it from.
+ */
 export async function checkModels({ models: folder }: Config, groups: readonly Pick<Group, 'models'>[]): Promise<void> {
   const present = new Set(await readdir(folder));
   const isThere = (name: string): boolean => present.has(name) || architectureOf(name) !== undefined;
@@ -31,7 +35,7 @@ export async function checkModels({ models: folder }: Config, groups: readonly P
   );
 }
 
-/** `note` is told of int8 forms that could not be made; those are then not there. */
+/** Create the folders. `note` gets a text for each int8 form that could not be made, which is then missing. */
 export async function createWorkspace(
   config: Config,
   { architectures, models }: Pick<Group, 'architectures' | 'models'>,

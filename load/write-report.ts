@@ -1,4 +1,4 @@
-/** Where reports go: the terminal, and load/results. */
+/** Writes reports: to the terminal, and to load/results. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { plotsOf } from './plots/plots.js';

@@ -1,9 +1,9 @@
 /**
- * Builds dist/ from src/, in a fraction of a second; types are checked elsewhere (npm run typecheck). The scripts in
- * package.json call it by name: .npmrc turns install scripts off, and with them every pre- and post-script.
+ * Builds dist/ from src/, in a fraction of a second. `npm run typecheck` checks the types. The scripts in package.json
+ * call this file by name, because .npmrc turns off install scripts and with them every pre- and post-script.
  *
- * A file that is as it should be is not touched, and the others are replaced at once: whatever runs from dist/ meanwhile
- * never reads half a file. What no source makes any more is removed.
+ * A file that is as it should be is not touched. The others are replaced by a rename, so that a program that runs from
+ * dist/ meanwhile never reads half a file. Files that no source makes any more are removed.
  */
 const {
   chmodSync,
@@ -20,7 +20,7 @@ const { buildSync } = require('esbuild');
 
 const PAGE = 'src/playground';
 const common = { platform: 'node', target: 'node20', logLevel: 'warning' };
-/** Of every file in dist/ that there is to be. */
+/** The paths of all files that belong in dist/. */
 const paths = new Set();
 const modules = { ...common, format: 'esm', sourcemap: true };
 
@@ -39,7 +39,7 @@ build({
 buildPlayground('dist/playground');
 /** `npm start` builds only what it runs. */
 const isForServer = process.argv[2] === 'server';
-// The load tests are not part of the image.
+// The container image has no load tests.
 if (!isForServer && existsSync('load')) {
   const entryPoints = Object.fromEntries(
     ['run', 'against', 'start', 'sizes', 'compare', 'plot', 'peers/run'].map((file) => [
@@ -76,7 +76,10 @@ function place(path, contents) {
   renameSync(unfinished, path);
 }
 
-/** All but the declarations, which tsc writes (npm run build), and what another build is about to put in its place. */
+/**
+ * Removes the files of earlier builds. The declarations, which tsc writes (npm run build), and unfinished files of
+ * another build stay.
+ */
 function removeOthers() {
   for (const entry of readdirSync('dist', { recursive: true, withFileTypes: true })) {
     const path = resolve(entry.parentPath ?? entry.path, entry.name);
@@ -84,7 +87,10 @@ function removeOthers() {
   }
 }
 
-/** The pages: what they refer to, bundled, with a digest in its name; and the pages, referring to that. */
+/**
+ * Builds the pages: bundles the files that they refer to, with a digest in each name, and puts these names into the
+ * pages.
+ */
 function buildPlayground(folder) {
   const { metafile } = build({
     entryPoints: ['main.ts', 'page.css', 'icon.svg'].map((file) => join(PAGE, file)),

@@ -1,13 +1,13 @@
 /**
- * The tests on the other versions of Node that package.json promises ("engines"):
+ * Runs the tests on the other versions of Node that package.json promises ("engines"):
  *
  *     npm run test:nodes                          all tests, on each version but the one that runs this
  *     npm run test:nodes -- 24                    all tests on the newest 24
  *     npm run test:nodes -- 22.13.0 test/unit     some files on 22.13.0
  *     npm run test:nodes -- --project fast        what `npm run test:fast` runs
  *
- * What does not begin with a digit goes to vitest. The binaries are packages of npm without install scripts; they stay in
- * .cache/nodes. Remove that folder to get the newest again.
+ * All arguments from the first that does not begin with a digit go to vitest. The binaries are npm packages without
+ * install scripts and stay in .cache/nodes. Remove that folder to get the newest ones.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
@@ -17,7 +17,7 @@ const [platform, suffix] = process.platform === 'win32' ? ['win', '.exe'] : [pro
 const PACKAGE = `node-${platform}-${process.arch}`;
 const VITEST = 'node_modules/vitest/vitest.mjs';
 
-/** A folder of its own for each version as it was asked for: npm would replace one by the other. */
+/** Each version as it was asked for has a folder of its own: in a common one, npm would replace one by the other. */
 function fetchNode(version) {
   const folder = join('.cache', 'nodes', version);
   const file = resolve(folder, 'node_modules', PACKAGE, 'bin', `node${suffix}`);
@@ -26,7 +26,7 @@ function fetchNode(version) {
     const wanted = ['install', '--no-save', '--no-package-lock', '--ignore-scripts', '--prefix', folder];
     run('npm', [...wanted, `${PACKAGE}@${version}`], process.env);
   }
-  if (!existsSync(file)) throw new Error(`${PACKAGE}@${version} cannot be had from npm`);
+  if (!existsSync(file)) throw new Error(`${PACKAGE}@${version} could not be installed from npm`);
   return file;
 }
 

@@ -1,7 +1,7 @@
 /**
- * ArrayBuffers used again: no zero-filling, no garbage. A batch's feeds travel to a worker and back by transfer, so the same
- * few buffers serve every batch; a request's body has its own until the answer has left (http/body.ts). The bytes kept are
- * bounded; the buffer that has lain longest is dropped first.
+ * A pool of ArrayBuffers for reuse: no zero-filling, no garbage. A batch's feeds travel to a worker and back by
+ * transfer, so the same few buffers serve every batch. A request's body keeps its buffer until the answer has left
+ * (http/body.ts). The pool keeps a bounded number of bytes and drops the buffer that has been free longest first.
  */
 
 export interface BufferPool {
@@ -12,7 +12,7 @@ export interface BufferPool {
 }
 
 export function createBufferPool(maxBytes: number): BufferPool {
-  /** The longest unused first. */
+  /** The buffer that has been free longest comes first. */
   const free: ArrayBuffer[] = [];
   let freeBytes = 0;
 
@@ -30,7 +30,7 @@ export function createBufferPool(maxBytes: number): BufferPool {
       return index < 0 ? new ArrayBuffer(byteLength) : take(index);
     },
     recycle(buffer) {
-      // It would push out all others, and then itself.
+      // It would evict all other buffers and then itself.
       if (buffer.byteLength > maxBytes) return;
       free.push(buffer);
       freeBytes += buffer.byteLength;

@@ -1,9 +1,12 @@
 /**
- * What a net runs on, as people name it: `cpu`, `webgpu`, `cuda:1`. A number after the kind tells several devices of one kind
- * apart, where the engine lets them be chosen.
+ * The devices that nets run on, by the names people give them: `cpu`, `webgpu`, `cuda:1`. A number after the kind picks
+ * one of several devices of that kind, if the engine offers the choice. runtime/parse-devices.ts reads the names.
  */
 
-/** An execution provider of ONNX Runtime, say, or a backend of TensorFlow.js: each engine says its own (runtime/engine-description.ts). */
+/**
+ * For example an execution provider of ONNX Runtime or a backend of TensorFlow.js. Each engine lists its own kinds
+ * (runtime/engine-description.ts).
+ */
 export type DeviceKind = string;
 
 export interface Device {
@@ -12,15 +15,15 @@ export interface Device {
   readonly index: number;
 }
 
-/** What a server runs on. */
+/** The devices that a server runs on. */
 export interface DeviceChoice {
   /** One or more, of one kind. */
   readonly devices: readonly Device[];
-  /** Why these, for the log and for whoever asks the server. */
+  /** The reason for the choice, for the log and for clients (/v1/models). */
   readonly why: string;
 }
 
-/** The name that `parseDevices` reads, the number left out where it says nothing. */
+/** The name that `parseDevices` reads; the number is left out if it is 0. */
 export function deviceName({ kind, index }: Device): string {
   return index === 0 ? kind : `${kind}:${index}`;
 }

@@ -1,6 +1,6 @@
 /**
- * The tensors that cross a session's border: a data type, dimensions, and row-major values in a typed array.
- * Nothing is copied here; whoever holds a tensor owns its buffer until it is handed to a session or a worker.
+ * The tensors that sessions take and return: a data type, dimensions, and row-major values in a typed array. Nothing is
+ * copied here. The holder of a tensor owns its buffer until the tensor is handed to a session or a worker.
  */
 
 export interface TypedArrays {
@@ -39,7 +39,9 @@ export function elementCount(dims: readonly number[]): number {
   return dims.reduce((product, dim) => product * dim, 1);
 }
 
-/** The tensor called `name`, checked to be of `type`. Throws when it is absent or of another type: a broken invariant. */
+/**
+ * The tensor called `name`, checked to be of `type`. Throws when it is absent or of another type: a broken invariant.
+ */
 export function expectTensor<T extends TensorType>(tensors: TensorMap, name: string, type: T): Tensor<T> {
   const tensor = tensors[name];
   if (tensor?.type !== type) throw new Error(`expected a ${type} tensor ${name}, got ${tensor?.type ?? 'none'}`);

@@ -1,4 +1,6 @@
-/** Our server and its peers on the same job, each in turn, then all again in reverse order. See README.md here. */
+/**
+ * Measures our server and its peers on the same job, each in turn, then all again in reverse order. See README.md here.
+ */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -41,7 +43,7 @@ interface Server {
   readonly command: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
   readonly folder?: string;
-  /** Path of the job, and of something that answers when the server is ready. */
+  /** Path of the job, and a path that answers when the server is ready. */
   readonly path: string;
   readonly ready: string;
   readonly form: RequestForm;
@@ -88,7 +90,7 @@ async function run(): Promise<void> {
 interface ServedModel {
   readonly folder: string;
   readonly input: InputPreset;
-  /** What our server has to be told to serve it. */
+  /** The settings by which our server serves it. */
   readonly settings: Readonly<Record<string, string>>;
 }
 
@@ -145,7 +147,7 @@ function serversFor({ folder, input, settings }: ServedModel, cache: string): Se
       ready: '/ready',
       form: 'raw',
     },
-    // PyTorch's is torchvision's ResNet-50.
+    // The server with PyTorch has torchvision's ResNet-50 only.
     ...(values.model === 'resnet50' ? ['onnxruntime', 'torch'] : ['onnxruntime']).map((engine) => ({
       ...python,
       name: `litserve-${engine}`,
@@ -219,13 +221,16 @@ interface Prediction {
   readonly logit: number;
 }
 
-/** Ours, or a peer's. */
+/** Our server's answer, or a peer's. */
 interface Answer {
   readonly top?: Prediction[];
   readonly results?: { predictions: Prediction[] }[];
 }
 
-/** Ours comes first, and says what is right. */
+/**
+ * Our server comes first and sets the best class. Throws if a peer's best logit is more than 2 % off that of this
+ * class.
+ */
 async function checkAnswer(server: Server, photo: ImageInput, expected: { best?: number | undefined }): Promise<void> {
   const { method, path, headers, body } = requestOf(server, photo);
   const response = await fetch(`http://127.0.0.1:${PORT}${path}`, { method, headers, body });
@@ -264,7 +269,7 @@ function multipart(name: string, bytes: Uint8Array): Message {
   };
 }
 
-/** Of a process and its descendants, pages that they share counted once. Linux. */
+/** Memory in MiB of a process and its descendants; pages that they share count once. Linux only. */
 async function memoryOf(root: number): Promise<number> {
   const children = new Map<number, number[]>();
   for (const name of (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry))) {
@@ -283,7 +288,7 @@ async function memoryOf(root: number): Promise<number> {
   return sizes.reduce((sum, kib) => sum + kib, 0) / 1024;
 }
 
-/** The whole group: the Python servers have workers of their own. */
+/** Ends the whole process group: the Python servers have workers of their own. */
 async function end(child: ChildProcess): Promise<void> {
   const signal = (name: NodeJS.Signals): void => {
     try {

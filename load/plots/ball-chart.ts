@@ -26,7 +26,7 @@ const LARGEST_BALL = 40;
 const CHARACTER = 0.6;
 const LABEL_SIZE = 10;
 
-/** Undefined when fewer than two models were classified with. */
+/** Undefined if fewer than two models were measured by classification. */
 export function ballChart({ rows, machine }: Report): string | undefined {
   const balls = ballsOf(rows);
   if (balls.length < 2) return undefined;
@@ -51,7 +51,7 @@ export function ballChart({ rows, machine }: Report): string | undefined {
     ...MARGINS,
     width: WIDTH,
     height: HEIGHT,
-    // Balls have a size: half as far again at both ends.
+    // Half as far again at both ends, because balls have a size.
     x: logAxis(
       'GMAC of an image',
       balls.map(({ gmacs }) => gmacs),
@@ -65,12 +65,12 @@ export function ballChart({ rows, machine }: Report): string | undefined {
     r: { range: [0, LARGEST_BALL] as [number, number] },
     color: { type: 'identity' as const },
   };
-  // The scales are known when the balls have been drawn; the labels are placed on them.
+  // The scales, on which the labels are placed, are known only when the balls have been drawn.
   const scales = renderPlot({ ...options, marks });
   return renderPlot({ ...options, marks: [...marks, ...labels(balls, scales)] }).svg;
 }
 
-/** The load that got most out of each model, of classification. */
+/** A ball for each model that classified, at the load that got most out of it. */
 function ballsOf(rows: readonly Row[]): Ball[] {
   const balls = new Map<string, Ball>();
   for (const row of rows) {

@@ -1,6 +1,6 @@
 /**
  * The time of one heatmap against the pixels of its input, a line for each output stride of each model. Both axes are
- * logarithmic, so that what grows as the pixels do has the slope of the grey line.
+ * logarithmic, so that a time proportional to the pixels has the slope of the grey line.
  */
 import * as Plot from '@observablehq/plot';
 import type { SizeRow, SizesReport } from '../sizes-report.js';
@@ -15,7 +15,7 @@ interface Point {
 
 const CHANNELS = { x: 'megapixels', y: 'milliseconds' } as const;
 
-/** Undefined when nothing was measured. */
+/** Undefined if nothing was measured. */
 export function heatmapTimePlot({ machine, rows }: SizesReport): string | undefined {
   const lines = new Map<string, Point[]>();
   for (const row of rows.filter(({ milliseconds }) => milliseconds.length > 0)) {

@@ -18,7 +18,7 @@ interface Subject {
 /** More lines cannot be told apart. */
 const SUBJECTS = 6;
 
-/** A plot for every few subjects; none when there was no open loop. */
+/** A plot for every SUBJECTS subjects; none if there was no open loop. */
 export function latencyPlots({ rows, machine }: Report): string[] {
   const subjects = [...rowsBySubject(rows)]
     .map(([name, own]) => subjectOf(name, own))

@@ -8,7 +8,7 @@ export interface LogAxis {
 
 const STEPS = [1, 2, 5];
 
-/** From the smallest value to the largest, and further at both ends by a factor. */
+/** An axis from the smallest value to the largest, further at both ends by the factor `margin`. */
 export function logAxis(label: string, values: readonly number[], margin: number): LogAxis {
   const domain: [number, number] = [Math.min(...values) / margin, Math.max(...values) * margin];
   return { label, domain, ticks: roundNumbers(domain) };

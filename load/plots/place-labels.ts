@@ -1,5 +1,5 @@
 /**
- * Where the labels of circles go: beside their circle, and where there is no room, further away. Greedy, the most
+ * Decides where the labels of circles go: beside their circle, or further away if there is no room. Greedy, the most
  * crowded circle first: each label takes the place with the least overlap. Pure; all lengths are pixels.
  */
 
@@ -7,7 +7,7 @@ export interface Circle {
   readonly x: number;
   readonly y: number;
   readonly r: number;
-  /** Of its label. */
+  /** Width and height of its label. */
   readonly width: number;
   readonly height: number;
 }
@@ -73,7 +73,7 @@ function bestPlace(
     }
   }
   if (best !== undefined) return best;
-  // Larger than the plot: in the middle of its circle.
+  // A label that fits nowhere in the plot goes to the middle of its circle.
   const { x, y } = circle;
   return { place: { x, y, apart: false }, box: boxAround(x, y, circle) };
 }
@@ -82,7 +82,7 @@ function boxAround(x: number, y: number, { width, height }: Circle): Bounds {
   return { left: x - width / 2, top: y - height / 2, right: x + width / 2, bottom: y + height / 2 };
 }
 
-/** Of the same area as the circle, nearly. */
+/** A square of nearly the same area as the circle. */
 function squareOf({ x, y, r }: Circle): Bounds {
   const half = 0.9 * r;
   return { left: x - half, top: y - half, right: x + half, bottom: y + half };

@@ -3,16 +3,16 @@ import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
 import type { LogAxis } from './log-axis.js';
 
-/** Okabe and Ito's colours, told apart by the colour-blind too; yellow is left out, it is lost on white. */
+/** Okabe and Ito's colours, which the colour-blind can tell apart too. Yellow is left out: it is lost on white. */
 export const COLORS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', '#000000'];
-/** What is none of the others. */
+/** The colour of all that has none of its own. */
 export const GREY = '#888888';
 
 export const FONT_SIZE = 12;
 
 const SVG = 'http://www.w3.org/2000/svg';
 
-/** What is needed here of the document's types, which Node does not have. */
+/** The DOM types that are needed here: Node's types lack them. */
 interface Element {
   readonly outerHTML: string;
   readonly firstChild: unknown;
@@ -26,7 +26,7 @@ interface Document {
 
 export interface RenderedPlot {
   readonly svg: string;
-  /** Of the plot, for what is placed by hand. */
+  /** The plot's scales, for marks that are placed by hand. */
   readonly scale: (name: 'x' | 'y' | 'r') => PlotScale;
 }
 
@@ -60,7 +60,7 @@ export function renderPlot({ x, y, marks = [], ...options }: PlotOptions): Rende
   return { svg: plot.outerHTML + '\n', scale: (name) => plot.scale(name) };
 }
 
-/** Left to itself, Plot writes numbers at some of a logarithmic axis' ticks only. */
+/** By default Plot writes numbers at only some ticks of a logarithmic axis. */
 function axisOptions({ label, ticks }: LogAxis): Plot.AxisXOptions & Plot.AxisYOptions {
   return { label, labelAnchor: 'center', labelArrow: 'none', text: ticks.map(String) };
 }

@@ -1,6 +1,7 @@
 /**
- * What the commands that ask about images may choose, and what they have to say of an answer: the words that the command
- * line, an engine of its own and a server's client have in common.
+ * The options and answers of the commands that ask about images: classify, heatmap and segment. The command line fills
+ * the options in. The local engine and a server's client (remote.ts) take the same options and give the same answers.
+ * Types only.
  */
 import type { Drawing, LabelDrawing, Opacity } from '../drawing/words.js';
 import type { ClassSegment } from '../inference/segment.js';
@@ -25,15 +26,15 @@ export interface ClassifyFlags {
   readonly json?: boolean;
 }
 
-/** A map as a picture, and what there is to say of it. */
+/** A map as an encoded picture, with its summary. */
 export interface DrawnMap<Summary> {
   readonly picture: Uint8Array;
-  /** For terminals without pictures; absent where the summary says as much. */
+  /** For terminals without pictures. Absent if the summary says as much. */
   readonly map?: ClassMap | undefined;
   readonly summary: Summary;
 }
 
-/** What every question for maps may choose, and how they are shown. */
+/** The options of every command that answers with maps. */
 export interface MapFlags {
   readonly model?: string;
   readonly fit: Fit;
@@ -50,7 +51,7 @@ export interface MapFlags {
 
 export interface HeatmapFlags extends OutputFlags, MapFlags {
   readonly class?: string;
-  /** Default: probabilities, and in a picture what the model says. */
+  /** Default: probabilities; in a picture, what the model's manifest says. */
   readonly scores?: MapScores;
   readonly render: Drawing;
   readonly colormap: ColormapName;
@@ -60,12 +61,12 @@ export interface HeatmapFlags extends OutputFlags, MapFlags {
   readonly top?: number;
 }
 
-/** What there is to say of a heatmap besides its picture. */
+/** The facts of a heatmap that its line or JSON record tells. */
 export interface HeatmapSummary {
   readonly class: string;
   readonly id: string;
   readonly peak: Peak;
-  /** Absent where nothing reaches the threshold. */
+  /** Absent if no value reaches the threshold. */
   readonly box?: Box | undefined;
   readonly map: { readonly width: number; readonly height: number };
 }
@@ -75,9 +76,9 @@ export interface SegmentFlags extends OutputFlags, MapFlags {
   readonly render: LabelDrawing;
 }
 
-/** What there is to say of a label map besides its picture. */
+/** The facts of a label map that its line or JSON record tells. */
 export interface SegmentSummary {
-  /** Of the classes that win somewhere, by share. */
+  /** The classes that win at least one cell, the largest share first. */
   readonly classes: readonly ClassSegment[];
   /** Share of the cells that are unlabelled. */
   readonly unlabelled: number;

@@ -1,10 +1,10 @@
-/** What went wrong, as a line for the terminal: of errors that are expected what they say, of the others, bugs, the stack. */
+/** An error as a line for the terminal: the message of an expected error, the stack of any other, which is a bug. */
 import { ProblemError, UnreachableError } from '../client/index.js';
 import { OperatorError, ServiceError } from '../errors.js';
 
 const EXPECTED = [OperatorError, ProblemError, UnreachableError];
 
-/** A server's refusal reads as the engine's own does, with every wrong parameter. */
+/** The text of an error. A server's refusal reads like the local engine's, with every wrong parameter. */
 export function errorText(error: unknown): string {
   if (error instanceof ServiceError) {
     const parameters = error.errors.map(({ parameter, detail }) => `${parameter}: ${detail}.`);

@@ -1,7 +1,7 @@
 /**
- * What the process ends with, for scripts. 0: everything was answered. 1: some of what was asked about (images, a model
- * folder, weights) has no answer. 2: it was asked in a way that cannot be answered. 3: nothing answers: no server, or a
- * device, an engine or a model that fails.
+ * The exit code of the process, for scripts. 0: everything was answered. 1: some inputs (images, a model folder,
+ * weights) have no answer. 2: wrong usage, or a model, class or setting that does not exist. 3: nothing answers,
+ * because there is no server, or because a device, an engine or a model fails.
  */
 import { CommanderError } from 'commander';
 import { ProblemError, UnreachableError } from '../client/index.js';
@@ -12,11 +12,11 @@ export const EXIT = { answered: 0, inputFailed: 1, usage: 2, unavailable: 3 } as
 export const EXIT_HELP = `
 Exit codes:
   0  everything was answered
-  1  some images, or what else was asked about, have no answer; the others do
-  2  wrong usage: an option, a setting, a model or a class that is not there
+  1  some images or other inputs have no answer; the others do
+  2  wrong usage: an option, a setting, a model or a class that does not exist
   3  nothing answers: the server cannot be reached, or a device or model fails`;
 
-/** The code for what ended a command. */
+/** The exit code for the error that ended a command. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.answered : EXIT.usage;
   if (error instanceof UsageError) return EXIT.usage;
@@ -30,7 +30,7 @@ export function exitCodeOf(error: unknown): number {
   return isAboutInput ? EXIT.inputFailed : EXIT.unavailable;
 }
 
-/** Whether an image is to blame for an error, and another may well be answered. */
+/** Whether an image is to blame for an error. Other images may still be answered then. */
 export function isImageProblem(error: unknown): boolean {
   const code = codeOf(error);
   return code !== undefined && IMAGE_PROBLEMS.has(code);

@@ -1,5 +1,7 @@
 #!/usr/bin/env node
-/** The entry: CommonJS (what it imports is bundled into it), because of what has to come before the program is loaded. */
+/**
+ * The entry. It is CommonJS, with its imports bundled, because process-setup.ts must run before any ES module loads.
+ */
 import processSetup = require('../process-setup.js');
 
 processSetup.setUpProcess();

@@ -10,7 +10,7 @@ import { passesPerImage, type InputOptions } from '../inference/plan.js';
 import type { RequestContext } from '../inference/request-context.js';
 import type { CompiledModel } from '../models/compile.js';
 
-/** Start the service, do the work, end the workers whatever happened. */
+/** Start the service, do the work, and end the workers even if the work throws. */
 export async function withService<T>(config: Config, work: (service: Service) => T | Promise<T>): Promise<T> {
   const service = await starting(createService(config, pino({ level: config.logLevel }, pino.destination(2))));
   try {
@@ -30,7 +30,7 @@ export async function withEngineRoom<T>(config: Config, work: (room: EngineRoom)
   }
 }
 
-/** What keeps something from starting is not what it was to be asked: UnavailableError, unless a setting is wrong. */
+/** Turns an expected failure to start into an UnavailableError. A UsageError, e.g. of a wrong setting, stays one. */
 export function starting<T>(started: Promise<T>): Promise<T> {
   return started.catch((error: unknown) => {
     const isExpected = error instanceof OperatorError || (error instanceof Error && 'syscall' in error);
@@ -39,7 +39,7 @@ export function starting<T>(started: Promise<T>): Promise<T> {
   });
 }
 
-/** As withService, with a model of it. Throws UnavailableError when it is there and could not be loaded. */
+/** As withService, with one model. Throws UnavailableError if the model exists but could not be loaded. */
 export async function withModel<T>(
   config: Config,
   name: string | undefined,
@@ -57,12 +57,12 @@ export async function withModel<T>(
   });
 }
 
-/** Files in flight: twice what the workers' batches hold, as far as the queue takes their passes. */
+/** Files in flight: twice what the workers' batches hold, but no more than the queue can take with all their passes. */
 export function filesAtOnce({ pool, limits }: Service, { maxQueue }: Config, input: InputOptions): number {
   return Math.min(2 * limits.maxBatchSize * pool.size, Math.floor(maxQueue / passesPerImage(input)));
 }
 
-/** The endings of files that are looked at as images in a folder. */
+/** The extensions of files in a folder that count as images. */
 export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set([
   '.jpg',
   '.jpeg',
@@ -74,7 +74,7 @@ export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set([
   '.tiff',
 ]);
 
-/** Nobody waits with a deadline for a local command. */
+/** A local command has no deadline, and is not cancelled. */
 export const localContext: RequestContext = {
   priority: 0,
   deadline: Number.POSITIVE_INFINITY,

@@ -1,6 +1,6 @@
 /**
- * The command line: every command, what it takes, and how it ends. What a command does has a file of its own, loaded when
- * it is asked for.
+ * The command line: every command, its arguments and options, and how it ends. The work of a command is in a file of
+ * its own (commands/), which is loaded only when the command runs.
  */
 import type { ClassifyFlags, HeatmapFlags, SegmentFlags } from './answers.js';
 import { Command, CommanderError, Option } from 'commander';
@@ -29,15 +29,18 @@ import { PICTURE_CHOICES } from './terminal/picture-choices.js';
 const program = new Command('fullconv')
   .description('Serves any image classifier as a classifier and as a dense heatmap machine.')
   .version(VERSION)
-  .showHelpAfterError('(--help says what there is)')
+  .showHelpAfterError('(--help lists what is possible)')
   .exitOverride()
   .addHelpText('after', EXIT_HELP);
 
-/** Of both evaluations; which of them it is decides the default of `fit`. */
+/** The options of both evaluations. The default of `fit` depends on the evaluation. */
 type EvaluateAllFlags = SettingFlags &
   Omit<EvaluateFlags & LocalizationFlags, 'fit'> & { readonly localization?: boolean; readonly fit?: Fit };
 
-/** A subcommand that takes every setting as a flag. Its action gets the validated settings and its own options. */
+/**
+ * A subcommand that takes every setting as a flag. Its action gets the settings as text beside its own options;
+ * configOf validates them.
+ */
 function command(name: string, about: string): Command {
   const sub = program.command(name).description(about);
   for (const { name: setting, flag, variable, default: value, about: text, formerly } of SETTING_LIST) {
@@ -53,8 +56,8 @@ function command(name: string, about: string): Command {
 }
 
 /**
- * The settings of a command: its flags over the environment. Commands that do not serve log only what is wrong. `warn` is
- * told of settings under old names.
+ * The settings of a command; a flag wins over the environment. With `quiet`, for commands that do not serve, only
+ * errors are logged. `warn` gets a message for each setting under an old name.
  */
 function configOf(flags: SettingFlags, quiet: boolean, warn = tellOnStandardError): Config {
   const environment = quiet ? { FULLCONV_LOG_LEVEL: 'error', ...process.env } : process.env;
@@ -83,7 +86,7 @@ const FILES_HELP = `
 Files are images, folders (all images in them and below), patterns in quotes such as 'photos/**/*.jpg', or - for the
 standard input. A file that cannot be answered is reported, and stops no other.`;
 
-/** A command that asks about images, by an engine of its own or a server's. */
+/** A command that asks about images, through a local engine or a server's. */
 function imageCommand(name: string, about: string): Command {
   return command(name, about)
     .argument('<files...>', 'images, folders or patterns')
@@ -95,17 +98,21 @@ function imageCommand(name: string, about: string): Command {
     .addHelpText('after', FILES_HELP + '\n' + EXIT_HELP);
 }
 
-/** One whose answers are maps. */
+/** An image command whose answers are maps. */
 function mapCommand(name: string, about: string): Command {
   return imageCommand(name, about)
     .option(
       '-o, --output <file>',
-      'of one image, a picture: .png, .webp or .avif, or - for the standard output; of several, the folder for theirs',
+      'the picture of one image (.png, .webp, .avif, or - for the standard output), or the folder for those of several',
     )
     .addOption(
-      oneOf('--format <format>', "of the pictures; default by the output's name, in a folder png", PICTURE_FORMATS),
+      oneOf(
+        '--format <format>',
+        "format of the pictures; default by the output's name, png in a folder",
+        PICTURE_FORMATS,
+      ),
     )
-    .option('--width <pixels>', "of the picture; default the photo's own", whole)
+    .option('--width <pixels>', "width of the picture; default the photo's own", whole)
     .addOption(oneOf('--fit <fit>', 'how the image becomes the input', FITS, 'whole'))
     .option('--flip', 'also average over the mirrored image', false)
     .option('--output-stride <pixels>', "input pixels between cells; default the net's own", whole)
@@ -124,11 +131,11 @@ imageCommand('classify', 'print the classes of images')
 
 mapCommand('heatmap', 'draw where in images a class is')
   .option('--class <name>', 'index, id, label, top or none (the best of each position); default top')
-  .option('--top <n>', `the image's own best classes, for --render sheet; default ${SHEET_CLASSES}`, rank)
+  .option('--top <n>', `how many of the image's best classes, for --render sheet; default ${SHEET_CLASSES}`, rank)
   .addOption(
     oneOf(
       '--scores <scores>',
-      'what the map holds (default probability, in a picture what the model says)',
+      'what the map holds (default probability; in a picture, what the model says)',
       MAP_SCORES,
     ),
   )
@@ -136,7 +143,7 @@ mapCommand('heatmap', 'draw where in images a class is')
   .addOption(oneOf('--colormap <name>', 'colours of the map', COLORMAP_NAMES, DEFAULT_COLORMAP))
   .addOption(oneOf('--range <range>', 'what the colours span (default minmax for logits, else absolute)', RANGES))
   .addOption(oneOf('--opacity <opacity>', 'where the colours are most opaque', OPACITIES, 'constant'))
-  .option('--legend', 'the bar of colours with its values, below the map', false)
+  .option('--legend', 'draw the bar of colours with its values below the map', false)
   .action(async (files: string[], flags: HeatmapFlags & SettingFlags) => {
     const { heatmapCommand } = await import('./commands/heatmap.js');
     await heatmapCommand(configOf(flags, true), files, flags);
@@ -157,9 +164,9 @@ command('models', 'list the models')
     await modelsCommand(configOf(flags, true), flags);
   });
 
-command('inspect', 'describe a model: its layers, its class map, what can be asked of it')
+command('inspect', 'describe a model: its layers, its class map, the requests that it answers')
   .argument('<model or architecture>', 'also a model folder or an ONNX file')
-  .option('--layers', 'every layer, not only the blocks that they form')
+  .option('--layers', 'list every layer, not only blocks of layers')
   .option('--json', 'for programs')
   .action(async (model: string, flags: InspectFlags & SettingFlags) => {
     const { inspectCommand } = await import('./commands/inspect.js');
@@ -167,7 +174,7 @@ command('inspect', 'describe a model: its layers, its class map, what can be ask
   });
 
 command('pull', 'fetch pretrained weights of the catalog as a model; without a name, list the catalog')
-  .argument('[weights]', 'of the catalog, or an architecture for the first of its weights')
+  .argument('[weights]', 'a name of the catalog, or an architecture for the first of its weights')
   .option('--list', 'list the catalog')
   .option('--from <place>', 'a mirror of the Hugging Face hub, a folder or a file [HF_ENDPOINT]')
   .option('--as <name>', "the model's name; default that of the weights")
@@ -178,13 +185,13 @@ command('pull', 'fetch pretrained weights of the catalog as a model; without a n
     await pullCommand(configOf(flags, true), name, flags);
   });
 
-command('quantize', 'make a model of 8-bit integers, calibrated on images')
+command('quantize', 'make an 8-bit integer model, calibrated on images')
   .argument('<model>', 'a model or a model folder')
   .requiredOption('--images <folder>', 'images like those that the model will see, no labels needed')
   .option('--count <images>', 'how many of them', whole, 256)
-  .option('--as <name>', "the new model's name; default that of the model and -int8")
+  .option('--as <name>', "the new model's name; default the model's name with -int8")
   .addOption(oneOf('--clip <method>', "how a value's range is chosen", CLIPPINGS, 'error'))
-  .option('--force', 'replace a model of that name, and write one that answers differently')
+  .option('--force', 'replace a model of that name, and write the model even if its answers differ')
   .option('--json', 'for programs')
   .action(async (model: string, flags: QuantizeFlags & SettingFlags) => {
     const { quantizeCommand } = await import('./commands/quantize.js');
@@ -201,14 +208,20 @@ program
     listArchitecturesCommand(flags);
   });
 
-command('evaluate', 'measure top-1 and top-5 on a folder of labelled images, or how heatmaps point on annotated ones')
-  .argument('<folder>', 'one folder a class, or files with a class id in their names, or val_annotations.txt')
+command('evaluate', 'measure top-1 and top-5 on labelled images, or how well heatmaps point on annotated ones')
+  .argument('<folder>', 'one folder for each class, or files with a class id in their names, or val_annotations.txt')
   .option('--model <model>', 'one, or several as a,b', words)
   .option('--size <list>', "short sides; default the model's own", wholes)
   .addOption(oneOf('--fit <fit>', 'how the image becomes the input (default crop, with --localization whole)', FITS))
-  .option('--localization', 'pointing game, MaxBoxAccV2 and PxAP of heatmaps of photographs with boxes or masks')
+  .option(
+    '--localization',
+    'measure pointing game, MaxBoxAccV2 and PxAP of heatmaps on photographs with boxes or masks',
+  )
   .option('--annotations <file>', 'for --localization: the objects; default annotations.json in the folder')
-  .option('--categories <file>', 'for --localization: JSON, the classes that each category may be; default its name')
+  .option(
+    '--categories <file>',
+    'for --localization: JSON with the classes of each category; default the class of its name',
+  )
   .option('--tolerance <pixels>', 'for --localization: how far from the object the peak may be', notNegative, 15)
   .option('--scale <list>', 'for --localization: multipliers of the size, averaged', numbers, [1])
   .option('--flip', 'for --localization: also average over the mirrored image', false)
@@ -229,7 +242,7 @@ command('evaluate', 'measure top-1 and top-5 on a folder of labelled images, or 
 
 program
   .command('completion')
-  .description("print a shell's completion of this command line; its first line says how to use it")
+  .description('print the completion script of a shell; its first line says how to use it')
   .addArgument(program.createArgument('<shell>').choices(SHELLS))
   .action((shell: Shell) => void process.stdout.write(SHELL_SCRIPTS[shell]));
 
@@ -237,14 +250,14 @@ program.command('complete [words...]', { hidden: true }).action(async (typed: st
   const { completionText } = await import('./completion/complete.js');
   const { completionNames } = await import('./completion/completion-names.js');
   const models = typed[typed.indexOf('--models') + 1 || typed.length];
-  // Nobody wants to be told anything while they type.
+  // A warning would disturb the line that is being typed.
   const { models: folder } = configOf(models === undefined ? {} : { models }, true, () => undefined);
   process.stdout.write(await completionText(program, typed, completionNames(folder)));
 });
 
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    // A reader that has seen enough, as `head`, is no failure.
+    // A reader that stops early, as `head` does, is no failure.
     if (error.code === 'EPIPE') return;
     if (stream === process.stdout) process.stderr.write(`fullconv: ${errorText(error)}\n`);
     process.exit(exitCodeOf(error));
@@ -254,7 +267,7 @@ for (const stream of [process.stdout, process.stderr]) {
 try {
   await program.parseAsync();
 } catch (error) {
-  // commander has printed what it threw.
+  // commander has already printed its own errors.
   if (!(error instanceof CommanderError)) process.stderr.write(`fullconv: ${errorText(error)}\n`);
   process.exitCode = exitCodeOf(error);
 }

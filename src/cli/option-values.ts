@@ -1,4 +1,7 @@
-/** The values that options take: parsers which refuse with what they want, and options of a few words. */
+/**
+ * The values that options take: parsers, which throw InvalidArgumentError with what they expect, and options of a few
+ * words.
+ */
 import { InvalidArgumentError, Option } from 'commander';
 import { MAX_CLASSES } from '../classes/classes.js';
 import { meaningsOf, wordsOf, type Vocabulary } from '../vocabulary.js';
@@ -42,7 +45,7 @@ export function address(text: string): URL {
   if (url === undefined || !/^https?:$/.test(url.protocol))
     throw new InvalidArgumentError('It must be http://… or https://….');
   if (url.username !== '' || url.password !== '')
-    throw new InvalidArgumentError('It must be without a user name and password.');
+    throw new InvalidArgumentError('It must not hold a user name or a password.');
   return url;
 }
 
@@ -52,7 +55,7 @@ export class WordOption extends Option {
     flags: string,
     about: string,
     words: readonly string[],
-    /** Of some of the words. */
+    /** The meanings of some of the words. */
     readonly meanings: Partial<Vocabulary>,
   ) {
     super(flags, about);
@@ -60,7 +63,7 @@ export class WordOption extends Option {
   }
 }
 
-/** An option that takes one of a few words; its help says what they mean, where a vocabulary does, and lists them. */
+/** An option that takes one of a few words. Its help lists them, with their meanings if `choices` is a vocabulary. */
 export function oneOf<T extends string>(
   flags: string,
   about: string,

@@ -1,14 +1,14 @@
-/** The commands' questions put to a server (`--server URL`) in place of an engine of their own. */
+/** Asks a server (`--server URL`) the commands' questions, in place of a local engine. */
 import type { ClassifyFlags, DrawnMap, HeatmapFlags, HeatmapSummary, SegmentFlags, SegmentSummary } from './answers.js';
 import { createClient, type EncodedImage } from '../client/index.js';
 import { SHEET_CLASSES, type PictureFormat } from '../drawing/words.js';
 import type { Classification } from '../inference/classify.js';
 import type { Answerer } from './files/answer-files.js';
 
-/** As many as the largest batch of a server with a GPU, and so twice those of a small one. */
+/** The largest batch of a server with a GPU, and so twice what the batches of a small server hold. */
 const REQUESTS_AT_ONCE = 32;
 
-/** Passes of all of them together: half of what a server takes by default, so that others find room. */
+/** Passes of all these requests together: half of a server's default queue, so that other clients find room. */
 const PASSES_AT_ONCE = 128;
 
 const requestsAtOnce = ({ scale, flip = false }: { scale: readonly number[]; flip?: boolean }): number =>
@@ -117,7 +117,7 @@ function asBody(bytes: Uint8Array): EncodedImage {
   return new Uint8Array(bytes);
 }
 
-/** What was chosen; what was not is the server's to choose. */
+/** Leaves out the flags that were not given: the server has their defaults. */
 function choose<T extends object>(flags: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined)) as {
     [K in keyof T]?: Exclude<T[K], undefined>;

@@ -1,4 +1,4 @@
-/** The settings as a page for people, docs/settings.md; what each is stands in config.ts. Pure. */
+/** The page docs/settings.md, made from the table of settings in config.ts. Pure. */
 import { SETTING_LIST } from '../config.js';
 
 type Setting = Pick<(typeof SETTING_LIST)[number], 'variable' | 'flag' | 'default' | 'defaultInWords' | 'about'>;
@@ -9,7 +9,7 @@ const PAGE = `# Settings
 
 Each is an environment variable, and a flag of every command that computes: \`FULLCONV_MAX_BYTES=1000000\` is
 \`--max-bytes 1000000\`. A flag wins over the environment. Lists are written \`a,b\`. A wrong value, or a \`FULLCONV_\`
-variable that does not exist, ends the start with a sentence.
+variable that does not exist, ends the start with a message.
 
 | variable | flag | default | meaning |
 | --- | --- | --- | --- |

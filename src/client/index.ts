@@ -1,7 +1,7 @@
 /**
  * A client of the server for browsers and Node, without dependencies: `fetch` behind the types that are generated from
- * the OpenAPI document (api-types.ts). Images go in as the raw body; many of them as parts. What the server refuses is
- * thrown as a ProblemError, and no answer at all as an UnreachableError.
+ * the OpenAPI document (api-types.ts). One image goes in as the raw body, several as parts of a form. A refusal by the
+ * server throws a ProblemError; a missing or broken answer throws an UnreachableError.
  */
 import type { components, operations } from './api-types.js';
 
@@ -28,32 +28,85 @@ export interface NamedImage {
 }
 
 export interface CallOptions {
+  /** Aborts the call, which then rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
-/** The forms of a map that are not JSON. */
+/** The media types of a map other than JSON. */
 export type BinaryForm = 'image/png' | 'image/webp' | 'image/avif' | 'application/x-npy';
 
+/**
+ * The calls. Each rejects with ProblemError if the server refuses, with UnreachableError if no sound answer comes, and
+ * with the reason of `call.signal` if that aborts. Several images are one request; an image that fails has a `problem`
+ * in its result.
+ */
 export interface Client {
+  /**
+   * The best classes of images. `results` has an entry for each image and scale.
+   *
+   * @example
+   * const { results } = await client.classify(await openAsBlob('photo.jpg'), { topK: 3 });
+   * for (const { label, probability } of results[0].predictions) console.log(label, probability);
+   */
   classify(
     images: EncodedImage | readonly NamedImage[],
     query?: ClassifyQuery,
     call?: CallOptions,
   ): Promise<Classification>;
+  /**
+   * The class maps of images as numbers: `values[row][column]` of each class.
+   *
+   * @example
+   * const { results } = await client.heatmap(photo, { class: ['espresso'] });
+   * const { peak, values } = results[0].classes[0];
+   */
   heatmap(images: EncodedImage | readonly NamedImage[], query?: HeatmapQuery, call?: CallOptions): Promise<Heatmaps>;
-  /** The heatmap as a file: a picture of one class, or the values of all as an array. */
+  /**
+   * The heatmap as a file: a picture of one class, or the values of all as an array (NPY).
+   *
+   * @example
+   * const picture = await client.heatmapFile(photo, 'image/png', { class: ['espresso'] });
+   * await writeFile('heatmap.png', picture.stream());
+   */
   heatmapFile(image: EncodedImage, form: BinaryForm, query?: HeatmapQuery, call?: CallOptions): Promise<Blob>;
+  /**
+   * The classes that win somewhere in images, each with its share of the positions and its boxes.
+   *
+   * @example
+   * const { results } = await client.segment(photo, { minProbability: 0.2 });
+   * for (const { label, share } of results[0].classes) console.log(label, share);
+   */
   segment(
     images: EncodedImage | readonly NamedImage[],
     query?: SegmentQuery,
     call?: CallOptions,
   ): Promise<Segmentation>;
+  /**
+   * The label map as a file: a picture, or the class indices as an array (NPY).
+   *
+   * @example
+   * const picture = await client.segmentFile(photo, 'image/png', { render: 'overlay' });
+   */
   segmentFile(image: EncodedImage, form: BinaryForm, query?: SegmentQuery, call?: CallOptions): Promise<Blob>;
+  /**
+   * The models of the server, also those that are not ready.
+   *
+   * @example
+   * const ready = (await client.models()).filter(({ state }) => state === 'ready');
+   */
   models(call?: CallOptions): Promise<readonly Model[]>;
+  /**
+   * One model with its input, labels and output strides.
+   *
+   * @example
+   * const { labels, outputStrides } = await client.model('imagenet-efficientnet-lite0');
+   */
   model(name: string, call?: CallOptions): Promise<ModelDetail>;
 }
 
-/** The server's own word for why it refused (RFC 9457). */
+/**
+ * The server refused the request; `problem` says why (RFC 9457). The message is its detail with every wrong parameter.
+ */
 export class ProblemError extends Error {
   override readonly name = 'ProblemError';
 
@@ -63,12 +116,22 @@ export class ProblemError extends Error {
   }
 }
 
-/** There is no answer, or none that this server would give. */
+/** There is no answer, it is broken, or it does not come from fullconv. */
 export class UnreachableError extends Error {
   override readonly name = 'UnreachableError';
 }
 
-/** A client of the server at `base`, e.g. http://127.0.0.1:8080. Aborted calls reject with the signal's reason. */
+/**
+ * A client of the server at `base`, which may have a path, as behind a proxy. Nothing is sent before the first call.
+ *
+ * @example
+ * const client = createClient('http://127.0.0.1:8080');
+ * try {
+ *   await client.heatmap(photo, { class: ['espresso'] });
+ * } catch (error) {
+ *   if (error instanceof ProblemError) console.log(error.problem.code);
+ * }
+ */
 export function createClient(base: string | URL): Client {
   async function send(path: string, request: RequestInit, call: CallOptions = {}): Promise<Response> {
     const { signal } = call;
@@ -110,7 +173,12 @@ type AskArguments = [route: string, images: EncodedImage | readonly NamedImage[]
 
 type QueryValue = string | number | boolean | undefined;
 
-/** `?name=value&…`, lists by repetition, what is undefined left out; empty when nothing is asked for. */
+/**
+ * `?name=value&…`: a list repeats its name, undefined values are left out. Empty if no parameter is left.
+ *
+ * @example
+ * queryString({ scale: [1, 1.5], size: undefined }); // '?scale=1&scale=1.5'
+ */
 export function queryString(query: object): string {
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(query) as [string, QueryValue | QueryValue[]][]) {
@@ -119,7 +187,7 @@ export function queryString(query: object): string {
   return parameters.size === 0 ? '' : `?${parameters.toString()}`;
 }
 
-/** The path below the server's address, which may itself have one, as behind a proxy. */
+/** The URL of a path below the server's address, which may itself have a path, as behind a proxy. */
 function addressOf(base: string | URL, path: string): URL {
   const root = new URL(base);
   if (!root.pathname.endsWith('/')) root.pathname += '/';
@@ -141,7 +209,7 @@ async function fileOf(response: Response, call?: CallOptions): Promise<Blob> {
   return response.blob().catch((error: unknown) => brokenOff(response, error, call));
 }
 
-/** The body ends before its time, or is not what its headers say. */
+/** Throws for a body that ends early, or is not what its headers say. */
 function brokenOff({ url }: Response, cause: unknown, { signal }: CallOptions = {}): never {
   signal?.throwIfAborted();
   throw new UnreachableError(`The answer from ${new URL(url).origin} is broken.`, { cause });
@@ -152,6 +220,6 @@ async function refusalOf(response: Response, call?: CallOptions): Promise<Error>
     return new ProblemError(await jsonOf<Problem>(response, call));
   }
   return new UnreachableError(
-    `${new URL(response.url).origin} answers with status ${response.status}, as fullconv would not.`,
+    `${new URL(response.url).origin} answers with status ${response.status}, but not as fullconv does.`,
   );
 }

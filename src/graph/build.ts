@@ -10,9 +10,9 @@ import { freshNames, namesOf } from './names.js';
 export const OPSET = 18;
 
 export interface NodeOptions {
-  /** Made fresh by a suffix when taken. Default: the operator in lower case. */
+  /** Gets a suffix if it is taken. Default: the operator in lower case. */
   readonly name?: string;
-  /** Name of the first output, taken as it is. Default: the node's name. */
+  /** Name of the first output, used unchanged. Default: the node's name. */
   readonly output?: string;
   readonly attributes?: Readonly<Record<string, Attribute>>;
 }
@@ -22,7 +22,7 @@ export interface GraphBuilder {
   input(name: string, dataType: DataType, dims: readonly Dim[]): string;
   /** Declare a float32 parameter whose weights are bound later (passes/bind-weights.ts); returns its name. */
   parameter(name: string, dims: readonly number[]): string;
-  /** Add a small inline constant; returns its name, made fresh when taken. */
+  /** Add a small inline constant; returns its name, with a suffix if `name` is taken. */
   constant(name: string, dataType: 'float32' | 'int64', dims: readonly number[], values: readonly number[]): string;
   /** Add a node with one output; returns the name of the output. */
   node(op: string, inputs: readonly string[], options?: NodeOptions): string;
@@ -32,7 +32,10 @@ export interface GraphBuilder {
   finish(outputs: readonly ValueInfo[]): Graph;
 }
 
-/** Start from `base`: its inputs, nodes and initializers stay and come first, its names are taken. */
+/**
+ * A builder that continues `base`: its inputs, nodes and initializers stay and come first, and its names count as
+ * taken.
+ */
 export function graphBuilder(base: Graph | { readonly name: string }): GraphBuilder {
   const start = 'nodes' in base ? base : emptyGraph(base.name);
   const inputs: ValueInfo[] = [...start.inputs];

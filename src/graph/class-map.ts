@@ -1,4 +1,7 @@
-/** The class map [N, K, h, w] that a convolutionalized graph ends in: what the passes that finish a graph start from. */
+/**
+ * The class map [N, K, h, w] that a convolutionalized graph ends in. The passes that finish a graph find the map here
+ * and add the mean of its cells, which is the logits.
+ */
 import { int } from './attributes.js';
 import type { GraphBuilder } from './build.js';
 import type { Graph } from './graph.js';
@@ -19,8 +22,8 @@ export function classMapOf({ outputs }: Graph): ClassMap | undefined {
 }
 
 /**
- * The cells of a class map that its classifier has too: from `begin` on, without the last `end`, every `step`-th. Other
- * cells come from finer strides (reduce-output-stride.ts) and padded heads (pad-head.ts).
+ * The cells of a class map that the original classifier has too: every `step`-th cell from `begin` on, without the last
+ * `end`. The other cells come from finer strides (reduce-output-stride.ts) and padded heads (pad-head.ts).
  */
 export interface WindowCells {
   readonly begin: number;

@@ -1,6 +1,6 @@
 /**
  * How passes recognize a classifier's head: a chain of nodes, each the only reader of the one before, that ends in the
- * graph's single output. Followed from the output backwards.
+ * graph's single output. The chain is followed backwards from the output.
  */
 import { elementCount } from '../tensor.js';
 import { attribute } from './attributes.js';
@@ -20,8 +20,8 @@ export interface FullyConnected {
 export const isIdentity = (node: Node): boolean => isOfKind(node, 'identity');
 
 /**
- * Whether a node does the same to a vector and to each position of a map: element by element, or channel by channel.
- * PRelu does where a single slope holds for all channels.
+ * Whether a node does the same to a vector and to each position of a map: element by element, or channel by channel. A
+ * PRelu does if all channels share one slope.
  */
 export function isActivation(graph: Graph, node: Node): boolean {
   if (node.op !== 'PRelu') return isOfKind(node, 'identity', 'elementwise', 'by-channel');
@@ -38,7 +38,10 @@ export function isPointwise(graph: Graph, node: Node): boolean {
   );
 }
 
-/** The nodes from the image to the output, as far back as each is the only reader of the one before; output first. */
+/**
+ * The chain of nodes that ends in the output, output first. It goes back as far as each node is the only reader of the
+ * one before. Empty if the graph has several outputs or a node reads the output.
+ */
 export function tailOf(graph: Graph): Node[] {
   const [output, ...others] = graph.outputs;
   if (output === undefined || others.length > 0) return [];
@@ -57,7 +60,10 @@ export function tailOf(graph: Graph): Node[] {
   return tail;
 }
 
-/** The layer that a Gemm is; undefined for other nodes, and where the weight is computed, shared or scaled. */
+/**
+ * A Gemm as a fully connected layer; undefined for other nodes and if its weight is computed, shared, scaled or not
+ * [out, in].
+ */
 export function fullyConnected(graph: Graph, node: Node): FullyConnected | undefined {
   const [, weightName = ''] = node.inputs;
   const weight = graph.initializers.get(weightName);

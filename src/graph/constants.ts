@@ -15,7 +15,7 @@ export const BYTES_PER_ELEMENT: Readonly<Record<DataType, number>> = {
   bool: 1,
 };
 
-/** Bytes of a tensor; not a safe integer when `dims` are absurd, so compare rather than allocate. */
+/** Bytes of a tensor. Not a safe integer if `dims` are absurdly large, so check it before you allocate. */
 export function byteSize(dataType: DataType, dims: readonly number[]): number {
   return elementCount(dims) * BYTES_PER_ELEMENT[dataType];
 }
@@ -46,7 +46,7 @@ function pack(
   }
 }
 
-/** The bits of a number as float16, rounded half away from zero; beyond ±65504 infinite. IEEE 754 binary16. */
+/** The bits of a number as float16, rounded half away from zero; infinite from ±65520 on. IEEE 754 binary16. */
 export function halfBits(value: number): number {
   const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
   const magnitude = Math.abs(value);
@@ -59,13 +59,13 @@ export function halfBits(value: number): number {
   return sign | (((exponent + 14) << 10) + mantissa);
 }
 
-/** The numbers whose float16 bits, little-endian, these bytes are. */
+/** The numbers in an array of little-endian float16 bytes. */
 export function halfValues(bytes: Uint8Array): number[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return Array.from({ length: bytes.byteLength / 2 }, (_, index) => halfValue(view.getUint16(2 * index, true)));
 }
 
-/** The number whose float16 bits these are. */
+/** The number that these float16 bits stand for. */
 export function halfValue(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 31;
@@ -91,7 +91,7 @@ export function integerValues({ dataType, data }: Initializer): readonly number[
   );
 }
 
-/** An int64 as a number. Saturates: beyond 2^53 exporters only mean "to the end", e.g. in Slice. */
+/** An int64 as a number. Saturates: exporters use values beyond 2^53 only for "to the end", e.g. in Slice. */
 export function safeInteger(value: bigint): number {
   if (value > BigInt(Number.MAX_SAFE_INTEGER)) return Number.MAX_SAFE_INTEGER;
   if (value < BigInt(Number.MIN_SAFE_INTEGER)) return Number.MIN_SAFE_INTEGER;

@@ -1,6 +1,6 @@
 /**
- * What a network costs: parameters to keep, multiply-adds to run. Counted as torchvision's documentation does: the
- * trainable parameters, and one multiply-add per weight and output position of convolutions and matrix products
+ * The cost of a network: parameters to keep, multiply-adds to run. Both are counted as in torchvision's documentation:
+ * the trainable parameters, and one multiply-add per weight and output position of convolutions and matrix products
  * (biases, normalization, activations and pooling are left out).
  */
 import { elementCount } from '../tensor.js';
@@ -17,7 +17,7 @@ const TRAINABLE_INPUTS: Readonly<Record<string, readonly number[]>> = {
   PRelu: [1],
 };
 
-/** Names of what a node reads that is trained. */
+/** Names of the trained inputs of a node; an absent input is an empty string. */
 export function trainableInputs({ op, inputs }: Node): readonly string[] {
   return (TRAINABLE_INPUTS[op] ?? []).map((index) => inputs[index] ?? '');
 }
@@ -35,7 +35,7 @@ export function countMultiplyAdds(graph: Graph, shapes: ReadonlyMap<string, read
   return graph.nodes.reduce((sum, node) => sum + multiplyAddsOf(node, shapes), 0);
 }
 
-/** Multiply-adds of one node. Throws GraphError where it has some and a shape that they depend on is not known. */
+/** Multiply-adds of one node. Throws GraphError if they depend on a shape that is not known. */
 export function multiplyAddsOf(node: Node, shapes: ReadonlyMap<string, readonly number[]>): number {
   const shape = (name = ''): readonly number[] => {
     const dims = shapes.get(name);

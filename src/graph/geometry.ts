@@ -31,14 +31,14 @@ export interface Field {
   /** First pixel edge that cell 0 sees; negative in the padding. */
   readonly start: number;
   readonly size: number;
-  /** Of `start`, where kernels have centres. */
+  /** Variance of `start` that the kernels' centres add. */
   readonly variance: number;
 }
 
 /** A value's fields by axis; undefined for the axes that are not spatial (batch, channels). */
 export type Fields = readonly (Field | undefined)[];
 
-/** Of a kernel [M, C, kH, kW], along each axis: how far its centre lies behind its middle, in its own cells. */
+/** How far the centre of a kernel [M, C, kH, kW] lies behind its middle along each axis, in its own cells. */
 export type KernelCentre = readonly [y: Estimate, x: Estimate];
 
 /** By the name of the kernel. */
@@ -46,14 +46,15 @@ export type KernelCentres = ReadonlyMap<string, KernelCentre>;
 
 export interface Estimate {
   readonly value: number;
-  /** What it would vary by if the weights had come about by chance. */
+  /** The variance that `value` would have if the weights were random. */
   readonly variance: number;
 }
 
 /**
- * Geometry of the map `valueName`, whose layout is that of the graph's image input or a transposition of it.
- * Throws GraphError when the value is not a map, when height and width differ, when branches of different stride join, or
- * where padding depends on the size (auto_pad SAME, see passes/resolve-auto-padding.ts): cells then have no fixed place.
+ * Geometry of the map `valueName`, whose layout is that of the graph's image input or a transposition of it. Throws
+ * GraphError when the value is not a map, when height and width differ, when branches of different stride join, or
+ * where padding depends on the size (auto_pad SAME, see passes/resolve-auto-padding.ts): cells then have no fixed
+ * place.
  */
 export function mapGeometry(graph: Graph, valueName: string): MapGeometry {
   const fields = followFields(graph, valueName)
@@ -70,15 +71,15 @@ export function mapGeometry(graph: Graph, valueName: string): MapGeometry {
 }
 
 /**
- * The fields of `valueName` and of all values that it is made from. A value that is not there comes from constants alone;
- * one without fields is the same for all cells. With `centres` the fields are moved to where their middles look
- * (effective-centre.ts). Throws GraphError as mapGeometry does.
+ * The fields of `valueName` and of all values it is computed from. A value that is missing comes from constants alone;
+ * a value without fields is the same for all cells. With `centres`, fields are moved so that the middle of each lies
+ * where its cell looks (effective-centre.ts). Throws GraphError as mapGeometry does.
  */
 export function followFields(graph: Graph, valueName: string, centres?: KernelCentres): ReadonlyMap<string, Fields> {
   const known = new Map<string, Fields>();
   for (const input of graph.inputs) known.set(input.name, inputFields(input));
   for (const node of nodesBehind(graph, valueName)) {
-    // What is computed from constants alone is one.
+    // A value computed from constants alone is a constant.
     if (!node.inputs.some((name) => known.has(name))) continue;
     const fields = fieldsAfter(graph, node, (name) => known.get(name), centres);
     for (const output of node.outputs) known.set(output, fields);
@@ -88,8 +89,8 @@ export function followFields(graph: Graph, valueName: string, centres?: KernelCe
 }
 
 /**
- * Whether the cells of a map also depend on what lies outside of their receptive fields: on a mean over all of the image,
- * as squeeze and excitation takes.
+ * Whether the cells of a map also depend on pixels outside their receptive fields, through a mean over the whole image
+ * as in squeeze and excitation.
  */
 export function seesEverything(graph: Graph, valueName: string): boolean {
   return nodesBehind(graph, valueName).some(readsWholeMap);
@@ -108,7 +109,10 @@ function nodesBehind(graph: Graph, valueName: string): Node[] {
     .toReversed();
 }
 
-/** An image has rank 4: [N, C, H, W], or [N, H, W, C] where the last size is that of channels. Other inputs have no map. */
+/**
+ * An image has rank 4: [N, C, H, W], or [N, H, W, C] if only the last size can be that of channels. Other inputs have
+ * no map.
+ */
 function inputFields({ dims }: ValueInfo): Fields {
   if (dims.length !== 4) return dims.map(() => undefined);
   const isChannels = (dim: unknown): boolean => typeof dim === 'number' && dim <= 4;
@@ -127,11 +131,12 @@ function fieldsAfter(
   const [first = ''] = node.inputs;
   const fields = known(first);
   const operands = node.inputs.map(known).filter((operand) => operand !== undefined);
-  // What was pooled globally has no place: it scales or shifts all cells alike (squeeze and excitation).
+  // A globally pooled value has no place: it scales or shifts all cells alike (squeeze and excitation).
   const placed = operands.filter((operand) => operand.some((field) => field !== undefined));
   if (isOfKind(node, 'global-pool') || (operands.length > 0 && placed.length === 0)) return [];
   if (keepsPlaces(node)) return join(node, placed);
-  // In place where the axis is not spatial. (Softmax as from opset 13 on, to which imported graphs are raised.)
+  // Cells keep their places if the axis is not spatial. Softmax is that of opset 13 and later: imported graphs are
+  // raised.
   if (isOfKind(node, 'along-axis') || node.op === 'Concat') {
     return onChannels(node, join(node, placed), attribute(node, 'axis', 'int') ?? -1);
   }
@@ -195,7 +200,7 @@ function shift(node: Node, fields: Fields, graph: Graph): Fields {
   return fields.map((field, axis) => field && { ...field, start: field.start - before(axis) * field.stride });
 }
 
-/** Over the spatial axes together it gives a value without a place. */
+/** A reduction over both spatial axes gives a value without a place. */
 function reduce(node: Node, fields: Fields, graph: Graph): Fields {
   const axes = constantAxes(graph, node, 1).map((axis) => (axis < 0 ? axis + fields.length : axis));
   const spatial = [...fields.keys()].filter((axis) => fields[axis] !== undefined);
@@ -211,7 +216,7 @@ function gather(node: Node, fields: Fields, graph: Graph): Fields {
   return rank === 0 ? withoutAxes(node, fields, [axis]) : onChannels(node, fields, axis);
 }
 
-/** The axes that an input gives, or in older operator sets an attribute. */
+/** The axes from a constant input or, in older operator sets, from an attribute; empty if neither is there. */
 function constantAxes(graph: Graph, node: Node, index: number): readonly number[] {
   const constant = graph.initializers.get(node.inputs[index] ?? '');
   return attribute(node, 'axes', 'ints') ?? (constant && integerValues(constant)) ?? [];

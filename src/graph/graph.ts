@@ -1,7 +1,7 @@
 /**
  * The intermediate representation: an immutable graph over ONNX operators (default domain). Builders and the ONNX
  * reader make graphs, passes rewrite them, the writer serializes them. A graph does no I/O and holds no large weight:
- * an initializer either carries a few inline bytes or says where in which file its bytes are.
+ * an initializer either carries a few inline bytes or refers to its bytes in a file.
  *
  * Invariants (verify.ts checks them): each value is defined once (graph input, initializer or node output); nodes stand
  * in topological order; every used value is defined; every output is produced.
@@ -30,13 +30,15 @@ export type InitializerData =
       readonly length: number;
       /** The type of the bytes in the file where it differs from the initializer's own; the writer adds a Cast. */
       readonly storedAs?: DataType;
-      /** The order of the bytes in the file where it differs from the initializer's own; the writer adds a Transpose. */
+      /**
+       * The order of the bytes in the file where it differs from the initializer's own; the writer adds a Transpose.
+       */
       readonly arrangement?: Arrangement;
     }
   /** A parameter whose weights have not been bound yet: enough to infer, count and measure, not to run. */
   | { readonly kind: 'unbound' };
 
-/** Values that lie row-major over `dims`; transposed by `perm`, and reshaped, they are the initializer's. */
+/** Values stored row-major over `dims`. Transposed by `perm` and then reshaped, they are the initializer's values. */
 export interface Arrangement {
   readonly dims: readonly number[];
   readonly perm: readonly number[];
@@ -47,7 +49,7 @@ export interface Initializer {
   readonly dataType: DataType;
   readonly dims: readonly number[];
   readonly data: InitializerData;
-  /** Present where the bytes are integers that stand for the numbers; the writer adds a DequantizeLinear. */
+  /** Present if the bytes are integers that stand for float32 numbers; the writer adds a DequantizeLinear. */
   readonly quantization?: Quantization;
 }
 

@@ -1,14 +1,17 @@
-/** Names that are new: for what builders, passes and the ONNX reader add. */
+/**
+ * Fresh names for the values and nodes that builders, passes and the ONNX reader add. A name is fresh if no value and
+ * no node has it; a suffix `_1`, `_2`, … makes it so.
+ */
 import type { Graph } from './graph.js';
 
-/** A function that makes names which the graph does not have and which it has not made before. */
+/** A function that returns fresh names: the graph does not have them, and the function has not returned them before. */
 export function nameGiver(graph: Graph): (wanted: string) => string {
   return freshNames(namesOf(graph));
 }
 
 /**
- * A function that makes names which `taken` does not have: the wanted one, or that with the first suffix `_1`, `_2`, …
- * that is free. It adds them to `taken`.
+ * A function that returns the wanted name or, if `taken` has it, the name with the first free suffix `_1`, `_2`, …. It
+ * adds each name to `taken`.
  */
 export function freshNames(taken: Set<string>): (wanted: string) => string {
   /** The last suffix given to a name: thousands of nodes may want the same one. */

@@ -1,10 +1,13 @@
-/** What passes on imported graphs know of shapes: those at the native input size, as far as they can be told. */
+/**
+ * The shapes of an imported graph's values at its native input size, for passes. A value is left out if its shape
+ * cannot be inferred.
+ */
 import type { Graph } from './graph.js';
 import { inferKnownShapes } from './shapes.js';
 
 /**
- * The shapes of the values for `batch` images [N, 3, size, size]. Sizes that an input declares win over those given, so
- * `batch` counts only where the batch is free. Throws GraphError only for an input that cannot be an image.
+ * The shapes of the values for `batch` images [N, 3, size, size]. Sizes that an input declares take precedence, so
+ * `batch` counts only if the batch is free. Throws GraphError only for an input that cannot be an image.
  */
 export function nativeShapes(graph: Graph, size: number, batch = 1): ReadonlyMap<string, readonly number[]> {
   return inferKnownShapes(graph, imageShapes(graph, { batch, height: size, width: size }));

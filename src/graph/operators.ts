@@ -1,8 +1,8 @@
 /**
- * What is true of each ONNX operator, said once. Rules and passes ask for a fact ("does it work element by element?")
- * and keep no lists of names. An operator that is not here has no facts: whoever asks takes the safe way.
+ * Facts about each ONNX operator, in one table. Rules and passes ask for a fact ("does it work element by element?")
+ * and keep no lists of names. An operator that is not here has no facts: its caller takes the safe way.
  *
- * Source: the ONNX operator specifications, opset 18. test/unit/graph/operators.test.ts holds the table against
+ * Source: the ONNX operator specifications, opset 18. test/unit/graph/operators.test.ts checks the table against
  * onnxruntime and against the shape rules.
  */
 import type { Node } from './graph.js';
@@ -33,7 +33,7 @@ export type OperatorKind =
   | 'global-pool'
   /** A row and a column: matrix products. */
   | 'product'
-  /** All numbers along axes that go away, or become 1. */
+  /** All numbers along axes that disappear or become 1. */
   | 'reduction'
   /** The places of the largest or smallest numbers along an axis. */
   | 'ranking'
@@ -51,11 +51,12 @@ export interface OperatorFacts {
   /** The first output has the type of the first input. */
   readonly keepsType: boolean;
   /**
-   * Half precision is enough: layers (engines add up their products in single precision), what is computed cell by cell
-   * with results no larger than what goes in, or sums and products of two, and what only moves or chooses values.
+   * Half precision is enough. This holds for layers (engines add up their products in single precision), for
+   * cell-by-cell operators whose results are no larger than their inputs or are sums or products of two, and for
+   * operators that only move or choose values.
    */
   readonly suitsHalf: boolean;
-  /** The shape rules know its results where it is given sizes (shape-rules.ts). */
+  /** The shape rules know the values of its results if its inputs are sizes (shape-rules.ts). */
   readonly takesSizes: boolean;
 }
 
@@ -118,19 +119,19 @@ export function operatorsOfKind(...kinds: readonly OperatorKind[]): readonly str
 }
 
 /**
- * Whether every cell of a map keeps its place through a node, where its other operands are constant or maps of the same
+ * Whether every cell of a map keeps its place through a node, if the other operands are constants or maps of the same
  * geometry.
  */
 export function keepsPlaces(node: Pick<Node, 'op'>): boolean {
   return isOfKind(node, 'identity', 'cast', 'elementwise', 'by-channel', 'broadcast', 'across-channels', 'over-map');
 }
 
-/** Whether a node may read all of a map for one number: squeeze and excitation, say. */
+/** Whether a node may read a whole map for one number, as squeeze and excitation does. */
 export function readsWholeMap(node: Pick<Node, 'op'>): boolean {
   return isOfKind(node, 'global-pool', 'reduction', 'over-map');
 }
 
-/** Whether a node gives the same numbers in the same order or in that of other axes, and does nothing else to them. */
+/** Whether a node only reshapes or transposes: it changes no number. */
 export function onlyRearranges(node: Pick<Node, 'op'>): boolean {
   return isOfKind(node, 'view', 'transposition');
 }

@@ -1,20 +1,25 @@
 /**
- * Passes: rewrites of a graph. A pass that does not apply, or has nothing to change, returns undefined ("no match") or the
- * graph that it was given; one that does returns a new graph that computes the same. Whatever a pass returns is verified
- * here. What passes are written with is rewrite.ts.
+ * Passes: rewrites of a graph. A pass that applies returns a new graph that computes the same. A pass that does not
+ * apply, or has nothing to change, returns undefined ("no match") or the graph that it was given. Every graph that a
+ * pass returns is verified here. Passes are written with rewrite.ts.
  */
 import type { Graph } from './graph.js';
 import { GraphError } from './graph-error.js';
 import { verifyGraph } from './verify.js';
 
 export interface Pass {
-  /** Verb-object, as its file is called. */
+  /** Verb-object, the name of its file. */
   readonly name: string;
-  /** The rewritten graph; undefined, or the same graph, where nothing is to be done. Throws GraphError on a broken invariant. */
+  /**
+   * The rewritten graph; undefined or the same graph if there is nothing to do. Throws GraphError on a broken
+   * invariant.
+   */
   apply(graph: Graph): Graph | undefined;
 }
 
-/** Apply one pass; undefined where it does not apply. Throws GraphError, naming the pass, when its result is malformed. */
+/**
+ * Apply one pass; undefined where it does not apply. Throws GraphError, naming the pass, when its result is malformed.
+ */
 export function applyPass(graph: Graph, pass: Pass): Graph | undefined {
   const result = pass.apply(graph);
   if (result === undefined || result === graph) return undefined;
@@ -35,7 +40,7 @@ export function applyPasses(graph: Graph, passes: readonly Pass[]): Graph {
   }, graph);
 }
 
-/** Apply each of the passes that matches, in order. The same graph where none does. */
+/** Apply, in order, each pass that matches. Returns the same graph if none does. */
 export function applyWhereMatching(graph: Graph, passes: readonly Pass[]): Graph {
   return passes.reduce((current, pass) => applyPass(current, pass) ?? current, graph);
 }

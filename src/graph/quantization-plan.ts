@@ -1,27 +1,27 @@
 /**
- * What of a network is computed in integers: which nodes, and the values between them that have to be. A node is one
- * where the engine has a kernel for it and it reads integers anyway; convolutions and matrix products are worth the
- * conversion, all others only follow. What is behind the last layer stays in float: it is small, and its numbers are the
- * answer.
+ * Decides which nodes of a network are computed in integers, and which values between them become integers.
+ * Convolutions and matrix products are worth a conversion. Any other node only follows: it must read integers anyway,
+ * and the engine must have an integer kernel for it. The nodes behind the last layer stay in float: they are small, and
+ * their numbers are the answer.
  */
 import type { Graph, Node } from './graph.js';
 import { onlyRearranges } from './operators.js';
 import { countReads } from './rewrite.js';
 
 export interface QuantizationPlan {
-  /** Nodes that are computed in integers; what they absorb (ReLU) is not among them. */
+  /** Nodes that are computed in integers, without the activations that they absorb (ReLU). */
   readonly nodes: ReadonlySet<Node>;
-  /** Values that are made integers, in order, and the value whose scale each has: its own name, or another's. */
+  /** Values that become integers, in order. Each maps to the value whose scale it has: itself or another one. */
   readonly values: ReadonlyMap<string, string>;
 }
 
-/** Read integers where their input is one, since onnxruntime has kernels for it: QLinearAdd, QLinearMul, QLinearConcat, … */
+/** Computed in integers if their inputs are integers: onnxruntime has kernels for them (QLinearAdd, QLinearMul, …). */
 const FOLLOWING = new Set(['Add', 'Mul', 'Concat', 'AveragePool', 'GlobalAveragePool', 'LeakyRelu', 'Sigmoid']);
 
-/** Whether a node gives on integers of the same scale. */
+/** Whether a node passes integers on with the same scale. */
 const keepsScale = (node: Node): boolean => onlyRearranges(node) || node.op === 'MaxPool';
 
-/** Cut off below 0, which uint8 without a zero point does by itself. */
+/** Activations that cut off below 0. Integers of type uint8 with zero point 0 do so by themselves. */
 const ABSORBED = new Set(['Relu', 'Clip']);
 
 /** Whether a node has weights that can be quantized: convolutions, and matrix products as fully connected layers. */
@@ -33,7 +33,7 @@ export function isWeighted({ op, inputs, attributes }: Node, graph: Graph): bool
   return op === 'Gemm' && areConstant && !scaled && (transA?.value ?? 0) === 0 && transB?.value === 1;
 }
 
-/** The plan; nodes named in `float` are not in it. Weights and biases have to be initializers (fold-batch-norm.ts). */
+/** The plan, without the nodes named in `float`. Weights and biases must be initializers (fold-batch-norm.ts). */
 export function planQuantization(graph: Graph, float: ReadonlySet<string> = new Set()): QuantizationPlan {
   const seeds = new Set(graph.nodes.filter((node) => !float.has(node.name) && isWeighted(node, graph)));
   const behindSeeds = valuesInFrontOf(graph, seeds);
@@ -42,7 +42,7 @@ export function planQuantization(graph: Graph, float: ReadonlySet<string> = new 
   const nodes = new Set<Node>();
   const values = new Map<string, string>();
 
-  /** The value behind what the node's output goes through without becoming a value of its own. */
+  /** The output of the activation that a node absorbs; the node's own output if it absorbs none. */
   const absorbing = (value: string): string => {
     const reader = readers.get(value);
     return reads.get(value) === 1 && reader !== undefined && ABSORBED.has(reader.op) ? reader.outputs[0]! : value;

@@ -1,11 +1,11 @@
 /**
- * Numbers as 8-bit integers: number = scale · (integer − zero point), rounded and clipped to what the integers reach.
- * Activations are uint8 with a zero point, so that a range that begins at 0, as behind a ReLU, uses all of it; weights are
- * int8 around 0 with a scale for each output channel, so that a product needs no correction. Source: Jacob 2018
+ * Numbers as 8-bit integers: number = scale · (integer − zero point), rounded and clipped to the range of the integers.
+ * Activations are uint8 with a zero point, so that a range that begins at 0, as behind a ReLU, uses all of it; weights
+ * are int8 around 0 with a scale for each output channel, so that a product needs no correction. Source: Jacob 2018
  * (integer-arithmetic-only inference), Krishnamoorthi 2018 §3.1.
  */
 
-/** The numbers that a value may have; what lies outside is clipped. */
+/** The numbers that a value may have; numbers outside are clipped. */
 export interface ValueRange {
   readonly low: number;
   readonly high: number;
@@ -15,7 +15,7 @@ export interface ValueRange {
 export interface ActivationScale {
   /** Positive, exact in single precision. */
   readonly scale: number;
-  /** 0 to 255: the integer that is 0, which padding has to be. */
+  /** 0 to 255: the integer that stands for 0. Padding must have this value. */
   readonly zeroPoint: number;
 }
 
@@ -23,10 +23,10 @@ const UINT8_STEPS = 255;
 const INT8_MAX = 127;
 const INT32_MAX = 2 ** 31 - 1;
 
-/** A bias reaches at most this part of int32: the sums that it is added to need the rest. */
+/** A bias uses at most 1 / BIAS_HEADROOM of int32: the sums that it is added to need the rest. */
 const BIAS_HEADROOM = 4;
 
-/** The scale whose integers span a range; 0 is always in it. A range without extent has the scale 1. */
+/** The scale whose integers span a range. The range is extended to hold 0. A range without extent has scale 1. */
 export function activationScale({ low, high }: ValueRange): ActivationScale {
   const [least, most] = [Math.min(0, low), Math.max(0, high)];
   const scale = Math.fround((most - least) / UINT8_STEPS);
@@ -39,7 +39,7 @@ export interface QuantizedLayer {
   /** One for each output channel. */
   readonly weightScales: Float32Array<ArrayBuffer>;
   readonly bias?: Int32Array<ArrayBuffer>;
-  /** Weight scale times input scale, which the sums of products have. */
+  /** Weight scale times input scale: the scale of the sums of products. */
   readonly biasScales: Float32Array<ArrayBuffer>;
 }
 
@@ -57,7 +57,7 @@ export function quantizeLayer({ weight, channels, bias }: FloatLayer, inputScale
   const weightScales = new Float32Array(channels);
   for (let channel = 0; channel < channels; channel += 1) {
     const kernel = weight.subarray(channel * length, (channel + 1) * length);
-    // A channel of next to no weights must still hold its bias.
+    // A channel whose weights are almost 0 must still hold its bias.
     const leastForBias = (Math.abs(bias?.[channel] ?? 0) * BIAS_HEADROOM) / (INT32_MAX * inputScale);
     const scale = Math.fround(Math.max(largest(kernel) / INT8_MAX, leastForBias)) || 1;
     weightScales[channel] = scale;

@@ -1,8 +1,8 @@
 /**
- * How graphs are changed. A pass says what stands in place of each node (`rewriteNodes`), or takes nodes out (`bypass`),
- * and these make the new graph: fresh names, initializers, and nothing left that no output needs.
+ * Functions that change graphs. A pass says what replaces each node (`rewriteNodes`) or takes nodes out (`bypassAll`);
+ * these functions make the new graph with fresh names and initializers, and leave out what no output needs.
  *
- * Whatever changes nothing is the same object afterwards, so that "did it change?" is `===`. No graph is ever modified.
+ * Unchanged nodes and graphs stay the same objects, so `===` answers "did it change?". No graph is ever modified.
  */
 import { inlineConstant } from './constants.js';
 import type { Attribute, Graph, Initializer, Node } from './graph.js';
@@ -10,9 +10,9 @@ import { nameGiver } from './names.js';
 
 /** What a rewrite may add to the graph while it replaces a node. */
 export interface Draft {
-  /** Add a node with one output, ahead of what replaces the current node. Returns the name of the output. */
+  /** Add a node with one output, ahead of the current node's replacement. Returns the name of the output. */
   node(op: string, inputs: readonly string[], wanted: string, attributes?: Readonly<Record<string, Attribute>>): string;
-  /** Add any other node, ahead of what replaces the current node. */
+  /** Add any other node, ahead of the current node's replacement. */
   add(node: Node): void;
   /** Add a small constant; returns its name. */
   constant(
@@ -23,23 +23,25 @@ export interface Draft {
   ): string;
   /** Add an initializer, or replace the one that has its name. Returns the name. */
   set(initializer: Initializer): string;
-  /** The initializer of a name as it is by now. */
+  /** The initializer with this name, with the changes made so far. */
   initializer(name: string | undefined): Initializer | undefined;
-  /** A name that nothing in the graph has: the wanted one where it is free. */
+  /** A name that is not in the graph: the wanted one if it is free. */
   fresh(wanted: string): string;
 }
 
 /**
- * What stands in place of a node: the same node, another one, or several, none included. Undefined where the graph cannot
- * be rewritten: the whole pass does not match then.
+ * Returns the replacement of a node: the same node, another one, several or none. Returns undefined if the graph cannot
+ * be rewritten; the whole pass then does not match.
  */
 export type Replace = (node: Node, draft: Draft) => Node | readonly Node[] | undefined;
 
 /**
  * The graph with every node replaced, and pruned. `others` may give it other inputs, outputs, or another opset.
- * Undefined where `replace` says so, and where nothing changes: "no match".
+ * Undefined ("no match") if `replace` returns undefined or nothing changes.
  *
- *     rewriteNodes(graph, (node, draft) => node.op === 'Relu' ? { ...node, op: 'Clip', inputs: [x, draft.constant(…)] } : node)
+ *     rewriteNodes(graph, (node, draft) =>
+ *       node.op === 'Relu' ? { ...node, op: 'Clip', inputs: [...node.inputs, draft.constant(…)] } : node,
+ *     );
  */
 export function rewriteNodes(
   graph: Graph,
@@ -83,8 +85,9 @@ function createDraft(graph: Graph, nodes: Node[], changed: Map<string, Initializ
 }
 
 /**
- * The graph without a node that gives its first input on unchanged: whoever read its first output reads its input.
- * Undefined where that cannot be: other outputs are used, or the value is a graph output that no other node could produce.
+ * The graph without a node that passes its first input on unchanged: the readers of its first output read its input.
+ * Undefined if that is impossible: another output is used, or the value is a graph output that no other node could
+ * produce.
  */
 export function bypass(graph: Graph, node: Node): Graph | undefined {
   const [input = ''] = node.inputs;
@@ -114,7 +117,7 @@ export function bypassAll(graph: Graph, doesNothing: (node: Node) => boolean): G
   return current === graph ? undefined : prune(current);
 }
 
-/** The node, which reads what `rename` says in place of what it read. */
+/** The node with its inputs renamed; the same node if no name changes. */
 export function renameReads(node: Node, rename: (name: string) => string): Node {
   const inputs = node.inputs.map(rename);
   return inputs.every((name, index) => name === node.inputs[index]) ? node : { ...node, inputs };
@@ -147,7 +150,9 @@ export function mapInitializers(graph: Graph, change: (initializer: Initializer)
   return { ...graph, initializers: new Map(after.map((initializer) => [initializer.name, initializer])) };
 }
 
-/** The graph without the nodes and initializers that no output needs; the same graph where all are. Graph inputs stay. */
+/**
+ * The graph without the nodes and initializers that no output needs; the same graph where all are. Graph inputs stay.
+ */
 export function prune(graph: Graph): Graph {
   const needed = new Set(graph.outputs.map(({ name }) => name));
   const nodes = graph.nodes.toReversed().filter(({ inputs, outputs }) => {

@@ -81,7 +81,9 @@ export const SHAPE_RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ['Shape', shape],
 ]);
 
-/** One rule for all operators of these kinds; what follows in the table replaces it where an operator has its own. */
+/**
+ * One rule for all operators of these kinds. A later entry of the table replaces it for an operator with its own rule.
+ */
 function ofKind(rule: Rule, ...kinds: OperatorKind[]): [string, Rule][] {
   return operatorsOfKind(...kinds).map((op) => [op, rule]);
 }
@@ -97,11 +99,12 @@ function input({ node, inputs }: Context, index: number): Known {
 /** The values of an input that must be known before the graph runs. */
 function values(context: Context, index: number): readonly number[] {
   const found = input(context, index).values;
-  if (found === undefined) throw nodeError(context.node, `input ${index} is not constant, its shape cannot be told`);
+  if (found === undefined)
+    throw nodeError(context.node, `input ${index} is not constant, so the output's shape is not known`);
   return found;
 }
 
-/** Integers given by an input in newer opsets and by an attribute in older ones; undefined where neither is there. */
+/** Integers given by an input in newer opsets and by an attribute in older ones; undefined if both are absent. */
 function inputOrAttribute(context: Context, index: number, name: string): readonly number[] | undefined {
   return context.inputs[index] === undefined ? attribute(context.node, name, 'ints') : values(context, index);
 }

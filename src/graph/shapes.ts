@@ -1,7 +1,7 @@
 /**
- * Shapes of all values for given input shapes. Concrete numbers only: symbolic sizes are what the caller asks about, so
- * it names them. Small integer tensors are evaluated on the way, because operators such as Reshape, Slice and Expand
- * take sizes as data. Weights are never needed: an unbound graph has shapes.
+ * Shapes of all values for given input shapes. Concrete numbers only: the caller gives a number for every symbolic
+ * size. Small integer tensors are evaluated on the way, because operators such as Reshape, Slice and Expand take sizes
+ * as data. Weights are never needed: an unbound graph has shapes.
  */
 import { elementCount } from '../tensor.js';
 import { integerValues } from './constants.js';
@@ -13,9 +13,9 @@ import { SHAPE_RULES, type Known } from './shape-rules.js';
 const MAX_EVALUATED_ELEMENTS = 1024;
 
 /**
- * The shape of every value: inputs, initializers, node outputs. `inputs` gives each graph input's shape by name. A map
- * that a window does not fit into has size 0. Throws GraphError for an input without a shape or with one that does not
- * fit its declaration, for an operator without a rule, and for operands whose sizes disagree.
+ * The shape of every value: inputs, initializers, node outputs. `inputs` gives each graph input's shape by name. The
+ * output of a window that is larger than its map has size 0. Throws GraphError for an input without a shape or with one
+ * that does not fit its declaration, for an operator without a rule, and for operands whose sizes disagree.
  */
 export function inferShapes(
   graph: Graph,
@@ -25,7 +25,7 @@ export function inferShapes(
 }
 
 /**
- * What can be told of the shapes: values behind an operator without a rule, or whose operands disagree, are left out.
+ * The shapes that can be inferred: values behind an operator without a rule, or whose operands disagree, are left out.
  * Throws GraphError only for the inputs.
  */
 export function inferKnownShapes(
@@ -51,7 +51,10 @@ function shapesOf(
   return new Map([...known].map(([name, { dims }]) => [name, dims]));
 }
 
-/** What is known of the inputs when they have these shapes. Throws GraphError where one does not fit its declaration. */
+/**
+ * The known facts about inputs of these shapes. Throws GraphError if a shape is missing or does not fit its
+ * declaration.
+ */
 export function knownInputs(
   { inputs }: Graph,
   shapes: Readonly<Record<string, readonly number[]>>,
@@ -59,7 +62,7 @@ export function knownInputs(
   return new Map(inputs.map((input) => [input.name, { dims: inputShape(input, shapes[input.name]) }]));
 }
 
-/** What is known of the initializers, whatever the inputs are. */
+/** The known facts about the initializers, which hold for any inputs. */
 export function knownInitializers({ initializers }: Graph): ReadonlyMap<string, Known> {
   const known = [...initializers.values()].map((initializer): [string, Known] => {
     const small = elementCount(initializer.dims) <= MAX_EVALUATED_ELEMENTS;
@@ -68,7 +71,7 @@ export function knownInitializers({ initializers }: Graph): ReadonlyMap<string, 
   return new Map(known);
 }
 
-/** Add what is known of a node's outputs to what is known of its inputs. Throws GraphError as inferShapes does. */
+/** Infer a node's outputs from its inputs and add them to `known`. Throws GraphError as inferShapes does. */
 export function inferNode(node: Node, known: Map<string, Known>): void {
   const results = applyRule(node, known);
   for (const [index, output] of node.outputs.entries()) {

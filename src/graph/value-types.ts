@@ -1,5 +1,5 @@
 /**
- * The data types of a graph's values, as far as they can be told: declared, given by a Cast, or kept by an operator whose
+ * The data types of a graph's values, as far as they are known: declared, given by a Cast, or kept by an operator whose
  * first output has the type of its first input.
  */
 import { attribute } from './attributes.js';
@@ -7,7 +7,7 @@ import type { DataType, Graph, Node } from './graph.js';
 import { dataTypeOf } from './onnx/data-types.js';
 import { OPERATOR_FACTS } from './operators.js';
 
-/** The type of every value that has a known one. */
+/** The type of every value whose type is known. */
 export function valueTypes(graph: Graph): ReadonlyMap<string, DataType> {
   const types = new Map<string, DataType>();
   for (const { name, dataType } of [...graph.inputs, ...graph.initializers.values()]) types.set(name, dataType);
@@ -15,13 +15,13 @@ export function valueTypes(graph: Graph): ReadonlyMap<string, DataType> {
     const kept = OPERATOR_FACTS.get(node.op)?.keepsType ? types.get(node.inputs[0] ?? '') : undefined;
     const type = node.op === 'Cast' ? castType(node) : kept;
     if (type === undefined) continue;
-    // The other outputs are of types of their own: MaxPool's indices, Dropout's mask.
+    // Other outputs have types of their own: MaxPool's indices, Dropout's mask.
     for (const output of node.op === 'Split' ? node.outputs : node.outputs.slice(0, 1)) types.set(output, type);
   }
   return types;
 }
 
-/** What a Cast gives. */
+/** The type that a Cast gives; undefined if graphs do not have it. */
 export function castType(node: Node): DataType | undefined {
   return dataTypeOf(attribute(node, 'to', 'int') ?? 0);
 }

@@ -1,6 +1,6 @@
 /**
- * The invariants of a graph (graph.ts), executable. Every graph that comes in (onnx/model.ts) or out of a pass (pass.ts) goes
- * through here; what is behind it may rely on them.
+ * Checks the invariants of a graph (graph.ts). Every graph that is read or written (onnx/model.ts), or that a pass
+ * returns (pass.ts), is checked here, so all other code may rely on the invariants.
  */
 import { elementCount } from '../tensor.js';
 import { byteSize } from './constants.js';

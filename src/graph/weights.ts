@@ -1,14 +1,14 @@
 /**
- * Weights in another order. What is inline is moved; what lies in a file stays where it is, and the initializer remembers
- * how its values lie there (graph.ts, Arrangement).
+ * Weights in another order. Inline values are moved. Values in a file stay where they are, and the initializer records
+ * how they lie there (graph.ts, Arrangement).
  */
 import { elementCount } from '../tensor.js';
 import { BYTES_PER_ELEMENT } from './constants.js';
 import type { Initializer } from './graph.js';
 
 /**
- * The initializer seen as a tensor of `view` dimensions, and transposed by `perm`. Undefined for weights that are not
- * bound, are rearranged already, are quantized, or do not have as many elements.
+ * The initializer, viewed as a tensor of dimensions `view` and transposed by `perm`. Undefined for weights that are
+ * unbound, rearranged already, quantized, or of another number of elements.
  */
 export function transposeWeight(
   initializer: Initializer,
@@ -31,7 +31,7 @@ export function transposeWeight(
   }
 }
 
-/** Numbers that lie row-major over `dims`, in the order of the axes `perm`: those of the transposed tensor, row-major. */
+/** The values of a row-major tensor of dimensions `dims`, transposed by `perm`; again row-major. */
 export function transposeValues(
   values: Float32Array<ArrayBuffer>,
   dims: readonly number[],

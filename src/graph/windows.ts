@@ -20,7 +20,10 @@ export interface Window {
   readonly ceil: boolean;
 }
 
-/** The windows of a node along its spatial axes. `kernel` stands in where the node has no kernel_shape (Conv). */
+/**
+ * The windows of a node along its spatial axes. `kernel` is used if the node has no kernel_shape (Conv). Throws
+ * GraphError for attributes that are missing, unknown or do not fit.
+ */
 export function windowsOf(node: Node, kernel?: readonly number[]): readonly Window[] {
   const sizes = attribute(node, 'kernel_shape', 'ints') ?? kernel;
   if (sizes === undefined) throw nodeError(node, 'attribute "kernel_shape" is missing');
@@ -70,7 +73,7 @@ export function outputSize(window: Window, input: number): number {
   return (size - 1) * stride >= input + padBegin ? size - 1 : size;
 }
 
-/** Padding before an input of this size; it depends on that only with auto_pad SAME. */
+/** Padding before an input of this size; it depends on the size only with auto_pad SAME. */
 export function leadingPad(window: Window, input: number): number {
   const { stride, auto } = window;
   if (auto !== 'SAME_UPPER' && auto !== 'SAME_LOWER') return window.padBegin;

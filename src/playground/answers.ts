@@ -1,6 +1,6 @@
 /**
- * The answers about one photo, kept: a question that was asked is not asked again, and a class's map is fetched once.
- * Whoever asks ends what is superseded by the signal.
+ * Keeps the answers about one photo: no question is asked twice, and each class's map is fetched once. The caller ends
+ * superseded questions by their signal. The maps come out with their places in the photo.
  */
 import {
   ProblemError,
@@ -33,7 +33,7 @@ export interface Answers {
   isTooLarge(question: Question): boolean;
   classes(question: Question, signal: AbortSignal): Promise<Classes>;
   knownMap(question: Question, index: number): PlacedMap | undefined;
-  /** Fetch the maps of those classes that are not known, in one request. */
+  /** Fetch the maps of the classes that are not known yet, in one request. */
   fetchMaps(question: Question, indices: readonly number[], signal: AbortSignal): Promise<void>;
 }
 
@@ -93,14 +93,17 @@ function isOfScale(error: unknown): boolean {
 
 const named = new WeakMap<ModelDetail, readonly string[]>();
 
-/** What the page calls the model's classes. */
+/** The names of the model's classes on the page, each distinct. */
 function namesOf(model: ModelDetail): readonly string[] {
   const names = named.get(model) ?? distinctNames(model.labels ?? []);
   named.set(model, names);
   return names;
 }
 
-/** The maps of an answer, where they lie in the photo by the plan that the server made its input by. */
+/**
+ * The maps of an answer with their places in the photo, by the server's plan of its input. Throws if the answer does
+ * not fit that plan.
+ */
 function placeMaps({ results }: Heatmaps, { model, fit }: Question, timing: AskedTiming): PlacedMap[] {
   const { width, height, input, map, classes } = results[0]!;
   if (!width || !height || !input || !map || !classes || !model.input) throw new Error('the answer has no map');
@@ -111,7 +114,7 @@ function placeMaps({ results }: Heatmaps, { model, fit }: Question, timing: Aske
     throw new Error(`the input is ${input.width}×${input.height}, not ${plan.crop.width}×${plan.crop.height}`);
   }
   const common = { placement: placeMap(map, plan), covered: coveredPixels(plan), photo, timing };
-  // Only what is best at each position, which is not asked for here, has no index.
+  // Only the map of each position's best class has no index, and this page does not ask for it.
   return classes.flatMap(({ index, label, peak, values }) =>
     index === undefined
       ? []

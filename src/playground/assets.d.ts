@@ -1,4 +1,4 @@
-/** Files that the build puts beside the page; what is imported is their address, relative to it. */
+/** Files that the build puts beside the page. An import gives the file's address, relative to the page. */
 declare module '*.jpg' {
   const url: string;
   export default url;

@@ -4,12 +4,12 @@ import { element, make } from './elements.js';
 import { percent } from './percent.js';
 
 export interface Bars {
-  /** Show classes, of which `lit` is drawn over the photo and `kept` was clicked. */
+  /** Show classes. `lit` is the index of the class whose map is drawn, `kept` that of the class that was clicked. */
   show(predictions: readonly Prediction[], lit: number | undefined, kept: number | undefined): void;
 }
 
 export interface BarEvents {
-  /** A bar is looked at, or none any more. */
+  /** A bar is pointed at or focused; undefined: none any more. */
   readonly onPoint: (index: number | undefined) => void;
   readonly onKeep: (index: number) => void;
 }

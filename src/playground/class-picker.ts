@@ -5,13 +5,13 @@ import { element, make } from './elements.js';
 
 type Labels = NonNullable<ModelDetail['labels']>;
 
-/** Options that are made at once: nobody reads on, and each costs time at every key. */
+/** The most options that are shown: nobody reads more, and each costs time at every key. */
 const MAX_SHOWN = 20;
-/** Where no class fits, these may. */
+/** Near classes that are offered if no class fits. */
 const NEAREST = 3;
 
 export interface ClassPicker {
-  /** The classes to choose among; what was typed is forgotten. */
+  /** Offer these classes, and clear the typed text. */
   offer(labels: Labels): void;
 }
 
@@ -23,7 +23,7 @@ export function createClassPicker(onPick: (index: number) => void): ClassPicker 
   let names: readonly string[] = [];
   let search: ClassSearch = createClassSearch([]);
   let options: HTMLLIElement[] = [];
-  /** Whether the options are what was typed, and not merely near to it. */
+  /** Whether the options fit the typed text, and are not merely near to it. */
   let isFitting = false;
   let active = -1;
 
@@ -87,7 +87,7 @@ export function createClassPicker(onPick: (index: number) => void): ClassPicker 
       activate(Math.min(Math.max(active + step, 0), options.length - 1));
     }
   });
-  // The press, not the click: it comes before the input loses the focus and the list closes.
+  // The press comes before the input loses the focus and the list closes; a click would come after.
   list.addEventListener('pointerdown', (event) => {
     event.preventDefault();
     pick((event.target as Element).closest('li') ?? undefined);

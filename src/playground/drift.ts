@@ -1,4 +1,4 @@
-/** What became of the best class as the picture was enlarged, in words. Pure. */
+/** Puts into words how the best class fares as the picture is enlarged. Pure. */
 import { percent } from './percent.js';
 
 interface Prediction {

@@ -18,7 +18,7 @@ export function make<Name extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
-/** Fill a select. The value that was chosen stays where there still is such an option, else it is `standard`. */
+/** Fill a select. The chosen value stays if it is still an option; otherwise `standard` is chosen. */
 export function fillSelect(
   select: HTMLSelectElement,
   options: readonly { readonly value: string; readonly text: string; readonly disabled?: boolean }[],

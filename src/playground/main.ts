@@ -1,6 +1,6 @@
 /**
- * The playground: one photo, one question, and what is known of the answer. Whatever changes the question calls `ask`,
- * which ends what it supersedes; whatever is learned calls `draw`, which shows all of it.
+ * The playground: one photo, one question, and the answer as far as it is known. Every change of the question calls
+ * `ask`, which ends the question before it. Every new answer calls `draw`, which shows all that is known.
  */
 import { ProblemError, createClient, type ModelDetail } from '../client/index.js';
 import { COLORMAP_NAMES, DEFAULT_COLORMAP, type ColormapName } from '../maps/colormap.js';
@@ -20,7 +20,7 @@ import { createScaleChart } from './scale-chart.js';
 import { copyCommand, save } from './take-away.js';
 import { EDGE_NAMES, FIT_NAMES, RANGE_NAMES, optionsOf } from './words.js';
 
-/** A slider that is being dragged asks when it rests. */
+/** A slider that is being dragged asks after it has rested so long. */
 const REST_MS = 150;
 const BARS = 5;
 
@@ -51,11 +51,11 @@ const driftText = element('drift-text', HTMLParagraphElement);
 
 let picture: Picture | undefined;
 let model: ModelDetail | undefined;
-/** The class whose map stays; undefined: the best one's. */
+/** The class whose map stays; undefined: the best class. */
 let kept: number | undefined;
 /** The class whose bar is pointed at or focused. */
 let pointed: number | undefined;
-/** The last answer, which stays until there is the next. */
+/** The last answer, which stays until the next one comes. */
 let answered: { readonly question: Question; readonly classes: Classes } | undefined;
 let lastMap: PlacedMap | undefined;
 let asking: AbortController | undefined;
@@ -70,7 +70,7 @@ function question(): Question | undefined {
     average: controls.average.value.split(',').map(Number),
     flip: controls.flip.checked,
     outputStride: controls.stride.value === '' ? undefined : Number(controls.stride.value),
-    // Empty where the model has no maps.
+    // The select is empty if the model has no maps.
     edge: (controls.edge.value || 'valid') as Edge,
   };
 }
@@ -84,7 +84,9 @@ function style(): MapStyle {
   };
 }
 
-/** Ask what the page now shows, unless it is known: the classes, then the maps of the best ones and the kept one. */
+/**
+ * Ask for what the page now shows and does not know: the classes, then the maps of the best ones and of the kept one.
+ */
 async function ask(): Promise<void> {
   asking?.abort();
   const asked = question();
@@ -107,7 +109,7 @@ async function ask(): Promise<void> {
   } catch (error) {
     if (signal.aborted) return;
     lastMap = undefined;
-    // What was said of another scale would be taken for the answer.
+    // An answer at another scale would be taken for the answer at this one.
     if (answers.isTooLarge(asked)) answered = undefined;
     draw();
     showProblem(error, () => void ask());
@@ -139,7 +141,7 @@ function draw(): void {
   bars.show(shown, lit, kept);
 
   const map = lit === undefined ? undefined : answers.knownMap(asked, lit);
-  // While the next map of the same class is on its way the last one stays.
+  // The last map of the same class stays until the next one arrives.
   lastMap = map ?? (lastMap?.index === lit && hasMaps(asked.model) ? lastMap : undefined);
   overlay.show(lastMap, style());
   const byScale = SCALES.map((scale) => answers.knownClasses({ ...asked, scale })?.predictions);
@@ -175,7 +177,7 @@ function showScale({ scale, model: { input } }: Question): void {
     `${scale}× the model’s ${input?.size ?? '?'} pixels` + (width > 0 ? `: an input of ${width} × ${height}` : '');
 }
 
-/** Scales that the server refused of this picture, and the way to see them all the same. */
+/** Lists the scales that the server refused for this picture, and offers the centre crop instead. */
 function showTooLarge(asked: Question): void {
   const tooLarge = SCALES.filter((scale) => answers.isTooLarge({ ...asked, scale }));
   element('too-large', HTMLDivElement).hidden = tooLarge.length === 0;
@@ -191,7 +193,7 @@ function showTiming(id: string, timing: AskedTiming | undefined): void {
   row.replaceChildren(row.cells[0]!, ...cells);
 }
 
-/** For those who hear the page. */
+/** Tells the answer to screen readers. */
 function sayAnswer({ predictions: [best] }: Classes): void {
   if (best === undefined) return;
   element('progress-text', HTMLSpanElement).textContent =
@@ -229,7 +231,7 @@ function showPhoto({ name, bytes }: Picture): void {
   image.src = URL.createObjectURL(bytes);
 }
 
-/** A format that the server reads and this browser does not: the server's own picture of it, where it draws any. */
+/** Shows the server's own picture of a photo whose format only the server reads. Models without maps draw none. */
 async function showPhotoByServer(): Promise<void> {
   image.hidden = true;
   if (picture === undefined || model === undefined || !hasMaps(model)) return;
@@ -238,7 +240,7 @@ async function showPhotoByServer(): Promise<void> {
     const bytes = await client.heatmapFile(asked.bytes, 'image/png', { model: model.name, alpha: 0 });
     if (picture === asked) showPhoto({ name: asked.name, bytes });
   } catch {
-    // What is wrong with the picture the question itself says.
+    // The question itself reports what is wrong with the picture.
   }
 }
 
@@ -298,7 +300,7 @@ async function start(): Promise<void> {
   }
 }
 
-/** Ask for every scale that is not known yet, the small ones first; what the model cannot take is left out. */
+/** Ask for every scale that is not known yet, the small ones first. Scales that the server refuses are left out. */
 async function sweep(): Promise<void> {
   const asked = question();
   if (asked === undefined || picture === undefined) return;

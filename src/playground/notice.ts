@@ -1,4 +1,4 @@
-/** What went wrong, as people would say it: the server's own words where it refused, and when it does not answer at all. */
+/** Errors in words for people: the server's own if it refused, and the page's if it does not answer at all. */
 import { ProblemError, UnreachableError } from '../client/index.js';
 import { element, make } from './elements.js';
 
@@ -6,7 +6,7 @@ export function hideProblem(): void {
   element('problem', HTMLParagraphElement).hidden = true;
 }
 
-/** Say what went wrong, and offer to try again where that may help. */
+/** Say what went wrong, and offer to try again if that may help. */
 export function showProblem(error: unknown, retry: () => void): void {
   const problem = element('problem', HTMLParagraphElement);
   const again = make('button', { type: 'button' }, 'Try again');
@@ -22,7 +22,7 @@ function sentenceOf(error: unknown): string {
   if (error instanceof ProblemError) return error.message;
   if (error instanceof UnreachableError) return 'The server does not answer. Is it still running?';
   console.error(error);
-  return 'Something went wrong in this page; its console says what.';
+  return 'Something went wrong in this page; the browser’s console has the details.';
 }
 
 /** Whether the same question may be answered a little later. */

@@ -1,6 +1,6 @@
 /**
- * The map over the photo: sampled as the server samples it, each cell where its receptive field looked, and read by
- * pointer or arrow keys. The canvas has the photo's proportions and at most `MAX_SIDE` pixels a side.
+ * Draws the map over the photo, sampled as the server samples it: each cell lies where its receptive field looked.
+ * Pointer and arrow keys read its values. The canvas has the photo's proportions and at most `MAX_SIDE` pixels a side.
  */
 import { COLORMAP_SIZE, colormap } from '../maps/colormap.js';
 import type { PixelSize } from '../maps/input-plan.js';
@@ -26,7 +26,7 @@ export function createOverlay(): Overlay {
   const caption = element('caption', HTMLOutputElement);
   let shown: PlacedMap | undefined;
   let style: MapStyle;
-  /** What is read, in photo pixels. */
+  /** The position that is read, in photo pixels. */
   let probed: Point<'photo'> | undefined;
 
   function tell(): void {

@@ -16,7 +16,7 @@ const SAMPLES = [
   { name: 'grace-hopper.jpg', about: 'Grace Hopper', url: graceHopper },
 ];
 
-/** Call `take` with each picture that comes in, the first sample at once; `fail` where one could not be had. */
+/** Call `take` with each picture that comes in, the first sample at once, and `fail` if a sample cannot be fetched. */
 export function takePictures(take: (picture: Picture) => void, fail: (error: unknown) => void): void {
   const takeFile = (file: File | null | undefined): void => {
     if (file) take({ name: file.name || 'picture', bytes: file });
@@ -29,7 +29,7 @@ export function takePictures(take: (picture: Picture) => void, fail: (error: unk
     element(button, HTMLButtonElement).addEventListener('click', () => picker.click());
     picker.addEventListener('change', () => {
       takeFile(picker.files?.[0]);
-      // The same file may be chosen again.
+      // Otherwise choosing the same file again would fire no event.
       picker.value = '';
     });
   }

@@ -1,10 +1,10 @@
-/** A class's map as the page keeps it, and how long it took. */
+/** A class's map as the page keeps it, with its times. Types only. */
 import type { Timing } from '../client/index.js';
 import type { PixelRectangle, PixelSize } from '../maps/input-plan.js';
 import type { Placement } from '../maps/place.js';
 import type { ClassMap } from '../maps/row-sampler.js';
 
-/** The server's own times, and what passed from the question to the answer. */
+/** The server's own times, and the time from the question to the answer. */
 export interface AskedTiming extends Timing {
   readonly roundTripMs: number;
 }
@@ -16,7 +16,7 @@ export interface PlacedMap {
   readonly peak: number;
   readonly map: ClassMap;
   readonly placement: Placement;
-  /** What of the photo the network saw. */
+  /** The part of the photo that the network saw. */
   readonly covered: PixelRectangle;
   readonly photo: PixelSize;
   readonly timing: AskedTiming;

@@ -1,4 +1,4 @@
-/** What the page asks: the settings as queries of the API without its defaults, and as the command that asks the same. Pure. */
+/** The page's settings as queries of the API, most defaults left out, and as the command that asks the same. Pure. */
 import { queryString, type ClassifyQuery, type HeatmapQuery, type ModelDetail } from '../client/index.js';
 import type { ColormapName } from '../maps/colormap.js';
 import type { Edge } from '../maps/edges.js';
@@ -8,9 +8,9 @@ import type { ValueRange } from '../maps/value-range.js';
 
 export interface Question {
   readonly model: ModelDetail;
-  /** Of the photo's own pixels the scale would be another. */
+  /** Without `native`: its scale would be relative to the photo's own pixels. */
   readonly fit: Exclude<Fit, 'native'>;
-  /** Of the model's input size. */
+  /** Multiplier of the model's input size. */
   readonly scale: number;
   /** Multipliers of the scale that the map is averaged over. */
   readonly average: readonly number[];
@@ -19,7 +19,7 @@ export interface Question {
   readonly edge: Edge;
 }
 
-/** How a map is coloured; nothing that the network is asked. */
+/** How a map is coloured. Nothing here changes what the network is asked. */
 export interface MapStyle {
   readonly colormap: ColormapName;
   /** 0 to 1 */
@@ -31,7 +31,10 @@ export interface MapStyle {
 /** The scales that the slider stops at; 1, 1.1, 1.5, 2, 3, 5 and 10 are those of the lecture. */
 export const SCALES = [0.5, 0.6, 0.75, 0.9, 1, 1.1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4, 5, 7, 10] as const;
 
-/** More classes than anyone looks at, fewer than would slow the answer down: lines need those that fall behind, too. */
+/**
+ * The most classes that are asked for: lines need those that fall behind, too. More than anyone looks at, but too few
+ * to slow the answer down.
+ */
 const MAX_CLASSES = 1000;
 
 export function classifyQuery({ model, fit, scale, flip }: Question): ClassifyQuery {
@@ -58,7 +61,7 @@ export function heatmapQuery(question: Question, classes: readonly number[]): He
   };
 }
 
-/** The map shows what the classes were told of, at one scale: a model's own size for maps is not the page's. */
+/** The map must show the input that the classes were computed from, so a model's own size for maps is overridden. */
 function sizeOfMaps({ model: { input, maps }, fit }: Question): HeatmapQuery {
   return fit === 'whole' && maps?.size !== undefined && input !== undefined ? { size: input.size } : {};
 }
@@ -71,7 +74,7 @@ export function pictureQuery(question: Question, index: number, style: MapStyle)
   return { ...heatmapQuery(question, [index]), colormap, alpha: opacity, range, interpolation, ...scores };
 }
 
-/** Two commands: the classes, and the map of one. */
+/** Two commands: one for the classes, one for the map of the class `index`. Without an index only the first. */
 export function curlCommand(
   base: string,
   file: string,
@@ -86,7 +89,7 @@ export function curlCommand(
   return `${classes}\n\n${ask('v1/heatmap', pictureQuery(question, index, style))} -o heatmap.png`;
 }
 
-/** As a word of a POSIX shell. */
+/** Quotes a text as a word of a POSIX shell. */
 function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -1,6 +1,6 @@
 /**
- * How the probabilities drift with the scale: a line a class, over the scales that were asked for. The slider's stops lie
- * evenly below the chart, so a scale's place is its position among the stops.
+ * How the probabilities drift with the scale: a line for each class, over the scales that were asked for. The slider's
+ * stops lie evenly below the chart, so a scale's place is its position among the stops.
  */
 import type { Prediction } from './answers.js';
 import { element } from './elements.js';
@@ -16,10 +16,12 @@ const HEIGHT = 190;
 const MARGIN = { top: 10, bottom: 24, left: 44 };
 const MAX_LINES = 4;
 const LINE_HEIGHT = 15;
-/** Scales that are named below the chart; where it is narrow, only those that stand apart. */
+/**
+ * Scales that are named below the chart, the most important first. A narrow chart leaves out those that would overlap.
+ */
 const TICKS = [1, 10, 0.5, 2, 5, 3, 1.5, 0.75, 7, 4];
 const TICK_WIDTH = 38;
-/** While only one scale is known. */
+/** Shown while only one scale is known. */
 const HINT = ['Drag the handle below,', 'or try every scale.'];
 
 export function createScaleChart(): ScaleChart {
@@ -69,7 +71,7 @@ function draw(
     svg.append(draft('text', { class: 'tick middle', x: place, y: HEIGHT - 5 }, `${scale}×`));
   }
   const at = (SCALES as readonly number[]).indexOf(current);
-  // Right of the only point, so where that has room.
+  // The hint goes to the right of the only point, if there is room.
   if (
     answers[at] !== undefined &&
     answers.filter((known) => known !== undefined).length === 1 &&
@@ -100,7 +102,7 @@ function draw(
   return svg;
 }
 
-/** The classes that were most probable anywhere, and the lit one; the lit one last, so that it is drawn on top. */
+/** The classes that were most probable at any scale, then the lit one, so that it is drawn on top. */
 function linesOf(answers: readonly (readonly Prediction[] | undefined)[], lit: number | undefined): Line[] {
   const lines = new Map<number, { index: number; label: string; best: number; points: [number, number][] }>();
   answers.forEach((predictions, position) => {

@@ -1,4 +1,4 @@
-/** What a visitor takes along: files, and the command. */
+/** Gives the visitor files and the command to take along. */
 import { element, make } from './elements.js';
 
 /** Hand a file to the visitor. */
@@ -8,7 +8,7 @@ export function save(bytes: Blob, name: string): void {
   URL.revokeObjectURL(url);
 }
 
-/** Put the command where it can be pasted from. */
+/** Copy the command to the clipboard. */
 export async function copyCommand(): Promise<void> {
   const code = element('curl', HTMLElement);
   const button = element('copy', HTMLButtonElement);
@@ -16,7 +16,7 @@ export async function copyCommand(): Promise<void> {
     await navigator.clipboard.writeText(code.textContent);
     button.textContent = 'Copied';
   } catch {
-    // Pages that did not come over HTTPS may not write there: the text is selected instead.
+    // A page that did not come over HTTPS may not write to the clipboard, so the text is selected instead.
     getSelection()?.selectAllChildren(code);
     button.textContent = 'Selected';
   }

@@ -1,4 +1,4 @@
-/** What the page calls the words of the API, in the order of its lists. */
+/** The page's names for the words of the API, in the order of its lists. */
 import type { Edge } from '../maps/edges.js';
 import type { ValueRange } from '../maps/value-range.js';
 import type { Vocabulary } from '../vocabulary.js';

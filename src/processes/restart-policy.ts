@@ -1,16 +1,16 @@
 /**
- * When a worker that died is started again (pure). A start counts as failed until the worker has proven itself: it has
- * answered a run, or it has been ready for PROVEN_AFTER_MS. How long the start itself took proves nothing. Each failed
- * start in a row doubles the delay before the next one; after START_ATTEMPTS the worker is given up.
+ * Decides when a worker that died is started again. Pure. A start counts as failed until the worker has proven itself:
+ * it has answered a run, or it has been ready for PROVEN_AFTER_MS. How long the start itself took proves nothing. Each
+ * failed start in a row doubles the delay before the next one; after START_ATTEMPTS the worker is given up.
  *
- * A worker that dies in a run is started again at once: the run may be to blame, and there is one such death at most for
- * each run that somebody asks for. It ends no row of failed starts unless the worker had proven itself before.
+ * A worker that dies in a run is started again at once: the run may be to blame, and each requested run causes at most
+ * one such death. The death does not end a row of failed starts unless the worker had proven itself before.
  */
 
 /** Failed starts in a row after which a worker is given up. */
 export const START_ATTEMPTS = 5;
 const FIRST_DELAY_MS = 100;
-/** Long beside any start: a loop of starts and deaths that is slower than this takes a small share of a core. */
+/** Much longer than any start: a crash loop that is slower than this takes a small share of a core. */
 const PROVEN_AFTER_MS = 60_000;
 
 /** What is known of a dead worker. */
@@ -28,11 +28,11 @@ export interface Restart {
   readonly failedStarts: number;
   /** `start`: before the worker had proven itself, with nothing in flight; `run`: any other time. */
   readonly during: 'start' | 'run';
-  /** When the next start is; undefined when the worker is given up. */
+  /** The delay before the next start; undefined if the worker is given up. */
   readonly restartInMs: number | undefined;
 }
 
-/** What becomes of a worker with `failedStarts` failed starts in a row before this life. */
+/** What to do with a worker that had `failedStarts` failed starts in a row before this life. */
 export function planRestart(failedStarts: number, { readyForMs, hasServed, wasBusy }: WorkerLife): Restart {
   if (readyForMs !== undefined) {
     if (hasServed || readyForMs >= PROVEN_AFTER_MS) return { failedStarts: 0, during: 'run', restartInMs: 0 };

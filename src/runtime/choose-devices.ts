@@ -1,9 +1,10 @@
 /**
- * Which devices a server runs on, and why. A device that was asked for by name is tried, and is an error with the remedy
- * when it does not work. `auto` tries what the machine may have, in the engine's order, and takes the first that works and
- * is faster than the CPU's cores together: the software adapters of WebGPU work too, and are not.
+ * Chooses the devices that a server runs on, and says why. A device that is asked for by name is tried; if it does not
+ * work, the error names the remedy. `auto` tries the devices that the machine may have, in the engine's order, and
+ * takes the first that works and is faster than the CPU's cores together. WebGPU's software adapters work too, but are
+ * slower.
  *
- * A machine that shows no GPU pays nothing: on Linux one without a device file for it is not tried.
+ * A machine that shows no GPU loses no time: on Linux no GPU is tried if there is no device file for one.
  */
 import { readdir } from 'node:fs/promises';
 import { deviceName, type Device, type DeviceChoice } from '../device.js';
@@ -11,18 +12,18 @@ import { OperatorError, UsageError } from '../errors.js';
 import type { EngineDescription } from './engine-description.js';
 import { probeDevice, type Measured, type Probed } from './probe-device.js';
 
-/** What is asked about the machine; tests answer for others. */
+/** Questions about the machine; tests answer for other machines. */
 export interface Machine {
   readonly cores: number;
   /** Providers in the engine's library (EngineDescription). */
   listProviders(): Promise<readonly string[]>;
-  /** Names of device files of GPUs, e.g. `nvidia0`, `renderD128`; undefined where GPUs have none. */
+  /** Names of device files of GPUs, e.g. `nvidia0`, `renderD128`; undefined on systems without such files. */
   listGpuFiles(): Promise<readonly string[] | undefined>;
   probe(device: Device): Promise<Probed>;
 }
 
 /**
- * Try what the setting names. Throws OperatorError for a device that was asked for and does not work, UsageError for one
+ * Try the devices of the setting. Throws OperatorError for a named device that does not work, and UsageError for one
  * that the engine does not have.
  */
 export async function chooseDevices(
@@ -66,10 +67,13 @@ async function chooseAutomatically({ kinds, automatic }: EngineDescription, mach
     reasons.push(`${kind} ${describe(probed, machine)}`);
     if (probed.runMs < cpuMs(probed, machine)) return { devices: [device], why: `auto: ${reasons.join('; ')}` };
   }
-  return { devices: [standard], why: `auto: ${reasons.join('; ') || 'the engine has no provider for what is there'}` };
+  return {
+    devices: [standard],
+    why: `auto: ${reasons.join('; ') || "the engine has no provider for this machine's GPU"}`,
+  };
 }
 
-/** The CPU's time a run when every core has one of its own, as the server lays them out. */
+/** The CPU's time per run if every core has a run of its own, as with the server's workers. */
 function cpuMs({ coreMs }: Measured, { cores }: Machine): number {
   return coreMs / cores;
 }
@@ -79,7 +83,7 @@ function describe(measured: Measured, machine: Machine): string {
   return `runs the probe net in ${device} ms, the CPU's cores together in ${cpu}`;
 }
 
-/** The machine that this is, for an engine. */
+/** This machine, as an engine sees it. */
 export function thisMachine(cores: number, engine: EngineDescription): Machine {
   return {
     cores,

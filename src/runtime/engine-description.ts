@@ -1,43 +1,48 @@
 /**
- * What an engine says of itself. Whatever differs between engines is asked of its description: which devices there are,
- * which of them are tried, how they are fed, and how the engine is loaded. A new engine is a folder with a description,
- * and a line in engines.ts.
+ * The description of an engine. It holds everything that differs between engines: which devices there are, which of
+ * them are tried, how they are fed, and how the engine is loaded. A new engine is a folder with a description, and a
+ * line in engines.ts.
  *
- * A description is read wherever settings are, so its file imports no library: `providers` and `load` do, when called.
+ * A description is read wherever settings are, so its file imports no library: `providers` and `load` import it when
+ * they are called.
  */
 import type { Device, DeviceKind } from '../device.js';
 import type { DevicePolicy } from './device-policy.js';
 import type { Engine, EngineOptions } from './session.js';
 
 export interface EngineDescription<Name extends string = string> {
-  /** As the setting FULLCONV_ENGINE calls it. */
+  /** Its name in the setting FULLCONV_ENGINE. */
   readonly name: Name;
-  /** What it computes on, as the setting FULLCONV_DEVICE calls it. The first is there on every machine. */
+  /**
+   * The kinds of devices it computes on, as the setting FULLCONV_DEVICE names them. The first exists on every machine.
+   */
   readonly kinds: readonly DeviceKind[];
-  /** Of these, those of which several are told apart by a number: `cuda:1`. */
+  /** The kinds that take a number to pick one of several devices: `cuda:1`. */
   readonly numbered: readonly DeviceKind[];
-  /** Of these, those that `auto` tries, in this order. Not one that takes minutes, say, before its first answer. */
+  /**
+   * The kinds that `auto` tries, in this order. A kind that takes minutes before its first answer does not belong here.
+   */
   readonly automatic: readonly DeviceKind[];
-  /** What the help adds about the engine, at the settings for which it is special. */
+  /** What the help adds about the engine at the settings that it treats specially. */
   readonly notes?: Readonly<Partial<Record<'engine' | 'workers' | 'threads', string>>>;
-  /** Kinds that can be had as the engine is installed here; `auto` tries no others. */
+  /** The kinds that the installed engine supports; `auto` tries no others. */
   providers(): Promise<readonly string[]>;
   /**
-   * Whether a device of this kind is tried before it is taken, when it was asked for by name. False where nothing can be
-   * wrong, or where `load` says by itself what is.
+   * Whether a device of this kind is tried before it is used, if it is asked for by name. False if nothing can be wrong
+   * with it, or if `load` itself says what is wrong.
    */
   tries(kind: DeviceKind): boolean;
   /** Why the engine never runs on a device, as a sentence that begins with its verb; undefined when it may. */
   refuses?(device: Device): string | undefined;
-  /** Whether it computes in half precision there, rather than in single precision on rounded weights. */
+  /** Whether it computes in half precision on such a device, rather than in single precision on rounded weights. */
   computesHalf(kind: DeviceKind): boolean;
-  /** How such a device wants to be fed, on a machine with so many cores. */
+  /** How to feed such a device on a machine with this many cores. */
   policy(kind: DeviceKind, cores: number): DevicePolicy;
   /**
    * Why a device does not work and what would help, for people. `message`: the engine's exception, or how the process
-   * ended in which it was tried; `written`: what stood on standard error.
+   * that tried the device ended; `written`: the text on standard error.
    */
   explainFailure(kind: DeviceKind, message: string, written: string): string;
-  /** Load the engine's library. Throws OperatorError when it has to be installed first. */
+  /** Load the engine's library. Throws OperatorError if it must be installed first. */
   load(options: EngineOptions): Promise<Engine>;
 }

@@ -1,10 +1,11 @@
 /**
- * Models as an engine has optimized them for this machine, kept on disk. An engine that rearranges weights for its kernels
- * makes a private copy of them for every session; from here every session of every worker maps the same file, so that the
- * weights are in memory once and opening takes a fraction of the time.
+ * Models as an engine has optimized them for this machine, kept on disk. An engine that rearranges weights for its
+ * kernels would make a private copy of them for every session. Instead, every session of every worker maps the same
+ * file from here: the weights are in memory once, and opening takes a fraction of the time.
  *
- * A folder appears whole or not at all, and is found by everything that its content depends on. Those used longest ago
- * go when there are too many bytes; a session keeps what it has mapped. Whatever goes wrong here, the caller does without.
+ * A folder appears whole or not at all; its name is a hash of everything that its content depends on. The folders used
+ * longest ago are removed if there are too many bytes; a session keeps the files it has mapped. If anything goes wrong
+ * here, the caller uses the original model.
  */
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rm, stat, utimes } from 'node:fs/promises';
@@ -15,15 +16,15 @@ import { flushFolder, isUnfinished, makeWhole, removeAbandoned } from '../files.
 export interface OptimizedModelsOptions {
   /** Where folders are kept. */
   readonly folder: string;
-  /** Bytes of all together; 0 keeps nothing. */
+  /** Limit of all folders together; 0 keeps nothing. */
   readonly maxBytes: number;
-  /** Name and version of what optimizes. */
+  /** Name and version of the optimizer. */
   readonly optimizer: string;
 }
 
 /**
- * The folder of the optimized model `digest` (of graph and weights), made by `optimize` if it is not there yet. Undefined
- * where it cannot be kept: the disk is full or read-only, or `optimize` failed.
+ * The folder of the optimized model `digest` (of graph and weights), made by `optimize` if it is not there yet.
+ * Undefined if it cannot be kept: the disk is full or read-only, or `optimize` failed.
  */
 export async function findOptimized(
   { folder, maxBytes, optimizer }: OptimizedModelsOptions,
@@ -55,22 +56,22 @@ export async function findOptimized(
   }
 }
 
-/** Give up a folder that turned out to be of no use. */
+/** Remove a folder that turned out to be useless. Never rejects. */
 export async function forgetOptimized(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true }).catch(() => undefined);
 }
 
-/** What decides which kernels there are: layouts that suit one processor are wrong on another. */
+/** The properties that decide which kernels there are: layouts that suit one processor are wrong on another. */
 async function describeProcessor(): Promise<string> {
   const information = await readFile('/proc/cpuinfo', 'utf8').catch(() => '');
   const flags = /^(?:flags|Features)\s*:.*$/m.exec(information)?.[0] ?? '';
   return [arch(), cpus()[0]?.model ?? '', flags].join('\n');
 }
 
-/** What `utimes` says of a folder that is there, and is not ours or lies on a disk that cannot be written. */
+/** The errors of `utimes` for a folder that exists, but belongs to another user or lies on a read-only disk. */
 const READ_ONLY: readonly (string | undefined)[] = ['EROFS', 'EACCES', 'EPERM'];
 
-/** Whether it is there; it counts as used now, where that can be noted. */
+/** Whether the folder is there. Marks it as used now if that can be written. */
 function touch(folder: string): Promise<boolean> {
   const now = new Date();
   return utimes(folder, now, now).then(
@@ -79,7 +80,7 @@ function touch(folder: string): Promise<boolean> {
   );
 }
 
-/** Others come and go meanwhile. */
+/** Remove the folders used longest ago until the rest fit. Other processes may add and remove folders meanwhile. */
 async function removeOldest(root: string, newest: string, maxBytes: number): Promise<void> {
   const finished = (await readdir(root)).filter((name) => !isUnfinished(name));
   const measured = await Promise.allSettled(finished.map((name) => measure(join(root, name))));

@@ -1,4 +1,8 @@
-/** Devices by the names that people give them: `auto`, or one or several of one kind. */
+/**
+ * Reads devices by the names that people give them in settings (FULLCONV_DEVICE). In: names such as `cuda:1`. Out:
+ * devices (device.ts), or an Error for the user. Hides which kinds the engines have, and which of them take a number.
+ * Pure.
+ */
 import { deviceName, type Device, type DeviceKind } from '../device.js';
 import { ENGINES } from './engines.js';
 
@@ -9,8 +13,8 @@ export const DEVICE_KINDS = distinct(ENGINES.flatMap(({ kinds }) => kinds));
 const NUMBERED = distinct(ENGINES.flatMap(({ numbered }) => numbered));
 
 /**
- * Devices by their names: `auto`, or one or several of one kind, each once. A server has devices of one kind because its
- * batches and its shapes are those that suit the kind. Throws an Error that says what is wrong.
+ * Devices by their names: `auto`, or one or several of one kind, each once. A server has devices of one kind only,
+ * because batches and shapes are chosen for the kind. Throws an Error that says what is wrong.
  */
 export function parseDevices(names: readonly string[]): readonly Device[] | 'auto' {
   if (names.length === 1 && names[0] === 'auto') return 'auto';
@@ -18,7 +22,7 @@ export function parseDevices(names: readonly string[]): readonly Device[] | 'aut
   const devices = names.map(parseDevice);
   if (new Set(devices.map(({ kind }) => kind)).size > 1) throw new Error('devices must be of one kind');
   if (new Set(devices.map(deviceName)).size < devices.length) {
-    throw new Error('names a device twice; FULLCONV_WORKERS makes several workers share each');
+    throw new Error('names a device twice; FULLCONV_WORKERS sets how many workers share each device');
   }
   return devices;
 }

@@ -1,32 +1,34 @@
 /**
- * Whether a device works, found out by using it: a process of its own runs a small net on it (probe-process.ts), because
- * what is tried here is the native code of strangers, which may crash or hang. The process has a time limit; what it and
- * the libraries in it wrote on standard error is kept, because only there is it said which library is missing.
+ * Finds out whether a device works by using it: a separate process runs a small net on it (probe-process.ts), because
+ * third-party native code may crash or hang. The process has a time limit. Its standard error is kept, because only
+ * there do the process and its libraries say which library is missing.
  */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { deviceName, type Device } from '../device.js';
 import type { EngineDescription } from './engine-description.js';
 
-/** What a device did with the probe net (probe-net.ts). */
+/** How fast a device ran the probe net (probe-net.ts). */
 export interface Measured {
-  /** Of one run. */
+  /** Milliseconds of one run on the device. */
   readonly runMs: number;
-  /** The same on one core of the CPU. */
+  /** Milliseconds of one run on one core of the CPU. */
   readonly coreMs: number;
 }
 
-/** `failure`: why it does not work and what would help, as a sentence without its end. */
+/** `failure`: why the device does not work and what would help, as a sentence without a full stop. */
 export type Probed = Measured | { readonly failure: string };
 
-/** What the process says: `deviation` is the largest difference to the CPU's output, as a part of the largest value. */
+/**
+ * The reply of the process. `deviation` is the largest difference from the CPU's output, relative to its largest value.
+ */
 export type ProbeReply = (Measured & { readonly deviation: number }) | { readonly failure: string };
 
-/** TensorRT takes its time to compile even a small net. */
+/** TensorRT takes long to compile even a small net. */
 const LIMIT_MS = 60_000;
-/** Of standard error: its end. */
+/** Characters that are kept of the end of standard error. */
 const KEPT_CHARACTERS = 16_384;
-/** NVIDIA's tensor cores round to ten bits (TF32), which five layers make a thousandth or two. */
+/** NVIDIA's tensor cores round to ten bits (TF32), which adds up to one or two thousandths over five layers. */
 const MAX_DEVIATION = 1e-2;
 
 const PROCESS_FILE = fileURLToPath(new URL('./probe-process.js', import.meta.url));
@@ -41,7 +43,7 @@ export function probeDevice(
   return new Promise((resolve) => {
     const child = fork(processFile, [engine.name, deviceName(device)], {
       execArgv: [],
-      // JSON has no NaN, which is what a broken device may compute.
+      // A broken device may compute NaN, which JSON does not have.
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       timeout: limitMs,
@@ -54,7 +56,7 @@ export function probeDevice(
       .on('data', (text: string) => (written = (written + text).slice(-KEPT_CHARACTERS)));
     child.on('message', (message) => {
       reply = message as ProbeReply;
-      // It has said all that it has to say: to end well is not asked of a provider here.
+      // The reply is complete, and the provider may be unable to end the process cleanly.
       child.kill('SIGKILL');
     });
     const started = performance.now();

@@ -1,7 +1,7 @@
 /**
- * The net that devices are tried with: five convolutions, large enough that a device's time for them says how fast it
- * is and not how long it takes to be asked, small enough that one core of a CPU does them in a tenth of a second.
- * Weights and input are made from a seed, so that every device can be held against every other.
+ * The net that devices are tried with: five convolutions. They are large enough that their time shows the speed of a
+ * device, not the overhead of a call, and small enough that one core of a CPU runs them in a tenth of a second. Weights
+ * and input are made from a seed, so that all devices can be compared.
  *
  * image float32 `[8, 3, 112, 112]` → features float32 `[8, 64]`; 3.7 GMAC (10⁹ multiply-adds). Pure.
  */
@@ -36,7 +36,7 @@ export function probeModel(): Uint8Array {
   return writeOnnx(builder.finish([{ name: PROBE_OUTPUT, dataType: 'float32', dims: [IMAGES[0]!, CHANNELS] }]));
 }
 
-/** Its input, new each time: a run may take the buffer. */
+/** The net's input, made anew on each call because a run may take the buffer. */
 export function probeFeeds(): TensorMap {
   const random = randomNumbers(2);
   const length = IMAGES.reduce((product, side) => product * side, 1);

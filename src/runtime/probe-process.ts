@@ -1,6 +1,7 @@
 /**
- * The entry of a process that tries one device, named by its arguments, and says what came of it (probe-device.ts): it runs
- * the probe net there and on one core of the CPU. What it does not live to say, its end says.
+ * The entry of a process that tries one device. Its arguments name an engine and a device. It runs the probe net there
+ * and on one core of the CPU, and sends a ProbeReply to its parent (probe-device.ts). If the process dies first, its
+ * exit code or signal is the answer.
  */
 import { expectTensor } from '../tensor.js';
 import type { Device } from '../device.js';
@@ -10,11 +11,11 @@ import { parseDevices } from './parse-devices.js';
 import { PROBE_OUTPUT, probeFeeds, probeModel } from './probe-net.js';
 import type { ProbeReply } from './probe-device.js';
 
-/** Runs that are timed, after one that is not; fewer where they are slow. */
+/** Timed runs after an untimed one; fewer if they are slow. */
 const RUNS = 3;
 const LONG_ENOUGH_MS = 400;
 
-// Whoever asked ends this process once it has the answer, and is gone when it cannot.
+// The parent ends this process once it has the answer. If the parent has died, this process must end itself.
 process.on('disconnect', () => process.exit());
 
 const [engine, name] = process.argv.slice(2) as [EngineName, string];

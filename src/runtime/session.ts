@@ -1,7 +1,8 @@
 /**
- * The narrow interface between fullconv and an engine that is loaded; what an engine says of itself before is in engine-description.ts. An engine turns a serialized graph into a session; a session
- * maps named tensors to named tensors, synchronously on the thread it lives on. Sessions live in worker threads
- * (worker.ts); the rest of the server sees only the pool (pool.ts).
+ * The narrow interface between fullconv and a loaded engine; engine-description.ts describes engines that are not
+ * loaded. An engine turns a serialized graph into a session. A session maps named tensors to named tensors,
+ * synchronously on the thread it lives on. Sessions live in worker threads (worker.ts); the rest of the server sees
+ * only the pool (pool.ts).
  */
 import type { Device } from '../device.js';
 import type { TensorMap, TensorType } from '../tensor.js';
@@ -17,15 +18,18 @@ export interface SessionSpec {
   readonly model: Uint8Array;
   /** The folder that external data locations are relative to; absent when every weight is inline. */
   readonly weightsFolder?: string;
-  /** sha256 of the graph and its weights, for engines that keep what they made of them; absent where that does not pay. */
+  /** sha256 of the graph and its weights, for engines that keep optimized models; absent if that does not pay. */
   readonly digest?: string;
-  /** Run it as it is written, without the engine's optimizations of graphs. */
+  /** Run the graph as it is written, without the engine's optimizations. */
   readonly asWritten?: boolean;
-  /** Bytes of one feed from which a run takes so long that an engine may prepare for it alone; absent: none does. */
+  /**
+   * A run with a feed of this many bytes or more takes so long that an engine may prepare for it alone; absent: none
+   * does.
+   */
   readonly largeFeed?: number;
-  /** One item, without the batch axis, as most requests have it, and its multiply-adds; absent: requests vary. */
+  /** The item that most requests have, without the batch axis, and its multiply-adds; absent if requests vary. */
   readonly typical?: { readonly feeds: FeedShapes; readonly cost: number };
-  /** What a worker runs when it has opened the session, before anybody waits; absent: nothing. With the batch axis. */
+  /** The shapes, with the batch axis, that a worker runs after it has opened the session; absent: none. */
   readonly warmUp?: readonly FeedShapes[];
 }
 
@@ -33,7 +37,7 @@ export interface EngineOptions {
   /** Threads inside one operator. */
   readonly threads: number;
   readonly device: Device;
-  /** Where an engine may keep what it made of models, and how many bytes; absent: nowhere. */
+  /** Where an engine may keep optimized models, and how many bytes; absent: nowhere. */
   readonly kept?: { readonly folder: string; readonly maxBytes: number };
 }
 

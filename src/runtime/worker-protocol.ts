@@ -1,5 +1,5 @@
 /**
- * What the main thread and a worker say to each other. The main thread sends one request and waits for its one reply
+ * The messages between the main thread and a worker. The main thread sends one request and waits for its one reply
  * before it sends the next, so messages carry no ids. Large buffers are transferred, not copied: a feed's buffers go to
  * the worker with the request and come back with the reply, an output's buffers go to the main thread for good.
  */
@@ -21,25 +21,25 @@ export type WorkerRequest =
   | { readonly kind: 'exit' };
 
 /**
- * `ready` or `unusable` is said once, unasked, when the engine is loaded or cannot be; every other reply answers the request
- * in flight.
+ * The worker sends `ready` or `unusable` once, without a request, when the engine is loaded or cannot be. Every other
+ * reply answers the request in flight.
  */
 export type WorkerReply =
   | { readonly kind: 'ready' }
-  /** The operator has to do something about it: the message is an OperatorError's. The thread ends. */
+  /** The operator must act; the message is that of an OperatorError. The thread ends. */
   | { readonly kind: 'unusable'; readonly message: string }
   | {
       readonly kind: 'opened';
       readonly provider: string;
-      /** Time inside the engine of each of the spec's warm-ups, once it was warm. */
+      /** Milliseconds inside the engine for each of the spec's warm-ups, once it was warm. */
       readonly warmUpMs: readonly number[];
     }
   | {
       readonly kind: 'ran';
       readonly outputs: TensorMap;
-      /** Time inside the engine. */
+      /** Milliseconds inside the engine. */
       readonly runMs: number;
-      /** The feeds' buffers, to be used again. */
+      /** The feeds' buffers, for reuse. */
       readonly buffers: readonly ArrayBuffer[];
     }
   | { readonly kind: 'closed' }

@@ -1,6 +1,6 @@
 /**
  * One worker thread seen from the main thread: requests go out one after the other and settle in that order. Hides the
- * messages, the transfers and the ways in which a thread can end. Whatever ends it, every unanswered request rejects
+ * messages, the transfers and the ways in which a thread can end. However it ends, every unanswered request rejects
  * with WorkerLostError.
  */
 import { Worker } from 'node:worker_threads';
@@ -9,10 +9,10 @@ import type { TensorMap } from '../tensor.js';
 import type { SessionSpec } from './session.js';
 import { buffersOf, type WorkerReply, type WorkerRequest, type WorkerStart } from './worker-protocol.js';
 
-/** What a thread says of a session that it has opened. */
+/** A thread's reply about a session that it has opened. */
 export type Opened = Extract<WorkerReply, { kind: 'opened' }>;
 
-/** What a thread says of a run. */
+/** A thread's reply about a run. */
 export type Ran = Extract<WorkerReply, { kind: 'ran' }>;
 
 export interface WorkerThreadEvents {
@@ -20,7 +20,7 @@ export interface WorkerThreadEvents {
   onReady(): void;
   /** Nothing is in flight or waiting any more. Called after the last request has settled. */
   onIdle(): void;
-  /** The thread is gone, and not by `stop`. `busy`: a request was in flight. */
+  /** The thread ended, and not because of `stop`. `busy`: a request was in flight. */
   onLost(error: WorkerLostError, busy: boolean): void;
 }
 
@@ -36,7 +36,7 @@ export class WorkerThread {
   /** Ids of the sessions open on this thread. */
   readonly sessions = new Set<string>();
   ready = false;
-  /** Settles when the thread has ended, whatever ended it. */
+  /** Settles when the thread has ended, for whatever reason. */
   readonly exited: Promise<void>;
   readonly #worker: Worker;
   readonly #events: WorkerThreadEvents;
@@ -82,7 +82,7 @@ export class WorkerThread {
     return expectKind(await this.#request({ kind: 'run', sessionId, feeds }, buffersOf(feeds)), 'ran');
   }
 
-  /** Let the thread answer what it was asked and then end. */
+  /** Let the thread answer its requests and then end. */
   stop(): void {
     if (this.#stopping) return;
     this.#stopping = true;

@@ -1,9 +1,9 @@
 /**
- * The entry of a worker thread: owns its sessions and answers one request at a time (worker-protocol.ts). What a request
- * throws is answered as data; anything thrown outside a request ends the thread, and the pool replaces it.
+ * The entry of a worker thread: owns its sessions and answers one request at a time (worker-protocol.ts). An exception
+ * inside a request is answered as data. An exception outside a request ends the thread, and the pool replaces it.
  *
- * The thread ends by having nothing left to do, never by `process.exit` or `terminate`: ended while the engine runs,
- * native code takes the whole process down (SIGABRT).
+ * The thread ends because it has nothing left to do, never by `process.exit` or `terminate`: if they end it while the
+ * engine runs, native code takes the whole process down (SIGABRT).
  */
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
 import { OperatorError } from '../errors.js';
@@ -14,8 +14,8 @@ import { warmUp } from './warm-up.js';
 import { buffersOf, type WorkerReply, type WorkerRequest, type WorkerStart } from './worker-protocol.js';
 
 /**
- * The engine computes for milliseconds, the server's own thread and the decoders want a moment each: were they equal, an
- * answer would wait until the scheduler takes a core from the engine.
+ * The engine computes for milliseconds; the server's own thread and the decoders need only moments. If all had equal
+ * priority, an answer would wait until the scheduler takes a core from the engine.
  */
 const NICE = 5;
 
@@ -23,7 +23,7 @@ if (parentPort === null) throw new Error('worker.js is the entry of a worker thr
 yieldToOtherThreads(NICE);
 await start(parentPort, workerData as WorkerStart);
 
-/** Nothing is left to do, and the thread ends, where the engine has to be installed first. */
+/** Load the engine and serve. If the engine must be installed first, nothing is left to do and the thread ends. */
 async function start(port: MessagePort, { engine: name, options }: WorkerStart): Promise<void> {
   let engine: Engine;
   try {

@@ -157,7 +157,7 @@ describe('fullconv', () => {
   it.each([
     ['classify', ['--fit', 'shrink'], /--fit.*shrink.*crop, whole, native, stretch/],
     ['classify', ['--top', '2.5'], /--top.*2\.5.*whole number/],
-    ['classify', ['--server', 'http://user:word@127.0.0.1'], /--server.*without a user name/],
+    ['classify', ['--server', 'http://user:word@127.0.0.1'], /--server.*must not hold a user name/],
     ['heatmap', ['--top', '33'], /--top.*33.*at most 32/],
     ['heatmap', ['--render', 'oil'], /--render.*oil.*overlay, heat, contours, gray16, sheet/],
     ['heatmap', ['--colormap', 'jet'], /--colormap.*jet.*viridis.*turbo/],
@@ -274,8 +274,8 @@ describe('fullconv', () => {
   });
 
   it.each([
-    ['over an input', ['coffee.png', '-o', 'coffee.png'], /over an image that it is made of/],
-    ['over an input, in its own folder', ['coffee.png', '-o', '.'], /over an image that it is made of/],
+    ['over an input', ['coffee.png', '-o', 'coffee.png'], /overwrite an image that it is made from/],
+    ['over an input, in its own folder', ['coffee.png', '-o', '.'], /overwrite an image that it is made from/],
     [
       'two to one file',
       ['coffee.png', 'coffee.jpg', '-o', 'pictures'],

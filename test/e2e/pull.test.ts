@@ -98,7 +98,7 @@ describe('fullconv pull', () => {
     });
     expect(interrupted.code).toBe(130);
     expect(interrupted.stderr).toMatch(
-      /fullconv: interrupted; \d+\.\d MB are kept, the same command goes on with them\n$/,
+      /fullconv: interrupted; \d+\.\d MB are kept, and the same command resumes there\n$/,
     );
     expect(await readdir(models)).toEqual(['.pulling']);
     expect(await readdir(join(models, '.pulling'))).toEqual([NAME]);

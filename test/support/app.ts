@@ -23,7 +23,7 @@ export async function startTestApp(
   const folder = models ?? (await writeTinyModels());
   const config = readConfig({
     FULLCONV_MODELS: folder,
-    // Tests hold answers against figures of this one.
+    // Tests compare answers with figures of this device.
     FULLCONV_DEVICE: 'cpu',
     FULLCONV_WORKERS: '2',
     FULLCONV_LOG_LEVEL: 'silent',

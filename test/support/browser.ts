@@ -1,6 +1,6 @@
 /**
- * A real Chromium: the one at CHROMIUM_PATH, or the one on PATH (Debian: apt-get install chromium); nothing is downloaded.
- * Tests that need it are skipped with a notice where there is none, unless REQUIRE_BROWSER is set.
+ * A real Chromium: the one at CHROMIUM_PATH, or the one on PATH (Debian: apt-get install chromium); nothing is
+ * downloaded. Tests that need it are skipped with a notice if there is none, unless REQUIRE_BROWSER is set.
  */
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -26,9 +26,9 @@ if (!hasBrowser) {
   process.stderr.write('notice: there is no Chromium; the tests of the playground in a browser are skipped\n');
 }
 
-/** Its pages wait without a time limit, as tests do (progress.ts). */
+/** Launch the browser. Its pages wait without a time limit, as tests do (progress.ts). */
 export async function launchBrowser(): Promise<Browser> {
-  // Chromium's sandbox needs what containers and root do not have.
+  // Chromium's sandbox does not work in containers or as root.
   const browser = await chromium.launch({ executablePath: executablePath!, args: ['--no-sandbox'], timeout: 0 });
   browser.on('context', (context) => context.setDefaultTimeout(0));
   return browser;

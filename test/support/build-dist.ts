@@ -1,4 +1,4 @@
-/** Set-up of every run of tests, also of a single file, and of every run again while vitest watches: builds dist/. */
+/** Set-up of every test run, also of a single file and of each rerun while vitest watches: builds dist/. */
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { TestProject } from 'vitest/node';
@@ -10,7 +10,7 @@ export default function setup(project: TestProject): void {
   project.onTestsRerun(buildDist);
 }
 
-/** In a fraction of a second; throws with what esbuild says of sources that it cannot read. */
+/** Takes a fraction of a second. Throws if esbuild cannot read the sources; its messages go to the standard error. */
 function buildDist(): void {
   execFileSync(process.execPath, ['scripts/build.cjs'], { cwd: REPOSITORY, stdio: ['ignore', 'inherit', 'inherit'] });
 }

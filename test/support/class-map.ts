@@ -4,7 +4,7 @@ import { applyPass, applyPasses } from '../../src/graph/pass.js';
 import { convolutionalizeGemm } from '../../src/graph/passes/convolutionalize-gemm.js';
 import { convolutionalizeGlobalPool } from '../../src/graph/passes/convolutionalize-global-pool.js';
 
-/** `[N, 3, H, W]` → CLASS_MAP; the native size in pixels counts for a head that does not pool globally. */
+/** `[N, 3, H, W]` → CLASS_MAP; the native size in pixels matters only for a head that does not pool globally. */
 export function withClassMap(classifier: Graph, nativeSize: number): Graph {
   return (
     applyPass(classifier, convolutionalizeGlobalPool()) ?? applyPasses(classifier, [convolutionalizeGemm(nativeSize)])

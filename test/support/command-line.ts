@@ -11,7 +11,7 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** Run it to its end, with more in its environment. */
+/** Run it to its end. `environment` adds to that of the tests. */
 export function runFullconv(environment: Record<string, string>, ...args: string[]): Promise<Ended> {
   return promisify(execFile)(process.execPath, [ENTRY, ...args], { env: { ...process.env, ...environment } }).then(
     ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),

@@ -1,6 +1,6 @@
 /**
- * The engines that the conformance suite runs against: ONNX Runtime, and TensorFlow.js' kernels on every backend that can
- * be had here. TensorFlow's own binding is in the list where somebody has installed it.
+ * The engines that the conformance suite runs against: ONNX Runtime, and TensorFlow.js' kernels on every backend that
+ * works here. TensorFlow's own binding is in the list if it is installed.
  */
 import { createRequire } from 'node:module';
 import '@tensorflow/tfjs-backend-wasm';
@@ -14,11 +14,11 @@ import { tf } from './tfjs.js';
 
 export interface TestedEngine {
   readonly name: string;
-  /** Start it. All of TensorFlow.js in a process has one backend at a time, so the sessions of others wait until then. */
+  /** Start it. TensorFlow.js has one backend at a time in a process, so only the one that was started last can run. */
   readonly start: () => Promise<Engine>;
   /** Largest difference to ONNX Runtime, as a part of the largest value. */
   readonly tolerance: number;
-  /** Fit for networks of the published sizes. */
+  /** Whether it is fast enough for networks of the published sizes. */
   readonly fast: boolean;
 }
 
@@ -30,7 +30,7 @@ const onTensorFlowJs = async (backend: 'cpu' | 'wasm'): Promise<Engine> => {
 /** TensorFlow's bindings that are installed. */
 export const INSTALLED_BINDINGS = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'].filter(isInstalled);
 
-/** Of these, what this Node can load: see binding.ts. */
+/** Those that this Node can load: see binding.ts. */
 export const BINDINGS = Number(process.versions.node.split('.')[0]) < 23 ? INSTALLED_BINDINGS : [];
 
 if (BINDINGS.length < INSTALLED_BINDINGS.length) {

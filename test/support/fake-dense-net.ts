@@ -1,6 +1,6 @@
 /**
- * Inference over a dense net that is arithmetic: a cell's logits follow from the red of the pixel at its centre. Outputs are
- * those of graph/passes/select-classes.ts; every run is recorded.
+ * Inference over a fake dense net: arithmetic that makes a cell's logits from the red of the pixel at its centre. The
+ * outputs are those of graph/passes/select-classes.ts. Every run is recorded.
  */
 import type { Batcher, ItemResult, Submission } from '../../src/batching/batcher.js';
 import { decodeInput, mirror } from '../../src/images/decode.js';
@@ -13,7 +13,7 @@ import type { DenseView } from '../../src/models/dense-views.js';
 export interface FakeNet {
   readonly classes: number;
   readonly stride: number;
-  /** Of a class at a cell whose pixel is `red`, in an input so wide. */
+  /** The logit of a class at a cell whose pixel is `red`, in an input of `width` pixels. */
   readonly logitAt: (index: number, red: number, width: number) => number;
 }
 
@@ -91,7 +91,7 @@ async function runFake(
     const [y, x] = [row, column].map((position) => position * stride + stride / 2) as [number, number];
     return pixels[(y * inputWidth + x) * 3]!;
   });
-  /** For each red there is, the logits of all classes. */
+  /** The logits of all classes, by the red of a pixel. */
   const logitsOf = new Map(
     [...new Set(reds)].map((red) => [
       red,

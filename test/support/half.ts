@@ -1,16 +1,20 @@
 /**
- * Half precision as a device that has it computes: every value rounded. onnxruntime's CPU provider would compute in single
- * precision and leave out the Casts that it inserts itself where two meet; those that a graph has, it keeps.
+ * Computes half precision as a device that has it does: every value is rounded. onnxruntime's CPU provider would
+ * compute in single precision and leave out the Casts that it inserts itself where two of them meet. It keeps the Casts
+ * that a graph has, so this file adds them to the graph.
  */
 import { int } from '../../src/graph/attributes.js';
 import type { Graph, Node } from '../../src/graph/graph.js';
 import { nameGiver } from '../../src/graph/names.js';
 import { DATA_TYPE_CODES } from '../../src/graph/onnx/data-types.js';
 
-/** Whether a value is a half-precision one, by the name that narrow-to-half.ts gives. */
+/** Whether a value has half precision, by the name that narrow-to-half.ts gives it. */
 export const isHalfName = (name: string): boolean => /\.half(_\d+)?$/.test(name);
 
-/** The narrowed graph (narrow-to-half.ts) computed in single precision, each of its half-precision values rounded to one. */
+/**
+ * The narrowed graph (narrow-to-half.ts) computed in single precision, each of its half-precision values rounded to
+ * half precision.
+ */
 export function roundBetween(graph: Graph): Graph {
   const fresh = nameGiver(graph);
   const cast = (from: string, to: string, type: 'float16' | 'float32'): Node => {

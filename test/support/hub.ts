@@ -1,7 +1,7 @@
 /**
  * Two servers that together behave as the Hugging Face hub does: one answers `/OWNER/NAME/resolve/REVISION/FILE` with a
- * redirect and with what the file is, the other has the content, whole and in ranges. What they do wrong is said in
- * `faults`, which tests change as they go.
+ * redirect and the file's digest, size and commit, the other has the content, whole and in ranges. `faults` says what
+ * they do wrong; tests change it as they go.
  */
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -13,24 +13,26 @@ export const COMMIT = '0123456789abcdef0123456789abcdef01234567';
 export interface Faults {
   /** Statuses of the next answers of the hub, in this order; then it answers as it should. */
   statuses: number[];
-  /** Cut the connection of the next answers after that many bytes of content; then no more. */
+  /** Cut the connection of each of the next answers after so many bytes of content; later answers are not cut. */
   cuts: number[];
-  /** Resolves when that much of the file has arrived; awaited before a cut, which would take with it what is on its way. */
+  /**
+   * Resolves when so much of the file has arrived. It is awaited before a cut, which would lose the bytes on their way.
+   */
   arrived?: (bytes: number) => Promise<void>;
-  /** Say nothing more after that many bytes. */
+  /** Fall silent after so many bytes, without closing the connection. */
   stallAfter?: number;
   /** Wait after each 64 KiB. */
   slowMs?: number;
-  /** Take no notice of Range. */
+  /** Ignore Range. */
   noRanges?: boolean;
-  /** Do not say how much content there is. */
+  /** Send no Content-Length. */
   chunked?: boolean;
-  /** Say nothing of the file but its content. */
+  /** Answer with the content alone, without a redirect and the file's digest and size. */
   plain?: boolean;
   sha256?: string;
   size?: number;
   etag?: string;
-  /** Where the hub redirects to. */
+  /** Redirect here instead of to the content. */
   location?: string;
 }
 
@@ -43,12 +45,12 @@ export interface Seen {
 export interface Hub {
   readonly url: string;
   readonly requests: Seen[];
-  /** Requests for content: their Range. */
+  /** The Range of each request for content. */
   ranges(): (string | undefined)[];
   /** Bytes of content that were sent. */
   sent: number;
   faults: Faults;
-  /** By the path on the hub. */
+  /** Files by their path on the hub. */
   readonly files: Map<string, Buffer>;
   close(): Promise<void>;
 }

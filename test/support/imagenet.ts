@@ -22,7 +22,7 @@ async function post(app: TestApp, url: string, photo: string) {
   });
 }
 
-/** On photographs of one class each: how many have it first, and how many among the first five. */
+/** Counts on photographs of one class each: how many have their class first, and how many among the first five. */
 export async function accuracyOnPhotos(app: TestApp): Promise<{ photos: number; top1: number; top5: number }> {
   const photos = await readdir(shared('photos'));
   const ranks = await Promise.all(
@@ -37,7 +37,7 @@ export async function accuracyOnPhotos(app: TestApp): Promise<{ photos: number; 
   return { photos: photos.length, top1: within(1), top5: within(5) };
 }
 
-/** Categories of the photographs with polygons that are one class of ImageNet. */
+/** The categories, of the photographs with polygons, that are exactly one class of ImageNet. */
 const CLASSES: Readonly<Record<string, string>> = {
   zebra: 'n02391049',
   airplane: 'n02690373',
@@ -55,7 +55,7 @@ interface Peak {
   readonly y: number;
 }
 
-/** On photographs with polygons: in how many the peak of the class's heatmap lies in the box of an object. */
+/** Counts on photographs with polygons: in how many the peak of the class's heatmap lies in an object's box. */
 export async function peaksOnObjects(app: TestApp): Promise<{ photos: number; onObject: number }> {
   const photos = JSON.parse(await readFile(shared('coco/objects.json'), 'utf8')) as Photo[];
   const known = photos.filter(({ objects }) => objects.some(({ category }) => category in CLASSES));

@@ -1,4 +1,4 @@
-/** Keras' HDF5 files, written as Keras does, by another build of the library than the one that reads them. */
+/** Writes Keras' HDF5 files as Keras does, by another build of the library than the one that reads them. */
 import { File, type Group, ready } from 'h5wasm/node';
 import { generatedValues } from '../../src/models/networks/generated-weights.js';
 import { elementCount } from '../../src/tensor.js';
@@ -9,9 +9,9 @@ export type KerasShapes = Readonly<Record<string, readonly number[]>>;
 export interface KerasLayout {
   /** The group that holds the layers: the file itself for weights alone, `model_weights` for a whole net. */
   readonly root?: 'model_weights';
-  /** Names of attributes are texts of a fixed length, as old files have them. Default: of any. */
+  /** The attributes with names hold texts of a fixed length, as in old files. Default: of any length. */
   readonly fixedLength?: boolean;
-  /** What a layer's weight is called in its group; Keras has changed its mind a few times. */
+  /** The name of a layer's weight in its group, which differs between Keras' versions. */
   readonly nameOf?: (layer: string, kind: string) => string;
   readonly valuesOf?: (layer: string, kind: string, shape: readonly number[]) => Float32Array;
 }
@@ -55,7 +55,7 @@ const KINDS: Readonly<Record<string, string>> = {
   moving_variance: 'running_var',
 };
 
-/** As test/fixtures/weight-names/generate_keras.py has them: generated as [out, in, h, w] or [out, in]. */
+/** Values as in test/fixtures/weight-names/generate_keras.py: generated as [out, in, h, w] or [out, in]. */
 export function generatedKerasValues(layer: string, kind: string, shape: readonly number[]): Float32Array {
   const name = `${layer}.${KINDS[kind]!}`;
   const [out = 1] = shape.slice(-1);

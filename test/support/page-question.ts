@@ -1,4 +1,4 @@
-/** What the page asks, with every setting as the page begins, but for what a test changes. */
+/** The page's question with the settings that the page begins with, except for a test's `changes`. */
 import type { ModelDetail } from '../../src/client/index.js';
 import type { Question } from '../../src/playground/question.js';
 

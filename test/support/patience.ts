@@ -1,6 +1,6 @@
 /**
- * Set-up of every test file: tests and hooks have no time limit, they are given up when they stand still (progress.ts).
- * What a test that was given up has left running ends with its file.
+ * Set-up of every test file. Tests and hooks have no time limit; they are given up if they stand still (progress.ts).
+ * Processes that such a test leaves running end with its file.
  */
 import { aroundAll, aroundEach } from 'vitest';
 import { descendants, whileItWorks } from './progress.js';
@@ -8,7 +8,7 @@ import { descendants, whileItWorks } from './progress.js';
 let isGivenUp = false;
 
 const patiently = async (work: () => Promise<void>): Promise<void> => {
-  // Failures of the tests themselves do not come out here.
+  // Failures of the tests themselves do not reach this point.
   await whileItWorks(work).catch((error: unknown) => {
     isGivenUp = true;
     throw error;
@@ -17,7 +17,7 @@ const patiently = async (work: () => Promise<void>): Promise<void> => {
 
 aroundEach((runTest) => patiently(runTest));
 
-// The hooks of the file.
+// For the hooks of the file.
 aroundAll(async (runSuite) => {
   try {
     await patiently(runSuite);

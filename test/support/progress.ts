@@ -1,19 +1,21 @@
 /**
- * How long to wait for what may hang. A clock says little of it: on a busy machine everything takes many times as long. So
- * work is given up for what it does, and not for the time it takes: when it stands still, that is when this process and
- * those below it have used next to no processor time for a while; or when they have used more than there is any use for.
+ * Decides how long to wait for work that may hang. A clock says little: on a busy machine everything takes many times
+ * as long. So processor time decides, and not the time that has passed. Work is given up if it stands still: if this
+ * process and those below it have used next to no processor time for a while. It is also given up if they have used
+ * more than any work needs.
  *
- * Processor time is read from /proc. Elsewhere only that of this process is known, and standing still takes longer.
+ * Processor time is read from /proc. Without /proc only that of this process is known, and work must stand still for
+ * longer.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 
 export interface Limits {
-  /** What uses less than this share of a core, for so long, stands still. */
+  /** Work that uses less than this share of a core for `stillMs` stands still. */
   readonly leastShare: number;
   readonly stillMs: number;
-  /** Processor time that is too much. */
+  /** Work that uses more processor time than this is given up. */
   readonly mostProcessorMs: number;
-  /** How often it is looked. */
+  /** Time between two samples. */
   readonly sampleMs: number;
 }
 
@@ -30,28 +32,30 @@ export const LIMITS: Limits = {
 /** The kernel's unit of processor time, wherever Node runs. */
 const TICK_MS = 10;
 
-// Tests may put others in their place.
+// Kept here, because tests may replace the global ones.
 const { setInterval, clearInterval } = globalThis;
 const now = performance.now.bind(performance);
 
 interface Watch {
   readonly limits: Limits;
   readonly giveUp: (error: Error) => void;
-  /** Used in all. */
+  /** Processor time used in all. */
   processorMs: number;
-  /** Since when it is looked whether anything is done, and what has been since. */
+  /** The start of the current look for standing still, and the processor time used since. */
   since: number;
   sinceMs: number;
 }
 
-/** What is waited for now; the last one is the innermost, and the only one that can be given up. */
+/** The work that is waited for now. The last one is the innermost, and the only one that can be given up. */
 const watches: Watch[] = [];
 let sampler: NodeJS.Timeout | undefined;
-/** Processor time by process, when it was last looked; and what the looking took, which is no work. */
+/** Processor time by process at the last sample; and the time that the sampling took, which is no work. */
 let seen = new Map<number, number>();
 let lookedMs = 0;
 
-/** Do some work, with no limit but that it goes on. Rejects when it does not; what hangs is then left behind. */
+/**
+ * Do some work, without a time limit as long as it goes on. Rejects if it does not; the work that hangs is left behind.
+ */
 export async function whileItWorks<T>(work: () => Promise<T>, limits: Limits = LIMITS): Promise<T> {
   let giveUp: (error: Error) => void = () => undefined;
   const end = new Promise<never>((_, reject) => (giveUp = reject));
@@ -113,7 +117,7 @@ interface Process {
   readonly ms: number;
 }
 
-/** This process and all that descend from it, by number, those above before those below. */
+/** This process and all its descendants, by number, parents before children. */
 function ownProcesses(): ReadonlyMap<number, Process> {
   if (!HAS_PROC) {
     const { user, system } = process.cpuUsage();
@@ -134,11 +138,11 @@ function ownProcesses(): ReadonlyMap<number, Process> {
   return own;
 }
 
-/** Undefined for one that has ended meanwhile. */
+/** Undefined for a process that has ended meanwhile. */
 function readProcess(pid: number): [[number, Process]] | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The name before it may hold anything.
+    // The process's name, which comes before, may hold anything.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     return [[pid, { parent: Number(fields[1]), ms: TICK_MS * (Number(fields[11]) + Number(fields[12])) }]];
   } catch {
@@ -164,7 +168,7 @@ export function descendants(): number[] {
   return [...ownProcesses().keys()].filter((pid) => pid !== process.pid);
 }
 
-/** What the work gives, and the processor time in milliseconds that this process uses meanwhile. */
+/** The result of the work, and the processor time in milliseconds that this process uses meanwhile. */
 export async function measureProcessor<T>(
   work: () => Promise<T>,
 ): Promise<{ readonly result: T; readonly ms: number }> {

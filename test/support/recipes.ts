@@ -1,6 +1,6 @@
 /**
- * The recipes of docs/recipes as programs: the blocks of a page, each with the text that the page says it prints. Those
- * with tools that are not there (curl, jq, a Python with their libraries) are skipped with a notice, unless
+ * The recipes of docs/recipes as programs: the blocks of a page, each with the text that the page says it prints.
+ * Recipes whose tools are missing (curl, jq, a Python with their libraries) are skipped with a notice, unless
  * REQUIRE_RECIPES is set, as in CI. RECIPES_PYTHON names the Python; nothing is installed.
  */
 import { spawnSync } from 'node:child_process';
@@ -10,7 +10,7 @@ export type Language = 'sh' | 'js' | 'python';
 export interface Recipe {
   readonly language: Language;
   readonly program: string;
-  /** Absent where the page does not say. */
+  /** Absent if the page does not say. */
   readonly prints: string | undefined;
 }
 
@@ -36,7 +36,7 @@ if (!present.sh || !present.python) {
   process.stderr.write(`notice: there is no ${missing.flat().join(', ')}; the recipes with it are skipped\n`);
 }
 
-/** The blocks of a page in their order. Throws for one that no test would run. */
+/** The blocks of a page in their order. Throws for a block that no test would run. */
 export function recipesOf(page: string): Recipe[] {
   const blocks = [...page.matchAll(/^```(.*)\n([^]*?)^```$/gm)].map(([, language = '', text = '']) => ({
     language,

@@ -13,17 +13,17 @@ export interface ServerProcess {
   stop(signal?: NodeJS.Signals): Promise<number | NodeJS.Signals>;
 }
 
-/** What a busy machine must not be taken for: a deadline that has passed, a request that does not come in. */
+/** Long time limits: a busy machine must not be taken for a missed deadline or a request that does not come in. */
 export const PATIENCE = { FULLCONV_DEADLINE_MS: '3600000', FULLCONV_REQUEST_TIMEOUT_MS: '3600000' };
 const PATIENT_STOP = { FULLCONV_DRAIN_TIMEOUT_MS: '3600000' };
 
-/** Start the server on a free port and wait until it is ready. Rejects with what it wrote when it ends before. */
+/** Start the server on a free port and wait until it is ready. Rejects with its output if it ends before. */
 export async function startServer(environment: Record<string, string>, entry = ENTRY): Promise<ServerProcess> {
   const child = spawn(process.execPath, [entry, 'serve'], {
     env: { ...process.env, PORT: '0', FULLCONV_DEVICE: 'cpu', ...PATIENCE, ...PATIENT_STOP, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  // Nothing of a test that was given up outlives its file.
+  // The server of a test that was given up must not outlive its file.
   const kill = (): boolean => child.kill('SIGKILL');
   process.once('exit', kill);
   child.once('exit', () => process.off('exit', kill));

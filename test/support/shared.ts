@@ -1,6 +1,6 @@
 /**
- * The reference data beside the repository (photographs, hard images, trained weights). Not part of the project: tests
- * that need it are skipped with a notice where it is absent, unless REQUIRE_SHARED is set, as in CI.
+ * The reference data beside the repository (photographs, hard images, trained weights). It is not part of the project:
+ * tests that need it are skipped with a notice if it is absent, unless REQUIRE_SHARED is set, as in CI.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 
 const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Its folder, which the caller removes. */
+/** Make the copy. Returns its folder, which the caller removes. */
 export async function copySources(): Promise<string> {
   const copy = await mkdtemp(join(tmpdir(), 'fullconv-sources-'));
   for (const path of ['src', 'package.json', 'tsconfig.json'])
@@ -17,7 +17,7 @@ export async function copySources(): Promise<string> {
   return copy;
 }
 
-/** Build its dist/. Rejects with what the build says. */
+/** Build its dist/. Rejects with the build's messages. */
 export async function buildCopy(copy: string): Promise<void> {
   await promisify(execFile)(process.execPath, [join(REPOSITORY, 'scripts/build.cjs')], { cwd: copy });
 }

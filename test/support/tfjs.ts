@@ -1,4 +1,4 @@
-/** TensorFlow.js itself: makes models, saves them as it does, and says what they compute. */
+/** TensorFlow.js itself, which makes models, saves them in its own format, and computes their outputs. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import '@tensorflow/tfjs-backend-cpu';
@@ -9,7 +9,7 @@ import { generatedUniform } from '../../src/models/networks/generated-weights.js
 import type { ModelFolder } from '../../src/models/manifest.js';
 import type { Value } from './ort.js';
 
-// It greets otherwise, and recommends another backend.
+// Otherwise TensorFlow.js prints a greeting, and recommends another backend.
 tf.env().set('IS_TEST', true);
 
 export { tf, tfl };
@@ -27,7 +27,7 @@ export function withGeneratedWeights(model: tfl.LayersModel): tfl.LayersModel {
   return model;
 }
 
-/** From numbers in [−1, 1). */
+/** Makes values of a weight from numbers in [−1, 1). */
 function scaled(weight: string, dims: readonly number[]): (u: number) => number {
   if (weight === 'moving_variance') return (u) => 1 + 0.5 * u;
   if (weight === 'gamma') return (u) => 1 + 0.3 * u;
@@ -38,7 +38,7 @@ function scaled(weight: string, dims: readonly number[]): (u: number) => number 
 
 const elementCount = (dims: readonly number[]): number => dims.reduce((product, size) => product * size, 1);
 
-/** What the model computes for images [N, 3, H, W]. */
+/** The model's output for images [N, 3, H, W]. */
 export function predict(model: tfl.LayersModel, { dims, data }: Value): Value {
   return tf.tidy(() => {
     const planar = tf.tensor4d(data as Float32Array, dims as [number, number, number, number]);
@@ -51,9 +51,9 @@ export type Quantization = 'float16' | 'uint8' | 'uint16';
 
 export interface SaveOptions {
   readonly quantization?: Quantization;
-  /** Bytes of a file of weights; one that does not begin a new file is cut. Default: all in one. */
+  /** Bytes of a file of weights; files are cut wherever they are full. Default: all in one file. */
   readonly shardBytes?: number;
-  /** Weights of a group. Default: all in one. */
+  /** Weights of a group. Default: all in one group. */
   readonly groupSize?: number;
 }
 
@@ -64,7 +64,7 @@ interface WeightEntry {
   readonly quantization?: object;
 }
 
-/** What a saved model consists of, to be written or, for hostile files, changed before. */
+/** The parts of a saved model, before they are written. Tests of hostile files change them. */
 export interface SavedModel {
   readonly json: {
     format: string;

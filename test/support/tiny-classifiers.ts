@@ -1,5 +1,5 @@
 /**
- * Tiny classifiers as exporters write them: one trunk, every form of head, in the operator sets that say it differently.
+ * Tiny classifiers as exporters write them: one trunk, every form of head, in the opsets that write it differently.
  * Weights are generated, and inline.
  */
 import { float, int, ints } from '../../src/graph/attributes.js';
@@ -11,13 +11,13 @@ export const TINY = { size: 16, classes: 5 } as const;
 /** Channels and side of the trunk's map at the native size. */
 const [CHANNELS, SIDE] = [6, 4];
 
-/** Those in which something changed its form, and the newest that onnxruntime-node 1.30 runs. */
+/** The opsets in which an operator changed its form, and the newest that onnxruntime-node 1.30 runs. */
 export const OPSETS = [7, 11, 13, 18, 26] as const;
 
 export interface Head {
   readonly name: string;
   readonly kind: 'pooled' | 'windowed';
-  /** From the trunk's map [N, 6, 4, 4] to the output, whose name is returned. */
+  /** Adds the head to the trunk's map [N, 6, 4, 4]. Returns the name of the output. */
   readonly build: (tools: HeadTools, map: string) => string;
   /** The output's dimensions behind the batch. Default: [5]. */
   readonly dims?: readonly number[];
@@ -197,7 +197,7 @@ export const HEADS: readonly Head[] = [
   },
 ];
 
-/** Its own attribute before opset 12. */
+/** Dropout's ratio is an attribute before opset 12. */
 function ratio({ opset }: HeadTools): Record<string, Attribute> {
   return opset < 12 ? { ratio: float(0.5) } : {};
 }
@@ -255,7 +255,9 @@ export const BOUND_TO_ITS_SIZE: Head = {
   },
 };
 
-/** Joined with a constant of one image, as a transformer's class token is, so that it takes no other batch. */
+/**
+ * A head that joins the map with a constant of one image, as a transformer's class token is. It takes no other batch.
+ */
 export const BOUND_TO_ONE_IMAGE: Head = {
   name: 'Reshape [1, 6, 16] → Concat with a token → ReduceMean → Gemm',
   kind: 'windowed',

@@ -19,8 +19,8 @@ export async function writeTinyDarknet(root: string): Promise<void> {
     labels: 'labels.json',
     input: {
       size: 224,
-      // The whole short side, bicubic: right about 30 of the 51 photos, 43 among its five best. With resize 240, 256 or 288
-      // and bilinear, bicubic or Lanczos it is 27 to 30 and 40 to 43.
+      // The whole short side, bicubic: top-1 is right for 30 of the 51 photos, top-5 for 43. With resize 240, 256 or
+      // 288 and bilinear, bicubic or Lanczos they are 27 to 30 and 40 to 43.
       resize: 224,
       interpolation: 'bicubic',
       channels: 'RGB',

@@ -6,7 +6,10 @@ import { withGeneratedWeights } from './ort.js';
 
 export const CLASSES = 7;
 
-/** What makes a published net narrow and leaves the rest of its form; those without options have no width to choose. */
+/**
+ * Options that make a published net narrow and leave the rest of its form. Nets without options have no width to
+ * choose.
+ */
 const NARROW = {
   vgg11: { width: 4, hidden: 12 },
   vgg11_bn: { width: 4, hidden: 12 },
@@ -37,7 +40,7 @@ const NARROW = {
   tf_efficientnet_lite2: {},
 } as const satisfies Partial<Record<ArchitectureName, ArchitectureOptions>>;
 
-/** A net of `narrowNet`, and what else is not as it is published. */
+/** A net of `narrowNet`, and further options that differ from the published ones. */
 export type NarrowNet = [name: keyof typeof NARROW, options?: ArchitectureOptions];
 
 /** A net of each kind of block: plain, basic, bottleneck, grouped, pre-activation, dense, Inception, fire, inverted residual. */
@@ -75,7 +78,7 @@ export function graphOf(dims: readonly Dim[], make: (builder: GraphBuilder, x: s
   return withGeneratedWeights(builder.finish(outputs));
 }
 
-/** An output whose dimensions nobody declares; `rank` free sizes. */
+/** An output without declared dimensions: `rank` free sizes. */
 export function output(name: string, rank = 4, dataType: ValueInfo['dataType'] = 'float32'): ValueInfo {
   return { name, dataType, dims: Array.from({ length: rank }, (_, axis) => `${name}.${axis}`) };
 }

@@ -48,7 +48,7 @@ export async function writeTinyModel(root: string, kind: keyof typeof TINY, name
   );
 }
 
-/** Write a model folder, for inputs of 64 pixels where the manifest does not say otherwise, without its weights. */
+/** Write a model folder without its weights, for inputs of 64 pixels unless the manifest says otherwise. */
 export async function writeManifest(
   root: string,
   manifest: Pick<Manifest, 'name' | 'architecture' | 'weights'> & Partial<Manifest>,

@@ -1,4 +1,4 @@
-"""What the Python servers share: a JPEG to the network's input, as the model's manifest wants it."""
+"""Shared by the Python servers: turns a JPEG into the network's input, as the model's manifest wants it."""
 import io
 import json
 import os

@@ -1,4 +1,4 @@
-/** `fullconv classify FILES`: the classes of images, with an engine of its own or by a server's. */
+/** `fullconv classify FILES`: the classes of images, by a local engine or a server's (`--server`). */
 import type { ClassifyFlags } from '../answers.js';
 import type { Config } from '../../config.js';
 import { classify, type Classification, type ClassifyOptions } from '../../inference/classify.js';
@@ -51,14 +51,14 @@ async function withLocalClassifier(
       atOnce: filesAtOnce(service, config, options),
       async answer(image) {
         const { results } = await classify(service.inference, model, [image], options, localContext);
-        // One image: had it failed, so had the question.
+        // `classify` throws if its only image fails, so no result is a problem.
         return results as Classification[];
       },
     }),
   );
 }
 
-/** For programs: the file as it can be opened beside what is known of it, or what is wrong with it. */
+/** Records for programs, one for each scale: the file's path with its result, or with its problem. */
 function asRecords(outcome: Outcome<Classified>): object[] {
   const { path: file, name }: InputFile = outcome.file;
   if ('problem' in outcome) return [{ file, name, problem: outcome.problem }];

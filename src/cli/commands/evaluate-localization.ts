@@ -1,10 +1,10 @@
 /**
- * `fullconv evaluate --localization FOLDER`: how well heatmaps show where things are, on photographs with boxes or masks
- * (evaluation/annotations.ts has the format, evaluation/localization.ts the measures). Of the classes that a category may
- * be, the map is that of the one which the model finds likeliest in the photograph; it is chosen at the model's own size,
- * so that the settings of the maps change where the heatmap looks and not what for.
+ * `fullconv evaluate --localization FOLDER`: how well heatmaps show where things are, on photographs with boxes or
+ * masks (evaluation/annotations.ts has the format, evaluation/localization.ts the measures). A category may stand for
+ * several classes. The map is that of the class which the model finds likeliest in the photograph. This class is chosen
+ * at the model's own size: the settings of the maps change where the heatmap looks, but not what it looks for.
  *
- * The first line of the table is what a map that knows nothing reaches: it points at the centre.
+ * The first line of the table is the baseline: a map that knows nothing and points at the centre.
  */
 import { join } from 'node:path';
 import pLimit from 'p-limit';
@@ -40,7 +40,7 @@ export interface LocalizationFlags {
   readonly json?: boolean;
 }
 
-/** A case, and which of the model's classes its category may be. */
+/** A case with the model's classes that its category may stand for. */
 interface KnownCase extends LocalizationCase {
   readonly classes: readonly number[];
 }
@@ -89,7 +89,9 @@ function row(model: string, size: number | string, score: LocalizationScore): ob
   };
 }
 
-/** Those whose category has a class, by the list of categories or by its own name. */
+/**
+ * The cases whose category is a class of the model: by the list of categories, or by its own name if it is not listed.
+ */
 function casesKnownTo(
   labels: readonly Label[],
   cases: readonly LocalizationCase[],
@@ -101,7 +103,10 @@ function casesKnownTo(
   });
 }
 
-/** A class by index, id or label, or all whose ids are from one to another: `n02085620..n02113978` are the dogs. */
+/**
+ * One class by index, id or label, or all classes in a range of ids, ends included: `n02085620..n02113978` are the
+ * dogs.
+ */
 function classesNamed(name: string, labels: readonly Label[]): number[] {
   const [first, last] = name.split('..');
   if (first !== undefined && last !== undefined) {

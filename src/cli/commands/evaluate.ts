@@ -1,8 +1,8 @@
 /**
  * `fullconv evaluate FOLDER`: top-1 and top-5 accuracy through the same decoding, resizing and engine that requests
- * take. Three layouts are understood: Tiny ImageNet's (`val_annotations.txt` beside `images/`), one folder for each
- * class named by its id, and files with the class id in their names. An image that cannot be classified counts as wrong,
- * and as `failed`.
+ * take. It understands three layouts: Tiny ImageNet's (`val_annotations.txt` beside `images/`), one folder for each
+ * class, named by its id, and files with the class id in their names. An image that cannot be classified counts as
+ * wrong, and as `failed`.
  */
 import { readFile, readdir } from 'node:fs/promises';
 import { extname, join, sep } from 'node:path';
@@ -128,7 +128,7 @@ async function findSamples(folder: string, labels: readonly Label[]): Promise<Sa
   });
 }
 
-/** The class id that a path's folder or file name holds. */
+/** The class id that is the name of the file's folder, or a word of the file's name. */
 function idIn(file: string, classOf: ReadonlyMap<string, number>): string | undefined {
   const parts = file.split(sep);
   const folder = parts.at(-2);

@@ -1,4 +1,4 @@
-/** `fullconv heatmap FILES`: where in images a class is, as pictures, with an engine of its own or by a server's. */
+/** `fullconv heatmap FILES`: pictures of where a class is in images, by a local engine or a server's (`--server`). */
 import type { DrawnMap, HeatmapFlags, HeatmapSummary } from '../answers.js';
 import type { Config } from '../../config.js';
 import { UsageError } from '../../errors.js';
@@ -74,7 +74,7 @@ function formatValue(value: number, scores: MapScores): string {
   return scores === 'probability' ? `${(value * 100).toFixed(1)} %` : value.toFixed(2);
 }
 
-/** The class asked for, or the best; on a sheet the three best. */
+/** The named class and the `top` best ones. With neither: the best class, or SHEET_CLASSES of them on a sheet. */
 function classesOf({ class: name, top, render }: HeatmapFlags, labels: readonly Label[]): ClassSelector[] {
   const best = top ?? (name === undefined ? (render === 'sheet' ? SHEET_CLASSES : 1) : 0);
   return [...resolveClasses(name === undefined ? [] : [name], labels), ...bestClasses(best, labels)];

@@ -1,4 +1,4 @@
-/** `fullconv inspect MODEL`: what a model is, layer by layer, and what can be asked of it. */
+/** `fullconv inspect MODEL`: describes a model: its layers, its class map, and the requests that it answers. */
 import type { Config } from '../../config.js';
 import type { Heatmaps, ModelDescription } from '../../models/look/description.js';
 import { inspectModel } from '../../models/look/inspect.js';
@@ -18,10 +18,10 @@ export async function inspectCommand(config: Config, what: string, flags: Inspec
   process.stdout.write(text + '\n');
 }
 
-/** Columns of a text for people. */
+/** Characters in a line of the text for people. */
 const WIDTH = 118;
 
-/** The description for people; every layer, or the blocks that they form. */
+/** The description as text for people. Without `allLayers` its table lists blocks of layers. */
 export function describe(description: ModelDescription, allLayers: boolean): string {
   const { name, version, digest, layers, head, heatmaps } = description;
   return [
@@ -49,7 +49,7 @@ export function describe(description: ModelDescription, allLayers: boolean): str
   ].join('\n\n');
 }
 
-/** Lines of a name and a text, which goes on below itself where it is long. */
+/** Lines of a name and a text. A long text is wrapped and goes on below itself. */
 function facts(rows: readonly (readonly [name: string, text: string | undefined])[]): string {
   const indent = 18;
   return rows
@@ -118,7 +118,7 @@ function blockTable(layers: readonly Layer[]): string {
   return table(['block', 'layers', 'output', 'parameters', 'multiply-adds'], rows);
 }
 
-/** Numbers stand to the right, which the last two columns have as text. */
+/** Aligns the last two columns to the right: they hold numbers as text. */
 function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const cells = [header, ...rows];
   const widest = (column: number): number => Math.max(...cells.map((row) => row[column]!.length));
@@ -147,7 +147,9 @@ function kernelText({ window }: Layer): string {
   return kernel.join('×') + (stride.every((step) => step === 1) ? '' : `/${stride[0] ?? ''}`);
 }
 
-/** What a block is made of: its windows and products, and the rest only where there is nothing else. */
+/**
+ * The operators of a block: windows, matrix products, Add and Concat. The others are listed if it has none of these.
+ */
 function operatorsText(layers: readonly Layer[]): string {
   const names = (chosen: readonly Layer[]): string[] =>
     chosen.map((layer) => `${layer.operator} ${kernelText(layer)}`.trim());
@@ -187,7 +189,7 @@ function parityText({ parity }: ModelDescription): string | undefined {
   if (parity === undefined) return undefined;
   const { difference, tolerance } = parity;
   return difference === undefined
-    ? `not measured yet; the first load does, and allows ${tolerance} of the largest logit`
+    ? `not measured yet; the first load measures it, and allows ${tolerance} of the largest logit`
     : `its logits are off by ${difference.toExponential(1)} of the largest; ${tolerance} is allowed`;
 }
 

@@ -1,4 +1,7 @@
-/** `fullconv architectures`: what can be built by name. Its Markdown is docs/architectures.md (`npm run architectures`). */
+/**
+ * `fullconv architectures`: lists the nets that can be built by name. Its Markdown is docs/architectures.md, written by
+ * `npm run architectures`.
+ */
 import { allArchitectureFigures, type ArchitectureFigures } from '../../models/look/architecture-figures.js';
 import { printRows } from '../local-service.js';
 
@@ -20,12 +23,12 @@ const PAGE = `# Architectures
 
 <!-- Made by npm run architectures, from the graphs of src/architectures. -->
 
-What can be built by name, and what each net costs and sees, computed from its graph.
+The nets that can be built by name, with the cost and the receptive field of each, computed from its graph.
 
 - **Parameters** are as published: Inception v3's with its auxiliary classifier, which is not served.
 - **GMAC** are 10⁹ multiply-adds of the classifier for one image of the native size in pixels.
-- **Map cells** lie along a side of the class map at that size; the **output stride** is the pixels from one to the next, the
-  **receptive field** the side of what each sees.
+- **Map cells** are those along a side of the class map at the native size. The **output stride** is the distance from one
+  cell to the next in pixels, the **receptive field** the side of the square that each cell sees.
 
 Names: \`_v1\` has the stride of a bottleneck on the first 1×1 convolution, the others on the 3×3. \`preresnetD_keras\` is Keras'
 ResNetDV2. \`wide_resnet18_K\` and \`wide_resnet34_K\` have K times the channels; \`wide_resnetD_K_cifar\` is WRN-D-K.

@@ -1,7 +1,7 @@
 /**
- * What the commands that answer with maps have alike: every picture is written as soon as it is drawn, and shown in a
- * terminal; of each file one line tells what there is to say, or a JSON object in its place: on the standard output, or
- * on the standard error where the picture takes that.
+ * The common part of the commands that answer with maps. Each picture is written as soon as it is drawn, and shown in a
+ * terminal. One line of text or JSON reports each file: on the standard output, or on the standard error if the picture
+ * goes to the standard output.
  */
 import type { DrawnMap, MapFlags } from '../answers.js';
 import { answerFiles, type Answerer } from '../files/answer-files.js';
@@ -16,7 +16,7 @@ interface Shown<Summary> {
   readonly picture: string;
 }
 
-/** Answer all files with maps. `describe` says a summary for people, without a line end. */
+/** Answer all files with maps. `describe` puts a summary into words, without a line end. */
 export async function answerWithMaps<Summary extends object>(
   inputs: InputFiles,
   outputs: Outputs,

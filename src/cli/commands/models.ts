@@ -1,4 +1,4 @@
-/** `fullconv models`: what is there to be served. */
+/** `fullconv models`: lists the models that can be served, and their states. */
 import type { Config } from '../../config.js';
 import type { CompiledModel } from '../../models/compile.js';
 import { printRows, withService } from '../local-service.js';
@@ -24,7 +24,7 @@ function gmacs({ classifier, manifest: { input } }: CompiledModel): number {
   return classifier.multiplyAdds({ width: input.size, height: input.size }) / 1e9;
 }
 
-/** Programs read the column by its name: for one version they find it by the old one, too. */
+/** Programs read the column by its name, so the old name stays beside the new one for one version. */
 function withOldName<T extends { GMAC: number }>(row: T): T & { 'multiply-adds (G)': number } {
   return { ...row, 'multiply-adds (G)': row.GMAC };
 }

@@ -1,4 +1,4 @@
-/** `fullconv pull NAME`: weights of the catalog as a model folder. Without a name: what the catalog has. */
+/** `fullconv pull NAME`: fetches weights of the catalog into a model folder. Without a name it lists the catalog. */
 import { SETTING_LIST, type Config } from '../../config.js';
 import { architectureFigures } from '../../models/look/architecture-figures.js';
 import { findEntry, readCatalog, type CatalogEntry } from '../../models/pull/catalog.js';
@@ -15,7 +15,7 @@ export interface PullFlags {
   readonly json?: boolean;
 }
 
-/** What shells report of a process that Ctrl-C ended. */
+/** The exit code that shells report for a process ended by Ctrl-C. */
 const INTERRUPTED = 130;
 
 export async function pullCommand(config: Config, name: string | undefined, flags: PullFlags): Promise<void> {
@@ -47,7 +47,7 @@ export async function pullCommand(config: Config, name: string | undefined, flag
   } catch (error) {
     bar.stop();
     if (!interruption.signal.aborted) throw error;
-    const kept = bar.done > 0 ? `; ${megabytes(bar.done)} are kept, the same command goes on with them` : '';
+    const kept = bar.done > 0 ? `; ${megabytes(bar.done)} are kept, and the same command resumes there` : '';
     process.stderr.write(`fullconv: interrupted${kept}\n`);
     process.exitCode = INTERRUPTED;
   } finally {
@@ -78,7 +78,7 @@ function summary({ folder, model, weights }: PulledModel, { models }: Config): s
   return [
     `${name}: ${description}, ${megabytes(weights.size)}, ${license}`,
     `  from    ${source}`,
-    `  sha256  ${weights.sha256}, ${weights.verified ? 'as it must be' : 'which nobody could confirm'}; checked at every load`,
+    `  sha256  ${weights.sha256}, ${weights.verified ? 'as expected' : 'not verified: the source gives none'}; checked at every load`,
     `  in      ${folder}`,
     '',
     `  ${serve}`,

@@ -1,6 +1,6 @@
 /**
- * `fullconv quantize MODEL --images FOLDER`: a model in 8-bit integers, calibrated on images that go the way of requests:
- * decoded, resized and cut as the model's own preset says.
+ * `fullconv quantize MODEL --images FOLDER`: makes an 8-bit integer model, calibrated on images. The images are
+ * decoded, resized and cut as those of requests are, by the model's own preset.
  */
 import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
@@ -35,19 +35,19 @@ export interface QuantizeFlags {
   readonly json?: boolean;
 }
 
-/** Below this part of the images with the same first class, a model has become another one. */
+/** The least share of images whose first class must stay the same. Below it the model has become another one. */
 const LEAST_AGREEMENT = 0.95;
 
 export async function quantizeCommand(config: Config, name: string, flags: QuantizeFlags): Promise<void> {
   const content = await findModel(config, name);
   const target = flags.as ?? `${content.manifest.name}-int8`;
-  if (!/^[a-z0-9][a-z0-9._-]{0,99}$/i.test(target)) throw new OperatorError(`"${target}" is not a name of a model`);
+  if (!/^[a-z0-9][a-z0-9._-]{0,99}$/i.test(target)) throw new OperatorError(`"${target}" is not a valid model name`);
   if (!flags.force && (await isTaken(join(config.models, target)))) {
     throw new OperatorError(`There is a model "${target}" already; --as gives another name, --force replaces it.`);
   }
   const files = await chooseImages(flags.images, flags.count);
   const network = await loadNetwork(content, config.cache);
-  // Every value of the network leaves the session: one image at a time is as much as should be in memory.
+  // Every intermediate value leaves the session, so a batch of more than one image would take too much memory.
   const quantized = await withEngineRoom({ ...config, maxBatch: 1 }, async (room) =>
     quantizeModel(content, network, {
       cache: config.cache,
@@ -71,8 +71,8 @@ export async function quantizeCommand(config: Config, name: string, flags: Quant
     `and a logit is off by ${percent(logitError)} of the mean`;
   if (agreement < LEAST_AGREEMENT && !flags.force) {
     throw new OperatorError(
-      `${content.manifest.name} does not stay the same in 8-bit integers: ${figures}. At least ` +
-        `${percent(LEAST_AGREEMENT)} of the first classes must be the same; --force writes the model all the same.`,
+      `${content.manifest.name} changes too much in 8-bit integers: ${figures}. At least ` +
+        `${percent(LEAST_AGREEMENT)} of the first classes must stay the same; --force writes the model anyway.`,
     );
   }
   const folder = await writeQuantizedModel(config.models, target, content, quantized);
@@ -90,7 +90,7 @@ export async function quantizeCommand(config: Config, name: string, flags: Quant
   );
 }
 
-/** A model of the folder of models, an architecture that is served untrained, or any other model folder. */
+/** Finds a model of the folder of models, an architecture that is served untrained, or any other model folder. */
 async function findModel({ models, untrained, cache }: Config, name: string): Promise<ModelFolder> {
   const architecture = untrained.find((each) => name === `${each}-untrained`);
   if (architecture !== undefined) return readModelFolder(await prepareUntrained(cache, architecture));
@@ -100,7 +100,7 @@ async function findModel({ models, untrained, cache }: Config, name: string): Pr
   throw new OperatorError(`There is no model "${name}" in ${models}, and no such model folder.`);
 }
 
-/** So many images of a folder and those below it, evenly over its names. */
+/** `count` images of a folder and its subfolders, evenly spread over the sorted names; all if there are fewer. */
 async function chooseImages(folder: string, count: number): Promise<readonly string[]> {
   const names = (await readdir(folder, { recursive: true }))
     .filter((name) => IMAGE_EXTENSIONS.has(extname(name).toLowerCase()))
@@ -115,7 +115,7 @@ interface Calibration {
   readonly files: readonly string[];
 }
 
-/** The files as the model's own preset wants them, through whatever session is given. */
+/** The files, prepared by the model's own preset. `run` sends them through the given session. */
 async function calibrationImages(
   { batcher, pool }: EngineRoom,
   config: Config,

@@ -10,7 +10,7 @@ import { answerWithMaps } from './maps.js';
 import { planOutputs } from '../files/output-files.js';
 import { remoteSegments } from '../remote.js';
 
-/** Classes that a line for people names. */
+/** The most classes that the line for people names. */
 const NAMED = 5;
 
 export async function segmentCommand(config: Config, args: readonly string[], flags: SegmentFlags): Promise<void> {
@@ -39,7 +39,7 @@ async function withLocalSegments(
       atOnce: filesAtOnce(service, config, options),
       async answer(photo) {
         const { results } = await segment(inference, model, [photo], options, localContext);
-        // One image: had it failed, so had the question.
+        // `segment` throws if its only image fails, so no result is a problem.
         const [image] = results as [Segmentation];
         const { classes, unlabelled, labels } = image;
         return {

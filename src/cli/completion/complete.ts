@@ -1,10 +1,10 @@
 /**
- * What could stand where a command line is being typed: commands, flags and their values, out of commander's own tree.
- * The shells' scripts (shell-scripts.ts) ask for it at every Tab by `fullconv complete`, so that what is on disk now,
- * models above all, is offered, and one program knows it for all shells.
+ * Completes a command line that is being typed: commands, flags and their values, taken from commander's own tree. The
+ * shells' scripts (shell-scripts.ts) call `fullconv complete` at every Tab. So the offer follows what is on disk now,
+ * models above all, and one program serves all shells.
  *
- * The placeholder of an option or argument says what its value is: `<model>`, `<architecture>`, `<weights>` have their
- * names looked up, `<file>` and `<folder>` are the shell's own business.
+ * The placeholder of an option or argument names the kind of its value. Names of a `<model>`, `<architecture>` or
+ * `<weights>` are looked up; a `<file>` or `<folder>` is left to the shell.
  */
 import type { Argument, Command, Option } from 'commander';
 import { WordOption } from '../option-values.js';
@@ -16,11 +16,11 @@ export interface Candidate {
 
 export interface Completion {
   readonly candidates: readonly Candidate[];
-  /** What the shell shall add itself. */
+  /** The paths that the shell must add itself. */
   readonly paths: 'files' | 'folders' | 'none';
 }
 
-/** The names of a kind of thing: what `<model>` may be, and so on. */
+/** Looks up the names of a kind, e.g. the models for `model`. */
 export type NamesOf = (kind: string) => Promise<readonly string[]>;
 
 const FILES = /^(files?|images|place)$/;
@@ -28,7 +28,9 @@ const FOLDERS = /^folder$/;
 
 const NOTHING: Completion = { candidates: [], paths: 'none' };
 
-/** Complete the last word, which may be empty; those before it stand, the program's own name is not among them. */
+/**
+ * Complete the last word, which may be empty. The words before it are final. The program's own name is not among them.
+ */
 export async function complete(program: Command, typed: readonly string[], namesOf: NamesOf): Promise<Completion> {
   const words = joinAssignments(typed);
   const current = words.at(-1) ?? '';
@@ -56,7 +58,7 @@ export async function completionText(program: Command, typed: readonly string[],
   return [...lines, ...(paths === 'none' ? [] : [`:${paths}`])].map((line) => `${line}\n`).join('');
 }
 
-/** bash takes `--fit=crop` apart into three words. */
+/** Joins the three words into which bash splits `--fit=crop`. */
 function joinAssignments(typed: readonly string[]): string[] {
   const words: string[] = [];
   for (const word of typed) {
@@ -68,7 +70,7 @@ function joinAssignments(typed: readonly string[]): string[] {
   return words;
 }
 
-/** Where the words lead: the command, the option that waits for its value, or the argument that comes next. */
+/** Follows the words to their command, to the option that waits for its value, or to the argument that comes next. */
 function walk(
   program: Command,
   words: readonly string[],
@@ -96,7 +98,7 @@ function findOption(command: Command, flag: string): Option | undefined {
   return command.options.find(({ long, short }) => long === flag || short === flag);
 }
 
-/** Of the settings, whose placeholders all are `<value>`. */
+/** The kinds of the settings' values: their placeholders are all `<value>`. */
 const SETTING_VALUES: Readonly<Record<string, string>> = {
   '--models': 'folder',
   '--cache': 'folder',
@@ -142,7 +144,7 @@ function startingWith(start: string, candidates: readonly Candidate[]): Candidat
   return candidates.filter(({ word }) => word.startsWith(start));
 }
 
-/** `--fit=cr` as `--fit` and `cr`; of any other word only the word. */
+/** Splits `--fit=cr` into `--fit` and `cr`. Any other word comes back alone. */
 function splitOnce(word: string): [string, string?] {
   const at = word.indexOf('=');
   return word.startsWith('--') && at > 0 ? [word.slice(0, at), word.slice(at + 1)] : [word];

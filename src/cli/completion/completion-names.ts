@@ -1,10 +1,10 @@
-/** The names that complete.ts offers, by kind: of what is on disk and in the program, and nothing is loaded for it. */
+/** The names that complete.ts offers, by kind. They come from the disk and from the program; no model is loaded. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isFile } from '../../files.js';
 import type { NamesOf } from './complete.js';
 
-/** `models`: the folder of models. Whatever cannot be read has no names. */
+/** `models` is the folder of models. A kind that cannot be read has no names. */
 export function completionNames(models: string): NamesOf {
   const kinds: Readonly<Record<string, () => Promise<readonly string[]>>> = {
     model: () => modelFolders(models),

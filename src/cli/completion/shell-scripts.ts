@@ -1,14 +1,14 @@
 /**
- * What a shell needs to complete `fullconv`: it hands the words on to `fullconv complete` and shows what comes back, a
- * candidate a line, its meaning behind a tab; a last line of `:files` or `:folders` leaves the rest to the shell. The
- * program that is asked is the one that is being typed, wherever it lies.
+ * The scripts by which shells complete `fullconv`. A script hands the words on to `fullconv complete` and shows the
+ * answer: one candidate a line, its meaning behind a tab. A last line `:files` or `:folders` leaves the rest to the
+ * shell. The script calls the program whose path is being typed, wherever it lies.
  */
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof SHELLS)[number];
 
 export const SHELL_SCRIPTS: Readonly<Record<Shell, string>> = {
-  // bash takes words apart at "=": what is left of the candidate is what stands behind it.
+  // bash splits words at "=", so only the part of a candidate behind it is offered.
   bash: `# fullconv in bash: eval "$(fullconv completion bash)"
 _fullconv() {
   local line word current=\${COMP_WORDS[COMP_CWORD]}

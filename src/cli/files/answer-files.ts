@@ -1,7 +1,8 @@
 /**
- * Files, each a question of its own: as many at once as keep the workers busy and the queue takes, and only those in
- * memory; the batcher puts them together again. A file that cannot be read or decoded is reported on the standard error
- * and stops no other; what no file is to blame for ends the whole. On a terminal a bar shows how far several are.
+ * Asks a question of its own for each file. As many files are in flight as keep the workers busy and fit into the
+ * queue; only those are in memory, and the batcher puts them together again. A file that cannot be read or decoded is
+ * reported on the standard error and stops no other. An error that no file is to blame for ends the command. On a
+ * terminal a bar shows the progress of several files.
  */
 import pLimit from 'p-limit';
 import type { ImageInput } from '../../inference/infer.js';
@@ -10,20 +11,20 @@ import { EXIT, isImageProblem } from '../exit-code.js';
 import { printable, readInput, type InputFile, type InputFiles } from './input-files.js';
 import { createProgress } from '../terminal/progress.js';
 
-/** What answers a command's questions: an engine of its own, or a server. */
+/** Answers a command's questions: a local engine or a server. */
 export interface Answerer<T> {
-  /** Questions in flight. */
+  /** The most questions in flight. */
   readonly atOnce: number;
   readonly answer: (image: ImageInput, file: InputFile) => Promise<T>;
 }
 
-/** What became of a file. */
+/** The answer about a file, or its problem. */
 export type Outcome<T> =
   { readonly file: InputFile; readonly answer: T } | { readonly file: InputFile; readonly problem: string };
 
 /**
- * Answer all files. `report` is told of each, in their order, as soon as those before it are done; it may print. Sets the
- * process's exit code when a file has no answer.
+ * Answer all files. `report` gets each outcome, in the order of the files, as soon as those before it are done; it may
+ * print. Sets the process's exit code if a file has no answer.
  */
 export async function answerFiles<T>(
   { files, empty }: InputFiles,
@@ -43,7 +44,7 @@ export async function answerFiles<T>(
     } catch (error) {
       return { file, problem: (error as Error).message };
     }
-    // To a server it would be a request without an image.
+    // A server would take an empty body for a request without an image.
     if (image.bytes.length === 0) return { file, problem: 'The image is empty.' };
     try {
       return { file, answer: await answer(image, file) };
@@ -56,14 +57,14 @@ export async function answerFiles<T>(
   for (const path of empty) complain(`there is no image at ${path}`);
   const slots = pLimit(Math.max(1, atOnce));
   const outcomes = files.map((file) => slots(outcomeOf, file).finally(() => progress.step()));
-  // One that fails ends the whole when its turn comes; until then nobody else listens.
+  // The loop below throws a failure when its turn comes. Until then Node must not report it as unhandled.
   for (const outcome of outcomes) outcome.catch(() => undefined);
   try {
     for (const pending of outcomes) {
       const outcome = await pending;
       if ('problem' in outcome) {
         const { problem, file } = outcome;
-        // What the system says of a file most often names it already.
+        // The system's messages about a file usually name it already.
         complain(problem.includes(`'${file.path}'`) ? problem : `${file.path}: ${problem}`);
       }
       progress.aside(() => report(outcome));

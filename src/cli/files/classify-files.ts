@@ -1,6 +1,6 @@
 /**
- * The images of an evaluation through the network, each as a request of its own, as answer-files.ts does it for people:
- * here a file that cannot be read ends the whole, and one that cannot be classified is a result.
+ * Classifies the images of an evaluation, each as a request of its own, as answer-files.ts does for people. Here an
+ * unreadable file ends the whole, and an image that cannot be classified is a result.
  */
 import pLimit from 'p-limit';
 import type { Service } from '../../app.js';
@@ -11,12 +11,12 @@ import type { ImageInput } from '../../inference/infer.js';
 import type { CompiledModel } from '../../models/compile.js';
 import { filesAtOnce, localContext, readImage } from '../local-service.js';
 
-/** What became of one file: its classes at each scale, or its problem. */
+/** The result of one file: its classes at each scale, or its problem. */
 export type FileResults = ClassifyAnswer['results'];
 
 /**
- * Classify files; their results are in the order of the files. A file that holds no image that can be classified is a
- * result too; one that cannot be read ends the whole, as does what no file is to blame for.
+ * Classify files. The results are in the order of the files; an image that cannot be classified is a result with its
+ * problem. Throws if a file cannot be read, and for errors that no file is to blame for.
  */
 export async function classifyFiles(
   service: Service,

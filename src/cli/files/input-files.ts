@@ -1,7 +1,8 @@
 /**
- * What the files of a command line mean: files, folders with all images below them, patterns that the shell left alone
- * (it does so in quotes, and where nothing matched), or `-` for the standard input. A file that is named is taken as it
- * is; of folders and patterns, the files whose names end as an image's do, in the order of their names.
+ * Finds the files that the arguments of a command line mean. An argument is a file, a folder with all images below it,
+ * a pattern that the shell left alone (because it is quoted, or because nothing matched), or `-` for the standard
+ * input. A named file is taken as it is. A folder or a pattern gives the files with an image's extension, in the order
+ * of their names.
  */
 import { stat, type Stats } from 'node:fs';
 import { readFile, realpath } from 'node:fs/promises';
@@ -15,9 +16,9 @@ import { IMAGE_EXTENSIONS } from '../local-service.js';
 const STANDARD_INPUT = '-';
 
 export interface InputFile {
-  /** Where it lies, as a program would open it; `-` is the standard input. */
+  /** The path by which it can be opened; `-` is the standard input. */
   readonly path: string;
-  /** Its name for people and for what is made of it: below the folder, or the fixed part of the pattern, that it is of. */
+  /** Its name in messages and for its output: below its folder argument or the fixed part of its pattern. */
   readonly name: string;
 }
 
@@ -25,11 +26,11 @@ export interface InputFiles {
   readonly files: readonly InputFile[];
   /** Folders and patterns without an image. */
   readonly empty: readonly string[];
-  /** Whether it is one file that was named: what is made of it is a file, too, and not a folder of them. */
+  /** Whether exactly one file was named. Its output is then a file, too, and not a folder. */
   readonly isSingle: boolean;
 }
 
-/** Find the files of the arguments, in their order. A file that is not there is found out when it is read. */
+/** Find the files of the arguments, in their order. A named file may not exist: this shows when it is read. */
 export async function findInputs(args: readonly string[]): Promise<InputFiles> {
   const found = await Promise.all(args.map(expand));
   return {
@@ -43,7 +44,7 @@ export async function readInput({ path, name }: InputFile): Promise<ImageInput> 
   return { name, bytes: path === STANDARD_INPUT ? await buffer(process.stdin) : await readFile(path) };
 }
 
-/** A name, or a line with one, for people: `?` for what a terminal would obey or break the line at. */
+/** A text that is safe on a terminal: each control character, line breaks included, becomes `?`. */
 export function printable(text: string): string {
   return text.replace(/\p{Cc}/gu, '?');
 }
@@ -60,7 +61,7 @@ async function expand(argument: string): Promise<InputFile[]> {
   return [{ path: argument, name: basename(argument) }];
 }
 
-/** The images below a folder that match a pattern, in the order of their names; what cannot be read there has none. */
+/** The images below a folder that match a pattern, in the order of their names. An unreadable folder has none. */
 async function imagesOf(folder: string, pattern: string): Promise<InputFile[]> {
   const root = await realpath(folder).catch(() => folder);
   const names = await glob(pattern, { cwd: folder, expandDirectories: false, fs: { stat: statOfLink(root) } });
@@ -71,8 +72,9 @@ async function imagesOf(folder: string, pattern: string): Promise<InputFile[]> {
 }
 
 /**
- * What glob follows links with: it is told where one leads. Not to folders that are looked at anyway, those in the root
- * and around it, and to any other once: the ways through a few folders that lead to each other are without number.
+ * The `stat` by which glob follows links; it gets the path where a link leads. A link is not followed to a folder that
+ * is searched anyway, one in the root or around it. Any other folder is followed once: a few folders that link to each
+ * other have paths without end.
  */
 function statOfLink(root: string): typeof stat {
   const followed = new Set<string>();
@@ -86,7 +88,7 @@ function statOfLink(root: string): typeof stat {
   return statOnce as typeof stat;
 }
 
-/** Whether a path is a folder's own or below it. */
+/** Whether a path is the folder's own or below it. */
 function holds(folder: string, path: string): boolean {
   return path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
 }

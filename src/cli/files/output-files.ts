@@ -1,7 +1,8 @@
 /**
- * Where the pictures of a command line go: of one file that was named, to the file that was; of several, of a folder or a
- * pattern, into a folder, each under its own name with the ending of the format; or `-`, the standard output. All of it is
- * settled before anything is computed: nothing is written over an input, and no two pictures to one file.
+ * Decides where the pictures of a command line go. The picture of one named file goes to the file that `--output`
+ * names. The pictures of several files, of a folder or of a pattern go into a folder, each under its own name with the
+ * format's extension. `-` is the standard output. All paths are settled before anything is computed: no input is
+ * overwritten, and no two pictures go to one file.
  */
 import { mkdir, realpath, stat, writeFile } from 'node:fs/promises';
 import { dirname, extname, join, resolve } from 'node:path';
@@ -13,22 +14,22 @@ const STANDARD_OUTPUT = '-';
 
 export interface Outputs {
   readonly format: PictureFormat;
-  /** Whether the picture is what the standard output is for, and nothing else may be there. */
+  /** Whether the picture goes to the standard output, which must then hold nothing else. */
   readonly isPiped: boolean;
-  /** The file of an input's picture; absent where none is to be written. */
+  /** The path of an input's picture; undefined if none is written. */
   pathOf(file: InputFile): string | undefined;
-  /** Write it, and the folders that it lies in. */
+  /** Write a picture, and create the folders that it lies in. */
   write(path: string, picture: Uint8Array): Promise<void>;
 }
 
 export interface OutputFlags {
   /** A file for one image, or a folder. */
   readonly output?: string;
-  /** Default: by the name of the file, in a folder `png`. */
+  /** Default: by the output file's extension; in any other case `png`. */
   readonly format?: PictureFormat;
 }
 
-/** Throws UsageError when the pictures cannot go there. */
+/** Plan the outputs. Throws UsageError if the pictures cannot go there. */
 export async function planOutputs(inputs: InputFiles, { output, format }: OutputFlags): Promise<Outputs> {
   if (output === undefined) return { format: format ?? 'png', isPiped: false, pathOf: () => undefined, write };
   if (output === STANDARD_OUTPUT) return planPipe(inputs, format ?? 'png');
@@ -46,7 +47,8 @@ export async function planOutputs(inputs: InputFiles, { output, format }: Output
 
 function planPipe({ isSingle }: InputFiles, format: PictureFormat): Outputs {
   if (!isSingle) throw new UsageError(`${STANDARD_OUTPUT}: the pictures of several images go into a folder`);
-  if (process.stdout.isTTY) throw new UsageError(`${STANDARD_OUTPUT}: a terminal cannot show the file; name one`);
+  if (process.stdout.isTTY)
+    throw new UsageError(`${STANDARD_OUTPUT}: a terminal cannot show the file; name a file instead`);
   return { format, isPiped: true, pathOf: () => STANDARD_OUTPUT, write: (_, picture) => pipe(picture) };
 }
 
@@ -79,15 +81,15 @@ async function refuseOverwriting(inputs: readonly InputFile[], outputs: readonly
   const read = new Set(await Promise.all(inputs.map(({ path }) => placeOf(path))));
   const written = await Promise.all(outputs.map(placeOf));
   const over = outputs.find((_, position) => read.has(written[position]!));
-  if (over !== undefined) throw new UsageError(`${over} would be written over an image that it is made of`);
+  if (over !== undefined) throw new UsageError(`${over} would overwrite an image that it is made from`);
 }
 
-/** Where a file lies, whatever links lead there. */
+/** The place of a file, whatever links lead there. */
 function placeOf(path: string): Promise<string> {
   return realpath(path).catch(() => resolve(path));
 }
 
-/** By the ending of a name. */
+/** The format that a name's extension says; undefined if it says none. */
 function formatOf(name: string): PictureFormat | undefined {
   const extension = extname(name).slice(1).toLowerCase();
   return PICTURE_FORMATS.find((known) => known === extension);

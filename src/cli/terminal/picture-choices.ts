@@ -1,4 +1,4 @@
-/** How a terminal may be made to show pictures (terminal-picture.ts). */
+/** The ways to show pictures in a terminal (terminal-picture.ts). */
 export const PICTURE_CHOICES = {
   auto: 'by what the terminal can do',
   kitty: "kitty's graphics protocol",

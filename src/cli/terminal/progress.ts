@@ -1,12 +1,12 @@
-/** How far a command is with several files: a bar on the standard error, where that is a terminal. */
+/** The progress of a command with several files: a bar on the standard error, if that is a terminal. */
 import { SingleBar } from 'cli-progress';
 
-/** Fewer are done before one has read the bar. */
+/** Fewer files are done before anyone has read the bar. */
 const FEWEST = 3;
 
 export interface Progress {
   step(): void;
-  /** Print something else, and the bar again below it. */
+  /** Print something else, then the bar again below it. */
   aside(print: () => void): void;
   stop(): void;
 }
@@ -19,7 +19,7 @@ export function createProgress(total: number, stream: NodeJS.WriteStream = proce
   const bar = new SingleBar({ format, barsize: 25, stream, clearOnComplete: true });
   const started = performance.now();
   let done = 0;
-  // The bar's own estimate begins anew with every start, and it is started again after everything that is printed.
+  // The bar starts again after everything that is printed, and each start resets its own estimate.
   const estimate = (): { left: string } => {
     const seconds = ((performance.now() - started) / 1000 / done) * (total - done);
     return { left: done === 0 ? '…' : seconds < 100 ? `${Math.ceil(seconds)} s` : `${Math.ceil(seconds / 60)} min` };
@@ -28,7 +28,7 @@ export function createProgress(total: number, stream: NodeJS.WriteStream = proce
   return {
     step: () => bar.update(++done, estimate()),
     aside(print) {
-      // To stop it puts the cursor where the bar began, so nothing else may be printed while it stands.
+      // Stopping puts the cursor where the bar began, so nothing else may be printed while the bar stands.
       bar.stop();
       print();
       bar.start(total, done, estimate());

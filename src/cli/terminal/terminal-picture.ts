@@ -1,8 +1,8 @@
 /**
- * A small picture in a terminal: by kitty's graphics protocol or iTerm2's inline images where the terminal has one, else
- * in half blocks (▀, the upper pixel as its foreground, the lower as its background), else as characters. What a terminal
- * can do is told by its environment; none is asked, for the answer would come in as if typed. Multiplexers (tmux, screen)
- * pass text on, and not the protocols.
+ * A small picture in a terminal. It uses kitty's graphics protocol or iTerm2's inline images if the terminal has one,
+ * otherwise half blocks (▀, the upper pixel as its foreground, the lower as its background), otherwise characters. The
+ * environment says what a terminal can do. No terminal is queried: its answer would come in as if typed. Multiplexers
+ * (tmux, screen) pass text on, but not the protocols.
  *
  * Sources: https://sw.kovidgoyal.net/kitty/graphics-protocol/, https://iterm2.com/documentation-images.html.
  */
@@ -12,29 +12,29 @@ import type { PictureChoice } from './picture-choices.js';
 
 export type PictureMode = Exclude<PictureChoice, 'auto'>;
 
-/** Where it is shown, as far as that matters. */
+/** The stream where a picture is shown; sizes in characters. */
 export interface Screen {
   readonly isTTY: boolean;
   readonly columns: number;
   readonly rows: number;
 }
 
-/** Cells of a terminal that a picture takes at most. A cell is about twice as high as wide. */
+/** The most cells of a terminal that a picture takes. A cell is about twice as high as wide. */
 const MAX_COLUMNS = 64;
 const MAX_ROWS = 24;
 
-/** Of more images at once the pictures are shown only when they are asked for. */
+/** With more images than this, pictures are shown only if `--picture` asks for them. */
 const MAX_PICTURES = 8;
 
-/** Pixels of a cell's width, for terminals that scale: sharp on most screens, and a few ten kilobytes. */
+/** Pixels across a cell, for terminals that scale: sharp on most screens, and a few tens of kilobytes. */
 const CELL_PIXELS = 10;
 
-/** What is not a terminal has no size. */
+/** The screen of a stream. A stream that is no terminal has no size, and gets the defaults. */
 export function screenOf({ isTTY = false, columns = 80, rows = 24 }: Partial<Screen>): Screen {
   return { isTTY, columns, rows };
 }
 
-/** How to show so many pictures. Nowhere but on a terminal, whatever was chosen. */
+/** How to show `count` pictures: on a stream that is no terminal not at all, whatever was chosen. */
 export function pictureMode(
   choice: PictureChoice,
   count: number,
@@ -54,7 +54,7 @@ export function pictureMode(
   return ['truecolor', '24bit'].includes(COLORTERM) || has('WT_SESSION') ? 'blocks' : 'characters';
 }
 
-/** An encoded picture as text for the terminal, a line end included. Characters show maps only: empty there. */
+/** An encoded picture as text for the terminal, with a line end. Empty for `characters`, which show only maps. */
 export async function showPicture(bytes: Uint8Array, mode: PictureMode, screen: Screen): Promise<string> {
   if (mode === 'none' || mode === 'characters') return '';
   const { width, height } = await openImage(bytes, false).metadata().then(upright);
@@ -78,7 +78,7 @@ interface Size {
   readonly height: number;
 }
 
-/** As large as fits, and no larger than small. */
+/** The largest size in cells that fits the screen and the limits above. */
 function cellsFor(aspect: number, screen: Screen): { columns: number; rows: number } {
   const maxRows = Math.max(1, Math.min(MAX_ROWS, screen.rows - 2));
   const maxColumns = Math.max(1, Math.min(MAX_COLUMNS, screen.columns));
@@ -117,7 +117,7 @@ function halfBlocks(pixels: Uint8Array, columns: number): string {
 /** Bytes of base64 in one escape sequence of kitty's. */
 const KITTY_CHUNK = 4096;
 
-/** `q=2`: the terminal is not to answer. */
+/** `q=2` keeps the terminal from answering. */
 function kittyPicture(png: Buffer, columns: number, rows: number): string {
   const chunks = png.toString('base64').match(new RegExp(`.{1,${KITTY_CHUNK}}`, 'g')) ?? [];
   const sequences = chunks.map((chunk, index) => {
@@ -131,10 +131,10 @@ function itermPicture(jpeg: Buffer, columns: number): string {
   return `\x1b]1337;File=inline=1;size=${jpeg.length};width=${columns};preserveAspectRatio=1:${jpeg.toString('base64')}\x07\n`;
 }
 
-/** From nothing to much. */
+/** From the lowest value to the highest. */
 const RAMP = ' .:-=+*#%@';
 
-/** A class map as characters, between its own extremes: a cell is two of them wide, so that it is square. */
+/** A class map as characters, scaled between its own extremes. A cell is two characters wide, so that it is square. */
 export function showMap({ values, width, height }: ClassMap, screen: Screen): string {
   const low = values.reduce((least, value) => Math.min(least, value), Infinity);
   const high = values.reduce((most, value) => Math.max(most, value), -Infinity);

@@ -2,11 +2,11 @@
 import { SingleBar } from 'cli-progress';
 
 export interface TransferBar {
-  /** Bytes there were at the last update. */
+  /** Bytes that had arrived at the last update. */
   readonly done: number;
-  /** To be told of every step. */
+  /** To be called at every step; `total` is undefined if it is unknown. */
   readonly update: (done: number, total: number | undefined) => void;
-  /** The transfer waits before it goes on. */
+  /** To be called when the transfer waits before it goes on. */
   readonly pause: (reason: string, waitMs: number) => void;
   stop(): void;
 }
@@ -51,7 +51,7 @@ export function createTransferBar(name: string, stream: NodeJS.WriteStream): Tra
     pause(reason, waitMs) {
       if (started) bar.stop();
       started = false;
-      stream.write(`${name}: ${reason}; again in ${(waitMs / 1000).toFixed(0)} s\n`);
+      stream.write(`${name}: ${reason}; trying again in ${(waitMs / 1000).toFixed(0)} s\n`);
     },
     stop() {
       if (started) bar.stop();

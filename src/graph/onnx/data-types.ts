@@ -1,4 +1,7 @@
-/** ONNX's numbers for the data types that a graph may have (TensorProto.DataType). */
+/**
+ * ONNX's codes for the data types that a graph may have, and back. A code of any other type gives undefined; the caller
+ * refuses it by its name. Source: onnx.proto, TensorProto.DataType.
+ */
 import type { DataType } from '../graph.js';
 import { TensorProto_DataType as Code } from './proto/onnx_pb.js';
 

@@ -1,6 +1,6 @@
 /**
- * ONNX messages → graph. A file may say anything, so each field is checked where it is used; what verify.ts checks
- * anyway (order, definitions, names, data lengths) is left to it. Source: onnx.proto.
+ * ONNX messages → graph. A file may hold anything, so each field is checked where it is used. The checks of verify.ts
+ * (order, definitions, names, data lengths) are not repeated here. Source: onnx.proto.
  */
 import { safeInteger } from '../constants.js';
 import type { Attribute, Dim, Graph, Initializer, Node, ValueInfo } from '../graph.js';
@@ -16,7 +16,10 @@ import {
 } from './proto/onnx_pb.js';
 import { decodeTensor, type OnnxSource } from './tensor.js';
 
-/** The graph of a model, not yet verified; `source` as for decodeTensor. Throws GraphError for what a graph cannot express. */
+/**
+ * The graph of a model, not yet verified; `source` as for decodeTensor. Throws GraphError for anything a graph cannot
+ * express.
+ */
 export function decodeModel(model: ModelProto, source?: OnnxSource): Graph {
   const { graph } = model;
   if (graph === undefined) throw new GraphError('not an ONNX model: it has no graph');

@@ -1,5 +1,6 @@
 /**
- * Graph → ONNX messages. What is inline becomes raw_data, what is external a reference; nothing large is touched.
+ * Graph → ONNX messages. Inline data becomes raw_data and external data a reference, so nothing large is read or
+ * copied. A weight that is stored in another type or order gets nodes that restore it.
  */
 import { create } from '@bufbuild/protobuf';
 import { int, ints } from '../attributes.js';
@@ -29,7 +30,7 @@ import {
   type ValueInfoProto,
 } from './proto/onnx_pb.js';
 
-/** The oldest IR version for opset 18, so that the most engines read it. */
+/** The oldest IR version for opset 18, so that as many engines as possible read it. */
 const IR_VERSION = 8n;
 
 const utf8 = new TextEncoder();
@@ -51,7 +52,9 @@ export function encodeModel(graph: Graph): ModelProto {
   });
 }
 
-/** Make every step from the stored bytes to the value a node, ahead of the others: Transpose, Reshape, Cast, Dequantize. */
+/**
+ * Add the nodes that turn stored bytes into values (Transpose, Reshape, Cast, DequantizeLinear), ahead of all others.
+ */
 function restoreStored(graph: Graph): { nodes: readonly Node[]; initializers: readonly Initializer[] } {
   const steps: Node[] = [];
   const initializers = [...graph.initializers.values()].flatMap((initializer) => {
@@ -67,7 +70,7 @@ function restoreStored(graph: Graph): { nodes: readonly Node[]; initializers: re
   return { nodes: [...steps, ...graph.nodes], initializers };
 }
 
-/** `<name>.stored` as it is in the file, and the nodes that make it the value `<name>`. */
+/** `<name>.stored` as it is in the file, and the nodes that turn it into the value `<name>`. */
 function restore(initializer: Initializer): { nodes: readonly Node[]; initializers: readonly Initializer[] } {
   const { name, dataType, dims, data, quantization } = initializer;
   if (quantization !== undefined) return dequantize(initializer, quantization);

@@ -1,9 +1,10 @@
 /**
- * The ONNX wire format: bytes ↔ graph. Only the default operator domain, dense tensors and flat graphs exist here;
+ * The ONNX wire format: bytes ↔ graph. Only the default operator domain, dense tensors and flat graphs are supported;
  * anything else in a file is refused by name. Large weights stay outside of the bytes, as external data.
  *
  * A parameter whose file holds another type (`storedAs`) or another order (`arrangement`) becomes an external tensor
- * `<name>.stored` and a Cast or Transpose, which the engine evaluates once when it loads; reading takes a Cast back.
+ * `<name>.stored` and a Cast or Transpose, which the engine evaluates once when it loads; the reader absorbs such a
+ * Cast again.
  *
  * Source: onnx.proto (IR version 8 to 13), ONNX "External data".
  */
@@ -16,10 +17,10 @@ import { encodeModel } from './encode.js';
 import { ModelProtoSchema, TensorShapeProtoSchema, type ModelProto } from './proto/onnx_pb.js';
 
 /**
- * Read a model. Inline tensors are copied, so what is given may be reused; where `file` says which file they are the whole
- * content of, large tensors are not copied but refer to their place in it (the graph must then be lifted,
- * passes/lift-constants.ts, before it is written: an attribute's tensor cannot be external). Throws GraphError naming the
- * node or tensor that is malformed or not supported; any bytes may be given.
+ * Read a model from any bytes. Inline tensors are copied, so the caller may reuse the bytes. If `file` names the file
+ * whose whole content the bytes are, large tensors are not copied but refer to their place in it. Such a graph must be
+ * lifted (passes/lift-constants.ts) before it is written, because an attribute's tensor cannot be external. Throws
+ * GraphError naming the node or tensor that is malformed or not supported.
  */
 export function readOnnx(given: Uint8Array, file?: string): Graph {
   // A Buffer's slice is a view of it, which would keep the whole file in memory; a Uint8Array's is a copy.
@@ -35,15 +36,15 @@ export function readOnnx(given: Uint8Array, file?: string): Graph {
   return graph;
 }
 
-/** Write a graph: a few KB, its large weights are references. Throws GraphError when a parameter is unbound. */
+/** Write a graph: a few KB, because large weights are references. Throws GraphError when a parameter is unbound. */
 export function writeOnnx(graph: Graph): Uint8Array {
   verifyGraph(graph);
   return toBinary(ModelProtoSchema, encodeModel(graph));
 }
 
 /**
- * A written model for inputs of these shapes only, by input name: an engine that knows every size can plan its memory.
- * The shapes must be ones that the model takes.
+ * A copy of a written model that takes only these shapes, given by input name: an engine that knows every size can plan
+ * its memory. The original model must take the shapes.
  */
 export function fixInputShapes(model: Uint8Array, shapes: Readonly<Record<string, readonly number[]>>): Uint8Array {
   const proto = fromBinary(ModelProtoSchema, model);

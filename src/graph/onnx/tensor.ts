@@ -10,19 +10,20 @@ import { GraphError } from '../graph-error.js';
 import { dataTypeName, dataTypeOf } from './data-types.js';
 import { TensorProto_DataLocation, type TensorProto } from './proto/onnx_pb.js';
 
-/** The file that a model's bytes are the whole content of. */
+/** A model's file and its whole content. */
 export interface OnnxSource {
   /** Relative to the model's folder. */
   readonly file: string;
   readonly bytes: Uint8Array;
 }
 
-/** Larger tensors are left in their file when it is known: as external data at their place inside the .onnx file. */
+/** Larger tensors stay in their file if it is known: they become external data at their place inside the .onnx file. */
 const INLINE_BYTES = 1024;
 
 /**
- * Throws GraphError naming the tensor when its type is not supported or its sizes disagree. With `source`, whose bytes
- * the message was decoded from without copying, raw data beyond INLINE_BYTES is not copied but referred to.
+ * The initializer of a message. If `source` is given, raw data beyond INLINE_BYTES is not copied but referred to; the
+ * message must then have been decoded from `source.bytes` without copying. Throws GraphError naming the tensor if its
+ * type is not supported or its sizes disagree.
  */
 export function decodeTensor(proto: TensorProto, name: string, source?: OnnxSource): Initializer {
   const fail = (detail: string): GraphError => new GraphError(`tensor "${name}": ${detail}`);
@@ -81,7 +82,7 @@ function inlineData(
   return { kind: 'inline', bytes: packValues(dataType, typed) };
 }
 
-/** Types that ride in int32_data, and what fits them. */
+/** Types that ride in int32_data, and their limits. */
 const INTEGER_LIMITS: Readonly<Partial<Record<DataType, readonly [number, number]>>> = {
   float16: [0, 0xffff],
   uint8: [0, 255],

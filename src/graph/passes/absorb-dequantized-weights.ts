@@ -1,12 +1,12 @@
 /**
- * Weights that a file keeps as integers become initializers that know how they are stored, so that other passes see a
- * weight where a weight is.
+ * Weights that a file keeps as integers become float32 initializers that record how they are stored, so that other
+ * passes recognize them as weights.
  *
  *   Before: w int8, scale, zero point → DequantizeLinear → Conv
  *   After:  w float32 (graph.ts, Quantization) → Conv
  *
- * Preconditions: all three are initializers; one scale for the tensor or for each index of an axis (no blocks). Equal by
- * definition; the writer puts the DequantizeLinear back, and the engine fuses it with the convolution.
+ * Preconditions: all three are initializers; one scale for the tensor or for each index of an axis (no blocks). Equal
+ * by definition; the writer puts the DequantizeLinear back, and the engine fuses it with the convolution.
  */
 import { attribute } from '../attributes.js';
 import type { Graph, Initializer, Node } from '../graph.js';

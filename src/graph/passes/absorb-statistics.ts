@@ -6,9 +6,10 @@
  *
  * Precondition: γ, β, μ, σ² are initializers.
  *
- * Equal because γ·(x − μ) / √(σ² + ε) + β = s·x + t with s = γ / √(σ² + ε) and t = β − μ·s. An engine folds the nodes once,
- * at load. What needs this is half precision (narrow-to-half.ts): a variance may be too small or too large for it, the
- * scale that comes of it is not. What a convolution feeds alone belongs into its weights (fold-batch-norm.ts).
+ * Equal because γ·(x − μ) / √(σ² + ε) + β = s·x + t with s = γ / √(σ² + ε) and t = β − μ·s. An engine folds the nodes
+ * once, at load. Half precision needs this pass (narrow-to-half.ts): a variance may be too small or too large for it,
+ * but the scale computed from it is not. A normalization that is the only reader of a convolution belongs in its
+ * weights (fold-batch-norm.ts).
  */
 import { attribute, float } from '../attributes.js';
 import type { Graph } from '../graph.js';

@@ -1,13 +1,14 @@
 /**
- * Let the graph take pixels as they are decoded, and do the preprocessing inside it: a quarter of the bytes to move.
+ * Let the graph take decoded pixels and do the preprocessing itself: a quarter of the bytes to move.
  *
  *   Before: input float32 [N, 3, H, W], normalized
  *   After:  image uint8 [N, H, W, 3] RGB → Transpose → Cast → (channels reversed for BGR) → Sub → Mul → input
  *
- * Precondition: the only input is float32 [N, 3, H, W]. In front of a quantized net Sub and Mul are one BatchNormalization.
+ * Precondition: the only input is float32 [N, 3, H, W]. In front of a quantized net Sub and Mul are one
+ * BatchNormalization.
  *
- * Equal because (p / range − mean) / std = (p − mean·range) · 1 / (range·std). The mean stays a Sub ahead of the padding
- * of the first convolution: moved into its bias, it would be wrong at the borders, where the padding is zero.
+ * Equal because (p / range − mean) / std = (p − mean·range) · 1 / (range·std). The mean stays a Sub ahead of the
+ * padding of the first convolution: moved into its bias, it would be wrong at the borders, where the padding is zero.
  */
 import { float, int, ints } from '../attributes.js';
 import { graphBuilder } from '../build.js';
@@ -65,8 +66,8 @@ function addInput(graph: Graph, { channels, range, mean, std }: ImagePreprocessi
   );
   const normalized = { name: 'image.normalized', output: input.name };
   if (isQuantized) {
-    // onnxruntime moves the Transpose behind Sub and Mul, to where its quantized kernels want it, and is then twenty times
-    // slower at both: 7 % of a ResNet-50.
+    // onnxruntime would move the Transpose behind Sub and Mul, where its quantized kernels want it. Both would then be
+    // twenty times slower, which costs 7 % of a ResNet-50.
     const parameters = [scale, constant('zero', [0, 0, 0]), offset, constant('one', [1, 1, 1])];
     builder.node('BatchNormalization', [x, ...parameters], { ...normalized, attributes: { epsilon: float(0) } });
   } else {

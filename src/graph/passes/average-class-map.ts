@@ -6,8 +6,9 @@
  *
  * Precondition: the only output is a map with a fixed number of classes.
  *
- * Equal to the classifier: exactly for a net with global average pooling, at any size; for a fully connected head at the
- * native size, where the map is one cell, and the definition of its classification above it (Simonyan 2015 §3.2).
+ * Equal to the classifier at any size for a net with global average pooling, and at the native size for a fully
+ * connected head, whose map is one cell there. Above that size the mean defines the classification (Simonyan 2015
+ * §3.2).
  */
 import { graphBuilder } from '../build.js';
 import { ALL_CELLS, averageCells, classMapOf } from '../class-map.js';

@@ -4,10 +4,10 @@
  *   Before: parameters whose data is `unbound`
  *   After:  the same parameters, their data external: file, offset, length; nothing is read or copied
  *
- * Preconditions: runs right after the builder, while the dimensions are still the file's; every unbound parameter has a
- * tensor of its name, or of the one that the source has for it, of a floating-point type, and of its dimensions: [out,
- * in] and [out, c, k, k] with in = c·k·k are the same, a fully connected layer being a convolution over its whole input.
- * Tensors without a parameter are ignored (num_batches_tracked). No match where nothing is unbound.
+ * Preconditions: the pass runs right after the builder, while the dimensions are still the file's; every unbound
+ * parameter has a tensor with its name (or the name that `nameOf` gives), a floating-point type and its dimensions.
+ * [out, in] and [out, c, k, k] with in = c·k·k count as the same, because a fully connected layer is a convolution over
+ * its whole input. Tensors without a parameter are ignored (num_batches_tracked). No match where nothing is unbound.
  */
 import { elementCount } from '../../tensor.js';
 import type { DataType, Graph, Initializer } from '../graph.js';
@@ -28,7 +28,7 @@ export interface WeightSource {
   /** Relative to the model's folder. */
   readonly file: string;
   readonly tensors: ReadonlyMap<string, StoredTensor>;
-  /** The name in the file of a parameter. Default: the parameter's own. */
+  /** A parameter's name in the file. Default: the parameter's own. */
   readonly nameOf?: (parameter: string) => string;
 }
 
@@ -62,7 +62,7 @@ function bindOne(parameter: Initializer, { file, tensors, nameOf }: WeightSource
   return { ...parameter, data: { kind: 'external', file, offset, length, ...storedAs } };
 }
 
-/** Equal, or one the fully connected form of the other. */
+/** Whether they are equal, or one is the fully connected form of the other. */
 function areSameLayer(a: readonly number[], b: readonly number[]): boolean {
   if (a.length === b.length) return a.every((size, axis) => size === b[axis]);
   const isBoth = [a, b].every(({ length }) => length === 2 || length === 4);

@@ -1,5 +1,5 @@
 /**
- * Let a net of another precision take and give float32.
+ * Let a net of another precision take and return float32.
  *
  *   Before: input float16 → … → output float16
  *   After:  input float32 → Cast → … → Cast → output float32

@@ -5,12 +5,13 @@
  *   After:  [N, C, h, w] → Conv h×w [F, C, h, w] → activation → Conv 1×1 [K, F, 1, 1] → class map [N, K, h', w']
  *
  * Preconditions: the head is such a chain and ends in the only output; Gemm with transB = 1, no scaling, constant
- * weights of their own; h × w, the trunk's map at the native input size, accounts for the width of the first weight; the
- * trunk does not end in global pooling (see convolutionalize-global-pool.ts).
+ * weights of their own; h × w, the trunk's map at the native input size, accounts for the width of the first weight;
+ * the trunk does not end in global pooling (see convolutionalize-global-pool.ts).
  *
- * Equal because Σ_j W[f, j]·flatten(x)[j] = Σ_{c,y,x} W[f, c, y, x]·x[c, y, x] with j = (c·h + y)·w + x: one window of a
- * valid convolution. The weight's bytes, row-major, are the same; only its dimensions change. At the native size the map
- * is one cell; on a larger input each cell is the classifier at one place. Source: Simonyan 2015 §3.2, Long 2015 §3.1.
+ * Equal because Σ_j W[f, j]·flatten(x)[j] = Σ_{c,y,x} W[f, c, y, x]·x[c, y, x] with j = (c·h + y)·w + x: one window of
+ * a valid convolution. The weight's bytes, row-major, are the same; only its dimensions change. At the native size the
+ * map is one cell; on a larger input each cell is the classifier at one place. Source: Simonyan 2015 §3.2, Long 2015
+ * §3.1.
  */
 import { elementCount } from '../../tensor.js';
 import { ints } from '../attributes.js';
@@ -61,7 +62,7 @@ function nativeMap(graph: Graph, value: string, nativeSize: number): readonly nu
   return dims?.length === 4 ? dims.slice(1) : undefined;
 }
 
-/** The head need not fit the native size for the trunk's map to be inferred. */
+/** The nodes that the trunk's map needs: the head may not fit the native size. */
 function nodesUpTo(graph: Graph, value: string): readonly Node[] {
   return graph.nodes.slice(0, graph.nodes.findIndex(({ outputs }) => outputs.includes(value)) + 1);
 }

@@ -1,6 +1,6 @@
 /**
- * Score every place of the last map instead of its mean: leave a classifier's global average pooling out, and do what
- * came after it in front.
+ * Score every place of the last map instead of its mean: leave out a classifier's global average pooling and apply the
+ * layer behind it to every place.
  *
  *   Before: [N, C, h, w] → GlobalAveragePool → Flatten → Gemm [K, C] → logits [N, K]
  *       or: [N, C, h, w] → GlobalAveragePool → Conv 1×1 [K, C, 1, 1] → Flatten → logits [N, K]
@@ -9,14 +9,13 @@
  *   Before: … → class map [N, K, h, w] → GlobalAveragePool → Flatten → logits [N, K]
  *   After:  … → class map [N, K, h, w]
  *
- * Preconditions: the head is one of these chains (Dropout and Identity may stand between, the Flatten of a convolutional
- * one may be missing) and ends in the only output;
- * Gemm with transB = 1, no scaling, a constant weight of its own; Conv of stride 1, without padding; in the last form a
- * number of classes that the output declares.
+ * Preconditions: the head is one of these chains and ends in the only output (Dropout and Identity may stand between,
+ * and the Flatten of a convolutional one may be missing); Gemm has transB = 1, no scaling, and a constant weight of its
+ * own; Conv has stride 1 and no padding; in the last form the output declares the number of classes.
  *
- * The mean of the class map is the logits: by linearity, mean_p(W·x_p + b) = W·mean_p(x_p) + b, or because nothing else
- * is left. average-class-map.ts and select-classes.ts take that mean. Source: Lin 2014 (global average pooling), Zhou
- * 2016 (class activation maps).
+ * The mean of the class map is the logits: by linearity, mean_p(W·x_p + b) = W·mean_p(x_p) + b, or because no layer is
+ * left. average-class-map.ts and select-classes.ts take that mean. Source: Lin 2014 (global average pooling), Zhou 2016
+ * (class activation maps).
  */
 import { ints } from '../attributes.js';
 import { fullyConnected, isFlatten, isIdentity, isPointwise, tailOf } from '../classifier-head.js';
@@ -50,7 +49,9 @@ function convolutionalize(graph: Graph): Graph | undefined {
   return scoreEverywhere(graph, pool, head, layer, graph.initializers.get(layer.inputs[1]!)!);
 }
 
-/** The convolution reads what was pooled, and stands where the head ended: it gives the class map. */
+/**
+ * The convolution reads the map in front of the pooling and replaces the last node of the head: it gives the class map.
+ */
 function scoreEverywhere(
   graph: Graph,
   pool: Node,
@@ -69,7 +70,7 @@ function scoreEverywhere(
   return rewriteNodes(graph, replace, { outputs: classMap(graph, weight.dims[0]!) });
 }
 
-/** What was pooled is the class map; a graph's input is none. */
+/** The pooled map becomes the class map; a graph's input cannot be one. */
 function uncover(graph: Graph, pool: Node, head: readonly Node[]): Graph | undefined {
   const [map = ''] = pool.inputs;
   const classes = graph.outputs[0]?.dims[1];

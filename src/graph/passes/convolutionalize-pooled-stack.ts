@@ -1,17 +1,19 @@
 /**
- * Turn a head behind global pooling that is not linear into one that slides: several layers, or the maximum.
+ * Turn a nonlinear head behind global pooling (several layers, or a maximum) into one that slides over the map.
  *
  *   Before: [N, C, h, w] → GlobalAveragePool → Flatten → Gemm [F, C] → activation → Gemm [K, F] → logits [N, K]
- *   After:  [N, C, h, w] → AveragePool h×w, stride 1 → Conv 1×1 [F, C, 1, 1] → activation → Conv 1×1 → class map [N, K, h', w']
+ *   After:  [N, C, h, w] → AveragePool h×w, stride 1 → Conv 1×1 [F, C, 1, 1] → activation → Conv 1×1
+ *                         → class map [N, K, h', w']
  *
- *   and with GlobalMaxPool → MaxPool alike, for a single layer too.
+ *   and likewise from GlobalMaxPool to MaxPool, for a single layer too.
  *
- * Preconditions: the head is such a chain, of Gemm and 1×1 convolutions with weights of their own and what is done element
- * by element, and ends in the only output; h × w is the trunk's map at the native input size. A single layer behind an
- * average has a better map, one without a window: convolutionalize-global-pool.ts.
+ * Preconditions: the head is such a chain and ends in the only output; it consists of Gemm and 1×1 convolutions with
+ * weights of their own and of element-wise operators; h × w is the trunk's map at the native input size. A single layer
+ * behind an average has a better map, without a window: convolutionalize-global-pool.ts.
  *
- * Equal because at the native size the one window is the whole map. On a larger image each cell is the classifier at one
- * place, as with a fully connected head (convolutionalize-gemm.ts): no mean of single places would be the logits.
+ * Equal because at the native size the one window is the whole map. On a larger image each cell is the classifier at
+ * one place, as with a fully connected head (convolutionalize-gemm.ts): the mean over single places would not be the
+ * logits.
  */
 import { ints } from '../attributes.js';
 import { fullyConnected, isActivation, isFlatten, isIdentity, isPointwise, tailOf } from '../classifier-head.js';
@@ -56,7 +58,7 @@ function convolutionalize(graph: Graph, nativeSize: number): Graph | undefined {
   });
 }
 
-/** A node of the chain, which reads the one before; the last gives the class map. */
+/** A node of the chain, made to read the one before; the last node gives the class map. */
 function linkedIn(chain: readonly Node[], position: number): Node {
   const node = chain[position]!;
   const [first = '', ...others] = node.inputs;

@@ -1,8 +1,8 @@
 /**
- * Take out the nodes that do nothing when a net is only evaluated.
+ * Take out the nodes that do nothing at inference.
  *
  *   Before: x → Dropout | Identity → y
- *   After:  x, read by whoever read y
+ *   After:  x, read by the readers of y
  *
  * Equal by definition: Identity is y = x, and so is Dropout outside of training. A Dropout whose mask is read or whose
  * training_mode is given stays, and so does a node from a graph input straight to a graph output.

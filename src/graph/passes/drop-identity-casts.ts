@@ -1,11 +1,11 @@
 /**
- * Take out the Casts that change nothing, as mixed-precision exports have many once they are widened (widen-half.ts).
+ * Take out the Casts that change nothing. Mixed-precision exports have many once they are widened (widen-half.ts).
  *
  *   Before: x float32 → Cast to float32 → y
- *   After:  x, read by whoever read y
+ *   After:  x, read by the readers of y
  *
- * Precondition: the type of x is known: it is declared, or follows from operators that keep the type of their first input.
- * Equal by definition.
+ * Precondition: the type of x is known: it is declared, or follows from operators that keep the type of their first
+ * input. Equal by definition.
  */
 import type { Graph, Node } from '../graph.js';
 import type { Pass } from '../pass.js';

@@ -1,12 +1,12 @@
 /**
- * Let a half-precision net that hands out float32 end in its own precision; cast-borders.ts adds the Cast again behind
- * whatever the head becomes.
+ * Let a half-precision net with a float32 output end in its own precision. cast-borders.ts adds the Cast again behind
+ * the rewritten head.
  *
  *   Before: x float16 → Cast to float32 → output float32
  *   After:  x float16 → output float16
  *
- * Preconditions: the only output comes from such a Cast, and the layer before it has float16 weights. Equal because every
- * float16 number is a float32 number: the Cast rounds nothing.
+ * Preconditions: the only output comes from such a Cast, and the layer before it has float16 weights. Equal because
+ * every float16 number is a float32 number: the Cast rounds nothing.
  */
 import { attribute } from '../attributes.js';
 import { tailOf } from '../classifier-head.js';

@@ -1,14 +1,15 @@
 /**
- * Leave out the softmax that a classifier ends in: what leaves a session here are logits.
+ * Leave out the softmax that a classifier ends in: sessions return logits.
  *
  *   Before: z → Softmax | LogSoftmax → (Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Cast) → output
  *   After:  z → (the same) → output
  *
- * Preconditions: the only output; between the softmax and it only such nodes, each the only reader of the one before; the
- * softmax is over all K numbers of an image.
+ * Preconditions: there is one output; only such nodes stand between the softmax and it, each the only reader of the one
+ * before; the softmax is over all K numbers of an image.
  *
- * The probabilities stay the same: softmax(z) is taken of z, and softmax(log softmax(z)) = softmax(z) because the two
- * differ by a constant for each image. Source: ONNX operator Softmax; before opset 13 it is over all axes from `axis` on.
+ * The probabilities stay the same: they are softmax(z), and softmax(log softmax(z)) = softmax(z) because z and log
+ * softmax(z) differ by a constant for each image. Source: ONNX operator Softmax; before opset 13 it is over all axes
+ * from `axis` on.
  */
 import { elementCount } from '../../tensor.js';
 import { attribute } from '../attributes.js';

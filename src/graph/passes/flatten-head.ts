@@ -1,5 +1,5 @@
 /**
- * Bring the ways in which exporters flatten a map in front of a fully connected layer to one.
+ * Reduce the ways in which exporters flatten a map in front of a fully connected layer to one.
  *
  *   Before: x [N, C, h, w] → Reshape | Squeeze | Flatten → [N, C·h·w]
  *   After:  x [N, C, h, w] → Flatten from axis 1
@@ -7,9 +7,9 @@
  *   Before: x [N, F] → Reshape | Squeeze | Flatten → [N, F], or x [N, C, h, w] → Reshape → the same
  *   After:  x
  *
- * Preconditions: the node is in the chain that ends in the only output, and its shapes at the native size are these. Equal
- * at that size because all of them keep the numbers and their order; a target that bakes the batch or computes it from
- * the input is left behind, so the result takes every batch.
+ * Preconditions: the node is in the chain that ends in the only output, and its shapes at the native size are these.
+ * Equal at that size because all of them keep the numbers and their order; a target shape that fixes the batch, or
+ * computes it from the input, disappears, so the result takes every batch.
  */
 import { elementCount } from '../../tensor.js';
 import { int } from '../attributes.js';
@@ -26,7 +26,7 @@ export function flattenHead(nativeSize: number): Pass {
 }
 
 function flatten(graph: Graph, nativeSize: number): Graph | undefined {
-  // With two images the batch is not mistaken for an axis of size 1; where the batch is fixed, it is what it is.
+  // With two images the batch is not mistaken for an axis of size 1. A fixed batch stays as it is.
   const shapes = nativeShapes(graph, nativeSize, 2);
   const tail = new Set(tailOf(graph).filter((node) => isOfKind(node, 'view')));
   const isIdle = (node: Node): boolean => {

@@ -6,9 +6,10 @@
  *
  * Preconditions: nothing else reads the convolution; W, b and the four are initializers.
  *
- * Equal because ((W∗x + b) − μ)·s + β = (W·s)∗x + (b − μ)·s + β with s = γ / √(σ² + ε) for each output channel. Nothing is
- * read here: an engine folds the nodes once, at load. It has a pass of its own for this; what needs ours is whoever
- * changes the type of the weights, because the product is what has to be rounded or quantized, not its factors.
+ * Equal because ((W∗x + b) − μ)·s + β = (W·s)∗x + (b − μ)·s + β with s = γ / √(σ² + ε) for each output channel. No
+ * weight is read here: an engine folds the nodes once, at load. ONNX Runtime has such a pass itself. This one is for
+ * the TensorFlow engine and for passes that change the type of the weights, because they must round or quantize the
+ * product, not its factors.
  */
 import { attribute } from '../attributes.js';
 import type { Graph, Node } from '../graph.js';
@@ -33,7 +34,7 @@ function fold(graph: Graph): Graph | undefined {
   });
 }
 
-/** The convolution with what the normalization does to its output. */
+/** The convolution that includes the normalization. */
 function foldInto(graph: Graph, conv: Node, norm: Node, draft: Draft): Node {
   const [x = '', weight = '', bias = ''] = conv.inputs;
   const [, gamma = '', beta = '', mean = '', variance = ''] = norm.inputs;
@@ -53,7 +54,7 @@ function foldInto(graph: Graph, conv: Node, norm: Node, draft: Draft): Node {
   return { ...conv, inputs: [x, foldedWeight, foldedBias], outputs: norm.outputs.slice(0, 1) };
 }
 
-/** Convolutions and the normalization that each alone feeds. */
+/** Each convolution with the normalization that is its only reader. */
 function pairsOf(graph: Graph): ReadonlyMap<Node, Node> {
   const reads = countReads(graph);
   const convolutions = new Map(graph.nodes.filter(({ op }) => op === 'Conv').map((node) => [node.outputs[0], node]));

@@ -1,12 +1,12 @@
 /**
- * Make a weight that a graph reshapes or transposes before its use an initializer of that form.
+ * Turn a weight that a graph reshapes or transposes before its use into an initializer of that form.
  *
  *   Before: initializer w → Reshape | Squeeze | Unsqueeze | Flatten | Transpose → v, read by a layer
  *   After:  initializer v
  *
- * Preconditions: the node reads nothing but constants; the weight is bound. Equal because the first four keep the bytes and
- * only name other dimensions, and a transposed weight says how its bytes lie (graph.ts, Arrangement). No byte of a file
- * is touched; integer constants, which are sizes, are left alone.
+ * Preconditions: the node reads nothing but constants; the weight is bound. Equal because the first four keep the bytes
+ * and only name other dimensions, and a transposed weight records how its bytes lie (graph.ts, Arrangement). No byte of
+ * a file is touched; integer constants, which are sizes, are left alone.
  */
 import { attribute } from '../attributes.js';
 import type { Graph, Initializer, Node } from '../graph.js';
@@ -43,7 +43,7 @@ function viewOf(node: Node, draft: Draft, dims: readonly number[] | undefined): 
   return transposeWeight(weight, weight.dims, perm);
 }
 
-/** Whether what has one scale along its first axis still has it there. */
+/** Whether a weight with scales along its first axis still has that axis first. */
 function keepsScales({ quantization, dims: before }: Initializer, dims: readonly number[]): boolean {
   if (quantization === undefined || quantization.scale.dims.length === 0) return true;
   return quantization.axis === 0 && dims[0] === before[0];

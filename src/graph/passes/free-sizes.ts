@@ -1,13 +1,13 @@
 /**
- * Free the batch and the size of an image that a graph was exported for.
+ * Free the batch and the image size that a graph was exported for.
  *
  *   Before: input [1, 3, 224, 224] → … Reshape to [1, …] … → logits [1, K]
  *   After:  input [N, 3, H, W] → … Reshape to [0, …] … → logits [N, K]
  *
- * Preconditions: the only input is an image [N, 3, H, W], the only output [N, K]. A constant target of a Reshape that
- * begins with the size its input begins with takes that size from the input. Equal at the exported size because 0 copies
- * the input's size, which is the one it replaces. Whether the net really takes other sizes, the caller infers. No match
- * where all of them are free.
+ * Preconditions: the only input is an image [N, 3, H, W], the only output [N, K]. If the constant target of a Reshape
+ * begins with the first size of its input, that size is taken from the input. Equal at the exported size because 0
+ * copies the input's size, which is the one it replaces. The caller infers whether the net really takes other sizes. No
+ * match if all sizes are free.
  */
 import { attribute } from '../attributes.js';
 import { integerValues } from '../constants.js';

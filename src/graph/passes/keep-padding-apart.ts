@@ -1,5 +1,5 @@
 /**
- * Keep the engine from taking padding with zeros for the padding of a max pooling.
+ * Keep the engine from fusing a Pad with zeros into the padding of a max pooling.
  *
  *   Before: Pad with zeros → … → MaxPool without padding of its own
  *   After:  Pad with zeros → … → MaxPool, auto_pad = VALID
@@ -7,13 +7,15 @@
  *   Before: Pad with zeros → … → MaxPool, pads p or ceil_mode
  *   After:  Pad with zeros → … → Pad p with −∞ → MaxPool
  *
- * Equal by definition: VALID is no padding, and −∞ is what a max pooling pads with; its last, partial window (ceil_mode) is
- * one that reaches stride − 1 cells further. Why: onnxruntime 1.30 fuses a Pad of zeros and a MaxPool (pad_fusion.cc) into one
- * with padding, which ignores what is padded; where a window has only negative values its maximum is no longer 0. It does
- * not with an auto_pad, nor over another Pad. What lies between them may be anything that the engine takes out first
- * (Identity, Cast, a pair of Transposes): in a graph with padding all bare poolings get VALID, which costs nothing, and a
- * Pad of its own each that such operators lead back to a Pad. Precondition there: no window can lie in the padding
- * altogether, and the type of the values is known.
+ * Equal by definition: VALID is no padding, and a max pooling pads with −∞. Its last, partial window (ceil_mode) is one
+ * that reaches stride − 1 cells further.
+ *
+ * Why: onnxruntime 1.30 fuses a Pad of zeros and a MaxPool (pad_fusion.cc) into one MaxPool with padding, which ignores
+ * the padded cells. The maximum of a window with only negative values is then no longer 0. It does not fuse a pooling
+ * with an auto_pad, nor over another Pad. It does fuse over operators that it takes out first (Identity, Cast, a pair
+ * of Transposes). So in a graph with padding all bare poolings get VALID, which costs nothing, and every other pooling
+ * gets a Pad of its own if such operators lead back to a Pad. Preconditions for that Pad: no window can lie entirely in
+ * the padding, and the type of the values is known.
  */
 import { attribute, float, ints } from '../attributes.js';
 import type { DataType, Graph, Node } from '../graph.js';
@@ -23,7 +25,7 @@ import { producersOf, rewriteNodes, type Draft } from '../rewrite.js';
 import { valueTypes } from '../value-types.js';
 import { windowExtent, windowsOf, type Window } from '../windows.js';
 
-/** What the engine may take out from between the two. */
+/** Whether the engine may take a node out from between the two. */
 const isRemovable = (node: Node): boolean =>
   onlyRearranges(node) || isOfKind(node, 'identity', 'cast') || node.op === 'Expand';
 
@@ -53,7 +55,7 @@ function keepApart(graph: Graph): Graph | undefined {
   });
 }
 
-/** A Pad with −∞ in front of the pooling, which loses its padding to it; the node alone where that cannot be. */
+/** The pooling behind a new Pad with −∞, which takes over its padding; the unchanged node if that is impossible. */
 function withPad(node: Node, opset: number, type: DataType | undefined, draft: Draft): Node {
   const [x = ''] = node.inputs;
   const pads = explicitPads(windowsOf(node));
@@ -78,7 +80,7 @@ function isBare(node: Node): boolean {
   return windowsOf(node).every(({ padBegin, padEnd, ceil }) => padBegin === 0 && padEnd === 0 && !ceil);
 }
 
-/** Of a map [N, C, …], all axes; undefined where a window could lie in the padding altogether. */
+/** The pads of all axes of a map [N, C, …]; undefined if a window could lie entirely in the padding. */
 function explicitPads(windows: readonly Window[]): readonly number[] | undefined {
   const begin = windows.map(({ padBegin }) => padBegin);
   const end = windows.map(({ padEnd, stride, ceil }) => padEnd + (ceil ? stride - 1 : 0));

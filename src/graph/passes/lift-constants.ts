@@ -1,5 +1,5 @@
 /**
- * Make what Constant nodes hold initializers, which is where passes, geometry and the writer look for weights.
+ * Turn the values of Constant nodes into initializers, where passes, geometry and the writer look for weights.
  *
  *   Before: Constant (value | value_float(s) | value_int(s)) → x
  *   After:  initializer x

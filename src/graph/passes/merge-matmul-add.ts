@@ -1,10 +1,10 @@
 /**
- * Make a matrix product with constant weights the Gemm that other passes know.
+ * Turn a matrix product with constant weights into the Gemm that other passes know.
  *
  *   Before: x [N, I] → MatMul W [I, O] → (Add b [O]) → y [N, O]
  *   After:  x [N, I] → Gemm W, b → y
  *
- * Preconditions: x has rank 2 at the native size, W is a constant of rank 2; the product is read by the Add alone; b is a
+ * Preconditions: x has rank 2 at the native size, W is a constant of rank 2; only the Add reads the product; b is a
  * constant of O numbers with no other reader. Equal because Gemm is x·W + b by definition.
  * Source: ONNX operators MatMul, Gemm (opset 7 to 13; the bias is optional since 11).
  */

@@ -1,11 +1,11 @@
 /**
- * Give a classifier's output the form and the name it has everywhere here.
+ * Give a classifier's output the form and the name that all classifiers have here.
  *
  *   Before: … → y [N, K], or [N, K, 1, 1] and the like
  *   After:  … → (Flatten) → logits [N, K]
  *
- * Preconditions: the only output, and no other value called `logits` (reserve-names.ts). Equal because Flatten keeps the
- * order of the numbers.
+ * Preconditions: there is one output, and no other value is called `logits` (reserve-names.ts). Equal because Flatten
+ * keeps the order of the numbers.
  */
 import { int } from '../attributes.js';
 import { graphBuilder } from '../build.js';

@@ -2,17 +2,19 @@
  * Compute a network in half precision where that is safe.
  *
  *   Before: x float32 → Conv W → Relu → GlobalAveragePool → Gemm V → y float32
- *   After:  x float32 → Cast → Conv W as half → Relu → Cast → GlobalAveragePool → Cast → Gemm V as half → Cast → y float32
+ *   After:  x float32 → Cast → Conv W as half → Relu → Cast → GlobalAveragePool → Cast → Gemm V as half
+ *                    → Cast → y float32
  *
- * Preconditions: the types of the values are known (value-types.ts; what is not known stays as it is); no constant that is
- * spelled out in the graph lies beyond half's largest number. Batch normalization comes folded (fold-batch-norm.ts,
- * absorb-statistics.ts): what is rounded is the product, computed in single precision.
+ * Preconditions: no inline constant lies beyond half's largest number; batch normalization is folded
+ * (fold-batch-norm.ts, absorb-statistics.ts), so that the product, computed in single precision, is rounded. A node
+ * stays as it is if the type of an input is not known (value-types.ts).
  *
- * Not equal: values and weights are rounded to 11 bits. Convolutions and products are narrowed, and what works cell by cell
- * or moves values (operators.ts, suitsHalf). Means over a map, normalizations over an image, softmax, exponentials and powers stay in single
- * precision: there many values are added, or small ones become large ones. Inputs and outputs stay float32, so what is added
- * in front (preprocessing) and behind (the mean of a class map, its log-normalizer) does too. A weight that is half in its
- * file is taken as it is; any other is cast by a node over the constant, which the engine folds at load.
+ * Not equal: values and weights are rounded to 11 bits. The pass narrows convolutions, products, and operators that
+ * work cell by cell or move values (operators.ts, suitsHalf). Means over a map, normalizations over an image, softmax,
+ * exponentials and powers stay in single precision: they add many values or make small ones large. Inputs and outputs
+ * stay float32, and so do the nodes that are added in front (preprocessing) and behind (the mean of a class map, its
+ * log-normalizer). A weight that is half in its file is taken as it is, and an inline one is rounded here. Any other is
+ * cast by a node over the constant, which the engine folds at load.
  */
 import { attribute, int } from '../attributes.js';
 import { floatValues, halfBits, inlineConstant } from '../constants.js';
@@ -46,7 +48,10 @@ function narrow(graph: Graph): Graph | undefined {
     node.inputs.every((name) => name === '' || types.has(name));
 
   const outputs = new Set(graph.outputs.map(({ name }) => name));
-  /** A float32 value `v` has its form in half precision under another name; one is computed, the other cast where it is read. */
+  /**
+   * The name of each float32 value's half-precision form. One of the two is computed, the other is cast for its
+   * readers.
+   */
   const halves = new Map<string, string>();
   const madeInHalf = new Set<string>();
   const asHalf = (name: string, draft: Draft): string => {
@@ -92,7 +97,7 @@ function castTo(type: 'float16' | 'float32', from: string, to: string, draft: Dr
   return { op: 'Cast', name: draft.fresh(`${to}.cast`), inputs: [from], outputs: [to], attributes };
 }
 
-/** The initializer in half precision, as far as that needs no node of its own. */
+/** The initializer in half precision; undefined if that needs a node of its own. */
 function narrowWeight(weight: Initializer | undefined, name: string): Initializer | undefined {
   if (weight === undefined || weight.quantization !== undefined) return undefined;
   const { dims, data } = weight;
@@ -108,7 +113,7 @@ function narrowWeight(weight: Initializer | undefined, name: string): Initialize
   }
 }
 
-/** Throws GraphError for a number that would become infinite. */
+/** The values of an inline weight. Throws GraphError if one of them would become infinite. */
 function checked(weight: Initializer): Float32Array {
   const values = floatValues(weight)!;
   const lost = values.find((value) => Number.isFinite(value) && (halfBits(value) & ~0x8000) === INFINITE_BITS);

@@ -4,11 +4,11 @@
  *   Before: [N, C, h, w] → Conv k×k → … → class map [N, K, h − k + 1, w − k + 1]
  *   After:  [N, C, h, w] → Conv k×k, zeros around → … → class map [N, K, h, w]
  *
- * Preconditions: from the map backwards convolutions of 1×1 and activations, then a convolution wider than 1×1, of stride
- * 1, not padded.
+ * Preconditions: backwards from the map come 1×1 convolutions and activations, then a convolution wider than 1×1 of
+ * stride 1 without padding.
  *
- * Equal where the window lies inside, which is from cell `begin` on (headPads): padding changes no other window. The cells
- * outside of that are scores of windows that the classifier was never given.
+ * Equal where the window lies inside the map: from cell `begin` on, without the last `end` (headPads). The other cells
+ * are scores of windows that the classifier was never given.
  */
 import { ints } from '../attributes.js';
 import { isActivation, isPointwise, tailOf } from '../classifier-head.js';
@@ -39,7 +39,7 @@ export function padHead(): Pass {
   };
 }
 
-/** What the pass adds to a graph; undefined where it does not match. */
+/** The padding that the pass adds to a graph; undefined if it does not match. */
 export function headPads(graph: Graph): HeadPads | undefined {
   return headOf(graph)?.pads;
 }

@@ -1,12 +1,12 @@
 /**
- * Shuffle channels without saying how large the map is.
+ * Shuffle channels independently of the size of the map.
  *
  *   Before: x [N, C, h, w] → Reshape [N, g, C/g, h, w] → Transpose (0, 2, 1, 3, 4) → Reshape [N, C, h, w]
  *   After:  x [N, C, h, w] → Gather of the channels [C] in their new order
  *
- * Preconditions: this chain, each the only reader of the one before, with these shapes at the native size. Equal because
- * channel j·g + i of the result is channel i·(C/g) + j of x, for i < g, j < C/g. The exported targets bake the size of the
- * map; a Gather takes any. Source: Zhang 2018 (ShuffleNet).
+ * Preconditions: this chain, each the only reader of the one before, with these shapes at the native size. Equal
+ * because channel j·g + i of the result is channel i·(C/g) + j of x, for i < g, j < C/g. The exported targets fix the
+ * size of the map; a Gather takes any. Source: Zhang 2018 (ShuffleNet).
  */
 import { attribute, int } from '../attributes.js';
 import type { Graph, Node } from '../graph.js';

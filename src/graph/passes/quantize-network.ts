@@ -2,15 +2,16 @@
  * Compute a network in 8-bit integers, as far as a plan says (quantization-plan.ts).
  *
  *   Before: x → Conv W, b → Relu → y
- *   After:  x → QuantizeLinear → DequantizeLinear → Conv W as int8, b as int32 → Relu → QuantizeLinear → DequantizeLinear → y
+ *   After:  x → QuantizeLinear → DequantizeLinear → Conv W as int8, b as int32 → Relu
+ *             → QuantizeLinear → DequantizeLinear → y
  *
- * Preconditions: the weights and biases of the plan's layers are inline float32; a range is known of every value of the
- * plan. Not equal: each value is rounded to one of 256 numbers, and clipped to its range.
+ * Preconditions: the weights and biases of the plan's layers are inline float32; the range of every value of the plan
+ * is known. Not equal: each value is rounded to one of 256 numbers, and clipped to its range.
  *
- * The engine fuses a node whose operands come out of DequantizeLinear and whose result goes into QuantizeLinear to one
- * that computes in integers (onnxruntime: QLinearConv, QGemm, QLinearAdd, …), with the ReLU, which the clipping at 0 does
- * already. What it has no such kernel for runs in float between the two. So the graph says what is computed, and any
- * engine can run it.
+ * If a node's operands come from DequantizeLinear and its result goes to QuantizeLinear, the engine fuses them into one
+ * node that computes in integers (onnxruntime: QLinearConv, QGemm, QLinearAdd, …). The ReLU goes with them, because the
+ * clipping at 0 does the same. A node without such a kernel runs in float between the two. So the graph says what is
+ * computed, and any engine can run it.
  */
 import { elementCount } from '../../tensor.js';
 import { floatValues, inlineConstant } from '../constants.js';
@@ -21,7 +22,10 @@ import { activationScale, quantizeLayer, type ActivationScale, type ValueRange }
 import { isWeighted, type QuantizationPlan } from '../quantization-plan.js';
 import { renameReads, rewriteNodes, type Draft } from '../rewrite.js';
 
-/** The pass. `ranges`: by the names of the values whose scales the plan has. No match where the plan has no node. */
+/**
+ * The pass. `ranges` holds the range of each value whose scale the plan uses, by name. No match if the plan has no
+ * node.
+ */
 export function quantizeNetwork(plan: QuantizationPlan, ranges: ReadonlyMap<string, ValueRange>): Pass {
   return { name: 'quantize-network', apply: (graph) => quantize(graph, plan, ranges) };
 }
@@ -33,7 +37,7 @@ function quantize(graph: Graph, plan: QuantizationPlan, ranges: ReadonlyMap<stri
     if (range === undefined) throw new GraphError(`the range of "${value}" is not known`);
     return activationScale(range);
   };
-  /** What is read in place of a value of the plan, from its first reader on. */
+  /** The dequantized form of each value of the plan, from its first reader on. */
   const restored = new Map<string, string>();
   const roundTrip = (value: string, draft: Draft): string => {
     const { scale, zeroPoint } = scaleOf(value);
@@ -63,13 +67,15 @@ function quantizeWeights({ initializers }: Graph, node: Node, inputScale: number
   const [weight, bias] = [weightName, biasName].map((name) => initializers.get(name));
   const [values, biasValues] = [weight, bias].map((tensor) => tensor && floatValues(tensor));
   if (weight === undefined || values === undefined || (bias !== undefined && biasValues === undefined)) {
-    throw nodeError(node, 'its weights are not at hand');
+    throw nodeError(node, 'its weights or its bias are not inline float32');
   }
   const channels = weight.dims[0]!;
-  if (biasValues !== undefined && elementCount(bias!.dims) !== channels) throw nodeError(node, 'its bias is no vector');
+  if (biasValues !== undefined && elementCount(bias!.dims) !== channels) {
+    throw nodeError(node, 'its bias must have one number per output channel');
+  }
   const layer = quantizeLayer({ weight: values, channels, bias: biasValues }, inputScale);
   const scales = (array: Float32Array): Initializer => inlineConstant('scale', 'float32', [channels], array);
-  // onnxruntime makes a QGemm only of weights that have one.
+  // onnxruntime makes a QGemm only if the weights have a zero point.
   const zeroPoint: Initializer = {
     name: 'zero_point',
     dataType: 'int8',

@@ -1,12 +1,13 @@
 /**
- * Bring a graph of an older operator set to opset 18, in which the passes here write.
+ * Bring a graph of an older operator set to opset 18, the one that these passes write.
  *
  *   Before: opset 7 to 17: axes, sizes, pads and bounds as attributes
  *   After:  opset 18: the same as constant inputs
  *
- * Preconditions: Softmax, LogSoftmax and Hardmax below opset 13, which run over all axes from theirs on, have theirs last
- * (by the shapes at the native size); no operator whose meaning changed otherwise (Upsample, Resize below 13, Scatter).
- * Equal because each rewritten node says the same in the newer form; all other operators mean in opset 18 what they meant.
+ * Preconditions: below opset 13 the axis of a Softmax, LogSoftmax or Hardmax is the last one (by the shapes at the
+ * native size), because those run over all axes from theirs on; no operator changed its meaning in another way
+ * (Upsample, Resize below 13, Scatter). Equal because each rewritten node says the same in the newer form; all other
+ * operators mean in opset 18 what they meant.
  * Source: ONNX Operator changelog, opsets 7 to 18.
  */
 import { attribute, int } from '../attributes.js';
@@ -19,12 +20,14 @@ import { operatorsOfKind } from '../operators.js';
 import type { Pass } from '../pass.js';
 import { rewriteNodes, type Replace } from '../rewrite.js';
 
-/** The pass for a graph whose native input has this side, in pixels. No match where the graph has opset 18 or a newer one. */
+/** The pass for a graph whose native input has this side, in pixels. No match for opset 18 or newer, or below 7. */
 export function raiseOpset(nativeSize: number): Pass {
   return { name: 'raise-opset', apply: (graph) => raise(graph, nativeSize) };
 }
 
-/** Operators whose attributes became inputs: the opset in which they did, and the attributes by the input's position. */
+/**
+ * Operators whose attributes became inputs: the opset in which they did, and the attributes by the input's position.
+ */
 const MOVED: Readonly<Record<string, { readonly since: number; readonly attributes: readonly string[] }>> = {
   Squeeze: { since: 13, attributes: ['axes'] },
   Unsqueeze: { since: 13, attributes: ['axes'] },
@@ -38,7 +41,7 @@ const MOVED: Readonly<Record<string, { readonly since: number; readonly attribut
   Dropout: { since: 12, attributes: ['ratio'] },
 };
 
-/** Operators that changed their meaning, and the opset from which on it is that of opset 18. */
+/** Operators that changed their meaning, and the first opset in which they mean what they mean in opset 18. */
 const CHANGED: Readonly<Record<string, number>> = {
   Upsample: Infinity,
   Scatter: Infinity,
@@ -62,7 +65,10 @@ function raise(graph: Graph, nativeSize: number): Graph | undefined {
   return rewriteNodes(graph, replace, { opset: OPSET });
 }
 
-/** Statistics by channel (`spatial`, on since opset 9) and no training outputs (gone in opset 14); undefined otherwise. */
+/**
+ * The node without `spatial` (always on since opset 9) and without training outputs (gone in opset 14). Undefined for a
+ * BatchNormalization whose statistics are not by channel.
+ */
 function raiseBatchNorm(node: Node): Node | undefined {
   if (node.op !== 'BatchNormalization') return node;
   const { spatial: _, ...attributes } = node.attributes;
@@ -71,7 +77,7 @@ function raiseBatchNorm(node: Node): Node | undefined {
     : { ...node, outputs: node.outputs.slice(0, 1), attributes };
 }
 
-/** Over the last axis alone both versions agree; undefined where the axis is another one. */
+/** Both versions agree only over the last axis; undefined for another axis. */
 function raiseSoftmax(node: Node, opset: number, shapes: ReadonlyMap<string, readonly number[]>): Node | undefined {
   if (opset >= 13 || !['Softmax', 'LogSoftmax', 'Hardmax'].includes(node.op)) return node;
   const rank = shapes.get(node.inputs[0] ?? '')?.length;

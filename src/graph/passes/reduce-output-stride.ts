@@ -1,21 +1,21 @@
 /**
- * A finer map from the same weights: the last windows step less far, and whatever comes after them skips the cells that
- * they now leave (à trous).
+ * A finer map from the same weights: the last windows take smaller steps, and the windows behind them skip the cells
+ * that are new (à trous).
  *
  *   Before: … → window of stride s → windows of dilation d, padding p → map of output stride S
  *   After:  … → window of stride 1 → windows of dilation R·d, padding R·p → map of output stride S / R
  *
- * Preconditions: S / R is a stride that windows reach on the way, or one of them can be divided to reach it; what lies
- * behind it sees cells one by one or by windows: pooling over the whole map (squeeze and excitation) would see other
- * cells. Padding does not depend on the size (resolve-auto-padding.ts).
+ * Preconditions: the windows reach the stride S / R on the way, or the stride of one can be divided to reach it. The
+ * nodes behind it see cells one by one or by windows; pooling over the whole map (squeeze and excitation) would see
+ * other cells. Padding does not depend on the size (resolve-auto-padding.ts).
  *
  * Equal at the old positions, X'[R·i] = X[i], layer by layer. With rates r before a window and R behind it:
  *
  *   Y'[R·j] = Σ_k w_k · X'[r·(s·j + d·k − p)] = Σ_k w_k · X[s·j + d·k − p] = Y[j]
  *
- * which is a window of stride s·r/R, dilation r·d and padding r·p. Padding stays padding because a fine map has at most r
- * cells for each coarse one. In between lie the maps of the shifted image (shift-and-stitch). Source: Holschneider 1989
- * (algorithme à trous), Long 2015 §3.2, Chen 2015 §3.1.
+ * which is a window of stride s·r/R, dilation r·d and padding r·p. Padding stays padding because a fine map has at most
+ * r cells for each coarse one. The cells in between are the maps of the shifted image (shift-and-stitch). Source:
+ * Holschneider 1989 (algorithme à trous), Long 2015 §3.2, Chen 2015 §3.1.
  */
 import { attribute, int, ints } from '../attributes.js';
 import { classMapOf } from '../class-map.js';
@@ -41,7 +41,7 @@ function reduce(graph: Graph, outputStride: number): Graph | undefined {
   const map = classMapOf(graph);
   if (map === undefined) return undefined;
   const fields = followFields(graph, map.name);
-  /** How many fine cells there are along a side for each coarse one. */
+  /** Fine cells along a side for each coarse one. */
   const rateOf = (value = ''): number => Math.max(1, strideOf(fields.get(value)) / outputStride);
   if (rateOf(map.name) === 1) return undefined;
 
@@ -60,7 +60,7 @@ function reduce(graph: Graph, outputStride: number): Graph | undefined {
 
 const LARGE_IMAGE = { batch: 1, height: 1024, width: 1024 };
 
-/** Pixels between the cells of a map, the same along both axes (geometry.ts); 1 for what has no place. */
+/** Pixels between the cells of a map, the same along both axes (geometry.ts); 1 for a value without a place. */
 function strideOf(fields: Fields | undefined): number {
   return fields?.find((field) => field !== undefined)?.stride ?? 1;
 }
@@ -76,11 +76,11 @@ interface Known {
   /** Raised by the operators that need it. */
   opset: number;
   fieldsOf(value: string): Fields | undefined;
-  /** Of a map [N, C, h, w]; undefined where it cannot be told. */
+  /** C of a map [N, C, h, w]; undefined if it is not known. */
   channelsOf(value: string): number | undefined;
 }
 
-/** What stands in place of a node; undefined where it cannot be refined. */
+/** The refined node; undefined if it cannot be refined. */
 function refine(node: Node, rates: Rates, known: Known, draft: Draft): Node | undefined {
   if (![rates.before, rates.after].every(Number.isInteger) || readsWholeMap(node)) return undefined;
   switch (node.op) {
@@ -131,9 +131,9 @@ function refineWindows(
 }
 
 /**
- * The cells of padding, before they are scaled, that give every window of the coarse map its place in the fine one. A
- * last, partial window (ceil_mode) sees more padding at the end. Undefined where that would count in a mean, where a window
- * could lie in the padding altogether, and for SAME, whose padding depends on the size.
+ * The padding, in coarse cells, that gives every window of the coarse map its place in the fine one. A last, partial
+ * window (ceil_mode) sees more padding at the end. Undefined if that would count in a mean, if a window could lie
+ * entirely in the padding, and for SAME, whose padding depends on the size.
  */
 function coarsePadding(window: Window, countsPadding: boolean): { begin: number; end: number } | undefined {
   const begin = window.padBegin;
@@ -154,7 +154,7 @@ function coarsePadding(window: Window, countsPadding: boolean): { begin: number;
 function withWindows(node: Node, windows: readonly FineWindow[]): Node {
   const { ceil_mode: _ceil, auto_pad: auto, ...others } = node.attributes;
   const { pads, ...attributes } = windowAttributes(windows);
-  // It may be there to keep padding apart (keep-padding-apart.ts).
+  // VALID may be there to keep padding apart (keep-padding-apart.ts).
   const isValid = auto?.type === 'string' && auto.value === 'VALID' && padsOf(windows).every((cells) => cells === 0);
   return { ...node, attributes: { ...others, ...attributes, ...(isValid ? { auto_pad: auto } : { pads }) } };
 }
@@ -174,7 +174,7 @@ function padsOf(windows: readonly FineWindow[]): number[] {
   return [...windows.map(({ padBegin }) => padBegin), ...windows.map(({ padEnd }) => padEnd)];
 }
 
-/** onnxruntime's poolings take no padding as wide as the kernel; it can be a node before them. */
+/** onnxruntime's poolings refuse padding as wide as the kernel; a Pad node in front of them can do it instead. */
 function fitsKernel(windows: readonly FineWindow[]): boolean {
   return windows.every(({ kernel, padBegin, padEnd }) => Math.max(padBegin, padEnd) < kernel);
 }
@@ -191,7 +191,10 @@ function refineMaximum(node: Node, windows: readonly FineWindow[], draft: Draft)
   return withWindows({ ...node, inputs: [padded] }, unpadded);
 }
 
-/** Where every window counts as many cells, a convolution of each channel for itself with equal weights. */
+/**
+ * A depthwise convolution with equal weights if all windows count the same number of cells; otherwise a dilated
+ * pooling.
+ */
 function refineMean(
   node: Node,
   windows: readonly FineWindow[],
@@ -213,7 +216,10 @@ function refineMean(
   return withWindows(node, windows);
 }
 
-/** A constant value around all of a map; what repeats or mirrors the map would have to pick the coarse cells. */
+/**
+ * Scale the amounts of a Pad with a constant around the whole map. Padding that repeats or mirrors the map would have
+ * to pick the coarse cells, so it cannot be refined.
+ */
 function refinePad(node: Node, rate: number, known: Known, draft: Draft): Node | undefined {
   const [x = '', amounts = '', value = '', axes = ''] = node.inputs;
   const [constant, fields] = [draft.initializer(amounts), known.fieldsOf(x)];

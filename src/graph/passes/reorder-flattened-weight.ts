@@ -4,11 +4,11 @@
  *   Before: x [N, C, h, w] → Transpose to [N, h, w, C] → Flatten → Gemm W over (h, w, C)
  *   After:  x [N, C, h, w] → Flatten → Gemm W′ over (C, h, w), transB = 1
  *
- * Preconditions: this chain is the end of the graph or leads to it, each the only reader of the one before; the weight is
- * bound and has no other reader; C, h, w at the native size account for its width.
+ * Preconditions: this chain is the end of the graph or leads to it, each the only reader of the one before; the weight
+ * is bound and has no other reader; C, h, w at the native size account for its width.
  *
- * Equal because Σ_{y,x,c} W[y, x, c]·X[c, y, x] is the same sum in any order: W′[c, y, x] = W[y, x, c]. A weight in a file
- * stays there as it is (graph.ts, Arrangement).
+ * Equal because Σ_{y,x,c} W[y, x, c]·X[c, y, x] is the same sum in any order: W′[c, y, x] = W[y, x, c]. A weight in a
+ * file stays there as it is (graph.ts, Arrangement).
  */
 import { elementCount } from '../../tensor.js';
 import { attribute, int } from '../attributes.js';

@@ -1,11 +1,11 @@
 /**
- * Let a half-precision net say how large its weights are.
+ * Let a half-precision net report how large its weights are.
  *
  *   Before: weights float16, each from a file or computed from constants → … → outputs
- *   After:  the same, and of each weight w max |w| → largest_weights float32 [1, n], in the order of halfWeights
+ *   After:  the same, and max |w| of each weight w → largest_weights float32 [1, n], in the order of halfWeights
  *
- * Precondition: narrow-to-half.ts was here. Changes nothing else. Infinite is what lay beyond half's range: a layer may hide
- * that from its results on some images (a ReLU cuts off −∞), not on all.
+ * Precondition: narrow-to-half.ts has run. Nothing else changes. A weight beyond half's range has become infinite. A
+ * layer may hide that from its results on some images (a ReLU cuts off −∞), but not on all.
  */
 import { int } from '../attributes.js';
 import { graphBuilder } from '../build.js';
@@ -40,7 +40,7 @@ export function reportWeights(): Pass {
   };
 }
 
-/** The names of the weights in half precision that are not spelled out in the graph, where narrow-to-half.ts looks itself. */
+/** The names of the half-precision weights that are not inline; narrow-to-half.ts checks the inline ones itself. */
 export function halfWeights(graph: Graph): readonly string[] {
   const stored = [...graph.initializers.values()].filter(
     ({ dataType, data }) => dataType === 'float16' && data.kind === 'external',

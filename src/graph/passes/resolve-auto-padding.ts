@@ -1,15 +1,16 @@
 /**
- * Padding that depends on the size of the input becomes that of the native size, at every size.
+ * Padding that depends on the size of the input becomes the padding of the native size, at every size.
  *
  *   Before: window of stride s and extent e, auto_pad SAME_UPPER | SAME_LOWER
- *   After:  the same window, pads = b before, e − 1 − b behind, b being what SAME pads before the map of the native size
+ *   After:  the same window, pads = b before, e − 1 − b behind, where SAME pads b before the map of the native size
  *
  * Preconditions: the map's size at the native size is known; a pooling's padding stays smaller than its kernel.
  *
- * Equal at the native size, and wherever SAME pads as much before: there are ⌊(n + e − 1 − e) / s⌋ + 1 = ⌈n / s⌉ windows, as
- * SAME has by definition, window j begins at s·j − b in both, and what SAME leaves out behind no window reaches, or it is
- * padding in both. At a size with another remainder SAME would move all windows by a pixel of the map; here they stay where
- * they are, and every cell of every map has one place, which finer maps and tiles need.
+ * Equal at the native size, and at every size where SAME pads b before. There are ⌊(n + e − 1 − e) / s⌋ + 1 = ⌈n / s⌉
+ * windows, as many as SAME has by definition, and window j begins at s·j − b in both. Behind the map, no window reaches
+ * the cells that only this pass pads; the others are padding in both. At a size with another remainder SAME would move
+ * all windows by a pixel of the map. Here they stay where they are, so every cell of every map has one place, which
+ * finer maps and tiles need.
  */
 import { ints } from '../attributes.js';
 import type { Node } from '../graph.js';
@@ -44,7 +45,7 @@ function resolve(node: Node, shapes: ReadonlyMap<string, readonly number[]>): No
   const windows = windowsOf(node, kernel);
   const begin = windows.map((window, axis) => leadingPad(window, sizes[axis]!));
   const end = windows.map((window, axis) => windowExtent(window) - 1 - begin[axis]!);
-  // onnxruntime's poolings take no padding as wide as the kernel.
+  // onnxruntime's poolings refuse padding as wide as the kernel.
   const fits = windows.every((window, axis) => Math.max(begin[axis]!, end[axis]!) < window.kernel);
   if (node.op !== 'Conv' && !fits) return node;
   const { auto_pad: _, ...attributes } = node.attributes;

@@ -1,6 +1,6 @@
 /**
- * Finish the dense view inside the graph: of all K class maps only those that are asked for leave the session (all 1000
- * of a 140×140 map are 78 MB).
+ * Finish the dense view inside the graph: only the requested ones of all K class maps leave the session (all 1000 of a
+ * 140×140 map are 78 MB).
  *
  *   Before: … → class map [N, K, h, w]
  *   After:  … → class map, classes int64 [N, C] → logits, classes_selected, class_logits, log_normalizer, best_class,
@@ -12,9 +12,10 @@
  * A class below K is an index; K + r stands for the image's own r-th best class by mean logit, which only the network
  * knows. Both are looked up in the list [0, …, K−1, best, second best, …].
  *
- * The maximum and the sum run over a transposed map [N, h, w, K]: on onnxruntime's CPU, one thread, K = 1000, 140×140,
- * TopK and the sum over the last axis take 31 ms with the transposition, over the channel axis 108 ms; ReduceMax and
- * ArgMax in place of TopK 123 ms, ReduceLogSumExp 153 ms (40×40: 1.4, 2.3, 2.7 and 6.5 ms).
+ * The maximum and the sum run over a transposed map [N, h, w, K], which is faster. Measured on onnxruntime's CPU with
+ * one thread, K = 1000, 140×140: TopK and the sum take 31 ms over the last axis, transposition included, and 108 ms
+ * over the channel axis. ReduceMax and ArgMax in place of TopK take 123 ms, ReduceLogSumExp takes 153 ms (40×40: 1.4,
+ * 2.3, 2.7 and 6.5 ms).
  */
 import { int, ints } from '../attributes.js';
 import { graphBuilder, type GraphBuilder } from '../build.js';
@@ -31,7 +32,7 @@ const DEFAULT_RANKS = 32;
 export interface SelectClassesOptions {
   /** How many of the image's own best classes can be asked for; capped at the number of classes. Default 32. */
   readonly ranks?: number;
-  /** What the image is classified by; default: all cells. */
+  /** The cells whose mean classifies the image; default: all cells. */
   readonly cells?: WindowCells;
 }
 
@@ -46,7 +47,10 @@ export function selectClasses({ ranks = DEFAULT_RANKS, cells = ALL_CELLS }: Sele
   };
 }
 
-/** The outputs: the image's logits, the mean over space, the maps of the selected ones, and what every position sees best. */
+/**
+ * The outputs: the image's logits (the mean over space), the indices and maps of the selected classes, and the
+ * log-normalizer and the best class at every position.
+ */
 function outputsOf(classes: number): ValueInfo[] {
   return [
     { name: LOGITS, dataType: 'float32', dims: ['N', classes] },

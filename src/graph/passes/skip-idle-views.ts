@@ -1,6 +1,6 @@
 /**
- * Leave out what rearranges one vector an image: exporters put it between a global pooling and the convolutions, gates and
- * fully connected layers that read it.
+ * Leave out nodes that rearrange a single vector per image. Exporters put them between a global pooling and the
+ * convolutions, gates and fully connected layers that read it.
  *
  *   Before: x [N, C, 1, 1] → Flatten | Reshape | Transpose | Squeeze | Unsqueeze … → [N, C, 1, 1], read by a layer
  *   After:  x, read by the layer
@@ -9,8 +9,8 @@
  *   After:  x → Flatten from axis 1
  *
  * Preconditions: at the native size all values of the chain have a single axis larger than 1 behind the batch, which
- * stays the first axis. Equal at that size because the numbers of an image have one order only, so none of these nodes
- * moves any. Behind a global pooling that is every size.
+ * stays the first axis. Equal at that size because the numbers of an image then have only one order, so none of these
+ * nodes moves any. Behind a global pooling this holds at every size.
  */
 import { attribute, int } from '../attributes.js';
 import type { Graph, Node } from '../graph.js';
@@ -28,7 +28,7 @@ function skip(graph: Graph, nativeSize: number): Graph | undefined {
   // With two images the batch is not mistaken for an axis of size 1.
   const shapes = nativeShapes(graph, nativeSize, 2);
   const outputs = new Set(graph.outputs.map(({ name }) => name));
-  /** Of a view: the values that it is a view of, nearest first. */
+  /** For each view, the values that it is a view of, nearest first. */
   const behind = new Map<string, readonly string[]>();
   const replaced = new Map<string, string>();
   return rewriteNodes(graph, (node) => {

@@ -1,11 +1,11 @@
 /**
- * Let a net that takes channels last (as TensorFlow exports it) take [N, 3, H, W] as all others do.
+ * Let a net that takes channels last (as TensorFlow exports it) take [N, 3, H, W] like all other nets.
  *
  *   Before: x [N, H, W, 3]
  *   After:  x [N, 3, H, W] → Transpose → [N, H, W, 3]
  *
- * Precondition: the only input has rank 4 with 3 channels last, and not second. Equal because the same numbers arrive; the
- * engine cancels the Transpose against the net's own.
+ * Precondition: the only input has rank 4 with 3 channels last, and not second. Equal because the same numbers arrive;
+ * the engine cancels the Transpose against the net's own.
  */
 import { ints } from '../attributes.js';
 import type { Graph, Node } from '../graph.js';

@@ -1,11 +1,11 @@
 /**
- * Bring the weight of a Gemm to the order [O, I] of a convolution's.
+ * Bring the weight of a Gemm to the order [O, I] of a convolution's weight.
  *
  *   Before: x → Gemm W [I, O], transB = 0
  *   After:  x → Gemm Wᵀ [O, I], transB = 1
  *
- * Preconditions: the weight is bound, of rank 2, and has no other reader. Equal because x·W = x·(Wᵀ)ᵀ. A weight in a file
- * stays there as it is (graph.ts, Arrangement): the engine transposes it once, when it loads.
+ * Preconditions: the weight is bound, of rank 2, and has no other reader. Equal because x·W = x·(Wᵀ)ᵀ. A weight in a
+ * file stays there as it is (graph.ts, Arrangement): the engine transposes it once, when it loads.
  */
 import { attribute, int } from '../attributes.js';
 import type { Graph } from '../graph.js';

@@ -1,5 +1,5 @@
 /**
- * Bring the ways in which exporters average a whole map in front of the classifier to one.
+ * Reduce the ways in which exporters average a whole map in front of the classifier to one.
  *
  *   Before: x [N, C, h, w] → ReduceMean over axes 2, 3 → [N, C, 1, 1] or [N, C]
  *           x [N, C, h, w] → AveragePool, one window over all of it → [N, C, 1, 1]
@@ -9,8 +9,9 @@
  * Preconditions: the node is in the chain that ends in the only output; h × w is the map at the native size. Pooling
  * inside of the net (squeeze and excitation) is left alone.
  *
- * Equal because each is the mean over all positions: of any map for ReduceMean; at the native size for AveragePool, whose
- * window is the map there (padding left out), and which beyond it becomes the classifier of the whole image.
+ * Equal because each is the mean over all positions: for ReduceMean of any map; for AveragePool at the native size,
+ * where its window is the map (padding left out). Beyond the native size an AveragePool thereby becomes the mean over
+ * the whole image.
  */
 import { attribute, int } from '../attributes.js';
 import { tailOf } from '../classifier-head.js';
@@ -26,7 +27,7 @@ export function unifyGlobalPool(nativeSize: number): Pass {
   return { name: 'unify-global-pool', apply: (graph) => unify(graph, nativeSize) };
 }
 
-/** What is averaged over its height and width, and whether these axes remain, of size 1. */
+/** The map that is averaged over its height and width, and whether these axes remain with size 1. */
 interface GlobalMean {
   readonly map: string;
   readonly keepsAxes: boolean;
@@ -70,7 +71,7 @@ function axesOf(graph: Graph, node: Node): readonly number[] | undefined {
   return attribute(node, 'axes', 'ints') ?? (constant && integerValues(constant));
 }
 
-/** One window sees all of the map; where it also sees padding, that does not count. */
+/** Whether one window sees the whole map, and no padding counts. */
 function coversMap(node: Node, map: readonly number[]): boolean {
   const countsPadding = attribute(node, 'count_include_pad', 'int') === 1;
   return windowsOf(node).every((window, axis) => {

@@ -7,8 +7,8 @@
  * Precondition: something is float16. Every float16 number is a float32 number, so the weights are the same, and the
  * result differs from the net's own only by the rounding that no longer happens between its layers.
  *
- * Why: on a CPU, onnxruntime 1.30 computes float16 convolutions of newer operator sets 2.8 times slower (SqueezeNet 1.1 at
- * 224², opset 18: 9.4 ms, widened 3.4 ms). A GPU would rather have the graph without this pass.
+ * Why: on a CPU, onnxruntime 1.30 computes float16 convolutions of newer operator sets 2.8 times slower (SqueezeNet 1.1
+ * at 224², opset 18: 9.4 ms, widened 3.4 ms). For a GPU the graph is better without this pass.
  */
 import { attribute, int } from '../attributes.js';
 import { inlineConstant, halfValues } from '../constants.js';

@@ -1,9 +1,9 @@
 /**
- * Why a device of ONNX Runtime does not work, in words that help. Hides how ONNX Runtime and Dawn say so: Dawn, which is
- * under its WebGPU, writes a warning on standard error. Pure.
+ * Explains why a device of ONNX Runtime does not work. Hides how ONNX Runtime and Dawn say so: Dawn, which implements
+ * its WebGPU, writes a warning on standard error. Pure.
  *
- * Seen with onnxruntime-node 1.30 on Linux: what is said where the files of the CUDA provider, the Vulkan loader or a
- * Vulkan driver are missing or too old (Mesa 22), and of `coreml` and `dml`.
+ * Seen with onnxruntime-node 1.30 on Linux: the messages if the files of the CUDA provider, the Vulkan loader or a
+ * Vulkan driver are missing or too old (Mesa 22), and those for `coreml` and `dml`.
  */
 import type { DeviceKind } from '../../device.js';
 import { missingLibrary, publicLine, type LibrarySources } from '../device-failure.js';
@@ -14,7 +14,7 @@ const OWN: LibrarySources = [
   [/^libonnxruntime_providers_/, `the npm package has none of CUDA's files: fetch them with ${INSTALL}`],
 ];
 
-/** The systems that a provider is built for; `webgpu` is in the library of all of them. */
+/** The systems that a provider is built for; the library has `webgpu` on all of them. */
 const SYSTEMS: Readonly<Record<DeviceKind, string>> = {
   cuda: 'Linux on x64',
   tensorrt: 'Linux on x64',
@@ -32,8 +32,8 @@ export function explainFailure(kind: DeviceKind, message: string, written: strin
   if (message.includes('No supported adapters')) {
     const lack = /(Vulkan \S+) required/.exec(written)?.[1];
     return lack === undefined
-      ? "Vulkan finds no GPU: its driver is Debian's package mesa-vulkan-drivers or NVIDIA's own, and /dev/dri must be there"
-      : `the Vulkan driver is too old for WebGPU, it lacks ${lack}; on Debian 12 mesa-vulkan-drivers from the backports has it`;
+      ? "Vulkan finds no GPU: install Debian's package mesa-vulkan-drivers or NVIDIA's own driver; /dev/dri must be there"
+      : `the Vulkan driver is too old for WebGPU: it lacks ${lack}; on Debian 12 install mesa-vulkan-drivers from the backports`;
   }
   return publicLine(message);
 }

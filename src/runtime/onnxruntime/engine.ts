@@ -1,10 +1,10 @@
 /**
  * The ONNX Runtime engine, and the only file that imports it. Hides its session options, its provider names and the
- * types of its tensors. `run()` blocks the thread it is called on: sessions belong into workers (../worker.ts).
+ * types of its tensors. `run()` blocks the thread it is called on, so sessions belong in workers (../worker.ts).
  *
- * Checked with onnxruntime-node 1.30: a model given as bytes finds its external weights when it
- * is told their folder; a location that leaves the folder, through a symbolic link too, is refused. Outputs are
- * ArrayBuffers of their own, copied out of the arena, so they can be transferred.
+ * Checked with onnxruntime-node 1.30: a model given as bytes finds its external weights if it is told their folder. A
+ * location outside the folder is refused, also through a symbolic link. Outputs are ArrayBuffers of their own, copied
+ * out of the arena, so they can be transferred.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -40,7 +40,7 @@ export function createOnnxruntimeEngine(options: EngineOptions): Engine {
   };
 }
 
-/** What a session is made of: a model, and how far it has been optimized already. */
+/** The source of a session: a model, and whether the engine still has to optimize it. */
 interface Source extends Pick<SessionSpec, 'model' | 'weightsFolder'> {
   readonly optimization: 'all' | 'disabled';
 }
@@ -59,7 +59,7 @@ async function openOnDevice(spec: SessionSpec, options: EngineOptions): Promise<
   return { source, session: await create(source, options) };
 }
 
-/** From the model as it was optimized before, if it can be kept: then weights are mapped, not copied. */
+/** Open the optimized model if it can be kept: its weights are then mapped, not copied. */
 async function openOnCpu(spec: SessionSpec, options: EngineOptions): Promise<Opened> {
   const original: Source = { ...spec, optimization: optimizationOf(spec) };
   const folder = await findOptimizedModel(spec, options);
@@ -114,7 +114,7 @@ function create(
     // Left unset, every session starts a thread for every core, and every worker has several sessions.
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
-    // A plan for each input shape ever seen: with varying sizes it doubles the peak memory.
+    // Memory patterns keep a plan for each input shape ever seen; with varying sizes this doubles the peak memory.
     enableMemPattern: false,
     enableCpuMemArena: arena,
     logSeverityLevel: 3,
@@ -134,7 +134,10 @@ function create(
   });
 }
 
-/** What does not fit the first runs on the next, and in the end on the CPU, which ONNX Runtime adds by itself. */
+/**
+ * An operator that the first provider lacks runs on the next, and in the end on the CPU, which ONNX Runtime adds
+ * itself.
+ */
 function providersOf({ kind, index }: Device): InferenceSession.ExecutionProviderConfig[] {
   switch (kind) {
     case 'cuda':
@@ -151,7 +154,7 @@ function providersOf({ kind, index }: Device): InferenceSession.ExecutionProvide
   }
 }
 
-/** What quantized graphs have, as written and as the engine has optimized them (QLinearConv, QGemm, …). */
+/** Operators of quantized graphs, as written and as the engine has optimized them (QLinearConv, QGemm, …). */
 const QUANTIZED_OPERATORS = ['QuantizeLinear', 'QLinear', 'QGemm', 'ConvInteger', 'MatMulInteger'];
 
 /** Whether a model computes in integers: operator names stand in the serialized graph as they are. */
@@ -161,9 +164,9 @@ function isQuantized(model: Uint8Array): boolean {
 }
 
 /**
- * A run that takes a second or more, and hundreds of megabytes, has a session of its own on the CPU: for one shape the
- * engine knows all sizes and writes sums over their summands, and without an arena the memory goes back at once, where
- * that of the session would be kept for good. `npm run load:sizes` measures both.
+ * Whether a run takes a second or more, and hundreds of megabytes. On the CPU such a run has a session of its own. For
+ * one shape the engine knows all sizes and writes sums over their summands. Without an arena the memory goes back at
+ * once; the shared session would keep it for good. `npm run load:sizes` measures both.
  */
 function isLarge({ largeFeed = Infinity }: SessionSpec, feeds: TensorMap): boolean {
   return Object.values(feeds).some(({ data }) => data.byteLength >= largeFeed);
@@ -178,7 +181,7 @@ function wrap(spec: SessionSpec, { session, source }: Opened, options: EngineOpt
       const shapes = Object.fromEntries(Object.entries(feeds).map(([name, { dims }]) => [name, dims]));
       const openFor = (from: Source): Promise<InferenceSession> =>
         create({ ...from, model: fixInputShapes(from.model, shapes) }, options, { arena: false });
-      // What was kept may have made room for others since; the session itself still has it mapped.
+      // The kept model may have been removed since to make room; the session itself still has it mapped.
       const alone = await openFor(source).catch((error: unknown) => {
         if (source.optimization === 'all') throw error;
         return openFor({ ...spec, optimization: optimizationOf(spec) });

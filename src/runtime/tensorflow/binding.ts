@@ -1,8 +1,9 @@
 /**
- * TensorFlow itself, which is no dependency of this program: whoever wants this engine installs its binding for Node, or
- * its WebAssembly backend. Hides which packages those are, how they are loaded and what they say when they cannot be.
+ * Loads TensorFlow, which is not a dependency of this program: users of this engine install its binding for Node or its
+ * WebAssembly backend. Hides which packages those are, how they are loaded, and what they say if they cannot be.
  *
- * Source: @tensorflow/tfjs-node 4.22 (TensorFlow 2.9.1): scripts/install.js, dist/index.js, dist/nodejs_kernel_backend.js.
+ * Source: @tensorflow/tfjs-node 4.22 (TensorFlow 2.9.1): scripts/install.js, dist/index.js,
+ * dist/nodejs_kernel_backend.js.
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -11,7 +12,7 @@ import type { TensorFlow } from './tensors.js';
 
 export interface LoadedTensorFlow {
   readonly tf: TensorFlow;
-  /** What computes: `cuda`, `cpu` or `wasm`. */
+  /** The provider really in use: `cuda`, `cpu` or `wasm`. */
   readonly provider: string;
 }
 
@@ -27,25 +28,25 @@ const CPU_BINDING = '@tensorflow/tfjs-node';
 const CORE = '@tensorflow/tfjs-core';
 const WASM_BACKEND = '@tensorflow/tfjs-backend-wasm';
 
-/** The newest release: of Node's functions that Node 23 has no more, it calls util.isNullOrUndefined and util.isArray. */
+/** The newest release. It calls util.isNullOrUndefined and util.isArray, which Node 23 removed. */
 const RELEASE = '4.22.0';
 const FIRST_NODE_WITHOUT_THEM = 23;
 
 /**
- * npm does not install an optional peer that is only named: it has to be made a dependency. Install scripts are off in
- * this project's .npmrc; the binding's own fetches TensorFlow.
+ * npm does not install an optional peer that is only named, so the command makes it a dependency. Install scripts are
+ * off in this project's .npmrc, so the command runs the binding's own, which fetches TensorFlow.
  */
 const installing = (name: string): string =>
   `npm install --save-prod ${name}@${RELEASE} && npm rebuild ${name} --ignore-scripts=false`;
 
 const REQUIREMENTS = [
-  `${GPU_BINDING} computes on NVIDIA GPUs by TensorFlow 2.9.1, which needs CUDA 11.2 and cuDNN 8.1 (or later 11 and 8);`,
+  `${GPU_BINDING} computes on NVIDIA GPUs with TensorFlow 2.9.1, which needs CUDA 11.2 and cuDNN 8.1 (or later 11.x and 8.x);`,
   `${CPU_BINDING} on the CPU. Both run on Node 20 and 22, not on ${FIRST_NODE_WITHOUT_THEM} or later.`,
 ].join(' ');
 
 /**
- * Try the providers in order. Throws OperatorError with what each lacks, and the command that installs it, when none can
- * be had.
+ * Load the first of these providers that works. If none does, throws OperatorError that says what each lacks and which
+ * command installs it.
  */
 export async function loadTensorFlow(
   providers: readonly string[],
@@ -62,7 +63,7 @@ export async function loadTensorFlow(
   throw new OperatorError(`FULLCONV_ENGINE=tensorflow cannot be used. ${failures.join('; ')}. ${REQUIREMENTS}`);
 }
 
-/** What `FULLCONV_DEVICE=auto` may try: the binding for GPUs is there or not. */
+/** The providers that `FULLCONV_DEVICE=auto` may try: `cuda` only if the binding for GPUs is installed. */
 export function listProviders(from: NodeJS.Require = createRequire(import.meta.url)): string[] {
   return installedVersion(from, GPU_BINDING) === undefined ? ['cpu'] : ['cuda', 'cpu'];
 }
@@ -86,7 +87,7 @@ async function load(
   }
 }
 
-/** TensorFlow's C library; one process can hold one build of it, so both providers use the one that is there. */
+/** Load TensorFlow's C library. One process can hold only one build of it, so both providers use the installed one. */
 async function loadBinding(
   names: readonly string[],
   provider: string,
@@ -104,7 +105,7 @@ async function loadBinding(
     const remedy =
       name === GPU_BINDING
         ? 'its log says which library it does not find'
-        : `install the package for GPUs in its place: npm uninstall ${name} && ${installing(GPU_BINDING)}`;
+        : `install the package for GPUs instead: npm uninstall ${name} && ${installing(GPU_BINDING)}`;
     throw new Error(`${name} sees no GPU; ${remedy}`);
   }
   tf.enableProdMode();

@@ -1,6 +1,6 @@
 /**
- * TensorFlow, by TensorFlow.js' bindings to its C library or by its WebAssembly backend: packages that are installed beside
- * this program. The binding says by itself what it lacks when it is loaded, and computes on the first GPU only.
+ * TensorFlow, through TensorFlow.js' bindings to its C library or its WebAssembly backend. These packages are installed
+ * beside this program. The binding itself says what it lacks when it is loaded, and computes on the first GPU only.
  */
 import type { DeviceKind } from '../../device.js';
 import { missingLibrary, publicLine } from '../device-failure.js';
@@ -19,8 +19,9 @@ export const tensorflow: EngineDescription<'tensorflow'> = {
   },
   providers: async () => (await import('./binding.js')).listProviders(),
   tries: () => false,
-  refuses: ({ index }) => (index > 0 ? 'takes the first GPU (CUDA_VISIBLE_DEVICES)' : undefined),
-  /** TensorFlow.js has no such type. */
+  refuses: ({ index }) =>
+    index > 0 ? 'uses only the first GPU; CUDA_VISIBLE_DEVICES sets which one that is' : undefined,
+  /** TensorFlow.js has no half-precision type. */
   computesHalf: () => false,
   policy: policyOf,
   explainFailure: (_, message, written) => missingLibrary(message, written) ?? publicLine(message),
@@ -30,8 +31,8 @@ export const tensorflow: EngineDescription<'tensorflow'> = {
 function policyOf(kind: DeviceKind, cores: number): DevicePolicy {
   switch (kind) {
     case 'cpu':
-      // TensorFlow's own threads take all cores, and each worker would hold weights of its own. A run starts every operator
-      // from JavaScript: measured from 1 (ResNet-50) to 2 (ResNeXt-50, group by group).
+      // TensorFlow's own threads take all cores, and each worker would hold weights of its own. A run starts every
+      // operator from JavaScript: this overhead was measured from 1 (ResNet-50) to 2 (ResNeXt-50, group by group).
       return { ...workerPerCore(1), runOverhead: 1.2 };
     case 'wasm':
       return workerPerCore(cores);

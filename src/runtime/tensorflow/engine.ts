@@ -1,6 +1,6 @@
 /**
  * The TensorFlow engine: TensorFlow.js' kernels under an interpreter of our graphs (program.ts). Hides the library's
- * tensors and its types, which know neither 64-bit integers nor bytes.
+ * tensors and its types, which have neither 64-bit integers nor bytes.
  */
 import type { DataType, Graph } from '../../graph/graph.js';
 import { readOnnx } from '../../graph/onnx/model.js';
@@ -12,7 +12,7 @@ import type { Tensor as TfTensor, TensorFlow } from './tensors.js';
 
 const TENSOR_TYPES: ReadonlySet<DataType> = new Set<TensorType>(['uint8', 'int32', 'int64', 'float32']);
 
-/** Load TensorFlow for `options.device`. Throws OperatorError, saying how to install it. */
+/** Load TensorFlow for `options.device`. Throws OperatorError that says how to install it. */
 export async function createTensorflowEngine({ device }: EngineOptions): Promise<Engine> {
   return engineOn(await loadTensorFlow([device.kind]));
 }
@@ -64,7 +64,7 @@ async function runProgram(
 
 function toTensorFlow(tf: TensorFlow, name: string, dataType: DataType, feed: Tensor | undefined): TfTensor {
   if (feed === undefined) throw new Error(`the input ${name} is missing`);
-  if (feed.type !== dataType) throw new Error(`the input ${name} is ${feed.type}, and has to be ${dataType}`);
+  if (feed.type !== dataType) throw new Error(`the input ${name} is ${feed.type}, but must be ${dataType}`);
   const { data, dims } = feed;
   if (data instanceof Float32Array) return tf.tensor(data, [...dims], 'float32');
   return tf.tensor(data instanceof BigInt64Array ? narrow(name, data) : new Int32Array(data), [...dims], 'int32');
@@ -77,7 +77,7 @@ function narrow(name: string, data: BigInt64Array): Int32Array {
   return Int32Array.from(data, Number);
 }
 
-/** A copy: some backends give the memory that they go on using. */
+/** A copy: some backends return memory that they continue to use. */
 function fromTensorFlow(type: TensorType, dims: readonly number[], values: ArrayLike<number>): Tensor {
   return { type, dims, data: copyAs(type, values) };
 }

@@ -1,16 +1,16 @@
 /**
- * What an operator is to this engine: a function from a node to the kernel that runs it. What can be made of the weights
- * once is made then; the kernel is called for every run and sees the sizes of that run.
+ * An operator of this engine: a function from a node to the kernel that runs it. The function prepares the weights
+ * once; the kernel is called for every run and sees the sizes of that run.
  */
 import { attribute } from '../../graph/attributes.js';
 import type { Node } from '../../graph/graph.js';
 import { nodeError } from '../../graph/graph-error.js';
 import type { Tensor, TensorFlow, Value } from './tensors.js';
 
-/** Throws GraphError, naming the node, for a form of the operator that there is no kernel for. */
+/** Throws GraphError, naming the node, for a form of the operator without a kernel. */
 export type Operator = (loading: Loading) => Kernel;
 
-/** The outputs that are asked for, in order. Runs within tf.tidy, so what else it makes is freed. */
+/** Returns the requested outputs, in order. Runs within tf.tidy, so its other tensors are freed. */
 export type Kernel = (run: Run) => Value | readonly Value[];
 
 /** A node while its session is opened. */
@@ -19,11 +19,11 @@ export interface Loading {
   readonly node: Node;
   readonly opset: number;
   /**
-   * An input that does not depend on the image, in the graph's order, to make something else of: it may be freed
-   * afterwards. Undefined where the input is absent or depends on the image.
+   * An input that does not depend on the image, in the graph's order. It may be freed after loading, so a kernel must
+   * hold a tensor made from it instead. Undefined if the input is absent or depends on the image.
    */
   weight(index: number): Tensor | undefined;
-  /** Keep what is made of weights until the session is released. */
+  /** Keep a tensor made from weights until the session is released. */
   readonly keep: <T extends Tensor>(make: () => T) => T;
 }
 
@@ -34,14 +34,14 @@ export interface Run {
   /** Dimensions of an input and of an output, as the graph has them. */
   inputDims(index: number): readonly number[];
   outputDims(index: number): readonly number[];
-  /** The values of an input that depends on sizes only; undefined where it is absent or depends on the image. */
+  /** The values of an input that depends on sizes only; undefined if it is absent or depends on the image. */
   integers(index: number): readonly number[] | undefined;
 }
 
-/** A weight that the operator cannot do without. */
+/** A weight that the operator requires. Throws GraphError if it is absent or depends on the image. */
 export function requiredWeight(loading: Loading, index: number): Tensor {
   const weight = loading.weight(index);
-  if (weight === undefined) throw nodeError(loading.node, `input ${index} has to be constant for TensorFlow`);
+  if (weight === undefined) throw nodeError(loading.node, `input ${index} must be constant for TensorFlow`);
   return weight;
 }
 
@@ -52,7 +52,7 @@ export function constantNumber(loading: Loading, index: number, name: string): n
   return requiredWeight(loading, index).dataSync()[0];
 }
 
-/** Integers given by an input in newer opsets and by an attribute in older ones; undefined where neither is there. */
+/** Integers given by an input in newer opsets and by an attribute in older ones; undefined if both are absent. */
 export function integersOf(node: Node, run: Run, index: number, name: string): readonly number[] | undefined {
   if ((node.inputs[index] ?? '') === '') return attribute(node, name, 'ints');
   const values = run.integers(index);
@@ -66,12 +66,12 @@ export function axisIndex(axis: number, rank: number): number {
   return axis < 0 ? axis + rank : axis;
 }
 
-/** Throws, naming the node, where an operator is asked for a form of itself that has no kernel. */
+/** Throws GraphError, naming the node, unless `condition` holds: a form of the operator has no kernel. */
 export function refuseUnless(node: Node, condition: boolean, detail: string): void {
   if (!condition) throw nodeError(node, `${detail} is not supported by the tensorflow engine`);
 }
 
-/** As refuseUnless, for outputs behind the first that nobody could fill. */
+/** As refuseUnless, for a node that requests more outputs than the first `most`. */
 export function refuseOutputs(node: Node, most: number): void {
   refuseUnless(
     node,

@@ -3,8 +3,8 @@
  * from how they are stored, batch normalization folded into convolutions, kernels transposed) and uploads what is left;
  * a run calls one kernel after the other and frees each tensor after its last reader.
  *
- * Invariants: a run leaves no tensor behind but its outputs, whether it succeeds or not; sizes (Shape and what is computed
- * of it) never become tensors where only shapes are made of them.
+ * Invariants: a run leaves no tensor behind but its outputs, whether it succeeds or not; sizes (Shape and values
+ * computed from it) never become tensors if only shapes are made of them.
  */
 import { attribute } from '../../graph/attributes.js';
 import type { Graph, Node } from '../../graph/graph.js';
@@ -25,8 +25,8 @@ import { readWeights } from './weights.js';
 
 export interface Program {
   /**
-   * The outputs of one run, in the graph's order; they are the caller's to dispose of, as the inputs stay. Throws
-   * GraphError for inputs of shapes that the graph does not take.
+   * The outputs of one run, in the graph's order. The caller owns the outputs and the inputs and disposes of both.
+   * Throws GraphError for inputs of shapes that the graph does not take.
    */
   readonly run: (inputs: ReadonlyMap<string, Tensor>) => ReadonlyMap<string, Tensor>;
   /** Free the weights. */
@@ -36,19 +36,19 @@ export interface Program {
 interface Step {
   readonly node: Node;
   readonly kernel: Kernel;
-  /** Values that nothing behind this step reads. */
+  /** Values that no later step reads. */
   readonly lastReads: readonly string[];
 }
 
 type KnownMap = ReadonlyMap<string, Known>;
 
 /**
- * Shapes that sizes are kept for, those used last: a server sees a few again and again, and they take a millisecond to
- * infer.
+ * The number of input shapes, those used last, whose sizes are kept. A server sees a few shapes again and again, and
+ * their sizes take a millisecond to infer.
  */
 const KEPT_SHAPES = 16;
 
-/** Throws GraphError naming the first node that there is no kernel for, or the weight that cannot be read. */
+/** Throws GraphError naming the first node without a kernel, or the weight that cannot be read. */
 export function compileProgram(tf: TensorFlow, given: Graph, weightsFolder: string | undefined): Program {
   const graph = withoutUnread(prepare(given));
   refuseUnknown(graph);
@@ -68,7 +68,7 @@ function prepare(graph: Graph): Graph {
   return prune(applyWhereMatching(graph, PASSES));
 }
 
-/** An output that nobody reads is not asked for. */
+/** The graph without the names of outputs that nobody reads: kernels need not compute these. */
 function withoutUnread(graph: Graph): Graph {
   const read = new Set([...graph.nodes.flatMap(({ inputs }) => inputs), ...graph.outputs.map(({ name }) => name)]);
   const nodes = graph.nodes.map((node) => ({
@@ -92,11 +92,11 @@ interface Constants {
   readonly known: Map<string, Known>;
   has(name: string): boolean;
   get(name: string): Tensor;
-  /** What a known value is; the tensor is the constants' from then on. */
+  /** Set the tensor of a known value; the constants own it from then on. */
   set(name: string, tensor: Tensor): void;
   isFloat(name: string): boolean;
   forget(name: string): void;
-  /** Keep anything else as long. */
+  /** Keep any other tensor until `release`. */
   keep<T extends Tensor>(tensor: T): T;
   release(): void;
 }
@@ -164,7 +164,8 @@ function compileSteps(tf: TensorFlow, graph: Graph, constants: Constants): Step[
       }
     } else {
       const read = node.inputs.filter((name) => constants.has(name) && !taken.has(name));
-      // A file that is missing fails here and not in the first run. Integers are mostly parameters, never tensors.
+      // A missing file fails here and not in the first run. Integers are left out: most are parameters and never become
+      // tensors.
       for (const name of read) {
         runtimeReads.add(name);
         if (constants.isFloat(name)) constants.get(name);
@@ -212,7 +213,7 @@ function evaluate(tf: TensorFlow, node: Node, kernel: Kernel, constants: Constan
   }
 }
 
-/** Values that are computed of sizes and integers alone: their numbers are known as soon as the shapes are. */
+/** Values that are computed from sizes and integers alone: their numbers are known as soon as the shapes are. */
 function sizesOf({ initializers, nodes }: Graph): ReadonlySet<string> {
   const integers = [...initializers.values()].filter(({ dataType }) => dataType === 'int64' || dataType === 'int32');
   const sizes = new Set(integers.map(({ name }) => name));
@@ -275,7 +276,10 @@ function createProgram(tf: TensorFlow, graph: Graph, steps: readonly Step[], con
   return { run, release: () => constants.release() };
 }
 
-/** The outputs as tensors of their own: one that a kernel only gives on shares its values, not its end. */
+/**
+ * The outputs as tensors of their own. If a kernel passes an input on, the output shares its values but is disposed of
+ * separately.
+ */
 function runKernel(tf: TensorFlow, node: Node, kernel: Kernel, run: Run): readonly Value[] {
   try {
     return tf.tidy(() => {
@@ -301,7 +305,7 @@ function sizesTensor(tf: TensorFlow, { dims, values }: Known): Tensor {
   return tf.tensor(Int32Array.from(values!), [...dims], 'int32');
 }
 
-/** The sizes of the shapes seen last. */
+/** Remembers the sizes of the shapes seen last. */
 function rememberShapes(
   infer: (shapes: Readonly<Record<string, readonly number[]>>) => KnownMap,
 ): (shapes: Readonly<Record<string, readonly number[]>>) => KnownMap {

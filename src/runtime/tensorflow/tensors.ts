@@ -1,9 +1,9 @@
 /**
- * TensorFlow.js' tensors as this engine holds them, and the types of its library, which comes with whatever backend was
- * installed: nothing here imports it.
+ * TensorFlow.js' tensors as this engine holds them, and the types of its library. The library comes with the installed
+ * backend; nothing here imports it.
  *
- * A graph's images are [N, C, H, W]; TensorFlow's kernels want [N, H, W, C]. So a value says in which order its tensor
- * lies, and moves only where an operator needs it otherwise: in a network that is once at each end.
+ * A graph's images are [N, C, H, W]; TensorFlow's kernels want [N, H, W, C]. So a value records the order of its
+ * tensor, and is transposed only if an operator needs another order: once at each end of a network.
  */
 import type * as tfjs from '@tensorflow/tfjs-core';
 import { elementCount } from '../../tensor.js';
@@ -36,7 +36,10 @@ export function withChannelsLast(tf: TensorFlow, { tensor, channelsLast }: Value
   return transpose(tf, tf.reshape(tensor, [...missing, ...tensor.shape]), TO_LAST) as Tensor4D;
 }
 
-/** Values that an operator takes element by element, in one order: with channels last where any of them lies so. */
+/**
+ * The operands of an element-wise operator in one order: channels last if any of them lies so and none has a rank above
+ * 4.
+ */
 export function inOneOrder(tf: TensorFlow, values: readonly Value[]): { tensors: Tensor[]; channelsLast: boolean } {
   const channelsLast = values.some((value) => value.channelsLast) && values.every(({ tensor }) => tensor.rank <= 4);
   const order = channelsLast ? withChannelsLast : inGraphOrder;

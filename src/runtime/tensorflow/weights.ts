@@ -1,6 +1,6 @@
 /**
- * The values of initializers, read from where they are: the graph's own bytes, or a file below the weights' folder. Types
- * that TensorFlow.js does not have become the next wider that it has: half and double precision float32, all integers int32.
+ * The values of initializers, read from where they are: the graph's own bytes, or a file below the weights' folder.
+ * Types that TensorFlow.js does not have are converted: half and double precision become float32, all integers int32.
  */
 import { closeSync, openSync, readSync, realpathSync } from 'node:fs';
 import { join, sep } from 'node:path';
@@ -15,8 +15,8 @@ export interface Weights {
 }
 
 /**
- * Read an initializer. Throws GraphError for one that is not bound, and for a file that is too short or
- * lies outside of the folder, by way of a link too.
+ * Read an initializer. Throws GraphError if it is not bound, or if its file is too short or lies outside of the folder,
+ * also through a link.
  */
 export function readWeights(initializer: Initializer, folder: string | undefined): Weights {
   const { name, dataType, dims, data } = initializer;
@@ -44,7 +44,7 @@ export function readWeights(initializer: Initializer, folder: string | undefined
   }
 }
 
-/** What exporters write beyond 32 bits only means "to the end". */
+/** Exporters use values beyond 32 bits only for "to the end". */
 function saturated(value: bigint): number {
   return Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, safeInteger(value)));
 }

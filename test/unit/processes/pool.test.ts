@@ -118,7 +118,9 @@ describe('the pool', () => {
   it('rejects an open whose warm-up does not run, with the batch and the setting that would help', async () => {
     await start();
     const warmUp: FeedShapes[] = [{ image: { type: 'uint8', dims: [2, 8, 8, 4] } }];
-    await expect(pool.open({ ...TINY, warmUp })).rejects.toThrow(/^a batch of 2 does not run, FULLCONV_MAX_BATCH/);
+    await expect(pool.open({ ...TINY, warmUp })).rejects.toThrow(
+      /^a batch of 2 does not run; a lower FULLCONV_MAX_BATCH/,
+    );
     expect(() => pool.run('tiny', [])).toThrow('the session tiny is not open');
   });
 

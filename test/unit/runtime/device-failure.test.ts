@@ -49,7 +49,7 @@ describe('the reason why a device does not work', () => {
     const written =
       'Warning: Vulkan shaderUniform*ArrayDynamicIndexing required.\n - While initializing adapter (backend=BackendType::Vulkan)\n';
     expect(explainFailure('webgpu', ADAPTER, written)).toMatch(
-      /too old for WebGPU, it lacks Vulkan shaderUniform\*ArrayDynamicIndexing; .*backports/,
+      /too old for WebGPU: it lacks Vulkan shaderUniform\*ArrayDynamicIndexing; .*backports/,
     );
   });
 

@@ -87,7 +87,7 @@ describe.each(TENSORFLOW_ENGINES)('the engine $name', ({ start }) => {
     const { image, classes } = feeds(1) as { image: TensorMap[string]; classes: TensorMap[string] };
     await expect(session.run({ image })).rejects.toThrow('the input classes is missing');
     await expect(session.run({ image: classes, classes })).rejects.toThrow(
-      'the input image is int64, and has to be uint8',
+      'the input image is int64, but must be uint8',
     );
     await expect(session.run({ image: { ...image, dims: [2, 60, 1, 1] }, classes })).rejects.toThrow(
       'input "image": [2, 60, 1, 1] does not fit',

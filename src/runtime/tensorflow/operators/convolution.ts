@@ -1,6 +1,6 @@
 /**
- * Conv in two dimensions. Kernels are transposed once, from [O, I, kh, kw] to [kh, kw, I, O]; bias and a ReLU behind the
- * convolution (fuse-relu.ts) are handed to TensorFlow with it.
+ * Conv in two dimensions. Kernels are transposed once, from [O, I, kh, kw] to [kh, kw, I, O]; bias and a ReLU behind
+ * the convolution (fuse-relu.ts) are handed to TensorFlow with it.
  *
  * TensorFlow.js has no grouped convolution but the depthwise one: other groups are convolved one by one and joined.
  * TensorFlow's depthwise kernel ignores dilations (depthwise_conv_op.cc), so there the weights are spread with zeros.
@@ -37,7 +37,7 @@ export function conv(loading: Loading): Kernel {
 
 type Convolve = (x: Tensor4D, windows: readonly PlacedWindow[]) => Tensor4D;
 
-/** The output channels that a kernel is for. */
+/** The output channels that a kernel computes. */
 interface Channels {
   readonly from: number;
   readonly count: number;
@@ -104,7 +104,7 @@ function depthwise(
   });
   const fused = fusedWith(loading, bias && keep(() => tf.clone(bias)));
   return (x, placed) => {
-    // The type leaves explicit padding out; every backend takes it.
+    // The library's type omits explicit padding, but every backend takes it.
     const pad = padding(placed) as unknown as number;
     return tf.fused.depthwiseConv2d({ x, filter, strides, pad, ...fused });
   };

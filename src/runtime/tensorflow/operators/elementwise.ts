@@ -1,4 +1,4 @@
-/** What is computed value by value: activations, arithmetic and comparisons with broadcasting, types. */
+/** Operators that work value by value: activations, arithmetic and comparisons with broadcasting, type casts. */
 import { attribute, requiredAttribute } from '../../../graph/attributes.js';
 import type { DataType, Node } from '../../../graph/graph.js';
 import { dataTypeOf } from '../../../graph/onnx/data-types.js';
@@ -16,7 +16,7 @@ import { inGraphOrder, inOneOrder, type Tensor, type TensorFlow } from '../tenso
 /** A function of one value, made for a node. */
 type Function1 = (x: Tensor) => Tensor;
 
-/** Order does not matter to it, so the value stays in the one it has. */
+/** An operator of one value. The order of the tensor does not matter, so it stays. */
 export function unary(make: (loading: Loading) => Function1): Operator {
   return (loading) => {
     const compute = make(loading);
@@ -65,7 +65,7 @@ export const identity: Operator = (loading) => {
   return (run) => run.input(0);
 };
 
-/** In inference it does nothing. */
+/** Does nothing at inference. */
 export const dropout: Operator = (loading) => {
   refuseUnless(loading.node, attribute(loading.node, 'is_test', 'int') !== 0 || loading.opset >= 7, 'training');
   return identity(loading);

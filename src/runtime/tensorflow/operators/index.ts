@@ -1,4 +1,4 @@
-/** The operators of ONNX that this engine has, each with its kernel. What is not here is refused when a session is opened. */
+/** The operators of ONNX that this engine has, each with its kernel. Any other is refused when a session is opened. */
 import type { Operator } from '../operator.js';
 import { conv } from './convolution.js';
 import * as elementwise from './elementwise.js';

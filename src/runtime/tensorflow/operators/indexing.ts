@@ -1,7 +1,7 @@
 /**
- * What looks values up by index: Gather, GatherElements, GatherND. Where every row has indices of its own they are made
- * indices into all rows together: TensorFlow's batch_dims is wrong in the WebAssembly backend (4.22) unless there are as many
- * indices in a row as rows.
+ * Operators that look values up by index: Gather, GatherElements, GatherND. If every row has indices of its own, they
+ * become indices into all rows together, because TensorFlow's batch_dims is wrong in the WebAssembly backend (4.22)
+ * unless a row has as many indices as there are rows.
  */
 import { attribute } from '../../../graph/attributes.js';
 import { elementCount } from '../../../tensor.js';
@@ -60,7 +60,7 @@ export function gatherND({ tf, node }: Loading): Kernel {
   };
 }
 
-/** data [R, L, …], indices [R, C] → [R·C, …]: of each row the entries that its own indices name. */
+/** data [R, L, …], indices [R, C] → [R·C, …]: the entries of each row that its own indices name. */
 function pickInRows(tf: TensorFlow, data: Tensor, indices: Tensor): Tensor {
   const [rows, length, ...rest] = data.shape as [number, number, ...number[]];
   const starts = tf.tensor2d(

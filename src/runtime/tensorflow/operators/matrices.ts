@@ -1,4 +1,4 @@
-/** Products of matrices: Gemm, MatMul. A constant second matrix is transposed once where the node wants it so. */
+/** Products of matrices: Gemm, MatMul. A constant second matrix is transposed once if the node requires it. */
 import { attribute } from '../../../graph/attributes.js';
 import type { Kernel, Loading } from '../operator.js';
 import { inGraphOrder, type Tensor } from '../tensors.js';

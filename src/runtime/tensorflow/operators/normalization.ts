@@ -1,4 +1,6 @@
-/** What scales values by statistics: BatchNormalization, LRN. What can be folded into a convolution has been. */
+/**
+ * Operators that scale values by statistics: BatchNormalization (if it could not be folded into a convolution), LRN.
+ */
 import { attribute, requiredAttribute } from '../../../graph/attributes.js';
 import { refuseOutputs, refuseUnless, requiredWeight, type Kernel, type Loading } from '../operator.js';
 import { inGraphOrder, withChannelsLast, type Tensor } from '../tensors.js';

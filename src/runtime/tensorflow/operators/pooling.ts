@@ -1,7 +1,7 @@
 /**
  * MaxPool, AveragePool and their global forms. Padding is added beforehand, −∞ for a maximum and 0 for a mean, because
- * TensorFlow's kernels have no padding but SAME and VALID; a mean over windows that are partly padding is then divided by
- * the cells that count. Windows that TensorFlow has no kernel for are reduced axis by axis, over shifted strided slices.
+ * TensorFlow's kernels have no padding but SAME and VALID; a mean over windows that are partly padding is then divided
+ * by the cells that count. Windows without a TensorFlow kernel are reduced axis by axis, over shifted strided slices.
  */
 import { attribute } from '../../../graph/attributes.js';
 import { windowsOf, type Window } from '../../../graph/windows.js';
@@ -82,7 +82,10 @@ function pad(tf: TensorFlow, x: Tensor4D, [rows, columns]: readonly PlacedWindow
   return tf.pad(x, [none, [top, bottom], [left, right], none], value);
 }
 
-/** Whether TensorFlow's kernels take it: XNNPACK, behind the WebAssembly backend, has none for a window of one cell. */
+/**
+ * Whether TensorFlow's kernels take these windows: XNNPACK, behind the WebAssembly backend, has none for a window of
+ * one cell.
+ */
 function isPlain(windows: readonly PlacedWindow[]): boolean {
   return windows.every(({ dilation }) => dilation === 1) && windows.some(({ kernel }) => kernel > 1);
 }
@@ -110,7 +113,7 @@ function slide(
   }, x) as Tensor4D;
 }
 
-/** The part of each window's cells that counts, row-major over the output. */
+/** The fraction of each window's cells that counts, row-major over the output. */
 function shareOfCells([rows, columns]: readonly PlacedWindow[], countsPadding: boolean): Float32Array {
   const across = alongAxis(columns!, countsPadding);
   const shares = alongAxis(rows!, countsPadding).flatMap((down) => across.map((share) => down * share));

@@ -1,4 +1,4 @@
-/** What moves values and computes none: views, transpositions, joins and cuts, padding, repetition. */
+/** Operators that move values and compute none: views, transpositions, joins and cuts, padding, repetition. */
 import { attribute, requiredAttribute } from '../../../graph/attributes.js';
 import { elementCount } from '../../../tensor.js';
 import { axisIndex, constantNumber, integersOf, refuseUnless, type Kernel, type Loading } from '../operator.js';
@@ -12,7 +12,7 @@ export function view({ tf }: Loading): Kernel {
   });
 }
 
-/** From or to channels last it is only said: the values already lie so, or may lie so. */
+/** A transposition from or to channels last moves no value: it only changes the order that the value records. */
 export function transpose({ tf, node }: Loading): Kernel {
   const given = attribute(node, 'perm', 'ints');
   return (run) => {
@@ -118,7 +118,7 @@ export function tile({ tf, node }: Loading): Kernel {
   };
 }
 
-/** A tensor of one value throughout, 0 where none is given. */
+/** A tensor of zeros; any other value is refused. */
 export function constantOfShape({ tf, node }: Loading): Kernel {
   const given = attribute(node, 'value', 'tensor');
   refuseUnless(node, given === undefined || given.data.kind === 'inline', 'a value in a file');
@@ -128,7 +128,7 @@ export function constantOfShape({ tf, node }: Loading): Kernel {
   return (run) => ({ tensor: tf.zeros([...run.outputDims(0)], type), channelsLast: false });
 }
 
-/** Sizes as a tensor: only where something else than a shape is made of them. */
+/** Sizes as a tensor: needed only if something other than a shape is made of them. */
 export function sizes({ tf, node }: Loading): Kernel {
   return (run) => {
     const { length: rank } = run.inputDims(0);

@@ -1,4 +1,4 @@
-/** What many values become one in: sums and means over axes, the largest and where it is, softmax. */
+/** Operators over many values: sums and means over axes, the largest values and their places, softmax. */
 import { attribute } from '../../../graph/attributes.js';
 import { elementCount } from '../../../tensor.js';
 import { axisIndex, integersOf, refuseUnless, type Kernel, type Loading, type Operator } from '../operator.js';
@@ -6,7 +6,9 @@ import { axisOf, inGraphOrder, type Tensor, type TensorFlow, type Value } from '
 
 export type Reduction = (tf: TensorFlow, x: Tensor, axes: number[], keepDims: boolean) => Tensor;
 
-/** Axes from an input or an attribute; none means all of them, or none where the node says so. */
+/**
+ * The axes come from an input or an attribute. An empty list means all axes, or none if noop_with_empty_axes is set.
+ */
 export function reduce(compute: Reduction): Operator {
   return ({ tf, node }) =>
     (run) => {
@@ -26,7 +28,10 @@ export function reduce(compute: Reduction): Operator {
     };
 }
 
-/** Without the reduced axes those that are left must be in the graph's order: with channels last, H and W go together. */
+/**
+ * The value in an order in which the remaining axes are in the graph's order. With channels last, C may remain only
+ * without H and W.
+ */
 function orderedFor(tf: TensorFlow, value: Value, axes: readonly number[], keepDims: boolean): Value {
   const left = [1, 2, 3].filter((axis) => !axes.includes(axis));
   const keepsOrder = keepDims || !left.includes(1) || left.length === 1;
@@ -43,7 +48,7 @@ export function argMax({ tf, node }: Loading): Kernel {
   };
 }
 
-/** The largest k along an axis, in order, and where they are. */
+/** The largest k along an axis, in order, and their places. */
 export function topK({ tf, node }: Loading): Kernel {
   refuseUnless(node, attribute(node, 'largest', 'int') !== 0, 'the smallest values');
   // Both outputs have the same dimensions; one of them may not be read.

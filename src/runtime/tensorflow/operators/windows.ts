@@ -1,6 +1,6 @@
 /**
- * Where a window lies on a concrete input: padding resolved for its size. TensorFlow's SAME splits padding otherwise than
- * ONNX' pads, so every padding is given in cells.
+ * Where a window lies on a concrete input: padding resolved for its size. TensorFlow's SAME splits padding differently
+ * from ONNX' pads, so every padding is given in cells.
  */
 import type { Window } from '../../../graph/windows.js';
 import { leadingPad, outputSize, windowExtent } from '../../../graph/windows.js';
