@@ -32,7 +32,7 @@ export const DENSENETS = {
   densenet201: densenet([6, 12, 48, 32]),
 };
 
-/** Channels of the 1×1 convolution in a layer over its growth. */
+/** Channels of a layer's 1×1 convolution, as a multiple of the growth. */
 const BOTTLENECK = 4;
 
 /** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on options that do not fit. */
