@@ -34,7 +34,7 @@ export function isUnfinished(name: string): boolean {
   return name.endsWith('.tmp');
 }
 
-/** Remove what has been unfinished in `folder` for a day, except entries that cannot be read or removed. */
+/** Remove unfinished entries of `folder` that are older than a day. Entries that cannot be read or removed stay. */
 export async function removeAbandoned(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => []);
   const removals = names.filter(isUnfinished).map(async (name) => {

@@ -83,7 +83,7 @@ const STAGES: readonly Stage[] = [
 const STEM_CHANNELS = 32;
 const HEAD_CHANNELS = 1280;
 
-/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on options that do not fit. */
+/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on invalid options. */
 export function buildEfficientNetLite(name: string, variant: Variant, given: ArchitectureOptions): Graph {
   const options = resolveOptions(name, variant.defaults, given);
   const { classes, inputSize } = options;

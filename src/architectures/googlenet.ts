@@ -46,7 +46,7 @@ const STAGE_5: readonly Module[] = [
   ['inception5b', 384, 192, 384, 48, 128, 128],
 ];
 
-/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on options that do not fit. */
+/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on invalid options. */
 export function buildGoogLeNet(name: string, { defaults }: Variant, given: ArchitectureOptions): Graph {
   const options = resolveOptions(name, defaults, given);
   const { classes } = options;

@@ -28,7 +28,7 @@ const COLUMN_OF_3 = { kernel: [3, 1], padding: [1, 0] } as const;
 const ROW_OF_7 = { kernel: [1, 7], padding: [0, 3] } as const;
 const COLUMN_OF_7 = { kernel: [7, 1], padding: [3, 0] } as const;
 
-/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on options that do not fit. */
+/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on invalid options. */
 export function buildInception(name: string, { defaults }: Variant, given: ArchitectureOptions): Graph {
   const options = resolveOptions(name, defaults, given);
   const { classes } = options;

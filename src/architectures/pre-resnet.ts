@@ -3,8 +3,9 @@
  * ones for CIFAR-10 from the same blocks (Zagoruyko 2016, table 1). They end in a normalization, global average pooling
  * and a fully connected layer.
  *
- * Parameter names are those of timm's resnetv2: the fully connected layer is a 1×1 convolution, `head.fc`, on the pooled
- * map, and the stride of a bottleneck is on its 3×3 convolution. The nets `_keras` are Keras' ResNetV2, which differs:
+ * Parameter names are those of timm's resnetv2: the fully connected layer is a 1×1 convolution, `head.fc`, on the
+ * pooled map, and the stride of a bottleneck is on its 3×3 convolution. The nets `_keras` are Keras' ResNetV2, which
+ * differs:
  *
  * - The last block of a stage has the stride; its shortcut is the identity, thinned out.
  * - The convolutions that no normalization follows (stem, the third of a block, shortcuts) have a bias.
@@ -96,7 +97,7 @@ interface Block {
   readonly bias: boolean;
 }
 
-/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on options that do not fit. */
+/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on invalid options. */
 export function buildPreResNet(name: string, variant: Variant, given: ArchitectureOptions): Graph {
   const options = resolveOptions(name, variant.defaults, given);
   const { classes, width, stem } = options;

@@ -125,7 +125,7 @@ interface Block {
   readonly stride: number;
 }
 
-/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on options that do not fit. */
+/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on invalid options. */
 export function buildResNet(name: string, variant: Variant, given: ArchitectureOptions): Graph {
   const options = resolveOptions(name, variant.defaults, given);
   const { classes, width, stem } = options;

@@ -33,7 +33,7 @@ export const SQUEEZENETS = {
 /** Channels of each expanding convolution, as a multiple of the squeezed ones. */
 const EXPANSION = 4;
 
-/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on options that do not fit. */
+/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on invalid options. */
 export function buildSqueezeNet(name: string, { defaults, stem, modules }: Variant, given: ArchitectureOptions): Graph {
   const options = resolveOptions(name, defaults, given);
   const { classes } = options;

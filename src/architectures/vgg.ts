@@ -48,7 +48,7 @@ export const VGGS = {
   vgg19_bn: vgg(E, true),
 };
 
-/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on options that do not fit. */
+/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on invalid options. */
 export function buildVgg(name: string, { stages, batchNorm, defaults }: Variant, given: ArchitectureOptions): Graph {
   const options = resolveOptions(name, defaults, given);
   const { classes, width, hidden, poolings, inputSize } = options;

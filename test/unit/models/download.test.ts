@@ -133,13 +133,13 @@ describe('a download that fails', () => {
       'content with another digest',
       { sha256: 'a'.repeat(64) },
       {},
-      /what came has the sha256 \w{64}, it must be a{64}$/,
+      /the sha256 is \w{64}, but must be a{64}$/,
     ],
     [
       'a file with another digest',
       {},
       { sha256: 'b'.repeat(64) },
-      /the server has the sha256 \w{64}, it must be b{64}$/,
+      /the server's sha256 is \w{64}, but must be b{64}$/,
     ],
     ['a file of another size', { size: 7 }, {}, /the server has 400000 bytes, it must be 7$/],
     ['a file of another size than it must have', {}, { size: 8 }, /the server has 400000 bytes, it must be 8$/],
@@ -166,7 +166,7 @@ describe('a download that fails', () => {
 
   it('refuses a size for which the disk has no place', async () => {
     hub.faults = { ...hub.faults, size: 2 ** 49, chunked: true };
-    await expect(fetch({}, { maxBytes: 2 ** 60 })).rejects.toThrow(/^\S+: \d+ bytes are needed, and \d+ are free$/);
+    await expect(fetch({}, { maxBytes: 2 ** 60 })).rejects.toThrow(/^\S+: \d+ bytes are needed, but only \d+ are free$/);
   });
 
   it('tries again what may pass, and no more often than it should', async () => {

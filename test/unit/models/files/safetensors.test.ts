@@ -92,7 +92,7 @@ describe('readSafetensors', () => {
       'offsets outside of the file',
       { a: tensor('F32', [2], 0, 8) },
       4,
-      /a\.data_offsets: \[0, 8\] lies outside of the 4/,
+      /a\.data_offsets: \[0, 8\] lies outside the 4/,
     ],
     ['offsets in reverse', { a: tensor('F32', [1], 4, 0) }, 4, /a\.data_offsets: \[4, 0\] lies outside/],
     [
