@@ -3,8 +3,8 @@
  * photograph and one category each. The JSON has one of two forms:
  *
  * - COCO's: `{ images: [{ id, file_name, width, height }],
- *   annotations: [{ image_id, category_id, bbox, segmentation }], categories: [{ id, name }] }`, segmentation as polygons
- *   or run lengths, compressed or not. Other keys and annotations with `iscrowd: 1` are skipped.
+ *   annotations: [{ image_id, category_id, bbox, segmentation }], categories: [{ id, name }] }`, segmentation as
+ *   polygons or run lengths, compressed or not. Other keys and annotations with `iscrowd: 1` are skipped.
  * - a list with an entry a photograph: `[{ file, width, height, objects: [{ category, bbox_xywh, polygons }] }]`.
  *
  * An object needs a box or a segmentation. Sizes are those of the upright photograph; coordinates are its pixel edges.

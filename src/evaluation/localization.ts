@@ -1,8 +1,8 @@
 /**
  * Three published measures of how well class maps locate objects. No I/O.
  *
- * - Pointing game (Zhang 2018, "Top-down neural attention by excitation backprop", §4.1): a case is right if the peak is
- *   on an object of the category, or within a tolerance of it, in pixels of the photograph.
+ * - Pointing game (Zhang 2018, "Top-down neural attention by excitation backprop", §4.1): a case is right if the peak
+ *   is on an object of the category, or within a tolerance of it, in pixels of the photograph.
  * - MaxBoxAccV2 (Choe 2020, "Evaluating weakly supervised object localization methods right", §4.1 and its extension):
  *   a case is right if the box of any connected region above a threshold overlaps the box of any object by an IoU of
  *   30, 50 or 70 %. The best threshold over all cases is chosen for each of the three; the measure is their mean.

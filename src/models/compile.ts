@@ -240,7 +240,11 @@ function checkPrecision({ folder, manifest: { precision } }: ModelFolder, { clas
 function checkSize(folder: string, { input }: Manifest, { classifier, dense, nativeSize }: Network): void {
   if (input.size === nativeSize || 'graph' in dense) return;
   if (takesSize(classifier, { width: input.size, height: input.size })) return;
-  throw new ModelFileError(join(folder, MANIFEST_FILE), 'input.size', `must be ${nativeSize}: the net takes no other size`);
+  throw new ModelFileError(
+    join(folder, MANIFEST_FILE),
+    'input.size',
+    `must be ${nativeSize}: the net takes no other size`,
+  );
 }
 
 /** The view of a net without a dense form; it may still take other sizes by its own global pooling. */

@@ -123,12 +123,16 @@ describe('fullconv pull', () => {
   });
 
   it.each([
-    ['weights that the catalog does not have', ['resnet51'], /^fullconv: The catalog has no weights called "resnet51".*\n$/],
+    [
+      'weights that the catalog does not have',
+      ['resnet51'],
+      /^fullconv: The catalog has no weights called "resnet51".*\n$/,
+    ],
     ['a name that is none', [NAME, '--as', '../x'], /^fullconv: "\.\.\/x" is not a valid model name: .*\n$/],
     [
       'what the hub does not have',
       ['resnet18'],
-      /^fullconv: http:\S+resnet18\.tv_in1k\S+ answers 404: it is not there\n$/,
+      /^fullconv: http:\S+resnet18\.tv_in1k\S+ answers 404: the file does not exist\n$/,
     ],
   ])('says in one line what is wrong: %s', async (_, args, message) => {
     const { code, stdout, stderr } = await pull(args);

@@ -168,7 +168,10 @@ function pooledHead(classifier: Graph, tail: readonly Node[]): Head {
   );
   const layer = behindPool.find((node) => weightOf(node) !== undefined);
   if (layer === undefined) {
-    return { was: 'convolution to the classes → global average pooling', became: 'the map that is pooled is the class map' };
+    return {
+      was: 'convolution to the classes → global average pooling',
+      became: 'the map that is pooled is the class map',
+    };
   }
   const [outputs = 0, inputs = 0] = weightOf(layer)?.dims ?? [];
   const kind = layer.op === 'Conv' ? '1×1 convolution' : 'fully connected';

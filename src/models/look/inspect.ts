@@ -93,11 +93,7 @@ async function onnxAlone(file: string): Promise<ModelFolder> {
         .get(output?.name ?? '')
         ?.slice(1);
   if (dims === undefined || dims.length === 0) {
-    throw new ModelFileError(
-      file,
-      'output',
-      'does not tell the number of classes; use a model folder with labels',
-    );
+    throw new ModelFileError(file, 'output', 'does not tell the number of classes; use a model folder with labels');
   }
   return {
     folder: dirname(file),

@@ -151,7 +151,7 @@ function agree({ url, sha256: digest, size }: Wanted, about: AboutFile): Expecte
 }
 
 function wrongSize(url: URL, found: number | undefined, expected: number | undefined): OperatorError {
-  return new OperatorError(`${url.href}: the server has ${found ?? ''} bytes, but must have ${expected ?? ''}`);
+  return new OperatorError(`${url.href}: the server's file has ${found ?? ''} bytes, but must have ${expected ?? ''}`);
 }
 
 /**

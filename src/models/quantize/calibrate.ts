@@ -12,7 +12,7 @@ import { Histogram } from './histogram.js';
 /** Images that are prepared for the network and run in a session one by one, in any order. */
 export interface CalibrationImages {
   readonly count: number;
-  /** sha256 over the images' bytes, hexadecimal. */
+  /** A digest of all images, hexadecimal. */
   readonly digest: string;
   /** Run each image through a session whose input is `image`. */
   run(spec: SessionSpec, onOutputs: (outputs: TensorMap, image: number) => void): Promise<void>;

@@ -66,7 +66,9 @@ export async function quantizeModel(
   { cache, images, runner, clipping = 'error' }: QuantizeOptions,
 ): Promise<QuantizedModel> {
   if (images.count < FEWEST_IMAGES) {
-    throw new OperatorError(`${images.count} images are too few to calibrate with; at least ${FEWEST_IMAGES} are needed`);
+    throw new OperatorError(
+      `${images.count} images are too few to calibrate with; at least ${FEWEST_IMAGES} are needed`,
+    );
   }
   const { classifier, weightsFolder, nativeSize } = network;
   const folded = applyPass(classifier, foldBatchNorm()) ?? classifier;

@@ -127,7 +127,9 @@ describe('a pull', () => {
   it('says which setting names a folder that cannot be written', async () => {
     const blocked = join(models, 'file');
     await writeFile(blocked, '');
-    await expect(pull({ models: blocked })).rejects.toThrow(`FULLCONV_MODELS=${blocked}: models cannot be written there`);
+    await expect(pull({ models: blocked })).rejects.toThrow(
+      `FULLCONV_MODELS=${blocked}: models cannot be written there`,
+    );
   });
 });
 
@@ -254,6 +256,8 @@ describe('the source', () => {
   });
 
   it('is not taken from other addresses', () => {
-    expect(() => weightsSource({ from: 'ftp://example.org' })).toThrow(/http or https address, or from a folder$/);
+    expect(() => weightsSource({ from: 'ftp://example.org' })).toThrow(
+      /must be an http or https address, a folder or a file$/,
+    );
   });
 });
