@@ -1,18 +1,19 @@
 /**
- * Files and folders that appear whole or not at all, and what is asked of a path. What is unfinished lies beside its place
- * under a name that ends in `.tmp`, and is renamed; what a process left there that died is removed after a day.
+ * Files and folders that appear whole or not at all, and questions about paths. A file or folder is made beside its
+ * place under a name that ends in `.tmp`, and then renamed. If its process dies, the rest is removed after a day.
  *
- * No step is visible in between, with one exception: no system call of Node's puts a folder in the place of another. Between
- * the two renames of `replaceFolder` there is neither; `restoreFolder` undoes the first when the process died there.
+ * No step in between is visible, with one exception, because Node has no system call that replaces a folder by another.
+ * Between the two renames of `replaceFolder` the path is empty. If the process dies there, `restoreFolder` undoes the
+ * first rename.
  */
 import { randomUUID } from 'node:crypto';
 import { lstat, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-/** Nobody writes for so long. */
+/** Longer than any write takes. */
 const ABANDONED_MS = 24 * 60 * 60 * 1000;
 
-/** Whether a path is that of a file, or of a link to one. */
+/** Whether the path is a file, or a link to one. */
 export function isFile(path: string): Promise<boolean> {
   return stat(path).then(
     (found) => found.isFile(),
@@ -20,7 +21,7 @@ export function isFile(path: string): Promise<boolean> {
   );
 }
 
-/** Whether a name is taken: by a file, a folder, or a link to nowhere. */
+/** Whether the path is taken: by a file, a folder, or a link even if its target is missing. */
 export function isTaken(path: string): Promise<boolean> {
   return lstat(path).then(
     () => true,
@@ -28,12 +29,12 @@ export function isTaken(path: string): Promise<boolean> {
   );
 }
 
-/** Whether a name is that of something unfinished. */
+/** Whether the name is one that `makeWhole` gives to unfinished files and folders. */
 export function isUnfinished(name: string): boolean {
   return name.endsWith('.tmp');
 }
 
-/** Remove what has been unfinished in `folder` for a day. What cannot be looked at or removed stays. */
+/** Remove unfinished entries of `folder` that are older than a day. Entries that cannot be read or removed stay. */
 export async function removeAbandoned(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => []);
   const removals = names.filter(isUnfinished).map(async (name) => {
@@ -45,8 +46,9 @@ export async function removeAbandoned(folder: string): Promise<void> {
 }
 
 /**
- * Make a file, or a folder that is not there yet. `make` gets a path beside `path` to make it at. A file takes the place of
- * another. Throws what `make` throws, or the system where a folder is there already; nothing is left then.
+ * Make a file, which replaces an older one, or a folder, which must not exist yet. `make` is called with a path beside
+ * `path` and writes there. Throws the error of `make`, or that of the system if a folder exists already; the unfinished
+ * rest is removed first.
  */
 export async function makeWhole(path: string, make: (unfinished: string) => Promise<void>): Promise<void> {
   const unfinished = `${path}.${randomUUID()}.tmp`;
@@ -69,8 +71,8 @@ export async function flushFolder(folder: string): Promise<void> {
 }
 
 /**
- * Move the folder `draft` to `folder`. One that is there is moved aside to `aside`, and removed at the end. When the draft
- * cannot take its place, the old folder comes back, and the draft stays where it is. One process at a time.
+ * Move the folder `draft` to `folder`. An old folder is moved to `aside`, and removed at the end. If the draft cannot
+ * be moved, the old folder comes back and the draft stays where it is. Only one process may do this at a time.
  */
 export async function replaceFolder(draft: string, folder: string, aside: string): Promise<void> {
   await restoreFolder(folder, aside);
@@ -85,14 +87,14 @@ export async function replaceFolder(draft: string, folder: string, aside: string
   await rm(aside, { recursive: true, force: true });
 }
 
-/** Bring back what `replaceFolder` moved aside before its process died; or remove it, where the new folder is in place. */
+/** Bring back the folder that a dead process's `replaceFolder` moved aside; remove it if the new folder is in place. */
 export async function restoreFolder(folder: string, aside: string): Promise<void> {
   if (!(await isTaken(aside))) return;
   if (await isTaken(folder)) await rm(aside, { recursive: true, force: true });
   else await rename(aside, folder);
 }
 
-/** What `keepJson` has kept in a file; undefined where there is nothing, where it is broken, or where `read` finds nothing. */
+/** The value that `keepJson` kept, through `read`; undefined if there is none, or if it cannot be parsed or read. */
 export async function readKept<T>(file: string, read: (json: unknown) => T | undefined): Promise<T | undefined> {
   try {
     return read(JSON.parse(await readFile(file, 'utf8')));
@@ -101,7 +103,7 @@ export async function readKept<T>(file: string, read: (json: unknown) => T | und
   }
 }
 
-/** Keep a value for later processes. Where that cannot be done they make it again, and nobody is told. */
+/** Keep a value for later processes. A failed write is ignored: they compute the value again. */
 export async function keepJson(file: string, value: unknown): Promise<void> {
   await makeWhole(file, (unfinished) => writeFile(unfinished, JSON.stringify(value))).catch(() => undefined);
 }

@@ -1,6 +1,6 @@
 /**
- * DenseNet-BC (Huang 2017, table 1): every layer of a block reads the channels of all layers before it. Between blocks a
- * transition halves channels and resolution. Parameter names are torchvision's.
+ * DenseNet-BC (Huang 2017, table 1): every layer of a block reads the channels of all layers before it. Between blocks
+ * a transition halves channels and resolution. Parameter names are torchvision's.
  */
 import { graphBuilder } from '../graph/build.js';
 import type { Graph } from '../graph/graph.js';
@@ -32,10 +32,10 @@ export const DENSENETS = {
   densenet201: densenet([6, 12, 48, 32]),
 };
 
-/** Channels of the 1×1 convolution in a layer over its growth. */
+/** Channels of a layer's 1×1 convolution, as a multiple of the growth. */
 const BOTTLENECK = 4;
 
-/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on options that do not fit. */
+/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on invalid options. */
 export function buildDenseNet(name: string, { blocks, defaults }: Variant, given: ArchitectureOptions): Graph {
   const options = resolveOptions(name, defaults, given);
   const { classes, width, growth } = options;

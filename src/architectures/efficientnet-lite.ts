@@ -1,11 +1,12 @@
 /**
- * EfficientNet-Lite 0 to 4 (Liu 2020, "Higher accuracy on vision models with EfficientNet-Lite"): EfficientNet (Tan 2019,
- * table 1) without squeeze and excitation and with ReLU6, so that it quantizes well. It is made of inverted residuals
- * (Sandler 2018): a 1×1 convolution widens the channels, a depthwise one looks around, another 1×1 narrows them again,
- * without an activation. Depth and width are scaled; the stem, the head and the repeats of the first and last stage stay.
+ * EfficientNet-Lite 0 to 4 (Liu 2020, "Higher accuracy on vision models with EfficientNet-Lite"): EfficientNet (Tan
+ * 2019, table 1) without squeeze and excitation and with ReLU6, so that it quantizes well. It is made of inverted
+ * residuals (Sandler 2018): a 1×1 convolution widens the channels, a depthwise one looks around, another 1×1 narrows
+ * them again, without an activation. Depth and width are scaled; the stem, the head and the repeats of the first and
+ * last stage stay.
  *
- * Each net has two forms, with timm's names for nets and parameters: `tf_efficientnet_lite0` pads as TensorFlow does and
- * has its epsilon, as the published weights want; `efficientnet_lite0` pads evenly, as nets trained in torch do.
+ * Each net has two forms, with timm's names for nets and parameters: `tf_efficientnet_lite0` pads as TensorFlow does
+ * and has its epsilon, as the published weights need; `efficientnet_lite0` pads evenly, as nets trained in torch do.
  */
 import { graphBuilder } from '../graph/build.js';
 import type { Graph } from '../graph/graph.js';
@@ -15,15 +16,15 @@ import { paddingOf, type PaddingConvention } from './padding.js';
 
 export interface EfficientNetLiteOptions extends CommonOptions {
   readonly padding: PaddingConvention;
-  /** Of batch normalization. */
+  /** Epsilon of batch normalization. */
   readonly epsilon: number;
 }
 
 interface Variant {
   readonly defaults: EfficientNetLiteOptions;
-  /** Multiplier of the repeats of a stage. */
+  /** Multiplies the repeats of a stage. */
   readonly depth: number;
-  /** Multiplier of the channels. */
+  /** Multiplies the channels. */
   readonly width: number;
 }
 
@@ -61,9 +62,9 @@ export const EFFICIENTNET_LITES = {
 interface Stage {
   readonly repeats: number;
   readonly kernel: number;
-  /** Of the first block. */
+  /** Stride of the stage's first block. */
   readonly stride: number;
-  /** Channels inside of a block over those that come in. */
+  /** Channels inside a block, as a multiple of its input channels. */
   readonly expansion: number;
   readonly channels: number;
 }
@@ -82,15 +83,15 @@ const STAGES: readonly Stage[] = [
 const STEM_CHANNELS = 32;
 const HEAD_CHANNELS = 1280;
 
-/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on options that do not fit. */
+/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on invalid options. */
 export function buildEfficientNetLite(name: string, variant: Variant, given: ArchitectureOptions): Graph {
   const options = resolveOptions(name, variant.defaults, given);
   const { classes, inputSize } = options;
   const builder = graphBuilder({ name });
   const layers = layersOn(builder, options);
-  /** Of `x`, in cells, where the input has its native size. */
+  /** Side of `x` in cells, for an input of the native size. */
   let nativeSide = inputSize;
-  /** The next window over `x`, padded. */
+  /** The next window over `x` with its padding; call it once a layer, in order, because it updates `nativeSide`. */
   const windowOf = (kernel: number, stride: number): Window => {
     const padding = paddingOf(options.padding, { kernel, stride, nativeSide });
     nativeSide = Math.ceil(nativeSide / stride);
@@ -126,7 +127,7 @@ interface Block {
   readonly stride: number;
 }
 
-/** The blocks of all stages, scaled: the first of a stage has its stride. */
+/** The blocks of all stages, scaled. Only the first block of a stage has the stage's stride. */
 function blocksOf({ depth, width }: Variant): Block[] {
   return STAGES.flatMap(({ repeats, channels, stride, ...shape }, index) => {
     const isOuter = index === 0 || index === STAGES.length - 1;
@@ -140,7 +141,7 @@ function blocksOf({ depth, width }: Variant): Block[] {
   });
 }
 
-/** To a multiple of 8, but not more than a tenth below (Sandler 2018). */
+/** Rounds to a multiple of 8 that is at most a tenth below `wanted` (Sandler 2018). */
 function roundChannels(wanted: number): number {
   const rounded = Math.max(8, Math.floor((wanted + 4) / 8) * 8);
   return rounded < 0.9 * wanted ? rounded + 8 : rounded;
@@ -151,11 +152,13 @@ interface BranchShape {
   /** Channels of the depthwise convolution. */
   readonly inner: number;
   readonly out: number;
-  /** Of the depthwise convolution. */
+  /** Window of the depthwise convolution. */
   readonly window: Window;
 }
 
-/** Widen (where the block does), look around, narrow. A block that does not widen numbers its layers without that one. */
+/**
+ * Widen, look around, narrow. A block that does not widen lacks the first layer; its layers are numbered without it.
+ */
 function residualBranch(layers: Layers, x: string, name: string, shape: BranchShape): string {
   const { inner, out, window } = shape;
   const widens = inner !== shape.in;

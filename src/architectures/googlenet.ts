@@ -1,10 +1,10 @@
 /**
  * GoogLeNet (Szegedy 2015, table 1) as torchvision has it: with batch normalization, and with a 3×3 where the paper has
- * a 5×5 convolution. The auxiliary classifiers, which only help to train, are left out, and so is dropout. Parameter
- * names are torchvision's.
+ * a 5×5 convolution. The auxiliary classifiers, which only help training, and dropout are left out. Parameter names are
+ * torchvision's.
  *
- * torchvision's trained weights expect `transform_input`, which turns ImageNet's mean and deviation into 0.5 and 0.5:
- * say so in the manifest's `input`, nothing else changes.
+ * torchvision's trained weights expect `transform_input`, which turns ImageNet's mean and deviation into 0.5 and 0.5.
+ * Set these in the manifest's `input`; nothing else changes.
  */
 import { graphBuilder } from '../graph/build.js';
 import type { Graph } from '../graph/graph.js';
@@ -19,7 +19,7 @@ interface Variant {
 
 export const GOOGLENETS = { googlenet: { defaults: IMAGENET_FORM } };
 
-/** Columns of the paper's table: 1×1; 3×3 reduced, 3×3; "5×5" reduced, "5×5"; projected after pooling. */
+/** Channels by column of the paper's table: 1×1; 3×3 reduced, 3×3; "5×5" reduced, "5×5"; projected after pooling. */
 type Module = readonly [
   name: string,
   one: number,
@@ -46,7 +46,7 @@ const STAGE_5: readonly Module[] = [
   ['inception5b', 384, 192, 384, 48, 128, 128],
 ];
 
-/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on options that do not fit. */
+/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on invalid options. */
 export function buildGoogLeNet(name: string, { defaults }: Variant, given: ArchitectureOptions): Graph {
   const options = resolveOptions(name, defaults, given);
   const { classes } = options;

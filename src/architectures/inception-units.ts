@@ -1,17 +1,17 @@
 /**
- * What Inception v3 and GoogLeNet are made of: convolution, batch normalization (epsilon 1e-3), activation as one unit,
- * with torchvision's parameter names; chains of units; branches side by side.
+ * The building blocks of Inception v3 and GoogLeNet, with torchvision's parameter names: a unit of convolution, batch
+ * normalization (epsilon 1e-3) and activation; chains of units; branches side by side.
  */
 import type { GraphBuilder } from '../graph/build.js';
 import { layersOn, type Activation, type ConvShape, type Layers, type PoolWindow } from './layers.js';
 
-/** A value [N, channels, H, W] in the making. */
+/** A value [N, channels, H, W] of the graph under construction. */
 export interface Features {
   readonly value: string;
   readonly channels: number;
 }
 
-/** [name, output channels, window]; the window is 1×1 where it is left out. */
+/** [name, output channels, window]; the window defaults to 1×1. */
 export type Unit = readonly [name: string, out: number, window?: Omit<ConvShape, 'in' | 'out' | 'kernel'> & Kernel];
 
 interface Kernel {
@@ -21,7 +21,7 @@ interface Kernel {
 export interface InceptionLayers extends Layers {
   /** Units one after another. */
   chain(x: Features, ...units: Unit[]): Features;
-  /** The same place of all branches, channels side by side. */
+  /** Concatenates the branches along their channels. */
   join(name: string, ...branches: Features[]): Features;
   pool(x: Features, name: string, kind: 'max' | 'average', window: PoolWindow): Features;
 }

@@ -2,9 +2,9 @@
  * Inception v3 (Szegedy 2016, table 1) as torchvision has it, for images of 299 pixels. Parameter names are
  * torchvision's.
  *
- * The auxiliary classifier only helps to train: it is a graph of its own, so that its parameters can be counted as they
- * are published. torchvision's trained weights expect `transform_input`, which turns ImageNet's mean and deviation into
- * 0.5 and 0.5: say so in the manifest's `input`, nothing else changes.
+ * The auxiliary classifier only helps training. It is a separate graph, so that the published parameter count, which
+ * includes it, can be checked. torchvision's trained weights expect `transform_input`, which turns ImageNet's mean and
+ * deviation into 0.5 and 0.5. Set these in the manifest's `input`; nothing else changes.
  */
 import { graphBuilder } from '../graph/build.js';
 import type { Graph } from '../graph/graph.js';
@@ -28,7 +28,7 @@ const COLUMN_OF_3 = { kernel: [3, 1], padding: [1, 0] } as const;
 const ROW_OF_7 = { kernel: [1, 7], padding: [0, 3] } as const;
 const COLUMN_OF_7 = { kernel: [7, 1], padding: [3, 0] } as const;
 
-/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on options that do not fit. */
+/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on invalid options. */
 export function buildInception(name: string, { defaults }: Variant, given: ArchitectureOptions): Graph {
   const options = resolveOptions(name, defaults, given);
   const { classes } = options;
@@ -63,7 +63,7 @@ export function buildInception(name: string, { defaults }: Variant, given: Archi
   return builder.finish([{ name: logits, dataType: 'float32', dims: ['N', classes] }]);
 }
 
-/** The auxiliary classifier: `features` [N, 768, h, w], what Mixed_6e makes, → `aux_logits` [N, classes]. */
+/** The auxiliary classifier: `features` [N, 768, h, w], the output of Mixed_6e, → `aux_logits` [N, classes]. */
 export function buildInceptionAuxiliary(name: string, { defaults }: Variant, given: ArchitectureOptions): Graph {
   const options = resolveOptions(name, defaults, given);
   const { classes } = options;
@@ -77,7 +77,7 @@ export function buildInceptionAuxiliary(name: string, { defaults }: Variant, giv
   return builder.finish([{ name: logits, dataType: 'float32', dims: ['N', classes] }]);
 }
 
-/** Figure 5 of the paper, with a 5×5 kept. */
+/** Figure 5 of the paper, but with one 5×5 convolution kept. */
 function wide(layers: InceptionLayers, x: Features, name: string, pooled: number): Features {
   return layers.join(
     name,
@@ -131,7 +131,7 @@ function expanded(layers: InceptionLayers, x: Features, name: string): Features 
   );
 }
 
-/** Figure 10: a map of 35 cells to one of 17. */
+/** Figure 10: from 35 cells a side to 17. */
 function halveTo17(layers: InceptionLayers, x: Features, name: string): Features {
   return layers.join(
     name,
@@ -146,7 +146,7 @@ function halveTo17(layers: InceptionLayers, x: Features, name: string): Features
   );
 }
 
-/** A map of 17 cells to one of 8. */
+/** From 17 cells a side to 8. */
 function halveTo8(layers: InceptionLayers, x: Features, name: string): Features {
   return layers.join(
     name,

@@ -1,7 +1,7 @@
 /**
  * The architectures that can be built by name. Each builder returns an unbound graph `input` [N, 3, H, W] → `logits`
- * [N, classes] whose parameters carry the state-dict names of torchvision, or of the implementation that the family's
- * file says.
+ * [N, classes]. Its parameters have the state-dict names of torchvision, or of the implementation that the family's
+ * file names.
  */
 import { countParameters } from '../graph/cost.js';
 import type { Graph } from '../graph/graph.js';
@@ -22,7 +22,7 @@ interface Architecture {
   /** The published form. */
   readonly defaults: CommonOptions;
   build(given: ArchitectureOptions): Graph;
-  /** A classifier that is only trained with: no part of the graph, but of the published count. */
+  /** A classifier used in training only: it is not part of the graph, but the published count includes it. */
   auxiliary?(given: ArchitectureOptions): Graph;
 }
 
@@ -64,7 +64,7 @@ export function isArchitecture(name: string): name is ArchitectureName {
   return Object.hasOwn(ARCHITECTURES, name);
 }
 
-/** Build by name; options that are left out have their published form. Throws Error naming the option that is wrong. */
+/** Build by name; missing options take their published values. Throws Error naming the invalid option. */
 export function buildArchitecture(name: ArchitectureName, options: ArchitectureOptions = {}): Graph {
   return ARCHITECTURES[name].build(options);
 }
@@ -75,18 +75,18 @@ export function nativeForm(name: ArchitectureName): { readonly inputSize: number
   return { inputSize, classes };
 }
 
-/** The classifier that the net is trained with and that inference leaves out, from features to `aux_logits`. */
+/** The auxiliary classifier (features → `aux_logits`), used in training only; undefined if the net has none. */
 export function buildAuxiliary(name: ArchitectureName, options: ArchitectureOptions = {}): Graph | undefined {
   return ARCHITECTURES[name].auxiliary?.(options);
 }
 
-/** Trainable parameters as they are published: an auxiliary classifier counts. */
+/** Trainable parameters as published, with those of the auxiliary classifier. */
 export function countPublishedParameters(name: ArchitectureName, options: ArchitectureOptions = {}): number {
   const graphs = [buildArchitecture(name, options), buildAuxiliary(name, options)];
   return graphs.reduce((sum, graph) => sum + (graph === undefined ? 0 : countParameters(graph)), 0);
 }
 
-/** The parameters that want weights, running statistics included, in the order of the layers. */
+/** The parameters that need weights, running statistics included, in the order of the layers. */
 export function parametersOf(graph: Graph): { name: string; dims: readonly number[] }[] {
   return [...graph.initializers.values()]
     .filter(({ data }) => data.kind === 'unbound')

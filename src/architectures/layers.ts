@@ -1,15 +1,15 @@
 /**
  * The layers that the architectures are made of, as ONNX nodes with torchvision's parameter names: a layer called
- * `layer1.0.conv1` reads the parameter `layer1.0.conv1.weight`. Each takes and returns value names. What is the same in
- * a whole net, the activation and the epsilon of batch normalization, is said once.
+ * `layer1.0.conv1` reads the parameter `layer1.0.conv1.weight`. Each takes and returns value names. The activation and
+ * the epsilon of batch normalization are set once for the whole net.
  */
 import { float, int, ints } from '../graph/attributes.js';
 import type { GraphBuilder } from '../graph/build.js';
 
 /**
- * What an option `activation` may be, with f(x) for x < 0 (above, all but `relu6` are x):
+ * Values of the option `activation`, with f(x) for x < 0 (for x ≥ 0 all but `relu6` are x):
  * - `relu`: 0 (Nair 2010)
- * - `relu6`: 0, and above 6 it is 6 (Krizhevsky 2010)
+ * - `relu6`: 0, and 6 for x > 6 (Krizhevsky 2010)
  * - `leaky_relu`: 0.01·x (Maas 2013)
  * - `prelu`: a·x, a learned, one for all channels of a layer (He 2015, "channel-shared"; torch's default)
  * - `elu`: exp(x) − 1 (Clevert 2016)
@@ -28,11 +28,11 @@ export interface Layers {
   maxPool(x: string, name: string, window: PoolWindow): string;
   /** Padding counts as zeros in the mean (torch's default). */
   averagePool(x: string, name: string, window: PoolWindow): string;
-  /** Global average pooling; [N, C, H, W] → [N, C]. `output` names the value it makes. */
+  /** Global average pooling; [N, C, H, W] → [N, C]. `output` names the resulting value. */
   globalAverage(x: string, output?: string): string;
-  /** Along the channels. */
+  /** Concatenates along the channels. */
   concat(branches: readonly string[], name: string): string;
-  /** Fully connected; [N, in] → [N, out], weight [out, in]. `output` names the value it makes. */
+  /** Fully connected; [N, in] → [N, out], weight [out, in]. `output` names the resulting value. */
   linear(x: string, name: string, shape: { in: number; out: number; output?: string }): string;
 }
 
@@ -42,9 +42,9 @@ export interface ConvShape {
   /** Side, or height and width. */
   readonly kernel: Extent;
   readonly stride?: number;
-  /** The same at both ends of an axis, or before and behind both axes. */
+  /** The same at both ends of each axis, or `before` and `behind` for both axes alike. */
   readonly padding?: Extent | { readonly before: number; readonly behind: number };
-  /** Groups of channels that do not see each other (cardinality, Xie 2017). */
+  /** Groups of channels that are convolved separately (cardinality, Xie 2017). */
   readonly groups?: number;
   readonly bias?: boolean;
 }
@@ -53,7 +53,7 @@ export interface PoolWindow {
   readonly kernel: number;
   readonly stride: number;
   readonly padding?: number;
-  /** A last, partial window counts. */
+  /** Whether a last, partial window gives a cell too. */
   readonly ceil?: boolean;
 }
 
@@ -61,18 +61,18 @@ type Extent = number | readonly [height: number, width: number];
 
 export interface LayerDefaults {
   readonly activation: Activation;
-  /** Of batch normalization. Default: torch's. */
+  /** Epsilon of batch normalization. Default: torch's. */
   readonly epsilon?: number;
 }
 
-/** The epsilon of batch normalization that torch has. */
+/** torch's default epsilon of batch normalization. */
 export const BATCH_NORM_EPSILON = 1e-5;
 
 const OPERATORS = { relu: 'Relu', relu6: 'Clip', leaky_relu: 'LeakyRelu', prelu: 'PRelu', elu: 'Elu' } as const;
 
 export function layersOn(builder: GraphBuilder, { activation, epsilon = BATCH_NORM_EPSILON }: LayerDefaults): Layers {
   const operator = OPERATORS[activation];
-  /** 0 and 6, once in the net. */
+  /** The constants 0 and 6, shared by all activations of the net. */
   let bounds: string[] | undefined;
   const activationInputs = (name: string): string[] => {
     if (activation === 'prelu') return [builder.parameter(`${name}.weight`, [1])];

@@ -1,29 +1,29 @@
 /**
- * Options of an architecture as a manifest gives them: checked against the defaults, whose keys are what the
- * architecture knows and whose types are what it takes. An option that is a word has one of a few.
+ * Options of an architecture, as a manifest gives them. They are checked against the architecture's defaults: an option
+ * must have one of their keys and the type of that default. A text option must be one of a few words.
  */
 import { ACTIVATIONS, type Activation } from './layers.js';
 import { PADDINGS } from './padding.js';
 import { STEMS } from './stem.js';
 
-/** What the builder of an architecture varies; see the options of each family's file for the keys. */
+/** Options of a builder; each family's file lists its keys. */
 export type ArchitectureOptions = Readonly<Record<string, number | string | boolean>>;
 
-/** What every family varies. */
+/** Options that every family has. */
 export interface CommonOptions {
   readonly classes: number;
   readonly activation: Activation;
   /**
-   * Native side in pixels. It shapes the fully connected head of a VGG; a net that pools globally takes any size and
-   * accepts it because every manifest has it.
+   * Native side in pixels. It shapes the fully connected head of a VGG. A net with global average pooling takes images
+   * of any size; it accepts this option because every manifest has it.
    */
   readonly inputSize: number;
 }
 
-/** What the published networks for ImageNet have. */
+/** Options of the published networks for ImageNet. */
 export const IMAGENET_FORM: CommonOptions = { classes: 1000, activation: 'relu', inputSize: 224 };
 
-/** What the published networks for CIFAR-10 have. */
+/** Options of the published networks for CIFAR-10. */
 export const CIFAR_FORM: CommonOptions = { classes: 10, activation: 'relu', inputSize: 32 };
 
 const WORDS = new Map<string, readonly string[]>([
@@ -36,8 +36,8 @@ const WORDS = new Map<string, readonly string[]>([
 const FRACTIONS = new Set(['epsilon']);
 
 /**
- * The defaults, overridden by `given`. Throws Error naming the option that the architecture does not know, that has the
- * wrong type, or that should be a positive integer or another word.
+ * The defaults, overridden by `given`. Throws Error naming the option if the architecture does not have it, if its type
+ * is wrong, or if its value is not allowed: not a positive integer, not between 0 and 1, or not one of the words.
  */
 export function resolveOptions<T extends object>(architecture: string, defaults: T, given: ArchitectureOptions): T {
   const known = new Map<string, unknown>(Object.entries(defaults));

@@ -1,19 +1,20 @@
-/** How a convolution that keeps or halves a map is padded: by the convention of the library that a net was trained in. */
+/** Padding of a convolution that keeps or halves a map, by the convention of the library that trained the net. */
 
 /**
  * - `torch`: evenly, by half the kernel
- * - `tensorflow`: as SAME pads the native size, at every size. A map of even side is padded less before than behind. One
- *   padding for all sizes gives each cell one place; SAME itself moves all windows by a pixel from one size to the next
+ * - `tensorflow`: at every size, the padding that SAME gives the native size. An even map gets less padding before than
+ *   behind. With one padding for all sizes each cell has one place; SAME itself shifts all windows by a pixel from one
+ *   size to the next
  */
 export const PADDINGS = ['torch', 'tensorflow'] as const;
 
 export type PaddingConvention = (typeof PADDINGS)[number];
 
 export interface SquareWindow {
-  /** Odd. */
+  /** Side of the window, odd. */
   readonly kernel: number;
   readonly stride: number;
-  /** Of the map that it moves over, in cells, where the net's input has its native size. */
+  /** Side of the map that the window moves over, in cells, for an input of the native size. */
   readonly nativeSide: number;
 }
 

@@ -1,13 +1,15 @@
 /**
  * Residual networks with batch normalization and activation before each convolution (He 2016b, figure 4e), and the wide
- * ones for CIFAR-10 that are built of the same blocks (Zagoruyko 2016, table 1). They end in a normalization, global
- * average pooling and a fully connected layer.
+ * ones for CIFAR-10 from the same blocks (Zagoruyko 2016, table 1). They end in a normalization, global average pooling
+ * and a fully connected layer.
  *
- * Parameter names are those of timm's resnetv2, where the fully connected layer is a 1×1 convolution, `head.fc`, on the
- * pooled map. As there, the stride of a bottleneck is on its 3×3 convolution. `_keras` are Keras' ResNetV2, which differ:
- * the last block of a stage has the stride, and an identity thinned out as its shortcut; the convolutions that no
- * normalization follows (stem, the third of a block, shortcuts) have a bias; the stem's max-pooling pads with zeros,
- * which may win over what no activation has made positive.
+ * Parameter names are those of timm's resnetv2: the fully connected layer is a 1×1 convolution, `head.fc`, on the
+ * pooled map, and the stride of a bottleneck is on its 3×3 convolution. The nets `_keras` are Keras' ResNetV2, which
+ * differs:
+ *
+ * - The last block of a stage has the stride; its shortcut is the identity, thinned out.
+ * - The convolutions that no normalization follows (stem, the third of a block, shortcuts) have a bias.
+ * - The stem's max-pooling pads with zeros, which can exceed its other inputs: no activation precedes it.
  */
 import { int } from '../graph/attributes.js';
 import { graphBuilder, type GraphBuilder } from '../graph/build.js';
@@ -27,7 +29,7 @@ interface Variant {
   /** Blocks in each stage. */
   readonly blocks: readonly number[];
   readonly bottleneck: boolean;
-  /** Channels of the stem where they are not those of the first stage. */
+  /** Channels of the stem. Default: those of the first stage. */
   readonly stemWidth?: number;
   /** Keras' form of the net: see the header. */
   readonly keras?: boolean;
@@ -81,7 +83,7 @@ export const PRE_RESNETS = {
   wide_resnet16_10_cifar: wide(16, 10),
 };
 
-/** Output channels of a bottleneck over those of the stage. */
+/** Output channels of a bottleneck, as a multiple of the stage's. */
 const EXPANSION = 4;
 
 interface Block {
@@ -91,11 +93,11 @@ interface Block {
   readonly inner: number;
   readonly out: number;
   readonly stride: number;
-  /** Of the convolutions that no normalization follows. */
+  /** Whether the convolutions that no normalization follows have a bias. */
   readonly bias: boolean;
 }
 
-/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on options that do not fit. */
+/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on invalid options. */
 export function buildPreResNet(name: string, variant: Variant, given: ArchitectureOptions): Graph {
   const options = resolveOptions(name, variant.defaults, given);
   const { classes, width, stem } = options;
@@ -132,13 +134,13 @@ export function buildPreResNet(name: string, variant: Variant, given: Architectu
 function stemPool(builder: GraphBuilder, layers: Layers, x: string, variant: Variant): string {
   const window = { kernel: 3, stride: 2 };
   if (!variant.keras) return layers.maxPool(x, 'stem.pool', { ...window, padding: 1 });
-  // With `axes`, because onnxruntime takes a Pad without into the pooling, which pads with −∞ (seen in 1.30).
+  // With `axes`: without them onnxruntime fuses the Pad into the pooling, which pads with −∞ (seen in 1.30).
   const axes = builder.constant('stem.pad.axes', 'int64', [2], [2, 3]);
   const pads = builder.constant('stem.pad.pads', 'int64', [4], [1, 1, 1, 1]);
   return layers.maxPool(builder.node('Pad', [x, pads, '', axes], { name: 'stem.pad' }), 'stem.pool', window);
 }
 
-/** What is added to a block's branch: its input, thinned out in Keras' form, or projected where the shape changes. */
+/** The shortcut of a block: its input, thinned out in Keras' form, or projected if the shape changes. */
 function shortcutOf(
   layers: Layers,
   { x, active }: { readonly x: string; readonly active: string },

@@ -2,7 +2,7 @@
  * Residual networks with the activation after the addition, and their plain counterparts. All end in global average
  * pooling and one fully connected layer.
  *
- * - ResNet (He 2016a, table 1), in the form "v1.5" that torchvision has: in a bottleneck the stride is on the 3×3
+ * - ResNet (He 2016a, table 1), in torchvision's form "v1.5": in a bottleneck the stride is on the 3×3
  *   convolution; `_v1` is the paper's own, with the stride on the first 1×1.
  * - plain: the same without shortcuts (He 2016a, figure 3, middle).
  * - Wide ResNet for ImageNet (Zagoruyko 2016, tables 7 and 8), ResNeXt (Xie 2017, table 1).
@@ -27,11 +27,14 @@ interface Variant {
   /** Blocks in each stage. */
   readonly blocks: readonly number[];
   readonly bottleneck: boolean;
-  /** Channels of the stem where they are not those of the first stage. */
+  /** Channels of the stem. Default: those of the first stage. */
   readonly stemWidth?: number;
-  /** What joins a block's input to its output where the shape changes (He 2016a, options A and B), or that nothing does. */
+  /**
+   * The shortcut if the shape changes: option A (`padding`) or B (`projection`) of He 2016a; `none`: no shortcut at
+   * all.
+   */
   readonly shortcut: 'projection' | 'padding' | 'none';
-  /** The convolution of a bottleneck that has the stride. */
+  /** The convolution of a bottleneck to which its stride belongs. */
   readonly strideOn: 'conv1' | 'conv2';
   /** Groups of the 3×3 convolution of a bottleneck, and channels of each at width 64 (Xie 2017). */
   readonly groups: number;
@@ -62,7 +65,7 @@ const bottleneck = (blocks: readonly number[]): Variant => ({ ...residual, block
 
 const plain = (variant: Variant): Variant => ({ ...variant, shortcut: 'none' });
 const v1 = (variant: Variant): Variant => ({ ...variant, strideOn: 'conv1' });
-/** `factor` times as many channels in the stages, and as many as ever in the stem (Zagoruyko 2016). */
+/** `factor` times as many channels in the stages, and the stem as it was (Zagoruyko 2016). */
 const widened = (variant: Variant, factor: number): Variant => ({
   ...variant,
   defaults: { ...variant.defaults, width: variant.defaults.width * factor },
@@ -110,7 +113,7 @@ export const RESNETS = {
   resnext101_64x4d: grouped(bottleneck(BLOCKS_101), 64, 4),
 };
 
-/** Output channels of a bottleneck over those of the stage. */
+/** Output channels of a bottleneck, as a multiple of the stage's. */
 const EXPANSION = 4;
 
 interface Block {
@@ -122,7 +125,7 @@ interface Block {
   readonly stride: number;
 }
 
-/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on options that do not fit. */
+/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on invalid options. */
 export function buildResNet(name: string, variant: Variant, given: ArchitectureOptions): Graph {
   const options = resolveOptions(name, variant.defaults, given);
   const { classes, width, stem } = options;
@@ -190,7 +193,7 @@ function join(builder: GraphBuilder, branch: string, other: string, { name }: Bl
   return builder.node('Add', [branch, other], { name: `${name}.add` });
 }
 
-/** The identity where the shape stays; else a 1×1 convolution, or every other cell with channels of zeros around. */
+/** The identity if the shape stays; otherwise a 1×1 convolution, or every other cell, with channels of zeros around. */
 function shortcut(builder: GraphBuilder, layers: Layers, x: string, block: Block, { shortcut: kind }: Variant): string {
   const { name, out, stride } = block;
   if (stride === 1 && block.in === out) return x;

@@ -1,7 +1,7 @@
 /**
  * SqueezeNet 1.0 (Iandola 2016, table 1) and 1.1: fire modules, which squeeze the channels by a 1×1 convolution and
- * expand them by 1×1 and 3×3 side by side. It has no fully connected layer: a 1×1 convolution scores every place, and
- * the mean over space is the classification. Parameter names and layer numbers are torchvision's.
+ * expand them by 1×1 and 3×3 convolutions side by side. It has no fully connected layer: a 1×1 convolution scores every
+ * place, and the logits are the mean over space. Parameter names and layer numbers are torchvision's.
  */
 import { graphBuilder } from '../graph/build.js';
 import type { Graph } from '../graph/graph.js';
@@ -13,7 +13,7 @@ export type SqueezeNetOptions = CommonOptions;
 interface Variant {
   readonly defaults: SqueezeNetOptions;
   readonly stem: { readonly out: number; readonly kernel: number };
-  /** Squeezed channels of each fire module; `pool` is a max-pooling between. */
+  /** Squeezed channels of each fire module; `pool` is a max-pooling between two modules. */
   readonly modules: readonly (number | 'pool')[];
 }
 
@@ -30,10 +30,10 @@ export const SQUEEZENETS = {
   },
 } satisfies Record<string, Variant>;
 
-/** Channels of each expanding convolution over the squeezed ones. */
+/** Channels of each expanding convolution, as a multiple of the squeezed ones. */
 const EXPANSION = 4;
 
-/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on options that do not fit. */
+/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on invalid options. */
 export function buildSqueezeNet(name: string, { defaults, stem, modules }: Variant, given: ArchitectureOptions): Graph {
   const options = resolveOptions(name, defaults, given);
   const { classes } = options;

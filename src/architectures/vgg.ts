@@ -2,8 +2,8 @@
  * VGG (Simonyan 2015, table 1, configurations A, B, D, E), with or without batch normalization: 3×3 convolutions, 2×2
  * max-poolings, three fully connected layers. Parameter names and layer numbers are torchvision's.
  *
- * torchvision pools the trunk's map to 7×7 before the head, the identity at the native size; it is left out, and so is
- * dropout, the identity at inference.
+ * Two layers of torchvision's net are left out: the pooling to 7×7 before the head, which is the identity at the native
+ * size, and dropout, which is the identity at inference.
  */
 import { int } from '../graph/attributes.js';
 import { graphBuilder } from '../graph/build.js';
@@ -17,7 +17,7 @@ export interface VggOptions extends CommonOptions {
   readonly width: number;
   /** Width of the two hidden fully connected layers. */
   readonly hidden: number;
-  /** 5, or 4 for small inputs: the last max-pooling is left out. */
+  /** 5, or 4 for small inputs, without the last max-pooling. */
   readonly poolings: number;
 }
 
@@ -48,7 +48,7 @@ export const VGGS = {
   vgg19_bn: vgg(E, true),
 };
 
-/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on options that do not fit. */
+/** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on invalid options. */
 export function buildVgg(name: string, { stages, batchNorm, defaults }: Variant, given: ArchitectureOptions): Graph {
   const options = resolveOptions(name, defaults, given);
   const { classes, width, hidden, poolings, inputSize } = options;

@@ -1,13 +1,13 @@
 /**
- * Photographs with objects, to hold heatmaps against: read from JSON, checked, as cases of one photograph and one
- * category each. Two forms are understood:
+ * Annotated photographs that heatmaps are scored against. They are read from JSON and checked, and become cases of one
+ * photograph and one category each. The JSON has one of two forms:
  *
- * - COCO's: `{ images: [{ id, file_name, width, height }], annotations: [{ image_id, category_id, bbox, segmentation }],
- *   categories: [{ id, name }] }`, segmentation as polygons or run lengths, compressed or not. What else such a file
- *   holds is skipped, and so are annotations with `iscrowd: 1`.
- * - a list, an entry a photograph: `[{ file, width, height, objects: [{ category, bbox_xywh, polygons }] }]`.
+ * - COCO's: `{ images: [{ id, file_name, width, height }],
+ *   annotations: [{ image_id, category_id, bbox, segmentation }], categories: [{ id, name }] }`, segmentation as
+ *   polygons or run lengths, compressed or not. Other keys and annotations with `iscrowd: 1` are skipped.
+ * - a list with an entry a photograph: `[{ file, width, height, objects: [{ category, bbox_xywh, polygons }] }]`.
  *
- * An object needs a box or a segmentation. Sizes are those of the upright photograph, coordinates its pixel edges.
+ * An object needs a box or a segmentation. Sizes are those of the upright photograph; coordinates are its pixel edges.
  */
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
@@ -47,13 +47,16 @@ const listForm = z.array(
 
 /** One photograph and one category that it shows. */
 export interface LocalizationCase {
-  /** As the annotations name it. */
+  /** The file's name in the annotations. */
   readonly file: string;
   readonly photo: PixelSize;
   readonly category: string;
-  /** Of each object of the category; edges need not be whole pixels. Never empty. */
+  /** The box of each object of the category; edges need not be whole pixels. Never empty. */
   readonly boxes: readonly PixelRectangle[];
-  /** All objects of the category together, a new mask; undefined where one of them has only a box. Throws RangeError. */
+  /**
+   * A new mask of all objects of the category; undefined if one of them has only a box. Throws RangeError if run
+   * lengths do not fill the photo.
+   */
   readonly mask: () => Mask | undefined;
 }
 
@@ -64,7 +67,7 @@ interface AnnotatedObject {
   readonly segmentation?: Segmentation | undefined;
 }
 
-/** Read a file of annotations. Throws OperatorError that says what is wrong with it. */
+/** Read a file of annotations. Throws OperatorError naming the file and its fault. */
 export async function readAnnotations(file: string): Promise<LocalizationCase[]> {
   const parsed = parseJson(file, await readFile(file, 'utf8'));
   try {
@@ -77,8 +80,8 @@ export async function readAnnotations(file: string): Promise<LocalizationCase[]>
 }
 
 /**
- * Which of a model's classes each category may be: `{ "dog": ["n02085620..n02113978"], "zebra": ["zebra"] }`, a class as
- * index, id or label, or a range of ids. Throws OperatorError.
+ * The classes of a model that each category stands for: `{ "dog": ["n02085620..n02113978"], "zebra": ["zebra"] }`. A
+ * class is an index, an id, a label or a range of ids. Throws OperatorError naming the file and its fault.
  */
 export async function readCategories(file: string): Promise<ReadonlyMap<string, readonly string[]>> {
   const parsed = z
@@ -136,7 +139,7 @@ function casesOf<T extends AnnotatedObject>(
       photo,
       category,
       boxes: ofCategory.map((object) => boxOf(object, photo)),
-      // A mask has the photo's size: made when it is asked for, not held for a whole data set.
+      // A mask is as large as its photo: made on demand, so that those of a whole data set are never held at once.
       mask: () => (segmentations.every((known) => known !== undefined) ? maskOf(segmentations, photo) : undefined),
     };
   });

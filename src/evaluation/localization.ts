@@ -1,29 +1,28 @@
 /**
- * How well class maps show where things are, by three measures of the literature. Pure but for the upsampling, which
- * gives way to the event loop.
+ * Three published measures of how well class maps locate objects. No I/O.
  *
- * - Pointing game (Zhang 2018, "Top-down neural attention by excitation backprop", §4.1): the peak is on an object of the
- *   category, or within a tolerance of it; in pixels of the photograph.
+ * - Pointing game (Zhang 2018, "Top-down neural attention by excitation backprop", §4.1): a case is right if the peak
+ *   is on an object of the category, or within a tolerance of it, in pixels of the photograph.
  * - MaxBoxAccV2 (Choe 2020, "Evaluating weakly supervised object localization methods right", §4.1 and its extension):
- *   the boxes of all connected regions above a threshold; a case is right when one of them and one of the objects'
- *   overlap by an IoU of 30, 50 or 70 %; for each of these the best threshold for all cases; the mean of the three.
+ *   a case is right if the box of any connected region above a threshold overlaps the box of any object by an IoU of
+ *   30, 50 or 70 %. The best threshold over all cases is chosen for each of the three; the measure is their mean.
  * - PxAP (ibid.): the area under the precision and recall of the pixels of all cases together, over all thresholds.
  *
- * Maps are scaled to [0, 1] for the latter two, by their own extremes, and sampled on a grid of `GRID` pixels along the
- * photograph's longer side.
+ * For the last two, each map is scaled to [0, 1] by its own extremes. It is sampled on a grid of `GRID` pixels along
+ * the photograph's longer side.
  */
 import type { PixelRectangle, PixelSize } from '../maps/input-plan.js';
 import type { Peak } from '../maps/localize.js';
 import type { Mask } from '../maps/masks.js';
 import { regionFrom } from '../maps/regions.js';
 
-/** Pixels of the longer side. */
+/** Pixels along the longer side of the grid. */
 export const GRID = 224;
 const THRESHOLDS = Array.from({ length: 100 }, (_, step) => step / 100);
 const OVERLAPS = [0.3, 0.5, 0.7] as const;
 const LEVELS = 1000;
 
-/** What a case is held against: photo pixels. */
+/** The annotation that a case is scored against, in photo pixels. */
 export interface Truth {
   readonly photo: PixelSize;
   readonly boxes: readonly PixelRectangle[];
@@ -32,10 +31,10 @@ export interface Truth {
 
 export interface LocalizationScore {
   readonly cases: number;
-  /** Parts of the cases, 0 to 1. */
+  /** Fractions of the cases, 0 to 1. */
   readonly pointing: number;
   readonly maxBoxAccuracy: number;
-  /** Undefined where no case has a mask. */
+  /** Undefined if no case has a mask. */
   readonly pixelAveragePrecision: number | undefined;
 }
 
@@ -45,14 +44,14 @@ export function gridOf({ width, height }: PixelSize): PixelSize {
   return { width: Math.max(1, Math.round(width * factor)), height: Math.max(1, Math.round(height * factor)) };
 }
 
-/** Takes cases one by one, and tells what they come to. */
+/** Takes cases one by one and keeps their running totals. `score` is NaN before the first case. */
 export class LocalizationMeter {
   readonly #tolerance: number;
   #cases = 0;
   #pointed = 0;
-  /** Cases that are right, by overlap and threshold. */
+  /** Correct cases, by overlap and threshold. */
   readonly #located = OVERLAPS.map(() => new Uint32Array(THRESHOLDS.length));
-  /** Pixels by the level of their value: on an object, and not. */
+  /** Weighted pixels by the level of their value, on an object and off. */
   readonly #on = new Float64Array(LEVELS + 1);
   readonly #off = new Float64Array(LEVELS + 1);
 
@@ -61,7 +60,7 @@ export class LocalizationMeter {
     this.#tolerance = tolerance;
   }
 
-  /** `values` is the map on the grid of the photo, in any range. */
+  /** `values` is the map on the photo's grid (`gridOf`), in any range. */
   add({ photo, boxes, mask }: Truth, peak: Pick<Peak, 'x' | 'y'>, values: Float32Array): void {
     const grid = gridOf(photo);
     const scaled = toUnitRange(values);
@@ -87,7 +86,7 @@ export class LocalizationMeter {
     };
   }
 
-  /** Every photo counts alike, whatever its shape. */
+  /** The pixels of each photo weigh 1 together, so that every photo counts alike. */
   #countPixels(values: Float32Array, grid: PixelSize, mask: Mask): void {
     const weight = 1 / values.length;
     values.forEach((value, pixel) => {
@@ -112,7 +111,7 @@ function averagePrecision(on: Float64Array, off: Float64Array): number | undefin
   return area;
 }
 
-/** A map of one value becomes zeros. */
+/** A constant map becomes zeros. */
 function toUnitRange(values: Float32Array): Float32Array {
   const [low, high] = values.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, -Infinity]);
   return values.map((value) => (high > low ? (value - low) / (high - low) : 0));
@@ -155,7 +154,7 @@ function bestOverlap(found: readonly PixelRectangle[], wanted: readonly PixelRec
   return found.reduce((best, a) => wanted.reduce((so, b) => Math.max(so, intersectionOverUnion(a, b)), best), 0);
 }
 
-/** Of two rectangles, 0 to 1. */
+/** Area of the intersection over that of the union, 0 to 1. */
 export function intersectionOverUnion(a: PixelRectangle, b: PixelRectangle): number {
   const width = Math.min(a.left + a.width, b.left + b.width) - Math.max(a.left, b.left);
   const height = Math.min(a.top + a.height, b.top + b.height) - Math.max(a.top, b.top);

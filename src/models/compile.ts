@@ -1,12 +1,12 @@
 /**
- * From a model's folder to what the engine runs. A network (network.ts), whose weights stay in their files, is finished
- * in several ways that share the same bytes:
+ * From a model's folder to the sessions that the engine runs. The weights of a network (network.ts) stay in their
+ * files. The network is finished as several views, which share these bytes:
  *
  *   classify   image → logits at the native size (any size for a net that ends in global average pooling)
  *   score      image → class map → mean over space: the logits of an image larger than the native size
  *   dense      image + classes → the maps of those classes (dense-views.ts)
  *
- * A network that cannot be convolutionalized has the first only. Source: Simonyan 2015 §3.2, Long 2015 (fully
+ * A network that cannot be convolutionalized has only the first. Sources: Simonyan 2015 §3.2, Long 2015 (fully
  * convolutional evaluation), Lin 2014 (global average pooling).
  */
 import { createHash } from 'node:crypto';
@@ -40,63 +40,65 @@ import { loadOnnx } from './networks/onnx-network.js';
 import { narrowed, sessionWriter, type SessionWriter } from './session-writer.js';
 import { loadTfjsLayers } from './networks/tfjs-network.js';
 
-/** A model ready to be opened: its graphs, its numbers, its labels. Immutable. */
+/** A model that is ready to be opened: its sessions, numbers and labels. Immutable. */
 export interface CompiledModel {
   readonly manifest: Manifest;
   readonly labels: readonly Label[];
-  /** sha256 over the manifest, the labels and the weights, hexadecimal: changes whenever an answer could. */
+  /** sha256 over the manifest, the labels and the weights, hexadecimal: it changes whenever an answer could change. */
   readonly digest: string;
-  /** What it is really computed in: half precision only where the device has it. */
+  /** The precision that is really computed in: half only if the device has it. */
   readonly precision: Precision;
   readonly parameters: number;
-  /** The size the classifier was made for, in pixels. */
+  /** Side in pixels of the images that the classifier was made for. */
   readonly nativeSize: number;
   /** The classifier at its native size. */
   readonly classifier: View;
-  /** The net as a fully convolutional one, or why it cannot be one. */
+  /** The views of the fully convolutional net, or why there is none. */
   readonly dense: DenseViews | Unavailable;
-  /** The view that gives the logits of an input of this size. Throws OUTPUT_UNSUPPORTED where none does. */
+  /** The view that gives the logits of an input of this size. Throws OUTPUT_UNSUPPORTED if none does. */
   classifyView(input: Size): View;
-  /** What is to be checked before the dense view may be trusted; absent for a net that is built in. */
+  /** The check that must pass before the dense view is trusted; absent for built-in nets. */
   readonly parityCheck?: ParityCheck;
-  /** What is to be checked before a model in half precision may answer. */
+  /** The check that must pass before a model answers in half precision. */
   readonly halfCheck?: ParityCheck;
-  /** Of an imported net: how far its dense view is from what the file computes, as a part of the largest logit. */
+  /**
+   * For an imported net: largest difference between logits of the dense view and of the file, as a part of the largest.
+   */
   readonly deviation?: number;
 }
 
-/** Two sessions that have to give the same logits for an image of the native size. */
+/** Two sessions that must give the same logits for an image of the native size. */
 export interface ParityCheck {
-  /** The net as its file has it, or in single precision. */
+  /** The net as in its file, or in single precision. */
   readonly original: SessionSpec;
-  /** The original is run without the engine's optimizations. */
+  /** Whether the original runs without the engine's optimizations. */
   readonly asWritten: boolean;
   /** The mean of the class map, or the net in half precision. */
   readonly converted: SessionSpec;
-  /** Of the converted net: whose sizes it says (passes/report-weights.ts). */
+  /** The weights whose largest values the converted net reports (passes/report-weights.ts). */
   readonly weights?: readonly string[];
   readonly nativeSize: number;
-  /** Largest difference that is allowed, as a part of the largest absolute logit. */
+  /** Largest allowed difference, as a part of the largest absolute logit. */
   readonly tolerance: number;
-  /** Of the two graphs and the weights, hexadecimal. */
+  /** sha256 over the two graphs and the weights, hexadecimal. */
   readonly digest: string;
 }
 
-/** As a part of the largest absolute logit: rounding in another order, in single and in half precision. */
+/** Bounds for the error of rounding in another order, as a part of the largest absolute logit. */
 const TOLERANCE = { float32: 1e-3, float16: 1e-2 };
 
-/** The class maps of a model that has them. Throws OUTPUT_UNSUPPORTED with the reason where it has none. */
+/** The class maps of a model. Throws OUTPUT_UNSUPPORTED with the reason if it has none. */
 export function denseViews({ manifest, dense }: CompiledModel): DenseViews {
   if ('view' in dense) return dense;
   throw new ServiceError('OUTPUT_UNSUPPORTED', `${manifest.name} has no class map: ${dense.unavailable}.`);
 }
 
 export interface CompileOptions {
-  /** Tells this load from all others of the same model: no two share a session's id, `name@version#digest.load/view`. */
+  /** Number of this load of the model. It makes the ids of sessions unique: `name@version#digest.load/view`. */
   readonly load: number;
-  /** Where converted weights are kept: the setting FULLCONV_CACHE. */
+  /** Folder for converted weights: the setting FULLCONV_CACHE. */
   readonly cache: string;
-  /** Whether the device computes in half precision (an engine says so: runtime/engine-description.ts). Default: it does not. */
+  /** Whether the device computes in half precision (runtime/engine-description.ts tells). Default: false. */
   readonly computesHalf?: boolean;
 }
 
@@ -166,7 +168,7 @@ export function finishNetwork(
   const { check } = views;
   const classifier: View = dense.poolsGlobally ? { ...fixed, check } : fixed;
   const score: View = { ...fixed, session: serve('score', dense.graph, { ends: [averageClassMap()] }), check };
-  // A net that pools a window of its map takes smaller images than that by itself.
+  // A net that pools a window of its map takes images below `minimumSize` by itself.
   const takes = memoizeBySize((input) => takesSize(network.classifier, input));
   const isNative = ({ width, height }: Size): boolean => width === nativeSize && height === nativeSize;
   const isSmall = ({ width, height }: Size): boolean => Math.min(width, height) < views.minimumSize;
@@ -180,12 +182,12 @@ export function finishNetwork(
   };
 }
 
-/** What a model is computed in on a device that has half precision, or has not. */
+/** The precision that a model is computed in: half becomes single on a device that does not have it. */
 function precisionOf({ precision = 'fp32' }: Manifest, computesHalf: boolean): Precision {
   return precision === 'fp16' && !computesHalf ? 'fp32' : precision;
 }
 
-/** By what the manifest says the weights file is. */
+/** Chooses the loader by the manifest's architecture, which tells the format of the weights file. */
 function loadFormat(content: ModelFolder, cache: string): Promise<Network> {
   switch (content.manifest.architecture) {
     case ONNX:
@@ -198,8 +200,8 @@ function loadFormat(content: ModelFolder, cache: string): Promise<Network> {
 }
 
 /**
- * The model without its dense view, which turned out not to be what the file computes, classifying by the file's own net
- * at its native size.
+ * The model without its dense view, for a net whose dense view failed the check. It classifies by the file's own net,
+ * at its native size only.
  */
 export function withoutDense(model: CompiledModel, unavailable: string): CompiledModel {
   const { nativeSize, manifest, parityCheck } = model;
@@ -220,28 +222,32 @@ export function withoutDense(model: CompiledModel, unavailable: string): Compile
 
 function checkDigest({ folder, manifest: { weights } }: ModelFolder, { fileDigest }: Network): void {
   if (weights.sha256 === undefined || weights.sha256 === fileDigest) return;
-  const detail = `is ${fileDigest}, the manifest says ${weights.sha256}`;
+  const detail = `is ${fileDigest}, but the manifest says ${weights.sha256}`;
   throw new ModelFileError(join(folder, weights.file), 'sha256', detail);
 }
 
-/** What computes in integers says so itself; a manifest that says it of another net, or half precision of this one, is wrong. */
+/** Refuses a manifest that says `int8` of a net without quantized values, or `fp16` of a net with them. */
 function checkPrecision({ folder, manifest: { precision } }: ModelFolder, { classifier }: Network): void {
   const isQuantized = classifier.nodes.some(({ op }) => op === 'QuantizeLinear');
   const fail = (detail: string): ModelFileError => new ModelFileError(join(folder, MANIFEST_FILE), 'precision', detail);
   if (precision === 'int8' && !isQuantized) {
-    throw fail('is int8, but the net has no quantized values; fullconv quantize makes one that has');
+    throw fail('is int8, but the net has no quantized values; make a quantized model with fullconv quantize');
   }
   if (precision === 'fp16' && isQuantized) throw fail('is fp16, but the net computes in 8-bit integers');
 }
 
-/** A net of one size can only be asked at that size. */
+/** Refuses an input size that a net of one fixed size does not take. */
 function checkSize(folder: string, { input }: Manifest, { classifier, dense, nativeSize }: Network): void {
   if (input.size === nativeSize || 'graph' in dense) return;
   if (takesSize(classifier, { width: input.size, height: input.size })) return;
-  throw new ModelFileError(join(folder, MANIFEST_FILE), 'input.size', `must be ${nativeSize}, the net takes no other`);
+  throw new ModelFileError(
+    join(folder, MANIFEST_FILE),
+    'input.size',
+    `must be ${nativeSize}: the net takes no other size`,
+  );
 }
 
-/** The view of a net that was never convolutionalized, which may still take other sizes by itself. */
+/** The view of a net without a dense form; it may still take other sizes by its own global pooling. */
 function fixedSizeClassifier(
   manifest: Manifest,
   { classifier, nativeSize }: Network,
@@ -262,7 +268,7 @@ function otherSize({ name }: Manifest, nativeSize: number, { width, height }: Si
   );
 }
 
-/** A net that was never convolutionalized may still take any size, by its own global pooling. */
+/** Whether the classifier itself takes this size, by its own pooling: its logits then have their usual shape. */
 function takesSize(classifier: Graph, input: Size): boolean {
   try {
     const logits = inferShapes(classifier, imageShapes(classifier, { batch: 1, ...input })).get(LOGITS);
@@ -275,7 +281,7 @@ function takesSize(classifier: Graph, input: Size): boolean {
   }
 }
 
-/** Where shapes cannot be told, as many as there are parameters. */
+/** Multiply-adds by input size. If the shapes are unknown, the number of parameters stands in for them. */
 function multiplyAddCounter({ classifier, dense, parameters }: Network): (input: Size) => number {
   const graph = 'graph' in dense ? dense.graph : classifier;
   return memoizeBySize((input) => {
@@ -288,18 +294,18 @@ function multiplyAddCounter({ classifier, dense, parameters }: Network): (input:
   });
 }
 
-/** The class map's mean against what the file computes. */
+/** The check of the class map's mean against the logits of the file's own net. */
 function parityCheckOf(original: OriginalNet, classMap: Graph, network: Network, write: SessionWriter): ParityCheck {
   return parityCheck(network, {
     original: write('original', original.graph),
     converted: write('score-parity', classMap, { ends: [averageClassMap()] }),
-    // As written, a quantized net is computed in float between its roundings: another net than the one that is served.
+    // As written, a quantized net computes in float between its roundings, unlike the net that is served.
     asWritten: !original.graph.nodes.some(({ op }) => op === 'QuantizeLinear'),
     tolerance: original.isHalf ? TOLERANCE.float16 : TOLERANCE.float32,
   });
 }
 
-/** The net in half precision against itself in single, by its class map where it has one. */
+/** The check of the net in half precision against itself in single: by its class map if it has one. */
 function halfCheckOf(network: Network, write: SessionWriter): ParityCheck {
   const { classifier, dense } = network;
   const [net, ends] = 'graph' in dense ? [dense.graph, [averageClassMap()]] : [classifier, []];

@@ -1,7 +1,7 @@
 /**
- * The class maps that one fully convolutional net can give: at its own output stride and at finer ones, with a head that
- * stays inside of the last map or reaches over its border. Each is a graph of its own over the same weights, made when
- * it is first asked for. All of them classify the image alike: by the cells that the net itself has.
+ * The class maps of one fully convolutional net: at its own output stride and at finer ones, with a head that stays
+ * inside the last map or reaches over its border. Each view is a separate graph over the same weights, made on first
+ * use. All views give the image the same logits, from the cells of the net's own map.
  */
 import { ServiceError } from '../errors.js';
 import { countMultiplyAdds } from '../graph/cost.js';
@@ -22,12 +22,12 @@ import { memoizeBySize, type Size } from './input-size.js';
 import type { ConvolutionalNet } from './networks/network.js';
 import type { SessionWriter } from './session-writer.js';
 
-/** A graph that answers about images: what opens it, what a run costs, and what it takes. */
+/** A graph that answers about images: its session, the cost of a run, and the inputs it takes. */
 export interface View {
   readonly session: SessionSpec;
-  /** Multiply-adds for one image of this size, convolutions and matrix products. */
+  /** Multiply-adds of convolutions and matrix products, for one image of this size. */
   multiplyAdds(input: Size): number;
-  /** What a pixel costs beside one in the coarsest view of the net; 1 or more. */
+  /** Cost of a pixel relative to the net's coarsest view; 1 or more. */
   readonly pixelCost: number;
   /** Throws OUTPUT_UNSUPPORTED for an input that the view does not take. */
   readonly check: (input: Size) => void;
@@ -35,15 +35,15 @@ export interface View {
 
 /** Image and classes → the maps of those classes (graph/passes/select-classes.ts). */
 export interface DenseView extends View {
-  /** Where the cells look, in input pixels: `offset` is where the trained kernels look (graph/effective-centre.ts). */
+  /** Where the cells look, in input pixels; `offset` accounts for the trained kernels (graph/effective-centre.ts). */
   readonly geometry: MapGeometry;
-  /** Where the cells see no more than their receptive fields, so that tiles can be exact. */
+  /** Undefined if cells also see pixels outside their receptive fields, so that tiles cannot be exact. */
   readonly tiling: TilingGeometry | undefined;
-  /** Cells for an input; zero or less where the input is smaller than one window. */
+  /** Cells for an input; zero or less if the input is smaller than one window. */
   mapSize(input: Size): Size;
 }
 
-/** What tiles have to know of a map: the receptive fields in full, and the net's own output stride. */
+/** The geometry that tiles need: the full receptive fields, and the net's own output stride as `alignment`. */
 export interface TilingGeometry extends MapGeometry {
   readonly alignment: number;
 }
@@ -56,27 +56,27 @@ export interface DenseForm {
 }
 
 export interface DenseViews {
-  /** The net ends in global average pooling: its classifier takes any size. */
+  /** Whether the net ends in global average pooling, so that its classifier takes any size. */
   readonly poolsGlobally: boolean;
-  /** Smallest side that holds one window, in pixels. */
+  /** Smallest side in pixels that holds one window. */
   readonly minimumSize: number;
-  /** The net's own first, then finer ones. */
+  /** The net's own, then finer ones. */
   readonly outputStrides: readonly number[];
   readonly edges: readonly Edge[];
-  /** Throws OUTPUT_UNSUPPORTED for an input that holds no window, in whatever form. */
+  /** Throws OUTPUT_UNSUPPORTED for an input that holds no window; the limit is the same for all forms. */
   readonly check: (input: Size) => void;
-  /** Throws OUTPUT_UNSUPPORTED for a form that is not among these. */
+  /** Throws OUTPUT_UNSUPPORTED for an output stride or edge that is not listed here. */
   view(form?: DenseForm): DenseView;
 }
 
-/** A map at a quarter of the stride has sixteen times the cells; a finer one says nothing new. */
+/** A map at a quarter of the stride has sixteen times the cells; a finer one would show nothing new. */
 const FINENESS = [1, 2, 4];
 
-/** Native sizes along a side of an image that is nearly all inside, where costs are compared. */
+/** Side of the image at which costs are compared, in native sizes: borders hardly matter there. */
 const LARGE = 8;
 
 export interface DenseOptions {
-  /** For messages. */
+  /** Name of the model, for messages. */
   readonly name: string;
   readonly nativeSize: number;
   readonly session: SessionWriter;
@@ -88,7 +88,7 @@ export function createDenseViews(net: ConvolutionalNet, { name, nativeSize, sess
   const outputStrides = FINENESS.map((fineness) => own / fineness).filter(
     (stride) => stride === own || (Number.isInteger(stride) && applyPass(net.graph, reduceOutputStride(stride))),
   );
-  // Where every cell of the last map has a score of its own, the map covers the image as it is.
+  // A net with global average pooling scores every cell of its last map, so its class map covers the image unpadded.
   const pads = net.poolsGlobally ? undefined : headPads(net.graph);
   const coversImage = net.poolsGlobally || pads !== undefined;
   const edges: Edge[] = coversImage ? wordsOf(EDGES) : ['valid'];
@@ -168,7 +168,7 @@ function shapesFor(graph: Graph, { width, height }: Size): ReadonlyMap<string, r
   return inferShapes(graph, imageShapes(graph, { batch: 1, width, height }));
 }
 
-/** The smallest square with one cell: the native size has one, and a larger input never has fewer. */
+/** The smallest square with one cell, by bisection: the native size has one, and a larger input never has fewer. */
 function smallestSide(nativeSize: number, mapSize: (input: Size) => Size): number {
   let without = 0;
   let withCell = nativeSize;

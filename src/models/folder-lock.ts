@@ -1,6 +1,7 @@
 /**
- * One process at a time: a lock is a file that says which process of which machine holds it. The lock of a process that
- * is gone is taken over; that of another machine, which shares the folder, is not, since nobody here can tell.
+ * Locks that let one process at a time do a piece of work. A lock is a file that names its holder: process and machine.
+ * The lock of a dead process of this machine is taken over. The lock of another machine that shares the folder is not,
+ * because its processes cannot be seen from here.
  */
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
@@ -14,7 +15,7 @@ interface Holder {
 /** The locks that this process holds. */
 const held = new Set<string>();
 
-/** Do the work while holding the lock. Throws OperatorError, which says who holds it, when it is taken. */
+/** Do the work while holding the lock. Throws OperatorError naming the holder if the lock is taken. */
 export async function whileLocked<T>(file: string, work: () => Promise<T>): Promise<T> {
   const own: Holder = { pid: process.pid, host: hostname() };
   if (held.has(file)) throw taken(file, own);
@@ -44,8 +45,8 @@ async function take(file: string, own: Holder): Promise<void> {
 }
 
 /**
- * Remove the lock of a process that is gone. One process at a time looks and removes: another, which has seen the old lock
- * too, would otherwise remove the new one.
+ * Remove the lock of a dead process. Only one process at a time may check and remove it; otherwise another process that
+ * saw the old lock would remove the new one.
  */
 async function removeStale(file: string, own: Holder): Promise<void> {
   const turn = `${file}.stale`;
@@ -64,10 +65,13 @@ async function removeStale(file: string, own: Holder): Promise<void> {
 }
 
 function taken(file: string, { pid, host }: Holder): OperatorError {
-  return new OperatorError(`Process ${pid} on ${host} is at work there; if it is not, remove ${file}`);
+  return new OperatorError(`Process ${pid} on ${host} holds the lock; if that process is gone, remove ${file}`);
 }
 
-/** Undefined where the lock is gone by now. One that cannot be read is being written, by nobody knows whom. */
+/**
+ * The lock's holder; undefined if the lock is gone by now. A lock that cannot be parsed is just being written by an
+ * unknown process, which counts as alive.
+ */
 async function readHolder(file: string): Promise<Holder | undefined> {
   const text = await readFile(file, 'utf8').catch(() => undefined);
   if (text === undefined) return undefined;
@@ -80,7 +84,7 @@ async function readHolder(file: string): Promise<Holder | undefined> {
 
 function isAlive({ pid, host }: Holder, own: Holder): boolean {
   if (host !== own.host) return true;
-  // Not held here, so that the process that died had our number, as in containers it may.
+  // This process does not hold the lock, so a dead process had the same id; in containers that happens.
   if (pid === own.pid) return false;
   try {
     process.kill(pid, 0);

@@ -1,12 +1,12 @@
-/** Sizes of network inputs, and what is worth remembering by them. */
+/** Sizes of network inputs, and a bounded memory of results by size. */
 
-/** In pixels. */
+/** Width and height in pixels. */
 export interface Size {
   readonly width: number;
   readonly height: number;
 }
 
-/** Remember the latest sizes asked for; a client that sends ever new sizes must not make the memory grow. */
+/** Remember the results for the sizes used last. The memory is bounded, because a client may send ever new sizes. */
 export function memoizeBySize<T>(compute: (size: Size) => T, capacity = 64): (size: Size) => T {
   const known = new Map<string, T>();
   return (size) => {

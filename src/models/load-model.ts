@@ -1,7 +1,7 @@
 /**
- * From a folder to a model that answers: read, compiled, proven where it was converted (parity.ts), with the sessions of its
- * two main views open on every worker. `score`, rarely needed, and the `dense` view of a large net are opened at their first
- * use. Whatever goes wrong, no session stays open.
+ * From a folder to a model that answers: it is read, compiled, and checked if it was converted (parity.ts); then the
+ * sessions of its two main views are opened on every worker. The rarely needed `score` view and the `dense` view of a
+ * large net are opened on first use. If anything fails, no session stays open.
  */
 import { join } from 'node:path';
 import { compileModel, type CompiledModel } from './compile.js';
@@ -12,19 +12,19 @@ import { MANIFEST_FILE, readModelFolder, type ModelFolder } from './manifest.js'
 import { measureParity, refuseUnlessHalf, trusted, type SessionRunner } from './parity.js';
 
 export interface LoadOptions {
-  /** Where converted weights are written, and what was measured of imported models. */
+  /** Folder for converted weights and for measurements of imported models: the setting FULLCONV_CACHE. */
   readonly cache: string;
-  /** Whether the device computes in half precision. Default: it does not. */
+  /** Whether the device computes in half precision. Default: false. */
   readonly computesHalf?: boolean;
 }
 
-/** Load the model of that name from its folder, with sessions of its own. Rejects with what is wrong with it. */
+/** Load the model of that name from its folder, with its own sessions. Rejects with the reason if that fails. */
 export type ModelLoader = (name: string, folder: string) => Promise<LoadedModel>;
 
-/** Above this a model’s `dense` session, which doubles its memory (and for a VGG is gigabytes), waits for its first use. */
+/** The `dense` session of a larger model is opened on first use: it doubles the memory (gigabytes for a VGG). */
 const EAGER_PARAMETERS = 1e7;
 
-/** A loader that tells its loads apart: the ids of their sessions hold the load's number. */
+/** A loader that numbers its loads; the ids of their sessions contain the number. */
 export function createModelLoader(options: LoadOptions, sessions: SessionRunner): ModelLoader {
   let loads = 0;
   return async (name, folder) => {
@@ -38,7 +38,10 @@ export function createModelLoader(options: LoadOptions, sessions: SessionRunner)
   };
 }
 
-/** In half precision only where that was measured, or in single where the engine does not run it. */
+/**
+ * Compile in half precision only if a measurement allows it, and in single if the engine cannot run half. Throws
+ * ModelFileError if half precision is too inexact.
+ */
 async function compile(
   content: ModelFolder,
   load: number,
@@ -54,7 +57,7 @@ async function compile(
   return model;
 }
 
-/** The model with its dense view proven, or without it. */
+/** The model with its dense view checked, or without it. */
 async function trust(model: CompiledModel, { cache }: LoadOptions, sessions: SessionRunner): Promise<CompiledModel> {
   const { parityCheck: check } = model;
   if (check === undefined) return model;
@@ -73,7 +76,7 @@ async function openLoad(model: CompiledModel, sessions: SessionRunner): Promise<
   return load;
 }
 
-/** Open the session of a view, and leave it open. */
+/** Open the session of a view and leave it open. */
 async function open(load: LoadedModel, view: View): Promise<void> {
   const { opened, release } = load.lease(view);
   await opened.finally(release);

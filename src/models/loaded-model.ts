@@ -1,32 +1,32 @@
 /**
- * One load of a model: its sessions, and who is at work with them. Every load has sessions of its own (their ids hold
- * the load's number, see compile.ts), so nothing that happens to another load of the same model touches them. Once
- * closed it never opens a session again: what came too late is told so, and leaks nothing.
+ * One load of a model: its sessions and their users. Every load has its own sessions (their ids contain the load's
+ * number, see compile.ts), so other loads of the same model cannot affect them. A closed load never opens a session
+ * again: a late lease is refused and leaks nothing.
  *
- * A session is a copy of the weights in each worker. The classifier stays open; of the others, which there are for every
- * output stride and edge that somebody asks for, those used last stay, as many as MAX_EXTRA_PARAMETERS allow.
+ * A session is a copy of the weights in each worker. The classifier's session stays open. Each requested output stride
+ * and edge adds another one. Of these the last used stay open, as many as MAX_EXTRA_PARAMETERS allows.
  */
 import { ServiceError } from '../errors.js';
 import type { SessionSpec } from '../runtime/session.js';
 import type { CompiledModel } from './compile.js';
 import type { View } from './dense-views.js';
 
-/** What a loaded model needs of the worker pool. */
+/** The part of the worker pool that a loaded model uses. */
 export interface SessionOpener {
-  /** Rejects with the engine's message; then the session is open on no worker. */
+  /** Rejects with the engine's message; the session is then open on no worker. */
   open(spec: SessionSpec): Promise<unknown>;
   close(id: string): Promise<void>;
 }
 
-/** An open session, held for somebody. */
+/** A session that stays open for its holder. */
 export interface SessionLease {
-  /** The session's id, when it is open. Rejects with MODEL_NOT_FOUND after the close, or the engine's message. */
+  /** The session's id, once it is open. Rejects with MODEL_NOT_FOUND after the close, or with the engine's error. */
   readonly opened: Promise<string>;
-  /** To be called once, whatever became of `opened`. */
+  /** Must be called exactly once, even if `opened` rejects. */
   readonly release: () => void;
 }
 
-/** Four bytes each, in every worker: 800 MB. A model may always have two. */
+/** Four bytes each, in every worker: 800 MB. Every model may have at least MIN_EXTRA_SESSIONS. */
 const MAX_EXTRA_PARAMETERS = 2e8;
 const MIN_EXTRA_SESSIONS = 2;
 
@@ -39,7 +39,7 @@ export class LoadedModel {
   readonly model: CompiledModel;
   readonly #sessions: SessionOpener;
   readonly #maxExtra: number;
-  /** By id; those used last come last. */
+  /** By id, least recently used first. */
   readonly #open = new Map<string, OpenSession>();
   readonly #closing = new Map<string, Promise<void>>();
   readonly #users = new Set<Promise<unknown>>();
@@ -51,7 +51,7 @@ export class LoadedModel {
     this.#maxExtra = Math.max(MIN_EXTRA_SESSIONS, Math.floor(MAX_EXTRA_PARAMETERS / model.parameters));
   }
 
-  /** Hold a view's session, opened now if it is not. It stays open until the lease is released. */
+  /** Hold a view's session, and open it if needed. It stays open until the lease is released. */
   lease({ session: spec }: Pick<View, 'session'>): SessionLease {
     if (this.#closed) {
       const gone = new ServiceError('MODEL_NOT_FOUND', `The model "${this.model.manifest.name}" is no longer loaded.`);
@@ -70,7 +70,7 @@ export class LoadedModel {
     };
   }
 
-  /** Do something with the model; a close waits until it has settled. */
+  /** Work with the model; `close` waits until the work has settled. */
   async use<T>(work: (model: CompiledModel) => Promise<T>): Promise<T> {
     const working = work(this.model);
     this.#users.add(working);
@@ -81,7 +81,7 @@ export class LoadedModel {
     }
   }
 
-  /** Wait for the users there are, then close every session. To be called when nobody new can come. */
+  /** Wait for the current users, then close every session. Call it only when no new users can come. */
   async close(): Promise<void> {
     await Promise.allSettled(this.#users);
     this.#closed = true;
@@ -96,14 +96,14 @@ export class LoadedModel {
       return spec.id;
     };
     const session: OpenSession = { opened: opening(), users: 0 };
-    // Closed while it was opened, it may have a successor by now, which stays.
+    // A session that was closed while it opened may have a successor under its id, which must stay.
     session.opened.catch(() => {
       if (this.#open.get(spec.id) === session) this.#open.delete(spec.id);
     });
     return session;
   }
 
-  /** When it is open. Never rejects: a session that does not close has no worker any more. */
+  /** Close a session as soon as it is open. Never rejects: a session that cannot be closed has lost its workers. */
   #closeNow(id: string, { opened }: OpenSession): void {
     this.#open.delete(id);
     const ended = (): void => void this.#closing.delete(id);
@@ -118,7 +118,7 @@ export class LoadedModel {
   }
 }
 
-/** The promise, whose rejection nobody need wait for. */
+/** The promise, with its rejection marked as handled. */
 function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);
   return promise;

@@ -1,6 +1,6 @@
 /**
- * A model on disk: a folder with `model.json` (checked here), weights and labels. What comes out is trusted by the rest
- * of the program: names are safe to print and to put into paths, files lie inside the folder, numbers make sense.
+ * A model on disk: a folder with `model.json` (checked here), weights and labels. The rest of the program trusts the
+ * checked manifest: names are safe to print and to use in paths, files lie inside the folder, numbers make sense.
  */
 import { isAbsolute, join, normalize, sep } from 'node:path';
 import { z } from 'zod';
@@ -9,7 +9,7 @@ import { MAP_SCORES } from '../maps/scores.js';
 import { wordsOf } from '../vocabulary.js';
 import { readJson } from './files/json-file.js';
 
-/** The name of a file inside of the folder of the file that names it. */
+/** The name of a file inside the folder of the file that names it. */
 export const insideFolder = z
   .string()
   .min(1)
@@ -20,11 +20,11 @@ export const insideFolder = z
 
 const channelTriple = z.tuple([z.number(), z.number(), z.number()]);
 
-/** How the network wants its input: `(pixel / range − mean) / std`, mean and std in the order of `channels`. */
+/** Preprocessing of the input: `(pixel / range − mean) / std`, with mean and std in the order of `channels`. */
 const inputPreset = z.strictObject({
-  /** Side of the evaluation crop in pixels. */
+  /** Side of the centre crop in pixels. */
   size: z.number().int().min(8).max(4096),
-  /** Short side before the centre crop in pixels; at least `size`. */
+  /** Short side in pixels before the centre crop; at least `size`. */
   resize: z.number().int().min(8).max(8192),
   interpolation: z.enum(['nearest', 'bilinear', 'bicubic', 'lanczos3']),
   channels: z.enum(['RGB', 'BGR']),
@@ -33,18 +33,18 @@ const inputPreset = z.strictObject({
   std: channelTriple.refine((std) => std.every((value) => value > 0), 'must be positive'),
 });
 
-/** The architectures of models whose weights file says the architecture itself: ONNX, TensorFlow.js's LayersModel. */
+/** `architecture` of models whose weights file holds the architecture itself: ONNX, TensorFlow.js's LayersModel. */
 export const ONNX = 'onnx';
 export const TFJS_LAYERS = 'tfjs-layers';
 
-/** What a network is to be computed in; `fp32` where the manifest does not say. */
+/** The precisions that a network may be computed in. Default: `fp32`. */
 export const PRECISIONS = ['fp32', 'fp16', 'int8'] as const;
 export type Precision = (typeof PRECISIONS)[number];
 
-/** What quantizing a network did to its answers, measured on the images that it was calibrated on. */
+/** The effect of quantization on a network's answers, measured on the calibration images. */
 const quantizationFigures = z.strictObject({
   images: z.number().int().positive(),
-  /** Part of the images whose first class stayed the same. */
+  /** Fraction of the images whose top class stayed the same. */
   agreement: z.number().min(0).max(1),
   /** Mean absolute difference of a logit, as a part of the mean absolute logit. */
   logitError: z.number().nonnegative(),
@@ -52,28 +52,28 @@ const quantizationFigures = z.strictObject({
 
 export type QuantizationFigures = z.output<typeof quantizationFigures>;
 
-/** What a model's maps are best made of, where a request does not say. */
+/** The model's defaults for heatmap requests. */
 const mapPreset = z.strictObject({
-  /** Short side in pixels of the whole photo. Default: the size of `input`. */
+  /** Short side in pixels to which the whole photo is scaled. Default: the size of `input`. */
   size: z.number().int().min(8).max(4096).optional(),
-  /** What a picture shows; numbers are probabilities all the same. Default: probabilities. */
+  /** The scores that pictures show; numbers are always probabilities. Default: probabilities. */
   scores: z.enum(wordsOf(MAP_SCORES)).optional(),
 });
 
-/** `model.json`. The catalog (catalog.ts) is made of the same fields. */
+/** `model.json`. The catalog (catalog.ts) uses the same fields. */
 export const manifestSchema = z.strictObject({
-  name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,99}$/i, 'letters, digits, dots, dashes and underscores'),
-  version: z.string().regex(/^[0-9]+$/, 'a whole number as a string, e.g. "1"'),
+  name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,99}$/i, 'must be letters, digits, dots, dashes and underscores'),
+  version: z.string().regex(/^[0-9]+$/, 'must be a whole number as a string, e.g. "1"'),
   description: z.string().optional(),
   license: z.string().optional(),
   source: z.string().optional(),
-  /** Served to requests that name no model, unless the settings say otherwise. */
+  /** Whether the model answers requests that name none, unless the settings say otherwise. */
   default: z.boolean().optional(),
   architecture: z.enum([...ARCHITECTURE_NAMES, ONNX, TFJS_LAYERS]),
-  /** What the builder of the architecture varies: activation, width, stem, inputSize, … (src/architectures). */
+  /** Options of the architecture's builder: activation, width, stem, inputSize, … (src/architectures). */
   options: z.record(z.string(), z.union([z.number(), z.string(), z.boolean()])).optional(),
   precision: z.enum(PRECISIONS).optional(),
-  /** Of a model that `fullconv quantize` has written. */
+  /** Written by `fullconv quantize`. */
   quantization: quantizationFigures.optional(),
   weights: z.strictObject({
     file: insideFolder,
@@ -105,7 +105,7 @@ export interface ModelFolder {
   readonly labels: readonly Label[];
 }
 
-/** The file that makes a folder a model. */
+/** The file that marks a folder as a model. */
 export const MANIFEST_FILE = 'model.json';
 
 /** Read and check a model's manifest and labels. Throws ModelFileError naming the file and the field. */

@@ -1,4 +1,4 @@
-/** Where models are found: the folders that hold a manifest, and architectures that are served untrained. */
+/** Finds the folders of models: those that hold a manifest, and those of architectures that are served untrained. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UsageError } from '../errors.js';
@@ -7,8 +7,8 @@ import { MANIFEST_FILE } from './manifest.js';
 import { prepareUntrained } from './networks/untrained.js';
 
 /**
- * The folders below `root`, links to folders too, that hold a manifest, by their name there, which is the model's name.
- * Whatever else lies there, or cannot be read, is no model. Throws UsageError when `root` cannot be read.
+ * The folders directly below `root`, and links to folders, that hold a manifest. Keys are the folders' names, which are
+ * the models' names. Other and unreadable entries are skipped. Throws UsageError if `root` cannot be read.
  */
 export async function findModelFolders(root: string): Promise<Map<string, string>> {
   const names = await readdir(root).catch((cause: unknown) => {
@@ -20,7 +20,9 @@ export async function findModelFolders(root: string): Promise<Map<string, string
   return new Map(folders.filter((_, position) => areModels[position]));
 }
 
-/** The folders of architectures with generated weights, by the models' names. Throws UsageError for one that there is not. */
+/**
+ * The folders of architectures with generated weights, by model name. Throws UsageError for an unknown architecture.
+ */
 export async function prepareUntrainedFolders(
   cache: string,
   architectures: readonly string[],

@@ -1,6 +1,6 @@
 /**
- * A place for a model: its loads come and go, the place stays and says what has become of them. Loads and unloads go one after
- * the other. While a new version loads, the old one answers; where the new one cannot be loaded, the old one stays.
+ * A slot for one model: its loads come and go, the slot stays and tells their state. Loads and unloads run one after
+ * the other. While a new version loads, the old one answers. If the new one cannot be loaded, the old one stays.
  */
 import pLimit from 'p-limit';
 import { GraphError } from '../graph/graph-error.js';
@@ -15,13 +15,13 @@ export interface ModelEntry {
   readonly name: string;
   readonly folder: string;
   readonly state: ModelState;
-  /** Why the model, or its newest version, is not ready. Public: it says nothing of the machine. */
+  /** Why the model, or its newest version, is not ready. Public: it reveals nothing about the machine. */
   readonly reason?: string;
   /** Present when ready. */
   readonly model?: CompiledModel;
 }
 
-/** Told of each change of a model's state; with the error, which is not public, when it could not be loaded. */
+/** Called on each change of a model's state. `error`, which is not public, is given if a load failed. */
 export type ModelReport = (entry: ModelEntry, error?: unknown) => void;
 
 export class ModelSlot {
@@ -45,17 +45,17 @@ export class ModelSlot {
     return this.#entry;
   }
 
-  /** The load whose model is in the entry; undefined when none is. */
+  /** The load whose model is in the entry; undefined if there is none. */
   get loaded(): LoadedModel | undefined {
     return this.#loaded;
   }
 
-  /** (Re)load the model from its folder. Never rejects: the entry says why it could not be loaded. */
+  /** (Re)load the model from its folder. Never rejects: if the load fails, the entry tells the reason. */
   load(): Promise<ModelEntry> {
     return this.#inTurn(() => this.#loadNow());
   }
 
-  /** Refuse the model to new work, wait for the work in flight, and close its sessions. */
+  /** Refuse new work, wait for the work in flight, and close the sessions. */
   unload(): Promise<ModelEntry> {
     return this.#inTurn(async () => {
       const before = this.#loaded;
@@ -88,7 +88,7 @@ export class ModelSlot {
   }
 }
 
-/** The messages of the engine and of the file system hold paths: they are for the log. */
+/** Messages of the engine and of the file system contain paths, so they go to the log only. */
 function publicReason(error: unknown, folder: string): string {
   if (error instanceof ModelFileError) return error.messageWithin(folder);
   if (error instanceof GraphError) return error.message;

@@ -1,7 +1,7 @@
 /**
- * Proof at load that a converted net computes what its file computes, and one in half precision what it computes in single:
- * both are run on fixed pseudo-random images of the native size, and the logits must be the same up to rounding. What was
- * measured is kept in the cache by digest, so that it is paid for once.
+ * Checks at load that a converted net gives the logits of its file, and a net in half precision those of single
+ * precision. Both run on fixed pseudo-random images of the native size, and their logits must be the same up to
+ * rounding. The measurement is kept in the cache by digest, so that its cost is paid once.
  */
 import { join } from 'node:path';
 import { keepJson, readKept } from '../files.js';
@@ -17,11 +17,13 @@ import type { SessionOpener } from './loaded-model.js';
 import { MANIFEST_FILE } from './manifest.js';
 import { ModelFileError } from './files/model-file-error.js';
 
-/** What the proof needs of the engine room. */
+/** The part of the worker pool that the check uses. */
 export interface SessionRunner extends SessionOpener {
-  /** Engine and kind of device, as the name of a folder: what is measured holds there. Default: `onnxruntime-cpu`. */
+  /**
+   * Engine and kind of device, as a folder's name: measurements are valid only for these. Default: `onnxruntime-cpu`.
+   */
   readonly platform?: string;
-  /** Run an open session for one image: tensors without the batch, in and out. */
+  /** Run an open session for one image; feeds and outputs lack the batch axis. */
   run(id: string, feeds: TensorMap): Promise<TensorMap>;
 }
 
@@ -30,7 +32,7 @@ export interface Parity {
   readonly difference: number;
   /** Largest absolute logit of the original. */
   readonly largest: number;
-  /** Of a net in half precision: a weight that is infinite there. */
+  /** Present if a net in half precision has an infinite weight: its name. */
   readonly infinite?: string;
 }
 
@@ -38,8 +40,8 @@ const STANDARD_PLATFORM = platformOf(DEFAULT_ENGINE, 'cpu');
 const IMAGES = ['parity-0', 'parity-1'];
 
 /**
- * The measured parity, from the cache where it is there; undefined when the engine cannot open or run the converted net.
- * Rejects when it cannot do so with the original.
+ * The parity, from the cache or measured now; undefined if the engine cannot open or run the converted net. Rejects if
+ * it cannot open or run the original.
  */
 export async function measureParity(
   check: ParityCheck,
@@ -50,7 +52,8 @@ export async function measureParity(
   const known = await knownParity(check, cache, platform);
   if (known !== undefined) return known;
   const images = IMAGES.map((seed) => randomImage(seed, check.nativeSize));
-  // Both of these go again at once; and what the engine's optimizations do wrong must not be done to both.
+  // Both sessions are closed right after their runs. The original may run as written, so that a fault of the engine's
+  // optimizations does not hit both.
   const expected = await outputsOf({ ...check.original, asWritten: check.asWritten }, images, sessions);
   const actual = await outputsOf(check.converted, images, sessions).catch(() => undefined);
   if (actual === undefined) return undefined;
@@ -60,47 +63,50 @@ export async function measureParity(
   return parity;
 }
 
-/** What was measured before; undefined where nothing was. */
+/** The parity measured earlier; undefined if there is none. */
 export function knownParity(check: ParityCheck, cache: string, platform?: string): Promise<Parity | undefined> {
   return readKept(fileOf(check, cache, platform), parityOf);
 }
 
-/** What one engine computes on one kind of device says nothing of another. */
+/** A measurement is kept per platform, because it holds only for that engine and kind of device. */
 function fileOf({ digest }: ParityCheck, cache: string, platform = STANDARD_PLATFORM): string {
   return join(cache, 'parity', platform, `${digest}.json`);
 }
 
-/** The model as far as its measured parity allows it to be trusted: with its dense view, or without and with the reason. */
+/** The model with its dense view if the parity allows it, otherwise without it and with the reason. */
 export function trusted(model: CompiledModel, check: ParityCheck, parity: Parity | undefined): CompiledModel {
-  if (parity === undefined) return withoutDense(model, 'the engine does not run its convolutional form');
+  if (parity === undefined) return withoutDense(model, 'the engine cannot run its convolutional form');
   const deviation = parity.largest === 0 ? 0 : parity.difference / parity.largest;
   if (isWithin(parity, check.tolerance)) return { ...model, deviation };
   const [difference, largest] = [parity.difference, parity.largest].map((value) => value.toPrecision(3));
   return withoutDense(
     model,
-    `converted, its logits differ by ${difference ?? ''} from those of the file, whose largest is ${largest ?? ''}`,
+    `after conversion its logits differ by ${difference ?? ''} from the file's, whose largest is ${largest ?? ''}`,
   );
 }
 
-/** Throws ModelFileError with the reason where a model may not be computed in half precision. */
+/** Throws ModelFileError with the reason if a model may not be computed in half precision. */
 export function refuseUnlessHalf(folder: string, check: ParityCheck, { difference, largest, infinite }: Parity): void {
   const refuse = (detail: string): ModelFileError =>
     new ModelFileError(join(folder, MANIFEST_FILE), 'precision', `is fp16, but in half precision ${detail}`);
-  if (infinite !== undefined) throw refuse(`the weight "${infinite}" would be infinite: it ends at ${LARGEST_HALF}`);
+  if (infinite !== undefined) throw refuse(`the weight "${infinite}" would be infinite: it exceeds ${LARGEST_HALF}`);
   if (Number.isNaN(difference) || difference === Infinity) {
-    throw refuse(`the logits are no numbers: values of the net go beyond ${LARGEST_HALF}`);
+    throw refuse(`the logits are not finite: values of the net exceed ${LARGEST_HALF}`);
   }
   if (isWithin({ difference, largest }, check.tolerance)) return;
   const figures = [difference, largest].map((value) => value.toPrecision(3));
-  throw refuse(`the logits differ by ${figures[0]}, of ${figures[1]} at most: more than ${100 * check.tolerance} %`);
+  throw refuse(`the logits differ by ${figures[0]}, over ${100 * check.tolerance} % of the largest, ${figures[1]}`);
 }
 
-/** Whether the difference is rounding. Not a number never is. */
+/** Whether the difference may be rounding. False for NaN. */
 function isWithin({ difference, largest }: Parity, tolerance: number): boolean {
   return difference <= tolerance * largest;
 }
 
-/** What a session answers to each image. It is not worth keeping. */
+/**
+ * A session's outputs for each image. The session has no digest, because the engine need not keep a compiled form of
+ * it.
+ */
 async function outputsOf(
   { digest: _, ...spec }: SessionSpec,
   images: readonly Tensor<'uint8'>[],
@@ -122,7 +128,7 @@ function logits(outputs: TensorMap): Float32Array {
   return expectTensor(outputs, LOGITS, 'float32').data;
 }
 
-/** The name of the first weight that is infinite, without what narrow-to-half.ts added to it. */
+/** The name of the first infinite weight, without the suffix added by narrow-to-half.ts. */
 function infiniteWeight({ weights = [] }: ParityCheck, outputs: TensorMap): string | undefined {
   if (weights.length === 0) return undefined;
   const index = expectTensor(outputs, LARGEST_WEIGHTS, 'float32').data.findIndex((value) => !Number.isFinite(value));
@@ -133,7 +139,7 @@ function compare(expected: readonly Float32Array[], actual: readonly Float32Arra
   let [difference, largest] = [0, 0];
   for (const [image, logits] of expected.entries()) {
     for (const [index, value] of logits.entries()) {
-      // Math.max keeps NaN.
+      // NaN must survive: Math.max returns it.
       difference = Math.max(difference, Math.abs(value - (actual[image]?.[index] ?? NaN)));
       largest = Math.max(largest, Math.abs(value));
     }
@@ -141,7 +147,7 @@ function compare(expected: readonly Float32Array[], actual: readonly Float32Arra
   return { difference, largest };
 }
 
-/** Noise, uint8 [size, size, 3]. */
+/** Uniform noise, uint8 [size, size, 3]. */
 function randomImage(seed: string, size: number): Tensor<'uint8'> {
   const dims = [size, size, 3];
   const data = Uint8Array.from(generatedUniform(seed, elementCount(dims)), (u) => Math.floor(128 + 127 * u));
@@ -153,7 +159,7 @@ function parityOf(json: unknown): Parity | undefined {
   return typeof difference === 'number' && typeof largest === 'number' ? { difference, largest } : undefined;
 }
 
-/** NaN is not JSON and not kept, nor is a weight's name. */
+/** Keep only finite measurements: JSON has no NaN. A result with an infinite weight is not kept either. */
 async function keepParity(file: string, parity: Parity): Promise<void> {
   if (Object.values(parity).every((value) => Number.isFinite(value))) await keepJson(file, parity);
 }

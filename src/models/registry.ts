@@ -1,9 +1,9 @@
 /**
- * Which models there are, by name, and which one answers. A model that cannot be loaded stays listed with the reason, and
- * harms no other. model-slot.ts hides the life of one model, load-model.ts what a load takes.
+ * The models by name, and the choice of the one that answers. A model that cannot be loaded stays listed with the
+ * reason, and harms no other. model-slot.ts hides the life cycle of one model, load-model.ts the steps of a load.
  *
- * Each load has its own sessions (loaded-model.ts): whatever is asked for meanwhile, requests keep the sessions they began
- * with, and no load closes another's.
+ * Each load has its own sessions (loaded-model.ts): during reloads and unloads, requests keep the sessions that they
+ * began with, and no load closes another's sessions.
  */
 import pLimit from 'p-limit';
 import { ServiceError, UsageError } from '../errors.js';
@@ -20,40 +20,46 @@ export type { ModelEntry, ModelReport } from './model-slot.js';
 export interface Registry {
   /** All models, ready or not, by name. */
   list(): readonly ModelEntry[];
-  /** Name of the model of requests that name none; undefined when that one, or with none configured any, is not ready. */
+  /**
+   * Name of the model that answers requests without a model name; undefined if the configured default is not ready, or
+   * if none is configured and no model is ready.
+   */
   readonly defaultName: string | undefined;
-  /** An entry, whatever its state. Throws MODEL_NOT_FOUND. */
+  /** The entry of that name, in any state. Throws MODEL_NOT_FOUND. */
   entry(name: string): ModelEntry;
-  /** A model that can answer: the named one, or the default. Throws MODEL_NOT_FOUND with the names that are ready. */
+  /** A ready model: the named one, or the default. Throws MODEL_NOT_FOUND with the names of the ready models. */
   get(name?: string): CompiledModel;
-  /** Do something with such a model; its sessions stay open until that has settled, whatever is unloaded meanwhile. */
+  /** Work with a ready model. Its sessions stay open until the work has settled, even if the model is unloaded. */
   use<T>(name: string | undefined, work: (model: CompiledModel) => Promise<T>): Promise<T>;
   /**
-   * Hold the session of one of a model's views, opened now if it is not; it fails with MODEL_NOT_FOUND when the model has
-   * been unloaded or replaced, and nobody uses it any more.
+   * Hold the session of one of a model's views, and open it if needed. The lease fails with MODEL_NOT_FOUND if the
+   * model has been unloaded or replaced and has no users left.
    */
   lease(model: CompiledModel, view: Pick<View, 'session'>): SessionLease;
-  /** (Re)load a model from its folder; also one that has just been put there. Throws MODEL_NOT_FOUND. */
+  /** (Re)load a model from its folder, which may be new. Throws MODEL_NOT_FOUND. */
   load(name: string): Promise<ModelEntry>;
-  /** Refuse the model to new work, wait for the work in flight, and close its sessions. Throws MODEL_NOT_FOUND. */
+  /** Refuse new work for a model, wait for the work in flight, and close its sessions. Throws MODEL_NOT_FOUND. */
   unload(name: string): Promise<ModelEntry>;
 }
 
 export interface RegistryOptions extends LoadOptions {
   /** The folder of model folders: the setting FULLCONV_MODELS. */
   readonly folder: string;
-  /** Architectures to serve untrained, whose weights are written into the cache: the setting FULLCONV_UNTRAINED. */
+  /** Architectures to serve untrained, with weights written into the cache: the setting FULLCONV_UNTRAINED. */
   readonly untrained: readonly string[];
-  /** The setting FULLCONV_DEFAULT_MODEL. Empty: the manifest that says `default`, else the first. */
+  /**
+   * The setting FULLCONV_DEFAULT_MODEL. If empty, the first ready model with `default` in its manifest, otherwise the
+   * first ready one.
+   */
   readonly defaultModel: string;
 }
 
-/** At start: while the workers open the sessions of one model, the next is read and compiled. */
+/** Two at start: while the workers open the sessions of one model, the next is read and compiled. */
 const LOADS_AT_ONCE = 2;
 
 /**
- * Find the models and load them. A broken model becomes an entry with state `failed`. Throws
- * UsageError when the folder of models cannot be read, or a model or architecture in the settings does not exist.
+ * Find the models and load them. A broken model becomes an entry with state `failed`. Throws UsageError if the folder
+ * of models cannot be read, or if a model or architecture in the settings does not exist.
  */
 export async function createRegistry(
   options: RegistryOptions,
@@ -79,7 +85,7 @@ class Models implements Registry {
   readonly #loader: ModelLoader;
   readonly #report: ModelReport;
   readonly #slots = new Map<string, ModelSlot>();
-  /** Also of models that were replaced or unloaded, for whoever is at work with them. */
+  /** Includes replaced and unloaded models, which requests in flight still use. */
   readonly #loads = new WeakMap<CompiledModel, LoadedModel>();
 
   constructor({ folder, defaultModel }: RegistryOptions, loader: ModelLoader, report: ModelReport) {
@@ -93,7 +99,7 @@ class Models implements Registry {
     };
   }
 
-  /** The place of a model; a new one, where nothing is loaded yet, if there is none. */
+  /** The slot of a model; a new, empty one if there is none. */
   place(name: string, folder: string): ModelSlot {
     const slot = this.#slots.get(name) ?? new ModelSlot(name, folder, this.#loader, this.#report);
     this.#slots.set(name, slot);
@@ -149,7 +155,7 @@ class Models implements Registry {
     return slot;
   }
 
-  /** The load that answers for a name. */
+  /** The load that answers requests for a name. Throws MODEL_NOT_FOUND. */
   #ready(name = this.#impliedName()): LoadedModel {
     if (name === undefined) throw notFound('No model is ready.', []);
     const slot = this.#slots.get(name);
@@ -159,7 +165,7 @@ class Models implements Registry {
     throw notFound(`The model "${name}" is ${slot.entry.state}.`, names);
   }
 
-  /** The model of requests that name none, ready or not. */
+  /** Name of the model for requests without a model name; it need not be ready. */
   #impliedName(): string | undefined {
     if (this.#default !== '') return this.#default;
     const ready = this.#readyEntries();
@@ -171,7 +177,7 @@ class Models implements Registry {
   }
 }
 
-/** `names`: those that could be asked for instead. */
+/** `names` are the models that may be asked for instead. */
 function notFound(detail: string, names: readonly string[]): ServiceError {
   return new ServiceError('MODEL_NOT_FOUND', detail, {
     errors: [

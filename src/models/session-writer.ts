@@ -1,7 +1,7 @@
 /**
- * Finished graphs as the sessions of one load of a model: pixels go in, the net is computed in single or in half precision,
- * and what comes behind it always in single. Hides how sessions are told apart, and which of them an engine may keep what it
- * made of.
+ * Turns finished graphs into the sessions of one load of a model. A session takes pixels. The net is computed in single
+ * or half precision, and the passes after it always in single. Hides the ids of sessions, and the choice of those whose
+ * compiled form an engine may keep on disk.
  */
 import { createHash } from 'node:crypto';
 import type { Graph } from '../graph/graph.js';
@@ -14,31 +14,34 @@ import { narrowToHalf } from '../graph/passes/narrow-to-half.js';
 import type { SessionSpec } from '../runtime/session.js';
 import type { Network } from './networks/network.js';
 
-/** From here on what the engine makes of the weights is kept on disk: a smaller net opens as fast without. */
+/** From this size on the engine keeps its form of the weights on disk; a smaller net opens as fast without it. */
 const KEPT_PARAMETERS = 8e6;
 
-/** Of the coarsest view: a net of any size opens in less than a tenth of the time it takes for them. */
+/**
+ * Pixels of an input from which the engine may prepare for one run alone: a net of any size opens in less than a tenth
+ * of the time that the coarsest view takes for them.
+ */
 const LARGE_PIXELS = 1.5 * 2 ** 20;
 const BYTES_PER_PIXEL = 3;
 
 export interface SessionWriterOptions {
-  /** What the ids begin with. */
+  /** Prefix of the sessions' ids. */
   readonly id: string;
   readonly preprocessing: ImagePreprocessing;
 }
 
 export interface SessionOptions {
-  /** What is added behind the net. */
+  /** Passes that add nodes after the net. */
   readonly ends?: readonly Pass[];
-  /** What a pixel costs beside one in the coarsest view; default 1. */
+  /** Cost of a pixel relative to the coarsest view. Default: 1. */
   readonly pixelCost?: number;
   readonly inHalf?: boolean;
 }
 
-/** The session of a net that takes and gives float32; `view` tells it from the model's others. */
+/** The session of a net with float32 input and output; `view` distinguishes it from the model's other sessions. */
 export type SessionWriter = (view: string, net: Graph, options?: SessionOptions) => SessionSpec;
 
-/** Sessions of graphs over the weights of this network. */
+/** A writer of sessions for graphs over this network's weights. */
 export function sessionWriter(
   { parameters, weightsDigest, weightsFolder }: Network,
   { id, preprocessing }: SessionWriterOptions,
@@ -52,7 +55,7 @@ export function sessionWriter(
   };
 }
 
-/** The net in half precision. Batch normalization is folded first: the product is what has to be rounded, not its factors. */
+/** The net in half precision. Batch normalization is folded first, so that products are rounded, not their factors. */
 export function narrowed(net: Graph): Graph {
   return applyWhereMatching(net, [foldBatchNorm(), absorbStatistics(), narrowToHalf()]);
 }

@@ -84,7 +84,7 @@ describe('fullconv pull', () => {
     expect(again).toEqual({
       code: 1,
       stdout: '',
-      stderr: `fullconv: ${join(models, 'mine')} is there already; --force replaces it\n`,
+      stderr: `fullconv: ${join(models, 'mine')} already exists; --force replaces it\n`,
     });
     const forced = await pull([NAME, '--as', 'mine', '--force', '--json', '--from', join(root, 'weights.safetensors')]);
     expect(JSON.parse(forced.stdout)).toMatchObject({ name: 'mine', verified: false, size: weights.length });
@@ -123,12 +123,16 @@ describe('fullconv pull', () => {
   });
 
   it.each([
-    ['weights that the catalog does not have', ['resnet51'], /^fullconv: There are no weights called "resnet51" .*\n$/],
-    ['a name that is none', [NAME, '--as', '../x'], /^fullconv: "\.\.\/x" is no name for a model: .*\n$/],
+    [
+      'weights that the catalog does not have',
+      ['resnet51'],
+      /^fullconv: The catalog has no weights called "resnet51".*\n$/,
+    ],
+    ['a name that is none', [NAME, '--as', '../x'], /^fullconv: "\.\.\/x" is not a valid model name: .*\n$/],
     [
       'what the hub does not have',
       ['resnet18'],
-      /^fullconv: http:\S+resnet18\.tv_in1k\S+ answers 404: it is not there\n$/,
+      /^fullconv: http:\S+resnet18\.tv_in1k\S+ answers 404: the file does not exist\n$/,
     ],
   ])('says in one line what is wrong: %s', async (_, args, message) => {
     const { code, stdout, stderr } = await pull(args);

@@ -78,7 +78,7 @@ describe('fullconv quantize', () => {
   it('refuses too few images, a name that is taken, and a model that is not there', async () => {
     const few = await quantize('tiny-resnet', '--images', join(root, 'images/few'), '--as', 'other');
     expect(few.code).toBe(1);
-    expect(few.stderr).toMatch(/3 images are too few to calibrate with; 16 are the least/);
+    expect(few.stderr).toMatch(/3 images are too few to calibrate with; at least 16 are needed/);
     const taken = await quantize('tiny-resnet', '--images', join(root, 'images'), '--as', 'tiny-vgg');
     expect(taken.stderr).toMatch(/There is a model "tiny-vgg" already/);
     expect((await quantize('none', '--images', join(root, 'images'))).stderr).toMatch(/There is no model "none"/);

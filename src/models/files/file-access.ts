@@ -1,11 +1,11 @@
-/** Files that a model names: inside of its folder, and read to the byte. */
+/** Access to the files that a model names: they must lie inside its folder, and short reads are errors. */
 import { realpath, stat, type FileHandle } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { ModelFileError } from './model-file-error.js';
 
 /**
- * Bytes of the file `name` in a folder. Throws ModelFileError where it is no file, or lies elsewhere: the engine refuses
- * links out of the folder without saying what is wrong.
+ * Size in bytes of the file `name` in a folder. Throws ModelFileError if it is not a file or a link leads out of the
+ * folder; the engine would refuse such links without a reason.
  */
 export async function sizeInside(folder: string, name: string): Promise<number> {
   const path = join(folder, name);
@@ -23,7 +23,7 @@ export async function sizeInside(folder: string, name: string): Promise<number> 
   }
 }
 
-/** `length` bytes of an open file from `position` on, in memory of their own. Throws ModelFileError where it ends before. */
+/** `length` bytes of an open file from `position` on, in a new buffer. Throws ModelFileError if the file is shorter. */
 export async function readExactly(
   handle: FileHandle,
   file: string,

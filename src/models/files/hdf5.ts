@@ -1,21 +1,21 @@
 /**
- * HDF5 files, hostile until proven otherwise, through libhdf5 as WebAssembly (h5wasm): what goes wrong in there is an
- * exception here, and it can reach no memory but its own. The file is never in memory as a whole: the library reads it
- * through a file system that has this one file and opens no other, so links, external storage and virtual datasets that
- * lead out of the file lead nowhere.
+ * HDF5 files, hostile until proven otherwise, read by libhdf5 as WebAssembly (h5wasm). A fault in the library is an
+ * exception here, and the library reaches no memory but its own. The file is never whole in memory. The library reads
+ * it through a file system that holds only this file, so links, external storage and virtual datasets cannot lead out
+ * of it.
  *
- * Its calls block the thread, and bytes made for it could keep it busy for ever: keras-applications/thread.ts calls it on a thread
- * that can be ended. A thread has one file open at a time.
+ * Calls block the thread, and a malicious file could block it forever: keras-applications/thread.ts calls this module
+ * on a thread that can be terminated. A thread has one file open at a time.
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { ready } from 'h5wasm';
 import { elementCount } from '../../tensor.js';
 import { ModelFileError } from './model-file-error.js';
 
-/** Bytes of a dataset that are in the library's memory at a time; a chunk that it unpacks may be as large. */
+/** Bytes of a dataset held in the library's memory at a time; an unpacked chunk may be as large. */
 const PIECE_BYTES = 2 ** 26;
 
-/** A list of names in a file that means well is far below this, in bytes. */
+/** Limit in bytes for a list of names, far above those in honest files. */
 const MAX_TEXT_BYTES = 2 ** 24;
 
 const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
@@ -27,7 +27,7 @@ export async function openHdf5(file: string): Promise<Hdf5File> {
   return new Hdf5File(await ready, file);
 }
 
-/** An open file. Its functions throw ModelFileError naming the object that is wrong. */
+/** An open file. Its functions throw ModelFileError naming the faulty object. */
 export class Hdf5File {
   readonly #library: Library;
   readonly #file: string;
@@ -52,13 +52,13 @@ export class Hdf5File {
     }
   }
 
-  /** Names in a group, in no order; undefined where it is no group. */
+  /** Names in a group, in no order; undefined if it is not a group. */
   names(group: string): readonly string[] | undefined {
     if (this.#kindOf(group) !== this.#library.H5G_GROUP) return undefined;
     return this.#attempt(`group "${group}"`, () => this.#library.get_names(this.#id, group, false));
   }
 
-  /** An attribute that is a list of texts, of fixed or variable length; undefined where there is none of that name. */
+  /** An attribute that is a list of strings, of fixed or variable length; undefined if there is none of that name. */
   texts(group: string, attribute: string): readonly string[] | undefined {
     const library = this.#library;
     const field = `attribute "${attribute}" of "${group}"`;
@@ -66,10 +66,10 @@ export class Hdf5File {
     if (!there.includes(attribute)) return undefined;
     const metadata = this.#attempt(field, () => library.get_attribute_metadata(this.#id, group, attribute));
     const { type, shape, size, total_size: count, vlen } = metadata;
-    // h5py writes an empty list as one of numbers.
+    // h5py writes an empty list as a list of numbers.
     if (count === 0) return [];
     const isList = type === library.H5T_class_t.H5T_STRING.value && shape?.length === 1;
-    if (!isList) throw this.#error(field, 'is no list of texts');
+    if (!isList) throw this.#error(field, 'is not a list of strings');
     return this.#withMemory(field, size * count, MAX_TEXT_BYTES, (pointer) => {
       this.#attempt(field, () => library.get_attribute_data(this.#id, group, attribute, BigInt(pointer)));
       const heap = library.HEAPU8;
@@ -82,7 +82,7 @@ export class Hdf5File {
     });
   }
 
-  /** Sizes of a dataset of float32 numbers, which has to be in the file. */
+  /** Sizes of a float32 dataset. Throws if it is missing, virtual or in another file. */
   dims(dataset: string): readonly number[] {
     const library = this.#library;
     const field = `dataset "${dataset}"`;
@@ -94,8 +94,8 @@ export class Hdf5File {
     if (type !== library.H5T_class_t.H5T_FLOAT.value || size !== FLOAT_BYTES) {
       throw this.#error(field, 'does not hold float32 numbers');
     }
-    if (sources !== undefined) throw this.#error(field, 'is put together of other datasets (virtual)');
-    if (!shape?.every(Number.isSafeInteger)) throw this.#error(field, 'has no sizes');
+    if (sources !== undefined) throw this.#error(field, 'is virtual: it is made of other datasets');
+    if (!shape?.every(Number.isSafeInteger)) throw this.#error(field, 'has no valid shape');
     if (chunks !== null && elementCount(chunks) > Math.max(elementCount(shape), PIECE_BYTES / FLOAT_BYTES)) {
       throw this.#error(field, `has chunks of [${chunks.join(', ')}], larger than itself`);
     }
@@ -103,8 +103,9 @@ export class Hdf5File {
   }
 
   /**
-   * Walk through a dataset by its first axis, in pieces of 64 MiB or of one row. `visit` gets the rows from `begin` on,
-   * row-major; the buffer is the library's and holds them only until it returns.
+   * Walk through a dataset along its first axis, in pieces of up to 64 MiB, or of one row if a row is larger. `visit`
+   * gets the rows from `begin` on, row-major; their buffer belongs to the library and is valid only until `visit`
+   * returns.
    */
   read(dataset: string, visit: (rows: Float32Array, begin: number) => void): void {
     const library = this.#library;
@@ -130,7 +131,7 @@ export class Hdf5File {
     try {
       this.#library.close_file(this.#id);
     } catch {
-      // What broke the library has been told.
+      // The fault that broke the library has been reported by the call that met it.
     } finally {
       this.#unmount();
     }
@@ -140,7 +141,7 @@ export class Hdf5File {
     return new ModelFileError(this.#file, field, detail, { cause });
   }
 
-  /** The library throws errors, numbers and traps; a negative result is a failure that it does not throw. */
+  /** Turns failures into ModelFileError: the library throws errors, numbers and traps, or returns a negative number. */
   #attempt<T>(field: string, call: () => T): T {
     let result: T;
     try {
@@ -154,7 +155,7 @@ export class Hdf5File {
     return result;
   }
 
-  /** What a path leads to; undefined where the library cannot say. */
+  /** Kind of object at a path; undefined if the library cannot tell. */
   #kindOf(path: string): number | undefined {
     try {
       return this.#library.get_type(this.#id, path);
@@ -163,10 +164,10 @@ export class Hdf5File {
     }
   }
 
-  /** Do something with memory of the library. */
+  /** Allocate memory of the library for the time of `use`. */
   #withMemory<T>(field: string, bytes: number, limit: number, use: (pointer: number) => T): T {
     const pointer = bytes <= limit ? this.#attempt(field, () => this.#library._malloc(bytes)) : 0;
-    if (pointer === 0) throw this.#error(field, `takes ${bytes} bytes`);
+    if (pointer === 0) throw this.#error(field, `needs ${bytes} bytes, more than can be allocated`);
     try {
       return use(pointer);
     } finally {
@@ -175,7 +176,7 @@ export class Hdf5File {
   }
 }
 
-/** What is used of the library's file system (Emscripten's). */
+/** The used part of the library's file system (Emscripten's). */
 interface FileSystem {
   create(path: string): { usedBytes: number; stream_ops: object };
   open(path: string, ...rest: unknown[]): unknown;
@@ -183,16 +184,16 @@ interface FileSystem {
   readonly ErrnoError: new (code: number) => Error;
 }
 
-/** ENOENT, as WASI counts. */
+/** ENOENT in WASI's numbering. */
 const NOT_FOUND = 44;
 
 interface Mounted {
-  /** The file's name for the library. */
+  /** The file's path inside the library's file system. */
   readonly path: string;
   readonly unmount: () => void;
 }
 
-/** Make a file of the machine the only one that the library can open. Throws Error when it cannot be read. */
+/** Make a file on disk the only one that the library can open. Throws Error if it cannot be read. */
 function mount(file: string, fs: FileSystem): Mounted {
   const descriptor = openSync(file, 'r');
   const path = '/weights.h5';
@@ -216,7 +217,7 @@ function mount(file: string, fs: FileSystem): Mounted {
   };
 }
 
-/** UTF-8 up to a zero byte or `length` bytes. */
+/** Decodes UTF-8 up to a zero byte or `length` bytes. */
 function textAt(heap: Uint8Array, start: number, length = MAX_TEXT_BYTES): string {
   const bytes = heap.subarray(start, start + length);
   const end = bytes.indexOf(0);

@@ -1,11 +1,11 @@
-/** A JSON file, hostile until proven otherwise: of a bounded size, without keys given twice, and as its schema says. */
+/** JSON files, hostile until proven otherwise: of bounded size, without duplicate keys, and matching their schema. */
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import type { z } from 'zod';
 import { duplicateKey } from './json-keys.js';
 import { ModelFileError } from './model-file-error.js';
 
-/** Of published models' files, the largest have one to two megabytes. */
+/** The largest JSON files of published models have one to two megabytes. */
 const MAX_BYTES = 64_000_000;
 
 export interface JsonFile<T> {
@@ -36,7 +36,7 @@ export async function readJson<T>(file: string, schema: z.ZodType<T>): Promise<J
 async function readBounded(file: string): Promise<Uint8Array> {
   try {
     const { size } = await stat(file);
-    if (size > MAX_BYTES) throw new ModelFileError(file, 'file', `has ${size} bytes, at most ${MAX_BYTES} are read`);
+    if (size > MAX_BYTES) throw new ModelFileError(file, 'file', `has ${size} bytes; at most ${MAX_BYTES} are allowed`);
     return await readFile(file);
   } catch (cause) {
     if (cause instanceof ModelFileError) throw cause;

@@ -1,11 +1,14 @@
 /**
- * Keys that an object in a JSON text has twice. JSON.parse keeps the last one silently, so two readers of the same file
- * could see different things.
+ * Finds duplicate keys in JSON texts. JSON.parse keeps the last one silently, so two readers of the same file could see
+ * different values.
  */
 
-/** The path of the first duplicate key of any object in `text`, e.g. `conv1.weight.shape`; `text` must be valid JSON. */
+/**
+ * The path of the first duplicate key in `text`, e.g. `conv1.weight.shape`; undefined if there is none. `text` must be
+ * valid JSON.
+ */
 export function duplicateKey(text: string): string | undefined {
-  /** One entry for each open bracket: the keys so far, and the one whose value is being read. */
+  /** An entry for each open bracket: its keys so far (undefined for lists), and the key whose value is being read. */
   const open: { keys: Set<string> | undefined; current: string }[] = [];
   for (let i = 0; i < text.length; i += 1) {
     const character = text[i];

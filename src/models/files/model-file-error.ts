@@ -1,13 +1,13 @@
-/** A file of a model that is missing, malformed or does not fit: it names file and field. */
+/** Errors about a file of a model that is missing, malformed or unsuitable: they name the file and the field. */
 import { relative } from 'node:path';
 import { OperatorError } from '../../errors.js';
 import { GraphError } from '../../graph/graph-error.js';
 
 export class ModelFileError extends OperatorError {
   override name = 'ModelFileError';
-  /** The absolute path: for the operator, as the message is; clients are told `messageWithin` the model's folder. */
+  /** The absolute path. Like the message it is for the operator only; clients get `messageWithin`. */
   readonly file: string;
-  /** What in the file is wrong: a JSON path, a tensor, or `file` for the file itself. */
+  /** The faulty part of the file: a JSON path, a tensor, or `file` for the file itself. */
   readonly field: string;
   readonly detail: string;
 
@@ -18,13 +18,13 @@ export class ModelFileError extends OperatorError {
     this.detail = detail;
   }
 
-  /** The message with the file's path from the model's folder, which does not tell where on the machine models lie. */
+  /** The message with the path relative to the model's folder, so that it does not tell where models are stored. */
   messageWithin(folder: string): string {
     return `${relative(folder, this.file)}: ${this.field}: ${this.detail}`;
   }
 }
 
-/** Do something with a file's graph; a GraphError becomes a ModelFileError that names the file and what in it is wrong. */
+/** Run `work` on a file's graph. A GraphError becomes a ModelFileError naming the file and the faulty part of it. */
 export async function explain<T>(file: string, work: () => T | Promise<T>): Promise<T> {
   try {
     return await work();

@@ -1,8 +1,8 @@
 /**
- * An ONNX file and the files its weights lie in, hostile until proven otherwise: what comes out of here is a verified
- * graph whose weights all lie inside the files they name, inside the model's folder. Large weights stay where they are.
+ * An ONNX file and its files of external weights, hostile until proven otherwise. The result is a verified graph: all
+ * weights lie inside the files they name, and these inside the model's folder. Large weights stay in their files.
  *
- * The file itself is in memory while it is read (protobuf ends at 2 GiB); nothing of it is kept but small tensors.
+ * The ONNX file is whole in memory while it is read (protobuf's limit is 2 GiB); only small tensors are kept.
  */
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
@@ -14,17 +14,17 @@ import { sizeInside } from './file-access.js';
 import { explain, ModelFileError } from './model-file-error.js';
 
 export interface OnnxFile {
-  /** Its external data is relative to the folder of the file. */
+  /** Paths of its external data are relative to the file's folder. */
   readonly graph: Graph;
   /** sha256 of the file. */
   readonly digest: string;
-  /** sha256 of each further file with weights, by its name in the graph. */
+  /** sha256 of each external file of weights, hexadecimal, by its name in the graph. */
   readonly externalDigests: ReadonlyMap<string, string>;
 }
 
 const MAX_BYTES = 2 ** 31;
 
-/** Read `file`. Throws ModelFileError naming the file and the tensor, node or value in it that is wrong. */
+/** Read `file`. Throws ModelFileError naming the file and the faulty tensor, node or value. */
 export async function readOnnxFile(file: string): Promise<OnnxFile> {
   const bytes = await readWhole(file);
   const graph = await explain(file, () => readOnnx(bytes, basename(file)));
@@ -46,7 +46,7 @@ async function readWhole(file: string): Promise<Uint8Array> {
   try {
     const { size } = await stat(file);
     if (size > MAX_BYTES) {
-      throw new ModelFileError(file, 'file', `has ${size} bytes, an ONNX file at most ${MAX_BYTES}`);
+      throw new ModelFileError(file, 'file', `has ${size} bytes; at most ${MAX_BYTES} are allowed`);
     }
     return await readFile(file);
   } catch (cause) {

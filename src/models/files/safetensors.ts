@@ -1,7 +1,7 @@
 /**
  * The safetensors format: a length (uint64), a JSON header of that length, then the tensors' bytes, little-endian and
- * row-major, each at the offsets that the header gives. Reading touches only the header, and trusts none of it: what
- * comes out lies inside the file, without overlaps or holes, and has the length that its shape takes.
+ * row-major, at the offsets given by the header. Reading touches only the header, and trusts none of it: the returned
+ * tensors lie inside the file, without overlaps or holes, and their lengths match their shapes.
  *
  * Source: huggingface/safetensors, README "Format".
  */
@@ -15,15 +15,15 @@ import { makeWhole } from '../../files.js';
 import { ModelFileError } from './model-file-error.js';
 
 export interface Safetensors {
-  /** By name; offsets are from the start of the file. */
+  /** By name; offsets count from the start of the file. */
   readonly tensors: Map<string, StoredTensor>;
-  /** The header's `__metadata__`; empty where it has none. */
+  /** The header's `__metadata__`; empty if it has none. */
   readonly metadata: Readonly<Record<string, string>>;
 }
 
 const LENGTH_BYTES = 8;
 const MAX_HEADER_BYTES = 100_000_000;
-/** Where the tensors of files written here begin: a multiple of this, so that every float is aligned. */
+/** The tensors of files written here begin at a multiple of this, so that every float is aligned. */
 const ALIGNMENT = 64;
 
 const DATA_TYPES = new Map<unknown, DataType>([
@@ -37,7 +37,7 @@ const DATA_TYPES = new Map<unknown, DataType>([
   ['BOOL', 'bool'],
 ]);
 
-/** Read the header of a file. Throws ModelFileError naming the field or tensor that is wrong. */
+/** Read the header of a file. Throws ModelFileError naming the faulty field or tensor. */
 export async function readSafetensors(file: string): Promise<Safetensors> {
   let handle: FileHandle;
   try {
@@ -86,7 +86,7 @@ function parseHeader(bytes: Buffer, file: string): Readonly<Record<string, unkno
   return header;
 }
 
-/** Where the tensors are: from `start` to the end of the file at `size`. */
+/** The tensors' part of a file: from byte `start` to its end at `size`. */
 interface DataRange {
   readonly file: string;
   readonly start: number;
@@ -116,7 +116,7 @@ function checkTensor(name: string, entry: unknown, { file, start, size }: DataRa
   const [begin, end] = offsets as [number, number];
   const available = size - start;
   if (begin > end || end > available) {
-    throw fail('data_offsets', `[${begin}, ${end}] lies outside of the ${available} bytes of data`);
+    throw fail('data_offsets', `[${begin}, ${end}] lies outside the ${available} bytes of data`);
   }
   const expected = byteSize(dataType, shape);
   if (end - begin !== expected) {
@@ -128,7 +128,7 @@ function checkTensor(name: string, entry: unknown, { file, start, size }: DataRa
   return { dataType, dims: shape, offset: start + begin, length: end - begin };
 }
 
-/** The tensors must cover the data exactly: no overlaps, and no holes in which something could hide. */
+/** Checks that the tensors cover the data exactly: no overlaps, and no holes that could hide other data. */
 function checkCoverage(tensors: ReadonlyMap<string, StoredTensor>, { file, start, size }: DataRange): void {
   let position = start;
   for (const [name, { offset, length }] of [...tensors].sort(
@@ -152,7 +152,7 @@ function isSize(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-/** A tensor to write: its values, row-major, are asked for when it is its turn, and not kept. */
+/** A tensor to write. `values`, row-major, is called when the tensor is written; the result is not kept. */
 export interface WritableTensor {
   readonly name: string;
   readonly dims: readonly number[];
@@ -160,7 +160,8 @@ export interface WritableTensor {
 }
 
 /**
- * Write float32 tensors, one in memory at a time. The file appears whole or not at all. Throws Error when a tensor does not have as many values as its dimensions take.
+ * Write float32 tensors, one in memory at a time. The file appears whole or not at all. Throws Error if the number of a
+ * tensor's values does not match its dimensions.
  */
 export async function writeSafetensors(
   file: string,

@@ -1,9 +1,9 @@
 /**
- * A TensorFlow.js LayersModel: a JSON file with the topology and the manifest of the weights, and beside it the files of
- * their bytes, hostile until proven otherwise. What comes out of here has every weight inside of its files, which are in
- * the folder and have exactly the bytes that the weights take. The topology is not looked into.
+ * A TensorFlow.js LayersModel, hostile until proven otherwise: a JSON file with the topology and the manifest of the
+ * weights, and the files of their bytes beside it. In the result every weight lies inside its files; these lie in the
+ * folder and have exactly as many bytes as the weights need. The topology is not checked here.
  *
- * A group's weights lie one behind the other in all of the group's files put together: one may begin in a file and end in
+ * A group's weights follow each other in the concatenation of its files, so a weight may begin in one file and end in
  * the next. Source: tfjs-core's io/types.ts (WeightsManifestConfig) and io_utils.ts (decodeWeights).
  */
 import { createHash } from 'node:crypto';
@@ -21,19 +21,19 @@ import { ModelFileError } from './model-file-error.js';
 export interface TfjsFile {
   /** `{ class_name, config }`, not checked. */
   readonly topology: unknown;
-  /** The major version of Keras that wrote it; TensorFlow.js itself writes as version 2. */
+  /** Major version of the Keras that wrote it; TensorFlow.js itself writes as version 2. */
   readonly keras: number;
   /** By name. */
   readonly weights: ReadonlyMap<string, TfjsWeight>;
   /** sha256 of the JSON file, hexadecimal. */
   readonly digest: string;
-  /** sha256 over it and all files of weights, hexadecimal. */
+  /** sha256 over the JSON file and all files of weights, hexadecimal. */
   readonly weightsDigest: string;
 }
 
 export interface TfjsWeight {
   readonly dims: readonly number[];
-  /** Its values, as single-precision numbers whatever they are stored as. Throws ModelFileError. */
+  /** The values, row-major, converted to single precision. The caller owns them. Throws ModelFileError. */
   read(): Promise<Float32Array<ArrayBuffer>>;
 }
 
@@ -49,7 +49,7 @@ const weightSchema = z.object({
   quantization: quantization.nullish(),
 });
 
-const NO_GRAPHS = 'is that of a GraphModel, a frozen graph; only LayersModels can be read';
+const NO_GRAPHS = 'belongs to a GraphModel, a frozen graph; only LayersModels can be read';
 
 const modelSchema = z.object({
   format: z.literal('layers-model', NO_GRAPHS).nullish(),
@@ -60,7 +60,7 @@ const modelSchema = z.object({
 type StoredWeight = z.output<typeof weightSchema>;
 type Group = z.output<typeof modelSchema>['weightsManifest'][number];
 
-/** Read `file`; of the others only their sizes and digests. Throws ModelFileError naming the file and the field. */
+/** Read `file`, and the sizes and digests of its weight files. Throws ModelFileError naming the file and the field. */
 export async function readTfjsFile(file: string): Promise<TfjsFile> {
   const { value: model, digest } = await readJson(file, modelSchema);
   const { modelTopology: topology } = model;
@@ -91,7 +91,7 @@ export async function readTfjsFile(file: string): Promise<TfjsFile> {
   };
 }
 
-/** A file of a group, and where in the bytes of the group it is. */
+/** A file of a group, and its range in the bytes of the group. */
 interface Shard {
   readonly path: string;
   readonly begin: number;
@@ -115,7 +115,7 @@ async function locate(file: string, { paths, weights }: Group, field: string): P
     return [weight.name, { dims: weight.shape, read: async () => decode(weight, await readRange(shards, range)) }];
   });
   if (end === available) return located;
-  throw new ModelFileError(file, field, `its weights take ${end} bytes, its files have ${available}`);
+  throw new ModelFileError(file, field, `its weights need ${end} bytes, but its files have ${available}`);
 }
 
 async function readRange(
@@ -163,12 +163,15 @@ function decode(weight: StoredWeight, bytes: Uint8Array<ArrayBuffer>): Float32Ar
   if (stored instanceof Float32Array) return stored;
   const valueOf = reader(weight);
   const values = new Float32Array(stored.length);
-  // Float32Array.from takes tens of times as long: seconds for a large net.
+  // Float32Array.from takes tens of times as long, which is seconds for a large net.
   for (let index = 0; index < values.length; index += 1) values[index] = valueOf(stored[index]!);
   return values;
 }
 
-/** What a stored number means: quantized, it counts `scale`s above `min`; of whole numbers the nearest is meant. */
+/**
+ * Maps a stored number to its value. A quantized number counts steps of `scale` above `min`; integer types are rounded
+ * to the nearest integer.
+ */
 function reader({ dtype, quantization: quantized }: StoredWeight): (stored: number) => number {
   if (!quantized) return (stored) => stored;
   if (quantized.dtype === 'float16') return halfValue;

@@ -1,8 +1,8 @@
 /**
- * Where the parameters of a built-in net lie in the HDF5 files of Keras' applications, and what makes Keras' values the
- * parameter's. All of it is exact:
+ * Where the HDF5 files of Keras' applications hold the parameters of a built-in net, and how Keras' values become the
+ * parameter's. The conversion is exact:
  *
- * - A kernel is [h, w, in, out] there, a fully connected one [in, out]; behind a Flatten its inputs are in the order
+ * - A kernel is [h, w, in, out] there, a fully connected one [in, out]; after a Flatten its inputs are in the order
  *   (row, column, channel) there, (channel, row, column) here. Both are one transposition of [h, w, in, out].
  * - ResNet's convolutions have a bias there, none here: BN(c + b) with mean m is BN(c) with mean m − b.
  * - ResNet's batch normalization has epsilon 1.001e-5 there, torch's 1e-5 here: the difference goes to the variance.
@@ -13,22 +13,22 @@
 import { BATCH_NORM_EPSILON, type ArchitectureName } from '../../architectures/index.js';
 import { renameBy, type NamingRules } from '../networks/naming-rules.js';
 
-/** What a parameter is made of. */
+/** The source of a parameter's values. */
 export interface KerasSource {
   readonly name: string;
   readonly dims: readonly number[];
   readonly layer: string;
-  /** Place among the layer's weights: files of all ages have the same order there, but not the same names. */
+  /** Index among the layer's weights: their order is the same in old and new files, their names are not. */
   readonly index: number;
-  /** Of a kernel: its sizes as Keras has them. */
+  /** For a kernel: its dimensions in Keras. */
   readonly kernel?: readonly [height: number, width: number, inputs: number, outputs: number];
-  /** A convolution whose bias is to be subtracted. */
+  /** A convolution whose bias is subtracted from the values. */
   readonly minusBiasOf?: string;
-  /** To be added to each value. */
+  /** A number that is added to each value. */
   readonly plus?: number;
 }
 
-/** Layer and kind, `conv1_conv.weight`, from a builder's parameter. */
+/** From a builder's parameter to Keras' layer and the kind of weight, e.g. `conv1_conv.weight`. */
 const RESNET: NamingRules = [
   [/^conv1\./, 'conv1_conv.'],
   [/^bn1\./, 'conv1_bn.'],
@@ -76,7 +76,7 @@ const RULES: ReadonlyMap<string, NamingRules> = new Map<ArchitectureName, Naming
   ['preresnet152_keras', RESNET_V2],
 ]);
 
-/** The architectures that Keras' applications have weights for. */
+/** The architectures for which Keras' applications have weights. */
 export const KERAS_ARCHITECTURES: readonly string[] = [...RULES.keys()];
 
 /** Keras counts blocks from 1, the builders from 0. */
@@ -84,7 +84,10 @@ function blockName(stage: number, block = ''): string {
   return `conv${stage}_block${Number(block) + 1}`;
 }
 
-/** torchvision numbers convolutions, activations and poolings alike; Keras the convolutions of each block. */
+/**
+ * torchvision numbers convolutions, activations and poolings in one sequence; Keras numbers the convolutions of each
+ * block.
+ */
 function vggLayer(layer: number, convolutions: readonly number[]): string {
   let inBlock = layer;
   let block = 0;
@@ -99,12 +102,14 @@ const PLACES = new Map([
   ['running_var', 3],
 ]);
 
-/** Place of the bias among a convolution's weights. */
+/** Index of the bias among a convolution's weights. */
 export const BIAS_INDEX = 1;
 
 const KERAS_EPSILON = 1.001e-5;
 
-/** Sources of the parameters of a built-in net, given in the order of its layers; undefined where Keras has no such net. */
+/**
+ * Sources of a built-in net's parameters, which must be in the order of its layers; undefined if Keras has no such net.
+ */
 export function kerasSources(
   architecture: string,
   parameters: readonly { readonly name: string; readonly dims: readonly number[] }[],
@@ -127,7 +132,10 @@ export function kerasSources(
   });
 }
 
-/** `channels`: what the layer before makes; a fully connected layer with more inputs sees a square map of them. */
+/**
+ * `channels`: output channels of the layer before. A fully connected layer with more inputs than that reads a square
+ * map.
+ */
 function kernelOf(dims: readonly number[], channels: number): readonly [number, number, number, number] {
   const [outputs = 0, inputs = 0, height, width] = dims;
   if (height !== undefined && width !== undefined) return [height, width, inputs, outputs];

@@ -1,6 +1,6 @@
 /**
- * Keras files into converted weights, on a thread of its own that lives as long as one conversion: the HDF5 library
- * blocks its thread, keeps the memory it once took, and may never come back from a file that was made to hurt it.
+ * Converts Keras files into weights, on a thread that lives for one conversion: the HDF5 library blocks its thread,
+ * never returns memory, and may never return from a malicious file.
  */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
@@ -10,13 +10,13 @@ import { convertWeights, type WeightsFile } from '../networks/converted-weights.
 import type { KerasReply, KerasStart } from './worker.js';
 import { ModelFileError } from '../files/model-file-error.js';
 
-/** A new one wherever the converted values would differ: see converted-weights.ts. */
+/** Must change whenever the converted values change: see converted-weights.ts. */
 const CONVERSION = 'keras-h5-1';
 
 export interface ThreadOptions {
   /** Path of the built worker.js; default: beside this file. */
   readonly workerFile?: string;
-  /** A tensor that is not there after this long will not come. */
+  /** Longest wait for one tensor; after that the conversion fails. */
   readonly patienceMs?: number;
 }
 
@@ -30,19 +30,19 @@ export interface KerasConversion extends KerasStart {
   readonly cache: string;
 }
 
-/** The weights of a Keras file under the builder's names. Throws ModelFileError, and OperatorError as convertWeights. */
+/** The weights of a Keras file under the builder's names. Throws ModelFileError, or OperatorError as convertWeights. */
 export async function convertKerasWeights(
   { file, sources, digest, cache }: KerasConversion,
   { workerFile = WORKER_FILE, patienceMs = PATIENCE_MS }: ThreadOptions = {},
 ): Promise<WeightsFile> {
   const threads: Worker[] = [];
   try {
-    // A file that holds several nets, as that of a deeper one does, is another source for each of them.
+    // The digest covers the sources, because one file may serve several nets: a deeper net's file holds shallower ones.
     const source = createHash('sha256')
       .update(JSON.stringify([digest, sources]))
       .digest('hex');
     return await convertWeights({ cache, name: CONVERSION, digest: source }, async () => {
-      // What the library prints about broken files goes nowhere: it is in the error.
+      // The library's output about broken files is discarded, because the error says the same.
       const options = { execArgv: [], stdout: true, stderr: true };
       const thread = new Worker(workerFile, { workerData: { file, sources } satisfies KerasStart, ...options });
       threads.push(thread);
@@ -63,7 +63,7 @@ export async function convertKerasWeights(
   }
 }
 
-/** What the thread says next. */
+/** The thread's next reply. Throws ModelFileError if the thread fails, ends or does not answer in time. */
 async function answer(
   thread: Worker,
   file: string,

@@ -1,7 +1,7 @@
 /**
- * The weights in a Keras HDF5 file: a group for each layer with an attribute `weight_names`, in the file's root (weights
- * alone) or in its group `model_weights` (`model.save`). Nothing in it is trusted: names, types and sizes are checked
- * against what the net needs before a value is read.
+ * The weights in a Keras HDF5 file: a group for each layer with an attribute `weight_names`, in the file's root
+ * (weights alone) or in its group `model_weights` (`model.save`). Nothing in it is trusted: before a value is read,
+ * names, types and sizes are checked against those that the net needs.
  *
  * Source: keras/src/legacy/saving/legacy_h5_format.py.
  */
@@ -12,12 +12,12 @@ import { ModelFileError } from '../files/model-file-error.js';
 import { firstOf } from '../networks/weight-names.js';
 
 export interface KerasWeights {
-  /** The values of a source's parameter, row-major. Throws ModelFileError. */
+  /** The values of a source's parameter, row-major, in a new array. Throws ModelFileError. */
   values(source: KerasSource): Float32Array<ArrayBuffer>;
   close(): void;
 }
 
-/** Open a file and check that it has all the sources. Throws ModelFileError naming the layer or dataset that is wrong. */
+/** Open a file and check that it has all the sources. Throws ModelFileError naming the faulty layer or dataset. */
 export async function openKerasWeights(file: string, sources: readonly KerasSource[]): Promise<KerasWeights> {
   const hdf5 = await openHdf5(file);
   try {
@@ -49,7 +49,7 @@ const NEWER = ['layers', 'vars', '_layer_checkpoint_dependencies'];
 function weightsIn(hdf5: Hdf5File, file: string) {
   const top = hdf5.names('/') ?? [];
   if (NEWER.some((name) => top.includes(name))) {
-    const detail = "has the layout of Keras 3's .weights.h5; what is read is the .h5 of model.save('model.h5')";
+    const detail = "has the layout of Keras 3's .weights.h5; save the net with model.save('model.h5') instead";
     throw new ModelFileError(file, 'file', detail);
   }
   const root = top.includes('model_weights') ? '/model_weights' : '';

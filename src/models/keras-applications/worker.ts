@@ -1,6 +1,6 @@
 /**
- * The entry of the thread that reads one Keras file. It answers once, unasked, when the file is open and has all that is
- * needed, and then each index with the values of that source. Errors travel as data.
+ * Entry of the thread that reads one Keras file. It sends one reply unasked once the file is open and checked. Then it
+ * answers each index with the values of that source. Errors are sent as data.
  */
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
 import type { KerasSource } from './sources.js';

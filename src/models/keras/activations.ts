@@ -1,6 +1,7 @@
 /**
- * Keras's activation functions, by name. Element by element all of them but the softmaxes, which are over the channels.
- * Source: keras.io/api/layers/activations; what ONNX has no operator for in opset 18 is spelled out.
+ * Keras's activation functions, by name. All work element by element, except the softmaxes, which run over the
+ * channels. Functions without an operator in ONNX opset 18 are composed of others. Source:
+ * keras.io/api/layers/activations.
  */
 import { float, int } from '../../graph/attributes.js';
 import type { LayerTools, Value } from './layer.js';
@@ -13,7 +14,7 @@ const operator =
   (tools, { name }) =>
     tools.node(op, [name]);
 
-/** The softmaxes' axis: the channels. */
+/** An operator that runs along the channels. */
 const overChannels =
   (op: string): Activation =>
   (tools, { name, rank }) =>
@@ -38,7 +39,7 @@ const gelu: Activation = (tools, { name }) => {
   return tools.node('Mul', [half, tools.node('Add', [erf, scalar(tools, 1)])]);
 };
 
-/** x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))), the approximation. */
+/** The approximation of GELU: x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))). */
 const geluOfTanh: Activation = (tools, { name }) => {
   const cube = tools.node('Mul', [tools.node('Mul', [name, name]), name]);
   const bent = tools.node('Add', [name, tools.node('Mul', [cube, scalar(tools, 0.044715)])]);
@@ -47,7 +48,7 @@ const geluOfTanh: Activation = (tools, { name }) => {
   return tools.node('Mul', [half, tools.node('Add', [tanh, scalar(tools, 1)])]);
 };
 
-/** clip(x/5 + 1/2, 0, 1) until Keras 3, since then clip(x/6 + 1/2, 0, 1). */
+/** clip(x/5 + 1/2, 0, 1) before Keras 3, clip(x/6 + 1/2, 0, 1) since then. */
 const hardSigmoid: Activation = (tools, { name }) =>
   tools.node('HardSigmoid', [name], { alpha: float(tools.keras >= 3 ? 1 / 6 : 0.2), beta: float(0.5) });
 
@@ -70,13 +71,13 @@ const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map<string, Activation>
   ['hard_swish', operator('HardSwish')],
   ['hard_silu', operator('HardSwish')],
   ['gelu', gelu],
-  // TensorFlow.js's name for it.
+  // TensorFlow.js's name for the approximation of GELU.
   ['gelu_new', geluOfTanh],
   ['softmax', overChannels('Softmax')],
   ['log_softmax', overChannels('LogSoftmax')],
 ]);
 
-/** Add an activation. Throws GraphError where there is none of that name. */
+/** Add an activation. Throws GraphError if the name is unknown. */
 export function activate(tools: LayerTools, x: Value, name: string): Value {
   const activation = ACTIVATIONS.get(name);
   if (activation === undefined) throw tools.fail('activation', `"${name}" is not known`);

@@ -1,6 +1,6 @@
 /**
- * A Keras model as a graph over parameters that are not bound yet: its layers called one after the other, with channels
- * first. Nested models are called in place, so that the graph is flat. A parameter says which weight of the file it is.
+ * Builds a graph with unbound parameters from a Keras model: its layers are called one after the other, with channels
+ * first. Nested models are called in place, so the graph is flat. Each parameter names its weight in the file.
  */
 import { z } from 'zod';
 import { graphBuilder, type GraphBuilder } from '../../graph/build.js';
@@ -12,30 +12,33 @@ import { declaredShape, INPUT_LAYER, type KerasLayer, type KerasModel } from './
 import { weightFinder, type WeightFinder } from './weight-names.js';
 
 export interface KerasGraph {
-  /** Inputs [N, C, H, W]; float32. */
+  /** Inputs are float32 [N, C, H, W]. */
   readonly graph: Graph;
   readonly parameters: readonly KerasParameter[];
 }
 
-/** A parameter of the graph, called as the weight of the file whose values it has. */
+/** A parameter of the graph. Its name is that of the weight in the file that holds its values. */
 export interface KerasParameter {
   readonly name: string;
   readonly dims: readonly number[];
-  /** The weight transposed by it is the parameter, row-major; absent where they are in the same order. */
+  /** Permutation of axes that turns the weight into the parameter, row-major; absent if they have the same order. */
   readonly perm?: readonly number[];
 }
 
 export interface KerasWeights {
-  /** Dimensions by name. */
+  /** Dimensions by weight name. */
   readonly dims: ReadonlyMap<string, readonly number[]>;
-  /** The major version of Keras that wrote the model. */
+  /** Major version of the Keras that wrote the model. */
   readonly keras: number;
 }
 
-/** Calls of layers and values that they read, those in nested models each time; the deepest published nets have a few thousand. */
+/**
+ * Limit for calls of layers plus values that they read, counted anew for each call of a nested model. The deepest
+ * published nets have a few thousand.
+ */
 const MAX_CALLS = 20_000;
 
-/** Throws GraphError naming the layer, and its class where that is not known. */
+/** Build the graph. Throws GraphError naming the layer, and its class if that is unknown. */
 export function buildKerasGraph(model: KerasModel, { dims, keras }: KerasWeights): KerasGraph {
   const builder = graphBuilder({ name: model.name });
   const parameters = new Map<string, KerasParameter>();
@@ -43,7 +46,7 @@ export function buildKerasGraph(model: KerasModel, { dims, keras }: KerasWeights
   const finder = weightFinder(dims);
   let calls = 0;
 
-  /** All results of the model, called on `inputs`. */
+  /** Call a model on `inputs`; returns all its results. */
   function run(called: KerasModel, path: readonly string[], inputs: readonly Value[]): Value[] {
     const results = new Map<string, (readonly Value[])[]>();
     const valueOf = ({ layer, call, tensor }: KerasModel['outputs'][number]): Value => {
@@ -79,9 +82,9 @@ export function buildKerasGraph(model: KerasModel, { dims, keras }: KerasWeights
     const path = [...parents, layer.name];
     if (layer.model !== undefined) return run(layer.model, path, inputs);
     const layerClass = LAYER_CLASSES.get(layer.className);
-    if (layerClass === undefined) throw layerError(path, layer, '', 'this class of layers cannot be read');
+    if (layerClass === undefined) throw layerError(path, layer, '', 'layers of this class cannot be read');
     const owner = owners.get(path.join('/')) ?? layer;
-    if (owner !== layer) throw layerError(path, layer, 'name', 'another layer has it');
+    if (owner !== layer) throw layerError(path, layer, 'name', 'belongs to another layer too');
     owners.set(path.join('/'), layer);
     return [layerClass(layer.config, toolsFor({ builder, finder, parameters, keras }, path, layer), inputs)];
   }
@@ -144,7 +147,7 @@ function layerError(path: readonly string[], { className }: KerasLayer, field: s
 
 const imageShape = z.array(z.number().int().positive().nullable()).min(1);
 
-/** An input of the graph: Keras's [N, H, W, C], where null is any size, as [N, C, H, W]. */
+/** Declare an input of the graph: Keras's [N, H, W, C], where null means any size, becomes [N, C, H, W]. */
 function declareInput(builder: GraphBuilder, layer: KerasLayer): Value {
   const declared = imageShape.safeParse(declaredShape(layer.config) ?? [null, null, null, null]);
   if (!declared.success) throw layerError([layer.name], layer, 'batch_input_shape', 'is not a list of sizes');

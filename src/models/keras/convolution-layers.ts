@@ -1,6 +1,6 @@
 /**
- * Convolutions and fully connected layers. Keras's kernels are [h, w, in, out] and [in, out], those of ONNX [out, in, h, w]
- * and, for the form that the convolutionalizing passes know, [out, in].
+ * Convolutions and fully connected layers. Keras's kernels are [h, w, in, out] and [in, out]. ONNX's are [out, in, h,
+ * w] and, in the form that the convolutionalizing passes know, [out, in].
  */
 import { z } from 'zod';
 import { int } from '../../graph/attributes.js';
@@ -51,7 +51,7 @@ export const conv2d = layerOnMap(convolution, (config, tools, x) => {
   return activate(tools, map(y), config.activation);
 });
 
-/** Each channel has its own kernels, `multiplier` of them: [h, w, C, M] → C·M channels, those of one channel together. */
+/** Each channel has `multiplier` kernels: [h, w, C, M] → C·M output channels, those of one input channel in a row. */
 function depthwise(tools: LayerTools, x: string, config: Convolution, bias: readonly string[]): string {
   const kernel = tools.weight(4, 'depthwise_kernel', 'kernel');
   const [h, w, channels, multiplier] = kernel.dims as [number, number, number, number];
@@ -73,7 +73,7 @@ export const separableConv2d = layerOnMap(convolution, (config, tools, x) => {
   return activate(tools, map(y), config.activation);
 });
 
-/** On the last axis of its input: of a map that is a 1×1 convolution. */
+/** Works along the last axis of its input, so on a map it is a 1×1 convolution. */
 export const dense = layerOnOne(z.object({ use_bias: useBias, activation: activationName }), (config, tools, x) => {
   const kernel = tools.weight(2, 'kernel');
   const [channels, out] = kernel.dims as [number, number];

@@ -1,4 +1,4 @@
-/** Layers that keep every value in its place: activations, normalizations, and the joining of branches. */
+/** Layers that work element by element: activations, normalizations, and layers that join branches. */
 import { z } from 'zod';
 import { float, int } from '../../graph/attributes.js';
 import { elementCount } from '../../tensor.js';
@@ -19,18 +19,18 @@ import {
 
 const number = z.number();
 
-/** Nothing at inference. */
+/** For layers that do nothing at inference. */
 export const identity = layerOnOne(z.unknown(), (_, _tools, x) => x);
 
 export const activation = layerOnOne(z.object({ activation: activationName }), (config, tools, x) =>
   activate(tools, x, config.activation),
 );
 
-/** min(max_value, x) from `threshold` on, negative_slope·(x − threshold) below. */
+/** min(max_value, x) for x ≥ `threshold`, negative_slope·(x − threshold) below. */
 export const relu = layerOnOne(
   z.object({ max_value: number.nullish(), negative_slope: optional(number, 0), threshold: optional(number, 0) }),
   ({ max_value: most, negative_slope: slope, threshold }, tools, x) => {
-    if (slope !== 0 && threshold !== 0) throw tools.fail('threshold', 'together with negative_slope it cannot be read');
+    if (slope !== 0 && threshold !== 0) throw tools.fail('threshold', 'cannot be combined with negative_slope');
     const bounded = most ?? undefined;
     if (threshold !== 0) {
       const above = tools.node('ThresholdedRelu', [x.name], { alpha: float(threshold) });
@@ -44,7 +44,7 @@ export const relu = layerOnOne(
   },
 );
 
-/** `alpha` until Keras 3, since then `negative_slope`. */
+/** The slope is called `alpha` before Keras 3, and `negative_slope` since then. */
 export const leakyReLU = layerOnOne(
   z.object({ alpha: number.nullish(), negative_slope: number.nullish() }),
   ({ alpha, negative_slope: slope }, tools, x) => ({ ...x, name: leakyRelu(tools, x.name, slope ?? alpha ?? 0.3) }),
@@ -60,7 +60,7 @@ export const thresholdedRelu = layerOnOne(z.object({ theta: optional(number, 1) 
   name: tools.node('ThresholdedRelu', [x.name], { alpha: float(theta) }),
 }));
 
-/** Slopes for all values of an image but along the shared axes, where they have size 1. */
+/** The slopes have the shape of an image, with size 1 along shared axes. */
 export const prelu = layerOnOne(z.unknown(), (_, tools, x) => {
   const alpha = tools.weight(x.rank - 1, 'alpha');
   if (elementCount(alpha.dims) === 1) return { ...x, name: tools.node('PRelu', [x.name, tools.parameter(alpha, [1])]) };
@@ -101,7 +101,7 @@ export const batchNormalization = layerOnOne(
 
 const perChannel = z.union([number.transform((value) => [value]), z.array(number)]);
 
-/** One number for all channels or one for each, so that it meets the channels of x. */
+/** A constant of one number for all channels or one for each, shaped to broadcast along the channels of `x`. */
 function channelConstant(tools: LayerTools, x: Value, values: readonly number[]): string {
   return tools.constant('float32', channelDims(x, values.length), values);
 }
@@ -117,10 +117,10 @@ export const rescaling = layerOnOne(
   },
 );
 
-/** Keras's epsilon: no deviation is smaller. */
+/** Keras's epsilon, the smallest deviation that it divides by. */
 const SMALLEST_DEVIATION = 1e-7;
 
-/** (x − mean) / max(√variance, epsilon), for each channel; the moments are options or, learned, weights. */
+/** (x − mean) / max(√variance, epsilon) for each channel; the moments are options or, if learned, weights. */
 export const normalization = layerOnOne(
   z.object({
     axis: axisList.nullish(),
@@ -148,7 +148,7 @@ export const normalization = layerOnOne(
 
 // ---- branches ----------------------------------------------------------------------------------------------------
 
-/** One by one for operators on two, at once for those on many. */
+/** A class of layers that join any number of inputs, brought to the same rank. */
 function joining(join: (tools: LayerTools, names: readonly string[]) => string): LayerClass {
   return layer(z.unknown(), (_, tools, inputs) => {
     const rank = Math.max(...inputs.map((input) => input.rank));
@@ -163,7 +163,7 @@ function joining(join: (tools: LayerTools, names: readonly string[]) => string):
   });
 }
 
-/** A vector joins a map as one value for each channel. */
+/** A vector joins a map as one value for each channel. Throws GraphError for other ranks. */
 function withRank(tools: LayerTools, { name, rank }: Value, wanted: number): string {
   if (rank === wanted) return name;
   if (rank === 2 && wanted === 4) return tools.node('Unsqueeze', [name, tools.constant('int64', [2], [2, 3])]);

@@ -1,4 +1,4 @@
-/** The classes of layers that can be read, by the name that Keras and TensorFlow.js give them. */
+/** The classes of layers that can be read, by their names in Keras and TensorFlow.js. */
 import { conv2d, dense, depthwiseConv2d, separableConv2d } from './convolution-layers.js';
 import {
   activation,
@@ -50,7 +50,7 @@ export const LAYER_CLASSES: ReadonlyMap<string, LayerClass> = new Map<string, La
   ['Softmax', softmax],
 
   ['BatchNormalization', batchNormalization],
-  // What TensorFlow 1 calls it, and its form for several machines.
+  // TensorFlow 1's names, and the form for training on several devices.
   ['BatchNormalizationV1', batchNormalization],
   ['BatchNormalizationV2', batchNormalization],
   ['SyncBatchNormalization', batchNormalization],
@@ -65,7 +65,7 @@ export const LAYER_CLASSES: ReadonlyMap<string, LayerClass> = new Map<string, La
   ['Minimum', minimum],
   ['Concatenate', concatenate],
 
-  // What regularizes or augments while a net is trained.
+  // Regularization and augmentation, which do nothing at inference.
   ...[
     ...['Dropout', 'SpatialDropout2D', 'AlphaDropout', 'GaussianDropout', 'GaussianNoise', 'ActivityRegularization'],
     ...['RandomFlip', 'RandomRotation', 'RandomZoom', 'RandomTranslation', 'RandomContrast', 'RandomBrightness'],

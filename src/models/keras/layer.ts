@@ -1,6 +1,7 @@
 /**
- * What the layers of Keras are written in (…-layers.ts): a class checks its options and adds nodes. Keras has channels
- * last, graphs here have them first, so a map's axes are told apart from those of everything else by its rank.
+ * The tools that Keras's layers are written with (…-layers.ts): a class of layers checks its options and adds nodes.
+ * Keras has channels last, graphs here have them first. Only values of rank 4 (maps) differ in this, so the rank of
+ * each value is kept.
  *
  * Source: keras.io/api/layers, and TensorFlow.js's layers where they differ from Keras's.
  */
@@ -11,21 +12,26 @@ import { GraphError } from '../../graph/graph-error.js';
 /** A value between layers. */
 export interface Value {
   readonly name: string;
-  /** With the batch. Of rank 4 it is a map, [N, C, H, W] here and [N, H, W, C] in Keras; other ranks are alike. */
+  /**
+   * Counts the batch axis. A value of rank 4 is a map, [N, C, H, W] here and [N, H, W, C] in Keras; the axes of others
+   * do not differ.
+   */
   readonly rank: number;
 }
 
-/** What a call of a layer may do. Names of nodes and parameters begin with the layer's path. */
+/** The operations that a call of a layer may use. Names of nodes and constants begin with the layer's path. */
 export interface LayerTools {
-  /** The major version of Keras that wrote the model; TensorFlow.js's own counts as 2. */
+  /** Major version of the Keras that wrote the model; TensorFlow.js counts as 2. */
   readonly keras: number;
-  /** Add a node with one output, called after the layer and the operator; returns the output's name. */
+  /** Add a node with one output, named after the layer and the operator; returns the output's name. */
   node(op: string, inputs: readonly string[], attributes?: Readonly<Record<string, Attribute>>): string;
   /** Add a small constant; returns its name. */
   constant(dataType: 'float32' | 'int64', dims: readonly number[], values: readonly number[]): string;
-  /** The first of these weights that the file has for this layer: its name, and its dimensions, of this rank. */
+  /** The layer's first weight by these names, which must have this rank. Throws GraphError otherwise. */
   weight(rank: number, ...names: string[]): Weight;
-  /** A parameter of the graph: the weight, its axes in the order `perm` (default: its own), as `dims`. */
+  /**
+   * Declare a parameter of shape `dims`: the weight, its axes ordered by `perm` (default: as stored). Returns its name.
+   */
   parameter(weight: Weight, dims: readonly number[], perm?: readonly number[]): string;
   /** An error about one of the layer's fields. */
   fail(field: string, detail: string): GraphError;
@@ -33,14 +39,14 @@ export interface LayerTools {
 
 export interface Weight {
   readonly name: string;
-  /** In the file. */
+  /** Dimensions in the file. */
   readonly dims: readonly number[];
 }
 
-/** One call: the layer's options, not checked yet, and its inputs → its result. Throws GraphError. */
+/** One call: the layer's unchecked options and its inputs → its result. Throws GraphError. */
 export type LayerClass = (config: unknown, tools: LayerTools, inputs: readonly Value[]) => Value;
 
-/** A class of layers with these options. */
+/** A class of layers whose options match a schema. */
 export function layer<T>(
   schema: z.ZodType<T>,
   emit: (config: T, tools: LayerTools, inputs: readonly Value[]) => Value,
@@ -71,7 +77,7 @@ export function layerOnMap<T>(
   emit: (config: T, tools: LayerTools, x: string) => Value,
 ): LayerClass {
   return layerOnOne(schema, (config, tools, { name, rank }) => {
-    if (rank !== 4) throw tools.fail('inbound_nodes', `its input has rank ${rank}, and is no map`);
+    if (rank !== 4) throw tools.fail('inbound_nodes', `its input has rank ${rank} and is not a map`);
     return emit(config, tools, name);
   });
 }
@@ -80,7 +86,7 @@ export const map = (name: string): Value => ({ name, rank: 4 });
 
 // ---- options -----------------------------------------------------------------------------------------------------
 
-/** A field with a default, which a file may also give as null. */
+/** A field with a default, which also replaces null. */
 export function optional<T>(schema: z.ZodType<T>, fallback: T): z.ZodType<T> {
   return schema.nullish().transform((value) => value ?? fallback);
 }
@@ -91,7 +97,7 @@ const size = z
   .positive()
   .max(2 ** 31);
 
-/** Height and width: two sizes, or one for both. */
+/** Height and width: two sizes, or one size for both. */
 export const extent: z.ZodType<readonly [height: number, width: number]> = z.union([
   z.tuple([size, size]),
   z.tuple([size]).transform(([side]) => [side, side] as const),
@@ -108,11 +114,11 @@ export const activationName = optional(
   'linear',
 );
 
-/** Refuse an axis, counted as Keras does, that is not the last one: the channels. */
+/** Refuse all axes (in Keras's numbering) except the last one, the channels. */
 export function checkChannels(tools: LayerTools, axes: readonly number[], rank: number): void {
   const [axis, ...others] = axes;
   if (others.length === 0 && (axis === -1 || axis === rank - 1)) return;
-  throw tools.fail('axis', `is [${axes.join(', ')}], only the last axis of ${rank} can be`);
+  throw tools.fail('axis', `is [${axes.join(', ')}], but must be the last of ${rank} axes`);
 }
 
 /** An axis, or a list of them. */

@@ -1,4 +1,4 @@
-/** Pooling, over windows and over whole maps. Averages do not count padding, in Keras as in ONNX. */
+/** Pooling over windows and over whole maps. Averages do not count padding, in both Keras and ONNX. */
 import { z } from 'zod';
 import { int } from '../../graph/attributes.js';
 import { channelsLast, extent, layerOnMap, map, optional, padding, type LayerClass } from './layer.js';
@@ -16,7 +16,7 @@ export const averagePooling2d = windowed('AveragePool');
 
 function windowed(op: 'MaxPool' | 'AveragePool'): LayerClass {
   return layerOnMap(pool, ({ pool_size: kernel, strides, padding: mode }, tools, x) => {
-    // Dilated averages came in opset 19.
+    // AveragePool has no dilations before opset 19.
     const { dilations: _, ...attributes } = windowAttributes({ kernel, strides: strides ?? kernel, padding: mode });
     return map(tools.node(op, [x], attributes));
   });

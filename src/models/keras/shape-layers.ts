@@ -1,6 +1,7 @@
 /**
- * Layers that move values or cut and pad maps. What they do to a map is meant for channels last, so it is brought there
- * and back; the passes take out what turns out to move nothing (skip-idle-views.ts, reorder-flattened-weight.ts).
+ * Layers that move values, or crop and pad maps. Layers that move values expect channels last, so maps are transposed
+ * to that order and back. The passes remove transpositions that turn out to move nothing (skip-idle-views.ts,
+ * reorder-flattened-weight.ts).
  */
 import { z } from 'zod';
 import { int, ints } from '../../graph/attributes.js';
@@ -37,7 +38,7 @@ export const permute = layerOnOne(z.object({ dims: z.array(z.number().int().posi
 const amount = z.number().int().nonnegative().max(LARGEST);
 type Sides = readonly [vertical: readonly [number, number], horizontal: readonly [number, number]];
 
-/** Rows before and behind, columns before and behind; or one number for both of a pair, or for all. */
+/** Rows before and after, columns before and after; or one number for each pair, or one for all. */
 const sides: z.ZodType<Sides> = z.union([
   z.tuple([z.tuple([amount, amount]), z.tuple([amount, amount])]),
   z.tuple([amount, amount]).transform(([rows, columns]): Sides => [
@@ -50,7 +51,7 @@ const sides: z.ZodType<Sides> = z.union([
   ]),
 ]);
 
-/** Cropping is padding by less than nothing. */
+/** Cropping is padding by a negative number of cells: `sign` −1. */
 function pad(tools: LayerTools, x: string, [[top, bottom], [left, right]]: Sides, sign: 1 | -1): Value {
   const pads = [0, 0, top, left, 0, 0, bottom, right].map((cells) => (cells === 0 ? 0 : sign * cells));
   return map(tools.node('Pad', [x, tools.constant('int64', [8], pads)]));

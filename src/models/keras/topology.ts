@@ -1,35 +1,35 @@
 /**
- * The topology of a Keras model as its JSON has it, brought to one form: the calls of its layers, each after those whose
- * results it reads. Hides the dialects: `Sequential` and functional models, models inside of models, and how Keras 1 to 3
- * and TensorFlow.js spell a call. Layers' own options stay unread here (layer.ts).
+ * Reads the topology of a Keras model from its JSON into one form: the calls of its layers, each after those whose
+ * results it reads. Hides the dialects: `Sequential` and functional models, nested models, and how Keras 1 to 3 and
+ * TensorFlow.js write a call. The options of layers are not read here (layer.ts).
  *
- * Hostile until proven otherwise: whatever is given, what is thrown is a GraphError that names the layer.
+ * The JSON is hostile until proven otherwise: any fault in it is thrown as a GraphError that names the layer or field.
  */
 import { z } from 'zod';
 import { GraphError } from '../../graph/graph-error.js';
 
 export interface KerasModel {
   readonly name: string;
-  /** In an order in which each can be computed. */
+  /** In an order in which they can be computed. */
   readonly calls: readonly Call[];
   readonly inputs: readonly TensorRef[];
   readonly outputs: readonly TensorRef[];
 }
 
 export interface KerasLayer {
-  /** Unique in its model. */
+  /** Unique within its model. */
   readonly name: string;
   readonly className: string;
-  /** As the file has it, not checked. */
+  /** As in the file, not checked. */
   readonly config: unknown;
-  /** For a layer that is a model itself. */
+  /** Present if the layer is itself a model. */
   readonly model?: KerasModel;
 }
 
 /** One use of a layer; a shared layer has several. */
 export interface Call {
   readonly layer: KerasLayer;
-  /** Which of the layer's calls this is, from 0. */
+  /** Index of this call among the layer's calls, from 0. */
   readonly index: number;
   readonly inputs: readonly TensorRef[];
 }
@@ -43,7 +43,7 @@ export interface TensorRef {
 
 export const INPUT_LAYER = 'InputLayer';
 
-/** Models inside of models inside of models: what people do has two or three levels. */
+/** Limit for the depth of nested models; real ones have two or three levels. */
 const MAX_NESTING = 16;
 
 const MODEL_CLASSES: readonly string[] = ['Model', 'Functional', 'Sequential'];
@@ -81,7 +81,7 @@ const sequentialSchema = z.object({
 const namedSchema = z.object({ name: z.string().min(1) });
 const shapedSchema = z.object({ batch_input_shape: z.unknown().optional(), batch_shape: z.unknown().optional() });
 
-/** Read a model: `{ class_name, config }`. Throws GraphError naming the layer or field that is wrong. */
+/** Read a model: `{ class_name, config }`. Throws GraphError naming the faulty layer or field. */
 export function readKerasModel(topology: unknown): KerasModel {
   const { class_name: className, config } = parse(modelSchema, topology, 'modelTopology.');
   if (!MODEL_CLASSES.includes(className)) {
@@ -90,16 +90,18 @@ export function readKerasModel(topology: unknown): KerasModel {
   return readModel(className, config, { name: 'model', depth: 0 });
 }
 
-/** The shape [N, H, W, C] that the options of an input or first layer declare: not checked, perhaps undefined. */
+/**
+ * The shape [N, H, W, C] that the options of an input or first layer declare: not checked; undefined if there is none.
+ */
 export function declaredShape(config: unknown): unknown {
   const { batch_input_shape: shape, batch_shape: shape3 } = shapedSchema.safeParse(config).data ?? {};
   return shape ?? shape3;
 }
 
 interface Place {
-  /** Of the model, where it says none itself. */
+  /** Name of the model if its options give none. */
   readonly name: string;
-  /** 0 for the model that is in no other. */
+  /** 0 for the outermost model. */
   readonly depth: number;
 }
 
@@ -126,7 +128,7 @@ function readFunctional(config: unknown, place: Place): KerasModel {
   );
 }
 
-/** Each layer called once, on the result of the one before. */
+/** Each layer is called once, on the result of the layer before. */
 function readSequential(config: unknown, place: Place): KerasModel {
   const listed: unknown = Array.isArray(config) ? { layers: config } : config;
   const model = parse(sequentialSchema, listed, fieldOf(place));
@@ -163,7 +165,10 @@ interface UsedLayer {
   readonly calls: readonly (readonly TensorRef[])[];
 }
 
-/** The model with its calls in order (Kahn 1962). Throws GraphError for a circle, and for what is not there. */
+/**
+ * The model with its calls sorted topologically (Kahn 1962). Throws GraphError for cycles, duplicate names and missing
+ * layers or calls.
+ */
 function orderCalls(model: Omit<KerasModel, 'calls'>, layers: readonly UsedLayer[]): KerasModel {
   const byName = new Map(layers.map((used) => [used.layer.name, used]));
   const twice = layers.find((used) => byName.get(used.layer.name) !== used);
@@ -172,9 +177,9 @@ function orderCalls(model: Omit<KerasModel, 'calls'>, layers: readonly UsedLayer
   const firsts = firstCalls(refs);
   const resolve = (ref: TensorRef): TensorRef => {
     const used = byName.get(ref.layer);
-    if (used === undefined) throw new GraphError(`layer "${ref.layer}": is read, but is not there`);
+    if (used === undefined) throw new GraphError(`layer "${ref.layer}": is read, but does not exist`);
     const call = used.layer.model === undefined ? ref.call : ref.call - (firsts.get(ref.layer) ?? 0);
-    if (call >= used.calls.length) throw new GraphError(`layer "${ref.layer}": its call ${ref.call} is not there`);
+    if (call >= used.calls.length) throw new GraphError(`layer "${ref.layer}": its call ${ref.call} does not exist`);
     return { ...ref, call };
   };
 
@@ -186,8 +191,8 @@ function orderCalls(model: Omit<KerasModel, 'calls'>, layers: readonly UsedLayer
 }
 
 /**
- * The number of the first call of each layer, as far as it is read: that of a model inside of another is 1 (Keras gives 0
- * to what the model is by itself), but not in every dialect.
+ * The number of the first call of each layer whose result is read. For a nested model it is 1, because Keras gives 0 to
+ * the call that defined the model, but not every dialect does so.
  */
 function firstCalls(refs: readonly TensorRef[]): ReadonlyMap<string, number> {
   const firsts = new Map<string, number>();
@@ -209,7 +214,7 @@ function sortCalls(calls: readonly Call[]): Call[] {
     }
   }
   const sorted = calls.filter(({ inputs }) => inputs.length === 0);
-  // Grows while it is gone through.
+  // `sorted` grows while the loop runs.
   for (const { layer, index: position } of sorted) {
     for (const reader of readers.get(keyOf(layer.name, position)) ?? []) {
       const left = missing.get(reader)! - 1;
@@ -218,11 +223,11 @@ function sortCalls(calls: readonly Call[]): Call[] {
     }
   }
   const circular = sorted.length < calls.length && calls.find((call) => missing.get(call)! > 0);
-  if (circular) throw new GraphError(`layer "${circular.layer.name}": its inputs depend on it, in a circle`);
+  if (circular) throw new GraphError(`layer "${circular.layer.name}": its inputs depend on its own result`);
   return sorted;
 }
 
-/** What stands before a path in a model's options. */
+/** Prefix of paths in a model's options, for messages. */
 function fieldOf({ name, depth }: Place): string {
   return depth === 0 ? 'modelTopology.config.' : `layer "${name}": `;
 }

@@ -1,20 +1,20 @@
 /**
- * Which weight of a file a layer's weight is. Its name is `layer/weight` or, for a layer in a nested model, perhaps with the
- * models around it; files of TensorFlow 2.2 and later may have one more part before the last. Source: loadWeights in
- * tfjs-layers' container.ts.
+ * Finds the weight of a layer in a file. Its name is `layer/weight`; for a layer in a nested model the names of the
+ * outer models may precede it. Files of TensorFlow 2.2 and later may have one more part before the last. Source:
+ * loadWeights in tfjs-layers' container.ts.
  */
 import { GraphError } from '../../graph/graph-error.js';
 import type { Weight } from './layer.js';
 
 export interface WeightFinder {
   /**
-   * The weight of the layer at this path; undefined where the file has none. Throws GraphError when it is another
-   * layer's already.
+   * The weight of the layer at this path; undefined if the file has none. Throws GraphError if the weight belongs to
+   * another layer already.
    */
   find(path: readonly string[], name: string): Weight | undefined;
 }
 
-/** `weights`: dimensions by name. */
+/** `weights` holds the dimensions of the file's weights by name. */
 export function weightFinder(weights: ReadonlyMap<string, readonly number[]>): WeightFinder {
   const shortened = new Map([...weights.keys()].map((name) => [shorten(name), name]));
   const owners = new Map<string, string>();

@@ -1,12 +1,13 @@
-/** How Keras says where windows slide, as ONNX attributes. */
+/** Keras's options for sliding windows as ONNX attributes. */
 import { ints } from '../../graph/attributes.js';
 import type { Attribute } from '../../graph/graph.js';
 
 type Extent = readonly [height: number, width: number];
 
 /**
- * `same` padding: ⌈size / stride⌉ windows, what is missing added half before and, the larger half, behind. At stride 1 that
- * does not depend on the size of the input; at others it is SAME_UPPER, which is TensorFlow's rule word for word.
+ * `same` padding gives ⌈size / stride⌉ windows; the missing cells are added half before and half after, the larger half
+ * after. At stride 1 the padding does not depend on the size of the input. At other strides it is ONNX's SAME_UPPER,
+ * which is exactly TensorFlow's rule.
  */
 export function windowAttributes({
   kernel,

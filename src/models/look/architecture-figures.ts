@@ -1,4 +1,4 @@
-/** What the architectures cost and see in their published form, all derived from their graphs. */
+/** Cost and geometry of the architectures in their published form, derived from their graphs. */
 import {
   ARCHITECTURE_NAMES,
   buildArchitecture,
@@ -15,14 +15,14 @@ import { inferShapes } from '../../graph/shapes.js';
 
 export interface ArchitectureFigures extends MapGeometry {
   readonly name: ArchitectureName;
-  /** Of the classifier as it runs. */
+  /** Parameters of the classifier as it runs. */
   readonly parameters: number;
-  /** With an auxiliary classifier that only helps to train. */
+  /** Parameters including an auxiliary classifier that is used in training only. */
   readonly publishedParameters: number;
   /** Native side in pixels. */
   readonly inputSize: number;
   readonly classes: number;
-  /** Of the classifier, for one image of the native size. */
+  /** Multiply-adds of the classifier for one image of the native size. */
   readonly multiplyAdds: number;
   /** Cells of the class map along one side, at the native size. */
   readonly cells: number;
@@ -46,7 +46,7 @@ export function architectureFigures(name: ArchitectureName): ArchitectureFigures
   };
 }
 
-/** Figures of all, in the order of their families. */
+/** Figures of all architectures, family by family. */
 export function allArchitectureFigures(): ArchitectureFigures[] {
   return ARCHITECTURE_NAMES.map(architectureFigures);
 }

@@ -1,6 +1,6 @@
 /**
- * What a model is and what can be asked of it, as a plain object: for the table that a person reads and the JSON that a
- * program does. Nothing is run, and nothing is read but what a compilation has read already.
+ * Describes a model and what it can answer as a plain object, which becomes a table for people and JSON for programs.
+ * Nothing is run, and nothing is read beyond what the compilation has read.
  */
 import { attribute } from '../../graph/attributes.js';
 import { fullyConnected, tailOf } from '../../graph/classifier-head.js';
@@ -20,33 +20,33 @@ export interface ModelDescription extends Pick<Manifest, 'name' | 'version' | 'a
   readonly license?: string | undefined;
   readonly source?: string | undefined;
   readonly options?: Manifest['options'];
-  /** Absent where there are no weights. */
+  /** Absent if there are no weights. */
   readonly digest?: string;
   readonly classes: number;
-  /** In class order; absent where only their number is known. */
+  /** In class order; absent if only their number is known. */
   readonly labels?: readonly Label[];
-  /** Absent where only the net is known. */
+  /** Absent if only the net is known. */
   readonly input?: InputPreset;
-  /** Side in pixels that the classifier was made for. */
+  /** Side in pixels of the images that the classifier was made for. */
   readonly nativeSize: number;
   readonly parameters: number;
-  /** Of the classifier, for one image of the native size. */
+  /** Multiply-adds of the classifier for one image of the native size. */
   readonly multiplyAdds: number;
-  /** Bytes of the weights as they are stored. */
+  /** Bytes of the weights as stored. */
   readonly weightBytes: number;
   readonly layers: readonly Layer[];
   readonly head: Head;
   readonly classify: { readonly sizes: 'any' | 'native'; readonly smallest: number };
   readonly heatmaps: Heatmaps;
-  /** Of an imported net with a class map. */
+  /** Present for an imported net with a class map. */
   readonly parity?: {
-    /** Largest difference of a logit from the file's own, as a part of the largest; absent where it was not measured. */
+    /** Largest difference of a logit from the file's own, as a part of the largest; absent if not measured. */
     readonly difference?: number;
     readonly tolerance: number;
   };
 }
 
-/** What the classifier ends in, in words, and what that became for the class map. */
+/** The end of the classifier in words, and its form in the class map's net. */
 export interface Head {
   readonly was: string;
   readonly became?: string;
@@ -55,10 +55,10 @@ export interface Head {
 export type Heatmaps =
   | {
       readonly available: true;
-      /** The net's own first, and what a pixel costs at each beside it. */
+      /** The net's own first; each with the cost of a pixel relative to it. */
       readonly outputStrides: readonly { readonly outputStride: number; readonly pixelCost: number }[];
       readonly edges: readonly Edge[];
-      /** At the net's own output stride. */
+      /** Geometry at the net's own output stride. */
       readonly geometry: MapGeometry;
       /** Cells of the class map at the native size. */
       readonly cells: Size;
@@ -67,14 +67,14 @@ export type Heatmaps =
     }
   | { readonly available: false; readonly reason: string };
 
-/** What is known of a model beyond its net. */
+/** The known parts of a model besides its net. */
 export interface Known {
   readonly weights: boolean;
-  /** Its labels and how it wants its input are. */
+  /** Whether its labels and preprocessing are known. */
   readonly manifest: boolean;
 }
 
-/** Describe a compiled model, with its parity judged where that was measured, and the network it was compiled from. */
+/** Describe a compiled model, whose parity has been judged if it was measured, and the network it was compiled from. */
 export function describeModel(model: CompiledModel, network: Network, known: Known): ModelDescription {
   const { manifest, labels, digest, nativeSize, parameters, dense, deviation, parityCheck } = model;
   const { name, version, description, license, source, architecture, options, input } = manifest;
@@ -124,12 +124,12 @@ function heatmapsOf(dense: CompiledModel['dense'], side: number): Heatmaps {
   };
 }
 
-/** In tenths. */
+/** Rounded to tenths. */
 function pixelCost(dense: DenseViews, outputStride: number): number {
   return Math.round(dense.view({ outputStride }).pixelCost * 10) / 10;
 }
 
-/** Whether another size than the native one is taken too; one that is larger tells. */
+/** Tells whether the classifier takes other sizes than the native one, by trying one twice as large. */
 function sizesOf(model: CompiledModel): ModelDescription['classify'] {
   const { nativeSize, dense } = model;
   try {
@@ -168,7 +168,10 @@ function pooledHead(classifier: Graph, tail: readonly Node[]): Head {
   );
   const layer = behindPool.find((node) => weightOf(node) !== undefined);
   if (layer === undefined) {
-    return { was: 'convolution to the classes → global average pooling', became: 'what is pooled is the class map' };
+    return {
+      was: 'convolution to the classes → global average pooling',
+      became: 'the map that is pooled is the class map',
+    };
   }
   const [outputs = 0, inputs = 0] = weightOf(layer)?.dims ?? [];
   const kind = layer.op === 'Conv' ? '1×1 convolution' : 'fully connected';

@@ -1,7 +1,7 @@
 /**
- * A model to look at: a folder of FULLCONV_MODELS, any other model folder, an ONNX file alone, or an architecture in its
- * published form, which has no weights. It is compiled as for serving, but no session is opened: whether an imported net
- * may be trusted is known only if it was measured before.
+ * Finds and describes a model: a folder of FULLCONV_MODELS, any other model folder, a single ONNX file, or an
+ * architecture in its published form, without weights. It is compiled as for serving, but no session is opened. The
+ * parity of an imported net is therefore known only if it was measured before.
  */
 import { basename, dirname, join, resolve } from 'node:path';
 import { buildArchitecture, isArchitecture, parametersOf, type ArchitectureName } from '../../architectures/index.js';
@@ -29,8 +29,8 @@ export interface InspectOptions {
 }
 
 /**
- * Describe what `what` names: a model, a path, or an architecture. Throws OperatorError when it is none of these, or
- * what is wrong with it.
+ * Describe `what`, which names a model, a path, or an architecture. Throws OperatorError if it is none of these, and
+ * ModelFileError or GraphError if it is faulty.
  */
 export async function inspectModel(what: string, { models, cache }: InspectOptions): Promise<ModelDescription> {
   const { content, network, known } = await find(what, { models, cache });
@@ -62,7 +62,7 @@ async function find(what: string, { models, cache }: InspectOptions): Promise<Fo
   );
 }
 
-/** The architecture over weights that are nowhere, laid out as a file would have them. */
+/** The architecture over weights that do not exist, laid out as in a file. */
 function published(architecture: ArchitectureName): Pick<Found, 'content' | 'network'> {
   const { manifest, labels } = untrainedModel(architecture);
   const description = 'The architecture in its published form, without weights';
@@ -78,8 +78,8 @@ function published(architecture: ArchitectureName): Pick<Found, 'content' | 'net
 }
 
 /**
- * What a manifest would have to say of an ONNX file: its size, where it leaves that free 224, and as many classes. The
- * rest of it is not looked at.
+ * The model folder that an ONNX file would need: its input size (224 if the file leaves it free) and one label for each
+ * class. The other fields are placeholders, because nobody reads them.
  */
 async function onnxAlone(file: string): Promise<ModelFolder> {
   const { graph } = await readOnnxFile(file);
@@ -93,11 +93,7 @@ async function onnxAlone(file: string): Promise<ModelFolder> {
         .get(output?.name ?? '')
         ?.slice(1);
   if (dims === undefined || dims.length === 0) {
-    throw new ModelFileError(
-      file,
-      'output',
-      'the number of classes cannot be told; a model folder with labels says it',
-    );
+    throw new ModelFileError(file, 'output', 'does not tell the number of classes; use a model folder with labels');
   }
   return {
     folder: dirname(file),

@@ -1,6 +1,6 @@
 /**
- * The layers of a network: what each is, makes and costs at the native size; and the same by blocks, as they are called
- * in the names of the layers (`layer1.0`, `Mixed_5b`), or where names tell nothing by the size of their maps.
+ * The layers of a network, with their outputs and costs at the native size, and the same by blocks. The names of the
+ * layers tell their block (`layer1.0`, `Mixed_5b`); if they do not, layers are grouped by the size of their maps.
  */
 import { elementCount } from '../../tensor.js';
 import { attribute } from '../../graph/attributes.js';
@@ -14,11 +14,11 @@ export interface Layer {
   readonly name: string;
   /** ONNX operator. */
   readonly operator: string;
-  /** Of convolutions and poolings: height and width of each. */
+  /** Present for convolutions and poolings; each list has height and width. */
   readonly window?: LayerWindow;
-  /** Of one image, without the batch; undefined where it cannot be told. */
+  /** Shape for one image, without the batch axis; undefined if it is unknown. */
   readonly output: readonly number[] | undefined;
-  /** Trainable ones that no layer before it has. */
+  /** Number of trainable parameters that no earlier layer shares. */
   readonly parameters: number;
   readonly multiplyAdds: number;
 }
@@ -27,17 +27,17 @@ export interface LayerWindow {
   readonly kernel: readonly number[];
   readonly stride: readonly number[];
   readonly dilation: readonly number[];
-  /** Before and after, along each axis. */
+  /** Cells before and after, along each axis. */
   readonly padding: readonly (readonly [before: number, after: number])[];
   readonly groups: number;
 }
 
-/** Layers that belong together. */
+/** Consecutive layers that belong together. */
 export interface Block extends Pick<Layer, 'name' | 'output' | 'parameters' | 'multiplyAdds'> {
   readonly layers: readonly Layer[];
 }
 
-/** The layers of a classifier, in the order in which they run, at the native size. */
+/** The layers of a classifier at the native size, in the order in which they run. */
 export function layersOf(graph: Graph, nativeSize: number): Layer[] {
   const shapes = nativeShapes(graph, nativeSize);
   const counted = new Set<string>();
@@ -74,13 +74,13 @@ function windowOf(node: Node, graph: Graph): LayerWindow | undefined {
   };
 }
 
-/** Group layers that follow each other. */
+/** Group consecutive layers into blocks. */
 export function blocksOf(layers: readonly Layer[]): Block[] {
   const groups: { key: string; layers: Layer[] }[] = [];
   for (const layer of layers) {
     const key = blockName(layer.name) ?? `at ${layer.output?.slice(1).join('×') ?? ''}`;
     const current = groups.at(-1);
-    // What joins the branches of a block may have the name of the block itself.
+    // The node that joins a block's branches may have the name of the block itself.
     if (current?.key === key || current?.key === layer.name) current.layers.push(layer);
     else groups.push({ key, layers: [layer] });
   }
@@ -98,8 +98,9 @@ export function blocksOf(layers: readonly Layer[]): Block[] {
 }
 
 /**
- * The block that a layer's name puts it in: the path to the first part with a digit, and a number after it, so
- * `layer1.0.conv1` is in `layer1.0` and `stages.0.blocks.1.conv2` in `stages.0`. Undefined where no path leads to it.
+ * The block of a layer by its name: the path up to the first part with a digit, and the next part if it is a number. So
+ * `layer1.0.conv1` is in `layer1.0`, and `stages.0.blocks.1.conv2` in `stages.0`. Undefined if no such part is in the
+ * path.
  */
 function blockName(name: string): string | undefined {
   const path = name.split(/[./]+/).filter((part) => part !== '');

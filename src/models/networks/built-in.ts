@@ -1,6 +1,6 @@
 /**
  * A built-in architecture with weights from a file: the builder's graph, bound and convolutionalized. No weight is read
- * here: safetensors are bound where they lie, Keras' HDF5 is converted once.
+ * here: safetensors are used in place, Keras' HDF5 is converted once.
  */
 import { extname, join } from 'node:path';
 import { buildArchitecture, isArchitecture, parametersOf } from '../../architectures/index.js';
@@ -20,14 +20,14 @@ import type { Network } from './network.js';
 import { readSafetensors } from '../files/safetensors.js';
 import { findNaming } from './weight-names.js';
 
-/** `cache`: where weights that have to be converted are kept. Hashes the weights. Throws ModelFileError or GraphError. */
+/** Load the network and hash its weights. `cache` is for converted weights. Throws ModelFileError or GraphError. */
 export async function loadBuiltIn(content: ModelFolder, cache: string): Promise<Network> {
   const built = build(content);
   const digest = await digestOf(join(content.folder, content.manifest.weights.file));
   return bound(content, built, await readWeights(content, built, { digest, cache }), digest);
 }
 
-/** The network over weights that lie where `weights` says. Throws ModelFileError or GraphError. */
+/** The network over the tensors of `weights`, which stay in their file. Throws ModelFileError or GraphError. */
 export function builtInNetwork(content: ModelFolder, weights: WeightsFile, digest: string): Network {
   return bound(content, build(content), weights, digest);
 }
@@ -59,7 +59,7 @@ async function digestOf(file: string): Promise<string> {
   }
 }
 
-/** The file by its ending: safetensors are used where they lie. */
+/** Read the weights by the file's extension. Safetensors are used in place. */
 async function readWeights(
   content: ModelFolder,
   graph: Graph,
@@ -74,7 +74,7 @@ async function readWeights(
       const sources = kerasSources(manifest.architecture, parameters);
       if (sources !== undefined) return convertKerasWeights({ file, sources, digest, cache });
       const names = KERAS_ARCHITECTURES.join(', ');
-      throw manifestError(content, 'architecture', `Keras has no weights for it; it has for ${names}`);
+      throw manifestError(content, 'architecture', `has no weights in Keras; these architectures have: ${names}`);
     }
     case '.keras':
       throw new ModelFileError(file, 'file', "is Keras 3's own format; save the net with model.save('model.h5')");
@@ -95,7 +95,7 @@ function nativeSizeOf({ manifest: { options, input } }: ModelFolder): number {
   return Number(options?.['inputSize'] ?? input.size);
 }
 
-/** The unbound graph; options that the architecture does not take are the manifest's fault. */
+/** The unbound graph. Options that the architecture refuses are reported as faults of the manifest. */
 function build(content: ModelFolder): Graph {
   const { architecture, options } = content.manifest;
   const given = { inputSize: nativeSizeOf(content), classes: content.labels.length };

@@ -1,7 +1,7 @@
 /**
- * Weights of formats that the engine cannot map as they lie (other containers, quantized shards), rewritten once as
- * safetensors into the cache. What is there is found by the digest of the source and the name of the conversion, and is
- * read as any other file is: nothing in it is trusted. What cannot be read is made anew.
+ * Weights of formats that the engine cannot map in place (other containers, quantized shards) are rewritten once as
+ * safetensors in the cache. Files there are named by the digest of the source and the name of the conversion. They are
+ * checked like any other file; a file that cannot be read is made anew.
  */
 import { join } from 'node:path';
 import { OperatorError } from '../../errors.js';
@@ -10,24 +10,24 @@ import type { WeightSource } from '../../graph/passes/bind-weights.js';
 import { ModelFileError } from '../files/model-file-error.js';
 import { readSafetensors, writeSafetensors, type Safetensors, type WritableTensor } from '../files/safetensors.js';
 
-/** What identifies the result of a conversion. */
+/** Identifies the result of a conversion. */
 export interface Conversion {
   /** The setting FULLCONV_CACHE. */
   readonly cache: string;
-  /** Format and version of the conversion, e.g. `keras-h5-1`: a new one is never answered with what an old one wrote. */
+  /** Format and version of the conversion, e.g. `keras-h5-1`: a new version never reads the files of an old one. */
   readonly name: string;
-  /** sha256 over all that the result depends on, hexadecimal: the files that are converted, and what is taken from them. */
+  /** sha256 over all that the result depends on, hexadecimal: the source files, and the choice of tensors in them. */
   readonly digest: string;
 }
 
-/** A file of weights and the folder that its name is relative to. */
+/** A file of weights, and the folder that its name is relative to. */
 export interface WeightsFile extends WeightSource {
   readonly folder: string;
 }
 
 /**
- * The converted weights; `tensors` is called only where they are not there yet. Throws what `tensors` throws, and
- * OperatorError when the cache cannot be written.
+ * The converted weights; `tensors` is called only if they are not in the cache. Throws the errors of `tensors`, and
+ * OperatorError if the cache cannot be written.
  */
 export async function convertWeights(
   { cache, name, digest }: Conversion,
@@ -51,7 +51,7 @@ export async function convertWeights(
   return { folder, file, tensors: (await readSafetensors(path)).tensors };
 }
 
-/** Undefined where there is nothing, or something broken. */
+/** Undefined if the file is missing or broken. */
 function readKept(path: string): Promise<Safetensors | undefined> {
   return readSafetensors(path).catch((error: unknown) => {
     if (error instanceof ModelFileError) return undefined;

@@ -1,7 +1,7 @@
 /**
- * The names of EfficientNet in efficientnet_pytorch (lukemelas, `model.py`) and in what was made of it, as
- * efficientnet_lite_pytorch: blocks are numbered through all stages, and the layers of a block that does not widen its
- * channels are called as in the others, without the first. The builders have timm's names.
+ * The names of EfficientNet in efficientnet_pytorch (lukemelas, `model.py`) and its derivatives, such as
+ * efficientnet_lite_pytorch. Blocks are numbered through all stages. A block that does not widen its channels lacks the
+ * first layer; its other layers have the same names as in other blocks. The builders have timm's names.
  */
 import { renameBy, type NamingRules } from './naming-rules.js';
 
@@ -13,7 +13,7 @@ const OUTSIDE_OF_BLOCKS: NamingRules = [
   [/^classifier\./, '_fc.'],
 ];
 
-/** By whether the block widens its channels. */
+/** For blocks that widen their channels, and blocks that do not. */
 const IN_BLOCK = {
   wide: [
     [/^conv_pw\./, '_expand_conv.'],
@@ -31,7 +31,7 @@ const IN_BLOCK = {
   ],
 } satisfies Record<string, NamingRules>;
 
-/** From a builder's name to the file's, for a net with these parameters in the order of its layers. */
+/** Maps a builder's name to the file's, for a net with these parameters, in the order of its layers. */
 export function efficientNetPytorchNames(parameters: readonly string[]): (parameter: string) => string {
   const blocks = [...new Set(parameters.flatMap((name) => split(name)?.block ?? []))];
   const wide = new Set(
@@ -45,7 +45,7 @@ export function efficientNetPytorchNames(parameters: readonly string[]): (parame
   };
 }
 
-/** `blocks.3.1.conv_dw.weight` → block `blocks.3.1`, rest `conv_dw.weight`; nothing for what lies outside of blocks. */
+/** `blocks.3.1.conv_dw.weight` → block `blocks.3.1`, rest `conv_dw.weight`; undefined for parameters outside blocks. */
 function split(parameter: string): { readonly block: string; readonly rest: string } | undefined {
   const [, block, rest] = /^(blocks\.\d+\.\d+)\.(.+)$/.exec(parameter) ?? [];
   return block === undefined || rest === undefined ? undefined : { block, rest };

@@ -1,16 +1,17 @@
 /**
- * Deterministic weights that any language can generate, so that goldens need no weights to travel and load tests no
- * training: a counter run through murmur3's finalizer, seeded by the parameter's name, scaled as He 2015 initializes.
+ * Deterministic weights that any language can generate, so that goldens need no weight files and load tests no
+ * training: a counter run through murmur3's finalizer, seeded by the parameter's name, scaled like the initialization
+ * of He 2015.
  *
- * Element i of the parameter `name` is u(i) in [−1, 1): x = i·0x9E3779B9 + crc32(name) mod 2³², finalized,
- * u = x / 2³¹ − 1 in double precision. Scaling by name and rank, see `scaleOf`.
+ * Element i of the parameter `name` is u(i) in [−1, 1), in double precision: x = i·0x9E3779B9 + crc32(name) mod 2³²,
+ * finalized; u = x / 2³¹ − 1. The scale depends on name and rank, see `scaleOf`.
  */
 import { parametersOf } from '../../architectures/index.js';
 import type { Graph } from '../../graph/graph.js';
 import { elementCount } from '../../tensor.js';
 import { writeSafetensors } from '../files/safetensors.js';
 
-/** The numbers u(i) of a name, i from 0, in [−1, 1). */
+/** The numbers u(0), u(1), … of a name, in [−1, 1). */
 export function generatedUniform(name: string, count: number): Float64Array {
   const values = new Float64Array(count);
   fill(values, crc32(name), { offset: 0, factor: 1, deviation: 1 });
@@ -40,7 +41,7 @@ export async function writeGeneratedWeights(file: string, graph: Graph, gain = 1
   await writeSafetensors(file, tensors, { weights: 'generated' });
 }
 
-/** The value is offset + u · factor · deviation, multiplied in this order. */
+/** A value is offset + u · factor · deviation, multiplied in this order. */
 interface Scale {
   readonly offset: number;
   readonly factor: number;
@@ -69,7 +70,7 @@ function fill(target: Float32Array | Float64Array, seed: number, { offset, facto
   }
 }
 
-/** CRC-32 (IEEE 802.3) of a text in UTF-8, as a signed 32-bit integer. zlib.crc32 is not in every Node 20. */
+/** CRC-32 (IEEE 802.3) of a text in UTF-8, as a signed 32-bit integer. Some releases of Node 20 lack zlib.crc32. */
 function crc32(text: string): number {
   let crc = -1;
   for (const byte of new TextEncoder().encode(text)) {

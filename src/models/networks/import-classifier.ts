@@ -1,10 +1,10 @@
 /**
- * Any classifier's graph, brought by small passes to the forms that the convolutionalizing passes know. What they cannot
- * bring there still classifies, as its file computes it, and says why it has no class map.
+ * Small passes bring any classifier's graph to the forms that the convolutionalizing passes know. A graph that they
+ * cannot bring there still classifies, exactly as its file computes, and tells why it has no class map.
  *
- * The order: names apart, constants to initializers, one image input, one output (the original: what the file computes,
- * without its softmax) → single precision, opset 18, one kind of head, padding of the native size,
- * free sizes (the classifier) → class map.
+ * The order: unique names, constants to initializers, one image input, one output (the original: the file's computation
+ * without its softmax) → single precision, opset 18, one kind of head, padding of the native size, free sizes (the
+ * classifier) → class map.
  */
 import { OPSET } from '../../graph/build.js';
 import { tailOf } from '../../graph/classifier-head.js';
@@ -45,12 +45,12 @@ import { inferShapes } from '../../graph/shapes.js';
 import { elementCount } from '../../tensor.js';
 import type { ConvolutionalNet, Network, Unavailable } from './network.js';
 
-/** No value of a net that anybody classifies with has more elements. */
+/** Limit for the elements of a value, far above any real classifier. */
 const MAX_ELEMENTS = 2 ** 31;
 
 /**
- * A classifier's graph as the three that are served. `size` is the native side where the graph leaves it free. Throws
- * GraphError where the graph is no classifier of images with that many classes.
+ * The classifier, its dense form and the original, from one graph. `size` is the native side if the graph leaves it
+ * free. Throws GraphError if the graph is not an image classifier with `classes` classes.
  */
 export function importClassifier(
   graph: Graph,
@@ -92,7 +92,7 @@ export function importClassifier(
   };
 }
 
-/** The only input, with three channels declared, and its fixed side. */
+/** The graph with three channels declared for its only input, and the input's fixed side, if any. */
 function checkInput(graph: Graph): { readonly graph: Graph; readonly side: number | undefined } {
   const [input, ...others] = graph.inputs;
   if (input === undefined) throw new GraphError('the graph has no input');
@@ -111,7 +111,7 @@ function checkInput(graph: Graph): { readonly graph: Graph; readonly side: numbe
   return { graph: { ...graph, inputs: [{ ...input, dims }] }, side };
 }
 
-/** The name of the first output that has one number for each class. */
+/** The name of the first output with one number for each class; if there is none, of the first of unknown size. */
 function findOutput(graph: Graph, nativeSize: number, classes: number): string {
   const shapes = nativeShapes(graph, nativeSize);
   const known = ({ name, dims }: ValueInfo): readonly Dim[] => shapes.get(name) ?? dims;
@@ -136,7 +136,7 @@ function checkElements(shapes: ReadonlyMap<string, readonly number[]>): void {
     const elements = elementCount(dims);
     if (!(elements <= MAX_ELEMENTS)) {
       throw new GraphError(
-        `value "${name}": [${dims.join(', ')}] has ${elements} elements, at most ${MAX_ELEMENTS} can be`,
+        `value "${name}": [${dims.join(', ')}] has ${elements} elements; at most ${MAX_ELEMENTS} are allowed`,
       );
     }
   }
@@ -163,7 +163,7 @@ function convolutionalize(
   const bound = whyBound(freed, nativeSize);
   if (bound !== undefined) return { classifier: original, dense: { unavailable: bound } };
   if (raised.opset < OPSET) {
-    const unavailable = `the net is of operator set ${raised.opset}, and not all of it means the same in ${OPSET}`;
+    const unavailable = `the net has opset ${raised.opset}, and not all of it means the same in opset ${OPSET}`;
     return { classifier: applyWhereMatching(original, [freeSizes(nativeSize)]), dense: { unavailable } };
   }
 
@@ -178,7 +178,7 @@ function convolutionalize(
   return { classifier: freed, dense: unavailable === undefined ? net : { unavailable } };
 }
 
-/** Why the freed graph does not take every batch; undefined where it does. */
+/** Why the freed graph does not take every batch size; undefined if it does. */
 function whyBound(graph: Graph, nativeSize: number): string | undefined {
   const classes = graph.outputs[0]!.dims[1];
   return reasonOf(() => {
@@ -190,7 +190,7 @@ function whyBound(graph: Graph, nativeSize: number): string | undefined {
   });
 }
 
-/** Why the convolutional graph has no class map for larger images; undefined where it has. */
+/** Why the convolutional graph has no class map for larger images; undefined if it has one. */
 function whyNoMap(graph: Graph, nativeSize: number): string | undefined {
   return reasonOf(() => {
     mapGeometry(graph, CLASS_MAP);
@@ -221,7 +221,7 @@ function describeHead(graph: Graph): string {
   return `its head is not ${heads}; it ends in ${operators.join(' → ')}`;
 }
 
-/** Apply the passes over and over until none matches; each of them leaves less for the next round. */
+/** Apply the passes again and again until none matches. It ends because each pass leaves fewer matches. */
 function settle(graph: Graph, passes: readonly Pass[]): Graph {
   for (let current = graph; ;) {
     const next = applyWhereMatching(current, passes);

@@ -1,6 +1,6 @@
 /**
- * The centres of a net's kernels (graph/effective-centre.ts), read from its weights: at most `SAMPLE` numbers of each
- * kernel, whole output channels of it, so that a large net costs a few milliseconds and no memory that stays.
+ * Computes the centres of a net's kernels (graph/effective-centre.ts) from its weights. About `SAMPLE` numbers of each
+ * kernel are read, in whole output channels, so that a large net costs a few milliseconds and no lasting memory.
  */
 import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -11,10 +11,10 @@ import type { DataType, Graph, Initializer, InitializerData, Node } from '../../
 import { elementCount } from '../../tensor.js';
 import { readExactly } from '../files/file-access.js';
 
-/** Numbers of a kernel: their mean place is then within a hundredth of a cell of that of all of them. */
+/** Numbers read of a kernel: enough to place its centre to a hundredth of a cell. */
 const SAMPLE = 2 ** 16;
 
-/** The numbers behind a kernel, row-major over `dims`, and which of these axes are the kernel's [M, C, kH, kW]. */
+/** The stored numbers of a kernel, row-major over `dims`; `axes` has the axis in `dims` of each of M, C, kH and kW. */
 interface StoredKernel {
   readonly data: InitializerData;
   readonly dataType: DataType;
@@ -22,10 +22,12 @@ interface StoredKernel {
   readonly axes: readonly number[];
 }
 
-/** What may stand between a stored tensor and a kernel: another precision, another order. Scales stay the same for all taps. */
+/**
+ * Operators allowed between a stored tensor and a kernel: they change precision, order or the scale of all taps alike.
+ */
 const BETWEEN = new Set(['Cast', 'Identity', 'DequantizeLinear', 'Transpose']);
 
-/** The centres of all kernels over areas whose weights can be read; `folder` is what the graph's external data is in. */
+/** The centres of all kernels larger than 1×1 whose weights can be read. `folder` holds the graph's external data. */
 export async function readKernelCentres(graph: Graph, folder: string): Promise<KernelCentres> {
   const makers = new Map(graph.nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)));
   const files = new Map<string, FileHandle>();
@@ -56,7 +58,7 @@ function storedKernel(graph: Graph, makers: ReadonlyMap<string, Node>, name: str
   return { ...behind, axes: order.map((axis) => behind.axes[axis]!) };
 }
 
-/** Undefined for what is no kernel, or lies in an order that also changes its shape. */
+/** Undefined for tensors that are not kernels, and for stored orders that also change the shape. */
 function asStored({ data, dataType, dims, quantization }: Initializer): StoredKernel | undefined {
   const external = data.kind === 'external' ? data : undefined;
   const storedAs = external?.storedAs ?? quantization?.storedAs;
@@ -71,7 +73,10 @@ function coversArea({ dims, axes }: StoredKernel): boolean {
   return axes.slice(2).some((axis) => dims[axis]! > 1);
 }
 
-/** The first numbers of a tensor that end with a whole index of its first axis, all where that is one of the area's. */
+/**
+ * The first numbers of a tensor, up to a whole index of its first axis; all of them if that axis is the kernel's height
+ * or width. Undefined if they cannot be read as numbers.
+ */
 async function readSample(
   { dims, dataType, data, axes }: StoredKernel,
   folder: string,
@@ -88,7 +93,7 @@ async function readSample(
   return asNumbers(await readExactly(handle, path, length, data.offset), dataType);
 }
 
-/** Each of the 65,536 numbers in half precision, by its bits; made when it is first needed. */
+/** All 65,536 half-precision numbers by their bits; made on first use. */
 let halves: Float32Array | undefined;
 
 function halvesAsNumbers(bits: Uint16Array): Float32Array {
@@ -98,7 +103,7 @@ function halvesAsNumbers(bits: Uint16Array): Float32Array {
   return numbers;
 }
 
-/** `bytes` begin a buffer of their own. */
+/** The bytes must be at offset 0 of their buffer. Undefined for types that are not decoded here. */
 function asNumbers({ buffer, byteLength }: Uint8Array, dataType: DataType): ArrayLike<number> | undefined {
   switch (dataType) {
     case 'float32':
@@ -118,7 +123,7 @@ function centreOf({ dims, axes }: StoredKernel, values: ArrayLike<number>): Kern
   const [heightAxis, widthAxis] = [axes[2]!, axes[3]!];
   const step = (axis: number): number => elementCount(dims.slice(axis + 1));
   const [height, width, rowStep, columnStep] = [dims[heightAxis]!, dims[widthAxis]!, step(heightAxis), step(widthAxis)];
-  // Rows and columns come again with this period.
+  // Rows and columns repeat with this period.
   const period = Math.max(height * rowStep, width * columnStep);
   let [mass, y, x, yVariance, xVariance] = [0, 0, 0, 0, 0];
   for (let tap = 0; tap < Math.min(period, values.length); tap += 1) {
@@ -136,7 +141,7 @@ function centreOf({ dims, axes }: StoredKernel, values: ArrayLike<number>): Kern
     yVariance += squares * row ** 2;
     xVariance += squares * column ** 2;
   }
-  // Nothing but zeros, or what is no number: such a kernel looks nowhere.
+  // A kernel of zeros only, or with NaN or infinite numbers, has no centre.
   if (!(mass > 0 && Number.isFinite(mass))) return undefined;
   return [
     { value: y / mass, variance: yVariance / mass ** 2 },

@@ -1,12 +1,12 @@
-/** Names of one library from those of another, as a table of rules. */
+/** Tables of rules that turn the names of one library into those of another. */
 
-/** The first pattern that fits is replaced, by a text or by what a function makes of its groups. */
+/** The first matching pattern is replaced by a text, or by the result of a function of its groups. */
 export type NamingRules = readonly (readonly [
   pattern: RegExp,
   replacement: string | ((...groups: string[]) => string),
 ])[];
 
-/** The other library's name; a name that no pattern fits stays as it is. */
+/** The other library's name; a name that matches no pattern stays as it is. */
 export function renameBy(rules: NamingRules, name: string): string {
   const rule = rules.find(([pattern]) => pattern.test(name));
   if (rule === undefined) return name;

@@ -1,4 +1,4 @@
-/** Any classifier in an ONNX file (onnx-file.ts), on the road of imported ones (import-classifier.ts). */
+/** Makes a network of any classifier in an ONNX file: read by onnx-file.ts, brought to form by import-classifier.ts. */
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { importClassifier } from './import-classifier.js';
@@ -7,7 +7,7 @@ import { explain } from '../files/model-file-error.js';
 import type { Network } from './network.js';
 import { readOnnxFile } from '../files/onnx-file.js';
 
-/** Reads and hashes the files. Throws ModelFileError naming the file and the field. */
+/** Load the network; reads and hashes the files. Throws ModelFileError naming the file and the field. */
 export async function loadOnnx({ folder, manifest, labels }: ModelFolder): Promise<Network> {
   const file = join(folder, manifest.weights.file);
   const { graph, digest, externalDigests } = await readOnnxFile(file);

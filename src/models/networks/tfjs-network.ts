@@ -1,9 +1,9 @@
 /**
- * A TensorFlow.js LayersModel (tfjs-file.ts) on the road of imported classifiers (import-classifier.ts).
+ * Makes a network of a TensorFlow.js LayersModel: read by tfjs-file.ts, brought to form by import-classifier.ts.
  *
- * Its weights are always converted (converted-weights.ts), even where they lie in one piece: kernels have channels last,
- * and one that the engine transposes is a copy in every session of every worker, one that lies in the graph's order is
- * mapped once. And 4 MB a shard, which is what TensorFlow.js writes, leaves few models in one piece.
+ * Its weights are always converted (converted-weights.ts), even if they are in one piece. Kernels have channels last:
+ * if the engine transposes one, every session of every worker holds a copy, whereas a kernel in the graph's order is
+ * mapped once. Few models are in one piece anyway, because TensorFlow.js writes shards of 4 MB.
  */
 import { join } from 'node:path';
 import { bindWeights } from '../../graph/passes/bind-weights.js';
@@ -21,12 +21,12 @@ import type { Network } from './network.js';
 import type { WritableTensor } from '../files/safetensors.js';
 import { readTfjsFile, type TfjsFile } from '../files/tfjs-file.js';
 
-/** To be counted up whenever a parameter gets another form (keras/*-layers.ts). */
+/** Increment the number whenever the form of a parameter changes (keras/*-layers.ts). */
 const CONVERSION = 'tfjs-layers-1';
 
 /**
- * Reads and hashes the files, and converts the weights where that has not been done. `cache` is the setting FULLCONV_CACHE.
- * Throws ModelFileError naming the file and the field.
+ * Load the network: reads and hashes the files, and converts the weights if they are not in the cache. `cache` is the
+ * setting FULLCONV_CACHE. Throws ModelFileError naming the file and the field.
  */
 export async function loadTfjsLayers({ folder, manifest, labels }: ModelFolder, cache: string): Promise<Network> {
   const file = join(folder, manifest.weights.file);
@@ -35,7 +35,7 @@ export async function loadTfjsLayers({ folder, manifest, labels }: ModelFolder, 
   return explain(file, async () => {
     const dims = new Map([...content.weights].map(([name, weight]) => [name, weight.dims]));
     const { graph, parameters } = buildKerasGraph(readKerasModel(content.topology), { dims, keras: content.keras });
-    // What does not fit together is to be refused with the name of the layer, before anything is written.
+    // Layers that do not fit together are refused here by name, before anything is written.
     inferShapes(graph, imageShapes(graph, { batch: 1, height: size, width: size }));
     const source = await convertWeights({ cache, name: CONVERSION, digest: content.weightsDigest }, () =>
       parameters.map((parameter) => tensorOf(parameter, content)),

@@ -1,6 +1,7 @@
 /**
- * An architecture served without training, for load tests: generated weights cost the engine as much as trained ones.
- * The folder that is written is an ordinary model folder; its name ends in `-untrained` so that nobody mistakes it.
+ * Serves an architecture without training, for load tests: generated weights cost the engine as much as trained ones.
+ * The written folder is an ordinary model folder. The model's name ends in `-untrained`, so that nobody mistakes it for
+ * a trained one.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -17,14 +18,14 @@ import type { Graph } from '../../graph/graph.js';
 import { writeGeneratedWeights } from './generated-weights.js';
 import { MANIFEST_FILE, type Manifest, type ModelFolder } from '../manifest.js';
 
-/** Side of the crop over the short side: 224 of 256. */
+/** Side of the crop as a part of the short side: 224 of 256 pixels. */
 const CROP = 0.875;
 
 const WEIGHTS_FILE = 'model.safetensors';
 
 /**
  * Make sure that the model folder of an untrained architecture exists below `cache`, and return its path. Throws
- * UsageError when there is no such architecture.
+ * UsageError for an unknown architecture.
  */
 export async function prepareUntrained(cache: string, architecture: string): Promise<string> {
   if (!isArchitecture(architecture)) {
@@ -69,8 +70,8 @@ export function untrainedModel(architecture: ArchitectureName): Omit<ModelFolder
 }
 
 /**
- * Every block of a residual net adds a branch of the variance of its input: with more than two hundred of them the sum
- * would leave float32 (ResNet-1202). Weights of half the size leave a branch 1/16 of the variance or less.
+ * Each block of a residual net adds a branch with the variance of its input, so the sum over more than two hundred
+ * blocks would overflow float32 (ResNet-1202). Weights of half the size give a branch at most 1/16 of that variance.
  */
 function gainFor(graph: Graph): number {
   const blocks = graph.nodes.filter(({ op }) => op === 'Add').length;

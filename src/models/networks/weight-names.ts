@@ -1,27 +1,27 @@
 /**
- * What the tensors of a weights file are called. A builder names its parameters as torchvision does, or as the
- * implementation that its file names; other libraries have the same tensors under other names, and what wraps a net to
- * train it puts a word before all of them. A naming goes from a builder's name to the file's and is pure; which one a
- * file has is seen by which of its names are there.
+ * Finds the names of a net's tensors in a weights file. A builder names its parameters as torchvision does, or as the
+ * implementation that its file cites. Other libraries have other names for the same tensors, and modules that wrap a
+ * net for training put a prefix before all of them. A naming maps a builder's name to the file's and is pure. The
+ * naming that finds most tensors in the file is taken.
  *
  * Sources: timm/models/vgg.py and densenet.py (pytorch-image-models), models/resnet/modeling_resnet.py (transformers);
- * test/fixtures/weight-names has what these libraries really write.
+ * test/fixtures/weight-names has the names that these libraries really write.
  */
 import { efficientNetPytorchNames } from './efficientnet-pytorch-names.js';
 import { ModelFileError } from '../files/model-file-error.js';
 import { renameBy, type NamingRules } from './naming-rules.js';
 
 export interface Naming {
-  /** Whose names they are. */
+  /** The library that has these names, for messages. */
   readonly owner: string;
-  /** The name in the file of a builder's parameter. */
+  /** Maps a builder's parameter to its name in the file. */
   readonly nameOf: (parameter: string) => string;
 }
 
-/** From a builder's name to the owner's, given all of the builder's names. */
+/** Maps a builder's name to the owner's, given all of the builder's names. */
 type Renaming = (parameters: readonly string[]) => (parameter: string) => string;
 
-/** The owner's name, and how the owner's names come from the builders'. */
+/** Owners, each with the mapping from the builders' names to its own. */
 const OWNERS: readonly (readonly [owner: string, renaming: NamingRules | Renaming])[] = [
   ["the architecture's own", []],
   [
@@ -48,16 +48,18 @@ const OWNERS: readonly (readonly [owner: string, renaming: NamingRules | Renamin
   ["efficientnet_pytorch's EfficientNet", efficientNetPytorchNames],
 ];
 
-/** transformers counts stages and layers from 0; without a layer it is the shortcut. */
+/** transformers counts stages and layers from 0. Without `layer` the result is the block's shortcut. */
 function inBlock(stage?: string, block?: string, layer?: string): string {
   const name = `resnet.encoder.stages.${Number(stage) - 1}.layers.${block ?? ''}`;
   return layer === undefined ? `${name}.shortcut` : `${name}.layer.${Number(layer) - 1}`;
 }
 
-/** What torch's DataParallel, its compiler, Lightning's and other people's modules put before the names of their net. */
+/**
+ * Prefixes that torch's DataParallel, its compiler, Lightning's and other modules put before the names of their net.
+ */
 const WRAPPERS = ['', 'module.', '_orig_mod.', 'model.', 'net.', 'backbone.'];
 
-/** Every naming of a net with these parameters. */
+/** All namings of a net with these parameters. */
 function namingsOf(parameters: readonly string[]): Naming[] {
   const owners = OWNERS.map(([owner, renaming]) => {
     const nameOf =
@@ -72,15 +74,15 @@ function namingsOf(parameters: readonly string[]): Naming[] {
   );
 }
 
-/** How a file begins, for messages: they repeat a stranger's names, but not too much of them. */
+/** The first names of a file, for messages. They come from strangers, so only three are shown, cut at 80 characters. */
 export function firstOf(names: Iterable<string>): string {
   const shown = [...names].slice(0, 3).map((name) => `"${name.slice(0, 80)}"`);
   return shown.join(', ') || 'nothing';
 }
 
 /**
- * The naming under which most of the parameters are there. Throws ModelFileError with the first one that is missing
- * under it, and with how the file begins.
+ * The naming under which the file has all parameters. Throws ModelFileError if there is none; it names the first
+ * missing tensor of the best naming, and the first names of the file.
  */
 export function findNaming(file: string, parameters: readonly string[], tensors: ReadonlyMap<string, unknown>): Naming {
   const missingOf = ({ nameOf }: Naming): string[] => parameters.filter((name) => !tensors.has(nameOf(name)));

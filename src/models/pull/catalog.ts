@@ -1,11 +1,11 @@
 /**
- * The catalog of weights that can be pulled by name: which file in which repository of the Hugging Face hub, for which
- * architecture, and how the net wants its input. It ships with the program (`models/catalog/`), with the names of the
- * classes.
+ * The catalog of weights that can be pulled by name. An entry gives the file, its repository on the Hugging Face hub,
+ * the architecture and the preprocessing of the input. The catalog ships with the program (`models/catalog/`), together
+ * with the names of the classes.
  *
  * Source: the configurations of timm (architecture, crop, interpolation, mean and deviation, licence) and its table of
- * results (top-1 at the size given here). A revision, size or sha256 stands there only where independent sources agree
- * on it; where none does, what the hub says of the file at the time is what counts (download.ts).
+ * results (top-1 at the size given here). An entry pins a commit, size or sha256 only if independent sources agree on
+ * it. Otherwise the hub's current statement about the file counts (download.ts).
  */
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
@@ -20,19 +20,19 @@ const entrySchema = manifestSchema.pick({ name: true, options: true, input: true
   description: z.string(),
   license: z.string(),
   architecture: z.enum(ARCHITECTURE_NAMES),
-  repository: z.string().regex(/^[\w-][\w.-]*\/[\w-][\w.-]*$/, 'owner/name'),
-  /** A commit, or a branch. */
+  repository: z.string().regex(/^[\w-][\w.-]*\/[\w-][\w.-]*$/, 'must be owner/name'),
+  /** A commit or a branch. */
   revision: z.string().regex(/^[\w-][\w.-]*$/),
   file: z.string().regex(/^[\w-][\w.-]*\.safetensors$/),
   sha256: manifestSchema.shape.weights.shape.sha256,
-  /** Bytes. */
+  /** Size in bytes. */
   size: z.number().int().positive().optional(),
-  /** Accuracy on ImageNet's validation images in percent, at the size of `input`. */
+  /** Top-1 accuracy on ImageNet's validation images in percent, at the size of `input`. */
   top1: z.number().optional(),
 });
 
 const catalogSchema = z.strictObject({
-  /** File of the labels that all of them have. */
+  /** File of the labels, which all models share. */
   labels: z.string(),
   models: z.array(entrySchema).min(1),
 });
@@ -40,7 +40,7 @@ const catalogSchema = z.strictObject({
 export type CatalogEntry = z.output<typeof entrySchema>;
 
 export interface Catalog {
-  /** Of several for one architecture, the first is what the architecture's name stands for. */
+  /** The name of an architecture stands for its first entry. */
   readonly models: readonly CatalogEntry[];
   /** In class order. */
   readonly labels: readonly Label[];
@@ -48,17 +48,17 @@ export interface Catalog {
 
 const FOLDER = fileURLToPath(new URL('../../../models/catalog', import.meta.url));
 
-/** Names as different as this from what was meant are not worth showing. */
+/** Largest edit distance of names that are suggested instead of an unknown one. */
 const MAX_DISTANCE = 5;
 
-/** Read and check the catalog. Throws ModelFileError naming the file and the field that is wrong. */
+/** Read and check the catalog. Throws ModelFileError naming the file and the faulty field. */
 export async function readCatalog(folder = FOLDER): Promise<Catalog> {
   const { value: catalog } = await readJson(join(folder, 'catalog.json'), catalogSchema);
   const { value: labels } = await readJson(join(folder, catalog.labels), labelsSchema);
   return { models: catalog.models, labels };
 }
 
-/** The entry of that name, or the first of that architecture. Throws OperatorError with the names that are nearest. */
+/** The entry of that name, or the first of that architecture. Throws OperatorError with the nearest names. */
 export function findEntry({ models }: Catalog, name: string): CatalogEntry {
   const found = models.find((entry) => entry.name === name) ?? models.find(({ architecture }) => architecture === name);
   if (found !== undefined) return found;
@@ -70,5 +70,5 @@ export function findEntry({ models }: Catalog, name: string): CatalogEntry {
     .slice(0, 3)
     .map(({ known }) => known);
   const hint = near.length === 0 ? '' : ` Did you mean ${near.join(', ')}?`;
-  throw new OperatorError(`There are no weights called "${name}" in the catalog.${hint} fullconv pull lists them.`);
+  throw new OperatorError(`The catalog has no weights called "${name}".${hint} Run fullconv pull to list them.`);
 }

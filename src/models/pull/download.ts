@@ -1,6 +1,6 @@
 /**
- * One file over HTTP, streamed to disk. It has its name only once it is whole and its size and sha256 are right; what
- * was cut off is gone on with, by the next try or by a later call, as long as the server still has the same content.
+ * Streams one file over HTTP to disk. The file gets its name only when it is whole and its size and sha256 are right.
+ * An interrupted download is resumed, by the next try or a later call, if the server still has the same content.
  *
  * Source: RFC 9110 §13.1.5 (If-Range), §14 (ranges).
  */
@@ -12,7 +12,7 @@ import { sha256 } from '../files/digest.js';
 import { createHttpClient, Transient, type AboutFile, type Answer, type HttpClient } from './http-get.js';
 import { dropPart, finishPart, openPart, partPath, partSize, readPart, type Part } from './partial-file.js';
 
-/** What a file is known to be; what is left out is not checked. */
+/** Known properties of a file; missing ones are not checked. */
 export interface Expected {
   readonly sha256?: string | undefined;
   /** Bytes. */
@@ -20,53 +20,53 @@ export interface Expected {
 }
 
 export interface Wanted extends Expected {
-  /** Without credentials. */
+  /** An address without credentials. */
   readonly url: URL;
 }
 
 export interface DownloadOptions {
-  /** The header of that name, for the origin of the URL alone. */
+  /** Value of the Authorization header, which is sent to the URL's origin only. */
   readonly authorization?: string | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Told of the bytes there are, and of those there will be where that is known. */
+  /** Called with the bytes received so far, and with the total if it is known. */
   readonly onProgress?: ((done: number, total: number | undefined) => void) | undefined;
-  /** Told why it waits and tries again. */
+  /** Called before each repeated try with the reason and the wait. */
   readonly onRetry?: ((reason: string, waitMs: number) => void) | undefined;
-  /** Longest silence of a server. */
+  /** Longest silence of a server before a try fails. */
   readonly stallMs?: number;
-  /** Tries in a row that bring nothing. */
+  /** Limit for tries in a row without new bytes. */
   readonly attempts?: number;
-  /** Tries in all, however much they bring. */
+  /** Limit for all tries, with or without new bytes. */
   readonly allAttempts?: number;
-  /** Wait before the first repetition; it doubles from one to the next. */
+  /** Wait before the first repetition; it doubles with each further one. */
   readonly backoffMs?: number;
   readonly maxBytes?: number;
 }
 
-/** A file as it turned out to be. */
+/** A downloaded or copied file after its check. */
 export interface Checked {
   readonly sha256: string;
   /** Bytes. */
   readonly size: number;
-  /** Somebody had said what the sha256 must be. */
+  /** Whether the sha256 was known before and matched. */
   readonly verified: boolean;
 }
 
 export interface Downloaded extends Checked {
-  /** Commit of the repository, where the server tells it. */
+  /** Commit of the repository, if the server tells it. */
   readonly commit: string | undefined;
 }
 
 const STALL_MS = 30_000;
 const ATTEMPTS = 5;
-/** Of 8 GB, 20 MB each. */
+/** Enough for 8 GB in pieces of 20 MB. */
 const ALL_ATTEMPTS = 400;
 const BACKOFF_MS = 1000;
 const MAX_BYTES = 8 * 2 ** 30;
 
 /**
- * Download to `file`. Throws OperatorError that says what is wrong with the address, the file or the connection, and the
- * signal's reason when that ends it; the part stays for the next call unless it is of no use.
+ * Download to `file`. Throws OperatorError naming the fault of the address, the file or the connection, and the
+ * signal's reason if the signal aborts. The part stays for the next call unless it is useless.
  */
 export async function download(wanted: Wanted, file: string, options: DownloadOptions = {}): Promise<Downloaded> {
   const { attempts = ATTEMPTS, allAttempts = ALL_ATTEMPTS, backoffMs = BACKOFF_MS, signal, onRetry } = options;
@@ -113,17 +113,17 @@ async function attempt(http: HttpClient, wanted: Wanted, file: string, options: 
   answer.discard();
   const checked = await checkFile(partPath(file), expected, url.href).catch(async (error: unknown) => {
     await dropPart(file);
-    // What was there before may be to blame; what came in one piece is what the server has.
+    // The old part of a resumed file may be at fault, so try again. A file in one piece is what the server has.
     throw part !== undefined && error instanceof OperatorError ? new Outdated(error.message) : error;
   });
   await finishPart(file);
   return { ...checked, commit: answer.about.commit };
 }
 
-/** The part is of no use: the server has other content. */
+/** The part is useless, because the server has other content. */
 class Outdated extends Transient {}
 
-/** The part, where it is of this file as far as anybody knows, and the server can be asked to make sure. */
+/** The part, if it seems to belong to this file and its ETag or sha256 can verify that; otherwise undefined. */
 function resumable(part: Part | undefined, { url, sha256: digest }: Wanted): Part | undefined {
   if (part === undefined) return undefined;
   const { of } = part;
@@ -131,41 +131,43 @@ function resumable(part: Part | undefined, { url, sha256: digest }: Wanted): Par
   return isSame && (of.etag ?? of.sha256) !== undefined ? part : undefined;
 }
 
-/** Without If-Range the sha256 tells in the end whether the parts belong together. */
+/** Asks for the rest of the file. Without an ETag for If-Range, the sha256 of the whole file verifies the parts. */
 function rangeHeaders({ bytes, of: { etag } }: Part): Record<string, string> {
   return { range: `bytes=${bytes}-`, ...(etag === undefined ? {} : { 'if-range': etag }) };
 }
 
-/** Both are known, and differ. */
+/** Whether both values are known and differ. */
 function contradicts<T>(known: T | undefined, said: T | undefined): boolean {
   return known !== undefined && said !== undefined && known !== said;
 }
 
-/** What the catalog and the server say together. Throws OperatorError where they contradict each other. */
+/** The catalog's and the server's statements combined. Throws OperatorError if they contradict each other. */
 function agree({ url, sha256: digest, size }: Wanted, about: AboutFile): Expected {
   if (contradicts(digest, about.sha256)) {
-    throw new OperatorError(`${url.href}: the server has the sha256 ${about.sha256 ?? ''}, it must be ${digest ?? ''}`);
+    throw new OperatorError(`${url.href}: the server's sha256 is ${about.sha256 ?? ''}, but must be ${digest ?? ''}`);
   }
   if (contradicts(size, about.size)) throw wrongSize(url, about.size, size);
   return { sha256: digest ?? about.sha256, size: size ?? about.size };
 }
 
 function wrongSize(url: URL, found: number | undefined, expected: number | undefined): OperatorError {
-  return new OperatorError(`${url.href}: the server has ${found ?? ''} bytes, it must be ${expected ?? ''}`);
+  return new OperatorError(`${url.href}: the server's file has ${found ?? ''} bytes, but must have ${expected ?? ''}`);
 }
 
-/** The byte at which the content of the answer begins; `whole` where nothing is missing. Throws Outdated. */
+/**
+ * The byte at which the answer's content begins; `whole` if the part is complete. Throws Outdated for a useless part.
+ */
 function whereToGoOn(answer: Answer, part: Part | undefined, { sha256: digest }: Expected): number | 'whole' {
   if (answer.status === 200) return 0;
   const [, first, length] = /^bytes (?:(\d+)-\d+|\*)\/(\d+|\*)$/.exec(answer.header('content-range') ?? '') ?? [];
   const isSame =
     part !== undefined && !contradicts(part.of.etag, answer.header('etag')) && !contradicts(part.of.sha256, digest);
   const fits = isSame && Number(answer.status === 206 ? first : length) === part.bytes;
-  if (!fits) throw new Outdated('what was there is of another file');
+  if (!fits) throw new Outdated('the part belongs to another file');
   return answer.status === 206 ? part.bytes : 'whole';
 }
 
-/** Write the content to the part, from `offset` on. Throws Transient when it ends too early. */
+/** Write the content to the part, from `offset` on. Throws Transient if the content ends too early. */
 async function receive(
   answer: Answer,
   { url, sha256: digest, size }: Wanted,
@@ -206,19 +208,19 @@ function tooLarge(url: URL, maxBytes: number): OperatorError {
 async function checkSpace(folder: string, bytes: number): Promise<void> {
   const { bavail, bsize } = await statfs(folder);
   if (bavail * bsize < bytes) {
-    throw new OperatorError(`${folder}: ${bytes} bytes are needed, and ${bavail * bsize} are free`);
+    throw new OperatorError(`${folder}: ${bytes} bytes are needed, but only ${bavail * bsize} are free`);
   }
 }
 
-/** Read a file once. Throws OperatorError, which names `source`, when it is not what is expected. */
+/** Check size and sha256 of a file, reading it once. Throws OperatorError naming `source` if they differ. */
 export async function checkFile(file: string, expected: Expected, source: string): Promise<Checked> {
   const { size } = await stat(file);
   if (expected.size !== undefined && size !== expected.size) {
-    throw new OperatorError(`${source}: has ${size} bytes, it must be ${expected.size}`);
+    throw new OperatorError(`${source}: has ${size} bytes, but must have ${expected.size}`);
   }
   const digest = await sha256(file);
   if (expected.sha256 !== undefined && digest !== expected.sha256) {
-    throw new OperatorError(`${source}: what came has the sha256 ${digest}, it must be ${expected.sha256}`);
+    throw new OperatorError(`${source}: the sha256 is ${digest}, but must be ${expected.sha256}`);
   }
   return { sha256: digest, size, verified: expected.sha256 !== undefined };
 }

@@ -1,9 +1,9 @@
 /**
- * A GET with redirects, and what the origin that was asked says of the file. The Hugging Face hub answers with a
- * redirect to where the content lies, and with what it is: `X-Linked-ETag` (the sha256 of a file in LFS),
- * `X-Linked-Size`, `X-Repo-Commit`. These are believed from that origin alone, and credentials go there alone.
+ * A GET that follows redirects and returns the first origin's statements about the file. The Hugging Face hub answers
+ * with a redirect to the content and with headers: `X-Linked-ETag` (the sha256 of a file in LFS), `X-Linked-Size`,
+ * `X-Repo-Commit`. Only the first origin's headers are believed, and only it gets credentials.
  *
- * A proxy in HTTPS_PROXY or HTTP_PROXY is used, but for the hosts in NO_PROXY.
+ * A proxy in HTTPS_PROXY or HTTP_PROXY is used, except for the hosts in NO_PROXY.
  *
  * Source: huggingface_hub, `constants.py` and `file_download.py` (names of the headers).
  */
@@ -11,21 +11,21 @@ import { Agent, EnvHttpProxyAgent, request, type Dispatcher } from 'undici';
 import { OperatorError } from '../../errors.js';
 
 export interface GetOptions {
-  /** The header of that name. */
+  /** Value of the Authorization header. */
   readonly authorization?: string | undefined;
   /** Sent to every address on the way. */
   readonly headers: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal | undefined;
-  /** Longest silence of a server. */
+  /** Longest silence of a server before the request fails. */
   readonly stallMs: number;
 }
 
-/** The answer of the last address: 200, 206 or 416. */
+/** The answer of the last address, with status 200, 206 or 416. */
 export interface Answer {
   readonly status: number;
   header(name: string): string | undefined;
   readonly about: AboutFile;
-  /** To be read to its end, or left with `discard`. Throws Transient when the connection breaks or stalls. */
+  /** Must be read to its end, or dropped with `discard`. Throws Transient if the connection breaks or stalls. */
   content(): AsyncIterable<Uint8Array>;
   discard(): void;
 }
@@ -38,15 +38,15 @@ export interface AboutFile {
 }
 
 export interface HttpClient {
-  /** Throws Transient for what may be better the next time, and OperatorError for what will not. */
+  /** Throws Transient for failures that may pass, and OperatorError for those that will not. */
   get(url: URL, options: GetOptions): Promise<Answer>;
   close(): Promise<void>;
 }
 
-/** A failure that may be gone the next time. */
+/** A failure that may not occur again. */
 export class Transient extends Error {
   override name = 'Transient';
-  /** What the server asked to wait. */
+  /** The wait that the server asked for. */
   readonly waitMs: number;
 
   constructor(message: string, waitMs = 0, options?: ErrorOptions) {
@@ -63,7 +63,7 @@ const TRANSIENT_CODES = [
   ...['UND_ERR_SOCKET', 'UND_ERR_BODY_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_CONNECT_TIMEOUT'],
   ...['ECONNRESET', 'ECONNREFUSED', 'ECONNABORTED', 'ETIMEDOUT', 'EPIPE', 'EAI_AGAIN'],
 ];
-/** Longest wait that a server is granted. */
+/** Limit for the wait that a server may ask for. */
 const MAX_WAIT_MS = 60_000;
 
 export function createHttpClient(): HttpClient {
@@ -118,7 +118,7 @@ async function send(url: URL, options: GetOptions, dispatcher: Dispatcher): Prom
       bodyTimeout: stallMs,
       dispatcher,
     });
-    // A connection that breaks before anybody reads must not end the process; whoever reads then is told.
+    // A connection that breaks before the body is read must not end the process. A later read still gets the error.
     response.body.on('error', () => undefined);
     return response;
   } catch (error) {
@@ -127,7 +127,7 @@ async function send(url: URL, options: GetOptions, dispatcher: Dispatcher): Prom
   }
 }
 
-/** Where a redirect leads: over https, unless an http address was asked. Throws OperatorError. */
+/** The target of a redirect. Throws OperatorError unless it is https, or http after an http address was asked for. */
 function redirected(asked: URL, from: URL, location: string): URL {
   const to = URL.canParse(location, from.href) ? new URL(location, from.href) : undefined;
   const isAllowed = to?.protocol === 'https:' || (to?.protocol === 'http:' && asked.protocol === 'http:');
@@ -148,7 +148,7 @@ function aboutFile(header: (name: string) => string | undefined): AboutFile {
   };
 }
 
-/** Addresses are shown without their query, which may be a signature, and without a password. */
+/** An address for messages: without its query, which may be a signature, and without credentials. */
 function shown({ origin, pathname }: URL): string {
   return `${origin}${pathname}`;
 }
@@ -159,9 +159,9 @@ function refusal(url: URL, status: number, retryAfter?: string): Error {
     return new Transient(`${url.host} answers ${status}`, Math.min((seconds || 0) * 1000, MAX_WAIT_MS));
   }
   const hints = new Map([
-    [401, ': it is not there, or needs a token (HF_TOKEN)'],
-    [403, ': the token (HF_TOKEN) is missing or does not suffice'],
-    [404, ': it is not there'],
+    [401, ': the file does not exist, or needs a token (HF_TOKEN)'],
+    [403, ': the token (HF_TOKEN) is missing or insufficient'],
+    [404, ': the file does not exist'],
   ]);
   return new OperatorError(`${shown(url)} answers ${status}${hints.get(status) ?? ''}`);
 }

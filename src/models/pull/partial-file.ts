@@ -1,10 +1,10 @@
 /**
- * A file that is not whole yet: FILE.part, and beside it FILE.part.json, which tells what it is a part of, so that parts
- * of different files are never joined. FILE itself is there only when it is whole.
+ * A file that is not whole yet: FILE.part, and beside it a note, FILE.part.json, which tells the source of the part, so
+ * that parts of different files are never joined. FILE itself exists only when it is whole.
  */
 import { open, readFile, rename, rm, stat, writeFile, type FileHandle } from 'node:fs/promises';
 
-/** What a part is a part of. */
+/** The source of a part. */
 export interface PartOf {
   readonly url: string;
   /** Strong entity tag of the content. */
@@ -13,7 +13,7 @@ export interface PartOf {
 }
 
 export interface Part {
-  /** How many there are, from the beginning of the file. */
+  /** Number of bytes, from the beginning of the file. */
   readonly bytes: number;
   readonly of: PartOf;
 }
@@ -21,10 +21,10 @@ export interface Part {
 const partOf = (file: string): string => `${file}.part`;
 const noteOf = (file: string): string => `${file}.part.json`;
 
-/** Where the bytes are until the file is whole. */
+/** Path of the bytes until the file is whole. */
 export { partOf as partPath };
 
-/** What there is of the file; undefined where there is nothing, or nobody knows what it is. */
+/** The part of a file; undefined if it is missing or empty, or has no valid note. */
 export async function readPart(file: string): Promise<Part | undefined> {
   try {
     const [{ size }, note] = await Promise.all([stat(partOf(file)), readFile(noteOf(file), 'utf8')]);
@@ -35,7 +35,7 @@ export async function readPart(file: string): Promise<Part | undefined> {
   }
 }
 
-/** Bytes there are of the file, whatever they are. */
+/** Size of the part in bytes, even without a note; 0 if there is none. */
 export async function partSize(file: string): Promise<number> {
   return stat(partOf(file)).then(
     ({ size }) => size,
@@ -43,9 +43,9 @@ export async function partSize(file: string): Promise<number> {
   );
 }
 
-/** Open the part to append from byte `offset` on; what was there beyond it is cut off. The caller closes it. */
+/** Open the part to append from byte `offset` on; bytes beyond it are cut off. The caller closes the handle. */
 export async function openPart(file: string, of: PartOf, offset: number): Promise<FileHandle> {
-  // Without its note a part is nothing: whatever happens in between, no part has the note of another.
+  // The old note goes first: a part without a note is ignored, so a crash in between leaves no part with a wrong note.
   await rm(noteOf(file), { force: true });
   const handle = await open(partOf(file), offset === 0 ? 'w' : 'a');
   try {
@@ -58,7 +58,7 @@ export async function openPart(file: string, of: PartOf, offset: number): Promis
   return handle;
 }
 
-/** The part is the file. */
+/** Rename the part to the file. */
 export async function finishPart(file: string): Promise<void> {
   await rename(partOf(file), file);
   await rm(noteOf(file), { force: true });

@@ -1,7 +1,7 @@
 /**
- * A model of the catalog as a model folder: weights, labels, manifest. It is made in `.pulling/NAME` below the folder of
- * models, where no server looks, compiled there to prove that it fits, and moved to its place in one step: there is
- * either a whole model or none. What an interrupted pull leaves there, the next one goes on with.
+ * Pulls a model of the catalog into a model folder: weights, labels, manifest. The folder is made in `.pulling/NAME`
+ * below the folder of models, where no server looks. It is compiled there to prove that it fits, and moved to its place
+ * in one step, so there is either a whole model or none. The next pull resumes an interrupted one.
  */
 import { mkdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -24,7 +24,7 @@ export interface PullOptions extends Omit<DownloadOptions, 'authorization'> {
   readonly cache: string;
   /** The model's name. */
   readonly name: string;
-  /** Replace a model of that name. */
+  /** Whether to replace an existing model of that name. */
   readonly force: boolean;
 }
 
@@ -37,8 +37,8 @@ export interface PulledModel {
 const LABELS_FILE = 'labels.json';
 
 /**
- * Pull an entry of the catalog. Throws OperatorError when there is a model of that name already, another process is
- * pulling it, the weights cannot be had, or they do not fit; the signal's reason when that ends it.
+ * Pull an entry of the catalog. Throws OperatorError if a model of that name exists, another process is pulling it, the
+ * weights cannot be fetched, or they do not fit. Throws the signal's reason if the signal aborts.
  */
 export async function pullModel(
   entry: CatalogEntry,
@@ -47,17 +47,17 @@ export async function pullModel(
 ): Promise<PulledModel> {
   const { models, name, force, source, cache } = options;
   if (!manifestSchema.shape.name.safeParse(name).success) {
-    throw new OperatorError(`"${name}" is no name for a model: letters, digits, dots, dashes and underscores`);
+    throw new OperatorError(`"${name}" is not a valid model name: use letters, digits, dots, dashes and underscores`);
   }
   const folder = join(models, name);
   const refuseExisting = async (): Promise<void> => {
-    if (!force && (await isTaken(folder))) throw new OperatorError(`${folder} is there already; --force replaces it`);
+    if (!force && (await isTaken(folder))) throw new OperatorError(`${folder} already exists; --force replaces it`);
   };
   await refuseExisting();
   const workshop = join(models, '.pulling');
   await mkdir(workshop, { recursive: true }).catch((cause: unknown) => {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new OperatorError(`FULLCONV_MODELS=${models}: models cannot be put there: ${why}`, { cause });
+    throw new OperatorError(`FULLCONV_MODELS=${models}: models cannot be written there: ${why}`, { cause });
   });
   return whileLocked(join(workshop, `${name}.lock`), async () => {
     const [draft, old] = [join(workshop, name), join(workshop, `${name}.old`)];
@@ -73,7 +73,7 @@ export async function pullModel(
       await replaceFolder(draft, folder, old);
       return { folder, model, weights };
     } finally {
-      // Unless a part waits in it.
+      // Fails, as it should, if a part for the next pull is in the folder.
       await rmdir(draft).catch(() => undefined);
     }
   });
@@ -95,7 +95,7 @@ function manifestOf(entry: CatalogEntry, name: string, weights: Downloaded): Man
   };
 }
 
-/** Compile what was fetched; what does not fit is removed. Throws OperatorError with the reason. */
+/** Compile the draft, and remove it if it does not fit. Throws OperatorError with the reason. */
 async function prove(draft: string, cache: string): Promise<CompiledModel> {
   try {
     return await compileModel(await readModelFolder(draft), { load: 0, cache });

@@ -1,7 +1,7 @@
 /**
- * Where the weights of the catalog are fetched from: the Hugging Face hub, a mirror with the hub's addresses
- * (`BASE/OWNER/NAME/resolve/REVISION/FILE`), or files on this machine, as they are copied or as the hub's own cache keeps
- * them. Wherever they come from, they are the same to the byte where the catalog knows a digest.
+ * Sources of the catalog's weights: the Hugging Face hub, a mirror with the hub's addresses
+ * (`BASE/OWNER/NAME/resolve/REVISION/FILE`), or local files, either plain copies or in the hub's own cache. If the
+ * catalog has a digest, weights from every source are the same to the byte.
  */
 import { constants, copyFile, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
@@ -13,7 +13,7 @@ import { checkFile, download, type DownloadOptions, type Downloaded } from './do
 export type WeightsSource =
   | {
       readonly kind: 'hub';
-      /** Without credentials, and without a slash at its end. */
+      /** Address without credentials and without a trailing slash. */
       readonly base: string;
       readonly authorization?: string | undefined;
     }
@@ -23,21 +23,21 @@ export type WeightsSource =
 export const HUB = 'https://huggingface.co';
 
 export interface SourceSettings {
-  /** An address or a path; default is the endpoint. */
+  /** An address or a path. Default: the endpoint. */
   readonly from?: string | undefined;
-  /** The environment variable HF_ENDPOINT. */
+  /** The environment variable HF_ENDPOINT. Default: the hub. */
   readonly endpoint?: string | undefined;
-  /** The environment variable HF_TOKEN; an address with credentials in it wins. */
+  /** The environment variable HF_TOKEN; credentials in the address take precedence. */
   readonly token?: string | undefined;
 }
 
-/** Throws OperatorError for an address that is neither http nor https. */
+/** The source that the settings select. Throws OperatorError for an address that is neither http nor https. */
 export function weightsSource({ from, endpoint, token }: SourceSettings): WeightsSource {
-  // A variable that is set to nothing is not set.
+  // An empty variable counts as unset.
   const place = [from, endpoint].find(Boolean) ?? HUB;
   if (!/^[a-z][a-z0-9+.-]+:\/\//i.test(place)) return { kind: 'local', path: resolve(place) };
   if (!URL.canParse(place) || !/^https?:$/.test(new URL(place).protocol)) {
-    throw new OperatorError(`${place}: weights come from an http or https address, or from a folder`);
+    throw new OperatorError(`${place}: must be an http or https address, a folder or a file`);
   }
   const { origin, pathname, username, password } = new URL(place);
   const credentials = [username, password].map(decodeURIComponent).join(':');
@@ -46,7 +46,7 @@ export function weightsSource({ from, endpoint, token }: SourceSettings): Weight
   return { kind: 'hub', base: origin + pathname.replace(/\/+$/, ''), authorization };
 }
 
-/** Fetch the weights of an entry to `file`. Throws OperatorError that says where they are not, or what is wrong. */
+/** Fetch the weights of an entry to `file`. Throws OperatorError if they are missing or faulty. */
 export async function fetchWeights(
   source: WeightsSource,
   entry: CatalogEntry,
@@ -63,7 +63,7 @@ async function copyWeights(path: string, entry: CatalogEntry, file: string): Pro
   const places = (await isFile(path)) ? [path] : await localPlaces(path, entry);
   const found = await Promise.all(places.map(isFile));
   const from = places.find((_, index) => found[index]);
-  if (from === undefined) throw new OperatorError(`${entry.name}: there is no ${places.join(', nor ')}`);
+  if (from === undefined) throw new OperatorError(`${entry.name}: none of these files exists: ${places.join(', ')}`);
   const copy = `${file}.copy`;
   await mkdir(dirname(file), { recursive: true });
   try {
@@ -76,7 +76,7 @@ async function copyWeights(path: string, entry: CatalogEntry, file: string): Pro
   }
 }
 
-/** Where a folder may have the file: by repository, by model, in a cache of the hub, or itself. */
+/** Places where a folder may hold the file: by repository, by model, in a cache of the hub, or directly. */
 async function localPlaces(folder: string, entry: CatalogEntry): Promise<string[]> {
   const { repository, name, file, revision } = entry;
   const cache = join(folder, `models--${repository.replaceAll('/', '--')}`);

@@ -1,4 +1,4 @@
-/** The ranges of a network's values, from what they are on images. */
+/** Measures the ranges of a network's values on images. */
 import type { Graph } from '../../graph/graph.js';
 import { writeOnnx } from '../../graph/onnx/model.js';
 import { applyPasses } from '../../graph/pass.js';
@@ -9,12 +9,12 @@ import { expectTensor, type TensorMap } from '../../tensor.js';
 import { clipRange, type Clipping } from './clipping.js';
 import { Histogram } from './histogram.js';
 
-/** Images as the network's input is made of them, run in a session one by one, in any order. */
+/** Images that are prepared for the network and run in a session one by one, in any order. */
 export interface CalibrationImages {
   readonly count: number;
-  /** Over their bytes, hexadecimal. */
+  /** A digest of all images, hexadecimal. */
   readonly digest: string;
-  /** Each image through a session whose input is `image`. */
+  /** Run each image through a session whose input is `image`. */
   run(spec: SessionSpec, onOutputs: (outputs: TensorMap, image: number) => void): Promise<void>;
 }
 
@@ -24,7 +24,7 @@ export interface CalibrationOptions {
   readonly clipping: Clipping;
 }
 
-/** The ranges of `values`, all of them float32 with a batch. */
+/** The ranges of `values`, which must be float32 with a batch axis. */
 export async function calibrate(
   graph: Graph,
   values: readonly string[],

@@ -1,18 +1,16 @@
-/**
- * Which range of a value's numbers is worth 256 integers: a wider one rounds more, a narrower one clips more.
- */
+/** Chooses the range that 256 integers cover: a wider one rounds more, a narrower one clips more. */
 import { activationScale, type ValueRange } from '../../graph/quantization.js';
 import type { Histogram } from './histogram.js';
 
 export type Clipping = 'none' | 'percentile' | 'error';
 
-/** Part of the numbers that `percentile` clips at each end. */
+/** Fraction of the numbers that `percentile` clips at each end. */
 const TAIL = 1e-5;
 
-/** Ranges tried by `error`: the ends at these parts of the extremes. */
+/** `error` tries ranges whose ends are these fractions of the extremes. */
 const PARTS = Array.from({ length: 40 }, (_, index) => 1 - index / 50);
 
-/** The range of a histogram's numbers by one of the methods. 0 is in it. */
+/** The range of a histogram's numbers by one of the methods. It always contains 0. */
 export function clipRange(histogram: Histogram, method: Clipping): ValueRange {
   const extremes = { low: Math.min(0, histogram.least), high: Math.max(0, histogram.most) };
   switch (method) {
@@ -40,7 +38,7 @@ function withoutTails(histogram: Histogram, { low, high }: ValueRange): ValueRan
   return { low: Math.min(0, Math.max(low, bound(bins))), high: Math.max(0, Math.min(high, bound(bins.reverse()))) };
 }
 
-/** The ends are moved in one after the other: each has little to do with the best place of the other. */
+/** Moves in one end after the other, because the best place of one hardly depends on the other. */
 function leastError(histogram: Histogram, extremes: ValueRange): ValueRange {
   const bins = [...histogram.counts.keys()].filter((bin) => histogram.counts[bin]! > 0);
   const numbers = {
@@ -59,7 +57,7 @@ function leastError(histogram: Histogram, extremes: ValueRange): ValueRange {
   return range;
 }
 
-/** What rounding to the integers of a range, and clipping to it, does to the numbers: the sum of squares. */
+/** Sum of squared errors from rounding the numbers to the integers of a range and clipping them to it. */
 function squaredError(
   { values, counts }: { readonly values: readonly number[]; readonly counts: readonly number[] },
   range: ValueRange,

@@ -1,6 +1,6 @@
 /**
- * The constants of a graph as numbers: initializers wherever they lie and in whatever type and order, and what is
- * computed from them alone. An engine reads and computes them, as it would at load.
+ * Gathers the constants of a graph as numbers: initializers of any storage, type and order, and values computed from
+ * them alone. An engine reads and computes them, as it would at load.
  */
 import type { Graph, Initializer } from '../../graph/graph.js';
 import { writeOnnx } from '../../graph/onnx/model.js';
@@ -9,17 +9,17 @@ import { inferShapes } from '../../graph/shapes.js';
 import type { SessionSpec } from '../../runtime/session.js';
 import { expectTensor, type TensorMap } from '../../tensor.js';
 
-/** What runs a graph without inputs. */
+/** Runs a graph without inputs. */
 export interface ConstantRunner {
   open(spec: SessionSpec): Promise<unknown>;
   close(id: string): Promise<void>;
-  /** Run an open session as it is, without a batch. */
+  /** Run an open session as it is, without adding a batch axis. */
   run(id: string, feeds: TensorMap): Promise<{ readonly outputs: TensorMap }>;
 }
 
 const SESSION = 'constants';
 
-/** The graph with every float32 constant that its nodes read inline, and without the nodes that made them. */
+/** The graph with all float32 constants that its nodes read stored inline, and without the nodes that computed them. */
 export async function gatherWeights(graph: Graph, weightsFolder: string, runner: ConstantRunner): Promise<Graph> {
   const constant = new Set(graph.initializers.keys());
   const makers = graph.nodes.filter(({ inputs, outputs }) => {

@@ -1,10 +1,10 @@
 /**
- * How often a value of a network has which numbers, over as many tensors as there are: bins of equal width around 0,
- * twice as wide whenever a number lies beyond them. So one pass over the images is enough, and the bins do not depend on
- * their order.
+ * A histogram of the numbers of a network's value, over any number of tensors. Bins of equal width lie around 0, and
+ * double in width when a number lies beyond them. So one pass over the images is enough, and the bins do not depend on
+ * the order of the images.
  */
 
-/** Half of them for each sign. */
+/** Number of bins, half of them for each sign. */
 const BINS = 8192;
 
 export class Histogram {
@@ -13,7 +13,7 @@ export class Histogram {
   #least = Infinity;
   #most = -Infinity;
 
-  /** Bins go from −reach to reach. */
+  /** The bins cover −reach to reach. */
   get reach(): number {
     return this.#reach;
   }
@@ -32,7 +32,7 @@ export class Histogram {
     return (bin + 0.5 - BINS / 2) * this.#width();
   }
 
-  /** Count numbers. Throws Error where one is none. */
+  /** Count numbers. Throws Error if one is NaN or infinite. */
   add(values: Float32Array): void {
     let [least, most] = [this.#least, this.#most];
     for (const value of values) {

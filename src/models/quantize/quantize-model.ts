@@ -1,9 +1,9 @@
 /**
- * A model in 8-bit integers: a model folder of its own whose ONNX file holds the quantized network, so that it is served
- * without the images that it was calibrated on, and becomes a class map as any ONNX file does.
+ * Quantizes a model to 8-bit integers. The result is a separate model folder with an ONNX file. It is served without
+ * its calibration images, and gets a class map like any other ONNX file.
  *
- * What was measured on the images is kept in the cache by the digest of weights, images and everything else that decides
- * it. A network that no longer answers as it did is refused with the figures.
+ * The measurement on the images is kept in the cache by the digest of weights, images and everything else it depends
+ * on. The figures tell how far the answers changed; the caller refuses a network that changed too much.
  */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
@@ -32,41 +32,43 @@ export interface QuantizeOptions {
   readonly cache: string;
   readonly images: CalibrationImages;
   readonly runner: ConstantRunner;
-  /** Default: what loses least, see README. */
+  /** Default: `error`, which loses least. */
   readonly clipping?: Clipping;
 }
 
 export interface QuantizedModel {
-  /** The ONNX file, whole. */
+  /** The complete ONNX file. */
   readonly bytes: Uint8Array;
   readonly figures: QuantizationFigures;
-  /** Part of the multiply-adds that are computed in integers, at the native size. */
+  /** Fraction of the multiply-adds that are computed in integers, at the native size. */
   readonly integerPart: number;
 }
 
-/** What of the arithmetic here decides the result: to be raised with it, so that what is in the cache is not taken. */
+/** Version of the arithmetic here. Increment it whenever results change, so that old measurements are not reused. */
 const VERSION = 1;
 
-/** Fewer say nothing of what a value may be. */
+/** Fewer images say too little about the range of values. */
 export const FEWEST_IMAGES = 16;
 
-/** The last layer is the answer, and in float, unless it is this part of the work. */
+/** The last layer, which gives the answer, stays in float unless it takes more than this fraction of the work. */
 const LARGE_HEAD = 0.1;
 
-/** What is measured on the images. */
+/** The measurement on the images. */
 interface Measured {
   readonly ranges: ReadonlyMap<string, ValueRange>;
   readonly figures: QuantizationFigures;
 }
 
-/** Quantize a network. Throws OperatorError where nothing of it can be, and for too few images. */
+/** Quantize a network. Throws OperatorError if it has nothing to quantize, or if there are too few images. */
 export async function quantizeModel(
   { manifest }: ModelFolder,
   network: Network,
   { cache, images, runner, clipping = 'error' }: QuantizeOptions,
 ): Promise<QuantizedModel> {
   if (images.count < FEWEST_IMAGES) {
-    throw new OperatorError(`${images.count} images are too few to calibrate with; ${FEWEST_IMAGES} are the least`);
+    throw new OperatorError(
+      `${images.count} images are too few to calibrate with; at least ${FEWEST_IMAGES} are needed`,
+    );
   }
   const { classifier, weightsFolder, nativeSize } = network;
   const folded = applyPass(classifier, foldBatchNorm()) ?? classifier;
@@ -95,7 +97,7 @@ export async function quantizeModel(
   return { bytes: writeOnnx(quantizeBy(ranges)), figures, integerPart: integerPart(gathered, plan, nativeSize) };
 }
 
-/** The last layer stays as it is unless it is much of the work, as the convolution to the classes of a SqueezeNet. */
+/** The plan leaves out the last layer unless it is much of the work, like SqueezeNet's convolution to the classes. */
 function planFor(graph: Graph, nativeSize: number): QuantizationPlan {
   const last = graph.nodes.findLast((node) => isWeighted(node, graph));
   const shapes = nativeShapes(graph, nativeSize);
@@ -139,7 +141,7 @@ function best(logits: Float32Array): number {
   return logits.reduce((most, value, index) => (value > logits[most]! ? index : most), 0);
 }
 
-/** Throws where it is something else. */
+/** Reads a kept measurement. Throws if the JSON has another form. */
 function measuredOf(json: unknown): Measured {
   const { ranges, figures } = json as { ranges: [string, ValueRange][]; figures: QuantizationFigures };
   return { ranges: new Map(ranges), figures };

@@ -1,7 +1,7 @@
 /**
- * The folder of a quantized model: there whole, or not at all. It is made in `.quantizing/NAME` below the folder of models,
- * where no server looks, and then moved to its place. A model of that name stays until then, and comes back when the new
- * one cannot take its place; after a crash between the two it comes back with the next write of that name.
+ * Writes the folder of a quantized model, whole or not at all. It is made in `.quantizing/NAME` below the folder of
+ * models, where no server looks, and then moved to its place. An old model of that name stays until then, and comes
+ * back if the new one cannot be moved. After a crash in between, it comes back with the next write of that name.
  */
 import { createHash } from 'node:crypto';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
@@ -15,8 +15,8 @@ const WEIGHTS_FILE = 'model.onnx';
 const LABELS_FILE = 'labels.json';
 
 /**
- * Write the model `name` below `models`, in place of one that is there; returns its folder. Throws OperatorError while
- * another process writes it.
+ * Write the model `name` below `models`, replacing an existing one; returns its folder. Throws OperatorError if another
+ * process is writing it.
  */
 export async function writeQuantizedModel(
   models: string,
@@ -46,7 +46,7 @@ export async function writeQuantizedModel(
   await whileLocked(join(workshop, `${name}.lock`), async () => {
     const [draft, old] = [join(workshop, name), join(workshop, `${name}.old`)];
     await restoreFolder(folder, old);
-    // Of a process that died.
+    // The draft of a process that died.
     await rm(draft, { recursive: true, force: true });
     try {
       await mkdir(draft);

@@ -33,7 +33,10 @@ describe('the catalog', () => {
   it.each([
     ['resnet5O', /Did you mean resnet50, /],
     ['VGG-16', /Did you mean vgg16, /],
-    ['something else entirely', /in the catalog\. fullconv pull lists them\.$/],
+    [
+      'something else entirely',
+      /^The catalog has no weights called "something else entirely"\. Run fullconv pull to list them\.$/,
+    ],
   ])('says what is near to %s', async (name, message) => {
     const catalog = await readCatalog();
     expect(() => findEntry(catalog, name)).toThrow(message);

@@ -129,21 +129,16 @@ describe('a download', () => {
 
 describe('a download that fails', () => {
   it.each([
+    ['content with another digest', { sha256: 'a'.repeat(64) }, {}, /the sha256 is \w{64}, but must be a{64}$/],
+    ['a file with another digest', {}, { sha256: 'b'.repeat(64) }, /the server's sha256 is \w{64}, but must be b{64}$/],
+    ['a file of another size', { size: 7 }, {}, /the server's file has 400000 bytes, but must have 7$/],
     [
-      'content with another digest',
-      { sha256: 'a'.repeat(64) },
+      'a file of another size than it must have',
       {},
-      /what came has the sha256 \w{64}, it must be a{64}$/,
+      { size: 8 },
+      /the server's file has 400000 bytes, but must have 8$/,
     ],
-    [
-      'a file with another digest',
-      {},
-      { sha256: 'b'.repeat(64) },
-      /the server has the sha256 \w{64}, it must be b{64}$/,
-    ],
-    ['a file of another size', { size: 7 }, {}, /the server has 400000 bytes, it must be 7$/],
-    ['a file of another size than it must have', {}, { size: 8 }, /the server has 400000 bytes, it must be 8$/],
-    ['a file that is not there', { statuses: [404] }, {}, /answers 404: it is not there$/],
+    ['a file that is not there', { statuses: [404] }, {}, /answers 404: the file does not exist$/],
     ['a file for others', { statuses: [401] }, {}, /answers 401: .*token \(HF_TOKEN\)$/],
     ['a redirect to nowhere', { location: 'ftp://x/' }, {}, /redirects to "ftp:\/\/x\/", which is not https$/],
     [
@@ -166,7 +161,9 @@ describe('a download that fails', () => {
 
   it('refuses a size for which the disk has no place', async () => {
     hub.faults = { ...hub.faults, size: 2 ** 49, chunked: true };
-    await expect(fetch({}, { maxBytes: 2 ** 60 })).rejects.toThrow(/^\S+: \d+ bytes are needed, and \d+ are free$/);
+    await expect(fetch({}, { maxBytes: 2 ** 60 })).rejects.toThrow(
+      /^\S+: \d+ bytes are needed, but only \d+ are free$/,
+    );
   });
 
   it('tries again what may pass, and no more often than it should', async () => {

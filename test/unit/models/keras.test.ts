@@ -173,7 +173,7 @@ describe('element by element', () => {
 
   it('refuses a ReLU with a slope below a threshold', () => {
     const both = layer('ReLU', { name: 'bent', negative_slope: 0.1, threshold: 1 });
-    expect(() => graphOf(sequential(IMAGE, both))).toThrow(/^layer "bent" \(ReLU\): threshold together/);
+    expect(() => graphOf(sequential(IMAGE, both))).toThrow(/^layer "bent" \(ReLU\): threshold cannot be combined/);
   });
 });
 

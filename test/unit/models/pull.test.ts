@@ -90,7 +90,7 @@ describe('a pull', () => {
   });
 
   it.each(['../evil', '.hidden', 'a/b', ''])('refuses the name "%s" before it does anything', async (name) => {
-    await expect(pull({ name })).rejects.toThrow(`"${name}" is no name for a model`);
+    await expect(pull({ name })).rejects.toThrow(`"${name}" is not a valid model name`);
     expect(await found()).toEqual([]);
     expect(hub.requests).toEqual([]);
   });
@@ -112,7 +112,7 @@ describe('a pull', () => {
   });
 
   it('leaves no trace of a file that is not what it must be', async () => {
-    await expect(pull({}, { ...ENTRY, sha256: 'c'.repeat(64) })).rejects.toThrow(/it must be c{64}/);
+    await expect(pull({}, { ...ENTRY, sha256: 'c'.repeat(64) })).rejects.toThrow(/must be c{64}/);
     expect(await found()).toEqual(['.pulling']);
   });
 
@@ -127,7 +127,9 @@ describe('a pull', () => {
   it('says which setting names a folder that cannot be written', async () => {
     const blocked = join(models, 'file');
     await writeFile(blocked, '');
-    await expect(pull({ models: blocked })).rejects.toThrow(`FULLCONV_MODELS=${blocked}: models cannot be put there`);
+    await expect(pull({ models: blocked })).rejects.toThrow(
+      `FULLCONV_MODELS=${blocked}: models cannot be written there`,
+    );
   });
 });
 
@@ -136,7 +138,7 @@ describe('a model that is there already', () => {
 
   it('is not replaced, and nothing is fetched', async () => {
     hub.requests.length = 0;
-    await expect(pull()).rejects.toThrow(`${join(models, 'tiny.test')} is there already; --force replaces it`);
+    await expect(pull()).rejects.toThrow(`${join(models, 'tiny.test')} already exists; --force replaces it`);
     expect(hub.requests).toEqual([]);
   });
 
@@ -162,7 +164,7 @@ describe('two pulls of one name', () => {
     expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
     expect(results.find(({ status }) => status === 'rejected')).toMatchObject({
       reason: {
-        message: expect.stringMatching(/^Process \d+ on .* is at work there; if it is not, remove /) as string,
+        message: expect.stringMatching(/^Process \d+ on .* holds the lock; if that process is gone, remove /) as string,
       },
     });
     expect(await found()).toEqual(['.pulling', ...MODEL_FILES]);
@@ -187,14 +189,14 @@ describe('two pulls of one name', () => {
     ['may be at work on another machine', { pid: process.pid, host: 'elsewhere' }],
   ])('are refused to the second while a process %s', async (_, holder) => {
     await lock(holder);
-    await expect(pull()).rejects.toThrow(/is at work there/);
+    await expect(pull()).rejects.toThrow(/holds the lock/);
   });
 
   it('leaves a lock alone whose removal another process is at', async () => {
     await lock({ pid: 2 ** 22 + 1, host: hostname() });
     const turn = join(models, '.pulling', 'tiny.test.lock.stale');
     await writeFile(turn, JSON.stringify({ pid: process.ppid, host: hostname() }));
-    await expect(pull()).rejects.toThrow(`Process ${process.ppid} on ${hostname()} is at work there`);
+    await expect(pull()).rejects.toThrow(`Process ${process.ppid} on ${hostname()} holds the lock`);
     await rm(turn);
     await pull();
   });
@@ -221,8 +223,8 @@ describe('the source', () => {
 
   it('may be a file, which is checked too', async () => {
     const source = weightsSource({ from: join(root, 'weights.safetensors') });
-    await expect(pull({ source }, { ...ENTRY, size: 5 })).rejects.toThrow(/it must be 5$/);
-    await expect(pull({ source }, { ...ENTRY, sha256: 'd'.repeat(64) })).rejects.toThrow(/it must be d{64}$/);
+    await expect(pull({ source }, { ...ENTRY, size: 5 })).rejects.toThrow(/must have 5$/);
+    await expect(pull({ source }, { ...ENTRY, sha256: 'd'.repeat(64) })).rejects.toThrow(/must be d{64}$/);
     expect(await found()).toEqual(['.pulling']);
     expect((await pull({ source })).weights).toMatchObject({ verified: false, sha256: digestOf(weights) });
   });
@@ -230,7 +232,7 @@ describe('the source', () => {
   it('that has no such file is told with the places that were looked at', async () => {
     const source = weightsSource({ from: models });
     await expect(pull({ source })).rejects.toThrow(
-      `tiny.test: there is no ${join(models, 'owner/tiny/model.safetensors')}, nor `,
+      `tiny.test: none of these files exists: ${join(models, 'owner/tiny/model.safetensors')}, `,
     );
   });
 
@@ -254,6 +256,8 @@ describe('the source', () => {
   });
 
   it('is not taken from other addresses', () => {
-    expect(() => weightsSource({ from: 'ftp://example.org' })).toThrow(/http or https address, or from a folder$/);
+    expect(() => weightsSource({ from: 'ftp://example.org' })).toThrow(
+      /must be an http or https address, a folder or a file$/,
+    );
   });
 });

@@ -237,7 +237,7 @@ describe('an imported net', () => {
   });
 
   it.each([
-    ['differs', [1.01, -2], /^converted, its logits differ by 0\.0100 from those of the file, whose largest is 2\.00$/],
+    ['differs', [1.01, -2], /^after conversion its logits differ by 0\.0100 from the file's, whose largest is 2\.00$/],
     ['is not a number', [NaN, -2], /differ by NaN/],
   ])('whose class map %s has none, and says by how much', async (_, converted, reason) => {
     await addOnnx();
@@ -254,7 +254,7 @@ describe('an imported net', () => {
     await addOnnx();
     sessions.failing = 'parity';
     const registry = await start();
-    expect(registry.get('tiny-onnx').dense).toEqual({ unavailable: 'the engine does not run its convolutional form' });
+    expect(registry.get('tiny-onnx').dense).toEqual({ unavailable: 'the engine cannot run its convolutional form' });
     expect(openIds('tiny-onnx').map((id) => id.split('/')[1])).toEqual(['classify']);
   });
 });

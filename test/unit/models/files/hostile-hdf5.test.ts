@@ -101,7 +101,7 @@ describe('a Keras file', () => {
         layer.delete_attribute('weight_names');
         layer.create_attribute('weight_names', [1, 2]);
       },
-      'attribute "weight_names" of "/predictions": is no list of texts',
+      'attribute "weight_names" of "/predictions": is not a list of strings',
     ],
     [
       'one text for a list',
@@ -109,7 +109,7 @@ describe('a Keras file', () => {
         layer.delete_attribute('weight_names');
         layer.create_attribute('weight_names', 'kernel:0');
       },
-      'attribute "weight_names" of "/predictions": is no list of texts',
+      'attribute "weight_names" of "/predictions": is not a list of strings',
     ],
     [
       'fewer names',
@@ -133,7 +133,7 @@ describe('a Keras file', () => {
   });
 
   it.each([
-    ['virtual', 'dataset "/predictions/kernel:0": is put together of other datasets (virtual)'],
+    ['virtual', 'dataset "/predictions/kernel:0": is virtual: it is made of other datasets'],
     ['external-storage', 'dataset "/predictions/kernel:0": cannot be read'],
     ['huge', 'dataset "/predictions/kernel:0": must be [8, 4], is [1073741824, 1048576]'],
     ['huge-chunk', 'dataset "/predictions/kernel:0": has chunks of [16384, 16384], larger than itself'],

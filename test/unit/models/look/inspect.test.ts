@@ -134,7 +134,7 @@ describe('the description of an ONNX net', () => {
       classify: { sizes: 'native' },
       heatmaps: {
         available: false,
-        reason: expect.stringMatching(/^converted, its logits differ by 0\.100 /) as string,
+        reason: expect.stringMatching(/^after conversion its logits differ by 0\.100 /) as string,
       },
     });
     expect(refused).not.toHaveProperty('parity');
@@ -169,7 +169,10 @@ describe('the description of an ONNX net', () => {
       classes: 1000,
       parameters: 1235496,
       weightBytes: 2 * 1235496,
-      head: { was: 'convolution to the classes → global average pooling', became: 'what is pooled is the class map' },
+      head: {
+        was: 'convolution to the classes → global average pooling',
+        became: 'the map that is pooled is the class map',
+      },
       heatmaps: { cells: { width: 13, height: 13 } },
       parity: { tolerance: 1e-2 },
     });

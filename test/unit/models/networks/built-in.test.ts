@@ -23,7 +23,11 @@ describe('loadBuiltIn', () => {
   }
 
   it.each<[Manifest['architecture'], string, string]>([
-    ['resnet50', 'w.h5', 'model.json: architecture: Keras has no weights for it; it has for vgg16, vgg19, resnet50_v1'],
+    [
+      'resnet50',
+      'w.h5',
+      'model.json: architecture: has no weights in Keras; these architectures have: vgg16, vgg19, resnet50_v1',
+    ],
     ['vgg16', 'w.keras', "w.keras: file: is Keras 3's own format; save the net with model.save('model.h5')"],
     ['vgg16', 'w.safetensors', 'w.safetensors: header length: the file has only 0 bytes'],
   ])('refuses for %s the file %s, and says why', async (architecture, file, message) => {
