@@ -69,7 +69,9 @@ export interface WorkersNow {
   readonly utilization: number;
 }
 
-/** `idle`: a worker had nothing to do. `full`, `cost`: the batch is at that cap. `linger`: waiting longer does not pay. */
+/**
+ * `idle`: a worker had nothing to do. `full`, `cost`: the batch is at that cap. `linger`: waiting longer does not pay.
+ */
 export type DispatchReason = 'idle' | 'full' | 'cost' | 'linger';
 
 export type Decision =

@@ -61,7 +61,9 @@ export async function drawLegend(
   }
 }
 
-/** The places whose numbers have room below a bar `width` pixels wide, not enlarged; none on a machine without fonts. */
+/**
+ * The places whose numbers have room below a bar `width` pixels wide, not enlarged; none on a machine without fonts.
+ */
 export async function ticksWithRoom(width: number, numberAt: (tick: number) => string): Promise<readonly number[]> {
   if (!(await hasFonts())) return [];
   for (const ticks of TICKS) {

@@ -112,8 +112,8 @@ function colorPainter({ map, plan, range, mode, photo, ...style }: HeatmapRender
 }
 
 /**
- * A line at each fifth of the range, in the colour of its level, with a seam so that it shows on any photo: white beside
- * the dark colours, which are lost in shadows, black beside the others.
+ * A line at each fifth of the range, in the colour of its level, with a seam so that it shows on any photo: white
+ * beside the dark colours, which are lost in shadows, black beside the others.
  */
 const CONTOURS = 5;
 const SEAM_WEIGHT = 0.5;

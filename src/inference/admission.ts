@@ -34,7 +34,7 @@ export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions):
         });
       }
       if (admitted + count > maxQueue) {
-        throw new ServiceError('QUEUE_FULL', `The server is at its limit of ${maxQueue} images.`, {
+        throw new ServiceError('QUEUE_FULL', `The server is at its limit of ${maxQueue} passes (images × scales × mirrors).`, {
           retryAfterS: Math.max(1, Math.ceil(expectedWaitMs() / 1000)),
         });
       }
