@@ -78,7 +78,7 @@ export async function planDevices(config: Config): Promise<DevicePlan> {
 }
 
 /**
- * Choose the devices and start their workers. Rejects if no worker starts, with OperatorError if a device that was
+ * Choose the devices and start their workers. Rejects if no worker starts, and with OperatorError if a device that was
  * asked for does not work.
  */
 export async function createEngineRoom(

@@ -89,7 +89,7 @@ const SETTINGS = {
     schema: count(0, 2 ** 31 - 1),
     default: '10240',
     about:
-      'limit in megabytes for large models kept there as the engine optimized them for this machine; 0: none are kept',
+      'limit in megabytes for large models kept there as the engine optimized them for this machine, and for nothing else; 0: none are kept',
   },
   engine: {
     variable: 'FULLCONV_ENGINE',

@@ -6,12 +6,12 @@
  * core gains nothing by waiting (`lingerMs` 0). Several idle workers share the waiting items: two batches of one on two
  * cores are done sooner than one batch of two on one.
  *
- * A worker does not take all waiting items at once. The items of a batch are done together: n items are done at 1, 2,
- * …, n one by one, but all at n as a batch, if a run costs little beside its items (`runOverhead`, f, as a fraction of
- * an item's own cost). If q items wait for a worker, batches of b add q·f/2b + b/2 to the mean time to be done, which
- * is least for b = √(q·f). Items still to come also pay for a run: 1/(1 − u) times as many, if workers are busy for the
- * fraction u of the time. So b = √(q·f/(1 − u)): a busy server works through full batches, and a server with room to
- * spare answers as soon as it can.
+ * A worker does not take all waiting items at once. The items of a batch are done together. If a run costs little
+ * beside its items (`runOverhead`, f, as a fraction of an item's own cost), n items one by one are done at 1, 2, …, n,
+ * but as a batch all at n. If q items wait for a worker, batches of b add q·f/2b + b/2 to the mean time to be done,
+ * which is least for b = √(q·f). Items still to come also pay for a run: 1/(1 − u) times as many, if workers are busy
+ * for the fraction u of the time. So b = √(q·f/(1 − u)): a busy server works through full batches, and a server with
+ * room to spare answers as soon as it can.
  *
  * On a GPU a larger batch saves the fixed cost of a run, and batches have few counts (`batchSizes`): the policy sends
  * the largest count that the waiting items fill, and the rest goes next. The last idle worker may wait for the items
@@ -160,7 +160,7 @@ function batchOf(
   return { count: allowedSize(fits.count, limits), reason: fits.reason ?? (lingered ? 'linger' : 'idle') };
 }
 
-/** A higher utilization counts as this, because the best batch size would grow beyond any cap. */
+/** A higher utilization counts as this; otherwise the best batch size would grow beyond any cap. */
 const MAX_UTILIZATION = 0.98;
 
 /** How many of the waiting items one idle worker takes. */

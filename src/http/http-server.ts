@@ -75,8 +75,8 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
 /**
  * While the server closes, it refuses new requests and waits for the answers that clients are still reading. Fastify
  * then closes every connection. To close only the idle ones would be wrong twice: Node counts a connection as idle
- * before its answer has left. And it always counts a connection as busy that has not sent a request; browsers open such
- * connections in advance.
+ * before its answer has left. And it counts a connection that has never sent a request as busy for as long as it lasts;
+ * browsers open such connections in advance.
  */
 function refuseWhileClosing(app: FastifyInstance): void {
   const answers = new Set<ServerResponse>();

@@ -18,12 +18,15 @@ import type { SessionSpec } from '../runtime/session.js';
 const MAX_TILES = 16;
 
 /**
- * One run may make a class map of this many values (cells × classes): 256 MB. The limit on pixels does not bound this
- * memory: if a network's cost lies in its coarse layers, a finer output stride costs little per cell.
+ * One run may make a class map of at most this many values (cells × classes): 256 MB. The limit on pixels does not
+ * bound this memory: if a network's cost lies in its coarse layers, a finer output stride costs little per cell.
  */
 const MAX_MAP_VALUES = 2 ** 26;
 
-/** The sessions return the maps of every class only if all passes of an image have at most this many values: 16 MB. */
+/**
+ * The maps of every class leave the sessions only if those of all passes of an image have at most this many values: 16
+ * MB.
+ */
 const MAX_EVERY_CLASS_VALUES = 2 ** 22;
 
 /** How an image enters the network, as every request may choose. */
