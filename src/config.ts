@@ -82,7 +82,7 @@ const SETTINGS = {
     schema: z.string().min(1),
     default: CACHE,
     defaultInWords: '`fullconv` in `$XDG_CACHE_HOME`, otherwise in `~/.cache`',
-    about: 'folder for generated and converted weights, which have no limit, and for measurements of models',
+    about: 'folder for generated and converted weights, whose size has no limit, and for measurements of models',
   },
   cacheMb: {
     variable: 'FULLCONV_CACHE_MB',

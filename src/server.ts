@@ -48,7 +48,7 @@ export async function serve(config: Config, warnings: readonly string[] = []): P
 
   let stopping = false;
   async function stop(signal: NodeJS.Signals): Promise<void> {
-    // Exiting while an engine runs aborts the process, and a second signal asks for a kill anyway.
+    // A kill, not an exit: exiting while an engine runs aborts the process, and a second signal asks for a kill anyway.
     if (stopping) process.kill(process.pid, 'SIGKILL');
     stopping = true;
     log.info({ signal }, 'draining');

@@ -22,7 +22,7 @@ export interface DispatcherOptions {
 
 export interface Dispatcher {
   /**
-   * Tell that a new item waits. It is sent at the end of this turn of the event loop, so that the idle workers share
+   * Report that a new item waits. It is sent at the end of this turn of the event loop, so that the idle workers share
    * the items of one turn.
    */
   arrived(): void;

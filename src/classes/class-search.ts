@@ -3,9 +3,9 @@
  * typing errors, ids and indices. Both the page's search and the nearest labels of an unknown class use it. Pure; a
  * search over 1,000 classes takes a few milliseconds.
  *
- * The cost of a class is the sum of the costs of the typed words. A word's cost rises from whole over plural, begun,
- * part of a word and mistyped to missing. Words of the label that were not typed cost a little: `tiger` comes before
- * `tiger cat`.
+ * The cost of a class is the sum of the costs of the typed words. A typed word costs more the worse it fits, in this
+ * order: whole, in the plural, begun, part of a word, mistyped, missing. Words of the label that were not typed cost a
+ * little: `tiger` comes before `tiger cat`.
  */
 import { distance } from 'fastest-levenshtein';
 

@@ -123,7 +123,7 @@ function renderOf(
   };
 }
 
-/** The peak, but for a normalized map, whose peak is always 1, the logit that became 1. */
+/** Gives the map's peak. The peak of a normalized map is always 1, so its caption gives the logit that became 1. */
 function captionOf({ peak, normalizedFrom }: ClassHeatmap, scores: MapScores): string {
   if (scores === 'probability') return `up to ${formatTick(peak.value * 100)} %`;
   return `logits up to ${formatTick(normalizedFrom?.high ?? peak.value)}`;
