@@ -224,7 +224,9 @@ const SETTINGS = {
     schema: list.transform((origins, context) => {
       const wrong = origins.find((origin) => origin !== '*' && !isOrigin(origin));
       if (wrong !== undefined) {
-        context.addIssue(`"${wrong}" is not an origin; an origin is a scheme and a host without a path, e.g. https://example.com`);
+        context.addIssue(
+          `"${wrong}" is not an origin; an origin is a scheme and a host without a path, e.g. https://example.com`,
+        );
         return z.NEVER;
       }
       if (origins.length > 1 && origins.includes('*')) {

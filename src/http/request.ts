@@ -36,9 +36,13 @@ export class ClientGoneError extends Error {
 /** Throws INVALID_REQUEST if images × scales are more than one request may ask for. */
 export function limitPasses(passes: number, maximum: number): void {
   if (passes <= maximum) return;
-  throw new ServiceError('INVALID_REQUEST', `The request asks for ${passes} images × scales; the limit is ${maximum}.`, {
-    errors: [{ parameter: 'scale', detail: 'too many for this number of images' }],
-  });
+  throw new ServiceError(
+    'INVALID_REQUEST',
+    `The request asks for ${passes} images × scales; the limit is ${maximum}.`,
+    {
+      errors: [{ parameter: 'scale', detail: 'too many for this number of images' }],
+    },
+  );
 }
 
 export function modelReference({ manifest, digest }: CompiledModel): { name: string; version: string; digest: string } {

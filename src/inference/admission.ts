@@ -34,9 +34,13 @@ export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions):
         });
       }
       if (admitted + count > maxQueue) {
-        throw new ServiceError('QUEUE_FULL', `The server is at its limit of ${maxQueue} passes (images × scales × mirrors).`, {
-          retryAfterS: Math.max(1, Math.ceil(expectedWaitMs() / 1000)),
-        });
+        throw new ServiceError(
+          'QUEUE_FULL',
+          `The server is at its limit of ${maxQueue} passes (images × scales × mirrors).`,
+          {
+            retryAfterS: Math.max(1, Math.ceil(expectedWaitMs() / 1000)),
+          },
+        );
       }
       admitted += count;
       return () => {

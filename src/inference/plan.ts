@@ -193,7 +193,9 @@ function checkPixels(
   if (inputPixels(plan) <= limit) return;
   const { width, height } = plan.crop;
   const [why, orElse] =
-    pixelCost === 1 ? ['', ''] : [` at ${pixelCost.toFixed(1)} times the cost per pixel`, ', or a coarser outputStride'];
+    pixelCost === 1
+      ? ['', '']
+      : [` at ${pixelCost.toFixed(1)} times the cost per pixel`, ', or a coarser outputStride'];
   throw new ServiceError(
     'IMAGE_TOO_LARGE',
     `The network's input would be ${width}×${height} pixels; the limit is ${limit} pixels${why}. Ask for a smaller size or scale${orElse}.`,

@@ -22,15 +22,17 @@ import { box, imagesAnswer, map } from '../schemas.js';
 const query = z
   .strictObject({
     ...mapParameters,
-    scores: oneOf(MAP_SCORES, '', "absent: probability, or for pictures the model's maps.scores if it has one").optional(),
+    scores: oneOf(
+      MAP_SCORES,
+      '',
+      "absent: probability, or for pictures the model's maps.scores if it has one",
+    ).optional(),
     class: repeated(z.string().min(1), MAX_CLASSES)
       .optional()
       .describe(
         "Index, id or label; repeatable. top: the image's own best class; none: the best class of each position. Absent: top",
       ),
-    top: integer(1, MAX_CLASSES)
-      .optional()
-      .describe("This many of the image's own best classes, after those of class"),
+    top: integer(1, MAX_CLASSES).optional().describe("This many of the image's own best classes, after those of class"),
     threshold: number(-1000, 1000)
       .default(0.5)
       .describe('Cells at or above it belong to the boxes, regions and share of a class'),
@@ -38,7 +40,9 @@ const query = z
     render: oneOf(DRAWINGS, 'For pictures').default('overlay'),
     colormap: z.enum(COLORMAP_NAMES).default(DEFAULT_COLORMAP).describe('For pictures'),
     opacity: oneOf(OPACITIES, 'Where alpha holds, for render=overlay and sheet').default('constant'),
-    legend: flag.default(false).describe('For overlay, heat and contours: add the bar of colours with its values below'),
+    legend: flag
+      .default(false)
+      .describe('For overlay, heat and contours: add the bar of colours with its values below'),
     interpolation: oneOf(
       INTERPOLATIONS,
       'Between cells, for pictures',

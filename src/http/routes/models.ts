@@ -67,7 +67,9 @@ const modelSummary = z
           .meta({ description: 'The old name of msPerGmac, removed in the next version', deprecated: true }),
       })
       .optional()
-      .describe('The cost of a run of the classifier on that device, fitted to its own runs; absent before the first run'),
+      .describe(
+        'The cost of a run of the classifier on that device, fitted to its own runs; absent before the first run',
+      ),
     outputStrides: z
       .array(z.number())
       .optional()
@@ -75,9 +77,7 @@ const modelSummary = z
     maps: z
       .object({ size: z.number().int().optional(), scores: z.enum(wordsOf(MAP_SCORES)).optional() })
       .optional()
-      .describe(
-        'Defaults of its maps: the short side of the whole photo, and the scores that a picture shows',
-      ),
+      .describe('Defaults of its maps: the short side of the whole photo, and the scores that a picture shows'),
     edges: z.array(z.enum(wordsOf(EDGES))).optional(),
     deviation: z
       .number()

@@ -43,7 +43,10 @@ const classArea = z.object({
 const segmentation = imagesAnswer({
   map: map.optional(),
   unlabelled: z.number().optional().describe('Share of the cells below minProbability'),
-  classes: z.array(classArea).optional().describe('The legend: the classes that win somewhere, the largest share first'),
+  classes: z
+    .array(classArea)
+    .optional()
+    .describe('The legend: the classes that win somewhere, the largest share first'),
 }).meta({ id: 'Segmentation' });
 
 export const segmentRoute = mapRoute({
