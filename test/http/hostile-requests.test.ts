@@ -87,7 +87,7 @@ describe('multipart bodies', () => {
     const parts = Array.from({ length: 70 }, (_, index) => part('image', `${index}.png`, 'x'));
     const response = await post('/v1/classify', Buffer.concat([...parts, end]), type);
     expect(response.statusCode, response.body).toBe(400);
-    expect(response.body).toMatch(/at most 64/);
+    expect(response.body).toMatch(/the limit is 64/);
   });
 
   it('that go on beyond the byte limit are cut off, and nothing stays admitted', async () => {

@@ -89,7 +89,7 @@ describe('the settings', () => {
       ),
     );
     expect(() => readConfig({}, { maxBatchGmacs: '12', '--max-batch-gflops': '13' })).toThrow(
-      /^--max-batch-gmacs=12 and --max-batch-gflops=13 are one setting/,
+      /^--max-batch-gmacs=12 and --max-batch-gflops=13 are the same setting/,
     );
     expect(() => readConfig({ FULLCONV_MAX_BATCH_GFLOPS: 'many' })).toThrow(/^FULLCONV_MAX_BATCH_GFLOPS=many: /);
   });
