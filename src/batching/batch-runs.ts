@@ -1,7 +1,7 @@
 /**
- * Batches on workers: items stacked, run, measured, cut apart again and settled. A batch that fails is tried again item by
- * item, each alone, so that one bad item fails alone. An item whose worker is lost twice is given up: it may be what
- * kills them.
+ * Runs batches on workers: stacks the items, runs and measures the batch, cuts its outputs apart and settles the items.
+ * The items of a failed batch run again one by one, so that a bad item fails alone. An item that loses two workers is
+ * given up, because it may be the cause.
  */
 import { ServiceError } from '../errors.js';
 import { WorkerLostError } from '../runtime/pool.js';
@@ -25,15 +25,15 @@ export interface DispatchReport {
 export interface BatchRuns {
   /** Runs that are not over. */
   readonly count: number;
-  /** Items in them, those too that are settled already. */
+  /** Items in these runs, including those already settled. */
   readonly items: number;
-  /** Run a batch of at least one item. Never rejects: whatever goes wrong rejects its items or gives them to `retry`. */
+  /** Run a batch of at least one item. Never rejects: a failure rejects the items or gives them to `retry`. */
   run(batch: readonly Item[], reason: DispatchReport['reason']): Promise<void>;
 }
 
 export interface BatchRunsOptions {
   readonly executor: Executor;
-  /** Told before the items of the batch are settled. */
+  /** Called before the items of the batch are settled. */
   readonly onRun: (report: DispatchReport, batch: readonly Item[]) => void;
   readonly retry: (item: Item) => void;
 }

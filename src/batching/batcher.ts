@@ -1,10 +1,10 @@
 /**
- * From single images to batches on workers. Callers see `submit()`. Behind it each file hides one thing: item.ts what ends
- * an item (result, deadline, a client that left), waiting-items.ts the queues, batch-policy.ts when to send what,
- * dispatcher.ts when that is asked, batch-runs.ts a run and its retries, batch-tensors.ts how a batch lies in memory.
+ * From single images to batches on workers. Callers see `submit()`. Behind it each file hides one thing: item.ts what
+ * ends an item (result, deadline, a client that left), waiting-items.ts the queues, batch-policy.ts when to send what,
+ * dispatcher.ts when to ask that, batch-runs.ts a run and its retries, batch-tensors.ts how a batch lies in memory.
  *
- * An item waits, then runs, and is settled once. Its deadline or its signal may settle it at any time. While it waits it
- * is then removed before it runs; while it runs its batch goes on, and its part is dropped.
+ * An item waits, then runs, and is settled once. Its deadline or its signal may settle it at any time. A waiting item
+ * is then removed before it runs. If the item is running, its batch goes on and its part is dropped.
  */
 import { ServiceError } from '../errors.js';
 import type { BatchLimits } from './batch-policy.js';
@@ -35,13 +35,13 @@ export interface Batcher {
   readonly queued: number;
   /** Items in a run. */
   readonly running: number;
-  /** How long an item that came now would wait, judged by recent runs; 0 before the first. */
+  /** How long an item submitted now would wait, judged by recent runs; 0 before the first run. */
   expectedWaitMs(): number;
-  /** What a run of each session costs, of those that have run; see run-cost.ts. */
+  /** The cost of a run, for each session that has run; see run-cost.ts. */
   runCosts(): ReadonlyMap<string, RunCost>;
-  /** A run of a session outside of the batcher, with that many multiply-adds, took `ms`. */
+  /** Record that a run outside of the batcher, with `cost` multiply-adds, took `ms`. */
   learn(session: string, cost: number, ms: number): void;
-  /** The session is closed. */
+  /** Forget the costs of a session that is closed. */
   forget(session: string): void;
   /**
    * Run one item in some batch. Rejects with QUEUE_FULL or DRAINING at once, DEADLINE_EXCEEDED at the deadline,
@@ -77,7 +77,7 @@ export function createBatcher({ executor, limits, onDispatch }: BatcherOptions):
     return ms / Math.max(1, runs.count + executor.idle);
   }
 
-  /** Refuse at once what cannot be served. */
+  /** Refuse a submission that cannot be served. */
   function admit({ signal, deadline }: Submission, now: number): void {
     signal?.throwIfAborted();
     if (drained !== undefined) throw new ServiceError('DRAINING', 'The server is shutting down.');

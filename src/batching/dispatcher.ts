@@ -1,6 +1,6 @@
 /**
- * Waiting items to idle workers, as batch-policy.ts decides. Asks it whenever something changes: an item arrives, a worker
- * becomes idle, a run fails, or the time comes up to which it said to wait.
+ * Sends waiting items to idle workers, as batch-policy.ts decides. Asks the policy whenever something changes: an item
+ * arrives, a worker becomes idle, a run fails, or a wait that the policy asked for is over.
  */
 import { ServiceError } from '../errors.js';
 import { decide, type BatchLimits } from './batch-policy.js';
@@ -9,7 +9,7 @@ import type { Executor } from './executor.js';
 import { deadlineExceeded, type Item } from './item.js';
 import type { WaitingItems } from './waiting-items.js';
 
-/** Weight of the newest arrival in the running mean of how many workers it finds busy. */
+/** Weight of the newest arrival in the running mean of the fraction of workers found busy. */
 const UTILIZATION_WEIGHT = 1 / 32;
 
 export interface DispatcherOptions {
@@ -22,21 +22,21 @@ export interface DispatcherOptions {
 
 export interface Dispatcher {
   /**
-   * An item waits that did not before. It is sent when this turn of the event loop is over, so that the items of one turn
-   * are shared among the idle workers.
+   * Report that a new item waits. It is sent at the end of this turn of the event loop, so that the idle workers share
+   * the items of one turn.
    */
   arrived(): void;
 }
 
 export function createDispatcher({ executor, limits, waiting, runs, onRunOver }: DispatcherOptions): Dispatcher {
-  /** Arrivals that come at random see what holds on average over time. */
+  /** The mean that arrivals see. If they come at random, it is the mean over time (PASTA). */
   let utilization = 0;
   let wakeUp: NodeJS.Timeout | undefined;
   let scheduled = false;
 
   executor.onIdle(dispatchAll);
 
-  /** Start whatever the policy sends now. */
+  /** Start every batch that the policy sends now. */
   function dispatchAll(): void {
     clearTimeout(wakeUp);
     wakeUp = undefined;
@@ -58,7 +58,9 @@ export function createDispatcher({ executor, limits, waiting, runs, onRunOver }:
     }
   }
 
-  /** Take waiting items to a worker, but none whose deadline's timer is only late. */
+  /**
+   * Send waiting items to a worker. An item whose deadline has passed, but whose timer is late, is rejected instead.
+   */
   function dispatch(items: readonly Item[], reason: DispatchReport['reason']): void {
     const now = performance.now();
     items.forEach((item) => waiting.remove(item));

@@ -1,7 +1,7 @@
 /**
- * One item, from its submission to the one time that it is settled: by a result, a failure, its deadline or its signal,
- * whichever comes first. What comes later is ignored. Nothing of a settled item stays behind: its timer is cleared, its
- * listener removed.
+ * One item, from its submission until it is settled once: by a result, a failure, its deadline or its signal, whichever
+ * comes first. Later events are ignored. A settled item leaves nothing behind: its timer is cleared, its listener
+ * removed.
  */
 import { ServiceError } from '../errors.js';
 import type { TensorMap } from '../tensor.js';
@@ -11,7 +11,7 @@ import { shapeKey } from './batch-tensors.js';
 export interface Submission {
   /** The id of an open session. */
   readonly session: string;
-  /** Of one item, without the batch axis, e.g. image `[h, w, 3]`. Only read, until the promise settles. */
+  /** Of one item, without the batch axis, e.g. image `[h, w, 3]`. Only read, and only until the promise settles. */
   readonly feeds: TensorMap;
   /** Multiply-adds. */
   readonly cost: number;
@@ -44,7 +44,7 @@ export interface Item extends WaitingItem {
   readonly reject: (reason: Error) => void;
 }
 
-/** Who is told what became of an item. */
+/** Receives the outcome of an item. */
 export interface Listener {
   readonly resolve: (result: ItemResult) => void;
   readonly reject: (reason: Error) => void;

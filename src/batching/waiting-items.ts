@@ -1,7 +1,7 @@
 /**
- * Where items wait: one queue for each session and shape, in the order of service, and the items of failed batches, which
- * go before all of them. Knows how often items of a queue have come of late; when a queue is served is for
- * batch-policy.ts.
+ * Where items wait: one queue for each session and shape, in the order of service, and the items of failed batches,
+ * which go before all queues. Measures the recent gap between a queue's arrivals. batch-policy.ts decides when a queue
+ * is served.
  */
 import { goesBefore, type WaitingQueue } from './batch-policy.js';
 import type { Item } from './item.js';
@@ -11,17 +11,17 @@ interface Queue extends WaitingQueue {
 }
 
 export interface WaitingItems {
-  /** How many wait. */
+  /** How many items wait, those of failed batches included. */
   readonly count: number;
-  /** By key, none of them empty. Items of failed batches are not in here. */
+  /** By key; no queue is empty. Items of failed batches are not in here. */
   readonly queues: ReadonlyMap<string, Queue>;
-  /** The item of a failed batch that is next. */
+  /** The next item of a failed batch. */
   readonly nextRetry: Item | undefined;
-  /** An item has arrived. `fixedCostMs`: what a run of its session costs beside its items; 0 where that is not known. */
+  /** Add an item that has arrived. `fixedCostMs`: what a run of its session costs beside its items; 0 if unknown. */
   add(item: Item, fixedCostMs: number): void;
-  /** An item of a failed batch is to run again, unless it is settled. */
+  /** Let an item of a failed batch run again, unless it is settled. */
   retry(item: Item): void;
-  /** Take an item out of where it waits, if it waits. */
+  /** Remove an item, if it waits. */
   remove(item: Item): void;
   all(): Item[];
 }

@@ -1,4 +1,6 @@
-/** Maps as pictures: at the photo's size or another width, in any of the formats; the photo is decoded where it shows. */
+/**
+ * Maps as pictures: at the photo's size or another width, in any of the formats. The photo is decoded only if it shows.
+ */
 import { ServiceError } from '../errors.js';
 import type { CompiledModel } from '../models/compile.js';
 import { encodeCanvas } from './canvas.js';
@@ -22,36 +24,38 @@ export interface DrawingStyle {
   readonly colormap: ColormapName;
   readonly alpha: number;
   readonly opacity: Opacity;
-  /** Absent: `bicubic` for contours, which would have corners, else `bilinear`. */
+  /** Absent: `bicubic` for contours, which would otherwise have corners; `bilinear` for the rest. */
   readonly interpolation?: MapInterpolation | undefined;
-  /** Absent: `minmax` for logits, which have no scale of their own, else `absolute`. */
+  /** Absent: `minmax` for logits, which have no scale of their own; `absolute` for the rest. */
   readonly range?: ValueRange | undefined;
   readonly scores: MapScores;
   /** Draw the bar of colours below the map. A sheet has it anyway. */
   readonly legend: boolean;
-  /** Of the picture, in pixels; absent: the photo's own, a sheet's SHEET_WIDTH. */
+  /** Of the picture, in pixels. Absent: the photo's own; SHEET_WIDTH for a sheet. */
   readonly width?: number | undefined;
 }
 
-/** What a picture of the model's maps shows where nobody says; 16-bit values are numbers, not a picture. */
+/** The default scores of a picture. A model may have its own, but not for `gray16`, whose values are numbers. */
 export function pictureScores({ manifest }: CompiledModel, drawing: Drawing): MapScores {
   return (drawing === 'gray16' ? undefined : manifest.maps?.scores) ?? 'probability';
 }
 
-/** How a picture leaves the server. */
+/** How a picture is encoded, and what limits it. */
 export interface PictureOutput {
   readonly format: PictureFormat;
   /** Behind transparent pixels of the photo. */
   readonly background: Background;
-  /** Pixels of a picture. */
+  /** The most pixels of a picture. */
   readonly maxPixels: number;
-  /** Called every few milliseconds; what it throws ends the drawing. */
+  /** Called every few milliseconds; an error it throws ends the drawing. */
   readonly checkpoint?: (() => void) | undefined;
 }
 
 const SHEET_WIDTH = 1200;
 
-/** Draw the first class, or all of them on a sheet. An encoded picture. Throws IMAGE_UNDECODABLE, IMAGE_TOO_LARGE. */
+/**
+ * Draw the first class, or all of them on a sheet, and encode the picture. Throws IMAGE_UNDECODABLE, IMAGE_TOO_LARGE.
+ */
 export async function drawHeatmap(
   bytes: Uint8Array,
   image: ImageHeatmaps,
@@ -85,7 +89,7 @@ async function drawSheet(
   const panels: Panel[] = [{ picture: photo, caption: `${image.header.width} × ${image.header.height} pixels` }];
   for (const drawn of image.classes) {
     const mode: RenderMode = 'overlay';
-    // A Buffer's own slice would be the same memory.
+    // A Buffer's own slice would share the memory.
     const copy = { ...photo, pixels: Uint8Array.from(photo.pixels) };
     const picture = await paintHeatmap({
       ...renderOf(drawn, image, layout.panel, style, output),
@@ -119,7 +123,7 @@ function renderOf(
   };
 }
 
-/** Probabilities and logits by their peak; a normalized map's is always 1, so by what became of it. */
+/** Gives the map's peak. The peak of a normalized map is always 1, so its caption gives the logit that became 1. */
 function captionOf({ peak, normalizedFrom }: ClassHeatmap, scores: MapScores): string {
   if (scores === 'probability') return `up to ${formatTick(peak.value * 100)} %`;
   return `logits up to ${formatTick(normalizedFrom?.high ?? peak.value)}`;
@@ -140,7 +144,10 @@ export interface LabelStyle {
   readonly width?: number | undefined;
 }
 
-/** Draw a label map; alone, its colours are exact in every format. Throws IMAGE_UNDECODABLE, IMAGE_TOO_LARGE. */
+/**
+ * Draw a label map and encode it. Without the photo its colours are exact in every format. Throws IMAGE_UNDECODABLE,
+ * IMAGE_TOO_LARGE.
+ */
 export async function drawLabels(
   bytes: Uint8Array,
   image: Segmentation,
@@ -170,7 +177,7 @@ function checkSize(size: PixelSize, { maxPixels }: PictureOutput): PixelSize {
   );
 }
 
-/** Plan and placement as they would be had the photo another size. */
+/** Plan and placement as if the photo had another size. */
 function resizePhoto(
   { plan, placement }: { readonly plan: InputPlan; readonly placement: Placement },
   { width, height }: PixelSize,

@@ -9,12 +9,12 @@
  *   read      what left the session                           the question
  *   combine   all passes as one answer                        the question
  *
- * The questions are classify.ts, heatmap.ts and segment.ts. Limits are checked before a pixel is allocated; a request that
- * is dead already costs neither decoding nor a run.
+ * The questions are classify.ts, heatmap.ts and segment.ts. Limits are checked before a pixel is allocated. A request
+ * that is already dead costs neither decoding nor a run.
  *
- * A photo that is drawn over is decoded again, at the picture's size (drawing/draw.ts). The two decodes have the same
- * pixels only with `fit=native` at scale 1 and a picture of the photo's size; there the run takes many times what the
- * decode takes. Anywhere else the network's input is shrunk while it is decoded, with another kernel.
+ * A photo that is drawn over is decoded again, at the picture's size (drawing/draw.ts). Both decodes give the same
+ * pixels only with `fit=native` at scale 1 and a picture of the photo's size; the run then takes many times as long as
+ * the decode. In all other cases the network's input is shrunk while it is decoded, with another kernel.
  */
 import pLimit from 'p-limit';
 import type { Batcher } from '../batching/batcher.js';
@@ -39,7 +39,7 @@ export interface ImageInput {
   readonly bytes: Uint8Array;
 }
 
-/** What is asked of an image: how it goes in, and what is made of what comes out. */
+/** What to ask about an image: how it enters the network, and how the outputs become an answer. */
 export interface Question<Reading, Answer> extends PassRequest, Reader<Reading, Answer> {}
 
 export interface InferenceLimits extends PlanLimits {
@@ -62,7 +62,7 @@ export interface Inference {
     question: Question<Reading, Answer>,
     context: RequestContext,
   ): Promise<Done<Answer>>;
-  /** Draw, when a renderer is free; `work` is told how to check that somebody still waits. */
+  /** Draw when a renderer is free. `work` gets a function that throws if nobody waits any more. */
   render<T>(model: CompiledModel, context: RequestContext, work: (checkpoint: () => void) => Promise<T>): Promise<T>;
   /** Places in the server, one for each pass of a request. */
   readonly admission: Admission;
@@ -81,7 +81,7 @@ export function createInference({ batcher, lease, limits, background, observe }:
   const carryOut = createCarryOut({ batcher, decoders: limits.decoders, background, observe });
   const rendererSlots = pLimit(limits.renderers);
 
-  /** The sessions of a model; opening one may take seconds, and the request may not live that long. */
+  /** The sessions of a model. Opening one may take seconds, longer than the request may live. */
   const sessionsOf =
     (model: CompiledModel): SessionHolder =>
     async (pass, context, work) => {

@@ -1,8 +1,8 @@
 /**
- * Third step of a request, **pixels**: the encoded photo as the network's inputs. Each input is decoded when a pass first
- * asks for it and a decoder is free. The mirrored pass of the same scale takes its pixels from that. When both have them
- * they are forgotten here: a request may have many scales, and its inputs are large. A pass that is run again, which is
- * rare, decodes again.
+ * Third step of a request, **pixels**: decodes the photo into the network's inputs. Each input is decoded when a pass
+ * first asks for it and a decoder is free. The mirrored pass of the same scale mirrors those pixels. An input is
+ * forgotten here as soon as both passes have it, because a request may have many scales and inputs are large. A pass
+ * that is run again, which is rare, decodes again.
  */
 import pLimit from 'p-limit';
 import { decodeInput, type Background } from '../images/decode.js';
@@ -12,26 +12,26 @@ import { checkAlive, type RequestContext } from './request-context.js';
 import type { PhaseObserver } from './timing.js';
 
 export interface InputPixels {
-  /** uint8 `[h, w, 3]`. Other passes may hold the same: to be read only. */
+  /** `[h, w, 3]`. Must not be changed: another pass may hold the same buffer. */
   readonly pixels: Uint8Array;
-  /** For a decoder. */
+  /** Waiting for a free decoder. */
   readonly waitedMs: number;
-  /** 0 for pixels that were decoded for another pass. */
+  /** 0 if the pixels were decoded for another pass. */
   readonly decodeMs: number;
 }
 
-/** The pixels of one image's passes. Rejects with IMAGE_UNDECODABLE, or as checkAlive throws. */
+/** The pixels of one image's passes. Rejects with IMAGE_UNDECODABLE, or with the error of checkAlive. */
 export type PixelSource = (pass: PassPlan, context: RequestContext) => Promise<InputPixels>;
 
 export interface DecoderOptions {
   /** Inputs decoded at the same time, of all images. */
   readonly decoders: number;
-  /** Behind transparent pixels. */
+  /** The colour behind transparent pixels. */
   readonly background: Background;
   readonly observe: PhaseObserver;
 }
 
-/** Makes the source of an image's pixels from its encoded bytes and its plan, which must be of these bytes. */
+/** Makes the source of an image's pixels from its encoded bytes and the plan for these bytes. */
 export function createDecoder({
   decoders,
   background,
@@ -46,7 +46,7 @@ export function createDecoder({
   }
 
   return (bytes, { header, interpolation, model, passes }) => {
-    /** Decoded or being decoded, and how many passes still want them. */
+    /** Inputs decoded or being decoded, and how many passes still want each. */
     const inputs = new Map<InputPlan, { readonly decoding: Promise<Decoded>; wanted: number }>();
 
     const decode = (input: InputPlan, context: RequestContext): Promise<Decoded> =>
@@ -79,7 +79,7 @@ export function createDecoder({
   };
 }
 
-/** The image mirrored left to right, a new buffer. `[h, w, 3]` */
+/** The image mirrored left to right, in a new buffer. `[h, w, 3]` */
 function mirror(pixels: Uint8Array, width: number): Uint8Array {
   const mirrored = new Uint8Array(pixels.length);
   const stride = width * 3;

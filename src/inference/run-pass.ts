@@ -1,6 +1,6 @@
 /**
- * Fourth step of a request, **run**: the pixels of one pass through its session, in some batch. An input that was planned
- * in tiles is run tile by tile, and its outputs put together as those of one run.
+ * Fourth step of a request, **run**: sends the pixels of one pass through its session, in some batch. An input that was
+ * planned in tiles is run tile by tile, and the outputs are joined as if from one run.
  */
 import pLimit from 'p-limit';
 import type { Batcher, ItemResult } from '../batching/batcher.js';
@@ -16,13 +16,13 @@ export interface PassRun {
   readonly pass: PassPlan;
   /** The id of its open session. */
   readonly session: string;
-  /** uint8 `[h, w, 3]`, only read. */
+  /** `[h, w, 3]`, only read. */
   readonly pixels: Uint8Array;
   /** For a dense view: class selectors, see classes.ts. */
   readonly classes: readonly number[] | undefined;
 }
 
-/** What leaves the session, the caller's own. Rejects as Batcher.submit does. */
+/** Run the pass. The caller owns the outputs. Rejects as Batcher.submit does. */
 export async function runPass(
   batcher: Batcher,
   { pass, session, pixels, classes }: PassRun,
@@ -39,14 +39,14 @@ export async function runPass(
   return runTiles(tiling, context, (tile, shared) => run(cutTile(pixels, input.crop, tile), tile.pixels, shared));
 }
 
-/** What a session takes for one image: its pixels, and for a dense view the classes. */
+/** The inputs of a session for one image: its pixels, and for a dense view the classes. */
 function feedsOf(pixels: Uint8Array, { width, height }: PixelSize, classes: readonly number[] | undefined): TensorMap {
   const image: Tensor = { type: 'uint8', dims: [height, width, 3], data: pixels };
   if (classes === undefined) return { image };
   return { image, classes: { type: 'int64', dims: [classes.length], data: BigInt64Array.from(classes, BigInt) } };
 }
 
-/** Run the tiles, a few at a time: a pass that is cut into many must not fill the queue. */
+/** Run the tiles, a few at a time, so that a pass of many tiles does not fill the queue. */
 async function runTiles(
   tiling: Tiling,
   context: RequestContext,
