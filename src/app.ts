@@ -1,6 +1,7 @@
 /**
- * The composition root: here the two roads meet. A service is the engine room (workers, batcher, models) without HTTP,
- * as the command line uses it; an app is a service behind fastify.
+ * The composition root: it joins the two roads, http → inference → batching → runtime and models → graph. An engine
+ * room has workers and a batcher, but no model. A service adds models and inference, without HTTP; the command line
+ * uses it. An app is a service behind fastify.
  */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -27,7 +28,7 @@ import type { DevicePolicy } from './runtime/device-policy.js';
 import { engineNamed, platformOf } from './runtime/engines.js';
 import type { SessionSpec } from './runtime/session.js';
 
-/** What a server runs on, and how that is fed. */
+/** The devices that a server runs on, and how they are fed. */
 export interface DevicePlan {
   readonly device: DeviceChoice;
   readonly policy: DevicePolicy;
@@ -43,7 +44,7 @@ export interface EngineRoom extends DevicePlan {
   /** Draws in processes of their own. */
   readonly studio: Studio;
   readonly metrics: Metrics;
-  /** Refuse new work, finish what is in flight, end the workers. */
+  /** Refuse new work, finish the work in flight, end the workers. */
   close(): Promise<void>;
 }
 
@@ -52,7 +53,7 @@ export interface Service extends EngineRoom {
   readonly inference: Inference;
 }
 
-/** What tests put in the place of the built worker and of the devices that the settings name. */
+/** Replaces the built worker, and the devices that the settings name, in tests. */
 export interface ServiceOptions {
   readonly workerFile?: string;
   readonly plan?: DevicePlan;
@@ -66,10 +67,10 @@ const WORKER_FILE = fileURLToPath(new URL('./engine-process/main.js', import.met
 /** The built page, beside this file. */
 const PLAYGROUND_FOLDER = fileURLToPath(new URL('./playground/', import.meta.url));
 
-/** What a load runs takes its turn among the requests, however long that takes. */
+/** The runs of a model's load take their turn among the requests, however long that takes. */
 const UNHURRIED = { cost: 0, priority: 0, deadline: Number.POSITIVE_INFINITY };
 
-/** Try the devices and apply the settings to what suits them. Throws OperatorError when one asked for does not work. */
+/** Try the devices and apply the settings to their policy. Throws OperatorError if a device asked for does not work. */
 export async function planDevices(config: Config): Promise<DevicePlan> {
   const cores = coreCount();
   const engine = engineNamed(config.engine);
@@ -78,14 +79,14 @@ export async function planDevices(config: Config): Promise<DevicePlan> {
   const policy = engine.policy(kind, cores);
   const { workers = policy.workers, maxBatch = policy.maxBatch, maxBatchGmacs = policy.maxBatchGmacs } = config;
   if (workers > 1 && !policy.shared) {
-    throw new UsageError(`FULLCONV_WORKERS=${workers}: ${kind} works in one thread of a process only`);
+    throw new UsageError(`FULLCONV_WORKERS=${workers}: ${kind} works only in one thread of a process`);
   }
   return { device, policy, workers, limits: batchLimits(policy, maxBatch, maxBatchGmacs * 1e9) };
 }
 
 /**
- * Choose the devices and start their workers. Rejects when no worker starts, with OperatorError when a device that was asked
- * for does not work.
+ * Choose the devices and start their workers. Rejects if no worker starts, and with OperatorError if a device that was
+ * asked for does not work.
  */
 export async function createEngineRoom(
   config: Config,
@@ -135,14 +136,14 @@ export async function createEngineRoom(
 }
 
 /**
- * Start the workers and load the models: while the workers start, the first models are read and compiled. Rejects when no
+ * Start the workers and load the models: while the workers start, the first models are read and compiled. Rejects if no
  * worker starts or the default model does not exist.
  */
 export async function createService(config: Config, log: Logger, options: ServiceOptions = {}): Promise<Service> {
   const plan = options.plan ?? (await planDevices(config));
   const starting = createEngineRoom(config, log, { ...options, plan });
   const [started, loaded] = await Promise.allSettled([starting, loadModels(config, log, plan, starting)]);
-  // Without workers nothing could be loaded: theirs is the reason.
+  // Without workers no model can be loaded: their error is the reason.
   if (started.status === 'rejected') throw started.reason;
   const room = started.value;
   const { pool, batcher, metrics, policy, device } = room;
@@ -169,7 +170,7 @@ export async function createService(config: Config, log: Logger, options: Servic
   return { ...room, registry, inference };
 }
 
-/** Sessions wait for the room to be there. */
+/** Load the models. Their sessions wait until the engine room has started. */
 function loadModels(
   config: Config,
   log: Logger,
@@ -212,7 +213,7 @@ function loadModels(
   );
 }
 
-/** Open a session, ready for its first request, on a device where that takes runs; they are the first it is judged by. */
+/** Open a session and warm it up if the device needs that. Its cost is first learned from the warm-up runs. */
 async function openWarm({ pool, batcher, policy, limits }: EngineRoom, spec: SessionSpec): Promise<void> {
   const times = await pool.open(withWarmUp(spec, policy, limits));
   const { cost = 0 } = spec.typical ?? {};
@@ -225,7 +226,7 @@ export interface App {
   markDraining(): void;
   /** Refuse new requests with DRAINING, answer those in flight, end the workers. */
   close(): Promise<void>;
-  /** Hang up on every client, so that `close` need not wait for those who do not read their answers. */
+  /** Hang up on every client, so that `close` need not wait for clients that do not read their answers. */
   hangUp(): void;
 }
 

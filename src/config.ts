@@ -1,7 +1,8 @@
 /**
- * Settings. One table says each setting's environment variable, flag, type, default and meaning; the flags of the command
- * line, the text of `fullconv serve --help` and docs/settings.md are made from it (`npm run settings`). Everything is validated once, here, with a message that
- * names the variable; the rest of the program trusts the resulting object.
+ * Settings. One table has each setting's environment variable, flag, type, default and meaning. The flags of the
+ * command line, the text of `fullconv serve --help` and docs/settings.md are made from it (`npm run settings`). Every
+ * value is validated once, here, with a message that names the variable; the rest of the program trusts the resulting
+ * object.
  */
 import { homedir } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -22,7 +23,7 @@ const list = z.preprocess(
   z.array(z.string()),
 );
 const count = (minimum: number, maximum: number) => z.coerce.number().int().min(minimum).max(maximum);
-/** Empty where the device decides. */
+/** An empty text leaves the choice to the device. */
 const byDevice = (schema: z.ZodType<number>) =>
   z.preprocess((value) => (value === '' ? undefined : value), schema.optional());
 const color = z
@@ -31,10 +32,10 @@ const color = z
   .transform((hex) => parseInt(hex.replace('#', ''), 16))
   .transform((value) => ({ r: value >> 16, g: (value >> 8) & 255, b: value & 255 }));
 
-/** Without the comma before the last one that American English has. */
+/** British, because American English has a comma before the last one. */
 const OR = new Intl.ListFormat('en-GB', { type: 'disjunction' });
 
-/** Whether it is an origin as browsers write it: in lower case, without the port that its scheme has anyway. */
+/** Whether it is an origin as browsers write it: in lower case, without the default port of its scheme. */
 function isOrigin(text: string): boolean {
   return /^https?:[^*]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text;
 }
@@ -68,7 +69,7 @@ const SETTINGS = {
     variable: 'FULLCONV_DEFAULT_MODEL',
     schema: z.string(),
     default: '',
-    about: 'model of requests that name none; empty: the one whose manifest says so, else the first',
+    about: 'model for requests that name none; empty: the one whose manifest says so, otherwise the first',
   },
   untrained: {
     variable: 'FULLCONV_UNTRAINED',
@@ -80,15 +81,15 @@ const SETTINGS = {
     variable: 'FULLCONV_CACHE',
     schema: z.string().min(1),
     default: CACHE,
-    defaultInWords: '`fullconv` in `$XDG_CACHE_HOME`, else in `~/.cache`',
-    about: 'folder for generated and converted weights, which nothing bounds, and what was measured of models',
+    defaultInWords: '`fullconv` in `$XDG_CACHE_HOME`, otherwise in `~/.cache`',
+    about: 'folder for generated and converted weights, whose size has no limit, and for measurements of models',
   },
   cacheMb: {
     variable: 'FULLCONV_CACHE_MB',
     schema: count(0, 2 ** 31 - 1),
     default: '10240',
     about:
-      'megabytes of large models kept there as the engine optimized them for this machine, and of nothing else; 0: none',
+      'limit in megabytes for large models kept there as the engine optimized them for this machine, and for nothing else; 0: none are kept',
   },
   engine: {
     variable: 'FULLCONV_ENGINE',
@@ -107,7 +108,7 @@ const SETTINGS = {
       }
     }),
     default: 'auto',
-    about: `${describeKinds()}, or several as cuda:0,cuda:1; auto: a GPU that is there and faster`,
+    about: `${describeKinds()}, or several as cuda:0,cuda:1; auto: a GPU if there is one and it is faster`,
   },
   layout: {
     variable: 'FULLCONV_LAYOUT',
@@ -133,7 +134,7 @@ const SETTINGS = {
   decoders: {
     variable: 'FULLCONV_DECODERS',
     schema: count(1, 256),
-    // More than cores: an image passes through several threads, and waits for each on a busy machine.
+    // More than cores, because an image passes through several threads, and waits for each on a busy machine.
     default: String(2 * CORES),
     defaultInWords: 'two for each core',
     about: 'images decoded at the same time',
@@ -162,7 +163,7 @@ const SETTINGS = {
     variable: 'FULLCONV_MAX_QUEUE',
     schema: count(1, 100_000),
     default: '256',
-    about: 'images in the server at once; beyond it requests are refused with 503',
+    about: 'passes (images × scales × mirrors) in the server at once; further requests are refused with 503',
   },
   maxImages: {
     variable: 'FULLCONV_MAX_IMAGES',
@@ -180,13 +181,13 @@ const SETTINGS = {
     variable: 'FULLCONV_MAX_BODIES_BYTES',
     schema: count(1, 1024 * 1024 * MIB),
     default: String(512 * MIB),
-    about: 'bytes of all request bodies in memory at once; beyond it requests are refused with 503',
+    about: 'bytes of all request bodies in memory at once; further requests are refused with 503',
   },
   requestTimeoutMs: {
     variable: 'FULLCONV_REQUEST_TIMEOUT_MS',
     schema: count(1, 3_600_000),
     default: '60000',
-    about: 'longest time for a request to come in',
+    about: 'longest time for a request to arrive',
   },
   maxPixels: {
     variable: 'FULLCONV_MAX_PIXELS',
@@ -216,31 +217,33 @@ const SETTINGS = {
     variable: 'FULLCONV_PLAYGROUND',
     schema: z.enum(['true', 'false']).transform((text) => text === 'true'),
     default: 'true',
-    about: 'serve the page at /, which asks this API, and its description at /docs: true or false',
+    about: 'serve the playground at / and the description of the API at /docs: true or false',
   },
   corsOrigins: {
     variable: 'FULLCONV_CORS_ORIGINS',
     schema: list.transform((origins, context) => {
       const wrong = origins.find((origin) => origin !== '*' && !isOrigin(origin));
       if (wrong !== undefined) {
-        context.addIssue(`"${wrong}" is not an origin; one is a scheme, a host and no path, e.g. https://example.com`);
+        context.addIssue(
+          `"${wrong}" is not an origin; an origin is a scheme and a host without a path, e.g. https://example.com`,
+        );
         return z.NEVER;
       }
       if (origins.length > 1 && origins.includes('*')) {
-        context.addIssue('* is every origin, and stands alone');
+        context.addIssue('* means every origin, and must stand alone');
         return z.NEVER;
       }
       return origins;
     }),
     default: '',
     about:
-      'origins whose pages may ask this API from a browser, e.g. https://example.com,http://localhost:5173; *: every one; empty: only its own',
+      'origins whose pages may ask this API from a browser, e.g. https://example.com,http://localhost:5173; *: all; empty: only its own',
   },
   adminToken: {
     variable: 'FULLCONV_ADMIN_TOKEN',
     schema: z.string(),
     default: '',
-    about: 'bearer token of load and unload; empty: they are off',
+    about: 'bearer token for loading and unloading models; empty: both are off',
   },
   drainDelayMs: {
     variable: 'FULLCONV_DRAIN_DELAY_MS',
@@ -259,11 +262,11 @@ const SETTINGS = {
 
 interface Setting {
   variable: string;
-  /** The variable's old name, whose flag is known too: both are taken for one more version. */
+  /** The variable's old name. It and its flag are accepted for one more version. */
   formerly?: string;
   schema: z.ZodType;
   default: string;
-  /** Of a default that follows from the machine, for the documents. */
+  /** For the documents: a default that depends on the machine. */
   defaultInWords?: string;
   about: string;
 }
@@ -278,7 +281,10 @@ export class ConfigError extends UsageError {
   override name = 'ConfigError';
 }
 
-/** Name, environment variable, flag, default and meaning of each setting, for help texts, flags and documents; and its old names. */
+/**
+ * Name, environment variable, flag, default, meaning and old names of each setting, for help texts, flags and
+ * documents.
+ */
 export const SETTING_LIST = (Object.entries(SETTINGS) as [SettingName, Setting][]).map(([name, setting]) => ({
   name,
   variable: setting.variable,
@@ -297,13 +303,13 @@ function flagOf(variable: string): Flag {
 
 type Flag = `--${string}`;
 
-/** Flags as they were given, still text: by the setting's name; those under an old name by the flag itself. */
+/** Flags as they were given, still text: by the setting's name, or by the flag itself if the name is old. */
 export type SettingFlags = Partial<Record<SettingName | Flag, string>>;
 
 /** Defaults of the layout for the latency of one image. */
 const LATENCY_LAYOUT: Partial<Record<SettingName, string>> = { workers: '1', threads: String(CORES) };
 
-/** What Kubernetes puts into every container beside a service called fullconv; nobody meant these as settings. */
+/** Variables that Kubernetes puts into every container beside a service called fullconv; they are not settings. */
 const SERVICE_LINK = /^FULLCONV_(SERVICE_(HOST|PORT)|PORT)(_|$)/;
 
 /** A flag or a variable, and the text that it has. */
@@ -313,9 +319,9 @@ interface Given {
 }
 
 /**
- * Read the settings: a flag wins over the environment, the environment over the default. `warn` is told of each old name
- * that was used. Throws ConfigError for the first value that is wrong, for an old and a new name with different values,
- * and for a FULLCONV_ variable that does not exist.
+ * Read the settings: a flag wins over the environment, the environment over the default. `warn` is called for each old
+ * name that was used. Throws ConfigError for the first value that is wrong, for an old and a new name with different
+ * values, and for a FULLCONV_ variable that does not exist.
  */
 export function readConfig(
   environment: Readonly<Record<string, string | undefined>>,
@@ -352,12 +358,12 @@ export function readConfig(
   return Object.fromEntries(values) as unknown as Config;
 }
 
-/** What a flag, or a variable, was given under its name or its old one. */
+/** The value of a flag, or of a variable, under its name or its old name. */
 function underEitherName(now: Given, old: Given | undefined, warn: (message: string) => void): Given {
   if (old?.text === undefined) return now;
   if (now.text !== undefined && now.text !== old.text) {
     throw new ConfigError(
-      `${now.where}=${now.text} and ${old.where}=${old.text} are one setting, under its name and its old name: leave out the old one`,
+      `${now.where}=${now.text} and ${old.where}=${old.text} are the same setting under its new and its old name: leave out the old one`,
     );
   }
   warn(`${old.where} is called ${now.where} now; the next version does not take the old name`);

@@ -1,7 +1,7 @@
 /**
  * The one table of what can go wrong. Every failure that a client may see is a ServiceError with a code from this
- * table; the code fixes the HTTP status, the title and whether trying again can help. Anything else that is thrown is
- * a bug: it is logged, and the client is told INFERENCE_FAILED without the details.
+ * table; the code fixes the HTTP status, the title and whether trying again can help. Any other error is a bug: it is
+ * logged, and the client gets INFERENCE_FAILED without the details.
  *
  * Source of the response format: RFC 9457 (problem details for HTTP APIs).
  */
@@ -60,26 +60,26 @@ export class ServiceError extends Error {
     return ERROR_TABLE[this.code].status;
   }
 
-  /** The same request may be answered a little later. */
+  /** Whether the same request may succeed a little later. */
   get retryable(): boolean {
     return ERROR_TABLE[this.code].retryable;
   }
 }
 
 /**
- * What the operator can put right: a setting, a file, a model. The message says which and how; it is for the log and the
- * terminal, not for clients. The command line prints it without a stack.
+ * An error that the operator can put right: a setting, a file, a model. The message says which and how; it is for the
+ * log and the terminal, not for clients. The command line prints it without a stack.
  */
 export class OperatorError extends Error {
   override name = 'OperatorError';
 }
 
-/** What was asked for cannot be, whatever is tried: a flag, a setting, a name. Asked otherwise, it can. */
+/** A flag, a setting or a name that cannot work. Trying again does not help; asking for something else does. */
 export class UsageError extends OperatorError {
   override name = 'UsageError';
 }
 
-/** Nothing can answer at present: a device, a model or a server that fails, whatever it is asked. */
+/** A device, a model or a server that fails at present, whatever it is asked. */
 export class UnavailableError extends OperatorError {
   override name = 'UnavailableError';
 }

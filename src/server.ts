@@ -2,7 +2,7 @@
  * The process: start the service, listen, and end well. On SIGTERM or SIGINT readiness turns false at once; after the
  * drain delay (for a load balancer to notice) new requests are refused, those in flight are answered, and the process
  * ends by itself with code 0. After the drain timeout it hangs up on clients that do not read their answers and ends
- * with code 1, as when the stop itself fails; a second signal kills it.
+ * with code 1, as it does if the stop itself fails. A second signal kills it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
@@ -12,8 +12,8 @@ import { deviceNames } from './device.js';
 import { VERSION } from './version.js';
 
 /**
- * Serve until a signal comes. Resolves when the server listens. Rejects when it cannot start. `warnings`: what was found
- * wrong with the settings, for the log that they set up.
+ * Serve until a signal comes. Resolves when the server listens. Rejects if it cannot start. `warnings` about the
+ * settings go to the log, which the settings have set up.
  */
 export async function serve(config: Config, warnings: readonly string[] = []): Promise<void> {
   const started = performance.now();
@@ -25,7 +25,7 @@ export async function serve(config: Config, warnings: readonly string[] = []): P
     app = await createApp(config, service, log);
     await app.http.listen({ port: config.port, host: config.host });
   } catch (error) {
-    // The workers would keep the process alive.
+    // Otherwise the workers would keep the process alive.
     await service.close();
     throw error;
   }
@@ -48,7 +48,7 @@ export async function serve(config: Config, warnings: readonly string[] = []): P
 
   let stopping = false;
   async function stop(signal: NodeJS.Signals): Promise<void> {
-    // To exit while an engine runs aborts the process; a kill is what a second signal asks for anyway.
+    // A kill, not an exit: exiting while an engine runs aborts the process, and a second signal asks for a kill anyway.
     if (stopping) process.kill(process.pid, 'SIGKILL');
     stopping = true;
     log.info({ signal }, 'draining');

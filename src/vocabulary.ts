@@ -1,9 +1,9 @@
 /**
- * Words that a request chooses among. Each list is a table from the words to what they mean, and stands once, in the room
+ * The words that a request chooses among. Each list is a table from words to meanings, and stands once, in the room
  * that acts on it. HTTP schemas, the command line, its completion and the page take words and meanings from there.
  */
 
-/** From each word to what it means, in a few words. */
+/** The meaning of each word, in brief. */
 export type Vocabulary<Word extends string = string> = Readonly<Record<Word, string>>;
 
 /** The words in their order: `z.enum(wordsOf(FITS))`. A vocabulary has at least one. */

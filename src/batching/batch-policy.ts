@@ -2,29 +2,29 @@
  * When to send which batch: a pure function of the queues, the idle workers and the time.
  *
  * Queues are keyed by session and input shape, because only equal shapes can be one batch. The policy is
- * work-conserving: while a worker is idle, what waits is sent; while all are busy, it gathers. On a CPU nothing is gained
- * by waiting with an idle core (`lingerMs` 0), and with several idle workers the waiting items are shared among them:
- * two batches of one on two cores are done sooner than one batch of two on one.
+ * work-conserving: it sends waiting items while a worker is idle, and gathers them while all are busy. On a CPU an idle
+ * core gains nothing by waiting (`lingerMs` 0). Several idle workers share the waiting items: two batches of one on two
+ * cores are done sooner than one batch of two on one.
  *
- * Nor is everything that waits taken at once. A batch is done when all of it is: where a run costs little beside its items
- * (`runOverhead`, f, as part of an item's own cost), n items one by one are done at 1, 2, …, n, as a batch all at n. For q
- * items waiting for a worker, batches of b make the mean time to be done q·f/2b + b/2 longer, which is least for
- * b = √(q·f). What a run costs is also paid by those who are still to come, 1/(1 − u) times as many where workers are busy
- * the part u of the time: b = √(q·f/(1 − u)). So a busy server works through full batches, and one with room to spare
- * answers as soon as it can.
+ * A worker does not take all waiting items at once. The items of a batch are done together. If a run costs little
+ * beside its items (`runOverhead`, f, as a fraction of an item's own cost), n items one by one are done at 1, 2, …, n,
+ * but as a batch all at n. If q items wait for a worker, batches of b add q·f/2b + b/2 to the mean time to be done,
+ * which is least for b = √(q·f). Items still to come also pay for a run: 1/(1 − u) times as many, if workers are busy
+ * for the fraction u of the time. So b = √(q·f/(1 − u)): a busy server works through full batches, and a server with
+ * room to spare answers as soon as it can.
  *
- * On a GPU a larger batch saves the fixed cost of a run, and batches have few counts (`batchSizes`): what is sent is the
- * largest of them that waits, and the rest goes next. There the last idle worker may wait for as many items as the next count
- * takes, but only while that pays: judged by the recent gap between arrivals they come sooner than the fixed cost they
- * save, and the oldest has waited less than `lingerMs`. An item that fails to come in its time ends the wait.
- * While several are idle their time costs nothing, and what waits is shared among them at once.
+ * On a GPU a larger batch saves the fixed cost of a run, and batches have few counts (`batchSizes`): the policy sends
+ * the largest count that the waiting items fill, and the rest goes next. The last idle worker may wait for the items
+ * that the next count lacks, but only while that pays: judged by the recent gap between arrivals they come sooner than
+ * the fixed cost they save, and the oldest item has waited less than `lingerMs`. The wait ends if an item does not come
+ * in time. While several workers are idle their time costs nothing, so they share the waiting items at once.
  *
- * The key is that of the highest priority, and among these the one whose head has waited longest. Equal priorities
- * cannot starve each other: an item is only passed by those that came before it and those that share its batch's key.
- * A lower priority waits as long as a higher one keeps all workers busy; its deadline is what bounds that.
+ * The queue of the highest priority goes first; among equals, the one whose head has waited longest. Equal priorities
+ * cannot starve each other: an item is passed only by earlier items and by items in their batches. A lower priority
+ * waits as long as a higher one keeps all workers busy, at most until its deadline.
  *
- * Batches are capped by count and by cost (multiply-adds), so that one large image does not hold up many; one item always
- * goes. After: Triton `dynamic_batch_scheduler.cc`, GetDynamicBatch; TF-Serving's shared batch scheduler.
+ * Batches are capped by count and by cost (multiply-adds), so that one large image does not hold up many. A single item
+ * always goes. After: Triton `dynamic_batch_scheduler.cc`, GetDynamicBatch; TF-Serving's shared batch scheduler.
  */
 
 /** Times are in milliseconds of one clock. */
@@ -39,11 +39,11 @@ export interface WaitingItem {
 }
 
 export interface WaitingQueue {
-  /** In the order in which they are to be served: by priority, then by arrival. */
+  /** In the order of service: by priority, then by arrival. */
   readonly items: readonly WaitingItem[];
-  /** Recent mean time between two arrivals; Infinity when there is no telling. */
+  /** Recent mean time between two arrivals; Infinity if unknown. */
   readonly arrivalGapMs: number;
-  /** What one run of the session costs beside its items: what is saved by joining a batch. */
+  /** What one run of the session costs beside its items. An item that joins a batch saves this. */
   readonly fixedCostMs: number;
 }
 
@@ -56,8 +56,8 @@ export interface BatchLimits {
   /** Counts that a batch may have, rising from 1 to `maxBatchSize`; absent: any. */
   readonly batchSizes?: readonly number[];
   /**
-   * What one run costs beside its items, as part of what one item costs; absent: unknown, and as much as waits and fits is
-   * taken at once.
+   * What one run costs beside its items, as a fraction of one item's cost. Absent: unknown, and a worker takes its
+   * whole share of the waiting items, as far as it fits.
    */
   readonly runOverhead?: number;
 }
@@ -65,16 +65,18 @@ export interface BatchLimits {
 export interface WorkersNow {
   readonly count: number;
   readonly idle: number;
-  /** The part of recent time that they were busy, 0 to 1. */
+  /** The fraction of recent time that they were busy, 0 to 1. */
   readonly utilization: number;
 }
 
-/** `idle`: a worker had nothing to do. `full`, `cost`: the batch is at that cap. `linger`: waiting longer does not pay. */
+/**
+ * `idle`: a worker had nothing to do. `full`, `cost`: the batch is at that cap. `linger`: waiting longer does not pay.
+ */
 export type DispatchReason = 'idle' | 'full' | 'cost' | 'linger';
 
 export type Decision =
   | { readonly action: 'dispatch'; readonly key: string; readonly count: number; readonly reason: DispatchReason }
-  /** Until something arrives or a worker becomes idle, or until that time if it is given. */
+  /** Until an item arrives or a worker becomes idle, or until `until` if given. */
   | { readonly action: 'wait'; readonly until?: number };
 
 /** The next step: the first `count` items of the queue `key` to one idle worker, or wait. */
@@ -103,7 +105,7 @@ export function goesBefore(a: WaitingItem, b: WaitingItem): boolean {
   return a.priority !== b.priority ? a.priority > b.priority : a.arrival < b.arrival;
 }
 
-/** How many of a queue's first items fit under the caps, and which cap it was that ended them. */
+/** How many of a queue's first items fit under the caps, and the cap that stopped them. */
 function fitting(
   items: readonly WaitingItem[],
   limits: BatchLimits,
@@ -119,7 +121,7 @@ function fitting(
   return { count, reason: count === limits.maxBatchSize ? 'full' : undefined };
 }
 
-/** The time up to which a queue's head is better off waiting for company; in the past when it is not. */
+/** Until when a queue's head should wait for more items; a time in the past if it should not. */
 function lingerUntil(queue: WaitingQueue, limits: BatchLimits): number {
   const { items, arrivalGapMs, fixedCostMs } = queue;
   const { lingerMs } = limits;
@@ -130,7 +132,8 @@ function lingerUntil(queue: WaitingQueue, limits: BatchLimits): number {
   const oldest = Math.min(...items.map((item) => item.arrival));
   const newest = Math.max(...items.map((item) => item.arrival));
   const until = Math.min(oldest + lingerMs, newest + fixedCostMs / missing);
-  // A wait that leaves no time for the run is no gain; how long the run takes is not known, so any such item goes now.
+  // A wait must leave time for the run. The run's length is unknown, so an item whose deadline is within the wait goes
+  // now.
   return items.some((item) => item.deadline <= until) ? -Infinity : until;
 }
 
@@ -157,10 +160,10 @@ function batchOf(
   return { count: allowedSize(fits.count, limits), reason: fits.reason ?? (lingered ? 'linger' : 'idle') };
 }
 
-/** With a busier server than this batches would grow beyond any cap. */
+/** A higher utilization counts as this; otherwise the best batch size would grow beyond any cap. */
 const MAX_UTILIZATION = 0.98;
 
-/** How many of the waiting items one idle worker is to take. */
+/** How many of the waiting items one idle worker takes. */
 function shareOf(waiting: number, { count, idle, utilization }: WorkersNow, { runOverhead }: BatchLimits): number {
   const share = Math.ceil(waiting / idle);
   if (runOverhead === undefined) return share;

@@ -22,7 +22,7 @@ export interface DispatchReport {
 export interface BatchRuns<Work, Output> {
   /** Runs that are not over. */
   readonly count: number;
-  /** Items in them, those too that are settled already. */
+  /** Items in these runs, including those already settled. */
   readonly items: number;
   /** Run a batch of at least one item. Never rejects: whatever goes wrong rejects its items or gives them to `retry`. */
   run(batch: readonly Item<Work, Output>[], reason: DispatchReport['reason']): Promise<void>;

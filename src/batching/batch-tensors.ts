@@ -1,10 +1,10 @@
 /**
- * The memory of a batch: items of equal shapes laid one after the other along a new leading axis, and a batch's outputs
- * cut apart again along it. Row-major layout makes both of them plain copies of consecutive bytes.
+ * The memory of a batch: stacks items of equal shapes along a new leading axis, and cuts a batch's outputs apart along
+ * it. Row-major layout makes both plain copies of consecutive bytes.
  */
 import { TYPED_ARRAYS, type Tensor, type TensorMap } from '../tensor.js';
 
-/** The same text for feeds that can be one batch: equal names, types and shapes. */
+/** A key that is equal for feeds that can be one batch: those with equal names, types and shapes. */
 export function shapeKey(feeds: TensorMap): string {
   return Object.entries(feeds)
     .map(([name, { type, dims }]) => `${name}:${type}[${dims.join(',')}]`)
@@ -13,8 +13,8 @@ export function shapeKey(feeds: TensorMap): string {
 }
 
 /**
- * Stack items, none of them empty, of one shapeKey: `[…]` × n → `[n, …]`. The result lies in buffers from `acquire`,
- * which may be longer than the data; the items are only read.
+ * Stack non-empty items of one shapeKey: `[…]` × n → `[n, …]`. The result lies in buffers from `acquire`, which may be
+ * longer than the data; the items are only read.
  */
 export function stackItems(items: readonly TensorMap[], acquire: (byteLength: number) => ArrayBuffer): TensorMap {
   const stacked: Record<string, Tensor> = {};
@@ -33,7 +33,7 @@ export function stackItems(items: readonly TensorMap[], acquire: (byteLength: nu
 
 /**
  * Cut a batch's outputs into its `count` items: `[n, …]` → `[…]` × n, each with memory of its own unless there is only
- * one. Throws when an output's leading axis is not the batch: a broken invariant of the model.
+ * one. Throws if an output's leading axis is not the batch: then the model breaks an invariant.
  */
 export function splitItems(outputs: TensorMap, count: number): TensorMap[] {
   const items = Array.from({ length: count }, (): Record<string, Tensor> => ({}));

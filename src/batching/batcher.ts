@@ -4,8 +4,8 @@
  * dispatcher.ts when that is asked, batch-runs.ts a run and its retries. What an item holds is not known here; how a batch
  * lies in memory is said in batch-tensors.ts, for whoever runs it.
  *
- * An item waits, then runs, and is settled once. Its deadline or its signal may settle it at any time. While it waits it
- * is then removed before it runs; while it runs its batch goes on, and its part is dropped.
+ * An item waits, then runs, and is settled once. Its deadline or its signal may settle it at any time. A waiting item
+ * is then removed before it runs. If the item is running, its batch goes on and its part is dropped.
  */
 import { ServiceError } from '../errors.js';
 import type { BatchLimits } from './batch-policy.js';
@@ -38,13 +38,13 @@ export interface Batcher<Work, Output> {
   readonly queued: number;
   /** Items in a run. */
   readonly running: number;
-  /** How long an item that came now would wait, judged by recent runs; 0 before the first. */
+  /** How long an item submitted now would wait, judged by recent runs; 0 before the first run. */
   expectedWaitMs(): number;
-  /** What a run of each session costs, of those that have run; see run-cost.ts. */
+  /** The cost of a run, for each session that has run; see run-cost.ts. */
   runCosts(): ReadonlyMap<string, RunCost>;
-  /** A run of a session outside of the batcher, with that many multiply-adds, took `ms`. */
+  /** Record that a run outside of the batcher, with `cost` multiply-adds, took `ms`. */
   learn(session: string, cost: number, ms: number): void;
-  /** The session is closed. */
+  /** Forget the costs of a session that is closed. */
   forget(session: string): void;
   /**
    * Run one item in some batch. Rejects with QUEUE_FULL or DRAINING at once, DEADLINE_EXCEEDED at the deadline,

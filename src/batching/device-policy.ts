@@ -1,6 +1,6 @@
 /**
- * A device's policy (runtime/device-policy.ts) applied: the limits of its batches, and which of them are run before anybody
- * waits. Pure.
+ * Applies a device's policy (runtime/device-policy.ts): the limits of its batches, and the batches that warm up a
+ * session before requests use it. Pure.
  */
 import type { DevicePolicy } from '../runtime/device-policy.js';
 import type { FeedShapes, SessionSpec } from '../runtime/session.js';
@@ -23,7 +23,7 @@ function powersOfTwo(largest: number): number[] {
   return [...sizes, largest];
 }
 
-/** The session as it is to be opened there: what of its typical image runs before anybody waits. */
+/** The session with its warm-up: batches of its typical image that run before requests use it. */
 export function withWarmUp(spec: SessionSpec, policy: DevicePolicy, limits: BatchLimits): SessionSpec {
   const sizes = warmUpSizes(spec, policy, limits);
   const { feeds } = spec.typical ?? {};
@@ -32,7 +32,9 @@ export function withWarmUp(spec: SessionSpec, policy: DevicePolicy, limits: Batc
     : { ...spec, warmUp: sizes.map((size) => batchOf(feeds, size)) };
 }
 
-/** The counts of a session's warm-ups, rising: with a policy that plans shapes all that can come. */
+/**
+ * The counts of a session's warm-up batches, rising. If the policy plans shapes, these are all counts that can come.
+ */
 export function warmUpSizes({ typical }: SessionSpec, { warmsUp }: DevicePolicy, limits: BatchLimits): number[] {
   if (typical === undefined || !warmsUp) return [];
   return powersOfTwo(limits.maxBatchSize).filter((size) => size === 1 || size * typical.cost <= limits.maxBatchCost);

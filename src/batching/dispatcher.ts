@@ -1,6 +1,6 @@
 /**
- * Waiting items to idle workers, as batch-policy.ts decides. Asks it whenever something changes: an item arrives, a worker
- * becomes idle, a run fails, or the time comes up to which it said to wait.
+ * Sends waiting items to idle workers, as batch-policy.ts decides. Asks the policy whenever something changes: an item
+ * arrives, a worker becomes idle, a run fails, or a wait that the policy asked for is over.
  */
 import { ServiceError } from '../errors.js';
 import { decide, type BatchLimits } from './batch-policy.js';
@@ -9,7 +9,7 @@ import type { Executor } from './executor.js';
 import { deadlineExceeded, type Item } from './item.js';
 import type { WaitingItems } from './waiting-items.js';
 
-/** Weight of the newest arrival in the running mean of how many workers it finds busy. */
+/** Weight of the newest arrival in the running mean of the fraction of workers found busy. */
 const UTILIZATION_WEIGHT = 1 / 32;
 
 export interface DispatcherOptions<Work, Output> {
@@ -22,8 +22,8 @@ export interface DispatcherOptions<Work, Output> {
 
 export interface Dispatcher {
   /**
-   * An item waits that did not before. It is sent when this turn of the event loop is over, so that the items of one turn
-   * are shared among the idle workers.
+   * Report that a new item waits. It is sent at the end of this turn of the event loop, so that the idle workers share
+   * the items of one turn.
    */
   arrived(): void;
 }
@@ -42,7 +42,7 @@ export function createDispatcher<Work, Output>({
 
   executor.onIdle(dispatchAll);
 
-  /** Start whatever the policy sends now. */
+  /** Start every batch that the policy sends now. */
   function dispatchAll(): void {
     clearTimeout(wakeUp);
     wakeUp = undefined;

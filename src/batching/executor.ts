@@ -12,7 +12,7 @@ export interface Executor<Work, Output> {
   readonly size: number;
   /** How many more `run`s may be started now. */
   readonly idle: number;
-  /** Why nothing can run any more; undefined while it can. */
+  /** Why no `run` can succeed any more; undefined while one can. */
   readonly failure: Error | undefined;
   /** Called only while `idle` > 0, which it lowers at once. Whoever runs it is ended when it takes longer than `limitMs`. */
   run(

@@ -1,7 +1,7 @@
 /**
- * One item, from its submission to the one time that it is settled: by a result, a failure, its deadline or its signal,
- * whichever comes first. What comes later is ignored. Nothing of a settled item stays behind: its timer is cleared, its
- * listener removed.
+ * One item, from its submission until it is settled once: by a result, a failure, its deadline or its signal, whichever
+ * comes first. Later events are ignored. A settled item leaves nothing behind: its timer is cleared, its listener
+ * removed.
  */
 import { ServiceError } from '../errors.js';
 import type { WaitingItem } from './batch-policy.js';

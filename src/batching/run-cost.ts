@@ -1,16 +1,16 @@
 /**
- * What a run costs on the device it runs on: `ms = fixed + marginal × cost`, cost in multiply-adds. The line is fitted by
- * least squares to a session's own runs, where a run counts the less the more came after it (a forgetting factor), so that
- * the figures follow a machine that becomes busy. Pure arithmetic on five sums; a run adds itself in constant time.
+ * What a run costs on its device: `ms = fixed + marginal × cost`, cost in multiply-adds. The line is fitted by least
+ * squares to a session's own runs. Older runs count less (a forgetting factor), so the figures follow a machine that
+ * becomes busy. Pure arithmetic on five sums; a run is added in constant time.
  *
- * Runs of one cost say nothing about the share of the two: then all is marginal, so that nobody waits for a saving that
- * was never seen. A slope or a fixed cost below zero is noise, and is taken as zero.
+ * Runs of one cost cannot tell the fixed part from the marginal one. Then all of the cost is taken as marginal, so that
+ * no item waits for a saving that was never seen. A slope or a fixed cost below zero is noise, and is taken as zero.
  */
 
 export interface RunCost {
-  /** Of a run, whatever is in it. */
+  /** Per run, whatever is in it. */
   readonly fixedMs: number;
-  /** Of a GMAC: 10⁹ multiply-adds. */
+  /** Per GMAC: 10⁹ multiply-adds. */
   readonly msPerGmac: number;
 }
 
@@ -24,20 +24,20 @@ export interface RunCostFit {
 /** The fits of all sessions. */
 export interface RunCosts {
   /**
-   * A run took `ms`; a cost of 0 says nothing and is left out. `shape`: on a device that may prepare itself for
-   * shapes, a text that is the same for equal inputs: the first run of each is another matter, and is left out.
+   * Record that a run took `ms`. A run of cost 0 is left out. `shape` is a key that is equal for equal inputs, given on
+   * a device that may prepare itself for shapes: the first run of each shape includes the preparation, and is left out.
    */
   ran(session: string, cost: number, ms: number, shape?: string): void;
-  /** The session's line, or that of all together before its first run; undefined before any. */
+  /** The session's line, or before its first run that of all sessions together; undefined before any run. */
   of(session: string): RunCost | undefined;
   all(): ReadonlyMap<string, RunCost>;
   forget(session: string): void;
 }
 
 const GMAC = 1e9;
-/** A run's weight after 32 others is a half. */
+/** A run's weight is halved after 32 more runs. */
 const FORGETTING = 2 ** (-1 / 32);
-/** Costs whose deviation is below this part of their mean are one cost. */
+/** Costs are one cost if their standard deviation is below this fraction of their mean. */
 const SAME_COST = 0.05;
 
 export function createRunCostFit(): RunCostFit {
@@ -74,7 +74,7 @@ export function predictMs({ fixedMs, msPerGmac }: RunCost, runs: number, cost: n
   return runs * fixedMs + (cost / GMAC) * msPerGmac;
 }
 
-/** Sessions and shapes that are remembered. */
+/** How many sessions and shapes are remembered. */
 const MAX_SESSIONS = 256;
 const MAX_SHAPES = 4096;
 

@@ -1,7 +1,7 @@
 /**
- * Where items wait: one queue for each session and shape, in the order of service, and the items of failed batches, which
- * go before all of them. Knows how often items of a queue have come of late; when a queue is served is for
- * batch-policy.ts.
+ * Where items wait: one queue for each session and shape, in the order of service, and the items of failed batches,
+ * which go before all queues. Measures the recent gap between a queue's arrivals. batch-policy.ts decides when a queue
+ * is served.
  */
 import { goesBefore, type WaitingItem, type WaitingQueue } from './batch-policy.js';
 import type { Item } from './item.js';

@@ -1,11 +1,11 @@
 /**
- * From what a person types to the classes that are meant, best first: words in any order, beginnings and parts of words,
- * plurals, typing errors, ids and indices. The page's search and the nearest labels of an unknown class are both this.
- * Pure; a search over 1,000 classes takes a few milliseconds.
+ * Finds the classes that a typed text means, best first: by words in any order, beginnings and parts of words, plurals,
+ * typing errors, ids and indices. Both the page's search and the nearest labels of an unknown class use it. Pure; a
+ * search over 1,000 classes takes a few milliseconds.
  *
- * A class costs the sum of what the typed words cost. A word costs the more the less of it is there: whole, in the
- * plural, begun, a part of a word, mistyped, missing. Words of the label that nobody typed cost a little: `tiger` is
- * before `tiger cat`.
+ * The cost of a class is the sum of the costs of the typed words. A typed word costs more the worse it fits, in this
+ * order: whole, in the plural, begun, part of a word, mistyped, missing. Words of the label that were not typed cost a
+ * little: `tiger` comes before `tiger cat`.
  */
 import { distance } from 'fastest-levenshtein';
 
@@ -15,33 +15,33 @@ export interface NamedClass {
 }
 
 export interface ClassSearch {
-  /** Indices of the classes that fit, best first: all, in their order, of a text without words; none where none fits. */
+  /** Indices of the classes that fit, best first; all classes, in their order, if the text has no words. */
   matching(text: string): number[];
   /** Indices of `count` classes: those that fit, and then those whose names take the fewest edits. */
   nearest(text: string, count: number): number[];
 }
 
-/** What a typed word costs; a mistyped one by its edits on top, which are at most three. */
+/** The cost of a typed word. The edits of a mistyped word, at most three, are added to it. */
 const COST = { whole: 0, inflected: 0.05, begun: 1, part: 2, mistyped: 3, missing: 8 } as const;
 const COST_OF_A_MISTYPED_BEGINNING = 0.5;
-/** People seldom mistake the first letter. */
+/** People seldom mistype the first letter. */
 const COST_OF_ANOTHER_FIRST_LETTER = 0.3;
 const COST_OF_A_WORD_NOT_TYPED = 0.1;
 /** Shorter words are parts and beginnings of too many others. */
 const SHORTEST_PART = 3;
-/** Longer texts than any label are cut: whoever sends them shall not keep the server busy. */
+/** Texts longer than any label are cut, so that they cannot keep the server busy. */
 const MAX_TEXT = 64;
 const MAX_WORDS = 8;
-/** Words that say nothing of a class. */
+/** Words that say nothing about a class. */
 const FILLERS = new Set(['a', 'an', 'the', 'of', 'with', 'and']);
 const FIRST_LETTER = 'a'.charCodeAt(0);
 
 interface Word {
-  /** Its place among the words of the labels; of a typed word −1. */
+  /** Its place among the words of the labels; −1 for a typed word. */
   readonly at: number;
   readonly text: string;
   readonly singular: string;
-  /** A bit for each letter of the Latin alphabet that is in it. */
+  /** A bit for each letter of the Latin alphabet that it contains. */
   readonly letters: number;
 }
 
@@ -100,7 +100,7 @@ export function createClassSearch(labels: readonly NamedClass[]): ClassSearch {
   };
 }
 
-/** A name for each class that no other class has: its label, with the id where another label is the same (`crane`). */
+/** A unique name for each class: its label, with the id if another label is the same (`crane`). */
 export function distinctNames(labels: readonly NamedClass[]): string[] {
   const counts = new Map<string, number>();
   for (const { label } of labels) counts.set(label.toLowerCase(), (counts.get(label.toLowerCase()) ?? 0) + 1);
@@ -111,13 +111,13 @@ export function withId(label: string, id: string): string {
   return `${label} (${id})`;
 }
 
-/** What a typed word costs in a word of a label, or as an id. */
+/** A typed word, and its cost in a word of a label. */
 interface Price {
   readonly typed: Word;
   readonly inWord: (word: Word) => number;
 }
 
-/** Worked out once for each of the words that labels have. */
+/** Computed once for each word that labels have. */
 function priceOf(typed: Word, vocabularySize: number): Price {
   const costs = new Float64Array(vocabularySize).fill(NaN);
   return {
@@ -130,8 +130,9 @@ function priceOf(typed: Word, vocabularySize: number): Price {
 }
 
 /**
- * The cost of the typed words in one name of a class; Infinity where they do not fit. Each takes the word of the name that
- * fits it best, and leaves it to no other. Where one is missing, another has to be there without doubt.
+ * The cost of the typed words in one name of a class; Infinity if they do not fit. Each typed word takes the word of
+ * the name that fits it best, and no other may take that. If a typed word is missing, another must be certain: at least
+ * begun, and not shorter than SHORTEST_PART.
  */
 function costOfName(prices: readonly Price[], { words, joined }: Name, id: string): number {
   let cost = 0;
@@ -162,14 +163,14 @@ function costOfName(prices: readonly Price[], { words, joined }: Name, id: strin
   return cost + left * COST_OF_A_WORD_NOT_TYPED;
 }
 
-/** The cost of all typed words as one (`fire boat`) in a word of the name, or in the name as one. */
+/** The cost of all typed words joined (`fire boat`) in a word of the name, or in the joined name. */
 function costTogether(price: Price | undefined, { words, joined }: Name): number {
   if (price === undefined) return Infinity;
   const cost = Math.min(price.inWord(joined), ...words.map(price.inWord));
   return cost <= COST.begun ? cost : Infinity;
 }
 
-/** Of an id a beginning that has a digit: what is only letters begins all of them. */
+/** Whether the text is the beginning of the id and has a digit: letters alone begin every id. */
 function isIdBegun(id: string, { text }: Word): boolean {
   return /\d/.test(text) && id.startsWith(text);
 }
@@ -177,7 +178,7 @@ function isIdBegun(id: string, { text }: Word): boolean {
 function costOf(typed: Word, word: Word): number {
   if (typed.text === word.text) return COST.whole;
   if ([typed.text, typed.singular].some((form) => form === word.singular || form === word.text)) return COST.inflected;
-  // Of a plural what is in front of its ending.
+  // The stem of a plural is the part before its ending.
   const stem = typed.text.startsWith(typed.singular) ? typed.singular : typed.text;
   if (word.text.startsWith(stem)) return COST.begun;
   if (stem.length >= SHORTEST_PART && word.text.includes(stem)) return COST.part;
@@ -189,17 +190,17 @@ function costOf(typed: Word, word: Word): number {
   const first = word.text.startsWith(stem.charAt(0)) ? 0 : COST_OF_ANOTHER_FIRST_LETTER;
   const whole = edits(typed.singular, word.singular);
   if (whole <= allowed) return COST.mistyped + whole + first;
-  // As it is being typed: the beginning, mistyped. A letter that is missing or too many moves the rest by one.
+  // While the word is being typed: a mistyped beginning. A missing or an extra letter moves the rest by one.
   const begun = Math.min(...[-1, 0, 1].map((more) => edits(stem, word.text.slice(0, length + more))));
   return begun <= Math.min(allowed, 2) ? COST.mistyped + begun + COST_OF_A_MISTYPED_BEGINNING + first : COST.missing;
 }
 
-/** Edits that a word of that length may be away and still be meant. */
+/** How many edits a word of that length may be away and still be meant. */
 function allowedEdits(length: number): number {
   return length < 4 ? 0 : length < 7 ? 1 : length < 11 ? 2 : 3;
 }
 
-/** Levenshtein's distance, where two neighbours that changed places are one edit (`zebar`). */
+/** Levenshtein's distance, except that two swapped neighbours are one edit (`zebar`). */
 function edits(typed: string, word: string): number {
   const found = distance(typed, word);
   if (found !== 2 || typed.length !== word.length) return found;
@@ -209,7 +210,7 @@ function edits(typed: string, word: string): number {
   return swapped === word ? 1 : found;
 }
 
-/** The index that a text of digits names, undefined where there is no such class. */
+/** The index that a text of digits names; undefined if there is no such class. */
 function indexOf(text: string, count: number): number | undefined {
   const wanted = text.trim();
   return /^\d+$/.test(wanted) && Number(wanted) < count ? Number(wanted) : undefined;
@@ -249,7 +250,9 @@ function bitsOf(letters: number): number {
   return count;
 }
 
-/** English plurals, the regular ones. Words that only look like one (`lens`) lose their s on both sides. */
+/**
+ * Undoes regular English plurals. Words that only look like one (`lens`) lose their s both in the text and in labels.
+ */
 function singularOf(word: string): string {
   if (word.length > 4 && word.endsWith('ies')) return `${word.slice(0, -3)}y`;
   if (word.length > 4 && word.endsWith('ves')) return `${word.slice(0, -3)}f`;

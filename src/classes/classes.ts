@@ -1,41 +1,45 @@
 /**
- * From what a client calls a class to its index. A class is asked for by index (`386`), id (`n02504458`), label
- * (`African elephant`, in any case), `top`: the image's own best class, which only the network can resolve, or `none`:
- * whatever class is best at each position.
+ * Resolves a client's names of classes to indices. A class is named by its index (`386`), id (`n02504458`) or label
+ * (`African elephant`, in any case). `top` is the image's own best class, which only the network can resolve. `none` is
+ * the best class of each position.
  */
 import { ServiceError } from '../errors.js';
 import type { Label } from '../models/manifest.js';
 import { createClassSearch, distinctNames, withId } from './class-search.js';
 
 /**
- * A class index below K, K + r for the image's own r-th best class (the convention of graph/passes/select-classes), or
- * ANY_CLASS.
+ * A class index below K, K + r for the image's own class of rank r, from 0 (the convention of
+ * graph/passes/select-classes), or ANY_CLASS.
  */
 export type ClassSelector = number;
 
-/** At each position the class that is best there. */
+/** The best class of each position. */
 export const ANY_CLASS: ClassSelector = -1;
 
-/** Classes of one answer; the dense view ranks as many of the image's best (graph/passes/select-classes.ts). */
+/**
+ * The most classes that a request may name, and the most of the image's own best that it may ask for; the dense view
+ * ranks as many (graph/passes/select-classes.ts).
+ */
 export const MAX_CLASSES = 32;
 
-/** Longer names than any label are not compared with all of them. */
+/** Names longer than any label are not compared with the labels. */
 const MAX_COMPARED = 64;
 /**
- * What the nearest labels of a request's unknown names may cost the event loop: comparing a name with 1,000 labels takes
- * 1 to 3 ms. Of many unknown names the first few get suggestions; with more labels than this none does.
+ * Bounds for the time that the nearest labels of a request's unknown names take from the event loop: comparing a name
+ * with 1,000 labels takes 1 to 3 ms. Only the first few unknown names get suggestions, and none if the model has more
+ * labels than MAX_COMPARISONS.
  */
 const MAX_SUGGESTIONS = 4;
 const MAX_COMPARISONS = 25_000;
 
-/** The image's own best classes, best first; all of them where the model has fewer. */
+/** The image's own best classes, best first; all of them if the model has fewer. */
 export function bestClasses(count: number, labels: readonly Label[]): ClassSelector[] {
   return Array.from({ length: Math.min(count, labels.length) }, (_, rank) => labels.length + rank);
 }
 
 /**
- * Resolve the classes of a request, in order, duplicates kept. Throws CLASS_NOT_FOUND naming each unknown class and the
- * labels nearest to it.
+ * Resolve the classes of a request, in order, duplicates kept. Throws CLASS_NOT_FOUND, which names each unknown class
+ * and the labels nearest to it.
  */
 export function resolveClasses(names: readonly string[], labels: readonly Label[]): ClassSelector[] {
   const resolved = names.map((name) => resolveClass(name, labels));
@@ -68,8 +72,8 @@ function resolveClass(name: string, labels: readonly Label[]): ClassSelector | u
 }
 
 /**
- * The class of an index, an id, a label, or a label with its id (`crane (n03126707)`), in any case. Of classes whose labels
- * are alike it is the one in the same case (`Cardigan` is a dog, `cardigan` is knitted), and then the first.
+ * The class of an index, an id, a label, or a label with its id (`crane (n03126707)`), in any case. If several labels
+ * match, the one in the same case wins (`Cardigan` is a dog, `cardigan` is knitted), and then the first.
  */
 export function findClass(name: string, labels: readonly Label[]): number | undefined {
   const exact = name.trim();
@@ -87,7 +91,7 @@ function suggestion(name: string, labels: readonly Label[]): string {
   return `; the nearest labels are ${nearest.join(', ')}`;
 }
 
-/** Of several classes of one name the first. */
+/** The first of several classes with the same name. */
 interface ClassIndex {
   /** By id or label. */
   readonly byName: ReadonlyMap<string, number>;

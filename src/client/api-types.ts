@@ -62,7 +62,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What can be asked */
+        /** The models and what each can do */
         get: operations["listModels"];
         put?: never;
         post?: never;
@@ -206,13 +206,13 @@ export interface components {
                 /** @description The upright photo, in pixels */
                 width?: number;
                 height?: number;
-                /** @description The network's input, in pixels, and the scale it was asked for with */
+                /** @description The network's input, in pixels, and the scale asked for */
                 input?: {
                     width: number;
                     height: number;
                     scale: number;
                 };
-                /** @description In place of the rest, for an image that failed */
+                /** @description In place of the rest, if the image failed */
                 problem?: components["schemas"]["Problem"];
                 predictions?: components["schemas"]["Prediction"][];
             }[];
@@ -225,7 +225,7 @@ export interface components {
                 digest: string;
             };
             /**
-             * @description What all values of the answer are
+             * @description The kind of all values in the answer
              * @enum {string}
              */
             scores: "probability" | "logit" | "normalized";
@@ -240,13 +240,13 @@ export interface components {
                 /** @description The upright photo, in pixels */
                 width?: number;
                 height?: number;
-                /** @description The network's input, in pixels, and the scale it was asked for with */
+                /** @description The network's input, in pixels, and the scale asked for */
                 input?: {
                     width: number;
                     height: number;
                     scale: number;
                 };
-                /** @description In place of the rest, for an image that failed */
+                /** @description In place of the rest, if the image failed */
                 problem?: components["schemas"]["Problem"];
                 map?: {
                     width: number;
@@ -274,16 +274,16 @@ export interface components {
                         y: number;
                         value: number;
                     };
-                    /** @description In photo pixels: the region around the peak; absent where the peak is below the threshold */
+                    /** @description In photo pixels: the region around the peak; absent if the peak is below the threshold */
                     box?: {
                         x: number;
                         y: number;
                         width: number;
                         height: number;
                     };
-                    /** @description What the threshold comes to, in values of this map */
+                    /** @description The threshold as a value of this map */
                     level: number;
-                    /** @description Of the cells at or above the level */
+                    /** @description Fraction of the cells that are at or above the level */
                     share: number;
                     /** @description All connected regions at or above the level, the largest first */
                     regions: {
@@ -294,7 +294,7 @@ export interface components {
                             width: number;
                             height: number;
                         };
-                        /** @description Of the cells */
+                        /** @description Fraction of the cells */
                         share: number;
                     }[];
                     /** @description Over all cells */
@@ -325,16 +325,16 @@ export interface components {
             source?: string;
             architecture?: string;
             /**
-             * @description What it computes in here; fp16 of a manifest is fp32 where the device has no half precision
+             * @description The precision in use; fp16 in the manifest becomes fp32 if the device has no half precision
              * @enum {string}
              */
             precision?: "fp32" | "fp16" | "int8";
             quantization?: {
-                /** @description That it was calibrated on */
+                /** @description Number of images that it was calibrated on */
                 images: number;
-                /** @description Part of them whose first class stayed the same */
+                /** @description Fraction of them whose first class stayed the same */
                 agreement: number;
-                /** @description Mean difference of a logit, as a part of the mean absolute logit */
+                /** @description Mean difference of a logit, as a fraction of the mean absolute logit */
                 logitError: number;
             };
             /** @description sha256 over manifest, labels and weights */
@@ -354,32 +354,32 @@ export interface components {
             };
             /** @description The long side of fit=whole and both of fit=native are rounded to multiples of this many pixels */
             inputStep?: number;
-            /** @description That it runs on, e.g. cuda:1 */
+            /** @description The devices that it runs on, e.g. cuda:1 */
             devices?: string[];
             /** @description The execution provider of ONNX Runtime */
             provider?: string;
-            /** @description Of the classifier on that device, fitted to its own runs; absent before the first */
+            /** @description The cost of a run of the classifier on that device, fitted to its own runs; absent before the first run */
             runCost?: {
-                /** @description Of a run, whatever is in it */
+                /** @description Per run, whatever is in it */
                 fixedMs: number;
-                /** @description Of a GMAC: 10⁹ multiply-adds */
+                /** @description Per GMAC: 10⁹ multiply-adds */
                 msPerGmac: number;
                 /**
                  * @deprecated
-                 * @description The old name of msPerGmac, gone in the next version
+                 * @description The old name of msPerGmac, removed in the next version
                  */
                 msPerGflop: number;
             };
-            /** @description Of its class maps, the net's own first; empty when the model has none */
+            /** @description The output strides of its class maps, the net's own first; empty if the model has no class maps */
             outputStrides?: number[];
-            /** @description What its maps are made of where a request does not say: short side of the whole photo; what a picture shows */
+            /** @description Defaults of its maps: the short side of the whole photo, and the scores that a picture shows */
             maps?: {
                 size?: number;
                 /** @enum {string} */
                 scores?: "probability" | "logit" | "normalized";
             };
             edges?: ("valid" | "same")[];
-            /** @description Of an imported net: how far its class map is from its file’s logits, as a part of the largest */
+            /** @description For an imported net: how far its class map is from its file’s logits, as a fraction of the largest */
             deviation?: number;
             /** @description Why the model has no class map */
             heatmapsUnavailable?: string;
@@ -401,16 +401,16 @@ export interface components {
             source?: string;
             architecture?: string;
             /**
-             * @description What it computes in here; fp16 of a manifest is fp32 where the device has no half precision
+             * @description The precision in use; fp16 in the manifest becomes fp32 if the device has no half precision
              * @enum {string}
              */
             precision?: "fp32" | "fp16" | "int8";
             quantization?: {
-                /** @description That it was calibrated on */
+                /** @description Number of images that it was calibrated on */
                 images: number;
-                /** @description Part of them whose first class stayed the same */
+                /** @description Fraction of them whose first class stayed the same */
                 agreement: number;
-                /** @description Mean difference of a logit, as a part of the mean absolute logit */
+                /** @description Mean difference of a logit, as a fraction of the mean absolute logit */
                 logitError: number;
             };
             /** @description sha256 over manifest, labels and weights */
@@ -430,32 +430,32 @@ export interface components {
             };
             /** @description The long side of fit=whole and both of fit=native are rounded to multiples of this many pixels */
             inputStep?: number;
-            /** @description That it runs on, e.g. cuda:1 */
+            /** @description The devices that it runs on, e.g. cuda:1 */
             devices?: string[];
             /** @description The execution provider of ONNX Runtime */
             provider?: string;
-            /** @description Of the classifier on that device, fitted to its own runs; absent before the first */
+            /** @description The cost of a run of the classifier on that device, fitted to its own runs; absent before the first run */
             runCost?: {
-                /** @description Of a run, whatever is in it */
+                /** @description Per run, whatever is in it */
                 fixedMs: number;
-                /** @description Of a GMAC: 10⁹ multiply-adds */
+                /** @description Per GMAC: 10⁹ multiply-adds */
                 msPerGmac: number;
                 /**
                  * @deprecated
-                 * @description The old name of msPerGmac, gone in the next version
+                 * @description The old name of msPerGmac, removed in the next version
                  */
                 msPerGflop: number;
             };
-            /** @description Of its class maps, the net's own first; empty when the model has none */
+            /** @description The output strides of its class maps, the net's own first; empty if the model has no class maps */
             outputStrides?: number[];
-            /** @description What its maps are made of where a request does not say: short side of the whole photo; what a picture shows */
+            /** @description Defaults of its maps: the short side of the whole photo, and the scores that a picture shows */
             maps?: {
                 size?: number;
                 /** @enum {string} */
                 scores?: "probability" | "logit" | "normalized";
             };
             edges?: ("valid" | "same")[];
-            /** @description Of an imported net: how far its class map is from its file’s logits, as a part of the largest */
+            /** @description For an imported net: how far its class map is from its file’s logits, as a fraction of the largest */
             deviation?: number;
             /** @description Why the model has no class map */
             heatmapsUnavailable?: string;
@@ -470,7 +470,7 @@ export interface components {
         };
         Models: {
             device: {
-                /** @description What the models run on, e.g. cpu */
+                /** @description The devices that the models run on, e.g. cpu */
                 names: string[];
                 /** @description Why that was chosen */
                 why: string;
@@ -487,7 +487,7 @@ export interface components {
             logit?: number;
         };
         Problem: {
-            /** @description Identifies the kind of problem: about:blank, the code says more */
+            /** @description Always about:blank: the code identifies the kind of problem */
             type: string;
             title: string;
             status: number;
@@ -512,13 +512,13 @@ export interface components {
                 /** @description The upright photo, in pixels */
                 width?: number;
                 height?: number;
-                /** @description The network's input, in pixels, and the scale it was asked for with */
+                /** @description The network's input, in pixels, and the scale asked for */
                 input?: {
                     width: number;
                     height: number;
                     scale: number;
                 };
-                /** @description In place of the rest, for an image that failed */
+                /** @description In place of the rest, if the image failed */
                 problem?: components["schemas"]["Problem"];
                 map?: {
                     width: number;
@@ -532,14 +532,14 @@ export interface components {
                 };
                 /** @description Share of the cells below minProbability */
                 unlabelled?: number;
-                /** @description The legend: the classes that win somewhere, by share */
+                /** @description The legend: the classes that win somewhere, the largest share first */
                 classes?: {
                     index: number;
                     id: string;
                     label: string;
-                    /** @description In image/png, as #rrggbb */
+                    /** @description The colour of the class in image/png, as #rrggbb */
                     color: string;
-                    /** @description Of the cells */
+                    /** @description Fraction of the cells */
                     share: number;
                     /** @description One for each connected region, the largest first */
                     boxes: {
@@ -563,7 +563,7 @@ export interface components {
         Timing: {
             /** @description Decoding and resizing, all images together */
             decodeMs: number;
-            /** @description Longest wait for a worker */
+            /** @description Longest wait for a decoder and a worker */
             queueMs: number;
             /** @description Runs of the batches the images were in */
             inferMs: number;
@@ -710,13 +710,13 @@ export interface operations {
             query?: {
                 /** @description A name from /v1/models; absent: the server's default model */
                 model?: string;
-                /** @description Pixels of the short side; absent: the model's maps.size for fit=whole where it has one, else its input size */
+                /** @description Pixels of the short side; absent: for fit=whole the model's maps.size if it has one, otherwise its input size */
                 size?: number;
                 /** @description One or several multipliers of the size, e.g. scale=1,1.5,2 */
                 scale?: number[];
                 /** @description Also average over the mirrored image */
                 flip?: boolean;
-                /** @description probability: softmax over classes at each position; logit: raw scores; normalized: raw scores scaled to 0–1 by the extremes of each map; absent: probability, and for pictures what the model's maps.scores says */
+                /** @description probability: softmax over classes at each position; logit: raw scores; normalized: raw scores scaled to 0–1 by the extremes of each map; absent: probability, or for pictures the model's maps.scores if it has one */
                 scores?: "probability" | "logit" | "normalized";
                 /** @description Higher goes first */
                 priority?: number;
@@ -728,17 +728,17 @@ export interface operations {
                 outputStride?: number;
                 /** @description valid: exact sliding window; same: zero-padded head, the map covers the image */
                 edge?: "valid" | "same";
-                /** @description Cut an input beyond the pixel limit into overlapping tiles, at most 16; their maps are those of the whole */
+                /** @description Cut an input beyond the pixel limit into at most 16 overlapping tiles; the maps are those of the whole input */
                 tiles?: boolean;
                 /** @description Opacity of the map over the photo, for render=overlay and sheet */
                 alpha?: number;
-                /** @description Of the picture, in pixels, aspect kept; absent: the photo's own */
+                /** @description Width of the picture in pixels, aspect kept; absent: the photo's own */
                 width?: number;
                 /** @description Index, id or label; repeatable. top: the image's own best class; none: the best class of each position. Absent: top */
                 class?: string[];
-                /** @description The image's own best classes, as many as this, after those of class */
+                /** @description This many of the image's own best classes, after those of class */
                 top?: number;
-                /** @description What is above it belongs to the boxes, regions and share of a class */
+                /** @description Cells at or above it belong to the boxes, regions and share of a class */
                 threshold?: number;
                 /** @description What threshold is. range: a part (0–1) of the map's own range; value: one of its values */
                 thresholdOf?: "range" | "value";
@@ -748,11 +748,11 @@ export interface operations {
                 colormap?: "viridis" | "magma" | "inferno" | "plasma" | "cividis" | "turbo";
                 /** @description Where alpha holds, for render=overlay and sheet. constant: everywhere; value: at the highest values, less below */
                 opacity?: "constant" | "value";
-                /** @description For overlay, heat and contours: the bar of colours with its values, below */
+                /** @description For overlay, heat and contours: add the bar of colours with its values below */
                 legend?: boolean;
-                /** @description Between cells, for pictures. nearest: the cell that is nearest; bilinear: linear between four cells; bicubic: Catmull-Rom through sixteen; absent: bicubic for contours, else bilinear */
+                /** @description Between cells, for pictures. nearest: the cell that is nearest; bilinear: linear between four cells; bicubic: Catmull-Rom through sixteen; absent: bicubic for contours, otherwise bilinear */
                 interpolation?: "nearest" | "bilinear" | "bicubic";
-                /** @description What the colours span. absolute: 0–1; minmax: the map's own extremes; absent: minmax for logits, else absolute */
+                /** @description What the colours span. absolute: 0–1; minmax: the map's own extremes; absent: minmax for logits, otherwise absolute */
                 range?: "absolute" | "minmax";
             };
             header?: never;
@@ -877,7 +877,7 @@ export interface operations {
             query?: {
                 /** @description A name from /v1/models; absent: the server's default model */
                 model?: string;
-                /** @description Pixels of the short side; absent: the model's maps.size for fit=whole where it has one, else its input size */
+                /** @description Pixels of the short side; absent: for fit=whole the model's maps.size if it has one, otherwise its input size */
                 size?: number;
                 /** @description One or several multipliers of the size, e.g. scale=1,1.5,2 */
                 scale?: number[];
@@ -895,11 +895,11 @@ export interface operations {
                 outputStride?: number;
                 /** @description valid: exact sliding window; same: zero-padded head, the map covers the image */
                 edge?: "valid" | "same";
-                /** @description Cut an input beyond the pixel limit into overlapping tiles, at most 16; their maps are those of the whole */
+                /** @description Cut an input beyond the pixel limit into at most 16 overlapping tiles; the maps are those of the whole input */
                 tiles?: boolean;
                 /** @description Opacity of the map over the photo, for render=overlay and sheet */
                 alpha?: number;
-                /** @description Of the picture, in pixels, aspect kept; absent: the photo's own */
+                /** @description Width of the picture in pixels, aspect kept; absent: the photo's own */
                 width?: number;
                 /** @description For application/json: each class's area as polygons, as COCO's run lengths, or both */
                 shapes?: ("polygons" | "rle")[];
@@ -929,7 +929,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description One colour a class at the size of the photo, the legend as JSON, or class indices as uint16 [h, w] (65535: unlabelled) */
+            /** @description A picture with one colour per class at the size of the photo, the legend as JSON, or class indices as uint16 [h, w] (65535: unlabelled) */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1043,7 +1043,7 @@ export interface operations {
                     "application/json": components["schemas"]["Models"];
                 };
             };
-            /** @description What the client has, by the ETag in If-None-Match, is still the answer */
+            /** @description The client already has the answer: If-None-Match names its ETag */
             304: {
                 headers: {
                     [name: string]: unknown;
@@ -1072,7 +1072,7 @@ export interface operations {
                     "application/json": components["schemas"]["ModelDetail"];
                 };
             };
-            /** @description What the client has, by the ETag in If-None-Match, is still the answer */
+            /** @description The client already has the answer: If-None-Match names its ETag */
             304: {
                 headers: {
                     [name: string]: unknown;
@@ -1255,7 +1255,7 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description What the client has, by the ETag in If-None-Match, is still the answer */
+            /** @description The client already has the answer: If-None-Match names its ETag */
             304: {
                 headers: {
                     [name: string]: unknown;

@@ -1,6 +1,6 @@
 /**
- * Pictures in memory, and as files: 8-bit RGB, painted in place, encoded at the end. Text is set by Pango in libvips and
- * needs the machine's fonts; a server may have none, and then nothing is written (Pango would draw a box for each letter).
+ * Pictures: 8-bit RGB in memory, painted in place, encoded at the end. Pango, in libvips, sets text with the machine's
+ * fonts. If the machine has none, no text is written: Pango would draw a box for each letter.
  */
 import { openPixels, openText } from '../images/image-library.js';
 import type { PixelSize } from '../maps/input-plan.js';
@@ -12,15 +12,15 @@ export interface Canvas extends PixelSize {
 }
 
 /**
- * Level 2 with adaptive filters, by measurement (libvips with zlib-ng, one thread, 2 vCPU). Overlay over a photo:
- * 12 megapixels 425 ms and 12.6 MB, where level 1 takes 340 ms and 18 MB, level 6 takes 980 ms and 11.2 MB, and level 6
- * without filters 420 ms and 23.5 MB; 500×375 11 ms and 420 kB.
+ * Level 2 with adaptive filters, by measurement (libvips with zlib-ng, one thread, 2 vCPU). An overlay of 12 megapixels
+ * takes 425 ms and 12.6 MB; level 1 takes 340 ms and 18 MB, level 6 takes 980 ms and 11.2 MB, level 6 without filters
+ * takes 420 ms and 23.5 MB. An overlay of 500×375 takes 11 ms and 420 kB.
  */
 export const PNG = { compressionLevel: 2, adaptiveFiltering: true };
 const WEBP = { quality: 85, effort: 2 };
 const AVIF = { quality: 65, effort: 2 };
 
-/** Encode a picture; `exact` keeps every pixel's value in formats that would not. */
+/** Encode a picture. With `exact` a lossy format keeps every pixel's value. */
 export function encodeCanvas({ pixels, width, height }: Canvas, format: PictureFormat, exact = false): Promise<Buffer> {
   const image = openPixels(pixels, { width, height, channels: 3 });
   switch (format) {
@@ -42,7 +42,7 @@ export function blankCanvas({ width, height }: PixelSize, color: Color): Canvas 
   return canvas;
 }
 
-/** Copy a canvas into another, which has room for it at (left, top). */
+/** Copy a canvas into another, which must have room for it at (left, top). */
 export function paste(onto: Canvas, { pixels, width, height }: Canvas, left: number, top: number): void {
   for (let y = 0; y < height; y++) {
     onto.pixels.set(pixels.subarray(y * width * 3, (y + 1) * width * 3), ((top + y) * onto.width + left) * 3);
@@ -55,11 +55,11 @@ export interface TextStyle {
   readonly color: Color;
   /** Longer text is cut, and ends in an ellipsis. */
   readonly maxWidth: number;
-  /** Where x is in the text. */
+  /** Which point of the text is at x. */
   readonly anchor: 'start' | 'middle' | 'end';
 }
 
-/** Write a line of text, its middle at y. Does nothing on a machine without fonts. */
+/** Write a line of text, vertically centred at y. Does nothing on a machine without fonts. */
 export async function writeText(
   canvas: Canvas,
   text: string,
@@ -67,7 +67,7 @@ export async function writeText(
   { size, color, maxWidth, anchor }: TextStyle,
 ): Promise<void> {
   if (!(await hasFonts())) return;
-  // libvips refuses a text that leaves no ink, as a space does.
+  // libvips refuses a text that leaves no ink, such as a space.
   const ink = await inkOf(text, size, maxWidth).catch(() => undefined);
   if (ink === undefined) return;
   const shift = { start: 0, middle: 0.5, end: 1 }[anchor] * ink.width;
@@ -89,7 +89,7 @@ interface Ink extends PixelSize {
   readonly values: Uint8Array;
 }
 
-/** Longer texts are not measured: nothing that wide is drawn. */
+/** Longer texts are cut before they are measured: nothing that wide is drawn. */
 const MAX_LETTERS = 200;
 
 async function inkOf(text: string, size: number, maxWidth: number): Promise<Ink> {
@@ -102,7 +102,7 @@ async function inkOf(text: string, size: number, maxWidth: number): Promise<Ink>
   return ink;
 }
 
-/** Pixels that a line of text takes. */
+/** The width of a line of text, in pixels. */
 export async function textWidth(text: string, size: number): Promise<number> {
   return (await setText(text, size)).width;
 }
@@ -114,7 +114,7 @@ async function setText(text: string, size: number): Promise<Ink> {
 
 let fonts: Promise<boolean> | undefined;
 
-/** Whether letters differ: without a font each is the same box. */
+/** Whether the machine has fonts: without one, narrow and wide letters are the same box. */
 export function hasFonts(): Promise<boolean> {
   fonts ??= Promise.all(['iii', 'WWW'].map((text) => setText(text, 16)))
     .then(([narrow, wide]) => narrow!.width !== wide!.width)

@@ -1,4 +1,6 @@
-/** Maps as pictures: at the photo's size or another width, in any of the formats; the photo is decoded where it shows. */
+/**
+ * Maps as pictures: at the photo's size or another width, in any of the formats. The photo is decoded only if it shows.
+ */
 import { ServiceError } from '../errors.js';
 import { encodeCanvas } from './canvas.js';
 import { decodePhoto } from '../images/decode.js';
@@ -64,7 +66,7 @@ async function drawSheet(
   const panels: Panel[] = [{ picture: photo, caption: `${image.header.width} × ${image.header.height} pixels` }];
   for (const drawn of image.classes) {
     const mode: RenderMode = 'overlay';
-    // A Buffer's own slice would be the same memory.
+    // A Buffer's own slice would share the memory.
     const copy = { ...photo, pixels: Uint8Array.from(photo.pixels) };
     const picture = await paintHeatmap({
       ...renderOf(drawn, image, layout.panel, style, output),
@@ -98,7 +100,7 @@ function renderOf(
   };
 }
 
-/** Probabilities and logits by their peak; a normalized map's is always 1, so by what became of it. */
+/** Gives the map's peak. The peak of a normalized map is always 1, so its caption gives the logit that became 1. */
 function captionOf({ peak, normalizedFrom }: ClassHeatmap, scores: MapScores): string {
   if (scores === 'probability') return `up to ${formatTick(peak.value * 100)} %`;
   return `logits up to ${formatTick(normalizedFrom?.high ?? peak.value)}`;
@@ -142,7 +144,7 @@ function checkSize(size: PixelSize, { maxPixels }: PictureOutput): PixelSize {
   );
 }
 
-/** Plan and placement as they would be had the photo another size. */
+/** Plan and placement as if the photo had another size. */
 function resizePhoto(
   { plan, placement }: { readonly plan: InputPlan; readonly placement: Placement },
   { width, height }: PixelSize,

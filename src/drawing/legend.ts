@@ -1,4 +1,4 @@
-/** The bar that says which colour is which value. */
+/** The legend of a picture: a bar that shows which colour is which value. */
 import { hasFonts, textWidth, writeText, type Canvas, type Color } from './canvas.js';
 import { COLORMAP_SIZE, colormap, type ColormapName } from '../maps/colormap.js';
 
@@ -14,27 +14,27 @@ const BAR_HEIGHT = 12;
 const TEXT_SIZE = 12;
 /** Between the bar and its numbers, and at its ends. */
 const GAP = 4;
-/** Where numbers stand: the first of these that has room. A number is never cut, which would make it another. */
+/** Where numbers stand: the first of these lists that has room. A number is never cut, since that would change it. */
 const TICKS = [
   [0, 0.25, 0.5, 0.75, 1],
   [0, 0.5, 1],
   [0, 1],
 ];
 
-/** Pixels from which bars and letters grow with a picture, which is looked at as a whole. */
+/** Bars and letters grow with pictures wider than this, because a picture is looked at as a whole. */
 const USUAL_WIDTH = 1000;
 
-/** How many times its usual size what is written around a picture has. */
+/** How many times larger than usual the bar and letters of a picture are. */
 export function enlargement(width: number): number {
   return Math.max(1, width / USUAL_WIDTH);
 }
 
-/** Pixels that the legend of a picture takes, from top to bottom. */
+/** The height of a picture's legend, in pixels. */
 export function legendHeight(width: number): number {
   return Math.ceil((BAR_HEIGHT + 2 * GAP + TEXT_SIZE) * enlargement(width));
 }
 
-/** Draw the bar from `left`, `width` pixels wide, its numbers below it. */
+/** Draw the bar with its numbers below it, from (left, top), `width` pixels wide. */
 export async function drawLegend(
   canvas: Canvas,
   { left, top, width }: { readonly left: number; readonly top: number; readonly width: number },
@@ -51,7 +51,7 @@ export async function drawLegend(
   }
   const numberAt = (tick: number): string => {
     const value = low + tick * (high - low);
-    // What is nothing on this bar is written as nothing: 5.67e-18 says less.
+    // A value that is too small to show on this bar is written as 0, not as 5.67e-18.
     return formatTick(Math.abs(value) < (high - low) / 1000 ? 0 : value);
   };
   for (const tick of await ticksWithRoom(width / times, numberAt)) {
@@ -61,19 +61,21 @@ export async function drawLegend(
   }
 }
 
-/** The places whose numbers have room below a bar `width` pixels wide, not enlarged; none on a machine without fonts. */
+/**
+ * The places whose numbers have room below a bar `width` pixels wide, not enlarged; none on a machine without fonts.
+ */
 export async function ticksWithRoom(width: number, numberAt: (tick: number) => string): Promise<readonly number[]> {
   if (!(await hasFonts())) return [];
   for (const ticks of TICKS) {
     const widest = Math.max(...(await Promise.all(ticks.map((tick) => textWidth(numberAt(tick), TEXT_SIZE)))));
-    // The numbers at the ends stand inwards, those between on both sides of their place.
+    // The numbers at the ends extend inwards; the numbers between are centred on their place.
     const room = ticks.length === 2 ? 2 * widest + GAP : 1.5 * widest + TEXT_SIZE;
     if (room * (ticks.length - 1) <= width) return ticks;
   }
   return [];
 }
 
-/** At most three digits that say something. */
+/** At most three significant digits. */
 export function formatTick(value: number): string {
   return String(Number(value.toPrecision(3)));
 }

@@ -1,6 +1,7 @@
 /**
- * A label map as pixels at the photo's size: one colour a class, or blended over the photo. Every pixel has the label of
- * the cell whose centre is nearest; unlabelled pixels, and those that the network never saw, are black, or the photo.
+ * A label map as pixels at the photo's size: one colour per class, alone or blended over the photo. Every pixel has the
+ * label of the cell whose centre is nearest. Pixels that are unlabelled, or that the network never saw, are black, or
+ * show the photo.
  *
  * The colours are those of the Pascal VOC label maps (Everingham 2010): the bits of index + 1, the lowest three first,
  * become the highest bits of red, green and blue. Different classes have different colours, so that a picture can be
@@ -18,15 +19,15 @@ export interface LabelRender {
   readonly labels: LabelMap;
   readonly placement: Placement;
   readonly plan: InputPlan;
-  /** Drawn over in place, where given; else the labels stand alone. */
+  /** Drawn over in place. Absent: the labels stand alone. */
   readonly photo?: Photo | undefined;
   /** Weight of the colour over the photo, 0 to 1. */
   readonly alpha: number;
-  /** Called every few milliseconds; what it throws ends the drawing. */
+  /** Called every few milliseconds; an error it throws ends the drawing. */
   readonly checkpoint?: (() => void) | undefined;
 }
 
-/** Paint a label map at the plan's photo size; over a photo it is the photo's own buffer. */
+/** Paint a label map at the plan's photo size. If `photo` is given, the result is its own buffer. */
 export async function paintLabels({ labels, placement, plan, photo, alpha, checkpoint }: LabelRender): Promise<Canvas> {
   const { width, height } = plan.photo;
   const pixels = photo === undefined ? new Uint8Array(width * height * 3) : pixelsToDrawOver(photo, plan);

@@ -1,13 +1,13 @@
 /**
  * A class map as pixels at the photo's size: in colour over the photo or alone, as contour lines, or as 16-bit values.
- * Samples are coloured row by row as they are made, so that besides the result no buffer has the photo's size, and the
- * event loop is let in every few milliseconds (upsample.ts).
+ * Samples are coloured row by row as they are made. So only the result has the photo's size, and the event loop gets a
+ * turn every few milliseconds (upsample.ts).
  *
- * A contour line is where the map crosses a level. How far a pixel is from it is |value − level| / |gradient|, to first
- * order; that gives smooth lines of even width without tracing them.
+ * A contour line is where the map crosses a level. A pixel's distance from it is |value − level| / |gradient|, to first
+ * order. That gives smooth lines of even width without tracing them.
  *
- * Pixels that the network never saw, outside the crop of `fit=crop`, are left as they are in an overlay and are at the
- * low end of the range elsewhere.
+ * Pixels that the network never saw, outside the crop of `fit=crop`, are unchanged if the photo is drawn over, and are
+ * at the low end of the range otherwise.
  */
 import { PNG, type Canvas } from './canvas.js';
 import { COLORMAP_SIZE, colormap, type ColormapName } from '../maps/colormap.js';
@@ -35,13 +35,13 @@ export interface HeatmapRender {
   readonly range: ValueRange;
   /** For `overlay` and `contours`: the photo at the plan's size. Its pixels are drawn over in place. */
   readonly photo?: Photo | undefined;
-  /** Called every few milliseconds; what it throws ends the drawing. */
+  /** Called every few milliseconds; an error it throws ends the drawing. */
   readonly checkpoint?: (() => void) | undefined;
 }
 
 /**
- * Paint a class map at the plan's photo size, `[height, width, 3]`. In `overlay` and `contours` it is the photo's own
- * buffer.
+ * Paint a class map at the plan's photo size, `[height, width, 3]`. In `overlay` and `contours` the result is the
+ * photo's own buffer.
  */
 export async function paintHeatmap(render: HeatmapRender): Promise<Canvas> {
   const { map, placement, plan, interpolation, mode } = render;
@@ -87,7 +87,7 @@ function colorPainter({ map, plan, range, mode, photo, ...style }: HeatmapRender
   const pixels = isOverlay
     ? pixelsToDrawOver(photo, plan)
     : Buffer.allocUnsafe(plan.photo.width * plan.photo.height * 3);
-  // Of 256, for each of the 256 colours.
+  // In 1/256, for each of the 256 colours.
   const opacities = Int32Array.from({ length: COLORMAP_SIZE }, (_, value) =>
     isOverlay ? Math.round(style.alpha * 256 * (style.opacity === 'value' ? value / (COLORMAP_SIZE - 1) : 1)) : 256,
   );
@@ -112,12 +112,12 @@ function colorPainter({ map, plan, range, mode, photo, ...style }: HeatmapRender
 }
 
 /**
- * A line at each fifth of the range, in the colour of its level, with a seam so that it shows on any photo: white beside
- * the dark colours, which are lost in shadows, black beside the others.
+ * A line at each fifth of the range, in the colour of its level, with a seam so that it shows on any photo: white
+ * beside the dark colours, which are lost in shadows, black beside the others.
  */
 const CONTOURS = 5;
 const SEAM_WEIGHT = 0.5;
-/** Below it a colour is dark; of 255, as luma (ITU-R BT.601). */
+/** A colour is dark if its luma (ITU-R BT.601, 0 to 255) is below this. */
 const DARK_LUMA = 96;
 
 /** Lines into the photo's own buffer. */
@@ -130,7 +130,7 @@ function contourPainter({ map, plan, range, photo, ...style }: HeatmapRender): P
   return {
     pixels,
     paint: withinCovered(plan, undefined, (samples, from, to, pixel) => {
-      // The row above in the same strip; there is none for the first.
+      // The row above in the same strip; the first row has none.
       const hasAbove = above.length === samples.length && pixel >= plan.photo.width;
       for (let i = from; i < to; i++) {
         const value = (samples[i]! - low) * gain;
@@ -159,7 +159,9 @@ function isDark(colors: Uint8Array, at: number): boolean {
   return 0.299 * colors[at]! + 0.587 * colors[at + 1]! + 0.114 * colors[at + 2]! < DARK_LUMA;
 }
 
-/** The photo's own buffer, to be drawn over in place. Throws when it is not at the photo's size. */
+/**
+ * The photo's own buffer, to be drawn over in place. Throws if the photo is missing or not at the plan's photo size.
+ */
 export function pixelsToDrawOver(photo: Photo | undefined, plan: InputPlan): Uint8Array {
   if (photo?.width !== plan.photo.width || photo.height !== plan.photo.height) {
     throw new Error('an overlay needs the photo at its own size');
@@ -168,8 +170,8 @@ export function pixelsToDrawOver(photo: Photo | undefined, plan: InputPlan): Uin
 }
 
 /**
- * A row visitor that minds what the network saw. Elsewhere the value is `outside`, or, where that is undefined, nothing
- * is painted. `paint` gets the samples from … to − 1; `pixel` is the place of sample 0 in the photo.
+ * A row visitor that keeps to the pixels that the network saw. Other pixels have the value `outside`, or are not
+ * painted if it is undefined. `paint` gets the samples from … to − 1; `pixel` is the index of sample 0 in the photo.
  */
 export function withinCovered(
   plan: InputPlan,
@@ -191,7 +193,7 @@ export function withinCovered(
   };
 }
 
-/** (value − low) · gain runs from 0 to `top` over the range; a map of one value is at the low end of `minmax`. */
+/** (value − low) · gain runs from 0 to `top` over the range; a constant map is at the low end of `minmax`. */
 function scaleOf(map: ClassMap, range: ValueRange, top: number): { low: number; gain: number } {
   const { low, high } = rangeOf(map, range);
   return { low, gain: high > low ? top / (high - low) : 0 };

@@ -1,6 +1,6 @@
 /**
- * Several maps side by side: the photo and a panel for each class, with a caption and the bar of its colours. On a machine
- * without fonts the panels stand without words.
+ * Several maps side by side: the photo and a panel for each class, with a caption and the bar of its colours. On a
+ * machine without fonts the panels have no text.
  */
 import { blankCanvas, paste, writeText, type Canvas, type Color } from './canvas.js';
 import type { PixelSize } from '../maps/input-plan.js';
@@ -19,10 +19,10 @@ const CAPTION_SIZE = 15;
 const CAPTION_HEIGHT = 26;
 const PAPER: Color = [255, 255, 255];
 const INK: Color = [34, 34, 34];
-/** Width to height that a sheet should come near. */
+/** The ratio of width to height that a sheet should come near. */
 const ASPECT = 1.5;
 
-/** Columns are fewer where their panels would be narrower: a caption has no room there. */
+/** A sheet has fewer columns if its panels would be narrower than this, because a caption needs room. */
 const MIN_PANEL_WIDTH = 96;
 
 /** How panels are arranged, and how large each is. */
@@ -44,7 +44,7 @@ export function layOut(panels: number, photo: PixelSize, width: number): SheetLa
     const panel = { width: panelWidth, height: Math.max(1, Math.round((photo.height * panelWidth) / photo.width)) };
     return { columns, rows: Math.ceil(panels / columns), panel, gap };
   });
-  /** How far from the aspect, and how many places stay empty. */
+  /** How far the sheet is from the aspect, and how many places stay empty. */
   const flaw = (layout: SheetLayout): number => {
     const size = sizeOf(layout, width);
     const empty = layout.columns * layout.rows - panels;

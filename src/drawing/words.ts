@@ -1,4 +1,7 @@
-/** What may be chosen about a picture. Without imports, so that the command line knows the words before it loads anything. */
+/**
+ * The choices that a picture has. This file imports nothing, so the command line knows the words before it loads
+ * anything.
+ */
 
 /** How a class map is drawn: one map, its values as they are, or the photo and all maps side by side. */
 export const DRAWINGS = {
@@ -19,7 +22,7 @@ export const LABEL_DRAWINGS = {
 
 export type LabelDrawing = keyof typeof LABEL_DRAWINGS;
 
-/** Where the colours are as opaque as `alpha` says. */
+/** Where the colours have the opacity `alpha`. */
 export const OPACITIES = {
   constant: 'everywhere',
   value: 'at the highest values, less below',
@@ -30,8 +33,8 @@ export type Opacity = keyof typeof OPACITIES;
 export const PICTURE_FORMATS = ['png', 'webp', 'avif'] as const;
 export type PictureFormat = (typeof PICTURE_FORMATS)[number];
 
-/** Weight of the colours over the photo, 0 to 1, where nobody says. */
+/** The default weight of the colours over the photo, 0 to 1. */
 export const DEFAULT_ALPHA = 0.5;
 
-/** The image's own best classes that a sheet shows where none are asked for. */
+/** How many of the image's own best classes a sheet shows if none are asked for. */
 export const SHEET_CLASSES = 3;

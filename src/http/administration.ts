@@ -1,4 +1,4 @@
-/** Who may administer: whoever has the token of the settings. Without one nobody may. */
+/** Who may administer: a client that sends the token of the settings. If no token is set, nobody may. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import type { Config } from '../config.js';

@@ -1,6 +1,6 @@
 /**
- * The OpenAPI document as HTML for people: operations with their parameters and answers, then the schemas they refer to.
- * Takes what openapi.ts makes, not any document. Pure; every text is escaped.
+ * The OpenAPI document as HTML for people: operations with their parameters and answers, then the schemas they refer
+ * to. Takes the document of openapi.ts, not just any. Pure; every text is escaped.
  */
 
 interface Schema {

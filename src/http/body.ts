@@ -1,6 +1,6 @@
 /**
- * Raw bodies, read into buffers that are used again. Otherwise each body becomes garbage outside of JavaScript's heap, and
- * V8 marks the whole heap to free it, on the thread that answers requests.
+ * Raw bodies, read into buffers that are used again. Otherwise each body becomes garbage outside of JavaScript's heap,
+ * and V8 marks the whole heap to free it, on the thread that answers requests.
  *
  * A buffer has one request at a time. It goes back when the answer has left completely: an answer is sent after
  * everything that the request started has ended, and what other processes were given of the body are copies. In every
@@ -16,7 +16,9 @@ const MAX_FREE_BYTES = 64 * 2 ** 20;
 /** Shorter bodies are not worth a buffer of their own. */
 const MIN_BYTES = 32 * 2 ** 10;
 
-/** Teach a server to take bodies of any type that no other parser takes, as a Buffer, until the answer has been sent. */
+/**
+ * Let a server take bodies of any type that no other parser takes, as a Buffer that is valid until the answer is sent.
+ */
 export function acceptRawBodies(app: FastifyInstance, { maxBytes }: { readonly maxBytes: number }): void {
   const buffers = createBufferPool(MAX_FREE_BYTES);
   const held = new WeakMap<FastifyRequest, ArrayBuffer>();
@@ -41,19 +43,19 @@ export function acceptRawBodies(app: FastifyInstance, { maxBytes }: { readonly m
   });
 }
 
-/** Fill `body`. Throws INVALID_REQUEST when the stream does not have exactly its length. */
+/** Fill `body`. Throws INVALID_REQUEST if the stream does not have exactly its length. */
 async function readInto(body: Buffer, payload: IncomingMessage): Promise<void> {
   let at = 0;
   await consume(payload, (chunk) => {
     chunk.copy(body, at);
     at += chunk.length;
   });
-  // What a buffer held before must never pass for a part of this body.
+  // Bytes of an earlier body must never pass for a part of this one.
   if (at !== body.length)
-    throw new ServiceError('INVALID_REQUEST', 'The body does not have the length that its Content-Length says.');
+    throw new ServiceError('INVALID_REQUEST', 'The length of the body differs from its Content-Length.');
 }
 
-/** A body that is short, or of unknown length. Throws BODY_TOO_LARGE. */
+/** Read a body that is short, or of unknown length. Throws BODY_TOO_LARGE. */
 async function readChunks(payload: IncomingMessage, maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;
@@ -65,7 +67,9 @@ async function readChunks(payload: IncomingMessage, maxBytes: number): Promise<B
   return Buffer.concat(chunks);
 }
 
-/** Hand each chunk to `take`, to the end. What `take` throws ends it; the stream is left as it is, to be answered. */
+/**
+ * Hand each chunk to `take`. Rejects with what `take` throws, and leaves the stream open, so that it can be answered.
+ */
 function consume(payload: IncomingMessage, take: (chunk: Buffer) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     const onData = (chunk: Buffer): void => {

@@ -1,14 +1,14 @@
 /**
- * Pages of other origins: a browser lets them ask this API, and read its answers, only where the answer says so (CORS). It
- * says so for the origins of the setting, on every answer, refusals included. Any other origin gets none of these headers,
- * and its preflight the answer of any request with OPTIONS.
+ * Pages of other origins: a browser lets them ask this API, and read its answers, only if the answer allows it (CORS).
+ * Every answer, refusals included, allows the origins of the setting. Any other origin gets none of these headers, and
+ * its preflight is answered like any request with OPTIONS.
  *
  * Source: the Fetch standard, "CORS protocol".
  */
 import cors from '@fastify/cors';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 
-/** What pages may read beside the few headers that every page may. */
+/** The headers that pages may read besides the few that every page may. */
 const EXPOSED = [
   'X-Request-Id',
   'Traceparent',
@@ -23,10 +23,13 @@ const EXPOSED = [
   'Fullconv-Classes',
 ];
 
-/** How long a browser remembers a preflight; Chromium's longest. */
+/** How long a browser remembers a preflight; the longest that Chromium allows. */
 const PREFLIGHT_S = 7200;
 
-/** Let pages of these origins ask; `*` for all. Its hook runs for every request, so it is called before other hooks are added. */
+/**
+ * Let pages of these origins ask; `*` for all. Must be called before other hooks are added, so that its hook runs for
+ * every request.
+ */
 export async function allowOrigins(app: FastifyInstance, origins: readonly string[]): Promise<void> {
   if (origins.length === 0) return;
   const all = origins.includes('*');
@@ -43,7 +46,7 @@ export async function allowOrigins(app: FastifyInstance, origins: readonly strin
   });
 }
 
-/** Name a header of the request that the answer depends on, beside those that are named already. */
+/** Add to Vary a header of the request that the answer depends on. */
 export function variesBy(reply: FastifyReply, header: string): void {
   const others = reply.getHeader('vary');
   void reply.header('vary', others === undefined ? header : `${String(others)}, ${header}`);

@@ -1,6 +1,7 @@
 /**
- * Fastify, set up: request ids, pages of other origins, the way bodies come in and how much of them is held, errors as
- * problem+json, measurements, and the routes (routes/index.ts), each of which takes of the server's parts what it uses.
+ * Sets up Fastify: request ids, pages of other origins, how bodies come in and how many bytes of them are held, errors
+ * as problem+json, measurements, and the routes (routes/index.ts). Each route takes the parts of the server that it
+ * uses.
  */
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -17,7 +18,7 @@ import { addRoutes } from './router.js';
 import { ROUTES } from './routes/index.js';
 import { playgroundRoutes } from './routes/playground.js';
 
-/** A client's own request id is kept when it is safe to print. */
+/** A client's own request id is kept if it is safe to print. */
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 const TRACE_PARENT = /^[0-9a-f-]{55}$/;
 
@@ -33,9 +34,9 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
     },
     routerOptions: { maxParamLength: 1000 },
     return503OnClosing: false,
-    // What still holds a connection when the last answer has left waits for none: see refuseWhileClosing.
+    // A connection that is open after the last answer waits for none: see refuseWhileClosing.
     forceCloseConnections: true,
-    // It limits the wait for the last answers, too; how long that may take is said by FULLCONV_DRAIN_TIMEOUT_MS.
+    // Off, because it would also limit the wait for the last answers. FULLCONV_DRAIN_TIMEOUT_MS limits that.
     pluginTimeout: 0,
     logController: new LogController({ disableRequestLogging: true }),
     frameworkErrors: handleError,
@@ -48,7 +49,7 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
     if (typeof trace === 'string' && TRACE_PARENT.test(trace)) void reply.header('traceparent', trace);
     done();
   });
-  // Before whatever may refuse a request: refusals are for pages of other origins, too.
+  // Before any hook that may refuse a request: pages of other origins may read refusals, too.
   await allowOrigins(app, config.corsOrigins);
   refuseWhileClosing(app);
   holdBodies(app, config);
@@ -72,9 +73,10 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
 }
 
 /**
- * While the server closes new requests are refused, and it waits for the answers that clients are still reading. Fastify
- * then closes every connection. To close only the idle ones would be wrong twice: Node counts one as idle before its answer
- * has left, and one that has never sent a request, as browsers open them in advance, as busy for as long as it lasts.
+ * While the server closes, it refuses new requests and waits for the answers that clients are still reading. Fastify
+ * then closes every connection. To close only the idle ones would be wrong twice: Node counts a connection as idle
+ * before its answer has left. And it counts a connection that has never sent a request as busy for as long as it lasts;
+ * browsers open such connections in advance.
  */
 function refuseWhileClosing(app: FastifyInstance): void {
   const answers = new Set<ServerResponse>();
@@ -95,8 +97,8 @@ function refuseWhileClosing(app: FastifyInstance): void {
 }
 
 /**
- * Bodies are read into memory before anything else is known of a request. All of them together may hold
- * `maxBodiesBytes`; a body of unknown length counts as the largest there may be.
+ * Bodies are read into memory before anything else is known about a request. All of them together may hold
+ * `maxBodiesBytes`. A body of unknown length counts as `maxBytes`.
  */
 function holdBodies(app: FastifyInstance, { maxBytes, maxBodiesBytes }: Config): void {
   let held = 0;

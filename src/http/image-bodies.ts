@@ -1,7 +1,7 @@
 /**
- * Images out of a request's body, in its three forms: the raw bytes of one image (whatever the Content-Type: the bytes
- * are sniffed later), multipart/form-data with any number of file parts, or JSON with base64. Hostile bodies are refused
- * before they cost more than their own bytes.
+ * Reads the images of a request's body, in its three forms: the raw bytes of one image (whatever the Content-Type: the
+ * bytes are sniffed later), multipart/form-data with any number of file parts, or JSON with base64. Hostile bodies are
+ * refused before they cost more than their own bytes.
  */
 import multipart from '@fastify/multipart';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
@@ -24,7 +24,7 @@ const imagesBody = z
 
 const IMAGE_TYPES = ['image/jpeg', 'image/png', 'image/webp', 'image/gif', 'image/avif', 'image/tiff'] as const;
 
-/** The body of the routes that ask about images, as their description has it. */
+/** The body of the routes that ask about images, for their description. */
 export const IMAGES = {
   description: 'One image as the body, whatever its Content-Type; or many, as multipart parts or as base64 in JSON',
   content: {
@@ -42,22 +42,23 @@ export const IMAGES = {
 /** Text fields beside the files are ignored, up to this many of this length; forms often have a few. */
 const MAX_FIELDS = 32;
 const MAX_FIELD_BYTES = 65_536;
-/** A Content-Type that is a media type at all. */
+/** Matches a Content-Type that is a media type at all. */
 const MEDIA_TYPE = /^[\w!#$&^.+-]+\/[\w!#$&^.+-]+\s*(;|$)/;
 
-/** Teach a server to take images: raw bodies as buffers, multipart parts as they come. JSON is fastify's own. */
+/** Let a server take images: raw bodies as buffers, multipart parts as they come. Fastify itself parses JSON. */
 export async function acceptImages(app: FastifyInstance, { maxBytes, maxImages }: BodyLimits): Promise<void> {
   await app.register(multipart, {
     limits: {
       fileSize: maxBytes,
-      // One more than is taken, so that the message about the limit is ours.
+      // One more than the limit, so that the message about the limit is ours.
       files: maxImages + 1,
       fields: MAX_FIELDS,
       fieldSize: MAX_FIELD_BYTES,
       parts: maxImages + 1 + MAX_FIELDS,
     },
   });
-  // curl --data-binary says application/x-www-form-urlencoded; any type that is not JSON or multipart is taken as bytes.
+  // curl --data-binary sends application/x-www-form-urlencoded; any type that is not JSON or multipart is taken as
+  // bytes.
   app.removeContentTypeParser('text/plain');
   acceptRawBodies(app, { maxBytes });
   app.addHook('onRequest', (request, _reply, done) => {
@@ -77,7 +78,7 @@ export async function readImages(request: FastifyRequest, limits: BodyLimits): P
 
 function limitImages(count: number, { maxImages }: BodyLimits): void {
   if (count <= maxImages) return;
-  throw new ServiceError('INVALID_REQUEST', `${count} images; at most ${maxImages} in one request.`);
+  throw new ServiceError('INVALID_REQUEST', `The request has ${count} images; the limit is ${maxImages}.`);
 }
 
 async function readParts(request: FastifyRequest, limits: BodyLimits): Promise<ImageInput[]> {
@@ -100,7 +101,7 @@ async function readParts(request: FastifyRequest, limits: BodyLimits): Promise<I
   }
 }
 
-/** Hang up on a multipart body that goes on beyond the limit; its length is not known beforehand if it is chunked. */
+/** Hang up if a multipart body exceeds the limit. Its length is not known beforehand if it is chunked. */
 function watchBytes({ raw }: FastifyRequest, maxBytes: number): { readonly exceeded: boolean } {
   const watch = { exceeded: false };
   let received = 0;
@@ -116,7 +117,7 @@ function watchBytes({ raw }: FastifyRequest, maxBytes: number): { readonly excee
 function readBody(body: unknown, limits: BodyLimits): ImageInput[] {
   if (Buffer.isBuffer(body)) return body.length === 0 ? [] : [{ name: 'image-0', bytes: body }];
   if (body === undefined || body === null) return [];
-  // Counted before it is validated: a million wrong elements would be a million complaints.
+  // Counted before they are validated: a million wrong elements would make a million complaints.
   const listed = (body as { images?: unknown }).images;
   if (Array.isArray(listed)) limitImages(listed.length, limits);
   const result = imagesBody.safeParse(body);

@@ -1,6 +1,6 @@
 /**
- * The routes that ask about images: what all of them take, how each begins, and how they answer for many images. A request
- * is refused for its query, its model or its number of images before anything of it is decoded.
+ * The routes that ask about images: what all of them take, how each begins, and how they answer for many images. A
+ * request's query, model and number of images are checked before anything is decoded.
  */
 import { z } from 'zod';
 import type { ErrorCode, ServiceError } from '../errors.js';
@@ -31,7 +31,7 @@ export const imageParameters = {
   deadlineMs: integer(1, 3_600_000).optional().describe("Longest wait; at most the server's own"),
 };
 
-/** Of its parameters what every such route begins with. */
+/** The parameters that every such route itself needs. */
 export interface ImageQuery {
   readonly model?: string | undefined;
   readonly scale: readonly number[];
@@ -49,7 +49,7 @@ export interface ImageRouteDefinition<Query> extends Omit<
   'method' | 'body' | 'query' | 'errors' | 'answer'
 > {
   readonly query: QuerySchema<Query>;
-  /** Besides those of every such route. */
+  /** Errors besides those of every such route. */
   readonly errors?: readonly ErrorCode[];
   readonly answer: (parts: RouteParts, question: ImageQuestion<Query>) => unknown;
 }
@@ -81,7 +81,7 @@ interface FailedImage {
   readonly problem: ServiceError;
 }
 
-/** The body of an answer: a result for each image, or what is wrong with it. */
+/** The body of an answer: for each image its result or its problem. */
 export function presentAnswer<Result extends object>(
   model: CompiledModel,
   { results, timing }: { readonly results: readonly (Result | FailedImage)[]; readonly timing: Timing },

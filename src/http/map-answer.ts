@@ -1,4 +1,4 @@
-/** What answers that are maps have alike: they say where the cells are. */
+/** What all answers with maps say: where the cells are. */
 import type { FastifyReply } from 'fastify';
 import type { ImageHeatmaps } from '../inference/heatmap.js';
 import type { InputPlan } from '../maps/input-plan.js';
@@ -6,7 +6,7 @@ import type { Box } from '../maps/localize.js';
 
 type MapGeometry = ImageHeatmaps['geometry'];
 
-/** What headers say of a map. */
+/** What headers say about a map. */
 export interface DescribedMap {
   /** In cells. */
   readonly map: { readonly height: number; readonly width: number };
@@ -17,7 +17,7 @@ export interface DescribedMap {
   readonly classes: readonly { readonly index: number; readonly id: string }[];
 }
 
-/** What the results of both routes begin with. */
+/** The first fields of a result of either route. */
 export function presentImage({
   name,
   header,
@@ -38,7 +38,7 @@ export function presentBox({ left, top, width, height }: Box): object {
   return { x: left, y: top, width, height };
 }
 
-/** Headers for forms that cannot say it themselves: the geometry of the map, and the input it was made from. */
+/** Set headers for the forms that cannot hold this: the geometry of the map, and the input it was made from. */
 export function describeMap(
   reply: FastifyReply,
   { map: { height, width }, plan: { crop, scale }, geometry }: Omit<DescribedMap, 'classes'>,
@@ -52,7 +52,7 @@ export function describeMap(
     .header('fullconv-input', `width=${crop.width}, height=${crop.height}, scale=${scale}`);
 }
 
-/** A header that names the classes of the maps, in their order. */
+/** Set the header that names the classes of the maps, in their order. */
 export function describeClasses(reply: FastifyReply, classes: DescribedMap['classes']): void {
   void reply.header(
     'fullconv-classes',

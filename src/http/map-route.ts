@@ -1,6 +1,7 @@
 /**
- * The routes that answer with maps: what both take, and the forms of their answers. A client chooses the form by Accept:
- * a picture or an array holds the map of one image, and headers say of it what they cannot; JSON holds any number.
+ * The routes that answer with maps: what both take, and the forms of their answers. A client chooses the form by
+ * Accept. A picture or an array holds the map of one image, and headers describe it. JSON holds the maps of any number
+ * of images.
  */
 import type { z } from 'zod';
 import type { DrawJob, Drawn } from '../drawing/studio.js';
@@ -21,7 +22,7 @@ import type { Route } from './route.js';
 export const mapParameters = {
   ...imageParameters,
   size: imageParameters.size.describe(
-    "Pixels of the short side; absent: the model's maps.size for fit=whole where it has one, else its input size",
+    "Pixels of the short side; absent: for fit=whole the model's maps.size if it has one, otherwise its input size",
   ),
   fit: oneOf(FITS).default('whole'),
   outputStride: integer(1, 1024)
@@ -31,12 +32,12 @@ export const mapParameters = {
   tiles: flag
     .default(false)
     .describe(
-      'Cut an input beyond the pixel limit into overlapping tiles, at most 16; their maps are those of the whole',
+      'Cut an input beyond the pixel limit into at most 16 overlapping tiles; the maps are those of the whole input',
     ),
   alpha: number(0, 1)
     .default(DEFAULT_ALPHA)
     .describe('Opacity of the map over the photo, for render=overlay and sheet'),
-  width: integer(1, 16384).optional().describe("Of the picture, in pixels, aspect kept; absent: the photo's own"),
+  width: integer(1, 16384).optional().describe("Width of the picture in pixels, aspect kept; absent: the photo's own"),
 };
 
 export interface MapQuestion<Query> extends ImageQuestion<Query> {
@@ -45,10 +46,10 @@ export interface MapQuestion<Query> extends ImageQuestion<Query> {
   readonly mediaType: MapMediaType;
 }
 
-/** An answer in all its forms; each is made only when it is the one asked for. */
+/** An answer in all its forms. Only the form asked for is made. */
 export interface MapForms {
   readonly json: () => object;
-  /** The only image. Had it failed, so had the request. */
+  /** The map of the only image. If it had failed, the request would have failed. */
   readonly only: () => MapOfImage;
 }
 
@@ -63,7 +64,7 @@ export interface MapRouteDefinition<Query> extends Omit<ImageRouteDefinition<Que
   readonly description: string;
   /** Of the answer as JSON. */
   readonly schema: z.ZodType;
-  /** Why a form cannot hold what is asked for of one image; undefined where it can. */
+  /** Why a form cannot hold the answer for one image; undefined if it can. */
   readonly whyNot?: (type: MapMediaType, query: Query) => string | undefined;
   readonly answer: (parts: RouteParts, question: MapQuestion<Query>) => Promise<MapForms>;
 }

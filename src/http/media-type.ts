@@ -1,10 +1,10 @@
-/** Which of the forms that an answer has a client gets, by its Accept header. */
+/** Chooses the form of an answer by the client's Accept header. */
 import accepts from 'accepts';
 import type { FastifyRequest } from 'fastify';
 import { ServiceError } from '../errors.js';
 import { PICTURE_FORMATS, type PictureFormat } from '../drawing/words.js';
 
-/** In order of preference where the client has none. */
+/** In order of preference if the client has none. */
 export const MAP_MEDIA_TYPES = [
   'image/png',
   'application/json',
@@ -14,14 +14,14 @@ export const MAP_MEDIA_TYPES = [
 ] as const;
 export type MapMediaType = (typeof MAP_MEDIA_TYPES)[number];
 
-/** The format of a picture; undefined for what is none. */
+/** The format of a picture; undefined if the type is no picture. */
 export function pictureFormat(type: MapMediaType): PictureFormat | undefined {
   return PICTURE_FORMATS.find((format) => type === `image/${format}`);
 }
 
 /**
- * The best accepted type among those that can hold what is asked for. `whyNot` says why an accepted type cannot.
- * Throws NOT_ACCEPTABLE with the reason.
+ * The best accepted type among those that can hold the answer. `whyNot` tells why an accepted type cannot. Throws
+ * NOT_ACCEPTABLE with the reason.
  */
 export function negotiate(
   request: FastifyRequest,
@@ -29,7 +29,7 @@ export function negotiate(
 ): MapMediaType {
   const accepted = MAP_MEDIA_TYPES.find((type) => type === accepts(request.raw).type([...MAP_MEDIA_TYPES]));
   if (accepted === undefined) {
-    throw new ServiceError('NOT_ACCEPTABLE', `Nothing in "${request.headers.accept ?? ''}" can be given.`, {
+    throw new ServiceError('NOT_ACCEPTABLE', `The answer has no form that "${request.headers.accept ?? ''}" accepts.`, {
       errors: [{ parameter: 'Accept', detail: `must allow one of: ${MAP_MEDIA_TYPES.join(', ')}` }],
     });
   }

@@ -1,6 +1,6 @@
 /**
- * Prometheus metrics: how many, how long in each phase, how full the batches were and why each was dispatched. One
- * registry for each server, so that several servers in one process (tests) do not share counts.
+ * Prometheus metrics: counts and durations of requests, time in each phase, sizes of batches and why each was
+ * dispatched. One registry for each server, so that several servers in one process (tests) do not share counts.
  */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import { deviceName, type DeviceChoice } from '../device.js';
@@ -16,7 +16,7 @@ export interface Metrics {
   observeDispatch(report: DispatchReport): void;
   observeRequest(route: string, method: string, status: number, seconds: number): void;
   observeWorkerLost(): void;
-  /** Show the state of a server too, which is read whenever the metrics are. To be called once. */
+  /** Show the state of a server too; it is read whenever the metrics are. Must be called only once. */
   watch(sources: MetricSources): void;
   /** The text exposition, and its media type. */
   expose(): Promise<{ body: string; contentType: string }>;
@@ -110,7 +110,7 @@ function registerGauges(registers: Registry[], sources: MetricSources): void {
   });
   new Gauge({
     name: 'fullconv_device_info',
-    help: 'What the nets run on, the execution provider in use, and why; always 1',
+    help: 'The device that the nets run on, the execution provider in use, and why; always 1',
     labelNames: ['engine', 'device', 'provider', 'why'],
     registers,
     collect() {
@@ -132,12 +132,12 @@ function registerGauges(registers: Registry[], sources: MetricSources): void {
       },
     });
   };
-  costGauge('fullconv_run_fixed_seconds', 'Fitted cost of a run, whatever is in it', ({ fixedMs }) => fixedMs / 1000);
+  costGauge('fullconv_run_fixed_seconds', 'Fitted cost per run, whatever is in it', ({ fixedMs }) => fixedMs / 1000);
   const secondsPerGmac = ({ msPerGmac }: RunCost): number => msPerGmac / 1000;
-  costGauge('fullconv_run_seconds_per_gmac', 'Fitted cost of a GMAC (10⁹ multiply-adds) in a run', secondsPerGmac);
+  costGauge('fullconv_run_seconds_per_gmac', 'Fitted cost per GMAC (10⁹ multiply-adds) in a run', secondsPerGmac);
   costGauge(
     'fullconv_run_seconds_per_gflop',
-    'Deprecated, gone in the next version: fullconv_run_seconds_per_gmac, which is the same',
+    'Deprecated, removed in the next version: the same as fullconv_run_seconds_per_gmac',
     secondsPerGmac,
   );
 }

@@ -17,7 +17,7 @@ const BYTE_ORDER = endianness() === 'LE' ? '<' : '>';
 const MAGIC = Buffer.from('\x93NUMPY\x01\x00', 'latin1');
 const ALIGNMENT = 64;
 
-/** Encode a row-major array of shape `dims`. Throws RangeError where `dims` and `data` disagree. */
+/** Encode a row-major array of shape `dims`. Throws RangeError if `dims` and `data` disagree. */
 export function encodeNpy<T extends NpyType>(type: T, dims: readonly number[], data: NpyArrays[T]): Buffer {
   if (dims.reduce((product, dim) => product * dim, 1) !== data.length) {
     throw new RangeError(`${data.length} values do not fill the shape [${dims.join(', ')}]`);

@@ -1,6 +1,6 @@
 /**
- * The OpenAPI 3.1 document, collected from the routes: the schemas that validate requests and write answers are those that
- * it shows. `npm run openapi` writes it to openapi/openapi.json; CI fails when the committed file differs.
+ * The OpenAPI 3.1 document, collected from the routes. It shows the same schemas that validate requests and write
+ * answers. `npm run openapi` writes it to openapi/openapi.json; CI fails if the committed file differs.
  */
 import { z } from 'zod';
 import { ERROR_TABLE, type ErrorCode } from '../errors.js';
@@ -11,12 +11,12 @@ import type { Answer, Form, Forms, Operation, Route } from './route.js';
 
 type Json = Record<string, unknown>;
 
-/** Of the routes that revalidation.ts answers. */
-const UNCHANGED: Answer = { description: 'What the client has, by the ETag in If-None-Match, is still the answer' };
+/** The 304 answer of routes with revalidation.ts. */
+const UNCHANGED: Answer = { description: 'The client already has the answer: If-None-Match names its ETag' };
 
 type DescribedRoute = Route & { readonly operation: Operation };
 
-/** Describe those of the routes that are part of the API, in their order. */
+/** Describe the routes that are part of the API, in their order. */
 export function openapiDocument(routes: readonly Route[]): ApiDocument {
   const described = routes.filter((route): route is DescribedRoute => route.operation !== undefined);
   const paths: Record<string, Json> = {};
@@ -67,7 +67,7 @@ function pathParameters(path: string): Json[] {
   }));
 }
 
-/** Query parameters of a zod object: what its output side takes, so that coercion does not show. */
+/** Query parameters of a zod object: those of its output side, so that coercion does not show. */
 function queryParameters(schema: z.ZodType): Json[] {
   const { properties = {} } = z.toJSONSchema(schema, { io: 'output', unrepresentable: 'any' });
   return Object.entries(properties).map(([name, property]) => {
@@ -101,7 +101,7 @@ function problems(codes: readonly ErrorCode[]): Json {
   );
 }
 
-/** The schemas of all bodies and those that they are made of, by id, with references between them. */
+/** The schemas of all bodies and of their parts, by id, with references between them. */
 function componentSchemas(routes: readonly DescribedRoute[]): Json {
   const bodies = routes.flatMap(({ operation: { body, answers } }) => [body, ...Object.values(answers)]);
   const forms = bodies.flatMap((body) => Object.values(body?.content ?? {}));
@@ -118,6 +118,6 @@ function componentSchemas(routes: readonly DescribedRoute[]): Json {
 
 function idOf(schema: z.ZodType): string {
   const id = schema.meta()?.id;
-  if (id === undefined) throw new Error('the schema of a body needs an id: the document refers to it by that');
+  if (id === undefined) throw new Error('the schema of a body needs an id, by which the document refers to it');
   return id;
 }

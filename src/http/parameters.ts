@@ -1,6 +1,6 @@
 /**
- * Query parameters: the kinds that there are, as zod schemas that validate and document at once, and the parser that turns
- * a failure into INVALID_REQUEST naming each wrong parameter and what it takes.
+ * Query parameters: their kinds, as zod schemas that both validate and document, and their parser. A failure becomes an
+ * INVALID_REQUEST that names each wrong parameter and what it takes.
  */
 import { z } from 'zod';
 import { ServiceError, type ParameterError } from '../errors.js';
@@ -58,10 +58,10 @@ export function parseParameters<Query>(schema: QuerySchema<Query>, query: unknow
   throw invalidRequest('There are wrong parameters.', result.error, schema);
 }
 
-/** Complaints in one answer: the first ones help, a thousand would be an answer larger than the request. */
+/** The most complaints in one answer: the first ones help; a thousand would make an answer larger than the request. */
 const MAX_COMPLAINTS = 10;
 
-/** A failed validation as INVALID_REQUEST: each complaint names the place and what it takes. */
+/** A failed validation as INVALID_REQUEST: each complaint names a place and what it takes. */
 export function invalidRequest(
   detail: string,
   { issues }: z.ZodError,
@@ -71,14 +71,14 @@ export function invalidRequest(
     issue.code === 'unrecognized_keys'
       ? issue.keys.slice(0, MAX_COMPLAINTS).map((key) => ({
           parameter: key.slice(0, 100),
-          detail: `is not known here; there are ${Object.keys(shape).join(', ')}`,
+          detail: `is not known here; known are ${Object.keys(shape).join(', ')}`,
         }))
       : [{ parameter: placeOf(issue.path), detail: issue.message }],
   );
   return new ServiceError('INVALID_REQUEST', detail, { errors: complaints.slice(0, MAX_COMPLAINTS) });
 }
 
-/** `images[2].base64`; of a list in a query, the parameter's name. */
+/** `images[2].base64`; for a list in a query, the parameter's name. */
 function placeOf(path: readonly PropertyKey[]): string {
   return path.reduce<string>((place, part, position) => {
     if (typeof part === 'number') return position === path.length - 1 ? place : `${place}[${part}]`;

@@ -1,4 +1,4 @@
-/** What the routes are made of: each takes of it what it uses. */
+/** The parts of the server that routes are made from. Each route takes the parts it uses. */
 import type { FastifyBaseLogger } from 'fastify';
 import type { RunCost } from '../batching/run-cost.js';
 import type { Config } from '../config.js';
@@ -24,7 +24,7 @@ export interface HttpParts {
   /** The built playground. */
   readonly playgroundFolder: string;
   readonly isReady: () => boolean;
-  /** False when nothing short of a new process can help. */
+  /** False if only a new process can help. */
   readonly isAlive: () => boolean;
 }
 

@@ -1,7 +1,7 @@
 /**
- * Errors as responses: RFC 9457 `application/problem+json`, made from the table in errors.ts. What a ServiceError says
- * is public; its cause, and everything that is not a ServiceError, only goes to the log. This holds for what fastify and
- * Node themselves refuse, too.
+ * Errors as responses: RFC 9457 `application/problem+json`, made from the table in errors.ts. The message of a
+ * ServiceError is public. Its cause, and every other error, goes only to the log. This also holds for requests that
+ * fastify and Node themselves refuse.
  */
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
@@ -13,7 +13,7 @@ export const PROBLEM_MEDIA_TYPE = 'application/problem+json';
 
 export const problemSchema = z
   .object({
-    type: z.string().describe('Identifies the kind of problem: about:blank, the code says more'),
+    type: z.string().describe('Always about:blank: the code identifies the kind of problem'),
     title: z.string(),
     status: z.number().int(),
     detail: z.string(),
@@ -39,7 +39,7 @@ export function problemOf(error: ServiceError, instance?: string): Problem {
   };
 }
 
-/** What fastify raises while it reads a request: its 4xx are the client's, anything else is ours. */
+/** An error that fastify raises while it reads a request: a 4xx is the client's fault, anything else is ours. */
 function fromFastify(error: FastifyError): ServiceError {
   const { statusCode = 500, message } = error;
   if (statusCode === 413) return new ServiceError('BODY_TOO_LARGE', message, { cause: error });
@@ -47,7 +47,7 @@ function fromFastify(error: FastifyError): ServiceError {
   return toServiceError(error);
 }
 
-/** Fastify's error handler: log what is internal, answer what is public. */
+/** Fastify's error handler: logs internal errors, and answers with their public part. */
 export function handleError(error: FastifyError | ServiceError, request: FastifyRequest, reply: FastifyReply): void {
   if (error instanceof ClientGoneError || reply.raw.destroyed) {
     request.log.debug('the client has gone');
@@ -60,7 +60,7 @@ export function handleError(error: FastifyError | ServiceError, request: Fastify
   else if (failure.status > 500) request.log.warn({ code: failure.code }, failure.message);
   if (failure.status === 401) void reply.header('www-authenticate', 'Bearer');
   if (failure.status === 503) void reply.header('retry-after', String(failure.retryAfterS ?? 1));
-  // Before the hooks ran (a broken URL, say) nobody has set this yet.
+  // A request that fails before the hooks run (for a broken URL, say) does not have this yet.
   void reply.header('x-request-id', request.id);
   void reply
     .code(failure.status)
@@ -69,7 +69,7 @@ export function handleError(error: FastifyError | ServiceError, request: Fastify
     .send(problemOf(failure, request.id));
 }
 
-/** Requests that Node's parser refuses never reach fastify: an answer by hand, and the connection is closed. */
+/** Requests that Node's parser refuses never reach fastify: answer by hand, and close the connection. */
 export function handleClientError(error: Error & { code?: string }, socket: Socket): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy();
@@ -77,7 +77,7 @@ export function handleClientError(error: Error & { code?: string }, socket: Sock
   }
   const timedOut = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
   const detail = timedOut
-    ? 'The request did not come in in time.'
+    ? 'The request did not arrive in time.'
     : 'The request is not valid HTTP, or its headers are too large.';
   const body = JSON.stringify(problemOf(new ServiceError('INVALID_REQUEST', detail)));
   socket.end(

@@ -1,4 +1,6 @@
-/** What the image routes do alike: who waits and until when, how much one may ask for, and headers about the model. */
+/**
+ * What the image routes share: a request's deadline and signal, the limit on its passes, and headers about the model.
+ */
 import type { FastifyReply } from 'fastify';
 import type { Config } from '../config.js';
 import { ServiceError } from '../errors.js';
@@ -31,12 +33,16 @@ export class ClientGoneError extends Error {
   }
 }
 
-/** Throws INVALID_REQUEST when images × scales are more than one request may ask for. */
+/** Throws INVALID_REQUEST if images × scales are more than one request may ask for. */
 export function limitPasses(passes: number, maximum: number): void {
   if (passes <= maximum) return;
-  throw new ServiceError('INVALID_REQUEST', `${passes} images × scales; at most ${maximum} in one request.`, {
-    errors: [{ parameter: 'scale', detail: 'too many for this number of images' }],
-  });
+  throw new ServiceError(
+    'INVALID_REQUEST',
+    `The request asks for ${passes} images × scales; the limit is ${maximum}.`,
+    {
+      errors: [{ parameter: 'scale', detail: 'too many for this number of images' }],
+    },
+  );
 }
 
 export function modelReference({ manifest, digest }: CompiledModel): { name: string; version: string; digest: string } {
@@ -47,7 +53,7 @@ export function describeModel(reply: FastifyReply, { manifest, digest }: Compile
   void reply.header('fullconv-model', `${manifest.name}@${manifest.version}`).header('fullconv-model-digest', digest);
 }
 
-/** Milliseconds to the microsecond: what the clock can tell. */
+/** Milliseconds, rounded to the microsecond: the clock's resolution. */
 export function roundTiming<T extends Record<string, number>>(timing: T): T {
   return Object.fromEntries(
     Object.entries(timing).map(([name, value]) => [name, Math.round(value * 1000) / 1000]),

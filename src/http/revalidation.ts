@@ -1,14 +1,14 @@
 /**
- * GETs of what seldom changes: the answer carries the digest of its bytes as a strong ETag, and a client that has them
- * already is answered with 304 and none. Nothing is remembered: whatever the answer was made from, it is compared when it
- * is there. That saves the network, not the work, which for these routes is small.
+ * GETs whose answers seldom change. The answer carries the digest of its bytes as a strong ETag, and a client that
+ * already has the bytes gets a 304 without them. Nothing is remembered: the answer is made first, and then compared.
+ * That saves the network but not the work, which is small for these routes.
  *
  * Source: RFC 9110, sections 8.8.3 and 13.1.2 (If-None-Match compares weakly: a proxy may have compressed the answer).
  */
 import { createHash } from 'node:crypto';
 import type { onSendHookHandler } from 'fastify';
 
-/** A route's `onSend` hook. Clients ask again each time, unless the route has said how long an answer may be kept. */
+/** A route's `onSend` hook. Clients ask again each time, unless the route has set a Cache-Control. */
 export const revalidated: onSendHookHandler = (request, reply, payload, done) => {
   if (reply.statusCode !== 200) {
     done(null, payload);

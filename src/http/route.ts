@@ -1,9 +1,9 @@
 /**
- * What a route is, said once: its address, what it takes, what it answers and how it fails. The server is made from that
- * (router.ts), and so is the OpenAPI document (openapi.ts): neither knows a route that the other does not.
+ * The definition of a route, said once: its address, what it takes, what it answers and how it fails. Both the server
+ * (router.ts) and the OpenAPI document (openapi.ts) are made from it, so neither knows a route that the other does not.
  *
- * A new route is a file in routes/ and a line in routes/index.ts. Routes that ask about images begin with image-route.ts,
- * those that answer with maps with map-route.ts.
+ * A new route is a file in routes/ and a line in routes/index.ts. Routes that ask about images are made with
+ * image-route.ts, and routes that answer with maps with map-route.ts.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
@@ -13,7 +13,7 @@ import { variesBy } from './cross-origin.js';
 import { parseParameters, type QuerySchema } from './parameters.js';
 import type { RouteParts } from './parts.js';
 
-/** A body in one media type: a zod schema with an id, a JSON Schema, or `{}` where there is nothing to say of it. */
+/** A body in one media type: a zod schema with an id, a JSON Schema, or `{}` if there is nothing to say about it. */
 export type Form = z.ZodType | Readonly<Record<string, unknown>>;
 
 /** By media type. */
@@ -34,24 +34,24 @@ interface Address<Path extends string> {
   readonly security?: 'administrator' | undefined;
 }
 
-/** What the API's description says of a route besides its address. */
+/** What the API's description says about a route besides its address. */
 export interface Operation {
   readonly operationId: string;
   readonly summary: string;
-  /** Without it the route takes no notice of the query. */
+  /** Absent: the route ignores the query. */
   readonly query?: QuerySchema<unknown>;
   readonly body?: { readonly description: string; readonly content: Forms };
-  /** By status. Where one has several forms the route chooses by Accept. JSON is written by its schema. */
+  /** By status. If an answer has several forms, the route chooses by Accept. JSON is written by its schema. */
   readonly answers: Readonly<Record<number, Answer>>;
   readonly errors?: readonly ErrorCode[];
 }
 
-/** What comes in. */
+/** What a route is given. */
 export interface Asked<Query, Path extends string = string> {
   readonly request: FastifyRequest;
   readonly reply: FastifyReply;
   readonly query: Query;
-  /** What stands in the address in the place of `:name`. */
+  /** The parts of the address that stand for `:name`. */
   readonly params: Readonly<Record<NameIn<Path>, string>>;
 }
 
@@ -64,12 +64,12 @@ type NameIn<Path extends string> = Path extends `${string}:${infer Name}/${infer
 
 export interface RouteDefinition<Query, Path extends string = string> extends Address<Path>, Operation {
   readonly query?: QuerySchema<Query>;
-  /** What a fastify handler returns: the body, the reply, or a promise of one. */
+  /** Returns what a fastify handler returns: the body, the reply, or a promise of one. */
   readonly answer: (parts: RouteParts, asked: Asked<Query, Path>) => unknown;
 }
 
 export interface Route extends Address<string> {
-  /** Absent: the route is no part of the API, and its description says nothing of it. */
+  /** Absent: the route is not part of the API and its description. */
   readonly operation?: Operation;
   readonly handle: (parts: RouteParts, request: FastifyRequest, reply: FastifyReply) => unknown;
 }
@@ -104,7 +104,7 @@ export function route<Query, const Path extends string>({
     security,
     operation,
     handle(parts, request, reply) {
-      // Refusals, too, are those of one form.
+      // First, because refusals depend on Accept, too.
       if (choosesForm) variesBy(reply, 'Accept');
       if (security === 'administrator') authorize(request, parts.config);
       const { query: schema } = operation;

@@ -1,6 +1,6 @@
 /**
- * Routes onto fastify: each with the serializers of its answers, and at each address an answer to the methods that no route
- * takes there: 405, and which it does take.
+ * Adds the routes to fastify, each with the serializers of its answers. Each address answers a method that no route
+ * takes with 405 and the methods that it does take.
  */
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
@@ -31,7 +31,7 @@ export function addRoutes(app: FastifyInstance, routes: readonly Route[], parts:
   }
 }
 
-/** By status, for those that have a schema to be written by. */
+/** By status, for the answers that have a zod schema. */
 function serializersOf({ answers }: Operation): Record<string, unknown> {
   const written = Object.entries(answers).flatMap(([status, { content = {} }]) => {
     const forms = Object.entries(content);

@@ -1,5 +1,5 @@
 /**
- * What the bodies of several routes have in common, as zod schemas: fastify's serializers are compiled from them, and the
+ * The zod schemas that the bodies of several routes share. Fastify's serializers are compiled from them, and the
  * OpenAPI document repeats them.
  */
 import { z } from 'zod';
@@ -12,7 +12,7 @@ const modelReference = z.object({ name: z.string(), version: z.string(), digest:
 const timing = z
   .object({
     decodeMs: z.number().describe('Decoding and resizing, all images together'),
-    queueMs: z.number().describe('Longest wait for a worker'),
+    queueMs: z.number().describe('Longest wait for a decoder and a worker'),
     inferMs: z.number().describe('Runs of the batches the images were in'),
     batchSize: z.number().int().describe('Images in the largest of these batches'),
   })
@@ -20,18 +20,20 @@ const timing = z
 
 const input = z
   .object({ ...size, scale: z.number() })
-  .describe("The network's input, in pixels, and the scale it was asked for with");
+  .describe("The network's input, in pixels, and the scale asked for");
 
-/** What each image's result begins with, or is replaced by. */
+/** The first fields of each image's result, or the problem in its place. */
 const imageResult = {
   name: z.string(),
   width: z.number().int().optional().describe('The upright photo, in pixels'),
   height: z.number().int().optional(),
   input: input.optional(),
-  problem: problemSchema.optional().describe('In place of the rest, for an image that failed'),
+  problem: problemSchema.optional().describe('In place of the rest, if the image failed'),
 };
 
-/** An answer about images: what each one's `result` has besides, and what is said of all of them. */
+/**
+ * An answer about images: `result` has the further fields of each image's result, `ofAll` those of the whole answer.
+ */
 export function imagesAnswer(result: z.ZodRawShape, ofAll: z.ZodRawShape = {}): z.ZodObject {
   return z.object({
     model: modelReference,

@@ -1,13 +1,13 @@
 /**
- * Encoded bytes to pixels: 8-bit sRGB, upright, first frame, alpha blended over a background. Hides what kinds of pixels
- * files hold (grey, CMYK, palette, 1-bit, 16-bit, with or without a colour profile) and how libvips is made to give the
- * planned size exactly. Headers are read, and limits checked, before (image-header.ts); what still fails here is a file
- * that is broken further on: IMAGE_UNDECODABLE.
+ * Encoded bytes to pixels: 8-bit sRGB, upright, first frame, alpha blended over a background. Hides the kinds of pixels
+ * that files hold (grey, CMYK, palette, 1-bit, 16-bit, with or without a colour profile) and how libvips is made to
+ * give exactly the planned size. image-header.ts has read the header and checked the limits before. A file that is
+ * broken after its header fails here with IMAGE_UNDECODABLE.
  *
- * Resampling is libvips': antialiased when shrinking, as Pillow's and torchvision's, after an integer box filter where
- * the factor is above 2. Shrink-on-load (libjpeg's scaled DCT) leaves at least a factor of 2 to the real kernel: for 12
- * megapixels to 224² this takes 18 ms where none takes 34, at a mean difference of 0.5 grey levels; all that libjpeg
- * could do takes 16 ms at 0.9 (2 vCPU, one thread).
+ * libvips resamples. It antialiases when it shrinks, like Pillow and torchvision, after an integer box filter if the
+ * factor is above 2. Shrink-on-load (libjpeg's scaled DCT) leaves at least a factor of 2 to the real kernel. From 12
+ * megapixels to 224² this takes 18 ms, at a mean difference of 0.5 grey levels. Without shrink-on-load it takes 34 ms;
+ * with all that libjpeg could do, 16 ms at 0.9 (2 vCPU, one thread).
  */
 import type { Sharp } from 'sharp';
 import { ServiceError } from '../errors.js';
@@ -34,7 +34,7 @@ export interface Photo {
 /** libvips' names; its cubic is Catmull-Rom (a = −½), as Pillow's. */
 const KERNELS = { nearest: 'nearest', bilinear: 'linear', bicubic: 'cubic', lanczos3: 'lanczos3' } as const;
 
-/** An enlargement is computed for at most this many times the crop's length, see `cutBeforeEnlarging`. */
+/** A long photo is cut to about this many times the crop's length before it is enlarged, see `cutBeforeEnlarging`. */
 const ENLARGED_MARGIN = 8;
 
 /** An encoded photo and what its header says. */
@@ -102,8 +102,8 @@ function sizeOf({ width, height }: PixelSize): PixelSize {
 }
 
 /**
- * Decode the photo itself, to be drawn over, at `size` where given. The caller owns the buffer, which cannot be
- * transferred. Throws IMAGE_UNDECODABLE.
+ * Decode the whole photo, to be drawn over, at `size` (default: its own size). The caller owns the buffer, which cannot
+ * be transferred. Throws IMAGE_UNDECODABLE.
  */
 export async function decodePhoto(
   bytes: Uint8Array,
@@ -117,8 +117,8 @@ export async function decodePhoto(
 }
 
 /**
- * The image, to be worked on in sRGB. sharp brings colours with a profile to sRGB by itself, but 16-bit ones to
- * Display P3, which then pass for sRGB: pure red became (234, 51, 34). Those are brought to 8 bits first.
+ * The image, to be worked on in sRGB. sharp converts colours with a profile to sRGB, but 16-bit ones to Display P3,
+ * which are then taken for sRGB: pure red became (234, 51, 34). So 16-bit images are brought to 8 bits first.
  */
 function openInSrgb(bytes: Uint8Array, header: ImageHeader): Sharp {
   const image = openImage(bytes, header.width * header.height);
@@ -126,8 +126,8 @@ function openInSrgb(bytes: Uint8Array, header: ImageHeader): Sharp {
 }
 
 /**
- * Not with toUint8Array: in sharp 0.35.5 each call leaks the pixels (a server lost 30 kB an image), and it copies them on
- * the main thread.
+ * Uses toBuffer, because toUint8Array of sharp 0.35.5 leaks the pixels of each call (a server lost 30 kB an image) and
+ * copies them on the main thread.
  */
 async function readPixels(image: Sharp, background: Background, { width, height }: PixelSize): Promise<Photo> {
   const rgb = image.flatten({ background }).toColourspace('srgb').raw();
@@ -146,17 +146,17 @@ async function readPixels(image: Sharp, background: Background, { width, height 
 interface Cut {
   /** The part of the photo to resize. */
   readonly photo: PixelRectangle;
-  /** What it is resized to. */
+  /** The size of that part after resizing. */
   readonly resized: PixelSize;
-  /** The input in it. */
+  /** Where the network's input starts in the resized part. */
   readonly crop: { readonly left: number; readonly top: number };
 }
 
 /**
- * A long thin photo is cut before it is enlarged: the short side of 1×20000 pixels at 256 makes the long one 5 million,
- * which libvips holds in memory where the photo is rotated. Shrinking needs no such care, it never takes more than the
- * photo. What is kept is `ENLARGED_MARGIN` times as long as the crop, so that rounding it to whole pixels moves no
- * pixel of the input by more than 1/16.
+ * A long thin photo is cut before it is enlarged. If the short side of 1×20000 pixels becomes 256, the long side
+ * becomes 5 million, and libvips holds them all in memory if the photo is rotated. Shrinking never takes more memory
+ * than the photo. The part that is kept is `ENLARGED_MARGIN` times as long as the crop, so rounding it to whole pixels
+ * moves no pixel of the input by more than 1/16.
  */
 function cutBeforeEnlarging({ photo, resized, crop }: InputPlan): Cut | undefined {
   const x = cutAxis(photo.width, resized.width, crop.left, crop.width);

@@ -1,6 +1,6 @@
 /**
- * What kind of file some bytes are, by their magic numbers, before any decoder sees them. The client's Content-Type is
- * not trusted. Pure. Six formats are accepted; the most common others are recognized so that a refusal can name them.
+ * Tells a file's format from its magic number, before any decoder sees the bytes. The client's Content-Type is not
+ * trusted. Pure. Six formats are accepted; the most common others are recognized so that a refusal can name them.
  *
  * Sources: PNG 3rd ed. §5.2, ITU-T T.81 B.1.1.3, RFC 9649 (WebP), GIF89a §17, TIFF 6.0 §2 and BigTIFF,
  * ISO/IEC 14496-12 §4.3 (ftyp brands), AVIF 1.1 §6.
@@ -10,7 +10,7 @@ export type ImageFormat = 'jpeg' | 'png' | 'webp' | 'gif' | 'avif' | 'tiff';
 
 export type SniffedFormat =
   | { readonly accepted: true; readonly format: ImageFormat }
-  /** `name` is for the client: "SVG", "PDF"; undefined where nothing known was found. */
+  /** `name` is for the client: "SVG", "PDF"; undefined if nothing known was found. */
   | { readonly accepted: false; readonly name: string | undefined };
 
 /** `?` stands for any byte. Latin-1, at offset 0. */
@@ -43,7 +43,7 @@ const RECOGNIZED: readonly (readonly [magic: string, name: string])[] = [
   ['RIFF????AVI ', 'AVI video'],
 ];
 
-/** Bytes looked at for the root element of an SVG or HTML text. */
+/** The root element of an SVG or HTML text is sought in this many bytes. */
 const TEXT_PREFIX = 1024;
 
 /** Name the format of `bytes`. Looks at the first kilobyte at most. */
@@ -55,7 +55,10 @@ export function sniffFormat(bytes: Uint8Array): SniffedFormat {
   return { accepted: false, name: recognized?.[1] ?? sniffText(bytes) };
 }
 
-/** ISO base media: AVIF by its brands; a file of the general image brand `mif1` counts where it is compatible to AVIF. */
+/**
+ * Name an ISO base media file by its brands. A file of a general image brand (`mif1`) is AVIF if it is compatible with
+ * AVIF.
+ */
 function sniffBrands(bytes: Uint8Array): SniffedFormat {
   const boxEnd = Math.min(new DataView(bytes.buffer, bytes.byteOffset).getUint32(0), TEXT_PREFIX);
   const text = latin1(bytes.subarray(8, Math.max(12, boxEnd)));

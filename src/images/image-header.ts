@@ -1,9 +1,9 @@
 /**
- * What can be known of an image before a pixel is allocated: its format and its upright size. This is where every image
- * is refused that will not be decoded: the check costs under a millisecond, whatever the image claims to be, so a
- * decompression bomb costs no more than a photo.
+ * Reads an image's format and upright size before a pixel is allocated. Images we will not decode are refused here. The
+ * check takes less than a millisecond, whatever the image claims to be, so a decompression bomb costs no more than a
+ * photo.
  *
- * Only the first frame or page of an image is ever decoded; its size is the one that counts.
+ * Only the first frame or page of an image is ever decoded, so only its size counts.
  */
 import { ServiceError } from '../errors.js';
 import { sniffFormat, type ImageFormat } from './image-format.js';
@@ -13,10 +13,10 @@ export type { ImageFormat };
 
 export interface ImageHeader {
   readonly format: ImageFormat;
-  /** Pixels of the first frame after its EXIF orientation, i.e. as a viewer shows it. */
+  /** Pixels of the first frame after its EXIF orientation is applied, as a viewer shows it. */
   readonly width: number;
   readonly height: number;
-  /** Its samples have more than 8 bits. */
+  /** Whether its samples have more than 8 bits. */
   readonly deep: boolean;
 }
 

@@ -1,9 +1,9 @@
 /**
- * The only file that imports and configures sharp (libvips). What the rest may count on:
+ * The only file that imports and configures sharp (libvips). Other files may count on this:
  *
- * - libvips has exactly the loaders of the six accepted formats; SVG, UltraHDR gain maps, Matrix, CSV, … are blocked,
- *   so that nothing but those parsers ever sees a stranger's bytes, whatever image-format.ts lets through.
- * - No operation cache: each image is seen once, the cache would only hold memory.
+ * - libvips has exactly the loaders of the six accepted formats; SVG, UltraHDR gain maps, Matrix, CSV, … are blocked.
+ *   So no other parser ever sees a stranger's bytes, whatever image-format.ts lets through.
+ * - No operation cache: each image is seen once, so a cache would only hold memory.
  * - One libvips thread for each image: images are decoded side by side (limit: `decoders`), which keeps the cores busy
  *   with less overhead than threads inside one image.
  */
@@ -24,14 +24,14 @@ sharp.unblock({
 });
 
 /**
- * Encoded bytes as a lazy image: the first frame, upright. `bytes` must stay as they are until the result is awaited.
- * An image of more than `maxPixels` fails when it is read.
+ * Encoded bytes as a lazy image: the first frame, upright. `bytes` must not change until the image has been read.
+ * Reading fails if the image has more than `maxPixels`.
  *
- * `failOn: 'truncated'`: an image whose end is missing is refused, because libvips would fill the rest with grey or
- * black and the network would classify that in silence. The next stricter level, `error`, is not asked for: damage that
- * loses no pixels or few (stray bytes between JPEG segments, a bad checksum in a PNG's text) is common in real
- * collections and other decoders take it too. A JPEG that lacks nothing but its end marker is refused as well:
- * libjpeg cannot tell it from one that lacks its last rows.
+ * `failOn: 'truncated'` refuses an image whose end is missing: libvips would fill the rest with grey or black, and the
+ * network would silently classify that. The next stricter level, `error`, is not used: damage that loses few pixels or
+ * none (stray bytes between JPEG segments, a bad checksum in a PNG's text) is common in real collections, and other
+ * decoders accept it. A JPEG that lacks only its end marker is refused too, because libjpeg cannot tell it from one
+ * that lacks its last rows.
  */
 export function openImage(bytes: Uint8Array, maxPixels: number | false): Sharp {
   return sharp(bytes, { failOn: 'truncated', autoOrient: true, limitInputPixels: maxPixels });
@@ -46,8 +46,8 @@ export function openPixels(
 }
 
 /**
- * A line of text, white on black, letters of `pixels` size, in the machine's sans serif font; as wide and high as its ink.
- * Pango takes markup; the text is escaped.
+ * A line of text, white on black, in the machine's sans serif font at a size of `pixels`. The image is as wide and high
+ * as the ink. The text is escaped, because Pango reads markup.
  */
 export function openText(text: string, pixels: number): Sharp {
   const escaped = text.replace(/[&<>]/g, (character) => `&#${character.charCodeAt(0)};`).replace(/\p{Cc}/gu, ' ');

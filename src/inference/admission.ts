@@ -1,23 +1,23 @@
 /**
- * Places in the server: a request takes one for each pass it will make, before anything is decoded, and gives all of them
- * back when nothing of it runs any more. So a full server refuses at once, and says when to come again.
+ * Places in the server. A request takes one for each of its passes before anything is decoded, and gives all of them
+ * back when nothing of it runs any more. So a full server refuses at once and says when to retry.
  */
 import { ServiceError } from '../errors.js';
 
 export interface Admission {
-  /** Places that are taken. */
+  /** Places taken now. */
   readonly admitted: number;
   /**
-   * Take `count` places. The caller gives them back by calling what is returned, once. Throws QUEUE_FULL, or
-   * INVALID_REQUEST for more places than there are.
+   * Take `count` places. The caller must call the returned function once to give them back. Throws QUEUE_FULL, or
+   * INVALID_REQUEST if `count` is above `maxQueue`.
    */
   admit(count: number): () => void;
 }
 
 export interface AdmissionOptions {
-  /** Places there are. */
+  /** All places, taken or free. */
   readonly maxQueue: number;
-  /** How long who is refused had to wait. */
+  /** How long a refused request would have had to wait; becomes its Retry-After. */
   readonly expectedWaitMs: () => number;
 }
 
@@ -29,14 +29,18 @@ export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions):
     },
     admit(count) {
       if (count > maxQueue) {
-        throw new ServiceError('INVALID_REQUEST', `${count} passes (images × scales × mirrors) in one request.`, {
+        throw new ServiceError('INVALID_REQUEST', `The request needs ${count} passes (images × scales × mirrors).`, {
           errors: [{ parameter: 'scale', detail: `at most ${maxQueue} passes fit into the server` }],
         });
       }
       if (admitted + count > maxQueue) {
-        throw new ServiceError('QUEUE_FULL', `The server is at its limit of ${maxQueue} images.`, {
-          retryAfterS: Math.max(1, Math.ceil(expectedWaitMs() / 1000)),
-        });
+        throw new ServiceError(
+          'QUEUE_FULL',
+          `The server is at its limit of ${maxQueue} passes (images × scales × mirrors).`,
+          {
+            retryAfterS: Math.max(1, Math.ceil(expectedWaitMs() / 1000)),
+          },
+        );
       }
       admitted += count;
       return () => {

@@ -1,6 +1,6 @@
 /**
- * The images of one request, side by side: their places in the server, and what becomes of the request when some of them
- * cannot be answered.
+ * Answers the images of one request side by side. Holds their places in the server, and decides what becomes of the
+ * request if some of them cannot be answered.
  */
 import { toServiceError, type ServiceError } from '../errors.js';
 import type { Done } from './carry-out.js';
@@ -18,9 +18,9 @@ export interface AnsweredImage<Answer> extends Done<Answer> {
 }
 
 /**
- * Ask the question of each image of a request. Among many, an image that fails fails alone; what is not the image's fault
- * and may pass (queue full, deadline, worker lost) fails the request. Takes the images' places in the server, and gives
- * them back when nothing of the request runs any more.
+ * Ask the question of each image of a request. If a request has several images, a bad image fails alone. A failure that
+ * a retry may cure (queue full, deadline, worker lost) fails the request. Takes the images' places in the server, and
+ * gives them back when nothing of the request runs any more.
  */
 export async function answerEach<Reading, Answer>(
   inference: Inference,

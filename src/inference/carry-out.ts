@@ -11,20 +11,20 @@ import { runPass } from './run-pass.js';
 import { sumTimings, type PhaseObserver, type Timing } from './timing.js';
 import type { Work, WorkOutput } from './work.js';
 
-/** What a question makes of what left the sessions. Pure: tensors and plans in, plain data out. */
+/** How a question turns the sessions' outputs into an answer. Pure: tensors and plans in, plain data out. */
 export interface Reader<Reading, Answer> {
-  /** The outputs of one pass, as what is to be combined. */
+  /** Turn the outputs of one pass into what `combine` takes. */
   read(outputs: TensorMap, pass: PassPlan): Reading;
-  /** What the combination needs of every pass, told from all of them; left out: nothing besides what was read. */
+  /** What `combine` needs from every pass, decided once all of them are read. Left out: nothing more than was read. */
   need?(readings: readonly Reading[]): Need;
-  /** The readings of the passes, in the plan's order, as the answer. `classes` are those that were needed. */
+  /** Turn the readings of the passes, in the plan's order, into the answer. `classes` are those of `need`. */
   combine(readings: readonly Reading[], plan: ImagePlan, classes: readonly number[]): Answer | Promise<Answer>;
 }
 
-/** Classes whose maps every pass has to give. */
+/** Classes whose maps every pass must give. */
 export interface Need {
   readonly classes: readonly number[];
-  /** Positions of the passes that lack one of them. They are run again, for these classes. */
+  /** Positions of the passes that lack one of these maps. They are run again, for these classes. */
   readonly lacking: readonly number[];
 }
 
@@ -33,13 +33,13 @@ const NOTHING: Need = { classes: [], lacking: [] };
 export interface Job<Reading, Answer> {
   /** An encoded photo. */
   readonly bytes: Uint8Array;
-  /** Of these bytes. */
+  /** The plan for these bytes. */
   readonly plan: ImagePlan;
   readonly reader: Reader<Reading, Answer>;
   readonly withSession: SessionHolder;
 }
 
-/** Do something with the id of a pass's session, which stays open until that has settled. */
+/** Do `work` with the id of a pass's session. The session stays open until `work` has settled. */
 export type SessionHolder = <T>(
   pass: PassPlan,
   context: RequestContext,

@@ -1,7 +1,7 @@
 /**
- * What leaves a dense view: the maps of the classes that were asked for, and what each position sees best. Each pass's map
- * knows where its cells look in the photo, so that maps of different passes are brought onto the cells of the finest one by
- * geometry, not by stretching, and averaged (multi-scale evaluation: Simonyan 2015 §3.2, Chen 2015).
+ * Reads the outputs of a dense view: the maps of the classes asked for, and the best class of each position. Each
+ * pass's map knows where its cells look in the photo. So the maps of different passes are brought onto the cells of the
+ * finest one by geometry, not by stretching, and averaged (multi-scale evaluation: Simonyan 2015 §3.2, Chen 2015).
  */
 import { ANY_CLASS } from '../classes/classes.js';
 import type { MapGeometry } from '../graph/geometry.js';
@@ -14,7 +14,7 @@ import { expectTensor, type TensorMap } from '../tensor.js';
 import type { Need } from './carry-out.js';
 import type { PassPlan } from './plan.js';
 
-/** One pass, read: the tensors of graph/passes/select-classes.ts, and where their cells are. */
+/** The outputs of one pass: the tensors of graph/passes/select-classes.ts, and where their cells are. */
 export interface PassMaps {
   readonly plan: InputPlan;
   /** Where the cells look, in pixels of the input. */
@@ -24,17 +24,17 @@ export interface PassMaps {
   readonly height: number;
   /** Of the whole image, `[K]`. */
   readonly imageLogits: Float32Array;
-  /** The classes that have a map here, C of them. −1 for one that the tiles of the pass did not agree on. */
+  /** The C classes that have a map here. −1 for a class on which the tiles of the pass did not agree. */
   readonly selected: readonly number[];
   /** `[C, h, w]` */
   readonly classLogits: Float32Array;
-  /** Of each position: log Σ exp over all classes, the best class, and its logit. `[h, w]` */
+  /** At each position: log Σ exp over all classes, the best class, and its logit. `[h, w]` */
   readonly logNormalizer: Float32Array;
   readonly bestClass: BigInt64Array;
   readonly bestLogit: Float32Array;
 }
 
-/** Read the outputs of a dense view's pass. They are kept, not copied. */
+/** Read the outputs of a dense view's pass. The tensors are kept, not copied. */
 export function readMaps(outputs: TensorMap, { input, mirrored, map }: PassPlan): PassMaps {
   if (map === undefined) throw new Error('the view gives no class map');
   const { geometry } = map;
@@ -56,20 +56,21 @@ export function readMaps(outputs: TensorMap, { input, mirrored, map }: PassPlan)
   };
 }
 
-/** What is needed to have the maps of these classes from every pass. */
+/** The need of a question that combines the maps of these classes. */
 export function needMapsOf(passes: readonly PassMaps[], classes: readonly number[]): Need {
   const lacks = ({ selected }: PassMaps): boolean => classes.some((index) => !selected.includes(index));
   return { classes, lacking: passes.flatMap((pass, position) => (lacks(pass) ? [position] : [])) };
 }
 
-/** The pass with most cells, the first of equals. */
+/** The pass with the most cells; the first one if several have as many. */
 export function finestOf(passes: readonly PassMaps[]): PassMaps {
   return passes.reduce((a, b) => (b.width * b.height > a.width * a.height ? b : a));
 }
 
 /**
- * The map of a class, or with ANY_CLASS of the best at each position: the mean over the passes, each sampled at the centres
- * of the finest one's cells. Every pass must have the class. Of a single pass the logits are the pass's own memory.
+ * The mean map of a class over the passes, or with ANY_CLASS that of the best class of each position. Each pass is
+ * sampled at the centres of the finest pass's cells. Every pass must have the class. The logits of a single pass are
+ * not copied: the map shares the pass's memory.
  */
 export async function averageMap(passes: readonly PassMaps[], index: number, kind: ScoreKind): Promise<ClassMap> {
   const finest = finestOf(passes);

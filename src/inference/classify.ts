@@ -30,13 +30,13 @@ export interface Classification {
   /** The upright photo, in pixels. */
   readonly width: number;
   readonly height: number;
-  /** The network's input, in pixels, and the scale it was asked for with. */
+  /** The network's input, in pixels, and the scale asked for. */
   readonly input: { readonly width: number; readonly height: number; readonly scale: number };
   readonly predictions: readonly Prediction[];
 }
 
 export interface ClassifyAnswer {
-  /** One for each image and scale, in the order given; one for an image that failed among many. */
+  /** One for each image and scale, in the order given; only one for an image that failed. */
   readonly results: readonly (Classification | FailedImage)[];
   readonly timing: Timing;
 }
@@ -58,7 +58,7 @@ export async function classify(
   };
 }
 
-/** An image's logits `[K]` from each pass, as its classes at each scale. */
+/** Reads the logits `[K]` of each pass, and combines them into the image's best classes at each scale. */
 function classifyQuestion(
   model: CompiledModel,
   options: ClassifyOptions,

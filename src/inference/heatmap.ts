@@ -1,9 +1,10 @@
 /**
- * Class maps: where in a photo each class is. The dense view is run once for each scale (and mirrored, with `flip`), and
- * the maps of all passes are averaged (class-maps.ts).
+ * Class maps: where in a photo each class is. The dense view is run once for each scale, and once more mirrored with
+ * `flip`. The maps of all passes are averaged (class-maps.ts).
  *
- * A pass that is asked for "the image's own best" resolves that by itself. Where it differs from the best of all passes
- * together, which is what classification would answer, that pass lacks a map, and is run again with the class's index.
+ * A pass that is asked for "the image's own best" takes the best class of its own logits. The answer needs the best
+ * class of all passes together, which is what classification would answer. If the two differ, the pass lacks a map and
+ * is run again with the class's index.
  */
 import { ANY_CLASS, type ClassSelector } from '../classes/classes.js';
 import type { MapGeometry } from '../graph/geometry.js';
@@ -25,15 +26,15 @@ import { sumTimings, type Timing } from './timing.js';
 export interface HeatmapOptions extends InputOptions, DenseForm {
   readonly classes: readonly ClassSelector[];
   /**
-   * What a map's values are: probabilities over classes at each position, raw scores, or raw scores scaled to [0, 1] by the
-   * map's own extremes, as class activation maps are drawn (Zhou 2016). A map of one value is scaled to zeros.
+   * What a map's values are: probabilities over classes at each position, raw scores, or raw scores scaled to [0, 1] by
+   * the map's own extremes, as class activation maps are drawn (Zhou 2016). A constant map is scaled to zeros.
    */
   readonly scores: MapScores;
-  /** Above which a map is said to show the class; default: half of its range. */
+  /** A map shows the class where it is at or above this; default: half of its range. */
   readonly threshold?: Threshold | undefined;
 }
 
-/** One class's map over the photo, or that of whatever class is best at each position. */
+/** The map of one class over the photo, or that of the best class of each position. */
 export interface ClassHeatmap extends Extent {
   /** ANY_CLASS for the best of all classes. */
   readonly index: number;
@@ -50,9 +51,9 @@ const ANY_LABEL = { id: 'none', label: 'the best class of each position' };
 
 export interface ImageHeatmaps {
   readonly name: string;
-  /** The upright photo's. */
+  /** Of the upright photo. */
   readonly header: ImageHeader;
-  /** The plan of the finest run, whose cells the maps have. */
+  /** The input plan of the finest pass. The maps have its cells. */
   readonly plan: InputPlan;
   /** Where the cells of the maps look, in pixels of that plan's input. */
   readonly geometry: MapGeometry;
@@ -67,7 +68,7 @@ export interface HeatmapAnswer {
   readonly timing: Timing;
 }
 
-/** What heatmaps say of a photo, but for its name and the time they took. */
+/** The heatmaps of a photo without its name and timing. */
 type PhotoHeatmaps = Omit<ImageHeatmaps, 'name' | 'timing'>;
 
 /** Compute the class maps of the images. Throws the ServiceError of the only image, or of the request. */
@@ -98,7 +99,10 @@ export async function mapImage(
   return maps!;
 }
 
-/** As mapImage, in each of several kinds of scores out of the same runs; classes are ranked by `options.scores`. */
+/**
+ * Like mapImage, but gives the maps in each of several kinds of scores from the same runs. Classes are ranked by
+ * `options.scores`.
+ */
 export async function mapImageAs(
   inference: Inference,
   model: CompiledModel,
@@ -114,7 +118,7 @@ function present({ name, answer, timing }: AnsweredImage<PhotoHeatmaps[]>): Imag
   return answer.map((maps) => ({ name, ...maps, timing }));
 }
 
-/** Throws OUTPUT_UNSUPPORTED where the model has no such maps: no image would get them. */
+/** Throws OUTPUT_UNSUPPORTED if the model has no such maps, whatever the image. */
 function heatmapQuestion(
   model: CompiledModel,
   options: HeatmapOptions,
@@ -122,7 +126,7 @@ function heatmapQuestion(
 ): Question<PassMaps, PhotoHeatmaps[]> {
   const { labels } = model;
   const view = denseViews(model).view(options);
-  // The best of each position leaves every run; the graph wants a class even where no other is asked for.
+  // Every run gives the best class of each position. The graph needs one more class, even if none is asked for.
   const named = options.classes.filter((selector) => selector !== ANY_CLASS);
   return {
     model,
@@ -139,7 +143,7 @@ function heatmapQuestion(
   };
 }
 
-/** Selectors as indices: K + r is the r-th best class of all passes together. */
+/** Selectors as indices. Selector K + r is the class of rank r, from 0, of all passes together. */
 function resolveSelectors(named: readonly ClassSelector[], passes: readonly PassMaps[], scores: MapScores): number[] {
   const logits = passes.map(({ imageLogits }) => imageLogits);
   const classes = logits[0]!.length;
@@ -147,7 +151,7 @@ function resolveSelectors(named: readonly ClassSelector[], passes: readonly Pass
   return named.map((selector) => ranked[selector - classes]?.index ?? selector);
 }
 
-/** Maps are ranked, and averaged, before they are normalized. */
+/** Classes are ranked, and maps averaged, before maps are normalized. */
 function scoreKind(scores: MapScores): ScoreKind {
   return scores === 'normalized' ? 'logit' : scores;
 }

@@ -12,9 +12,9 @@
  * decoded in the process that runs them, when it runs them: no pixels wait, and none of this process's memory holds any. A
  * request that is dead before that costs neither decoding nor a run.
  *
- * A photo that is drawn over is decoded again, at the picture's size (drawing/draw.ts). The two decodes have the same
- * pixels only with `fit=native` at scale 1 and a picture of the photo's size; there the run takes many times what the
- * decode takes. Anywhere else the network's input is shrunk while it is decoded, with another kernel.
+ * A photo that is drawn over is decoded again, at the picture's size (drawing/draw.ts). Both decodes give the same
+ * pixels only with `fit=native` at scale 1 and a picture of the photo's size; the run then takes many times as long as
+ * the decode. In all other cases the network's input is shrunk while it is decoded, with another kernel.
  */
 import type { Batcher } from '../batching/batcher.js';
 import { ServiceError, WorkerLostError } from '../errors.js';
@@ -38,7 +38,7 @@ export interface ImageInput {
   readonly bytes: Uint8Array;
 }
 
-/** What is asked of an image: how it goes in, and what is made of what comes out. */
+/** What to ask about an image: how it enters the network, and how the outputs become an answer. */
 export interface Question<Reading, Answer> extends PassRequest, Reader<Reading, Answer> {}
 
 export interface InferenceLimits extends PlanLimits {
@@ -73,7 +73,7 @@ export interface InferenceParts {
 export function createInference({ batcher, lease, limits, background, observe }: InferenceParts): Inference {
   const carryOut = createCarryOut({ batcher, background, observe });
 
-  /** The sessions of a model; opening one may take seconds, and the request may not live that long. */
+  /** The sessions of a model. Opening one may take seconds, longer than the request may live. */
   const sessionsOf =
     (model: CompiledModel): SessionHolder =>
     async (pass, context, work) => {

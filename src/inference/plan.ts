@@ -1,7 +1,7 @@
 /**
- * Second step of a request, **plan**: the passes that an image takes, one for each scale, and with `flip` one more of the
- * mirrored image. All of them are planned, and held against the limits, on its header alone. A plan is plain data: whoever
- * has it and the encoded bytes needs neither the model nor the request.
+ * Second step of a request, **plan**: the passes that an image takes, one for each scale, and with `flip` one more of
+ * the mirrored image. All of them are planned and checked against the limits from the header alone. A plan is plain
+ * data: carry-out.ts needs only the plan and the encoded bytes, neither the model nor the request.
  */
 import { ServiceError, type ParameterError } from '../errors.js';
 import type { MapGeometry } from '../graph/geometry.js';
@@ -14,19 +14,22 @@ import type { DenseView, View } from '../models/dense-views.js';
 import type { Size } from '../models/input-size.js';
 import type { SessionSpec } from '../runtime/session.js';
 
-/** What one pass may cost: as many runs of the largest input. */
+/** One pass may cost as much as this many runs of the largest input. */
 const MAX_TILES = 16;
 
 /**
- * Values of a class map, cells × classes, that one run may make: 256 MB. A finer output stride of a net whose cost lies in
- * its coarse layers costs little a cell, and takes memory nevertheless.
+ * One run may make a class map of at most this many values (cells × classes): 256 MB. The limit on pixels does not
+ * bound this memory: if a network's cost lies in its coarse layers, a finer output stride costs little per cell.
  */
 const MAX_MAP_VALUES = 2 ** 26;
 
-/** Values of the maps of every class that the passes of one image may let out of their sessions: 16 MB. */
+/**
+ * The maps of every class leave the sessions only if those of all passes of an image have at most this many values: 16
+ * MB.
+ */
 const MAX_EVERY_CLASS_VALUES = 2 ** 22;
 
-/** What every request may choose about the way an image goes in. */
+/** How an image enters the network, as every request may choose. */
 export interface InputOptions {
   readonly fit: Fit;
   /** Pixels of the short side; absent: the model's input size. */
@@ -38,7 +41,7 @@ export interface InputOptions {
   readonly tiles?: boolean | undefined;
 }
 
-/** What is done with an image, in which view. */
+/** What a question wants from the passes of an image, and in which view. */
 export interface PassRequest {
   readonly model: CompiledModel;
   /** The view for an input of this size. May throw OUTPUT_UNSUPPORTED. */
@@ -46,18 +49,18 @@ export interface PassRequest {
   readonly input: InputOptions;
   /** For a dense view: class selectors, see classes.ts. */
   readonly classes?: readonly number[];
-  /** Of several passes, ask for every class, where that is not too much: so none has to be run again for others. */
+  /** Ask several passes for every class, so that none must be run again; up to MAX_EVERY_CLASS_VALUES. */
   readonly everyClass?: boolean;
 }
 
-/** How one image is to be looked at. Plain data. */
+/** The passes of one image. Plain data. */
 export interface ImagePlan {
   readonly header: ImageHeader;
-  /** Every scale, each as it is and then mirrored. */
+  /** For each scale the image as it is, then mirrored if asked for. */
   readonly passes: readonly PassPlan[];
-  /** What each pass is asked for; undefined where the view takes no classes. */
+  /** The class selectors of each pass; undefined if the view takes none. */
   readonly classes: readonly number[] | undefined;
-  /** Classes that the model has. */
+  /** How many classes the model has. */
   readonly classCount: number;
   readonly interpolation: Interpolation;
   /** The model's name, for metrics. */
@@ -66,16 +69,16 @@ export interface ImagePlan {
 
 /** One way to look at an image: at a scale, as it is or mirrored. */
 export interface PassPlan {
-  /** One object for the passes that have the same pixels, but for the mirror. */
+  /** Passes that differ only in the mirror share this object. */
   readonly input: InputPlan;
   readonly mirrored: boolean;
-  /** Where one run would be too large. */
+  /** The tiles of an input that is too large for one run. */
   readonly tiling: Tiling | undefined;
-  /** Its id is enough where it is open. */
+  /** The id is enough once the session is open. */
   readonly session: SessionSpec;
-  /** Multiply-adds of a run: of the whole input, or of one tile, which are all of one size. */
+  /** Multiply-adds of one run: of the whole input, or of one tile. All tiles have the same size. */
   readonly cost: number;
-  /** The class map that a run gives, of all tiles together; undefined for a view that gives none. */
+  /** The class map of the pass, of all tiles together; undefined if the view gives none. */
   readonly map: PlannedMap | undefined;
 }
 
@@ -109,7 +112,7 @@ export function planImage(header: ImageHeader, request: PassRequest, limits: Pla
   };
 }
 
-/** Whether a pass mirrors its input: once without, and with `flip` once with. */
+/** For each pass of one scale, whether it mirrors its input. */
 export function mirrorings({ flip }: InputOptions): boolean[] {
   return flip ? [false, true] : [false];
 }
@@ -158,13 +161,16 @@ function planAt(
   return { input, tiling, session, cost: view.multiplyAdds(tiling?.tiles[0]?.pixels ?? input.crop), map };
 }
 
-/** Pixels of the short side: those asked for, or the model's own, which may be others for maps of the whole photo. */
+/**
+ * Pixels of the short side: as asked for, or the model's own. A model may have another size for maps of the whole
+ * photo.
+ */
 function sideOf({ model: { manifest }, input: { fit, size }, classes }: PassRequest): number {
   const ofMaps = classes !== undefined && fit === 'whole' ? manifest.maps?.size : undefined;
   return size ?? ofMaps ?? manifest.input.size;
 }
 
-/** Tiles of an input that is too large for one run; undefined where none are needed, or none can be had. */
+/** The tiles of an input that is too large for one run; undefined if none are needed or possible. */
 function tilingOf(plan: InputPlan, view: View, limits: PlanLimits): Tiling | undefined {
   const limit = Math.floor(limits.maxInputPixels / view.pixelCost);
   const pixels = inputPixels(plan);
@@ -174,7 +180,9 @@ function tilingOf(plan: InputPlan, view: View, limits: PlanLimits): Tiling | und
   return tiling !== undefined && tiling.tiles.length <= MAX_TILES ? tiling : undefined;
 }
 
-/** The limit holds for the coarsest view; a finer one, which takes as much longer, has a lower one. */
+/**
+ * The limit holds for the coarsest view. A finer view costs more per pixel, and its limit is lower by the same factor.
+ */
 function checkPixels(
   plan: InputPlan,
   { pixelCost }: View,
@@ -185,7 +193,9 @@ function checkPixels(
   if (inputPixels(plan) <= limit) return;
   const { width, height } = plan.crop;
   const [why, orElse] =
-    pixelCost === 1 ? ['', ''] : [` at ${pixelCost.toFixed(1)} times the cost a pixel`, ', or a coarser outputStride'];
+    pixelCost === 1
+      ? ['', '']
+      : [` at ${pixelCost.toFixed(1)} times the cost per pixel`, ', or a coarser outputStride'];
   throw new ServiceError(
     'IMAGE_TOO_LARGE',
     `The network's input would be ${width}×${height} pixels; the limit is ${limit} pixels${why}. Ask for a smaller size or scale${orElse}.`,
@@ -194,8 +204,8 @@ function checkPixels(
 }
 
 /**
- * A run makes the map of every class, and gives those asked for; of tiles these are put together. Throws IMAGE_TOO_LARGE
- * when that is more than one run may make.
+ * A run makes the map of every class and returns those asked for; only the returned maps of tiles are joined. Throws
+ * IMAGE_TOO_LARGE if that is more than MAX_MAP_VALUES.
  */
 export function checkClassMap(
   { map, tiling }: Pick<PassPlan, 'map' | 'tiling'>,
@@ -213,9 +223,9 @@ export function checkClassMap(
   );
 }
 
-/** The largest multiple of 1/steps whose input has at most `limit` pixels, where that of `scale` has more. */
+/** The largest multiple of 1/steps whose input has at most `limit` pixels. The input of `scale` must have more. */
 function largestScale(scale: number, limit: number, steps: number, pixelsAt: (scale: number) => number): number {
-  // Sides are whole pixels, so that the estimate is a little off; from above it, down to the first that fits.
+  // Sides are whole pixels, so the estimate is slightly off: start above it, and go down to the first that fits.
   let count = Math.ceil(1.02 * steps * scale * Math.sqrt(limit / pixelsAt(scale)));
   while (count > 0 && pixelsAt(count / steps) > limit) count -= 1;
   return count / steps;

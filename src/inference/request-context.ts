@@ -1,6 +1,6 @@
 /**
- * Who waits for an answer, and until when; and what must hold for work done side by side: when a part fails the rest is
- * aborted, and nothing is reported as over before all of it is. Admission and unloading rely on that.
+ * How long a request lives, and how its parts run side by side. If a part fails, the other parts are aborted, and the
+ * whole settles only when every part has ended. Admission and unloading rely on that.
  */
 import { ServiceError } from '../errors.js';
 
@@ -44,8 +44,8 @@ export async function allTogether<T>(
 }
 
 /**
- * Wait for something that nobody can cancel, such as a session that others wait for too; but no longer than the
- * context lives.
+ * Wait for a promise that nobody can cancel, such as a session that others wait for too, but no longer than the context
+ * lives. Throws like checkAlive.
  */
 export async function waitWithin<T>(context: RequestContext, promise: Promise<T>): Promise<T> {
   checkAlive(context);

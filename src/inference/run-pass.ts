@@ -52,7 +52,7 @@ export async function runPass(
   return tiling === undefined ? run(undefined, context) : runTiles(tiling, context, run);
 }
 
-/** Run the tiles, a few at a time: a pass that is cut into many must not fill the queue. */
+/** Run the tiles, a few at a time, so that a pass of many tiles does not fill the queue. */
 async function runTiles(
   tiling: Tiling,
   context: RequestContext,

@@ -1,11 +1,11 @@
 /**
- * The winning class of every position: a label map. One pass gives it directly, the dense view's arg-max. With several
- * scales or mirrors the classes that win anywhere are candidates; their probabilities are averaged as class maps are
- * (class-maps.ts), and the best candidate wins.
+ * The winning class of every position: a label map. A single pass gives it directly: it is the dense view's arg-max.
+ * With several scales or mirrors, the classes that win anywhere are candidates. Their probabilities are averaged like
+ * class maps (class-maps.ts), and the best candidate wins.
  *
- * Candidates are known only when every pass has run, and their maps must come from every pass. So passes are asked for all
- * classes at once. Where that would be too much memory (plan.ts) they are run a second time, for the candidates, on the
- * pixels that are decoded already: nothing short of the candidates' own maps gives the exact mean.
+ * Candidates are known only when every pass has run, and their maps must come from every pass. So passes are asked for
+ * all classes at once. If that would take too much memory (plan.ts), the passes are decoded and run a second time for
+ * the candidates: only the candidates' own maps give the exact mean.
  */
 import type { MapGeometry } from '../graph/geometry.js';
 import type { ImageHeader } from '../images/image-header.js';
@@ -25,7 +25,7 @@ import type { InputOptions } from './plan.js';
 import type { RequestContext } from './request-context.js';
 import { sumTimings, type Timing } from './timing.js';
 
-/** Classes whose maps are averaged over several runs: more than these win nowhere but in specks. */
+/** At most this many classes have their maps averaged over several passes. Further classes win only in specks. */
 const MAX_CANDIDATES = 32;
 
 export interface SegmentOptions extends InputOptions, DenseForm {
@@ -37,7 +37,7 @@ export interface ClassSegment {
   readonly index: number;
   readonly id: string;
   readonly label: string;
-  /** Of the cells, 0 to 1. */
+  /** Share of the cells, 0 to 1. */
   readonly share: number;
   /** One for each connected region, the largest first, in photo pixels. */
   readonly boxes: readonly Box[];
@@ -51,7 +51,7 @@ export interface Segmentation {
   readonly geometry: MapGeometry;
   readonly placement: Placement;
   readonly labels: LabelMap;
-  /** Of the classes that win somewhere, by share. */
+  /** The classes that win somewhere, the largest share first. */
   readonly classes: readonly ClassSegment[];
   /** Share of the cells that are unlabelled. */
   readonly unlabelled: number;
@@ -93,7 +93,7 @@ export function segmentQuestion(
     model,
     viewFor: () => view,
     input: options,
-    // The graph wants a class: the image's own best.
+    // The graph needs a class: the image's own best.
     classes: [names.length],
     everyClass: true,
     read: readMaps,
@@ -111,7 +111,7 @@ export function segmentQuestion(
   };
 }
 
-/** The label map of one pass, from what left the session. */
+/** The label map of a single pass. */
 function labelsOf({ bestClass, bestLogit, logNormalizer, width, height }: PassMaps, minProbability: number): LabelMap {
   const values = Uint16Array.from(bestClass, (index, cell) =>
     Math.exp(bestLogit[cell]! - logNormalizer[cell]!) < minProbability ? UNLABELLED : Number(index),
@@ -119,7 +119,7 @@ function labelsOf({ bestClass, bestLogit, logNormalizer, width, height }: PassMa
   return { values, width, height };
 }
 
-/** The classes that win somewhere in some pass, those that win most cells first. */
+/** The classes that win somewhere in some pass, the largest share first. */
 function candidates(passes: readonly PassMaps[]): number[] {
   const cells = new Map<number, number>();
   for (const { bestClass } of passes) {
@@ -153,7 +153,7 @@ function bestOf(classes: readonly { index: number; map: ClassMap }[], minProbabi
   return { values, width, height };
 }
 
-/** The legend: for each class that occurs its share and the boxes of its regions. */
+/** The legend: the share of each class that occurs, and the boxes of its regions. */
 function describe(placed: PlacedLabels, names: CompiledModel['labels']): Pick<Segmentation, 'classes' | 'unlabelled'> {
   const { labels, plan } = placed;
   const { values } = labels;

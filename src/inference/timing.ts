@@ -1,8 +1,8 @@
-/** What an answer says of its time. */
+/** The timing that an answer reports. */
 
 export interface Timing {
   readonly decodeMs: number;
-  /** For a decoder and for a worker. */
+  /** Waiting for a decoder and for a worker. */
   readonly queueMs: number;
   readonly inferMs: number;
   readonly batchSize: number;
@@ -12,7 +12,7 @@ export interface Timing {
 export type Phase = 'decode' | 'queue' | 'infer' | 'render';
 export type PhaseObserver = (phase: Phase, model: string, milliseconds: number) => void;
 
-/** The timing of several passes: the sum of what was done for them, the longest wait, the largest batch. */
+/** The timing of several passes: the sums of decoding and inference, the longest wait, the largest batch. */
 export function sumTimings(timings: readonly Timing[]): Timing {
   const sum = (pick: (timing: Timing) => number): number => timings.reduce((total, timing) => total + pick(timing), 0);
   return {

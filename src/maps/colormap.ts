@@ -31,7 +31,7 @@ export const COLORMAP_SIZE = 256;
 
 const tables = new Map<ColormapName, Uint8Array>();
 
-/** The table `[256, 3]` of a colour map, from low to high. Shared: not to be written to. */
+/** The table `[256, 3]` of a colour map, from low to high. Shared: must not be changed. */
 export function colormap(name: ColormapName): Uint8Array {
   const known = tables.get(name);
   if (known !== undefined) return known;

@@ -1,16 +1,16 @@
 /**
  * How a photo becomes the network's input, as plain sizes: resize the whole photo, cut a rectangle out of the result.
  * Pure; decode.ts carries a plan out, place.ts carries coordinates through it. A plan may be absurdly large (a 1×20000
- * photo with its short side at 224): callers hold `inputPixels` against their limit before anything is decoded.
+ * photo with its short side at 224), so callers check `inputPixels` against their limit before anything is decoded.
  *
  * Rounding follows torchvision, so that inputs are the ones that models were evaluated on: Resize truncates the long
  * side, CenterCrop rounds half to even.
  */
 
 /**
- * What becomes of a photo's shape. `crop`: resized by its short side and cut to a square around its centre, as models are
- * evaluated. `whole`: resized by its short side, nothing is cut. `native`: the photo's own pixels. `stretch`: resized to a
- * square, whatever its shape.
+ * What becomes of a photo's shape. `crop`: resized by its short side and cut to a square around its centre, as models
+ * are evaluated. `whole`: resized by its short side, nothing is cut. `native`: the photo's own pixels. `stretch`:
+ * resized to a square, whatever its shape.
  */
 export const FITS = {
   crop: "short side to the model's evaluation size, centre crop",
@@ -39,7 +39,7 @@ export interface InputRequest {
   readonly resize: number;
   readonly scale: number;
   /**
-   * Round the sides that follow from the photo, the long side of `whole` and both of `native`, to multiples of this; for
+   * Round the sides that depend on the photo (the long side of `whole` and both of `native`) to multiples of this, for
    * devices that prepare themselves for each size they meet. Default: 1.
    */
   readonly step?: number;
@@ -50,7 +50,7 @@ export interface InputPlan {
   readonly photo: PixelSize;
   /** The photo after the resize. */
   readonly resized: PixelSize;
-  /** What of the resized photo is the network's input; its width and height are the input's. */
+  /** The part of the resized photo that is the network's input. Its width and height are the input's. */
   readonly crop: PixelRectangle;
   readonly scale: number;
 }
@@ -95,14 +95,16 @@ export function inputPixels({ crop }: InputPlan): number {
   return crop.width * crop.height;
 }
 
-/** The size with its short side at `short` pixels, aspect kept, the long side truncated, or rounded to steps above 1. */
+/**
+ * The size with its short side at `short` pixels, aspect kept. The long side is truncated, or rounded to steps above 1.
+ */
 function withShortSide({ width, height }: PixelSize, short: number, step = 1): PixelSize {
   const long = (short * Math.max(width, height)) / Math.min(width, height);
   const other = step === 1 ? Math.floor(long) : Math.max(short, toMultiple(long, step));
   return width <= height ? { width: short, height: other } : { width: other, height: short };
 }
 
-/** The nearest multiple of `step`, at least one of them. */
+/** The nearest multiple of `step`, but at least `step`. */
 function toMultiple(pixels: number, step: number): number {
   return step * Math.max(1, Math.round(pixels / step));
 }

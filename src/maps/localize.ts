@@ -1,9 +1,9 @@
 /**
- * From a class map to places in the photo: the strongest point, the box around it, and all regions above a threshold with
- * their share of the map. Pure.
+ * From a class map to places in the photo: the strongest point, the box around it, and all regions above a threshold
+ * with their share of the map. Pure.
  *
  * The box is that of Zhou 2016 (CAM) §3.2 with one difference: it bounds the connected region that holds the peak, not
- * the largest one, so that peak and box speak of the same thing.
+ * the largest one, so that peak and box show the same thing.
  */
 import type { PixelRectangle, PixelSize } from './input-plan.js';
 import { applyAffine, invertAffine, type Placement, type Point } from './place.js';
@@ -20,7 +20,9 @@ export interface Peak {
 /** In whole photo pixels, inside the photo, never empty. */
 export type Box = PixelRectangle;
 
-/** The strongest cell; of equals the first in row order. A centre outside the photo is moved to its border. */
+/**
+ * The strongest cell; the first in row order if several are equal. A centre outside the photo is moved to its border.
+ */
 export function peakOf(map: ClassMap, placement: Placement, photo: PixelSize): Peak {
   const cell = strongestCell(map);
   const centre = applyAffine(invertAffine(placement), { x: cell % map.width, y: Math.floor(cell / map.width) });
@@ -47,27 +49,27 @@ export const HALF: Threshold = { value: 0.5, of: 'range' };
 
 /** Connected cells at or above a level. */
 export interface PlacedRegion {
-  /** Half a cell around the cells' centres belongs to it. */
+  /** It includes half a cell around the cells' centres. */
   readonly box: Box;
-  /** Of the map's cells, 0 to 1. */
+  /** Fraction of the map's cells, 0 to 1. */
   readonly share: number;
 }
 
 /** How much of the photo a map covers. */
 export interface Extent {
-  /** What the threshold comes to, in the map's values. */
+  /** The threshold as a value of the map. */
   readonly level: number;
-  /** Of the cells at or above the level, 0 to 1. */
+  /** Fraction of the cells that are at or above the level, 0 to 1. */
   readonly share: number;
   /** All connected regions at or above the level, the largest first. */
   readonly regions: readonly PlacedRegion[];
-  /** Of the region that holds the peak; undefined where the peak is below the level. */
+  /** Of the region that holds the peak; undefined if the peak is below the level. */
   readonly box: Box | undefined;
   /** Over all cells. */
   readonly mean: number;
 }
 
-/** Where a map is at or above a threshold. A map of one value is above every part of its range. */
+/** Where a map is at or above a threshold. A constant map is at every part of its range. */
 export function extentOf(map: ClassMap, placement: Placement, photo: PixelSize, threshold: Threshold): Extent {
   const { values } = map;
   const peak = strongestCell(map);
@@ -125,7 +127,7 @@ function strongestCell({ values }: ClassMap): number {
 
 /** The whole pixels that [start, end) touches inside 0 … pixels, at least one, as start and length. */
 function clipToPixels(start: number, end: number, pixels: number): [start: number, length: number] {
-  // A boundary that is on a pixel's edge but for rounding must not take in the next pixel.
+  // A boundary that is on a pixel's edge, except for rounding, must not include the next pixel.
   const first = clamp(Math.floor(start + 1e-6), 0, pixels - 1);
   const last = clamp(Math.ceil(end - 1e-6), first + 1, pixels);
   return [first, last - first];

@@ -1,7 +1,7 @@
 /**
  * Masks of pixels: from polygons and run lengths, and to run lengths. Pure.
  *
- * Polygons are rings in pixel edges (pixel i covers [i, i + 1)), filled by the even-odd rule; a pixel belongs to one when
+ * Polygons are rings in pixel edges (pixel i covers [i, i + 1)), filled by the even-odd rule; a pixel belongs to one if
  * its centre does. Run lengths are COCO's (Lin 2014; pycocotools, maskApi.c): column by column, the counts of pixels
  * outside and inside in turn, the first outside; the compressed form writes them as text.
  */
@@ -48,7 +48,7 @@ function crossingsOf(ring: Ring, y: number): number[] {
   return crossings;
 }
 
-/** Add the pixels of run lengths. Throws RangeError when they do not fill the mask exactly. */
+/** Add the pixels of run lengths. Throws RangeError if they do not fill the mask exactly. */
 export function fillRuns({ width, height, values }: Mask, { size, counts }: RunLengths): void {
   if (size[0] !== height || size[1] !== width) {
     throw new RangeError(`run lengths of ${size[1]}×${size[0]} pixels in an image of ${width}×${height}`);
@@ -66,11 +66,13 @@ export function fillRuns({ width, height, values }: Mask, { size, counts }: RunL
   });
 }
 
-/** The run lengths of columns given as runs: appended in order, neighbours of one kind joined. */
+/**
+ * Collects run lengths from runs that are added in order, column by column. Neighbouring runs of one kind are joined.
+ */
 export class RunLengthWriter {
   readonly #counts: number[] = [];
 
-  /** `length` pixels further down, or on at the top of the next column. */
+  /** Add `length` pixels, down the column and on at the top of the next. */
   add(inside: boolean, length: number): void {
     const last = this.#counts.length - 1;
     if (last < 0) this.#counts.push(...(inside ? [0, length] : [length]));
@@ -83,7 +85,7 @@ export class RunLengthWriter {
   }
 }
 
-/** Bits of a count in each character of the compressed form, the sign in the last one's highest. */
+/** Bits of a count in each character of the compressed form. The highest bit of the last character is the sign. */
 const CHUNK_BITS = 5;
 const CHUNK = (1 << CHUNK_BITS) - 1;
 const SIGN = 1 << (CHUNK_BITS - 1);
@@ -91,8 +93,8 @@ const MORE = 1 << CHUNK_BITS;
 const FIRST_CHARACTER = 48;
 
 /**
- * Counts as pycocotools writes them: from the fourth on the difference to the count two before, low bits first, five to
- * a character, a sixth bit where more follow.
+ * Counts as pycocotools writes them. From the fourth on it writes the difference to the count two before. Low bits come
+ * first, five per character; a sixth bit is set if more follow.
  */
 export function compressCounts(counts: readonly number[]): string {
   const characters: number[] = [];

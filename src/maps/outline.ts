@@ -1,11 +1,11 @@
 /**
  * A label map's areas as shapes in the photo: polygons along the borders of the cells, and COCO's run lengths of the
- * photo's pixels. Both are exactly what the picture of the labels shows (render-labels.ts): each pixel has the label of the
- * cell whose centre is nearest, the cells at the border reach as far as the network saw. Pure.
+ * photo's pixels. Both are exactly what the picture of the labels shows (render-labels.ts): each pixel has the label of
+ * the cell whose centre is nearest, and the cells at the border reach as far as the network saw. Pure.
  *
- * Polygons are simple: cells that touch only in a corner are in different ones. Each is `[outline, hole, …]`, rings of
- * `[x, y]` whose last point is the first, outlines clockwise and holes counter-clockwise as they are seen, as the
- * coordinates of a GeoJSON MultiPolygon are, but for the y axis, which points down.
+ * Polygons are simple: cells that touch only in a corner are in different polygons. Each polygon is `[outline, hole,
+ * …]`, rings of `[x, y]` whose last point is the first. On the screen outlines run clockwise and holes
+ * counter-clockwise. These are the coordinates of a GeoJSON MultiPolygon, except that the y axis points down.
  */
 import type { InputPlan } from './input-plan.js';
 import { compressCounts, RunLengthWriter, type RunLengths } from './masks.js';
@@ -22,13 +22,13 @@ export interface PlacedLabels {
   readonly plan: InputPlan;
 }
 
-/** Where cells begin and the last one ends, in photo pixel edges: `xs[x]` and `xs[x + 1]` are those of column x. */
+/** Where cells begin and end, in photo pixel edges: column x lies between `xs[x]` and `xs[x + 1]`. */
 export interface CellEdges {
   readonly xs: readonly number[];
   readonly ys: readonly number[];
 }
 
-/** Half way between the cells' centres; those at the border reach as far as the network saw. */
+/** Edges are half way between the cells' centres. The cells at the border reach as far as the network saw. */
 export function cellEdges({ labels, placement, plan }: PlacedLabels): CellEdges {
   const covered = coveredPixels(plan);
   const cellsToPhoto = invertAffine(placement);
@@ -90,19 +90,19 @@ export function runLengthsOf({ labels, placement, plan }: PlacedLabels): Map<num
   );
 }
 
-/** A corner of cells: (x, y) is the upper left one of cell (x, y). */
+/** A corner of cells: (x, y) is the upper left corner of cell (x, y). */
 interface Corner {
   readonly x: number;
   readonly y: number;
 }
 
-/** Along the border of an area, one cell's side long, the area to its right. */
+/** One side of a cell along the border of an area. The area is to its right. */
 interface Edge {
   readonly from: Corner;
   readonly to: Corner;
 }
 
-/** Photo pixels in a row whose nearest cell is the same. */
+/** Runs of neighbouring photo pixels that have the same nearest cell. */
 function runsOfCells(
   start: number,
   length: number,
@@ -143,7 +143,7 @@ function corner(x: number, y: number): Corner {
   return { x, y };
 }
 
-/** Join edges into rings; where two pairs meet in a corner, each turns right, along its own cell. */
+/** Join edges into rings. If two pairs of edges meet in a corner, each pair turns right, along its own cell. */
 function traceRings(edges: readonly Edge[]): Corner[][] {
   const leaving = new Map<string, Edge[]>();
   const keyOf = ({ x, y }: Corner): string => `${x} ${y}`;
@@ -158,7 +158,7 @@ function traceRings(edges: readonly Edge[]): Corner[][] {
       const choices: readonly Edge[] = leaving.get(keyOf(edge.to)) ?? [];
       edge = choices.find((next) => turn(edge, next) > 0) ?? choices[0]!;
     }
-    // Corners where the border goes straight on say nothing.
+    // Corners where the border goes straight on are left out.
     return [ring.filter((edge, position) => turn(ring.at(position - 1)!, edge) !== 0).map(({ from }) => from)];
   });
 }
@@ -182,7 +182,7 @@ function nest(rings: readonly Corner[][]): Corner[][][] {
   return outlines.toReversed().map(({ ring, holes }) => [ring, ...holes]);
 }
 
-/** Positive for a ring that runs clockwise as it is seen. */
+/** Positive for a ring that runs clockwise on the screen. */
 function areaOf(ring: readonly Corner[]): number {
   return ring.reduce((sum, { x, y }, position) => {
     const next = ring[(position + 1) % ring.length]!;
@@ -199,12 +199,12 @@ function cellRightOf(from: Corner, to: Corner): { x: number; y: number } {
 function contains(ring: readonly Corner[], { x, y }: { x: number; y: number }): boolean {
   return ring.reduce((inside, a, position) => {
     const b = ring[(position + 1) % ring.length]!;
-    // Edges are upright or level; a level one is never crossed.
+    // Edges are vertical or horizontal; a horizontal one is never crossed.
     return a.x === b.x && a.x > x && Math.min(a.y, b.y) < y && Math.max(a.y, b.y) > y ? !inside : inside;
   }, false);
 }
 
-/** Hundredths of a pixel. */
+/** Rounded to hundredths of a pixel. */
 function round(position: number): number {
   return Math.round(position * 100) / 100;
 }

@@ -1,6 +1,7 @@
 /**
- * Where things are: the photo, the network's input and the cells of a class map, each with a scale and an offset for
- * each axis. Pure. The compiler knows which coordinates a map leads from and to, and refuses those that do not fit.
+ * Where things are: maps between the coordinates of the photo, the network's input and the cells of a class map, each
+ * with a scale and an offset for each axis. Pure. The compiler knows which coordinates a map leads from and to, and
+ * refuses maps that do not fit.
  *
  * The geometry comes from the graph (Araujo 2019, "Computing receptive fields of convolutional neural networks"), not
  * from dividing sizes.
@@ -8,13 +9,13 @@
 import type { InputPlan, PixelRectangle } from './input-plan.js';
 
 /**
- * What coordinates are counted in. `photo`, `input`, `picture` (what is drawn) and `grid` (where maps are sampled) are
- * pixel edges: pixel i covers [i, i + 1), its centre is i + ½. `cells` are cell centres: the centre of cell i, i.e. of its
- * receptive field, is i.
+ * The frames of coordinates. `photo`, `input`, `picture` (what is drawn) and `grid` (where maps are sampled) count
+ * pixel edges: pixel i covers [i, i + 1), its centre is i + ½. `cells` counts cell centres: the centre of cell i, i.e.
+ * of its receptive field, is i.
  */
 export type Frame = 'photo' | 'input' | 'picture' | 'grid' | 'cells';
 
-/** The key of what exists for the compiler alone: no object has it. */
+/** A key for the compiler alone: no object has it. */
 declare const frame: unique symbol;
 
 /** x ↦ x·scaleX + offsetX, y ↦ y·scaleY + offsetY. A mirrored axis has a negative scale; no scale is 0. */
@@ -29,7 +30,7 @@ export interface Affine<From extends Frame, To extends Frame> {
 /** Where the cells of a map lie on a photo. */
 export type Placement = Affine<'photo', 'cells'>;
 
-/** How the cells of a class map lie in the input, alike on both axes. */
+/** How the cells of a class map lie in the input, the same on both axes. */
 export interface CellGeometry {
   /** Input pixels from one cell to the next. */
   readonly outputStride: number;
@@ -97,7 +98,7 @@ export function coveredPixels(plan: InputPlan): PixelRectangle {
   };
 }
 
-/** Inverted, it carries a cell's centre to photo pixels. */
+/** Where the cells of a map lie on the photo. The inverse carries a cell's centre to photo pixels. */
 export function placeMap({ outputStride, offset }: CellGeometry, plan: InputPlan): Placement {
   const inputToCells: Affine<'input', 'cells'> = {
     scaleX: 1 / outputStride,

@@ -1,6 +1,6 @@
 /**
- * A class map sampled at photo pixels. Each pixel is sampled at its centre, where the placement says it is among the
- * cells; beyond the centres of the border cells the border's value holds on (nothing is extrapolated).
+ * A class map sampled at photo pixels. Each pixel is sampled at its centre, which the placement carries to cell
+ * coordinates. Beyond the centres of the border cells the border's value goes on; nothing is extrapolated.
  *
  * The kernel is separable: the map's rows are blended for a photo row first (the map is small), then the columns, whose
  * weights are computed once. Pure, and without Node's own modules: the playground draws with it, too.
@@ -31,7 +31,7 @@ const PAD_AFTER = 2;
 /** Samples the photo pixels (left … left + count − 1, y). The result is reused for the next call. */
 export type RowSampler = (y: number) => Float32Array;
 
-/** A row of the pixels that `placement` leads from, as values of the map. */
+/** A sampler for rows of the pixels that `placement` leads from. */
 export function rowSampler(
   map: ClassMap,
   placement: Affine<Frame, 'cells'>,
@@ -113,7 +113,7 @@ function blendRows(
   line.fill(line[PAD_BEFORE + width - 1]!, PAD_BEFORE + width);
 }
 
-/** The inner loop: written out for each kernel, a loop over taps would double its time. */
+/** The inner loop, written out for each kernel: a loop over taps would double its time. */
 function sampleColumns(line: Float32Array, { first, weights, taps }: Columns, samples: Float32Array): void {
   const count = samples.length;
   if (taps === 1) {

@@ -1,5 +1,6 @@
 /** Scores of classes: logits to probabilities, means, and the best few. Pure; no function changes its arguments. */
-/** What the score of a class is: a probability in [0, 1], or what the network gives. */
+
+/** What the score of a class is: a probability in [0, 1], or the network's raw output. */
 export const SCORES = {
   probability: 'softmax over classes',
   logit: 'raw scores',
@@ -7,7 +8,7 @@ export const SCORES = {
 
 export type ScoreKind = keyof typeof SCORES;
 
-/** What the values of a map are. A map of one value is normalized to zeros. */
+/** What the values of a map are. A constant map is normalized to zeros. */
 export const MAP_SCORES = {
   probability: 'softmax over classes at each position',
   logit: 'raw scores',
@@ -34,8 +35,8 @@ export function softmax(logits: Float32Array): Float32Array {
 }
 
 /**
- * The `k` largest values, largest first, of equals the lower index first; all of them where `k` exceeds their number.
- * By insertion into the best so far: 4 µs for 5 of 1000, a sixth of what sorting takes.
+ * The `k` largest values, largest first, and the lower index first if values are equal; all of them if `k` exceeds
+ * their number. By insertion into the best so far: 4 µs for 5 of 1000, a sixth of the time that sorting takes.
  */
 export function topK(values: Float32Array, k: number): Scored[] {
   const best: Scored[] = [];
@@ -49,7 +50,10 @@ export function topK(values: Float32Array, k: number): Scored[] {
   return best;
 }
 
-/** The mean over runs, each with the logits of the whole image `[K]`: of their probabilities, or of the logits. `[K]` */
+/**
+ * The mean of the probabilities or of the logits over runs. Each run has the logits of the whole image, `[K]`; so has
+ * the mean.
+ */
 export function meanScores(logits: readonly Float32Array[], kind: ScoreKind): Float32Array {
   const vectors = kind === 'logit' ? logits : logits.map(softmax);
   const [first] = vectors;

@@ -1,19 +1,19 @@
 /**
- * An input too large for one run, cut into overlapping tiles whose maps are put together. Pure.
+ * Cuts an input that is too large for one run into overlapping tiles, and joins their maps. Pure.
  *
- * A cell is kept from a tile only where its receptive field lies in the tile, or leaves it over the border of the input:
- * what it sees is then what it would see in the whole, so that the maps are equal. Two things must hold besides. Tiles
- * begin at multiples of the net's own output stride, so that no window of a strided layer shifts; and all have the
- * input's length modulo that stride, so that padding which depends on it (SAME) is alike.
+ * A cell of a tile is kept only if its receptive field lies in the tile, or leaves it over the border of the input.
+ * Then the cell sees what it would see in the whole input, so the maps are equal. Two more things must hold. Tiles
+ * begin at multiples of the net's own output stride, so that no window of a strided layer shifts. And a tile's length
+ * equals the input's modulo that stride, so that padding that depends on the length (SAME) is the same.
  *
- * What is over the whole map, the mean logits, is the mean over the tiles, in which cells of the overlaps count twice.
+ * The mean logits of the whole map are the mean over the tiles, in which cells of the overlaps count twice.
  */
 import { elementCount, type Tensor, type TensorMap } from '../tensor.js';
 import type { PixelRectangle, PixelSize } from './input-plan.js';
 
-/** What tiles need to know of a dense view, along either axis. */
+/** What tiles need to know about a dense view, along either axis. */
 export interface TileGeometry {
-  /** Pixels between the cells, where the first one's receptive field has its centre, and how long it is. */
+  /** In pixels: the step between cells, the centre of the first cell's receptive field, and that field's length. */
   readonly outputStride: number;
   readonly offset: number;
   readonly receptiveField: number;
@@ -22,7 +22,9 @@ export interface TileGeometry {
   readonly mapSize: (input: PixelSize) => PixelSize;
 }
 
-/** A part of the input, and what of its map goes where in the whole. Cells are whole numbers, `end` is not kept. */
+/**
+ * A part of the input, and where the kept cells of its map go in the whole. Cells are whole numbers; `end` is not kept.
+ */
 export interface Tile {
   readonly pixels: PixelRectangle;
   readonly x: KeptCells;
@@ -43,8 +45,8 @@ export interface Tiling {
 }
 
 /**
- * Tiles of at most `maxPixels` each; undefined where the receptive field leaves too little of a tile: less than a
- * quarter of its length along an axis.
+ * Tiles of at most `maxPixels` each; undefined if the receptive field leaves too little of a tile: less than a quarter
+ * of its length along an axis.
  */
 export function planTiles(input: PixelSize, geometry: TileGeometry, maxPixels: number): Tiling | undefined {
   const side = Math.floor(Math.sqrt(maxPixels));
@@ -63,7 +65,7 @@ export function planTiles(input: PixelSize, geometry: TileGeometry, maxPixels: n
   return { map, tiles };
 }
 
-/** The longest length up to `most` that is the whole's modulo the alignment. */
+/** The longest length up to `most` that equals the whole's modulo the alignment. */
 function lengthOf(whole: number, most: number, { alignment }: TileGeometry): number {
   return most >= whole ? whole : whole - Math.ceil((whole - most) / alignment) * alignment;
 }
@@ -91,7 +93,7 @@ function planAxis(
 /** Selected by no tile alike: to be asked for again by index. */
 const UNDECIDED = -1n;
 
-/** The outputs of the tiles' runs as those of one run over the whole. */
+/** Join the outputs of the tiles' runs, as if from one run over the whole. */
 export function joinTiles({ map, tiles }: Tiling, outputs: readonly TensorMap[]): TensorMap {
   const [first] = outputs;
   if (first === undefined) throw new Error('there is no tile');

@@ -1,13 +1,13 @@
 /**
- * A class map brought to photo pixels, row by row (row-sampler.ts). Work gives way to the event loop every `BAND_MS`,
- * however large the photo; one reused row is all the float memory that `sampleRows` takes. Photos wider than `TILE_WIDTH`
- * are done in upright strips, so that neither a row nor the weights grow with the photo.
+ * A class map brought to photo pixels, row by row (row-sampler.ts). The event loop gets a turn every `BAND_MS`, however
+ * large the photo. One reused row is all the float memory that `sampleRows` takes. Photos wider than `TILE_WIDTH` are
+ * sampled in vertical strips, so that neither a row nor the weights grow with the photo.
  */
 import { setImmediate } from 'node:timers/promises';
 import type { Affine, Frame } from './place.js';
 import { rowSampler, type ClassMap, type MapInterpolation } from './row-sampler.js';
 
-/** Longest stretch of work before other events are let in. */
+/** Longest stretch of work before other events get a turn. */
 const BAND_MS = 2.5;
 const TILE_WIDTH = 8192;
 
@@ -15,8 +15,8 @@ const TILE_WIDTH = 8192;
 export type RowVisitor = (samples: Float32Array, y: number, left: number) => void;
 
 /**
- * Sample the map at every pixel of a photo, or of whatever `placement` leads from, row by row. `checkpoint` is called
- * whenever the event loop was let in; what it throws ends the work.
+ * Sample the map at every pixel of a photo, or of another frame that `placement` leads from, row by row. `checkpoint`
+ * is called after each turn of the event loop; an error it throws ends the work.
  */
 export async function sampleRows(
   map: ClassMap,
@@ -40,7 +40,7 @@ export async function sampleRows(
   }
 }
 
-/** The map at every pixel of a photo, `[size.height, size.width]`, a new buffer. See `sampleRows`. */
+/** The map at every pixel of a photo, `[size.height, size.width]`, in a new buffer. See `sampleRows`. */
 export async function upsampleMap(
   map: ClassMap,
   placement: Affine<Frame, 'cells'>,

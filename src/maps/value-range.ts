@@ -1,4 +1,4 @@
-/** Which values of a map the scale of colours spans. Pure; the server's pictures and the page have it alike. */
+/** Which values of a map the scale of colours spans. Pure; the server's pictures and the page both use it. */
 import type { ClassMap } from './row-sampler.js';
 
 /** `absolute` is for probabilities, `minmax` for values that have no scale of their own. */

@@ -102,6 +102,6 @@ describe.skipIf('failure' in probed)('the server on WebGPU', () => {
 
   it('refuses two workers, whose threads would crash the process', async () => {
     const starting = startServer({ FULLCONV_DEVICE: 'webgpu', FULLCONV_WORKERS: '2' });
-    await expect(starting).rejects.toThrow('FULLCONV_WORKERS=2: webgpu works in one thread of a process only');
+    await expect(starting).rejects.toThrow('FULLCONV_WORKERS=2: webgpu works only in one thread of a process');
   });
 });

@@ -43,7 +43,7 @@ describe('the settings', () => {
   });
 
   it.each([
-    ['a.example', 'is not an origin; one is a scheme, a host and no path, e.g. https://example.com'],
+    ['a.example', 'is not an origin; an origin is a scheme and a host without a path, e.g. https://example.com'],
     ['https://a.example/', 'is not an origin'],
     ['https://a.example:443', 'is not an origin'],
     ['https://A.example', 'is not an origin'],
@@ -57,7 +57,7 @@ describe('the settings', () => {
   });
 
   it('refuse every origin beside another', () => {
-    expect(() => readConfig({ FULLCONV_CORS_ORIGINS: '*,https://a.example' })).toThrow('stands alone');
+    expect(() => readConfig({ FULLCONV_CORS_ORIGINS: '*,https://a.example' })).toThrow('must stand alone');
   });
 
   it('are taken under an old name for one more version, with a warning', () => {
@@ -85,11 +85,11 @@ describe('the settings', () => {
   it('refuse two values under both names, and name both', () => {
     expect(() => readConfig({ FULLCONV_MAX_BATCH_GMACS: '12', FULLCONV_MAX_BATCH_GFLOPS: '13' })).toThrow(
       new ConfigError(
-        'FULLCONV_MAX_BATCH_GMACS=12 and FULLCONV_MAX_BATCH_GFLOPS=13 are one setting, under its name and its old name: leave out the old one',
+        'FULLCONV_MAX_BATCH_GMACS=12 and FULLCONV_MAX_BATCH_GFLOPS=13 are the same setting under its new and its old name: leave out the old one',
       ),
     );
     expect(() => readConfig({}, { maxBatchGmacs: '12', '--max-batch-gflops': '13' })).toThrow(
-      /^--max-batch-gmacs=12 and --max-batch-gflops=13 are one setting/,
+      /^--max-batch-gmacs=12 and --max-batch-gflops=13 are the same setting/,
     );
     expect(() => readConfig({ FULLCONV_MAX_BATCH_GFLOPS: 'many' })).toThrow(/^FULLCONV_MAX_BATCH_GFLOPS=many: /);
   });

@@ -22,29 +22,33 @@ import { box, imagesAnswer, map } from '../schemas.js';
 const query = z
   .strictObject({
     ...mapParameters,
-    scores: oneOf(MAP_SCORES, '', "absent: probability, and for pictures what the model's maps.scores says").optional(),
+    scores: oneOf(
+      MAP_SCORES,
+      '',
+      "absent: probability, or for pictures the model's maps.scores if it has one",
+    ).optional(),
     class: repeated(z.string().min(1), MAX_CLASSES)
       .optional()
       .describe(
         "Index, id or label; repeatable. top: the image's own best class; none: the best class of each position. Absent: top",
       ),
-    top: integer(1, MAX_CLASSES)
-      .optional()
-      .describe("The image's own best classes, as many as this, after those of class"),
+    top: integer(1, MAX_CLASSES).optional().describe("This many of the image's own best classes, after those of class"),
     threshold: number(-1000, 1000)
       .default(0.5)
-      .describe('What is above it belongs to the boxes, regions and share of a class'),
+      .describe('Cells at or above it belong to the boxes, regions and share of a class'),
     thresholdOf: oneOf(THRESHOLDS, 'What threshold is').default('range'),
     render: oneOf(DRAWINGS, 'For pictures').default('overlay'),
     colormap: z.enum(COLORMAP_NAMES).default(DEFAULT_COLORMAP).describe('For pictures'),
     opacity: oneOf(OPACITIES, 'Where alpha holds, for render=overlay and sheet').default('constant'),
-    legend: flag.default(false).describe('For overlay, heat and contours: the bar of colours with its values, below'),
+    legend: flag
+      .default(false)
+      .describe('For overlay, heat and contours: add the bar of colours with its values below'),
     interpolation: oneOf(
       INTERPOLATIONS,
       'Between cells, for pictures',
-      'absent: bicubic for contours, else bilinear',
+      'absent: bicubic for contours, otherwise bilinear',
     ).optional(),
-    range: oneOf(RANGES, 'What the colours span', 'absent: minmax for logits, else absolute').optional(),
+    range: oneOf(RANGES, 'What the colours span', 'absent: minmax for logits, otherwise absolute').optional(),
   })
   .refine(({ threshold, thresholdOf }) => thresholdOf === 'value' || (threshold >= 0 && threshold <= 1), {
     path: ['threshold'],
@@ -64,11 +68,11 @@ const classMap = z.object({
   peak: z.object({ x: z.number(), y: z.number(), value: z.number() }).describe('In photo pixels'),
   box: box
     .optional()
-    .describe('In photo pixels: the region around the peak; absent where the peak is below the threshold'),
-  level: z.number().describe('What the threshold comes to, in values of this map'),
-  share: z.number().describe('Of the cells at or above the level'),
+    .describe('In photo pixels: the region around the peak; absent if the peak is below the threshold'),
+  level: z.number().describe('The threshold as a value of this map'),
+  share: z.number().describe('Fraction of the cells that are at or above the level'),
   regions: z
-    .array(z.object({ box, share: z.number().describe('Of the cells') }))
+    .array(z.object({ box, share: z.number().describe('Fraction of the cells') }))
     .describe('All connected regions at or above the level, the largest first'),
   mean: z.number().describe('Over all cells'),
   values: z.array(z.array(z.number())).describe('[h][w]'),
@@ -77,7 +81,7 @@ const classMap = z.object({
 const heatmaps = imagesAnswer(
   { map: map.optional(), classes: z.array(classMap).optional() },
   {
-    scores: z.enum(wordsOf(MAP_SCORES)).describe('What all values of the answer are'),
+    scores: z.enum(wordsOf(MAP_SCORES)).describe('The kind of all values in the answer'),
     threshold: z
       .object({ value: z.number(), of: z.enum(wordsOf(THRESHOLDS)) })
       .describe("As asked for: a part of each map's range, or one of its values"),
@@ -97,7 +101,7 @@ export const heatmapRoute = mapRoute({
     const { render } = asked;
     if (render === 'gray16' && type !== 'image/png') return 'holds no 16-bit values';
     const { names, best } = classesAskedFor(asked);
-    return render !== 'sheet' && names.length + best > 1 ? 'shows one class, but for render=sheet' : undefined;
+    return render !== 'sheet' && names.length + best > 1 ? 'shows one class unless render=sheet' : undefined;
   },
   async answer({ inference }, question) {
     const { query: asked, images, model, context } = question;
@@ -140,7 +144,7 @@ function selectorsOf(asked: Query, { labels }: CompiledModel) {
   return [...resolveClasses(names, labels), ...bestClasses(best, labels)];
 }
 
-/** The classes of a request, and how many of the image's own best; of the answer at most MAX_CLASSES. */
+/** The classes that a request names, and how many of the image's own best it asks for; at most MAX_CLASSES of each. */
 function classesAskedFor({ class: names, top, render }: Query): {
   readonly names: readonly string[];
   readonly best: number;

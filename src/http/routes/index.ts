@@ -1,4 +1,7 @@
-/** The routes of the API, in the order of its description. Those of the pages follow from what was built (playground.ts). */
+/**
+ * The routes of the API, in the order of its description. The routes of the pages depend on the files that were built
+ * (playground.ts).
+ */
 import type { Route } from '../route.js';
 import { classifyRoute } from './classify.js';
 import { heatmapRoute } from './heatmap.js';

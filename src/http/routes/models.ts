@@ -1,4 +1,7 @@
-/** GET /v1/models and /v1/models/{name}: what can be asked. POST …/load and …/unload: administration, with a token. */
+/**
+ * GET /v1/models and /v1/models/{name}: the models and what each can do. POST …/load and …/unload: administration, with
+ * a token.
+ */
 import { z } from 'zod';
 import type { RunCost } from '../../batching/run-cost.js';
 import { deviceName } from '../../device.js';
@@ -25,12 +28,12 @@ const modelSummary = z
     precision: z
       .enum(PRECISIONS)
       .optional()
-      .describe('What it computes in here; fp16 of a manifest is fp32 where the device has no half precision'),
+      .describe('The precision in use; fp16 in the manifest becomes fp32 if the device has no half precision'),
     quantization: z
       .object({
-        images: z.number().int().describe('That it was calibrated on'),
-        agreement: z.number().describe('Part of them whose first class stayed the same'),
-        logitError: z.number().describe('Mean difference of a logit, as a part of the mean absolute logit'),
+        images: z.number().int().describe('Number of images that it was calibrated on'),
+        agreement: z.number().describe('Fraction of them whose first class stayed the same'),
+        logitError: z.number().describe('Mean difference of a logit, as a fraction of the mean absolute logit'),
       })
       .optional(),
     digest: z.string().optional().describe('sha256 over manifest, labels and weights'),
@@ -53,33 +56,33 @@ const modelSummary = z
       .int()
       .optional()
       .describe('The long side of fit=whole and both of fit=native are rounded to multiples of this many pixels'),
-    devices: z.array(z.string()).optional().describe('That it runs on, e.g. cuda:1'),
+    devices: z.array(z.string()).optional().describe('The devices that it runs on, e.g. cuda:1'),
     provider: z.string().optional().describe('The execution provider of ONNX Runtime'),
     runCost: z
       .object({
-        fixedMs: z.number().describe('Of a run, whatever is in it'),
-        msPerGmac: z.number().describe('Of a GMAC: 10⁹ multiply-adds'),
+        fixedMs: z.number().describe('Per run, whatever is in it'),
+        msPerGmac: z.number().describe('Per GMAC: 10⁹ multiply-adds'),
         msPerGflop: z
           .number()
-          .meta({ description: 'The old name of msPerGmac, gone in the next version', deprecated: true }),
+          .meta({ description: 'The old name of msPerGmac, removed in the next version', deprecated: true }),
       })
       .optional()
-      .describe('Of the classifier on that device, fitted to its own runs; absent before the first'),
+      .describe(
+        'The cost of a run of the classifier on that device, fitted to its own runs; absent before the first run',
+      ),
     outputStrides: z
       .array(z.number())
       .optional()
-      .describe("Of its class maps, the net's own first; empty when the model has none"),
+      .describe("The output strides of its class maps, the net's own first; empty if the model has no class maps"),
     maps: z
       .object({ size: z.number().int().optional(), scores: z.enum(wordsOf(MAP_SCORES)).optional() })
       .optional()
-      .describe(
-        'What its maps are made of where a request does not say: short side of the whole photo; what a picture shows',
-      ),
+      .describe('Defaults of its maps: the short side of the whole photo, and the scores that a picture shows'),
     edges: z.array(z.enum(wordsOf(EDGES))).optional(),
     deviation: z
       .number()
       .optional()
-      .describe('Of an imported net: how far its class map is from its file’s logits, as a part of the largest'),
+      .describe('For an imported net: how far its class map is from its file’s logits, as a fraction of the largest'),
     heatmapsUnavailable: z.string().optional().describe('Why the model has no class map'),
     offset: z.number().optional(),
     receptiveField: z.number().optional(),
@@ -94,7 +97,7 @@ const modelDetail = modelSummary
 const modelsResponse = z
   .object({
     device: z.object({
-      names: z.array(z.string()).describe('What the models run on, e.g. cpu'),
+      names: z.array(z.string()).describe('The devices that the models run on, e.g. cpu'),
       why: z.string().describe('Why that was chosen'),
     }),
     models: z.array(modelSummary),
@@ -106,7 +109,7 @@ export const listModels = route({
   path: '/v1/models',
   revalidated: true,
   operationId: 'listModels',
-  summary: 'What can be asked',
+  summary: 'The models and what each can do',
   answers: { 200: json(modelsResponse) },
   answer: (parts) => ({
     device: { names: parts.device.devices.map(deviceName), why: parts.device.why },
@@ -150,10 +153,10 @@ export const unloadModel = route({
   answer: async (parts, { params }) => describeEntry(await parts.registry.unload(params.name), parts),
 });
 
-/** What of the server an entry is described by. */
+/** The parts of the server that an entry's description needs. */
 type Surroundings = Pick<RouteParts, 'registry' | 'device' | 'inputStep' | 'runCosts'>;
 
-/** A model's entry as the API shows it; what a model that is not loaded cannot tell is left out. */
+/** A model's entry as the API shows it. A model that is not loaded has only its name, state, reason and default. */
 function describeEntry({ name, state, reason, model }: ModelEntry, parts: Surroundings) {
   const { registry, device, inputStep, runCosts } = parts;
   const base = { name, state, ...(reason === undefined ? {} : { reason }), default: name === registry.defaultName };
@@ -190,7 +193,7 @@ function describeRunCost(cost: RunCost | undefined) {
   return cost === undefined ? undefined : { ...cost, msPerGflop: cost.msPerGmac };
 }
 
-/** What maps there are; offset and receptive field are those of the net's own output stride and edge=valid. */
+/** The maps that a model has. Offset and receptive field are those of the net's own output stride and edge=valid. */
 function describeDense(dense: DenseViews) {
   const { offset, receptiveField } = dense.view().geometry;
   const { outputStrides, edges, minimumSize } = dense;

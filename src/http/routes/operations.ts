@@ -1,4 +1,4 @@
-/** Probes, metrics and the API's own description: what runs and watches the server, not what uses it. */
+/** Probes, metrics and the API's own description: for running and watching the server, not for using it. */
 import { json, route } from '../route.js';
 
 export const live = route({

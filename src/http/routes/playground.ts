@@ -1,8 +1,8 @@
 /**
  * GET /: the playground, a page that asks this API; GET /docs: the API's description for people. Their files were built
- * from src/playground and are held in memory. Those with a digest in their name never change; a page itself is asked for
- * again, and answered with 304 while it is the same (revalidation.ts).
- * Nothing on them comes from elsewhere or from inside the HTML, and the policy says so.
+ * from src/playground and are held in memory. Files with a digest in their name never change. Browsers ask again for a
+ * page itself, and get a 304 while it is the same (revalidation.ts). The pages load nothing from other origins and have
+ * no inline scripts or styles; the content security policy enforces that.
  */
 import { readFile, readdir } from 'node:fs/promises';
 import { extname, join } from 'node:path';
@@ -36,7 +36,7 @@ const PROTECTION = {
   'cross-origin-resource-policy': 'same-origin',
 };
 
-/** The routes of the files of `playgroundFolder`. Rejects when they were not built. */
+/** The routes of the files of `playgroundFolder`. Rejects if they were not built. */
 export async function playgroundRoutes({ playgroundFolder: folder, document }: RouteParts): Promise<readonly Route[]> {
   const names = (await readdir(folder)).filter((name) => extname(name) in MEDIA_TYPES);
   const files = new Map(

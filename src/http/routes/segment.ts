@@ -26,8 +26,8 @@ const classArea = z.object({
   index: z.number().int(),
   id: z.string(),
   label: z.string(),
-  color: z.string().describe('In image/png, as #rrggbb'),
-  share: z.number().describe('Of the cells'),
+  color: z.string().describe('The colour of the class in image/png, as #rrggbb'),
+  share: z.number().describe('Fraction of the cells'),
   boxes: z.array(box).describe('One for each connected region, the largest first'),
   polygons: z
     .array(z.array(z.array(z.array(z.number()))))
@@ -42,7 +42,10 @@ const classArea = z.object({
 const segmentation = imagesAnswer({
   map: map.optional(),
   unlabelled: z.number().optional().describe('Share of the cells below minProbability'),
-  classes: z.array(classArea).optional().describe('The legend: the classes that win somewhere, by share'),
+  classes: z
+    .array(classArea)
+    .optional()
+    .describe('The legend: the classes that win somewhere, the largest share first'),
 }).meta({ id: 'Segmentation' });
 
 export const segmentRoute = mapRoute({
@@ -51,7 +54,7 @@ export const segmentRoute = mapRoute({
   summary: 'The winning class of every position',
   query,
   description:
-    'One colour a class at the size of the photo, the legend as JSON, or class indices as uint16 [h, w] (65535: unlabelled)',
+    'A picture with one colour per class at the size of the photo, the legend as JSON, or class indices as uint16 [h, w] (65535: unlabelled)',
   schema: segmentation,
   async answer({ inference }, { query: asked, images, model, context }) {
     const { fit, size, scale: scales, flip, tiles, outputStride, edge, minProbability, shapes } = asked;

@@ -62,7 +62,7 @@ describe('the OpenAPI document', () => {
     const responses = operations['get']!['responses'] as Record<string, { description: string }>;
     expect(Object.entries(responses).map(([status, { description }]) => [status, description])).toEqual([
       ['200', 'OK'],
-      ['304', 'What the client has, by the ETag in If-None-Match, is still the answer'],
+      ['304', 'The client already has the answer: If-None-Match names its ETag'],
       ['404', 'NOT_FOUND: There is nothing at this address; MODEL_NOT_FOUND: No such model'],
       ['503', 'QUEUE_FULL: The server is at capacity'],
     ]);
