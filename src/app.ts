@@ -68,7 +68,12 @@ const WORKER_FILE = fileURLToPath(new URL('./engine-process/main.js', import.met
 const PLAYGROUND_FOLDER = fileURLToPath(new URL('./playground/', import.meta.url));
 
 /** The runs of a model's load take their turn among the requests, however long that takes. */
-const UNHURRIED = { cost: 0, priority: 0, deadline: Number.POSITIVE_INFINITY };
+const UNHURRIED = {
+  cost: 0,
+  priority: 0,
+  flow: { client: 'server', connection: 0 },
+  deadline: Number.POSITIVE_INFINITY,
+};
 
 /** Try the devices and apply the settings to their policy. Throws OperatorError if a device asked for does not work. */
 export async function planDevices(config: Config): Promise<DevicePlan> {

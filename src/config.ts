@@ -201,6 +201,12 @@ const SETTINGS = {
     default: String(2240 * 2240),
     about: 'pixels of one network input',
   },
+  maxPriority: {
+    variable: 'FULLCONV_MAX_PRIORITY',
+    schema: count(-100, 100),
+    default: '0',
+    about: 'highest priority that a request gets, whatever it asks for',
+  },
   deadlineMs: {
     variable: 'FULLCONV_DEADLINE_MS',
     schema: count(1, 3_600_000),

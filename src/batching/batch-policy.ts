@@ -19,9 +19,12 @@
  * the fixed cost they save, and the oldest item has waited less than `lingerMs`. The wait ends if an item does not come
  * in time. While several workers are idle their time costs nothing, so they share the waiting items at once.
  *
- * The queue of the highest priority goes first; among equals, the one whose head has waited longest. Equal priorities
- * cannot starve each other: an item is passed only by earlier items and by items in their batches. A lower priority
- * waits as long as a higher one keeps all workers busy, at most until its deadline.
+ * The queue of the highest priority goes first; among equals, the one whose head has the lowest turn. Turns share the
+ * workers fairly between clients (fair-shares.ts); clients that use less than their share are served in the order of
+ * arrival. A lower priority waits as long as a higher one keeps all workers busy, at most until its deadline.
+ *
+ * A run cannot be interrupted. Of several workers the last idle one is kept from long runs while short ones come, so that
+ * a client that asks for a few milliseconds does not wait for seconds. Long runs alone get every worker.
  *
  * Batches are capped by count and by cost (multiply-adds), so that one large image does not hold up many. A single item
  * always goes. After: Triton `dynamic_batch_scheduler.cc`, GetDynamicBatch; TF-Serving's shared batch scheduler.
@@ -36,10 +39,14 @@ export interface WaitingItem {
   readonly priority: number;
   /** Multiply-adds. */
   readonly cost: number;
+  /** Among equal priorities lower goes first: see fair-shares.ts. */
+  readonly turn: number;
+  /** How long a run of this item alone is expected to take; 0 if unknown. */
+  readonly expectedMs: number;
 }
 
 export interface WaitingQueue {
-  /** In the order of service: by priority, then by arrival. */
+  /** In the order of service: by priority, then by turn, then by arrival. */
   readonly items: readonly WaitingItem[];
   /** Recent mean time between two arrivals; Infinity if unknown. */
   readonly arrivalGapMs: number;
@@ -67,6 +74,17 @@ export interface WorkersNow {
   readonly idle: number;
   /** The fraction of recent time that they were busy, 0 to 1. */
   readonly utilization: number;
+  /** When an item arrived last whose run is short. */
+  readonly lastShort: number;
+}
+
+/** A run of this many milliseconds holds up those that take a few. */
+const LONG_RUN_MS = 300;
+/** A worker is kept for short runs this long after the last one came. */
+const SHORT_TRAFFIC_MS = 10_000;
+
+export function isShort({ expectedMs }: WaitingItem): boolean {
+  return expectedMs < LONG_RUN_MS;
 }
 
 /**
@@ -92,7 +110,7 @@ export function decide(
   for (const [key, queue] of queues) {
     const head = queue.items[0];
     if (head === undefined) continue;
-    const until = workers.idle === 1 ? lingerUntil(queue, limits) : -Infinity;
+    const until = workers.idle === 1 ? Math.max(lingerUntil(queue, limits), keptUntil(head, workers)) : -Infinity;
     if (until > now) wakeUp = Math.min(wakeUp, until);
     else if (best === undefined || goesBefore(head, best.head)) best = { key, queue, head };
   }
@@ -100,9 +118,15 @@ export function decide(
   return wakeUp === Infinity ? { action: 'wait' } : { action: 'wait', until: wakeUp };
 }
 
-/** The order of service: higher priority, then earlier arrival. */
+/** The order of service: higher priority, then lower turn, then earlier arrival. */
 export function goesBefore(a: WaitingItem, b: WaitingItem): boolean {
-  return a.priority !== b.priority ? a.priority > b.priority : a.arrival < b.arrival;
+  if (a.priority !== b.priority) return a.priority > b.priority;
+  return a.turn !== b.turn ? a.turn < b.turn : a.arrival < b.arrival;
+}
+
+/** Until when the last idle worker of several is kept from an item whose run is long. */
+function keptUntil(head: WaitingItem, { count, lastShort }: WorkersNow): number {
+  return count > 1 && !isShort(head) ? lastShort + SHORT_TRAFFIC_MS : -Infinity;
 }
 
 /** How many of a queue's first items fit under the caps, and the cap that stopped them. */

@@ -32,6 +32,8 @@ export interface BatchRunsOptions<Work, Output> {
   readonly executor: Pick<Executor<Work, Output>, 'run'>;
   /** A run takes no longer; its worker is ended. Not that of an item without a deadline. */
   readonly maxRunMs: number;
+  /** How long a run of a session is expected to take; undefined if unknown. */
+  readonly expectedMs: (session: string, cost: number) => number | undefined;
   /** Told before the items of the batch are settled. */
   readonly onRun: (report: DispatchReport, batch: readonly Item<Work, Output>[]) => void;
   readonly retry: (item: Item<Work, Output>) => void;
@@ -40,6 +42,7 @@ export interface BatchRunsOptions<Work, Output> {
 export function createBatchRuns<Work, Output>({
   executor,
   maxRunMs,
+  expectedMs,
   onRun,
   retry,
 }: BatchRunsOptions<Work, Output>): BatchRuns<Work, Output> {
@@ -51,7 +54,11 @@ export function createBatchRuns<Work, Output>({
     const { session } = batch[0]!;
     const works = batch.map(({ work }) => work);
     const isBounded = batch.every(({ deadline }) => Number.isFinite(deadline));
-    const ran = await executor.run(session, works, isBounded ? { limitMs: maxRunMs } : {});
+    const cost = batch.reduce((sum, item) => sum + item.cost, 0);
+    const ran = await executor.run(session, works, {
+      limitMs: isBounded ? maxRunMs : undefined,
+      expectedMs: expectedMs(session, cost),
+    });
     const { outcomes, runMs: inferMs } = ran;
     const queueMs = batch.map((item) => start - item.arrival);
     const hasRun = batch.filter((_, index) => 'output' in outcomes[index]!);

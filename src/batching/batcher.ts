@@ -12,6 +12,7 @@ import type { BatchLimits } from './batch-policy.js';
 import { createBatchRuns, type DispatchReport } from './batch-runs.js';
 import { createDispatcher } from './dispatcher.js';
 import type { Executor } from './executor.js';
+import { createFairShares } from './fair-shares.js';
 import { createItem, deadlineExceeded, type ItemResult, type Submission } from './item.js';
 import { createRunCosts, predictMs, type RunCost } from './run-cost.js';
 import { createWaitingItems } from './waiting-items.js';
@@ -61,14 +62,16 @@ export function createBatcher<Work, Output>({
   onDispatch,
 }: BatcherOptions<Work, Output>): Batcher<Work, Output> {
   const costs = createRunCosts();
+  const shares = createFairShares();
   const waiting = createWaitingItems<Work, Output>();
   const runs = createBatchRuns<Work, Output>({
     executor,
     maxRunMs: limits.maxRunMs,
+    expectedMs,
     onRun: observeRun,
     retry: (item) => waiting.retry(item),
   });
-  const dispatcher = createDispatcher({ executor, limits, waiting, runs, onRunOver: finishDrain });
+  const dispatcher = createDispatcher({ executor, limits, waiting, runs, shares, onRunOver: finishDrain });
   const lingers = limits.lingerMs > 0;
   let drained: { promise: Promise<void>; resolve: () => void } | undefined;
 
@@ -77,6 +80,11 @@ export function createBatcher<Work, Output>({
     const cost = batch.reduce((sum, item) => sum + item.cost, 0);
     costs.ran(session, cost, inferMs, lingers ? `${batch[0]!.key} × ${batchSize}` : undefined);
     onDispatch?.(report);
+  }
+
+  function expectedMs(session: string, cost: number): number | undefined {
+    const line = costs.of(session);
+    return line === undefined ? undefined : predictMs(line, 1, cost);
   }
 
   function expectedWaitMs(): number {
@@ -120,15 +128,20 @@ export function createBatcher<Work, Output>({
       const now = performance.now();
       admit(submission, now);
       return new Promise((resolve, reject) => {
-        const item = createItem(submission, now, {
-          resolve,
-          reject,
-          onSettled(settled) {
-            waiting.remove(settled);
-            finishDrain();
+        const { session, flow, cost } = submission;
+        const item = createItem<Work, Output>(
+          submission,
+          { arrival: now, turn: shares.turnOf(flow, cost), expectedMs: expectedMs(session, cost) ?? 0 },
+          {
+            resolve,
+            reject,
+            onSettled(settled) {
+              waiting.remove(settled);
+              finishDrain();
+            },
           },
-        });
-        waiting.add(item, lingers ? (costs.of(item.session)?.fixedMs ?? 0) : 0);
+        );
+        waiting.add(item, lingers ? (costs.of(session)?.fixedMs ?? 0) : 0);
         dispatcher.arrived();
       });
     },

@@ -6,6 +6,7 @@ import { ServiceError } from '../errors.js';
 import { decide, type BatchLimits } from './batch-policy.js';
 import type { BatchRuns, DispatchReport } from './batch-runs.js';
 import type { Executor } from './executor.js';
+import type { FairShares } from './fair-shares.js';
 import { deadlineExceeded, type Item } from './item.js';
 import type { WaitingItems } from './waiting-items.js';
 
@@ -17,6 +18,7 @@ export interface DispatcherOptions<Work, Output> {
   readonly limits: BatchLimits;
   readonly waiting: WaitingItems<Work, Output>;
   readonly runs: BatchRuns<Work, Output>;
+  readonly shares: Pick<FairShares, 'served'>;
   readonly onRunOver: () => void;
 }
 
@@ -33,6 +35,7 @@ export function createDispatcher<Work, Output>({
   limits,
   waiting,
   runs,
+  shares,
   onRunOver,
 }: DispatcherOptions<Work, Output>): Dispatcher {
   /** Arrivals that come at random see what holds on average over time. */
@@ -54,7 +57,8 @@ export function createDispatcher<Work, Output>({
         continue;
       }
       const now = performance.now();
-      const workers = { count: executor.size, idle: executor.idle, utilization };
+      const { lastShort } = waiting;
+      const workers = { count: executor.size, idle: executor.idle, utilization, lastShort };
       const decision = decide(waiting.queues, workers, limits, now);
       if (decision.action === 'wait') {
         if (decision.until !== undefined) wakeUp = setTimeout(dispatchAll, Math.ceil(decision.until - now));
@@ -67,7 +71,10 @@ export function createDispatcher<Work, Output>({
   /** Take waiting items to a worker, but none whose deadline's timer is only late. */
   function dispatch(items: readonly Item<Work, Output>[], reason: DispatchReport['reason']): void {
     const now = performance.now();
-    items.forEach((item) => waiting.remove(item));
+    for (const item of items) {
+      waiting.remove(item);
+      shares.served(item.turn);
+    }
     items.filter((item) => item.deadline <= now).forEach((item) => item.reject(deadlineExceeded()));
     const batch = items.filter((item) => !item.settled);
     if (batch.length > 0) void run(batch, reason);

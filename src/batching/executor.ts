@@ -7,6 +7,13 @@ export interface BatchResult<Output> {
   readonly runMs: number;
 }
 
+export interface RunOptions {
+  /** The worker is ended when the run takes longer; absent: it may take any time. */
+  readonly limitMs?: number | undefined;
+  /** How long it is expected to take inside the engine; absent: unknown. */
+  readonly expectedMs?: number | undefined;
+}
+
 export interface Executor<Work, Output> {
   /** How many `run`s there can be at the same time. */
   readonly size: number;
@@ -14,12 +21,8 @@ export interface Executor<Work, Output> {
   readonly idle: number;
   /** Why no `run` can succeed any more; undefined while one can. */
   readonly failure: Error | undefined;
-  /** Called only while `idle` > 0, which it lowers at once. Whoever runs it is ended when it takes longer than `limitMs`. */
-  run(
-    sessionId: string,
-    works: readonly Work[],
-    options?: { readonly limitMs?: number | undefined },
-  ): Promise<BatchResult<Output>>;
+  /** Called only while `idle` > 0, which it lowers at once. */
+  run(sessionId: string, works: readonly Work[], options?: RunOptions): Promise<BatchResult<Output>>;
   /** Be told when `idle` rises or `failure` is set. */
   onIdle(callback: () => void): void;
 }

@@ -5,6 +5,7 @@
  */
 import { ServiceError } from '../errors.js';
 import type { WaitingItem } from './batch-policy.js';
+import type { Flow } from './fair-shares.js';
 
 export interface Submission<Work> {
   /** The id of an open session. */
@@ -17,6 +18,7 @@ export interface Submission<Work> {
   readonly cost: number;
   /** Higher goes first. */
   readonly priority: number;
+  readonly flow: Flow;
   /** Absolute, in milliseconds of `performance.now()`; Infinity for none. */
   readonly deadline: number;
   readonly signal?: AbortSignal;
@@ -58,7 +60,7 @@ const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 /** An item that was submitted now, at `arrival`. */
 export function createItem<Work, Output>(
   submission: Submission<Work>,
-  arrival: number,
+  { arrival, turn, expectedMs }: Pick<WaitingItem, 'arrival' | 'turn' | 'expectedMs'>,
   listener: Listener<Work, Output>,
 ): Item<Work, Output> {
   const { session, shape, work, cost, priority, deadline, signal } = submission;
@@ -73,7 +75,7 @@ export function createItem<Work, Output>(
   };
   const item: Item<Work, Output> = {
     key: `${session} ${shape}`,
-    ...{ session, work, cost, priority, deadline, arrival },
+    ...{ session, work, cost, priority, deadline, arrival, turn, expectedMs },
     losses: 0,
     get settled() {
       return settled;

@@ -3,7 +3,7 @@
  * which go before all queues. Measures the recent gap between a queue's arrivals. batch-policy.ts decides when a queue
  * is served.
  */
-import { goesBefore, type WaitingItem, type WaitingQueue } from './batch-policy.js';
+import { goesBefore, isShort, type WaitingItem, type WaitingQueue } from './batch-policy.js';
 import type { Item } from './item.js';
 
 interface Queue<QueuedItem extends WaitingItem> extends WaitingQueue {
@@ -15,6 +15,8 @@ export interface WaitingItems<Work, Output> {
   readonly count: number;
   /** By key, none of them empty. Items of failed batches are not in here. */
   readonly queues: ReadonlyMap<string, Queue<Item<Work, Output>>>;
+  /** When an item arrived last whose run is short; −Infinity before the first. */
+  readonly lastShort: number;
   /** The item of a failed batch that is next. */
   readonly nextRetry: Item<Work, Output> | undefined;
   /** An item has arrived. `fixedCostMs`: what a run of its session costs beside its items; 0 where that is not known. */
@@ -31,15 +33,20 @@ export function createWaitingItems<Work, Output>(): WaitingItems<Work, Output> {
   const retries: Item<Work, Output>[] = [];
   const gaps = createArrivalGaps();
   let count = 0;
+  let lastShort = -Infinity;
   return {
     get count() {
       return count;
     },
     queues,
+    get lastShort() {
+      return lastShort;
+    },
     get nextRetry() {
       return retries[0];
     },
     add(item, fixedCostMs) {
+      if (isShort(item)) lastShort = item.arrival;
       const { items } = queues.get(item.key) ?? { items: [] };
       const after = items.findLastIndex((other) => !goesBefore(item, other));
       items.splice(after + 1, 0, item);

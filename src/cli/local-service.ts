@@ -76,6 +76,7 @@ export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set([
 
 /** A local command has no deadline, and is not cancelled. */
 export const localContext: RequestContext = {
+  flow: { client: 'command', connection: 0 },
   priority: 0,
   deadline: Number.POSITIVE_INFINITY,
   signal: new AbortController().signal,

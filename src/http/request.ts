@@ -1,7 +1,9 @@
 /**
  * What the image routes share: a request's deadline and signal, the limit on its passes, and headers about the model.
  */
+import type { Socket } from 'node:net';
 import type { FastifyReply } from 'fastify';
+import type { Flow } from '../batching/fair-shares.js';
 import type { Config } from '../config.js';
 import { ServiceError } from '../errors.js';
 import type { RequestContext } from '../inference/request-context.js';
@@ -18,10 +20,22 @@ export function requestContext(
     if (!reply.raw.writableEnded) client.abort(new ClientGoneError());
   });
   return {
-    priority,
+    flow: flowOf(reply.raw.socket),
+    priority: Math.min(priority, config.maxPriority),
     deadline: performance.now() + Math.min(deadlineMs ?? config.deadlineMs, config.deadlineMs),
     signal: client.signal,
   };
+}
+
+const connections = new WeakMap<Socket, number>();
+let opened = 0;
+
+/** A connection's number is its own as long as it is open. Requests by `inject` have no connection. */
+function flowOf(socket: Socket | null): Flow {
+  if (socket === null) return { client: '', connection: 0 };
+  const connection = connections.get(socket) ?? (opened += 1);
+  connections.set(socket, connection);
+  return { client: socket.remoteAddress ?? '', connection };
 }
 
 /** The client has closed the connection; there is nobody to answer. */

@@ -2,9 +2,12 @@
  * How long a request lives, and how its parts run side by side. If a part fails, the other parts are aborted, and the
  * whole settles only when every part has ended. Admission and unloading rely on that.
  */
+import type { Flow } from '../batching/fair-shares.js';
 import { ServiceError } from '../errors.js';
 
 export interface RequestContext {
+  /** Whose share of the workers it takes. */
+  readonly flow: Flow;
   /** Higher goes first. */
   readonly priority: number;
   /** Absolute, in milliseconds of `performance.now()`; Infinity for none. */

@@ -39,13 +39,13 @@ export async function runPass(
 ): Promise<RanPass> {
   const { input, mirrored, tiling, cost } = pass;
 
-  async function run(tile: Tile | undefined, { priority, deadline, signal }: RequestContext): Promise<RanPass> {
+  async function run(tile: Tile | undefined, { flow, priority, deadline, signal }: RequestContext): Promise<RanPass> {
     const part = tile?.pixels;
     const { width, height } = part ?? input.crop;
     const image = { photo, input, part, mirrored, interpolation, background };
     const shape = `image [${height},${width}] classes [${classes?.length ?? ''}]`;
     const work = { image, classes };
-    const { output, ...ran } = await batcher.submit({ session, shape, work, cost, priority, deadline, signal });
+    const { output, ...ran } = await batcher.submit({ session, shape, work, cost, flow, priority, deadline, signal });
     return { ...ran, ...output };
   }
 

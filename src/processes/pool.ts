@@ -9,10 +9,10 @@
 import type { Device } from '../device.js';
 import type { EngineName } from '../runtime/engines.js';
 import type { EngineOptions, SessionSpec } from '../runtime/session.js';
-import type { AskOptions, Child } from './child.js';
+import type { Child } from './child.js';
 import { OpenSessions } from './open-sessions.js';
 import { fromPlainError, type RanBatch } from './protocol.js';
-import { Slot, type WorkerLost } from './slot.js';
+import { Slot, type RunOptions, type WorkerLost } from './slot.js';
 
 export type { WorkerLost } from './slot.js';
 
@@ -45,7 +45,7 @@ export interface WorkerPool<Work, Output> {
   readonly size: number;
   /** Processes that have started and opened their sessions. */
   readonly ready: number;
-  /** Ready processes with nothing to do. */
+  /** Runs that may be started now: by ready processes with nothing to do, or about to have nothing (slot.ts). */
   readonly idle: number;
   /** The execution provider of the session opened last; undefined before the first. */
   readonly provider: string | undefined;
@@ -66,8 +66,8 @@ export interface WorkerPool<Work, Output> {
    * Run a batch in an idle process; throws when none is. Items that fail by themselves are outcomes; the whole rejects with
    * WorkerLostError, or with the engine's message.
    */
-  run(sessionId: string, works: readonly Work[], options?: AskOptions): Promise<BatchResult<Output>>;
-  /** Be told when a process becomes idle, and when the pool has failed. Returns a function that ends this. */
+  run(sessionId: string, works: readonly Work[], options?: RunOptions): Promise<BatchResult<Output>>;
+  /** Be told when a process becomes idle or takes its next run, and when the pool has failed. Returns a function that ends this. */
   onIdle(callback: () => void): () => void;
   /** Refuse new work, finish what runs, end the processes. */
   drain(): Promise<void>;
@@ -131,7 +131,7 @@ class Pool<Work, Output> implements WorkerPool<Work, Output> {
   }
 
   get idle(): number {
-    return this.#draining === undefined ? this.#slots.filter((slot) => slot.isIdle).length : 0;
+    return this.#draining === undefined ? this.#slots.filter((slot) => slot.isIdle || slot.takesNext).length : 0;
   }
 
   get provider(): string | undefined {
@@ -161,10 +161,10 @@ class Pool<Work, Output> implements WorkerPool<Work, Output> {
     return this.#sessions.close(sessionId, this.#children());
   }
 
-  run(sessionId: string, works: readonly Work[], options?: AskOptions): Promise<BatchResult<Output>> {
+  run(sessionId: string, works: readonly Work[], options?: RunOptions): Promise<BatchResult<Output>> {
     this.#assertWorking();
     const spec = this.#sessions.get(sessionId);
-    const slot = this.#slots.find(({ isIdle }) => isIdle);
+    const slot = this.#slots.find(({ isIdle }) => isIdle) ?? this.#slots.find(({ takesNext }) => takesNext);
     if (slot === undefined) throw new Error('no worker is idle');
     return slot.run(spec, works, options).then(asResult);
   }

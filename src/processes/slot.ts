@@ -25,6 +25,11 @@ export interface SlotOptions {
   readonly sessions: () => readonly SessionSpec[];
 }
 
+export interface RunOptions extends AskOptions {
+  /** Milliseconds that the run is expected to take inside the engine; absent: unknown. */
+  readonly expectedMs?: number | undefined;
+}
+
 export interface SlotEvents {
   /** It may be asked. */
   onIdle(): void;
@@ -44,6 +49,10 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
   #hasServed = false;
   #failedStarts = 0;
   #replacements = 0;
+  /** Runs that are not over. */
+  #runs = 0;
+  /** From when on the next run may come, by `performance.now()`. */
+  #takesNextAt = Infinity;
   #restart: NodeJS.Timeout | undefined;
   #isGivenUp = false;
   #isEnding = false;
@@ -68,6 +77,15 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
     return this.isReady && this.#child?.idle === true;
   }
 
+  /**
+   * One run is in the engine, and should be over by the time that the images of the next are decoded. Decoding takes as long
+   * for this run as for the next: it began when the run was asked, so the next may come when the time in the engine has
+   * passed since then.
+   */
+  get takesNext(): boolean {
+    return this.isReady && this.#runs === 1 && this.#child?.load === 1 && performance.now() >= this.#takesNextAt;
+  }
+
   get isGivenUp(): boolean {
     return this.#isGivenUp;
   }
@@ -88,12 +106,22 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
     this.#child = child;
   }
 
-  /** Run here; only while `isIdle`, which is false at once. Rejects with WorkerLostError, or with the engine's message. */
-  async run(spec: SessionSpec, works: readonly Work[], options?: AskOptions): Promise<RanBatch<Output>> {
+  /**
+   * Run here; only while `isIdle` or `takesNext`, which are false at once. Rejects with WorkerLostError, or with the engine's
+   * message.
+   */
+  async run(spec: SessionSpec, works: readonly Work[], options: RunOptions = {}): Promise<RanBatch<Output>> {
     const child = this.#child!;
-    // It did not open when the process was started: its caller is told why.
-    if (!child.sessions.has(spec.id)) await child.open(spec);
-    return this.#served(child, await child.run(spec.id, works, options));
+    this.#runs += 1;
+    const timer = this.#expect(options.expectedMs);
+    try {
+      // It did not open when the process was started: its caller is told why.
+      if (!child.sessions.has(spec.id)) await child.open(spec);
+      return this.#served(child, await child.run(spec.id, works, options));
+    } finally {
+      this.#runs -= 1;
+      clearTimeout(timer);
+    }
   }
 
   /** Have a job done here; only while `isIdle`, which is false at once. Rejects as `run` does. */
@@ -108,6 +136,14 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
     clearTimeout(this.#restart);
     this.#child?.stop();
     await this.#child?.exited;
+  }
+
+  #expect(expectedMs: number | undefined): NodeJS.Timeout | undefined {
+    this.#takesNextAt = performance.now() + (expectedMs ?? Infinity);
+    if (expectedMs === undefined) return undefined;
+    return setTimeout(() => {
+      if (this.takesNext) this.#events.onIdle();
+    }, Math.ceil(expectedMs));
   }
 
   #served<T>(child: Child<Work, Output, Job>, answer: T): T {

@@ -31,6 +31,7 @@ export interface FakeInference {
 }
 
 export const NOBODY_LEAVES: RequestContext = {
+  flow: { client: 'test', connection: 0 },
   priority: 0,
   deadline: Infinity,
   signal: new AbortController().signal,

@@ -34,7 +34,12 @@ function simulate(limits: BatchLimits, overhead: number, share: number): Outcome
     for (let worker = busyUntil.findIndex((end) => end <= now); worker >= 0 && items.length > 0;) {
       const idle = busyUntil.filter((end) => end <= now).length;
       const queue = { items, arrivalGapMs: Infinity, fixedCostMs: 0 };
-      const decision = decide(new Map([['net', queue]]), { count: WORKERS, idle, utilization }, limits, now);
+      const decision = decide(
+        new Map([['net', queue]]),
+        { count: WORKERS, idle, utilization, lastShort: -Infinity },
+        limits,
+        now,
+      );
       if (decision.action === 'wait') throw new Error('waited with an idle worker');
       const end = now + overhead + decision.count;
       latencies.push(...items.splice(0, decision.count).map(({ arrival }) => end - arrival));
@@ -47,7 +52,7 @@ function simulate(limits: BatchLimits, overhead: number, share: number): Outcome
   for (const [index, arrival] of arrivals.entries()) {
     const idle = busyUntil.filter((end) => end <= arrival).length;
     utilization += UTILIZATION_WEIGHT * (1 - idle / WORKERS - utilization);
-    items.push({ arrival, deadline: Infinity, priority: 0, cost: 1 });
+    items.push({ arrival, deadline: Infinity, priority: 0, cost: 1, turn: 0, expectedMs: 0 });
     dispatch(arrival);
     // What ends before the next arrival makes room for what waits.
     const next = arrivals[index + 1] ?? Infinity;

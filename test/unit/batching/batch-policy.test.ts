@@ -14,7 +14,7 @@ const GPU: BatchLimits = { maxBatchSize: 4, maxBatchCost: 100, lingerMs: 10 };
 const FEW: BatchLimits = { maxBatchSize: 8, maxBatchCost: 100, lingerMs: 10, batchSizes: [1, 2, 4, 8] };
 
 function item(overrides: Partial<WaitingItem> = {}): WaitingItem {
-  return { arrival: 0, deadline: Infinity, priority: 0, cost: 1, ...overrides };
+  return { arrival: 0, deadline: Infinity, priority: 0, cost: 1, turn: 0, expectedMs: 0, ...overrides };
 }
 
 function queue(items: readonly WaitingItem[], arrivalGapMs = Infinity, fixedCostMs = 5): WaitingQueue {
@@ -23,7 +23,7 @@ function queue(items: readonly WaitingItem[], arrivalGapMs = Infinity, fixedCost
 
 /** Of two workers, or as many as are idle. */
 function idleWorkers(idle: number): WorkersNow {
-  return { count: Math.max(2, idle), idle, utilization: 0 };
+  return { count: Math.max(2, idle), idle, utilization: 0, lastShort: -Infinity };
 }
 
 function items(count: number, overrides: Partial<WaitingItem> = {}): WaitingItem[] {
@@ -104,6 +104,17 @@ const cases: {
   {
     name: 'takes a higher priority before an earlier arrival',
     queues: { a: queue(items(1, { arrival: 5, priority: 1 })), b: queue(items(1, { arrival: 4 })) },
+    idle: 1,
+    limits: CPU,
+    expected: { action: 'dispatch', key: 'a', count: 1, reason: 'idle' },
+  },
+  {
+    name: 'takes a lower turn before an earlier arrival, and a higher priority before both',
+    queues: {
+      a: queue(items(1, { arrival: 5, turn: 3 })),
+      b: queue(items(1, { arrival: 4, turn: 7 })),
+      c: queue(items(1, { arrival: 6, turn: 9, priority: -1 })),
+    },
     idle: 1,
     limits: CPU,
     expected: { action: 'dispatch', key: 'a', count: 1, reason: 'idle' },
@@ -314,23 +325,50 @@ describe('decide, where a run costs little beside its items', () => {
   };
 
   it('takes items one by one while the workers have time to spare, so that none waits for those behind it', () => {
-    expect([1, 2, 4, 8, 16].map((waiting) => taken(waiting, { count: 2, idle: 1, utilization: 0.5 }))).toEqual([
-      1, 1, 1, 1, 1,
-    ]);
+    expect(
+      [1, 2, 4, 8, 16].map((waiting) => taken(waiting, { count: 2, idle: 1, utilization: 0.5, lastShort: -Infinity })),
+    ).toEqual([1, 1, 1, 1, 1]);
   });
 
   it('takes full batches when there is never a pause', () => {
-    expect(taken(30, { count: 2, idle: 1, utilization: 1 })).toBe(8);
+    expect(taken(30, { count: 2, idle: 1, utilization: 1, lastShort: -Infinity })).toBe(8);
   });
 
   it('takes more the more wait, and the busier the workers are', () => {
-    const byWaiting = [2, 8, 32, 128].map((waiting) => taken(waiting, { count: 2, idle: 1, utilization: 0.8 }));
+    const byWaiting = [2, 8, 32, 128].map((waiting) =>
+      taken(waiting, { count: 2, idle: 1, utilization: 0.8, lastShort: -Infinity }),
+    );
     expect(byWaiting).toEqual([1, 1, 3, 6]);
-    const byUtilization = [0, 0.8, 0.95, 1].map((utilization) => taken(16, { count: 2, idle: 1, utilization }));
+    const byUtilization = [0, 0.8, 0.95, 1].map((utilization) =>
+      taken(16, { count: 2, idle: 1, utilization, lastShort: -Infinity }),
+    );
     expect(byUtilization).toEqual([1, 2, 4, 6]);
   });
 
   it('takes no more than its share of what idle workers can take at the same time', () => {
-    expect(taken(4, { count: 4, idle: 4, utilization: 1 })).toBe(1);
+    expect(taken(4, { count: 4, idle: 4, utilization: 1, lastShort: -Infinity })).toBe(1);
+  });
+});
+
+describe('the last idle worker', () => {
+  const long = queue(items(3, { expectedMs: 2000 }));
+  const short = queue(items(1, { arrival: 5, turn: 9, expectedMs: 20 }));
+  const one = { count: 2, idle: 1, utilization: 0.5, lastShort: 1000 };
+  const next = (queues: Record<string, WaitingQueue>, workers = one, now = 1500) =>
+    decide(new Map(Object.entries(queues)), workers, CPU, now);
+
+  it('is kept from long runs for ten seconds after the last short one', () => {
+    expect(next({ long })).toEqual({ action: 'wait', until: 11_000 });
+    expect(next({ long }, one, 11_000)).toMatchObject({ action: 'dispatch', key: 'long' });
+    expect(next({ long }, { ...one, lastShort: -Infinity })).toMatchObject({ action: 'dispatch', key: 'long' });
+  });
+
+  it('takes short runs meanwhile, whoever is before them', () => {
+    expect(next({ long, short })).toMatchObject({ action: 'dispatch', key: 'short' });
+  });
+
+  it('is kept from nothing where it is the only one, or where others are idle too', () => {
+    expect(next({ long }, { ...one, count: 1 })).toMatchObject({ action: 'dispatch', key: 'long' });
+    expect(next({ long }, { ...one, idle: 2 })).toMatchObject({ action: 'dispatch', key: 'long' });
   });
 });

@@ -115,6 +115,7 @@ function submission(
     work,
     cost: 1,
     priority: 0,
+    flow: { client: 'test', connection: 0 },
     deadline: Infinity,
     ...rest,
   };

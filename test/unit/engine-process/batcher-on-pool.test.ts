@@ -44,6 +44,7 @@ describe('the batcher on real workers', () => {
         work: { feeds },
         cost: side * side,
         priority: 0,
+        flow: { client: 'test', connection: 0 },
         deadline: Infinity,
       });
       const { outputs } = output;
