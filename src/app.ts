@@ -70,6 +70,7 @@ const PLAYGROUND_FOLDER = fileURLToPath(new URL('./playground/', import.meta.url
 /** The runs of a model's load take their turn among the requests, however long that takes. */
 const UNHURRIED = {
   cost: 0,
+  bytes: 0,
   priority: 0,
   flow: { client: 'server', connection: 0 },
   deadline: Number.POSITIVE_INFINITY,
@@ -121,7 +122,12 @@ export async function createEngineRoom(
   const artists = createJobPool<DrawJob>({ size: config.renderers, workerFile, onWorkerLost });
   const batcher = createBatcher({
     executor: pool,
-    limits: { ...limits, maxQueue: config.maxQueue, maxRunMs: config.deadlineMs },
+    limits: {
+      ...limits,
+      maxQueue: config.maxQueue,
+      maxRunMs: config.deadlineMs,
+      memoryBytes: config.memoryMb * 2 ** 20,
+    },
     onDispatch: (report) => metrics.observeDispatch(report),
   });
   return {
@@ -160,7 +166,7 @@ export async function createService(config: Config, log: Logger, options: Servic
   const inference = createInference({
     batcher,
     lease: (model, view) => registry.lease(model, view),
-    limits: { ...config, inputStep: policy.inputStep },
+    limits: { ...config, inputStep: policy.inputStep, memoryBytes: config.memoryMb * 2 ** 20 },
     background: config.background,
     observe: metrics.observePhase,
   });

@@ -4,7 +4,7 @@
  * value is validated once, here, with a message that names the variable; the rest of the program trusts the resulting
  * object.
  */
-import { homedir } from 'node:os';
+import { homedir, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -49,6 +49,12 @@ function notesOf(setting: 'engine' | 'workers' | 'threads'): readonly string[] {
 function describeKinds(): string {
   const [standard, ...others] = ENGINES.map(({ name, kinds }) => ({ name, kinds: OR.format(kinds) }));
   return `${standard!.kinds} (${others.map(({ name, kinds }) => `engine ${name}: ${kinds}`).join('; ')})`;
+}
+
+/** Bytes that this process and its children may have: the container's limit, if there is one. */
+function availableMemory(): number {
+  const limit = process.constrainedMemory();
+  return limit > 0 && limit < totalmem() ? limit : totalmem();
 }
 
 const LAYOUTS = ['throughput', 'latency'] as const;
@@ -200,6 +206,13 @@ const SETTINGS = {
     schema: count(1, 2 ** 31 - 1),
     default: String(2240 * 2240),
     about: 'pixels of one network input',
+  },
+  memoryMb: {
+    variable: 'FULLCONV_MEMORY_MB',
+    schema: count(16, 2 ** 31 - 1),
+    default: String(Math.max(64, Math.floor((0.3 * availableMemory()) / MIB))),
+    defaultInWords: "three tenths of the machine's memory, or of the container's limit",
+    about: 'megabytes that all runs together may take for decoding, pixels and activations',
   },
   maxPriority: {
     variable: 'FULLCONV_MAX_PRIORITY',

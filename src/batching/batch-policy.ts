@@ -27,7 +27,8 @@
  * a client that asks for a few milliseconds does not wait for seconds. Long runs alone get every worker.
  *
  * Batches are capped by count and by cost (multiply-adds), so that one large image does not hold up many. A single item
- * always goes. After: Triton `dynamic_batch_scheduler.cc`, GetDynamicBatch; TF-Serving's shared batch scheduler.
+ * always goes if its memory fits beside the runs that are under way. An item that does not fit may be passed by others for
+ * two seconds; then runs end until it fits. After: Triton `dynamic_batch_scheduler.cc`, GetDynamicBatch; TF-Serving's shared batch scheduler.
  */
 
 /** Times are in milliseconds of one clock. */
@@ -39,6 +40,8 @@ export interface WaitingItem {
   readonly priority: number;
   /** Multiply-adds. */
   readonly cost: number;
+  /** Memory that it takes while it runs. */
+  readonly bytes: number;
   /** Among equal priorities lower goes first: see fair-shares.ts. */
   readonly turn: number;
   /** How long a run of this item alone is expected to take; 0 if unknown. */
@@ -74,6 +77,8 @@ export interface WorkersNow {
   readonly idle: number;
   /** The fraction of recent time that they were busy, 0 to 1. */
   readonly utilization: number;
+  /** Memory that runs may still take. */
+  readonly freeBytes: number;
   /** When an item arrived last whose run is short. */
   readonly lastShort: number;
 }
@@ -88,9 +93,10 @@ export function isShort({ expectedMs }: WaitingItem): boolean {
 }
 
 /**
- * `idle`: a worker had nothing to do. `full`, `cost`: the batch is at that cap. `linger`: waiting longer does not pay.
+ * `idle`: a worker had nothing to do. `full`, `cost`, `memory`: the batch is at that cap. `linger`: waiting longer does not
+ * pay.
  */
-export type DispatchReason = 'idle' | 'full' | 'cost' | 'linger';
+export type DispatchReason = 'idle' | 'full' | 'cost' | 'memory' | 'linger';
 
 export type Decision =
   | { readonly action: 'dispatch'; readonly key: string; readonly count: number; readonly reason: DispatchReason }
@@ -107,13 +113,18 @@ export function decide(
   if (workers.idle === 0) return { action: 'wait' };
   let best: { key: string; queue: WaitingQueue; head: WaitingItem } | undefined;
   let wakeUp = Infinity;
+  /** The first of those that lack memory. */
+  let lacking: WaitingItem | undefined;
   for (const [key, queue] of queues) {
     const head = queue.items[0];
     if (head === undefined) continue;
     const until = workers.idle === 1 ? Math.max(lingerUntil(queue, limits), keptUntil(head, workers)) : -Infinity;
     if (until > now) wakeUp = Math.min(wakeUp, until);
+    else if (head.bytes > workers.freeBytes)
+      lacking = lacking === undefined || goesBefore(head, lacking) ? head : lacking;
     else if (best === undefined || goesBefore(head, best.head)) best = { key, queue, head };
   }
+  if (lacking !== undefined && best !== undefined && !mayPass(best.head, lacking, now)) best = undefined;
   if (best !== undefined) return { action: 'dispatch', key: best.key, ...batchOf(best.queue, workers, limits) };
   return wakeUp === Infinity ? { action: 'wait' } : { action: 'wait', until: wakeUp };
 }
@@ -122,6 +133,13 @@ export function decide(
 export function goesBefore(a: WaitingItem, b: WaitingItem): boolean {
   if (a.priority !== b.priority) return a.priority > b.priority;
   return a.turn !== b.turn ? a.turn < b.turn : a.arrival < b.arrival;
+}
+
+/** How long others may pass an item that lacks memory. After that runs must end until it fits. */
+const PASSED_MS = 2000;
+
+function mayPass(item: WaitingItem, lacking: WaitingItem, now: number): boolean {
+  return goesBefore(item, lacking) || now - lacking.arrival < PASSED_MS;
 }
 
 /** Until when the last idle worker of several is kept from an item whose run is long. */
@@ -133,13 +151,17 @@ function keptUntil(head: WaitingItem, { count, lastShort }: WorkersNow): number 
 function fitting(
   items: readonly WaitingItem[],
   limits: BatchLimits,
-): { count: number; reason: 'full' | 'cost' | undefined } {
+  freeBytes = Infinity,
+): { count: number; reason: 'full' | 'cost' | 'memory' | undefined } {
   let cost = 0;
+  let bytes = 0;
   let count = 0;
   for (const item of items) {
     if (count === limits.maxBatchSize) return { count, reason: 'full' };
     cost += item.cost;
     if (count > 0 && cost > limits.maxBatchCost) return { count, reason: 'cost' };
+    bytes += item.bytes;
+    if (count > 0 && bytes > freeBytes) return { count, reason: 'memory' };
     count += 1;
   }
   return { count, reason: count === limits.maxBatchSize ? 'full' : undefined };
@@ -177,7 +199,7 @@ function batchOf(
   limits: BatchLimits,
 ): { count: number; reason: DispatchReason } {
   const { items } = queue;
-  const fits = fitting(items, limits);
+  const fits = fitting(items, limits, workers.freeBytes);
   const share = shareOf(items.length, workers, limits);
   if (share < fits.count) return { count: allowedSize(share, limits), reason: 'idle' };
   const lingered = limits.lingerMs > 0 && workers.idle === 1;

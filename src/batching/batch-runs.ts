@@ -24,6 +24,8 @@ export interface BatchRuns<Work, Output> {
   readonly count: number;
   /** Items in these runs, including those already settled. */
   readonly items: number;
+  /** Memory that they take. */
+  readonly bytes: number;
   /** Run a batch of at least one item. Never rejects: whatever goes wrong rejects its items or gives them to `retry`. */
   run(batch: readonly Item<Work, Output>[], reason: DispatchReport['reason']): Promise<void>;
 }
@@ -48,6 +50,7 @@ export function createBatchRuns<Work, Output>({
 }: BatchRunsOptions<Work, Output>): BatchRuns<Work, Output> {
   let count = 0;
   let items = 0;
+  let bytes = 0;
 
   async function tryBatch(batch: readonly Item<Work, Output>[], reason: DispatchReport['reason']): Promise<void> {
     const start = performance.now();
@@ -77,9 +80,14 @@ export function createBatchRuns<Work, Output>({
     get items() {
       return items;
     },
+    get bytes() {
+      return bytes;
+    },
     async run(batch, reason) {
       count += 1;
       items += batch.length;
+      const taken = batch.reduce((sum, item) => sum + item.bytes, 0);
+      bytes += taken;
       try {
         await tryBatch(batch, reason);
       } catch (error) {
@@ -88,6 +96,7 @@ export function createBatchRuns<Work, Output>({
       } finally {
         count -= 1;
         items -= batch.length;
+        bytes -= taken;
       }
     },
   };

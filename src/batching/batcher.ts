@@ -26,6 +26,8 @@ export interface BatcherLimits extends BatchLimits {
   readonly maxQueue: number;
   /** Milliseconds that a run may take before its worker is ended. */
   readonly maxRunMs: number;
+  /** Bytes that all runs together may take. An item that takes more runs alone. */
+  readonly memoryBytes: number;
 }
 
 export interface BatcherOptions<Work, Output> {

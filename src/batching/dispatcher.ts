@@ -15,7 +15,7 @@ const UTILIZATION_WEIGHT = 1 / 32;
 
 export interface DispatcherOptions<Work, Output> {
   readonly executor: Pick<Executor<Work, Output>, 'size' | 'idle' | 'failure' | 'onIdle'>;
-  readonly limits: BatchLimits;
+  readonly limits: BatchLimits & { readonly memoryBytes: number };
   readonly waiting: WaitingItems<Work, Output>;
   readonly runs: BatchRuns<Work, Output>;
   readonly shares: Pick<FairShares, 'served'>;
@@ -58,7 +58,8 @@ export function createDispatcher<Work, Output>({
       }
       const now = performance.now();
       const { lastShort } = waiting;
-      const workers = { count: executor.size, idle: executor.idle, utilization, lastShort };
+      const freeBytes = runs.bytes === 0 ? Infinity : limits.memoryBytes - runs.bytes;
+      const workers = { count: executor.size, idle: executor.idle, utilization, freeBytes, lastShort };
       const decision = decide(waiting.queues, workers, limits, now);
       if (decision.action === 'wait') {
         if (decision.until !== undefined) wakeUp = setTimeout(dispatchAll, Math.ceil(decision.until - now));

@@ -16,6 +16,8 @@ export interface Submission<Work> {
   readonly work: Work;
   /** Multiply-adds. */
   readonly cost: number;
+  /** Memory that it takes while it runs. */
+  readonly bytes: number;
   /** Higher goes first. */
   readonly priority: number;
   readonly flow: Flow;
@@ -63,7 +65,7 @@ export function createItem<Work, Output>(
   { arrival, turn, expectedMs }: Pick<WaitingItem, 'arrival' | 'turn' | 'expectedMs'>,
   listener: Listener<Work, Output>,
 ): Item<Work, Output> {
-  const { session, shape, work, cost, priority, deadline, signal } = submission;
+  const { session, shape, work, cost, bytes, priority, deadline, signal } = submission;
   let settled = false;
   const settle = (deliver: () => void): void => {
     if (settled) return;
@@ -75,7 +77,7 @@ export function createItem<Work, Output>(
   };
   const item: Item<Work, Output> = {
     key: `${session} ${shape}`,
-    ...{ session, work, cost, priority, deadline, arrival, turn, expectedMs },
+    ...{ session, work, cost, bytes, priority, deadline, arrival, turn, expectedMs },
     losses: 0,
     get settled() {
       return settled;

@@ -35,6 +35,28 @@ export function countMultiplyAdds(graph: Graph, shapes: ReadonlyMap<string, read
   return graph.nodes.reduce((sum, node) => sum + multiplyAddsOf(node, shapes), 0);
 }
 
+/**
+ * Values of activations that are in memory together at the peak of a run, if each is freed after its last use. Weights are
+ * not counted. `shapes` as above; a value of unknown shape counts as nothing.
+ */
+export function countPeakValues(graph: Graph, shapes: ReadonlyMap<string, readonly number[]>): number {
+  const sizeOf = (name: string): number => elementCount(shapes.get(name) ?? [0]);
+  const lastUse = new Map<string, number>();
+  graph.nodes.forEach(({ inputs }, index) => inputs.forEach((name) => lastUse.set(name, index)));
+  for (const { name } of graph.outputs) lastUse.set(name, Infinity);
+  let live = graph.inputs.reduce((sum, { name }) => sum + sizeOf(name), 0);
+  let peak = live;
+  graph.nodes.forEach(({ inputs, outputs }, index) => {
+    live += outputs.reduce((sum, name) => sum + sizeOf(name), 0);
+    peak = Math.max(peak, live);
+    const dead = new Set([...inputs, ...outputs]).values();
+    for (const name of dead) {
+      if ((lastUse.get(name) ?? index) === index && !graph.initializers.has(name)) live -= sizeOf(name);
+    }
+  });
+  return peak;
+}
+
 /** Multiply-adds of one node. Throws GraphError if they depend on a shape that is not known. */
 export function multiplyAddsOf(node: Node, shapes: ReadonlyMap<string, readonly number[]>): number {
   const shape = (name = ''): readonly number[] => {

@@ -29,6 +29,9 @@ const MAX_MAP_VALUES = 2 ** 26;
  */
 const MAX_EVERY_CLASS_VALUES = 2 ** 22;
 
+/** Bytes of an input's pixel: as it is decoded, as it is stacked, in single precision, and normalized. */
+const PIXEL_BYTES = 3 * (1 + 1 + 4 + 4);
+
 /** How an image enters the network, as every request may choose. */
 export interface InputOptions {
   readonly fit: Fit;
@@ -78,6 +81,8 @@ export interface PassPlan {
   readonly session: SessionSpec;
   /** Multiply-adds of one run: of the whole input, or of one tile. All tiles have the same size. */
   readonly cost: number;
+  /** Memory that such a run takes at its peak for decoding, pixels and activations. An upper estimate. */
+  readonly bytes: number;
   /** The class map of the pass, of all tiles together; undefined if the view gives none. */
   readonly map: PlannedMap | undefined;
 }
@@ -93,6 +98,8 @@ export interface PlanLimits {
   readonly maxInputPixels: number;
   /** See planInput. Default: 1. */
   readonly inputStep?: number;
+  /** Bytes that one run may take. Default: any number. */
+  readonly memoryBytes?: number;
 }
 
 /** Plan every pass. Throws IMAGE_TOO_LARGE or OUTPUT_UNSUPPORTED. */
@@ -158,7 +165,10 @@ function planAt(
   const map = isDense(view) ? { ...view.mapSize(input.crop), geometry: view.geometry } : undefined;
   checkClassMap({ map, tiling }, model.labels.length, request.classes?.length ?? 0);
   const { session } = view;
-  return { input, tiling, session, cost: view.multiplyAdds(tiling?.tiles[0]?.pixels ?? input.crop), map };
+  const size = tiling?.tiles[0]?.pixels ?? input.crop;
+  const bytes = decodeBytes(header) + PIXEL_BYTES * size.width * size.height + view.peakBytes(size);
+  checkMemory(bytes, limits);
+  return { input, tiling, session, cost: view.multiplyAdds(size), bytes, map };
 }
 
 /**
@@ -221,6 +231,22 @@ export function checkClassMap(
     `The class map would be ${width}×${height} cells of ${channels} classes; the limit is ${MAX_MAP_VALUES} values. Ask for a coarser outputStride, a smaller size or scale, or fewer classes.`,
     { errors: [{ parameter: 'outputStride', detail: `gives ${width * height * channels} values` }] },
   );
+}
+
+/** Throws IMAGE_TOO_LARGE if one run takes more memory than all runs together may. */
+function checkMemory(bytes: number, { memoryBytes = Infinity }: PlanLimits): void {
+  if (bytes <= memoryBytes) return;
+  const megabytes = (count: number): string => `${Math.ceil(count / 2 ** 20)} MB`;
+  throw new ServiceError(
+    'IMAGE_TOO_LARGE',
+    `A run would take about ${megabytes(bytes)} of memory; the limit is ${megabytes(memoryBytes)}. Ask for a smaller size or scale, or a coarser outputStride.`,
+    { errors: [{ parameter: 'size', detail: `takes about ${megabytes(bytes)}` }] },
+  );
+}
+
+/** What decoding takes at most: a placeholder until decode-cost.ts is here. */
+function decodeBytes({ width, height }: ImageHeader): number {
+  return 4 * width * height;
 }
 
 /** The largest multiple of 1/steps whose input has at most `limit` pixels. The input of `scale` must have more. */

@@ -37,7 +37,7 @@ export async function runPass(
   { pass, session, photo, interpolation, background, classes }: PassRun,
   context: RequestContext,
 ): Promise<RanPass> {
-  const { input, mirrored, tiling, cost } = pass;
+  const { input, mirrored, tiling, cost, bytes } = pass;
 
   async function run(tile: Tile | undefined, { flow, priority, deadline, signal }: RequestContext): Promise<RanPass> {
     const part = tile?.pixels;
@@ -45,7 +45,7 @@ export async function runPass(
     const image = { photo, input, part, mirrored, interpolation, background };
     const shape = `image [${height},${width}] classes [${classes?.length ?? ''}]`;
     const work = { image, classes };
-    const { output, ...ran } = await batcher.submit({ session, shape, work, cost, flow, priority, deadline, signal });
+    const { output, ...ran } = await batcher.submit({ session, shape, work, cost, bytes, flow, priority, deadline, signal });
     return { ...ran, ...output };
   }
 

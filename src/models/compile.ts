@@ -12,7 +12,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { ServiceError } from '../errors.js';
-import { countMultiplyAdds } from '../graph/cost.js';
+import { countMultiplyAdds, countPeakValues } from '../graph/cost.js';
 import type { Graph } from '../graph/graph.js';
 import { GraphError } from '../graph/graph-error.js';
 import { imageShapes } from '../graph/native-shapes.js';
@@ -148,6 +148,7 @@ export function finishNetwork(
   const fixed: View = {
     session: { ...serve('classify', network.classifier), typical },
     multiplyAdds,
+    peakBytes: peakByteCounter(network),
     pixelCost: 1,
     check: () => undefined,
   };
@@ -289,6 +290,19 @@ function multiplyAddCounter({ classifier, dense, parameters }: Network): (input:
       return countMultiplyAdds(graph, inferShapes(graph, imageShapes(graph, { batch: 1, ...input })));
     } catch (error) {
       if (error instanceof GraphError && !('graph' in dense)) return parameters;
+      throw error;
+    }
+  });
+}
+
+/** Bytes of activations by input size; 0 if the shapes are unknown. */
+function peakByteCounter({ classifier, dense }: Network): (input: Size) => number {
+  const graph = 'graph' in dense ? dense.graph : classifier;
+  return memoizeBySize((input) => {
+    try {
+      return 4 * countPeakValues(graph, inferShapes(graph, imageShapes(graph, { batch: 1, ...input })));
+    } catch (error) {
+      if (error instanceof GraphError) return 0;
       throw error;
     }
   });

@@ -4,7 +4,7 @@
  * use. All views give the image the same logits, from the cells of the net's own map.
  */
 import { ServiceError } from '../errors.js';
-import { countMultiplyAdds } from '../graph/cost.js';
+import { countMultiplyAdds, countPeakValues } from '../graph/cost.js';
 import { effectiveOffset } from '../graph/effective-centre.js';
 import { mapGeometry, seesEverything, type MapGeometry } from '../graph/geometry.js';
 import type { Graph } from '../graph/graph.js';
@@ -27,6 +27,8 @@ export interface View {
   readonly session: SessionSpec;
   /** Multiply-adds of convolutions and matrix products, for one image of this size. */
   multiplyAdds(input: Size): number;
+  /** Bytes of activations at the peak of a run, for one image of this size, in single precision. */
+  peakBytes(input: Size): number;
   /** Cost of a pixel relative to the net's coarsest view; 1 or more. */
   readonly pixelCost: number;
   /** Throws OUTPUT_UNSUPPORTED for an input that the view does not take. */
@@ -114,6 +116,7 @@ export function createDenseViews(net: ConvolutionalNet, { name, nativeSize, sess
     ]);
     const cells = { begin: (padding?.begin ?? 0) * step, end: (padding?.end ?? 0) * step, step };
     const multiplyAdds = multiplyAddCounter(graph);
+    const peakBytes = memoizeBySize((input) => 4 * countPeakValues(graph, shapesFor(graph, input)));
     const geometry = mapGeometry(graph, CLASS_MAP);
     const large = { width: LARGE * nativeSize, height: LARGE * nativeSize };
     const view = ['dense', ...(step === 1 ? [] : [outputStride]), ...(padding === undefined ? [] : [edge])].join('-');
@@ -124,6 +127,7 @@ export function createDenseViews(net: ConvolutionalNet, { name, nativeSize, sess
       tiling: seesEverything(graph, CLASS_MAP) ? undefined : { ...geometry, alignment: own },
       mapSize: mapSizer(graph),
       multiplyAdds,
+      peakBytes,
       pixelCost,
       check,
     };

@@ -43,6 +43,7 @@ export function fakeInference(net: FakeNet): FakeInference {
   const view: DenseView = {
     session: { id: 'fake@1/dense', model: new Uint8Array() },
     multiplyAdds: ({ width, height }) => width * height,
+    peakBytes: () => 0,
     pixelCost: 1,
     check: () => undefined,
     geometry,

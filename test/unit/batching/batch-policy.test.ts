@@ -14,7 +14,7 @@ const GPU: BatchLimits = { maxBatchSize: 4, maxBatchCost: 100, lingerMs: 10 };
 const FEW: BatchLimits = { maxBatchSize: 8, maxBatchCost: 100, lingerMs: 10, batchSizes: [1, 2, 4, 8] };
 
 function item(overrides: Partial<WaitingItem> = {}): WaitingItem {
-  return { arrival: 0, deadline: Infinity, priority: 0, cost: 1, turn: 0, expectedMs: 0, ...overrides };
+  return { arrival: 0, deadline: Infinity, priority: 0, cost: 1, bytes: 0, turn: 0, expectedMs: 0, ...overrides };
 }
 
 function queue(items: readonly WaitingItem[], arrivalGapMs = Infinity, fixedCostMs = 5): WaitingQueue {
@@ -23,7 +23,7 @@ function queue(items: readonly WaitingItem[], arrivalGapMs = Infinity, fixedCost
 
 /** Of two workers, or as many as are idle. */
 function idleWorkers(idle: number): WorkersNow {
-  return { count: Math.max(2, idle), idle, utilization: 0, lastShort: -Infinity };
+  return { count: Math.max(2, idle), idle, utilization: 0, freeBytes: Infinity, lastShort: -Infinity };
 }
 
 function items(count: number, overrides: Partial<WaitingItem> = {}): WaitingItem[] {
@@ -326,34 +326,36 @@ describe('decide, where a run costs little beside its items', () => {
 
   it('takes items one by one while the workers have time to spare, so that none waits for those behind it', () => {
     expect(
-      [1, 2, 4, 8, 16].map((waiting) => taken(waiting, { count: 2, idle: 1, utilization: 0.5, lastShort: -Infinity })),
+      [1, 2, 4, 8, 16].map((waiting) =>
+        taken(waiting, { count: 2, idle: 1, utilization: 0.5, freeBytes: Infinity, lastShort: -Infinity }),
+      ),
     ).toEqual([1, 1, 1, 1, 1]);
   });
 
   it('takes full batches when there is never a pause', () => {
-    expect(taken(30, { count: 2, idle: 1, utilization: 1, lastShort: -Infinity })).toBe(8);
+    expect(taken(30, { count: 2, idle: 1, utilization: 1, freeBytes: Infinity, lastShort: -Infinity })).toBe(8);
   });
 
   it('takes more the more wait, and the busier the workers are', () => {
     const byWaiting = [2, 8, 32, 128].map((waiting) =>
-      taken(waiting, { count: 2, idle: 1, utilization: 0.8, lastShort: -Infinity }),
+      taken(waiting, { count: 2, idle: 1, utilization: 0.8, freeBytes: Infinity, lastShort: -Infinity }),
     );
     expect(byWaiting).toEqual([1, 1, 3, 6]);
     const byUtilization = [0, 0.8, 0.95, 1].map((utilization) =>
-      taken(16, { count: 2, idle: 1, utilization, lastShort: -Infinity }),
+      taken(16, { count: 2, idle: 1, utilization, freeBytes: Infinity, lastShort: -Infinity }),
     );
     expect(byUtilization).toEqual([1, 2, 4, 6]);
   });
 
   it('takes no more than its share of what idle workers can take at the same time', () => {
-    expect(taken(4, { count: 4, idle: 4, utilization: 1, lastShort: -Infinity })).toBe(1);
+    expect(taken(4, { count: 4, idle: 4, utilization: 1, freeBytes: Infinity, lastShort: -Infinity })).toBe(1);
   });
 });
 
 describe('the last idle worker', () => {
   const long = queue(items(3, { expectedMs: 2000 }));
   const short = queue(items(1, { arrival: 5, turn: 9, expectedMs: 20 }));
-  const one = { count: 2, idle: 1, utilization: 0.5, lastShort: 1000 };
+  const one = { count: 2, idle: 1, utilization: 0.5, freeBytes: Infinity, lastShort: 1000 };
   const next = (queues: Record<string, WaitingQueue>, workers = one, now = 1500) =>
     decide(new Map(Object.entries(queues)), workers, CPU, now);
 
@@ -370,5 +372,26 @@ describe('the last idle worker', () => {
   it('is kept from nothing where it is the only one, or where others are idle too', () => {
     expect(next({ long }, { ...one, count: 1 })).toMatchObject({ action: 'dispatch', key: 'long' });
     expect(next({ long }, { ...one, idle: 2 })).toMatchObject({ action: 'dispatch', key: 'long' });
+  });
+});
+
+describe('memory', () => {
+  const workers = { count: 4, idle: 2, utilization: 0.5, freeBytes: 100, lastShort: -Infinity };
+  const large = queue(items(2, { bytes: 120 }));
+  const small = queue(items(6, { arrival: 5, bytes: 30 }));
+  const next = (queues: Record<string, WaitingQueue>, now = 10) =>
+    decide(new Map(Object.entries(queues)), { ...workers, idle: 1 }, CPU, now);
+
+  it('ends a batch before it takes more than is free', () => {
+    expect(next({ small })).toEqual({ action: 'dispatch', key: 'small', count: 3, reason: 'memory' });
+  });
+
+  it('keeps an item waiting that takes more than is free', () => {
+    expect(next({ large })).toEqual({ action: 'wait' });
+  });
+
+  it('lets others pass such an item for two seconds', () => {
+    expect(next({ large, small }, 1999)).toMatchObject({ key: 'small' });
+    expect(next({ large, small }, 2000)).toEqual({ action: 'wait' });
   });
 });

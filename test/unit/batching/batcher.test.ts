@@ -13,7 +13,14 @@ import {
 } from '../../../src/batching/batcher.js';
 import { expectTensor, type TensorMap } from '../../../src/tensor.js';
 
-const LIMITS: BatcherLimits = { maxBatchSize: 4, maxBatchCost: 100, maxQueue: 10, lingerMs: 0, maxRunMs: 1000 };
+const LIMITS: BatcherLimits = {
+  maxBatchSize: 4,
+  maxBatchCost: 100,
+  maxQueue: 10,
+  lingerMs: 0,
+  maxRunMs: 1000,
+  memoryBytes: 1000,
+};
 
 interface Run {
   readonly session: string;
@@ -114,6 +121,7 @@ function submission(
     shape: shapeKey(work),
     work,
     cost: 1,
+    bytes: 0,
     priority: 0,
     flow: { client: 'test', connection: 0 },
     deadline: Infinity,
@@ -419,6 +427,19 @@ describe('the batcher', () => {
     expect(await bad).toBe(error);
     expect(await good).toMatchObject({ batchSize: 1, inferMs: 3 });
     expect(reports).toMatchObject([{ batchSize: 1 }]);
+  });
+
+  it('runs an item that lacks memory when others have given theirs back, and a larger one than all alone', async () => {
+    start(3, { maxBatchSize: 1 });
+    const results = [600, 600, 5000].map((bytes, value) => batcher.submit(submission(value, { bytes })));
+    await turn();
+    expect(executor.runs).toHaveLength(1);
+    await executor.last.succeed();
+    expect(executor.runs).toHaveLength(2);
+    await executor.last.succeed();
+    expect(executor.runs).toHaveLength(3);
+    await executor.last.succeed();
+    expect((await Promise.all(results)).map(firstOf)).toEqual([0, 1, 2]);
   });
 
   it('limits the time of a run, but not of one that an item without a deadline is in', async () => {

@@ -28,7 +28,7 @@ describe('the batcher on real workers', () => {
     const reports: DispatchReport[] = [];
     const batcher = createBatcher({
       executor: pool,
-      limits: { maxBatchSize: 8, maxBatchCost: Infinity, maxQueue: 1000, lingerMs: 0, maxRunMs: 60_000 },
+      limits: { maxBatchSize: 8, maxBatchCost: Infinity, maxQueue: 1000, lingerMs: 0, maxRunMs: 60_000, memoryBytes: Infinity },
       onDispatch: (report) => reports.push(report),
     });
     const values = Array.from({ length: 200 }, (_, index) => index);
@@ -43,6 +43,7 @@ describe('the batcher on real workers', () => {
         shape: shapeKey(feeds),
         work: { feeds },
         cost: side * side,
+        bytes: 0,
         priority: 0,
         flow: { client: 'test', connection: 0 },
         deadline: Infinity,

@@ -9,6 +9,7 @@ function requestFor(classes: number, asked: number, { stride = 1, tiles = false 
   const cells = (size: number): number => Math.floor(size / stride);
   const view: Partial<DenseView> = {
     pixelCost: 1,
+    peakBytes: () => 0,
     geometry: { outputStride: stride, offset: stride / 2, receptiveField: stride },
     tiling: { outputStride: stride, offset: stride / 2, receptiveField: stride, alignment: stride },
     mapSize: ({ width, height }) => ({ width: cells(width), height: cells(height) }),

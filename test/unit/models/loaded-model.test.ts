@@ -43,6 +43,7 @@ const view = (id: string): View => ({
   session: { id, model: new Uint8Array(), weightsFolder: '' },
   multiplyAdds: () => 1,
   pixelCost: 1,
+  peakBytes: () => 0,
   check: () => undefined,
 });
 /** So large that two sessions besides the classifier's may stay. */
