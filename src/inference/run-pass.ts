@@ -5,6 +5,7 @@
 import pLimit from 'p-limit';
 import type { Batcher } from '../batching/batcher.js';
 import type { Background, EncodedPhoto, Interpolation } from '../images/decode.js';
+import type { PixelRectangle } from '../maps/input-plan.js';
 import { joinTiles, type Tile, type Tiling } from '../maps/tiles.js';
 import type { TensorMap } from '../tensor.js';
 import type { PassPlan } from './plan.js';
@@ -40,7 +41,7 @@ export async function runPass(
   const { input, mirrored, tiling, cost, bytes } = pass;
 
   async function run(tile: Tile | undefined, { flow, priority, deadline, signal }: RequestContext): Promise<RanPass> {
-    const part = tile?.pixels;
+    const part = tile === undefined ? undefined : partOf(tile, pass);
     const { width, height } = part ?? input.crop;
     const image = { photo, input, part, mirrored, interpolation, background };
     const shape = `image [${height},${width}] classes [${classes?.length ?? ''}]`;
@@ -50,6 +51,11 @@ export async function runPass(
   }
 
   return tiling === undefined ? run(undefined, context) : runTiles(tiling, context, run);
+}
+
+/** Where a tile's pixels are in the input. Of a mirrored pass the tiles are those of the mirrored input. */
+function partOf({ pixels }: Tile, { input, mirrored }: PassPlan): PixelRectangle {
+  return mirrored ? { ...pixels, left: input.crop.width - pixels.left - pixels.width } : pixels;
 }
 
 /** Run the tiles, a few at a time, so that a pass of many tiles does not fill the queue. */
