@@ -1,8 +1,12 @@
 /**
  * Places in the server. A request takes one for each of its passes before anything is decoded, and gives all of them
- * back when nothing of it runs any more. So a full server refuses at once and says when to retry.
+ * back when nothing of it runs any more. So a full server refuses at once and says when to retry. The last quarter of the
+ * places is kept for small requests: a few requests of many passes do not shut out everybody else.
  */
 import { ServiceError } from '../errors.js';
+
+/** A request of so many passes is small. */
+const SMALL = 4;
 
 export interface Admission {
   /** Places taken now. */
@@ -33,7 +37,8 @@ export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions):
           errors: [{ parameter: 'scale', detail: `at most ${maxQueue} passes fit into the server` }],
         });
       }
-      if (admitted + count > maxQueue) {
+      const kept = count > SMALL && admitted > 0 ? Math.floor(maxQueue / 4) : 0;
+      if (admitted + count > maxQueue - kept) {
         throw new ServiceError(
           'QUEUE_FULL',
           `The server is at its limit of ${maxQueue} passes (images × scales × mirrors).`,

@@ -46,7 +46,17 @@ export async function runPass(
     const image = { photo, input, part, mirrored, interpolation, background };
     const shape = `image [${height},${width}] classes [${classes?.length ?? ''}]`;
     const work = { image, classes };
-    const { output, ...ran } = await batcher.submit({ session, shape, work, cost, bytes, flow, priority, deadline, signal });
+    const { output, ...ran } = await batcher.submit({
+      session,
+      shape,
+      work,
+      cost,
+      bytes,
+      flow,
+      priority,
+      deadline,
+      signal,
+    });
     return { ...ran, ...output };
   }
 

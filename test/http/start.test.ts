@@ -49,6 +49,8 @@ it('reads models while the workers start', async () => {
 it('says once why no worker starts, and nothing of the models', async () => {
   const { log, errors } = collector();
   await writeFile(join(folder, 'marker'), 'broken');
-  await expect(createService(config(), log, { workerFile })).rejects.toThrow(/no worker can be started: .* ended with code 1/);
+  await expect(createService(config(), log, { workerFile })).rejects.toThrow(
+    /no worker can be started: .* ended with code 1/,
+  );
   expect(errors.filter((facts) => 'state' in (facts as object))).toEqual([]);
 });

@@ -21,6 +21,18 @@ describe('admission', () => {
     expect(places.admitted).toBe(2);
   });
 
+  it('keeps the last quarter of the places for small requests, unless nobody else is there', () => {
+    const places = createAdmission({ maxQueue: 256, expectedWaitMs: () => 0 });
+    const release = places.admit(256);
+    expect(() => places.admit(1)).toThrow('at its limit');
+    release();
+    places.admit(128);
+    expect(() => places.admit(65)).toThrow('at its limit');
+    places.admit(64);
+    for (let request = 0; request < 16; request++) places.admit(4);
+    expect(() => places.admit(1)).toThrow('at its limit');
+  });
+
   it('refuses with INVALID_REQUEST what would never find places', () => {
     expect(() => admission().admit(5)).toThrow(expect.objectContaining({ code: 'INVALID_REQUEST' }) as Error);
   });
