@@ -82,7 +82,7 @@ async function sumOf(pid: number, file: string, what: string): Promise<number | 
 }
 
 /** A process and all that it has started, as far as they run. */
-async function processTree(pid: number): Promise<number[]> {
+export async function processTree(pid: number): Promise<number[]> {
   const threads = await readdir(`/proc/${pid}/task`).catch(() => []);
   const lists = await Promise.all(threads.map((thread) => readProc(pid, `task/${thread}/children`)));
   const children = lists.flatMap((list) => list.split(' ').filter((text) => text.trim() !== ''));

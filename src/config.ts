@@ -126,7 +126,7 @@ const SETTINGS = {
     variable: 'FULLCONV_WORKERS',
     schema: byDevice(count(1, 256)),
     default: '',
-    about: `inference worker threads for each device; empty: one for each core on the CPU, with layout latency 1, and ${['1 on a GPU', ...notesOf('workers')].join(' or ')}`,
+    about: `inference workers for each device, a process each; empty: one for each core on the CPU, with layout latency 1, and ${['1 on a GPU', ...notesOf('workers')].join(' or ')}`,
   },
   threads: {
     variable: 'FULLCONV_THREADS',

@@ -1,0 +1,138 @@
+/**
+ * `npm run chaos`: the real server under friendly clients, while its processes are killed and stopped, and strangers send what
+ * hurts. It must answer every friendly request with its right answer or with an error that says to try again, keep a light
+ * client's requests below a second, and be at the end what it was at the start: memory, open files, processes.
+ * `npm run soak -- --hours N` is the same for longer.
+ *
+ * What is done, and when, follows from `--seed`. Linux only: it reads and signals processes through /proc.
+ */
+import { parseArgs } from 'node:util';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { runCommand, interruption } from '../command.js';
+import { positive, whole } from '../options.js';
+import { readPhotos } from '../photos.js';
+import { describeMachine, machineLine } from '../report.js';
+import { SAMPLES } from '../scenario.js';
+import { processTree, residentOf, startServer, type RunningServer } from '../server-process.js';
+import { percentile } from '../statistics.js';
+import { FAILURES, STRANGERS, type Action } from './actions.js';
+import { createFriends } from './friends.js';
+import { openFiles } from './open-files.js';
+import { createRandom } from './random.js';
+
+const HELP = `npm run chaos -- [options], npm run soak -- [options]
+  --minutes N    how long (1.5)
+  --hours N      how long, in hours
+  --seed N       of what is done, and when (1)
+  --clients N    friendly clients (4)
+  --photos DIR   photographs that they send (${SAMPLES})
+`;
+
+/** What runs longer is killed; a short limit, so that a run that hangs is seen to be. */
+const DEADLINE_MS = 8000;
+const SETTLE_S = 8;
+const MOST_GROWTH_MIB = 200;
+const MOST_FILES = 20;
+const BYSTANDER_P99_MS = 1000;
+
+interface Footprint {
+  readonly residentMiB: number;
+  readonly files: number;
+  readonly processes: number;
+}
+
+async function footprintOf(server: RunningServer): Promise<Footprint> {
+  return {
+    residentMiB: (await residentOf(server)) ?? NaN,
+    files: await openFiles(server.pid),
+    processes: (await processTree(server.pid)).length,
+  };
+}
+
+async function cause(minutes: number, seed: number, clients: number, folder: string): Promise<void> {
+  const signal = interruption();
+  const random = createRandom(seed);
+  const photos = await readPhotos(folder);
+  const server = await startServer({
+    FULLCONV_DEADLINE_MS: String(DEADLINE_MS),
+    FULLCONV_REQUEST_TIMEOUT_MS: '5000',
+    FULLCONV_RENDERERS: '1',
+    FULLCONV_LOG_LEVEL: 'fatal',
+  });
+  const done = new Map<string, number>();
+  const faults: string[] = [];
+  const friends = await createFriends(server.url, photos, (fault) => faults.push(fault));
+  // Everything has run once, and every process that there will be is there.
+  await friends.warmUp();
+  await friends.hangUp();
+  const before = await footprintOf(server);
+
+  async function makeTrouble(actions: readonly Action[], isOver: () => boolean): Promise<void> {
+    while (!isOver()) {
+      const action = random.pick(actions);
+      done.set(action.name, (done.get(action.name) ?? 0) + 1);
+      try {
+        await action.run({ server, photos, random });
+      } catch (error) {
+        // The server may hang up on whoever misbehaves; it must not be gone.
+        const { code } = error as { code?: string };
+        if (code === 'ECONNREFUSED') faults.push(`${action.name}: the server is gone`);
+      }
+      await sleep(random.between(50, 600));
+    }
+  }
+
+  const phase = async (actions: readonly Action[], bystander: boolean): Promise<void> => {
+    const end = performance.now() + (minutes * 60_000) / 2;
+    const isOver = (): boolean => performance.now() >= end || signal.aborted;
+    const watching = bystander ? [friends.bystander(isOver)] : [];
+    await Promise.all([makeTrouble(actions, isOver), ...watching, ...friends.steady(clients, isOver)]);
+  };
+  // No stranger makes a light client wait. Where processes are lost, it waits until others have started.
+  await phase(STRANGERS, true);
+  await phase([...STRANGERS, ...FAILURES], false);
+  await friends.hangUp();
+  await sleep(SETTLE_S * 1000);
+  await friends.warmUp();
+  await friends.hangUp();
+  const after = await footprintOf(server);
+  await server.stop().catch((error: unknown) => faults.push(String(error)));
+
+  const { latencies, answers } = friends.seen;
+  const p99 = percentile(Float64Array.from(latencies).sort(), 0.99);
+  if (p99 > BYSTANDER_P99_MS) faults.push(`a bystander's p99 was ${Math.round(p99)} ms`);
+  if (after.residentMiB > before.residentMiB + MOST_GROWTH_MIB) faults.push('the memory did not come back');
+  if (after.files > before.files + MOST_FILES) faults.push('files stayed open');
+  if (after.processes !== before.processes) faults.push('there are not as many processes as before');
+
+  process.stdout.write(`${machineLine(await describeMachine())}; seed ${seed}, ${minutes} minutes.\n\n`);
+  for (const [name, count] of [...done].sort()) process.stdout.write(`${String(count).padStart(6)}  ${name}\n`);
+  for (const [kind, count] of [...answers].sort())
+    process.stdout.write(`${String(count).padStart(6)}  answers: ${kind}\n`);
+  process.stdout.write(`bystander: ${latencies.length} requests, p99 ${Math.round(p99)} ms\n`);
+  for (const [when, { residentMiB, files, processes }] of Object.entries({ before, after })) {
+    process.stdout.write(`${when}: ${Math.round(residentMiB)} MiB, ${files} open files, ${processes} processes\n`);
+  }
+  for (const fault of new Set(faults)) process.stdout.write(`FAULT: ${fault}\n`);
+  if (faults.length > 0) process.exitCode = 1;
+}
+
+await runCommand(async () => {
+  const { values } = parseArgs({
+    options: {
+      minutes: { type: 'string', default: '1.5' },
+      hours: { type: 'string' },
+      seed: { type: 'string', default: '1' },
+      clients: { type: 'string', default: '4' },
+      photos: { type: 'string', default: SAMPLES },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(HELP);
+    return;
+  }
+  const minutes =
+    values.hours === undefined ? positive('--minutes')(values.minutes) : 60 * positive('--hours')(values.hours);
+  await cause(minutes, whole('--seed', values.seed), whole('--clients', values.clients), values.photos);
+});
