@@ -7,6 +7,8 @@ export type Column<T> = readonly [heading: string, cell: (row: T) => string];
 
 /** Columns whose heading says no unit and no count hold words: they stand at the left. */
 const WORDS = new Set([
+  'image',
+  'decoded as',
   'server',
   'model',
   'engine',

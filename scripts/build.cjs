@@ -42,7 +42,7 @@ const isForServer = process.argv[2] === 'server';
 // The load tests are not part of the image.
 if (!isForServer && existsSync('load')) {
   const entryPoints = Object.fromEntries(
-    ['run', 'against', 'start', 'sizes', 'compare', 'plot', 'peers/run'].map((file) => [
+    ['run', 'against', 'start', 'sizes', 'decode-cost', 'decode-once', 'compare', 'plot', 'peers/run'].map((file) => [
       `load-${file.replace('/run', '')}`,
       `load/${file}.ts`,
     ]),

@@ -1,8 +1,9 @@
 /**
  * Encoded bytes to pixels: 8-bit sRGB, upright, first frame, alpha blended over a background. Hides what kinds of pixels
  * files hold (grey, CMYK, palette, 1-bit, 16-bit, with or without a colour profile) and how libvips is made to give the
- * planned size exactly. Headers are read, and limits checked, before (image-header.ts); what still fails here is a file
- * that is broken further on: IMAGE_UNDECODABLE.
+ * planned size exactly. Headers are read, and limits checked, before (image-header.ts). A file that is broken further on
+ * fails here with IMAGE_UNDECODABLE, as does one of which libvips reads another size or depth than the header that was
+ * planned and paid for.
  *
  * Resampling is libvips': antialiased when shrinking, as Pillow's and torchvision's, after an integer box filter where
  * the factor is above 2. Shrink-on-load (libjpeg's scaled DCT) leaves at least a factor of 2 to the real kernel: for 12
@@ -48,7 +49,7 @@ export async function decodeInput(
   { interpolation, background }: { readonly interpolation: Interpolation; readonly background: Background },
 ): Promise<Uint8Array> {
   const { photo, crop } = plan;
-  const image = openInSrgb(bytes, header);
+  const image = await openInSrgb(bytes, header);
   const cut = cutBeforeEnlarging(plan);
   if (cut !== undefined) image.extract(cut.photo);
   const resized = cut?.resized ?? plan.resized;
@@ -70,7 +71,7 @@ export async function decodePhoto(
   header: ImageHeader,
   { background, size: { width, height } = header }: { readonly background: Background; readonly size?: PixelSize },
 ): Promise<Photo> {
-  const image = openInSrgb(bytes, header);
+  const image = await openInSrgb(bytes, header);
   if (width !== header.width || height !== header.height)
     image.resize({ width, height, fit: 'fill', kernel: 'cubic', fastShrinkOnLoad: false });
   return readPixels(image, background, { width, height });
@@ -80,9 +81,29 @@ export async function decodePhoto(
  * The image, to be worked on in sRGB. sharp brings colours with a profile to sRGB by itself, but 16-bit ones to
  * Display P3, which then pass for sRGB: pure red became (234, 51, 34). Those are brought to 8 bits first.
  */
-function openInSrgb(bytes: Uint8Array, header: ImageHeader): Sharp {
+async function openInSrgb(bytes: Uint8Array, header: ImageHeader): Promise<Sharp> {
   const image = openImage(bytes, header.width * header.height);
+  await checkSeen(image, header);
   return header.deep ? image.pipelineColourspace('srgb') : image;
+}
+
+/** Hold the header against what libvips reads, before it decodes. Throws IMAGE_UNDECODABLE where they differ. */
+async function checkSeen(image: Sharp, header: ImageHeader): Promise<void> {
+  const { autoOrient: seen, depth } = await image.metadata().catch(asUndecodable);
+  const isDeep = depth !== 'uchar';
+  if (seen.width === header.width && seen.height === header.height && isDeep === header.deep) return;
+  throw new ServiceError(
+    'IMAGE_UNDECODABLE',
+    `The file's header says ${describe(header, header.deep)}, its decoder finds ${describe(seen, isDeep)}.`,
+  );
+}
+
+function describe({ width, height }: PixelSize, isDeep: boolean): string {
+  return `${width}×${height} pixels of ${isDeep ? 'more than 8' : '8'} bits a sample`;
+}
+
+function asUndecodable(cause: unknown): never {
+  throw new ServiceError('IMAGE_UNDECODABLE', 'The image is damaged or truncated.', { cause });
 }
 
 /**
@@ -91,9 +112,7 @@ function openInSrgb(bytes: Uint8Array, header: ImageHeader): Sharp {
  */
 async function readPixels(image: Sharp, background: Background, { width, height }: PixelSize): Promise<Photo> {
   const rgb = image.flatten({ background }).toColourspace('srgb').raw();
-  const { data, info } = await rgb.toBuffer({ resolveWithObject: true }).catch((cause: unknown) => {
-    throw new ServiceError('IMAGE_UNDECODABLE', 'The image is damaged or truncated.', { cause });
-  });
+  const { data, info } = await rgb.toBuffer({ resolveWithObject: true }).catch(asUndecodable);
   if (info.channels !== 3) {
     throw new ServiceError('IMAGE_UNDECODABLE', `The image has ${info.channels} channels that are not colours.`);
   }

@@ -20,6 +20,7 @@ import pLimit from 'p-limit';
 import type { Batcher } from '../batching/batcher.js';
 import { ServiceError } from '../errors.js';
 import type { Background } from '../images/decode.js';
+import type { DecodeLimits } from '../images/decode-cost.js';
 import { readImageHeader } from '../images/image-header.js';
 import type { CompiledModel } from '../models/compile.js';
 import type { View } from '../models/dense-views.js';
@@ -42,7 +43,7 @@ export interface ImageInput {
 /** What is asked of an image: how it goes in, and what is made of what comes out. */
 export interface Question<Reading, Answer> extends PassRequest, Reader<Reading, Answer> {}
 
-export interface InferenceLimits extends PlanLimits {
+export interface InferenceLimits extends PlanLimits, DecodeLimits {
   /** Images decoded at the same time. */
   readonly decoders: number;
   /** Pictures drawn at the same time. */
