@@ -160,8 +160,7 @@ function codecBytes(header: ImageHeader, output: number): number {
       // Planes of 16 bits in the codec and in libheif, RGB of libheif's; then planes that are larger than the picture.
       return Math.max(20.6 * pixels, 6 * pixels + output) + 12 * Math.max(0, codedSamples - 4 * pixels) + encodedBytes;
     case 'tiff':
-      // A long strip is read as it is stored, up to what libvips allows libtiff.
-      return output + header.heldBytes + Math.min(encodedBytes, 52 * MB) * Number(header.compressed);
+      return output + header.heldBytes;
   }
 }
 
@@ -176,7 +175,7 @@ function metadataMemory({ metadataBytes, frames }: ImageHeader): number {
 const FIXED_SECONDS = 0.003;
 /** Transforms made ready. */
 const PROFILE_SECONDS = 0.02;
-const TURN_NS = 10;
+const TURN_NS = 8;
 const INFLATE_NS = 4;
 /** A directory of a TIFF, a frame of a GIF or a WebP: all are listed before the first is decoded. */
 const PAGE_SECONDS = 30e-6;
@@ -196,11 +195,11 @@ function codecSeconds(header: ImageHeader, shrink: number): number {
       if (header.lossless) return NS * (25 * encodedBytes + 18 * pixels);
       return NS * (60 * encodedBytes + 27 * pixels + (channels > 3 ? 12 * pixels : 0));
     case 'gif':
-      return NS * (8 * encodedBytes + 20 * pixels);
+      return NS * (6 * encodedBytes + 13 * pixels);
     case 'avif':
-      return NS * (270 * encodedBytes + (header.deep ? 48 : 38) * codedSamples);
+      return NS * (270 * encodedBytes + (header.deep ? 40 : 28) * codedSamples);
     case 'tiff': {
-      if (!header.compressed) return NS * 1.5 * pixels * channels * bytesPerSample;
+      if (!header.compressed) return NS * 0.5 * pixels * channels * bytesPerSample;
       return NS * (4 * encodedBytes + (5 * bytesPerSample + SCAN_NS * (scans - 1)) * codedSamples);
     }
   }

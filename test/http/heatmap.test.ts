@@ -393,7 +393,7 @@ describe('what is refused, and how', () => {
       ['?fit=stretch&render=heat&width=16383', small, 'image/webp', 200],
       // With the bar of colours below it.
       ['?fit=stretch&render=heat&width=9&legend=true', await flat(9, 16_380), 'image/webp', 422],
-      ['?fit=stretch&render=sheet&width=16384', small, 'image/webp', 422],
+      ['?fit=stretch&render=sheet&class=0&width=16384', small, 'image/webp', 422],
     ] as const) {
       const response = await post(query, payload, accept);
       expect(response.statusCode, `${query} ${accept}: ${response.body.slice(0, 300)}`).toBe(status);

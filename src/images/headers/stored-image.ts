@@ -30,7 +30,7 @@ export interface StoredImage {
    * tiles and the alpha plane of an AVIF, tiles over the edge of a TIFF.
    */
   readonly codedSamples: number;
-  /** Decoded bytes that the decoder holds because the file is cut that way: tiles or strips of a TIFF. */
+  /** Bytes that the decoder holds because the file is cut that way: tiles or strips of a TIFF. */
   readonly heldBytes: number;
   /** WebP without loss: another codec, with other costs. */
   readonly lossless: boolean;

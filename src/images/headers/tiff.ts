@@ -47,6 +47,8 @@ const MAX_ALL_ENTRIES = 200_000;
 const MAX_JPEG_PIECES = 20_000;
 /** A longer strip is read line by line, see libvips. */
 const MAX_STRIP_ROWS = 128;
+/** What libvips allows libtiff to take at once. */
+const MAX_STORED_STRIP = 52_428_800;
 
 /** Throws BrokenHeaderError, and UnsupportedImageError. */
 export function readTiff(bytes: Uint8Array): StoredImage {
@@ -228,7 +230,7 @@ function piecesOf(
   { width, height }: StoredImage['stored'],
   { channels, bytesPerSample }: Samples,
 ): Pieces {
-  const { single } = directory;
+  const { fields, single } = directory;
   const [tileWidth, tileHeight] = [single(TAG.tileWidth), single(TAG.tileHeight)];
   const isTiled = tileWidth !== undefined || tileHeight !== undefined;
   const planes = single(TAG.planar) === SEPARATE_PLANES ? channels : 1;
@@ -243,13 +245,19 @@ function piecesOf(
     planes === 1 &&
     single(TAG.photometric) !== YCBCR &&
     !isReadAsRgba(directory);
-  // A tile cache of two rows and what is being read; a strip as it is stored and as it is given on.
-  const held = isTiled ? 2 * (1 + Math.floor(width / across)) + 3 : isByLine ? 0 : 2;
+  const pieceBytes = across * down * channels * bytesPerSample;
+  // A tile cache of two rows and what is being read; a strip as it is decoded and as it is given on; a strip that is
+  // decoded line by line as it is stored.
+  const heldBytes = isTiled
+    ? (2 * (1 + Math.floor(width / across)) + 3) * pieceBytes
+    : isByLine
+      ? Math.min(fields.length, MAX_STORED_STRIP)
+      : 2 * pieceBytes;
   const scans = single(TAG.compression) === JPEG ? scansOf(directory, isTiled ? TAG.tileOffsets : TAG.stripOffsets) : 1;
   return {
     tiles,
     codedSamples: columns * across * Math.ceil(height / down) * down * channels,
-    heldBytes: held * across * down * channels * bytesPerSample,
+    heldBytes,
     scans,
     progressive: scans > 1,
   };
