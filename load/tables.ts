@@ -7,6 +7,8 @@ export type Column<T> = readonly [heading: string, cell: (row: T) => string];
 
 /** Columns that hold words, by their heading: they are aligned to the left. */
 const WORDS = new Set([
+  'image',
+  'decoded as',
   'server',
   'model',
   'engine',

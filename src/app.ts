@@ -163,10 +163,11 @@ export async function createService(config: Config, log: Logger, options: Servic
     throw loaded.reason;
   }
   const registry = loaded.value;
+  const memoryBytes = config.memoryMb * 2 ** 20;
   const inference = createInference({
     batcher,
     lease: (model, view) => registry.lease(model, view),
-    limits: { ...config, inputStep: policy.inputStep, memoryBytes: config.memoryMb * 2 ** 20 },
+    limits: { ...config, inputStep: policy.inputStep, memoryBytes, maxDecodeBytes: memoryBytes },
     background: config.background,
     observe: metrics.observePhase,
   });

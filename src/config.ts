@@ -201,6 +201,13 @@ const SETTINGS = {
     default: '50000000',
     about: 'pixels of one photo, checked on its header',
   },
+  maxDecodeSeconds: {
+    variable: 'FULLCONV_MAX_DECODE_SECONDS',
+    schema: z.coerce.number().positive(),
+    default: '20',
+    about:
+      'processor seconds that decoding one photo may take, estimated from its header; beyond it the photo is refused',
+  },
   maxInputPixels: {
     variable: 'FULLCONV_MAX_INPUT_PIXELS',
     schema: count(1, 2 ** 31 - 1),

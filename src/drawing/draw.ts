@@ -2,7 +2,7 @@
  * Maps as pictures: at the photo's size or another width, in any of the formats. The photo is decoded only if it shows.
  */
 import { ServiceError } from '../errors.js';
-import { encodeCanvas } from './canvas.js';
+import { encodeCanvas, MAX_SIDE } from './canvas.js';
 import { decodePhoto } from '../images/decode.js';
 import type { ClassHeatmap, ImageHeatmaps } from '../inference/heatmap.js';
 import type { InputPlan, PixelSize } from '../maps/input-plan.js';
@@ -11,7 +11,7 @@ import { composeAffine, type Affine, type Placement } from '../maps/place.js';
 import { paintLabels } from './render-labels.js';
 import { encodeGray16, paintHeatmap, type RenderMode } from './render.js';
 import type { Segmentation } from '../inference/segment.js';
-import { composeSheet, layOut, sizeOf, withLegend, type Panel } from './sheet.js';
+import { composeSheet, layOut, sizeOf, sizeWithLegend, withLegend, type Panel } from './sheet.js';
 import type { MapScores } from '../maps/scores.js';
 import { rangeOf, type ValueRange } from '../maps/value-range.js';
 import type { DrawJob, DrawingStyle, Drawn, LabelStyle } from './studio.js';
@@ -42,6 +42,7 @@ async function drawHeatmap(
   const { render } = style;
   if (render === 'sheet') return drawSheet(bytes, image, style, output);
   const size = checkSize(sizeAt(image.header, style.width), output);
+  if (style.legend) checkSides(sizeWithLegend(size), output);
   const [first] = image.classes as readonly [ClassHeatmap, ...ClassHeatmap[]];
   const common = renderOf(first, image, size, style, output);
   if (render === 'gray16') return encodeGray16(common);
@@ -135,13 +136,24 @@ function sizeAt({ width, height }: PixelSize, wanted = width): PixelSize {
   return { width: wanted, height: Math.max(1, Math.round((height * wanted) / width)) };
 }
 
-function checkSize(size: PixelSize, { maxPixels }: PictureOutput): PixelSize {
-  if (size.width * size.height <= maxPixels) return size;
-  throw new ServiceError(
-    'IMAGE_TOO_LARGE',
-    `The picture would be ${size.width}×${size.height} pixels; the limit is ${maxPixels} pixels.`,
-    { errors: [{ parameter: 'width', detail: 'must be smaller' }] },
-  );
+/** Throws IMAGE_TOO_LARGE. */
+function checkSize(size: PixelSize, output: PictureOutput): PixelSize {
+  if (size.width * size.height > output.maxPixels) throw tooLarge(size, `the limit is ${output.maxPixels} pixels`);
+  checkSides(size, output);
+  return size;
+}
+
+/** Throws IMAGE_TOO_LARGE for a picture that its format cannot hold. */
+function checkSides(size: PixelSize, { format }: PictureOutput): void {
+  const limit = MAX_SIDE[format];
+  if (Math.max(size.width, size.height) <= limit) return;
+  throw tooLarge(size, `the limit of ${format} is ${limit} pixels a side`);
+}
+
+function tooLarge({ width, height }: PixelSize, limit: string): ServiceError {
+  return new ServiceError('IMAGE_TOO_LARGE', `The picture would be ${width}×${height} pixels; ${limit}.`, {
+    errors: [{ parameter: 'width', detail: 'must be smaller' }],
+  });
 }
 
 /** Plan and placement as if the photo had another size. */

@@ -86,10 +86,15 @@ export async function composeSheet(panels: readonly Panel[], layout: SheetLayout
   return sheet;
 }
 
+/** The size of a picture with the bar of its colours below it. */
+export function sizeWithLegend({ width, height }: PixelSize): PixelSize {
+  return { width, height: height + legendHeight(width) + GAP / 4 };
+}
+
 /** A picture with the bar of its colours below it. */
 export async function withLegend(picture: Canvas, legend: Legend): Promise<Canvas> {
   const { width, height } = picture;
-  const canvas = blankCanvas({ width, height: height + legendHeight(width) + GAP / 4 }, PAPER);
+  const canvas = blankCanvas(sizeWithLegend(picture), PAPER);
   paste(canvas, picture, 0, 0);
   await drawLegend(canvas, { left: 0, top: height + GAP / 4, width }, legend, INK);
   return canvas;

@@ -2,7 +2,8 @@
  * Encoded bytes to pixels: 8-bit sRGB, upright, first frame, alpha blended over a background. Hides the kinds of pixels
  * that files hold (grey, CMYK, palette, 1-bit, 16-bit, with or without a colour profile) and how libvips is made to
  * give exactly the planned size. image-header.ts has read the header and checked the limits before. A file that is
- * broken after its header fails here with IMAGE_UNDECODABLE.
+ * broken after its header fails here with IMAGE_UNDECODABLE, and so does a file of which libvips reads another size or
+ * depth than the header said.
  *
  * libvips resamples. It antialiases when it shrinks, like Pillow and torchvision, after an integer box filter if the
  * factor is above 2. Shrink-on-load (libjpeg's scaled DCT) leaves at least a factor of 2 to the real kernel. From 12
@@ -68,7 +69,7 @@ export async function decodeInput({
   background,
 }: Omit<DecodeRequest, 'mirrored'>): Promise<Uint8Array> {
   const { photo, crop } = input;
-  const image = openInSrgb(bytes, header);
+  const image = await openInSrgb(bytes, header);
   const cut = cutBeforeEnlarging(input);
   if (cut !== undefined) image.extract(cut.photo);
   const resized = cut?.resized ?? input.resized;
@@ -110,7 +111,7 @@ export async function decodePhoto(
   header: ImageHeader,
   { background, size: { width, height } = header }: { readonly background: Background; readonly size?: PixelSize },
 ): Promise<Photo> {
-  const image = openInSrgb(bytes, header);
+  const image = await openInSrgb(bytes, header);
   if (width !== header.width || height !== header.height)
     image.resize({ width, height, fit: 'fill', kernel: 'cubic', fastShrinkOnLoad: false });
   return readPixels(image, background, { width, height });
@@ -120,9 +121,29 @@ export async function decodePhoto(
  * The image, to be worked on in sRGB. sharp converts colours with a profile to sRGB, but 16-bit ones to Display P3,
  * which are then taken for sRGB: pure red became (234, 51, 34). So 16-bit images are brought to 8 bits first.
  */
-function openInSrgb(bytes: Uint8Array, header: ImageHeader): Sharp {
+async function openInSrgb(bytes: Uint8Array, header: ImageHeader): Promise<Sharp> {
   const image = openImage(bytes, header.width * header.height);
+  await checkSeen(image, header);
   return header.deep ? image.pipelineColourspace('srgb') : image;
+}
+
+/** Hold the header against what libvips reads, before it decodes. Throws IMAGE_UNDECODABLE where they differ. */
+async function checkSeen(image: Sharp, header: ImageHeader): Promise<void> {
+  const { autoOrient: seen, depth } = await image.metadata().catch(asUndecodable);
+  const isDeep = depth !== 'uchar';
+  if (seen.width === header.width && seen.height === header.height && isDeep === header.deep) return;
+  throw new ServiceError(
+    'IMAGE_UNDECODABLE',
+    `The file's header says ${describe(header, header.deep)}, its decoder finds ${describe(seen, isDeep)}.`,
+  );
+}
+
+function describe({ width, height }: PixelSize, isDeep: boolean): string {
+  return `${width}×${height} pixels of ${isDeep ? 'more than 8' : '8'} bits a sample`;
+}
+
+function asUndecodable(cause: unknown): never {
+  throw new ServiceError('IMAGE_UNDECODABLE', 'The image is damaged or truncated.', { cause });
 }
 
 /**
@@ -131,9 +152,7 @@ function openInSrgb(bytes: Uint8Array, header: ImageHeader): Sharp {
  */
 async function readPixels(image: Sharp, background: Background, { width, height }: PixelSize): Promise<Photo> {
   const rgb = image.flatten({ background }).toColourspace('srgb').raw();
-  const { data, info } = await rgb.toBuffer({ resolveWithObject: true }).catch((cause: unknown) => {
-    throw new ServiceError('IMAGE_UNDECODABLE', 'The image is damaged or truncated.', { cause });
-  });
+  const { data, info } = await rgb.toBuffer({ resolveWithObject: true }).catch(asUndecodable);
   if (info.channels !== 3) {
     throw new ServiceError('IMAGE_UNDECODABLE', `The image has ${info.channels} channels that are not colours.`);
   }

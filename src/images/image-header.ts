@@ -1,33 +1,59 @@
 /**
- * Reads an image's format and upright size before a pixel is allocated. Images we will not decode are refused here. The
- * check takes less than a millisecond, whatever the image claims to be, so a decompression bomb costs no more than a
- * photo.
+ * What can be known of an image before a pixel is allocated: its format, its upright size, and what its decode costs. This
+ * is where every image is refused that will not be decoded: a check costs milliseconds, whatever the image claims to be, so
+ * that a decompression bomb costs no more than a photo.
  *
- * Only the first frame or page of an image is ever decoded, so only its size counts.
+ * Only the first frame or page of an image is ever decoded; its size is the one that counts. Pure TypeScript on the encoded
+ * bytes, so that a process which reads headers touches no native code. No library: image-size and probe-image-size know
+ * sizes and some orientations, but not depth, scans, tiles, alpha planes or what libvips makes of a GIF's screen, and the
+ * cost of a decode follows from those. The parsers (headers/) give what libvips gives; a test holds them against it.
  */
 import { ServiceError } from '../errors.js';
+import { checkHeaderCost, type DecodeLimits } from './decode-cost.js';
+import { readAvif } from './headers/avif.js';
+import { BrokenHeaderError, UnsupportedImageError } from './headers/fields.js';
+import { readGif } from './headers/gif.js';
+import { readJpeg } from './headers/jpeg.js';
+import { readPng } from './headers/png.js';
+import type { ImageHeader, StoredImage } from './headers/stored-image.js';
+import { readTiff } from './headers/tiff.js';
+import { readWebp } from './headers/webp.js';
 import { sniffFormat, type ImageFormat } from './image-format.js';
-import { openImage } from './image-library.js';
 
-export type { ImageFormat };
+export type { ImageFormat, ImageHeader };
 
-export interface ImageHeader {
-  readonly format: ImageFormat;
-  /** Pixels of the first frame after its EXIF orientation is applied, as a viewer shows it. */
-  readonly width: number;
-  readonly height: number;
-  /** Whether its samples have more than 8 bits. */
-  readonly deep: boolean;
+export interface HeaderLimits extends DecodeLimits {
+  readonly maxPixels: number;
 }
 
+const READERS: Readonly<Record<ImageFormat, (bytes: Uint8Array) => StoredImage>> = {
+  jpeg: readJpeg,
+  png: readPng,
+  webp: readWebp,
+  gif: readGif,
+  avif: readAvif,
+  tiff: readTiff,
+};
+
+/** Formats as people write them. */
+const NAMES: Readonly<Record<ImageFormat, string>> = {
+  jpeg: 'JPEG',
+  png: 'PNG',
+  webp: 'WebP',
+  gif: 'GIF',
+  avif: 'AVIF',
+  tiff: 'TIFF',
+};
+
 /**
- * Read the header of an encoded image. Throws UNSUPPORTED_MEDIA_TYPE (not one of the six formats), IMAGE_UNDECODABLE
- * (empty, or the header is broken) or IMAGE_TOO_LARGE (more than `maxPixels`).
+ * Read the header of an encoded image, at once. Rejects with UNSUPPORTED_MEDIA_TYPE (not one of the six formats), IMAGE_UNDECODABLE
+ * (empty, or the header is broken) or IMAGE_TOO_LARGE (more than `maxPixels`, or a decode beyond the other limits).
  */
-export async function readImageHeader(
-  bytes: Uint8Array,
-  { maxPixels }: { readonly maxPixels: number },
-): Promise<ImageHeader> {
+export function readImageHeader(bytes: Uint8Array, limits: HeaderLimits): Promise<ImageHeader> {
+  return new Promise((resolve) => resolve(headerOf(bytes, limits)));
+}
+
+function headerOf(bytes: Uint8Array, limits: HeaderLimits): ImageHeader {
   if (bytes.length === 0) throw new ServiceError('IMAGE_UNDECODABLE', 'The image is empty.');
   const sniffed = sniffFormat(bytes);
   if (!sniffed.accepted) {
@@ -37,20 +63,36 @@ export async function readImageHeader(
       `${found}; an image must be a JPEG, PNG, WebP, GIF, AVIF or TIFF file.`,
     );
   }
-  const { format } = sniffed;
-  const metadata = await openImage(bytes, false)
-    .metadata()
-    .catch((error: unknown) => {
-      throw new ServiceError('IMAGE_UNDECODABLE', `The header of the ${format} file is broken.`, {
-        cause: error,
-      });
-    });
-  const { width, height } = metadata.autoOrient;
-  if (width * height > maxPixels) {
+  const header = upright(readStored(bytes, sniffed.format), bytes.length);
+  const { width, height } = header;
+  if (width * height > limits.maxPixels) {
     throw new ServiceError(
       'IMAGE_TOO_LARGE',
-      `The image has ${width}×${height} = ${width * height} pixels; the limit is ${maxPixels}.`,
+      `The image has ${width}×${height} = ${width * height} pixels; the limit is ${limits.maxPixels}.`,
     );
   }
-  return { format, width, height, deep: metadata.depth !== 'uchar' };
+  checkHeaderCost(header, limits);
+  return header;
+}
+
+function readStored(bytes: Uint8Array, format: ImageFormat): StoredImage {
+  try {
+    return READERS[format](bytes);
+  } catch (cause) {
+    if (cause instanceof UnsupportedImageError) throw new ServiceError('IMAGE_UNDECODABLE', cause.message, { cause });
+    if (!(cause instanceof BrokenHeaderError)) throw cause;
+    throw new ServiceError(
+      'IMAGE_UNDECODABLE',
+      `The header of the ${NAMES[format]} file is broken: it ${cause.message}.`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+function upright(image: StoredImage, encodedBytes: number): ImageHeader {
+  const { width, height } = image.stored;
+  const [across, down] = image.orientation >= 5 ? [height, width] : [width, height];
+  return { ...image, width: across, height: down, encodedBytes };
 }

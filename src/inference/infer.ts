@@ -19,6 +19,7 @@
 import type { Batcher } from '../batching/batcher.js';
 import { ServiceError, WorkerLostError } from '../errors.js';
 import type { Background } from '../images/decode.js';
+import type { DecodeLimits } from '../images/decode-cost.js';
 import { readImageHeader } from '../images/image-header.js';
 import type { CompiledModel } from '../models/compile.js';
 import type { View } from '../models/dense-views.js';
@@ -41,7 +42,7 @@ export interface ImageInput {
 /** What to ask about an image: how it enters the network, and how the outputs become an answer. */
 export interface Question<Reading, Answer> extends PassRequest, Reader<Reading, Answer> {}
 
-export interface InferenceLimits extends PlanLimits {
+export interface InferenceLimits extends PlanLimits, DecodeLimits {
   /** Passes (images × scales × mirrors) in the server at once. */
   readonly maxQueue: number;
 }

@@ -6,6 +6,7 @@
 import { ServiceError, type ParameterError } from '../errors.js';
 import type { MapGeometry } from '../graph/geometry.js';
 import type { Interpolation } from '../images/decode.js';
+import { inputDecodeCost } from '../images/decode-cost.js';
 import type { ImageHeader } from '../images/image-header.js';
 import { inputPixels, planInput, type Fit, type InputPlan } from '../maps/input-plan.js';
 import { planTiles, type Tiling } from '../maps/tiles.js';
@@ -166,7 +167,7 @@ function planAt(
   checkClassMap({ map, tiling }, model.labels.length, request.classes?.length ?? 0);
   const { session } = view;
   const size = tiling?.tiles[0]?.pixels ?? input.crop;
-  const bytes = decodeBytes(header) + PIXEL_BYTES * size.width * size.height + view.peakBytes(size);
+  const bytes = inputDecodeCost(header, input).bytes + PIXEL_BYTES * size.width * size.height + view.peakBytes(size);
   checkMemory(bytes, limits);
   return { input, tiling, session, cost: view.multiplyAdds(size), bytes, map };
 }
@@ -242,11 +243,6 @@ function checkMemory(bytes: number, { memoryBytes = Infinity }: PlanLimits): voi
     `A run would take about ${megabytes(bytes)} of memory; the limit is ${megabytes(memoryBytes)}. Ask for a smaller size or scale, or a coarser outputStride.`,
     { errors: [{ parameter: 'size', detail: `takes about ${megabytes(bytes)}` }] },
   );
-}
-
-/** What decoding takes at most: a placeholder until decode-cost.ts is here. */
-function decodeBytes({ width, height }: ImageHeader): number {
-  return 4 * width * height;
 }
 
 /** The largest multiple of 1/steps whose input has at most `limit` pixels. The input of `scale` must have more. */

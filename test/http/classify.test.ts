@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestApp, type TestApp } from '../support/app.js';
+import { jpegOfScans } from '../support/made-images.js';
 import { TINY_CLASSES } from '../support/tiny-models.js';
 
 const photoFile = (name: string): URL => new URL(`../fixtures/photos/${name}`, import.meta.url);
@@ -195,6 +196,20 @@ describe('limits', () => {
       expect((await post('/v1/classify', grace)).statusCode).toBe(200);
     } finally {
       await small.close();
+    }
+  });
+
+  it('refuses an image whose decode takes too long with 422, on its header', async () => {
+    const scans = await app.http.inject({ method: 'POST', url: '/v1/classify', payload: jpegOfScans(80, 80, 5000) });
+    expect(scans.json()).toMatchObject({ code: 'IMAGE_TOO_LARGE', status: 422 });
+    expect(scans.body).toContain('5000 scans');
+    const hasty = await startTestApp({ FULLCONV_MAX_DECODE_SECONDS: '0.001' }, app.models);
+    try {
+      const response = await hasty.http.inject({ method: 'POST', url: '/v1/classify', payload: grace });
+      expect(response.json()).toMatchObject({ code: 'IMAGE_TOO_LARGE', status: 422 });
+      expect(response.body).toMatch(/about 0\.0\d+ s.*the limit is 0\.001 s/);
+    } finally {
+      await hasty.close();
     }
   });
 });

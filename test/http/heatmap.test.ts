@@ -378,6 +378,37 @@ describe('what is refused, and how', () => {
     expect(response.body).toMatch(detail);
   });
 
+  it('pictures that WebP or AVIF cannot hold are 422 and name the width; PNG holds them', async () => {
+    const flat = (width: number, height: number) =>
+      sharp({ create: { width, height, channels: 3, background: '#456' } })
+        .png()
+        .toBuffer();
+    const [wide, tall, small] = await Promise.all([flat(16_500, 10), flat(10, 16_500), flat(410, 2)]);
+    for (const [query, payload, accept, status] of [
+      ['?fit=stretch&render=heat', wide, 'image/webp', 422],
+      ['?fit=stretch&render=heat', tall, 'image/webp', 422],
+      ['?fit=stretch&render=heat', wide, 'image/avif', 422],
+      ['?fit=stretch&render=heat', wide, 'image/png', 200],
+      ['?fit=stretch&render=heat&width=16384', small, 'image/webp', 422],
+      ['?fit=stretch&render=heat&width=16383', small, 'image/webp', 200],
+      // With the bar of colours below it.
+      ['?fit=stretch&render=heat&width=9&legend=true', await flat(9, 16_380), 'image/webp', 422],
+      ['?fit=stretch&render=sheet&class=0&width=16384', small, 'image/webp', 422],
+    ] as const) {
+      const response = await post(query, payload, accept);
+      expect(response.statusCode, `${query} ${accept}: ${response.body.slice(0, 300)}`).toBe(status);
+      if (status === 200) continue;
+      expect(response.json()).toMatchObject({ code: 'IMAGE_TOO_LARGE', errors: [{ parameter: 'width' }] });
+      expect(response.body).toMatch(/the limit of (webp is 16383|avif is 16384) pixels a side/);
+    }
+    const labels = await app.http.inject({
+      ...{ method: 'POST', url: '/v1/segment?fit=stretch', payload: wide },
+      headers: { accept: 'image/webp', 'content-type': 'image/png' },
+    });
+    expect(labels.statusCode).toBe(422);
+    expect(labels.json()).toMatchObject({ errors: [{ parameter: 'width' }] });
+  });
+
   it('two classes are given as JSON to a client that takes anything', async () => {
     const response = await post('?class=1&class=2', cat, '*/*');
     expect(response.headers['content-type']).toMatch('application/json');

@@ -233,6 +233,33 @@ describe('decodeInput', () => {
 });
 
 describe('decodePhoto', () => {
+  it('rejects with IMAGE_UNDECODABLE where libvips reads another size or depth than the header said', async () => {
+    const bytes = await solid(90, 60, '#123456').png().toBuffer();
+    const header = await readImageHeader(bytes, limits);
+    const wrong = { ...header, width: 100, height: 60 };
+    const failure: unknown = await decodePhoto(bytes, wrong, { background: white }).catch((e: unknown) => e);
+    expect(failure).toMatchObject({
+      code: 'IMAGE_UNDECODABLE',
+      message:
+        "The file's header says 100×60 pixels of 8 bits a sample, its decoder finds 90×60 pixels of 8 bits a sample.",
+    });
+    const deep = { ...header, deep: true };
+    const plan = planInput(header, { fit: 'whole', size: 30, resize: 30, scale: 1 });
+    const request = {
+      photo: { bytes, header: deep },
+      input: plan,
+      interpolation: 'bilinear',
+      background: white,
+    } as const;
+    await expect(decodeInput(request)).rejects.toMatchObject({ code: 'IMAGE_UNDECODABLE' });
+  });
+
+  it('lets no loader of libvips but the six be reached', async () => {
+    await expect(sharp(Buffer.from('<svg width="1" height="1"/>')).metadata()).rejects.toThrow(
+      /unsupported image format/,
+    );
+  });
+
   it('has the photo’s size, or the one asked for, smaller or larger', async () => {
     const bytes = await solid(90, 60, '#123456').png().toBuffer();
     const header = await readImageHeader(bytes, limits);

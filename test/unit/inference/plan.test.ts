@@ -28,7 +28,32 @@ function requestFor(classes: number, asked: number, { stride = 1, tiles = false 
 
 const LIMITS = { maxPixels: 5e7, maxInputPixels: 2240 * 2240 };
 const plan = (request: PassRequest, side: number): ImagePlan =>
-  planImage({ format: 'png', width: side, height: side } as ImageHeader, request, LIMITS);
+  planImage(headerOf(side), request, LIMITS);
+
+/** Of a plain PNG. */
+function headerOf(side: number): ImageHeader {
+  const size = { width: side, height: side };
+  return {
+    format: 'png',
+    ...size,
+    stored: size,
+    orientation: 1,
+    deep: false,
+    channels: 3,
+    bytesPerSample: 1,
+    progressive: false,
+    scans: 1,
+    frames: 1,
+    tiles: 1,
+    codedSamples: 3 * side * side,
+    heldBytes: 0,
+    lossless: true,
+    compressed: true,
+    colours: 'plain',
+    metadataBytes: 0,
+  };
+}
+
 const passes = (request: PassRequest, side: number): number => plan(request, side).passes.length;
 
 describe('a plan', () => {

@@ -1,0 +1,75 @@
+/**
+ * What a header parser gives: the first frame or page as the file stores it, and every fact that decides what its decode
+ * costs (decode-cost.ts). Plain data. Numbers are the file's own claims: a decoder finds out whether they are true.
+ */
+import type { PixelSize } from '../../maps/input-plan.js';
+import type { ImageFormat } from '../image-format.js';
+
+export interface StoredImage {
+  readonly format: ImageFormat;
+  /** Pixels as stored, before the orientation is carried out. Both sides are at least 1. */
+  readonly stored: PixelSize;
+  /** How the decoder must turn it, as EXIF counts: 1 to 8. AVIF's own turns are part of `stored` already. */
+  readonly orientation: number;
+  /** Its samples have more than 8 bits. */
+  readonly deep: boolean;
+  /** Samples of a decoded pixel, alpha included. */
+  readonly channels: number;
+  /** Of a decoded sample. */
+  readonly bytesPerSample: number;
+  /** The decoder must hold all of it: progressive JPEG, interlaced PNG. */
+  readonly progressive: boolean;
+  /** Passes over the picture that the decoder makes. 1 for all but JPEG with several SOS markers. */
+  readonly scans: number;
+  /** Frames or pages of the file, of which the first is decoded. Counting stops at a bound of the parser. */
+  readonly frames: number;
+  /** Pieces that are decoded one by one: AVIF images, TIFF tiles or strips. */
+  readonly tiles: number;
+  /**
+   * Samples that the codec decodes, which may be more or fewer than the pixels: subsampled chroma of a JPEG, overlapping
+   * tiles and the alpha plane of an AVIF, tiles over the edge of a TIFF.
+   */
+  readonly codedSamples: number;
+  /** Bytes that the decoder holds because the file is cut that way: tiles or strips of a TIFF. */
+  readonly heldBytes: number;
+  /** WebP without loss: another codec, with other costs. */
+  readonly lossless: boolean;
+  /** False for pixels that are stored as they are (TIFF). */
+  readonly compressed: boolean;
+  /** How pixels become sRGB: as they are, or by the file's colour profile, or from four inks. */
+  readonly colours: 'plain' | 'profile' | 'cmyk';
+  /** Bytes that compressed texts and profiles beside the picture may grow to (PNG). */
+  readonly metadataBytes: number;
+}
+
+/** The same, upright. */
+export interface ImageHeader extends StoredImage {
+  /** Pixels of the first frame after its orientation, i.e. as a viewer shows it. */
+  readonly width: number;
+  readonly height: number;
+  /** Of the encoded file. */
+  readonly encodedBytes: number;
+}
+
+/** The facts of the simplest file: one frame in one scan, decoded line by line. */
+export function simpleImage(
+  facts: Pick<StoredImage, 'format' | 'stored' | 'channels'> & Partial<StoredImage>,
+): StoredImage {
+  const { stored, channels } = facts;
+  return {
+    orientation: 1,
+    deep: false,
+    bytesPerSample: 1,
+    progressive: false,
+    scans: 1,
+    frames: 1,
+    tiles: 1,
+    codedSamples: stored.width * stored.height * channels,
+    heldBytes: 0,
+    lossless: false,
+    compressed: true,
+    colours: 'plain',
+    metadataBytes: 0,
+    ...facts,
+  };
+}
