@@ -1,7 +1,7 @@
 /**
  * What one decode costs at its peak, from the header alone: memory beyond the encoded bytes, and processor time on one
  * core. Pure. Upper estimates, fitted to measurements (`npm run load:decode`, load/results/README.md) of libvips in sharp
- * 0.35 on one core of an Intel Xeon of 2023. They follow from how libvips decodes:
+ * 0.35 on one core of an Intel Xeon with AMX. They follow from how libvips decodes:
  *
  * - JPEG, PNG and TIFF come line by line, in little memory, and JPEG shrunk by libjpeg where much is thrown away.
  * - WebP, AVIF, GIF, interlaced PNG and progressive JPEG are held as a whole, whatever is made of them.
@@ -116,8 +116,7 @@ function costOf(header: ImageHeader, product: Product): DecodeCost {
       codecSeconds(header, shrink) +
       loaded * pixelNs(header, product) * NS +
       (turned / 3) * TURN_NS * NS +
-      header.metadataBytes * INFLATE_NS * NS +
-      header.frames * (header.format === 'tiff' ? PAGE_SECONDS : FRAME_SECONDS),
+      HEADER_READS * headerSeconds(header),
   };
 }
 
@@ -176,10 +175,17 @@ const FIXED_SECONDS = 0.003;
 /** Transforms made ready. */
 const PROFILE_SECONDS = 0.02;
 const TURN_NS = 8;
+/** decode.ts holds what libvips reads against the header before it decodes. */
+const HEADER_READS = 2;
 const INFLATE_NS = 4;
 /** A directory of a TIFF, a frame of a GIF or a WebP: all are listed before the first is decoded. */
 const PAGE_SECONDS = 30e-6;
 const FRAME_SECONDS = 0.5e-6;
+
+/** What libvips does before it knows an image's size. */
+function headerSeconds({ format, metadataBytes, frames }: ImageHeader): number {
+  return metadataBytes * INFLATE_NS * NS + frames * (format === 'tiff' ? PAGE_SECONDS : FRAME_SECONDS);
+}
 
 function codecSeconds(header: ImageHeader, shrink: number): number {
   const { format, codedSamples, encodedBytes, scans, channels, bytesPerSample } = header;
@@ -197,16 +203,22 @@ function codecSeconds(header: ImageHeader, shrink: number): number {
     case 'gif':
       return NS * (6 * encodedBytes + 13 * pixels);
     case 'avif':
-      return NS * (270 * encodedBytes + (header.deep ? 40 : 28) * codedSamples);
+      return NS * (270 * encodedBytes + (header.deep ? 40 : 28) * codedSamples) + header.tiles * AVIF_TILE_SECONDS;
     case 'tiff': {
       if (!header.compressed) return NS * 0.5 * pixels * channels * bytesPerSample;
-      return NS * (4 * encodedBytes + (5 * bytesPerSample + SCAN_NS * (scans - 1)) * codedSamples);
+      return (
+        NS * (4 * encodedBytes + (5 * bytesPerSample + SCAN_NS * (scans - 1)) * codedSamples) +
+        header.tiles * TIFF_TILE_SECONDS
+      );
     }
   }
 }
 
 /** Of an empty scan, for each coefficient. */
 const SCAN_NS = 0.25;
+/** To make a decoder ready. */
+const AVIF_TILE_SECONDS = 2e-3;
+const TIFF_TILE_SECONDS = 5e-6;
 
 /** What happens to each decoded pixel on its way to sRGB. */
 function pixelNs({ colours, channels, deep }: ImageHeader, { resized }: Product): number {

@@ -239,13 +239,13 @@ interface Work {
 
 /**
  * What decoding an item takes, with all that it refers to, as often as it does. Items may refer to each other in any way,
- * so the sums are made from the bottom up, in as many rounds as there may be levels; those of a ring grow without end.
+ * so the sums are made from the bottom up, in as many rounds as there are levels. Throws for a ring, whose sums have no end.
  */
 function workOf(items: ReadonlyMap<number, Item>, primary: Item): Work {
   const own = new Map([...items.values()].map((item) => [item, ownWork(item)]));
   const total = new Map(own);
-  for (let level = 0, hasChanged = true; hasChanged && level <= Math.min(items.size, MAX_LEVELS); level++) {
-    hasChanged = false;
+  for (let level = 0; level <= MAX_LEVELS; level++) {
+    let hasChanged = false;
     for (const item of items.values()) {
       let { tiles, samples } = own.get(item)!;
       for (const [id, times] of item.parts) {
@@ -258,8 +258,9 @@ function workOf(items: ReadonlyMap<number, Item>, primary: Item): Work {
       total.set(item, { tiles, samples });
       hasChanged = true;
     }
+    if (!hasChanged) return total.get(primary)!;
   }
-  return total.get(primary)!;
+  throw new BrokenHeaderError('has images that are made of themselves');
 }
 
 /** Of items that are made of others. Two are usual: a grid, and an alpha plane beside it. */

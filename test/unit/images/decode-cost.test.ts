@@ -80,8 +80,8 @@ describe('time', () => {
     const png = await flat(32).png().toBuffer();
     const text = chunk('zTXt', Buffer.alloc(51_000));
     const bytes = Buffer.concat([png.subarray(0, 33), ...Array.from({ length: 90 }, () => text), png.subarray(33)]);
-    // Measured: 14.5 s.
-    expect(inputCost(await headerOf(bytes)).seconds).toBeGreaterThan(14.5);
+    // Measured: 14.5 s for each time that the header is read.
+    expect(inputCost(await headerOf(bytes)).seconds).toBeGreaterThan(2 * 14.5);
   });
 });
 
@@ -100,7 +100,7 @@ describe('what is refused on sight', () => {
     const bytes = await flat().avif({ effort: 0 }).toBuffer();
     expect(await refusal(bytes, { maxDecodeSeconds: 0.1 })).toMatchObject({
       code: 'IMAGE_TOO_LARGE',
-      message: expect.stringMatching(/about 0\.\d s of a processor core; the limit is 0\.1 s/) as string,
+      message: expect.stringMatching(/about 0\.\d+ s of a processor core; the limit is 0\.1 s/) as string,
     });
     expect(await refusal(bytes, { maxDecodeSeconds: 20 })).toMatchObject({ width: SIDE });
   });

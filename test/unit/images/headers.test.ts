@@ -18,6 +18,7 @@ import {
   number,
   segment,
   tiff,
+  type AvifItem,
   type TiffEntry,
 } from '../../support/made-images.js';
 import { hasShared, shared } from '../../support/shared.js';
@@ -409,6 +410,12 @@ describe('AVIF', () => {
     ]);
     expect(await read(bytes)).toMatchObject({ tiles: 1_000_000, codedSamples: 1e6 * 64 * 64 * 1.5 });
     // A ring has no end, and costs no time.
+    const image: AvifItem = { type: 'av01', data, properties: [ispe(64, 64), av1C] };
+    const ring = await read(avif([grid([2, 1]), grid([2, 0]), image]));
+    expect(ring).toMatchObject({
+      code: 'IMAGE_UNDECODABLE',
+      message: expect.stringContaining('made of themselves') as string,
+    });
     expect(await read(avif([grid([1]), grid([0])]))).toMatchObject({ code: 'IMAGE_UNDECODABLE' });
   });
 
