@@ -51,6 +51,7 @@ function headerOf(side: number): ImageHeader {
     compressed: true,
     colours: 'plain',
     metadataBytes: 0,
+    encodedBytes: 0,
   };
 }
 
