@@ -39,7 +39,7 @@ const allowed = {
   models: ['architectures', 'files', 'graph', 'maps', 'runtime', 'tensor', 'vocabulary'],
   'open-files': [],
   playground: ['classes', 'client', 'maps', 'vocabulary'],
-  'process-setup': ['cores'],
+  'process-setup': ['cores', 'open-files'],
   processes: ['device', 'runtime'],
   runtime: ['buffer-pool', 'device', 'files', 'graph', 'tensor'],
   server: ['app', 'config', 'device', 'files', 'log', 'open-files', 'version'],

@@ -7,7 +7,7 @@
  * pino.destination would do almost the same, but at the exit it tries again for ever to write to a full disk.
  */
 import { pino, type LevelWithSilent, type Logger } from 'pino';
-import { SonicBoom } from 'sonic-boom';
+import sonicBoom from 'sonic-boom';
 
 export const STANDARD_OUTPUT = 1;
 export const STANDARD_ERROR = 2;
@@ -27,7 +27,7 @@ export interface Log {
   close(): Promise<boolean>;
 }
 
-/** Open the log. `onDrop` is called for each line that is dropped. */
+/** Open the log. It closes the descriptor, unless that is a standard one. `onDrop` is told of each line that is dropped. */
 export function openLog(level: LevelWithSilent, descriptor: number, onDrop: () => void = () => undefined): Log {
   unblock(descriptor);
   let dropped = 0;
@@ -38,7 +38,7 @@ export function openLog(level: LevelWithSilent, descriptor: number, onDrop: () =
     dropped += 1;
     onDrop();
   };
-  const sink = new SonicBoom({
+  const sink = new sonicBoom.SonicBoom({
     fd: descriptor,
     sync: false,
     maxLength: MAX_WAITING_BYTES,

@@ -1,16 +1,25 @@
-/** How many connections the system lets this process have. Each is an open file, and a process may have so many of them. */
+/** How many files the system lets this process have open. Each connection is one. */
 import { readdirSync, readFileSync } from 'node:fs';
+
+/** Node opens about a hundred at once when it loads the modules of a command. */
+export const LEAST_OPEN_FILES = 256;
 
 /** For models that are loaded, files of the playground that are read, and processes that are started again. */
 const SPARE_FILES = 24;
 
-/** Connections that fit beside what is open now and `children` more processes; Infinity where the system does not say. */
-export function connectionLimit(children: number): number {
+/** Infinity where the system does not say. */
+export function openFileLimit(): number {
   try {
     const limit = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
-    if (limit === undefined) return Number.POSITIVE_INFINITY;
-    return Math.max(1, Number(limit) - readdirSync('/proc/self/fd').length - children - SPARE_FILES);
+    return Number(limit ?? Number.POSITIVE_INFINITY);
   } catch {
     return Number.POSITIVE_INFINITY;
   }
+}
+
+/** Connections that fit beside the files that are open now and those of `children` more processes. */
+export function connectionLimit(children: number): number {
+  const limit = openFileLimit();
+  if (limit === Number.POSITIVE_INFINITY) return limit;
+  return Math.max(1, limit - readdirSync('/proc/self/fd').length - children - SPARE_FILES);
 }
