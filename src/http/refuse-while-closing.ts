@@ -16,26 +16,32 @@ import type { FastifyInstance } from 'fastify';
 import { ServiceError } from '../errors.js';
 
 /** The longest wait for a moment without new connections. */
-const BACKLOG_MS = 1000;
-/** Once the server does not listen any more: how long requests may be on their way, from the last one on. */
-const QUIET_MS = 200;
-/** The longest wait for such requests and for the ends of their refusals. */
-const LAST_REQUESTS_MS = 2000;
+const BACKLOG_MS = 5000;
+/** In a longer turn of the event loop, connections come in behind its look for them. */
+const SHORT_TURN_MS = 1;
+/** How long the first request of a connection may be on its way. */
+const FIRST_REQUEST_MS = 1000;
+/** How long another request may be on its way, once the server does not listen any more. */
+const NEXT_REQUEST_MS = 200;
+/** The longest wait for such requests, and for the ends of their refusals. */
+const LAST_REQUESTS_MS = 3000;
 const POLL_MS = 10;
 
 export function refuseWhileClosing(app: FastifyInstance): void {
   const answers = new Set<ServerResponse>();
-  const connections = new Set<Socket>();
+  /** Open connections, and when they were accepted if they have asked nothing yet. */
+  const connections = new Map<Socket, number | undefined>();
   let closing = false;
   let accepted = 0;
   let lastRequestAt = 0;
   app.server.on('connection', (socket: Socket) => {
     accepted += 1;
-    connections.add(socket);
+    connections.set(socket, performance.now());
     socket.once('close', () => connections.delete(socket));
   });
-  app.addHook('onRequest', (_request, { raw }, done) => {
+  app.addHook('onRequest', ({ socket }, { raw }, done) => {
     lastRequestAt = performance.now();
+    if (connections.has(socket)) connections.set(socket, undefined);
     answers.add(raw);
     raw.once('close', () => answers.delete(raw));
     done(closing ? new ServiceError('DRAINING', 'The server is shutting down.') : undefined);
@@ -45,24 +51,33 @@ export function refuseWhileClosing(app: FastifyInstance): void {
     done(null, payload);
   });
 
-  /** Resolves right after the event loop has looked for new connections and found none. */
+  /** Resolves right after the event loop has looked for new connections, found none and done little else. */
   async function backlogEmpty(): Promise<void> {
+    // From here on, a turn is a whole one.
+    await nextTurn();
     const giveUpAt = performance.now() + BACKLOG_MS;
-    let before: number;
-    do {
-      before = accepted;
+    for (let now = performance.now(); now < giveUpAt; ) {
+      const before = accepted;
+      const turnedAt = now;
       await nextTurn();
-      await nextTurn();
-    } while (accepted > before && performance.now() < giveUpAt);
+      now = performance.now();
+      if (accepted === before && now - turnedAt < SHORT_TURN_MS) return;
+    }
+  }
+
+  /** Whether a request, or the end of a refusal, may still be on its way. */
+  function isExpected(socket: Socket, acceptedAt: number | undefined, now: number): boolean {
+    return socket.writableEnded || (acceptedAt !== undefined && now - acceptedAt < FIRST_REQUEST_MS);
   }
 
   async function lastRequestsRefused(): Promise<void> {
     const since = performance.now();
-    const isQuiet = (): boolean =>
-      performance.now() - Math.max(since, lastRequestAt) > QUIET_MS &&
-      answers.size === 0 &&
-      ![...connections].some(({ writableEnded }) => writableEnded);
-    while (connections.size > 0 && !isQuiet() && performance.now() - since < LAST_REQUESTS_MS) await sleep(POLL_MS);
+    for (let now = since; connections.size > 0 && now - since < LAST_REQUESTS_MS; now = performance.now()) {
+      const isLate = now - Math.max(since, lastRequestAt) > NEXT_REQUEST_MS;
+      const expected = [...connections].some(([socket, acceptedAt]) => isExpected(socket, acceptedAt, now));
+      if (isLate && answers.size === 0 && !expected) return;
+      await sleep(POLL_MS);
+    }
   }
 
   app.addHook('preClose', async () => {
