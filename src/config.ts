@@ -4,6 +4,7 @@
  * value is validated once, here, with a message that names the variable; the rest of the program trusts the resulting
  * object.
  */
+import { isIP } from 'node:net';
 import { homedir, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
@@ -16,7 +17,20 @@ import { parseDevices } from './runtime/parse-devices.js';
 const MIB = 1024 * 1024;
 const CORES = coreCount();
 const EMBEDDED_MODELS = fileURLToPath(new URL('../models', import.meta.url));
-const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'fullconv');
+/** Nothing can be kept below this path: the cache of a user who has no home. */
+const NO_FOLDER = '/dev/null';
+/** An empty variable counts as none. Source: XDG Base Directory Specification. */
+const USER_CACHES = (process.env['XDG_CACHE_HOME'] ?? '') === '' ? undefined : process.env['XDG_CACHE_HOME'];
+const CACHE = join(USER_CACHES ?? join(homeFolder() ?? NO_FOLDER, '.cache'), 'fullconv');
+
+/** Undefined for a user who is not in the system's list (any number, in a container), where HOME is not set either. */
+function homeFolder(): string | undefined {
+  try {
+    return homedir();
+  } catch {
+    return undefined;
+  }
+}
 
 const list = z.preprocess(
   (value) => (typeof value === 'string' ? value.split(',').filter((part) => part !== '') : value),
@@ -335,8 +349,23 @@ export type SettingFlags = Partial<Record<SettingName | Flag, string>>;
 /** Defaults of the layout for the latency of one image. */
 const LATENCY_LAYOUT: Partial<Record<SettingName, string>> = { workers: '1', threads: String(CORES) };
 
-/** Variables that Kubernetes puts into every container beside a service called fullconv; they are not settings. */
-const SERVICE_LINK = /^FULLCONV_(SERVICE_(HOST|PORT)|PORT)(_|$)/;
+/**
+ * Variables that Kubernetes puts into every container beside a service: of one called fullconv-canary,
+ * FULLCONV_CANARY_SERVICE_HOST and others. They are not settings. Their values tell them from a misspelt setting, such as
+ * FULLCONV_PORT=8080. Source: Kubernetes, "Discovering services: environment variables".
+ */
+const SERVICE_LINKS: readonly { readonly name: RegExp; readonly isValue: (text: string) => boolean }[] = [
+  { name: /_SERVICE_HOST$/, isValue: (text) => isIP(text) !== 0 },
+  { name: /_SERVICE_PORT(_[A-Z0-9_]+)?$/, isValue: (text) => /^\d+$/.test(text) },
+  { name: /_PORT(_\d+_(TCP|UDP|SCTP))?$/, isValue: (text) => /^(tcp|udp|sctp):\/\//.test(text) },
+  { name: /_PORT_\d+_(TCP|UDP|SCTP)_PROTO$/, isValue: (text) => /^(tcp|udp|sctp)$/.test(text) },
+  { name: /_PORT_\d+_(TCP|UDP|SCTP)_PORT$/, isValue: (text) => /^\d+$/.test(text) },
+  { name: /_PORT_\d+_(TCP|UDP|SCTP)_ADDR$/, isValue: (text) => isIP(text) !== 0 },
+];
+
+function isServiceLink(variable: string, text: string): boolean {
+  return SERVICE_LINKS.some(({ name, isValue }) => name.test(variable) && isValue(text));
+}
 
 /** A flag or a variable, and the text that it has. */
 interface Given {
@@ -360,10 +389,10 @@ export function readConfig(
       ...(formerly === undefined ? [] : [formerly.variable]),
     ]),
   );
-  const unknown = Object.keys(environment).find(
-    (name) => name.startsWith('FULLCONV_') && !known.has(name) && !SERVICE_LINK.test(name),
+  const unknown = Object.entries(environment).find(
+    ([name, text]) => name.startsWith('FULLCONV_') && !known.has(name) && !isServiceLink(name, text ?? ''),
   );
-  if (unknown !== undefined) throw new ConfigError(`${unknown} is not a setting; fullconv serve --help lists them`);
+  if (unknown !== undefined) throw new ConfigError(`${unknown[0]} is not a setting; fullconv serve --help lists them`);
 
   const layout = flags.layout ?? environment[SETTINGS.layout.variable];
   const values = SETTING_LIST.map(({ name, variable, flag, formerly }) => {

@@ -13,6 +13,9 @@ import { dirname, join } from 'node:path';
 /** Longer than any write takes. */
 const ABANDONED_MS = 24 * 60 * 60 * 1000;
 
+/** A block of a disk: a full one has no room for it, but for an empty file. */
+const PROBE_BYTES = 4096;
+
 /** Whether the path is a file, or a link to one. */
 export function isFile(path: string): Promise<boolean> {
   return stat(path).then(
@@ -106,4 +109,18 @@ export async function readKept<T>(file: string, read: (json: unknown) => T | und
 /** Keep a value for later processes. A failed write is ignored: they compute the value again. */
 export async function keepJson(file: string, value: unknown): Promise<void> {
   await makeWhole(file, (unfinished) => writeFile(unfinished, JSON.stringify(value))).catch(() => undefined);
+}
+
+/** Why no file can be made in the folder, which is made if it is missing; undefined if one can. Never rejects. */
+export async function whyUnwritable(folder: string): Promise<Error | undefined> {
+  const file = join(folder, `${randomUUID()}.tmp`);
+  try {
+    await mkdir(folder, { recursive: true });
+    await writeFile(file, Buffer.alloc(PROBE_BYTES));
+    return undefined;
+  } catch (error) {
+    return error as Error;
+  } finally {
+    await rm(file, { force: true }).catch(() => undefined);
+  }
 }

@@ -1,6 +1,7 @@
 /** Sets up a process that decodes and computes, before it loads anything else. */
 import { setFlagsFromString } from 'node:v8';
 import { coreCount } from './cores.js';
+import { LEAST_OPEN_FILES, openFileLimit } from './open-files.js';
 
 /**
  * libuv reads UV_THREADPOOL_SIZE when its first thread starts, and loading an ES module already starts one. So this
@@ -13,4 +14,11 @@ import { coreCount } from './cores.js';
 export function setUpProcess(): void {
   process.env['UV_THREADPOOL_SIZE'] ??= String(Math.max(4, 2 * coreCount() + 2));
   setFlagsFromString('--heap-growing-percent=300');
+}
+
+/** Why no command can run here, which Node would say with a stack of its own; undefined if they can. */
+export function whyUnable(): string | undefined {
+  const limit = openFileLimit();
+  if (limit >= LEAST_OPEN_FILES) return undefined;
+  return `only ${limit} files may be open at once (ulimit -n); at least ${LEAST_OPEN_FILES} are needed`;
 }

@@ -4,5 +4,12 @@
  */
 import processSetup = require('../process-setup.js');
 
-processSetup.setUpProcess();
-void import('./main.js');
+const reason = processSetup.whyUnable();
+if (reason === undefined) {
+  processSetup.setUpProcess();
+  void import('./main.js');
+} else {
+  process.stderr.write(`fullconv: ${reason}\n`);
+  // As for a device that fails: exit-code.ts.
+  process.exitCode = 3;
+}

@@ -1,18 +1,18 @@
 /** The engine without a server, for the commands that work on local files. */
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { pino } from 'pino';
 import { createEngineRoom, createService, type EngineRoom, type Service } from '../app.js';
 import type { Config } from '../config.js';
 import { OperatorError, UnavailableError, UsageError } from '../errors.js';
 import type { ImageInput } from '../inference/infer.js';
 import { passesPerImage, type InputOptions } from '../inference/plan.js';
 import type { RequestContext } from '../inference/request-context.js';
+import { openLog, STANDARD_ERROR } from '../log.js';
 import type { CompiledModel } from '../models/compile.js';
 
 /** Start the service, do the work, and end the workers even if the work throws. */
 export async function withService<T>(config: Config, work: (service: Service) => T | Promise<T>): Promise<T> {
-  const service = await starting(createService(config, pino({ level: config.logLevel }, pino.destination(2))));
+  const service = await starting(createService(config, openLog(config.logLevel, STANDARD_ERROR).logger));
   try {
     return await work(service);
   } finally {
@@ -22,7 +22,7 @@ export async function withService<T>(config: Config, work: (service: Service) =>
 
 /** As withService, for work that brings its own models. */
 export async function withEngineRoom<T>(config: Config, work: (room: EngineRoom) => Promise<T>): Promise<T> {
-  const room = await starting(createEngineRoom(config, pino({ level: config.logLevel }, pino.destination(2))));
+  const room = await starting(createEngineRoom(config, openLog(config.logLevel, STANDARD_ERROR).logger));
   try {
     return await work(room);
   } finally {

@@ -74,11 +74,15 @@ const CLIPPINGS: Vocabulary<Clipping> = {
   error: 'by least error',
 };
 
+/** The standard output of a server is its log, which may fail without end. */
+let isServing = false;
+
 command('serve', 'start the server').action(async (flags: SettingFlags) => {
   const { serve } = await import('../server.js');
   const { starting } = await import('./local-service.js');
   const warnings: string[] = [];
   const config = configOf(flags, false, (message) => warnings.push(message));
+  isServing = true;
   await starting(serve(config, warnings));
 });
 
@@ -258,7 +262,7 @@ program.command('complete [words...]', { hidden: true }).action(async (typed: st
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     // A reader that stops early, as `head` does, is no failure.
-    if (error.code === 'EPIPE') return;
+    if (error.code === 'EPIPE' || isServing) return;
     if (stream === process.stdout) process.stderr.write(`fullconv: ${errorText(error)}\n`);
     process.exit(exitCodeOf(error));
   });

@@ -4,8 +4,6 @@
  * uses.
  */
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import type { ServerResponse } from 'node:http';
 import Fastify, { LogController, type FastifyInstance } from 'fastify';
 import type { Config } from '../config.js';
 import { ServiceError } from '../errors.js';
@@ -14,6 +12,7 @@ import { acceptImages } from './image-bodies.js';
 import type { HttpParts } from './parts.js';
 import { openapiDocument } from './openapi.js';
 import { handleClientError, handleError } from './problem.js';
+import { refuseWhileClosing } from './refuse-while-closing.js';
 import { addRoutes } from './router.js';
 import { ROUTES } from './routes/index.js';
 import { playgroundRoutes } from './routes/playground.js';
@@ -70,30 +69,6 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
   const pages = config.playground ? await playgroundRoutes(routeParts) : [];
   addRoutes(app, [...ROUTES, ...pages], routeParts);
   return app;
-}
-
-/**
- * While the server closes, it refuses new requests and waits for the answers that clients are still reading. Fastify
- * then closes every connection. To close only the idle ones would be wrong twice: Node counts a connection as idle
- * before its answer has left. And it counts a connection that has never sent a request as busy for as long as it lasts;
- * browsers open such connections in advance.
- */
-function refuseWhileClosing(app: FastifyInstance): void {
-  const answers = new Set<ServerResponse>();
-  let closing = false;
-  app.addHook('onRequest', (_request, { raw }, done) => {
-    answers.add(raw);
-    raw.once('close', () => answers.delete(raw));
-    done(closing ? new ServiceError('DRAINING', 'The server is shutting down.') : undefined);
-  });
-  app.addHook('onSend', (_request, reply, payload, done) => {
-    if (closing) void reply.header('connection', 'close');
-    done(null, payload);
-  });
-  app.addHook('preClose', async () => {
-    closing = true;
-    await Promise.all([...answers].map((answer) => once(answer, 'close')));
-  });
 }
 
 /**

@@ -16,6 +16,7 @@ export interface Metrics {
   observeDispatch(report: DispatchReport): void;
   observeRequest(route: string, method: string, status: number, seconds: number): void;
   observeWorkerLost(): void;
+  observeLogLineDropped(): void;
   /** Show the state of a server too; it is read whenever the metrics are. Must be called only once. */
   watch(sources: MetricSources): void;
   /** The text exposition, and its media type. */
@@ -71,6 +72,12 @@ export function createMetrics(): Metrics {
     registers,
   });
 
+  const linesDropped = new Counter({
+    name: 'fullconv_log_lines_dropped_total',
+    help: 'Lines of the log that could not be written, because the disk is full or nobody reads',
+    registers,
+  });
+
   const observePhase: PhaseObserver = (phase, model, milliseconds) => {
     phases.observe({ phase, model }, milliseconds / 1000);
   };
@@ -86,6 +93,7 @@ export function createMetrics(): Metrics {
       requests.observe({ route, method, status }, seconds);
     },
     observeWorkerLost: () => lost.inc(),
+    observeLogLineDropped: () => linesDropped.inc(),
     watch: (sources) => registerGauges(registers, sources),
     expose: async () => ({ body: await registry.metrics(), contentType: registry.contentType }),
   };

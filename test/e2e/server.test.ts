@@ -188,7 +188,9 @@ describe('the start', () => {
     const server = await serve();
     const { port } = new URL(server.url);
     const second = serve({ PORT: port, FULLCONV_LOG_LEVEL: 'error' });
-    await expect(second).rejects.toThrow(new RegExp(`^ended with 3: fullconv: listen EADDRINUSE: .*:${port}$`));
+    await expect(second).rejects.toThrow(
+      new RegExp(`^ended with 3: fullconv: PORT=${port} HOST=127.0.0.1: listen EADDRINUSE: .*:${port}$`),
+    );
     expect(await server.stop()).toBe(0);
   });
 });

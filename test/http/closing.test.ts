@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
+import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { startTestApp, type TestApp } from '../support/app.js';
 
@@ -45,6 +46,50 @@ it('does not wait for a client that has connected and sent nothing', async () =>
   await Promise.all([once(client, 'close'), app.close()]);
   expect(answer).toBe('');
 });
+
+it('refuses a request that was on its way when the server stopped to listen', async () => {
+  while ((await connections(app)) === 0) await new Promise(setImmediate);
+  const closed = app.close();
+  while (app.http.server.listening) await new Promise(setImmediate);
+  client.write('GET /livez HTTP/1.1\r\nHost: test\r\n\r\n');
+  await Promise.all([once(client, 'close'), closed]);
+  expect(answer).toMatch(/^HTTP\/1\.1 503 /);
+  expect(answer).toContain('"code":"DRAINING"');
+});
+
+it('accepts and refuses the connections that waited to be accepted', async () => {
+  const shared = new Int32Array(new SharedArrayBuffer(4));
+  const { port } = app.http.server.address() as { port: number };
+  const visitors = new Worker(VISITORS, { eval: true, workerData: { port, shared, count: 100 } });
+  // This thread, which accepts connections, stands still until they wait.
+  Atomics.wait(shared, 0, 0);
+  const closed = app.close();
+  const [answers] = (await once(visitors, 'message')) as [string[]];
+  await closed;
+  expect(answers.filter((text) => !text.startsWith('HTTP/1.1 503 '))).toEqual([]);
+  expect(answers).toHaveLength(100);
+});
+
+/** A thread of clients which ask at once, say when they are connected, and then what they were answered. */
+const VISITORS = `
+const { connect } = require('node:net');
+const { parentPort, workerData: { port, shared, count } } = require('node:worker_threads');
+const answers = [];
+let connected = 0;
+for (let index = 0; index < count; index += 1) {
+  const socket = connect(port, '127.0.0.1', () => {
+    socket.write('GET /livez HTTP/1.1\\r\\nHost: test\\r\\n\\r\\n');
+    if ((connected += 1) < count) return;
+    Atomics.store(shared, 0, 1);
+    Atomics.notify(shared, 0);
+  });
+  let answer = '';
+  socket.setEncoding('latin1').on('data', (text) => (answer += text));
+  socket.on('error', (error) => (answer = String(error)));
+  socket.on('close', () => {
+    if (answers.push(answer) === count) parentPort.postMessage(answers);
+  });
+}`;
 
 function connections({ http }: TestApp): Promise<number> {
   return new Promise((resolve, reject) =>

@@ -1,7 +1,9 @@
 /** `fullconv serve` as a process of its own, over given models. */
-import { spawn } from 'node:child_process';
+import { spawn, type SpawnOptions } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ENTRY } from './command-line.js';
 
 export interface ServerProcess {
@@ -51,4 +53,59 @@ export async function startServer(environment: Record<string, string>, entry = E
       return ended;
     },
   };
+}
+
+/** A server whose log is not read here: `url` and its end are all that is known of it. */
+export type UnreadServer = Omit<ServerProcess, 'log'>;
+
+/**
+ * Start the server in other surroundings, and wait until it is ready: with another standard output, as another user, or
+ * behind a command that starts it. Rejects if it ends before.
+ */
+export async function startUnreadServer(
+  environment: NodeJS.ProcessEnv,
+  options: SpawnOptions,
+  behind: readonly string[] = [],
+): Promise<UnreadServer> {
+  const port = await freePort();
+  const [command, ...args] = [...behind, process.execPath, ENTRY, 'serve'];
+  const child = spawn(command, args, {
+    stdio: ['ignore', 'ignore', 'ignore'],
+    ...options,
+    env: { FULLCONV_DEVICE: 'cpu', ...PATIENCE, ...PATIENT_STOP, ...environment, PORT: String(port) },
+  });
+  const kill = (): boolean => child.kill('SIGKILL');
+  process.once('exit', kill);
+  const ended = once(child, 'exit').then(([code, signal]) => {
+    process.off('exit', kill);
+    return (code ?? signal) as number | NodeJS.Signals;
+  });
+  const url = `http://127.0.0.1:${port}`;
+  const isReady = (): Promise<boolean> =>
+    fetch(`${url}/readyz`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+  while (!(await isReady())) {
+    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`ended with ${await ended}`);
+    await sleep(20);
+  }
+  return {
+    url,
+    pid: child.pid!,
+    ended,
+    stop(signal = 'SIGTERM') {
+      child.kill(signal);
+      return ended;
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, 'close');
+  return port;
 }

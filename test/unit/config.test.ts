@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { coreCount } from '../../src/cores.js';
 import { ConfigError, SETTING_LIST, readConfig } from '../../src/config.js';
 
@@ -104,14 +104,56 @@ describe('the settings', () => {
     expect(readConfig({ FULLCONV_WORKERS: '3', FULLCONV_MAX_BATCH: '7' })).toMatchObject({ workers: 3, maxBatch: 7 });
   });
 
-  it('do not hide a misspelt one, but leave Kubernetes’ service links alone', () => {
-    expect(() => readConfig({ FULLCONV_WORKER: '2' })).toThrow(/FULLCONV_WORKER is not a setting/);
-    const links = {
-      FULLCONV_PORT: 'tcp://10.0.0.1:80',
-      FULLCONV_SERVICE_HOST: '10.0.0.1',
-      FULLCONV_PORT_80_TCP_ADDR: '10.0.0.1',
-    };
-    expect(readConfig(links).port).toBe(8080);
+  it.each([
+    'FULLCONV_WORKER=2',
+    'FULLCONV_PORT=8080',
+    'FULLCONV_HOST=0.0.0.0',
+    'FULLCONV_SERVICE_HOST=name',
+    'FULLCONV_CANARY_SERVICE_HOTS=10.0.0.1',
+    'FULLCONV_PORT_80=tcp://10.0.0.1:80',
+    'FULLCONV_MAX_PORT=17',
+  ])('do not hide the misspelt %s', (text) => {
+    const [name, value] = text.split('=');
+    expect(() => readConfig({ [name!]: value })).toThrow(`${name} is not a setting`);
+  });
+
+  it.each(['FULLCONV', 'FULLCONV_CANARY', 'FULLCONV_2_MAX_BYTES'])(
+    'leave alone what Kubernetes says of a service %s',
+    (service) => {
+      const links = {
+        [`${service}_SERVICE_HOST`]: '10.0.0.1',
+        [`${service}_SERVICE_PORT`]: '80',
+        [`${service}_SERVICE_PORT_HTTP_METRICS`]: '9090',
+        [`${service}_PORT`]: 'tcp://10.0.0.1:80',
+        [`${service}_PORT_80_TCP`]: 'tcp://10.0.0.1:80',
+        [`${service}_PORT_80_TCP_PROTO`]: 'tcp',
+        [`${service}_PORT_80_TCP_PORT`]: '80',
+        [`${service}_PORT_80_TCP_ADDR`]: '10.0.0.1',
+        [`${service}_PORT_53_UDP`]: 'udp://[fd00::1]:53',
+        [`${service}_PORT_53_UDP_ADDR`]: 'fd00::1',
+      };
+      expect(readConfig(links)).toEqual(readConfig({}));
+    },
+  );
+
+  it('have a default cache where the user has no home', async () => {
+    vi.resetModules();
+    vi.stubEnv('XDG_CACHE_HOME', '');
+    vi.doMock('node:os', async (original) => ({
+      ...(await original<typeof import('node:os')>()),
+      homedir: () => {
+        throw new Error('ENOENT: no such file or directory, uv_os_homedir');
+      },
+    }));
+    try {
+      const fresh = await import('../../src/config.js');
+      expect(fresh.readConfig({}).cache).toBe('/dev/null/.cache/fullconv');
+      expect(fresh.readConfig({ FULLCONV_CACHE: '/var/cache' }).cache).toBe('/var/cache');
+    } finally {
+      vi.doUnmock('node:os');
+      vi.unstubAllEnvs();
+      vi.resetModules();
+    }
   });
 
   it('turn a colour into its channels, and lists into lists', () => {

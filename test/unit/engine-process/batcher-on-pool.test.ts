@@ -28,7 +28,14 @@ describe('the batcher on real workers', () => {
     const reports: DispatchReport[] = [];
     const batcher = createBatcher({
       executor: pool,
-      limits: { maxBatchSize: 8, maxBatchCost: Infinity, maxQueue: 1000, lingerMs: 0, maxRunMs: 60_000, memoryBytes: Infinity },
+      limits: {
+        maxBatchSize: 8,
+        maxBatchCost: Infinity,
+        maxQueue: 1000,
+        lingerMs: 0,
+        maxRunMs: 60_000,
+        memoryBytes: Infinity,
+      },
       onDispatch: (report) => reports.push(report),
     });
     const values = Array.from({ length: 200 }, (_, index) => index);

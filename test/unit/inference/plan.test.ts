@@ -27,8 +27,7 @@ function requestFor(classes: number, asked: number, { stride = 1, tiles = false 
 }
 
 const LIMITS = { maxPixels: 5e7, maxInputPixels: 2240 * 2240 };
-const plan = (request: PassRequest, side: number): ImagePlan =>
-  planImage(headerOf(side), request, LIMITS);
+const plan = (request: PassRequest, side: number): ImagePlan => planImage(headerOf(side), request, LIMITS);
 
 /** Of a plain PNG. */
 function headerOf(side: number): ImageHeader {

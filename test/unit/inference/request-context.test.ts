@@ -8,7 +8,12 @@ const GONE = new Error('the client has gone');
 const TIMED_OUT = expect.objectContaining({ code: 'DEADLINE_EXCEEDED' }) as Error;
 
 function contextOf({ ms = Infinity, client = new AbortController() } = {}): RequestContext {
-  return { flow: { client: 'test', connection: 0 }, priority: 0, deadline: performance.now() + ms, signal: client.signal };
+  return {
+    flow: { client: 'test', connection: 0 },
+    priority: 0,
+    deadline: performance.now() + ms,
+    signal: client.signal,
+  };
 }
 
 /** A promise, and what ends it. */
