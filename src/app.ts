@@ -152,6 +152,7 @@ export async function createService(config: Config, log: Logger, options: Servic
     throw loaded.reason;
   }
   const registry = loaded.value;
+  const unwatch = registry.watchFiles();
   const inference = createInference({
     batcher,
     lease: (model, view) => registry.lease(model, view),
@@ -167,7 +168,15 @@ export async function createService(config: Config, log: Logger, options: Servic
     provider: () => pool.provider,
     runCosts: () => batcher.runCosts(),
   });
-  return { ...room, registry, inference };
+  return {
+    ...room,
+    registry,
+    inference,
+    close() {
+      unwatch();
+      return room.close();
+    },
+  };
 }
 
 /** Load the models. Their sessions wait until the engine room has started. */

@@ -33,6 +33,7 @@ import {
   type ModelFolder,
   type Precision,
 } from './manifest.js';
+import { DigestedFiles } from './files/file-access.js';
 import { ModelFileError } from './files/model-file-error.js';
 import type { Network, OriginalNet, Unavailable } from './networks/network.js';
 import { readKernelCentres } from './networks/kernel-centres.js';
@@ -57,6 +58,8 @@ export interface CompiledModel {
   readonly dense: DenseViews | Unavailable;
   /** The view that gives the logits of an input of this size. Throws OUTPUT_UNSUPPORTED if none does. */
   classifyView(input: Size): View;
+  /** The files that the sessions are opened from. */
+  readonly weights: DigestedFiles;
   /** The check that must pass before the dense view is trusted; absent for built-in nets. */
   readonly parityCheck?: ParityCheck;
   /** The check that must pass before a model answers in half precision. */
@@ -114,7 +117,11 @@ export async function loadNetwork(content: ModelFolder, cache: string): Promise<
   checkDigest(content, network);
   checkSize(folder, manifest, network);
   checkPrecision(content, network);
-  return withKernelCentres(network);
+  const complete = await withKernelCentres(network);
+  // The files were opened several times: all that was read is of the bytes that were digested.
+  const changed = await new DigestedFiles(network.weightsFolder, network.weightsFiles).findChanged();
+  if (changed !== undefined) throw changed;
+  return complete;
 }
 
 async function withKernelCentres(network: Network): Promise<Network> {
@@ -155,6 +162,7 @@ export function finishNetwork(
     manifest,
     labels,
     digest,
+    weights: new DigestedFiles(network.weightsFolder, network.weightsFiles),
     precision,
     parameters,
     nativeSize,

@@ -33,8 +33,13 @@ export function createModelLoader(options: LoadOptions, sessions: SessionRunner)
       throw new ModelFileError(join(folder, MANIFEST_FILE), 'name', `must be "${name}", is "${content.manifest.name}"`);
     }
     loads += 1;
-    const model = await trust(await compile(content, loads, options, sessions), options, sessions);
-    return openLoad(model, sessions);
+    const model = await compile(content, loads, options, sessions);
+    try {
+      return await openLoad(await trust(model, options, sessions), sessions);
+    } catch (error) {
+      // The engine says no more than that it cannot open them.
+      throw (await model.weights.findChanged()) ?? error;
+    }
   };
 }
 

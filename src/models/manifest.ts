@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { ARCHITECTURE_NAMES } from '../architectures/index.js';
 import { MAP_SCORES } from '../maps/scores.js';
 import { wordsOf } from '../vocabulary.js';
-import { readJson } from './files/json-file.js';
+import { MAX_MANIFEST_BYTES, readJson } from './files/json-file.js';
 
 /** The name of a file inside the folder of the file that names it. */
 export const insideFolder = z
@@ -110,7 +110,7 @@ export const MANIFEST_FILE = 'model.json';
 
 /** Read and check a model's manifest and labels. Throws ModelFileError naming the file and the field. */
 export async function readModelFolder(folder: string): Promise<ModelFolder> {
-  const { value: manifest } = await readJson(join(folder, MANIFEST_FILE), manifestSchema);
+  const { value: manifest } = await readJson(join(folder, MANIFEST_FILE), manifestSchema, MAX_MANIFEST_BYTES);
   const { value: labels } = await readJson(join(folder, manifest.labels), labelsSchema);
   return { folder, manifest, labels };
 }
