@@ -7,7 +7,7 @@
  * first rename.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { lstat, mkdir, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, rename, rm, stat, writeFile, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { readBounded } from './regular-files.js';
 
@@ -61,6 +61,11 @@ export async function makeWhole(path: string, make: (unfinished: string) => Prom
     await rm(unfinished, { recursive: true, force: true });
     throw error;
   }
+}
+
+/** Open a file that does not exist yet, to write it. */
+export function createFile(path: string): Promise<FileHandle> {
+  return open(path, 'wx');
 }
 
 /** Write the files of a folder to the disk, so that no crash leaves them with holes. */

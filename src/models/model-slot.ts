@@ -81,7 +81,10 @@ export class ModelSlot {
       this.#loaded = undefined;
       this.#set({ state: 'failed', reason: reason! }, changed);
       void load.close();
-    } else if (this.#entry.reason !== reason && (this.#entry.reason === undefined || this.#entry.reason === this.#replaced)) {
+    } else if (
+      this.#entry.reason !== reason &&
+      (this.#entry.reason === undefined || this.#entry.reason === this.#replaced)
+    ) {
       this.#replaced = reason;
       this.#set({ state: 'ready', ...(reason !== undefined && { reason }), model: load.model }, changed);
     }

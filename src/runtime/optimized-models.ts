@@ -8,11 +8,11 @@
  * bytes; a session keeps the files it has mapped. If anything goes wrong here, the caller uses the original model.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
-import { arch, cpus } from 'node:os';
+import { mkdir, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { flushFolder, isUnfinished, makeWhole, removeAbandoned } from '../files.js';
 import { digestFileSync, readBounded, type StampedFile } from '../regular-files.js';
+import { describeProcessor } from './processor.js';
 
 export interface OptimizedModelsOptions {
   /** Where folders are kept. */
@@ -96,13 +96,6 @@ async function verified(folder: string): Promise<OptimizedModel | undefined> {
 /** Remove a folder that turned out to be useless. Never rejects. */
 export async function forgetOptimized(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true }).catch(() => undefined);
-}
-
-/** The properties that decide which kernels there are: layouts that suit one processor are wrong on another. */
-async function describeProcessor(): Promise<string> {
-  const information = await readFile('/proc/cpuinfo', 'utf8').catch(() => '');
-  const flags = /^(?:flags|Features)\s*:.*$/m.exec(information)?.[0] ?? '';
-  return [arch(), cpus()[0]?.model ?? '', flags].join('\n');
 }
 
 /** The errors of `utimes` for a folder that exists, but belongs to another user or lies on a read-only disk. */

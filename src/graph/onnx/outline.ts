@@ -225,7 +225,8 @@ class Outline {
     if (more.length > 0) throw new GraphError('the data of a tensor is given twice');
     const { field, offset, length } = place;
     // A type whose values are elsewhere: decode.ts finds none, and says so.
-    if (field !== RAW_DATA && type !== (field === FLOAT_DATA ? Type.FLOAT : Type.DOUBLE)) return;
+    const typeOfField: number = field === FLOAT_DATA ? Type.FLOAT : Type.DOUBLE;
+    if (field !== RAW_DATA && type !== typeOfField) return;
     this.#writeVarint(DATA_LOCATION * 8 + VARINT);
     this.#writeVarint(TensorProto_DataLocation.EXTERNAL);
     for (const entry of Object.entries({ location: this.#file, offset: `${offset}`, length: `${length}` })) {

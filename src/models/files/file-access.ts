@@ -3,7 +3,7 @@
  * files of bounded size (regular-files.ts); those that a model names lie inside its folder. What is wrong is a
  * ModelFileError naming the file.
  */
-import { realpath, stat, type FileHandle } from 'node:fs/promises';
+import { realpath, type FileHandle } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import {
   changeSince,
@@ -102,9 +102,12 @@ export async function sizeInside(folder: string, name: string): Promise<number> 
     if (relative(root, real).split(sep)[0] === '..') {
       throw new ModelFileError(path, 'file', "leaves the model's folder through a symbolic link");
     }
-    const found = await stat(path);
-    if (!found.isFile()) throw new ModelFileError(path, 'file', 'is not a regular file');
-    return found.size;
+    const handle = await openRegular(path);
+    try {
+      return (await handle.stat()).size;
+    } finally {
+      await handle.close();
+    }
   });
 }
 

@@ -5,14 +5,14 @@
  *
  * Source: huggingface/safetensors, README "Format".
  */
-import { open, type FileHandle } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { byteSize } from '../../graph/constants.js';
 import type { DataType } from '../../graph/graph.js';
 import type { StoredTensor } from '../../graph/passes/bind-weights.js';
 import { openModelFile, readExactly } from './file-access.js';
 import { duplicateKey } from './json-keys.js';
 import { excessOf } from './json-limits.js';
-import { makeWhole } from '../../files.js';
+import { createFile, makeWhole } from '../../files.js';
 import { ModelFileError } from './model-file-error.js';
 
 export interface Safetensors {
@@ -169,7 +169,7 @@ export async function writeSafetensors(
 ): Promise<void> {
   const list = [...tensors];
   await makeWhole(file, async (unfinished) => {
-    const handle = await open(unfinished, 'wx');
+    const handle = await createFile(unfinished);
     try {
       await writeFully(handle, encodeHeader(list, metadata));
       for (const { name, dims, values } of list) {

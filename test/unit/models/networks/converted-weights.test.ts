@@ -33,15 +33,28 @@ describe('convertWeights', () => {
     const bytes = await readFile(join(first.folder, first.file));
     expect(bytes.subarray(offset, offset + length)).toEqual(Buffer.from(Float32Array.of(1, 2, 3).buffer));
 
-    const other = await convertWeights({ cache, name: 'a-2', digest: 'abc' }, from(() => tensors(4)));
+    const other = await convertWeights(
+      { cache, name: 'a-2', digest: 'abc' },
+      from(() => tensors(4)),
+    );
     expect(other.tensors.get('weight')!.dims).toEqual([1]);
   });
 
   it('converts again what turns out to be broken', async () => {
     const conversion = { cache, name: 'a-1', digest: 'broken' };
-    const { folder, file } = await convertWeights(conversion, from(() => tensors(1)));
+    const { folder, file } = await convertWeights(
+      conversion,
+      from(() => tensors(1)),
+    );
     await writeFile(join(folder, file), 'broken');
-    expect((await convertWeights(conversion, from(() => tensors(1, 2)))).tensors.get('weight')!.dims).toEqual([2]);
+    expect(
+      (
+        await convertWeights(
+          conversion,
+          from(() => tensors(1, 2)),
+        )
+      ).tensors.get('weight')!.dims,
+    ).toEqual([2]);
   });
 
   it('removes what a process that died left behind a day ago', async () => {
@@ -49,14 +62,20 @@ describe('convertWeights', () => {
     await Promise.all([old!, young!].map((path) => writeFile(path, 'half of it')));
     const yesterday = Date.now() / 1000 - 25 * 3600;
     await utimes(old!, yesterday, yesterday);
-    const { folder } = await convertWeights({ cache, name: 'a-1', digest: 'next' }, from(() => tensors(1)));
+    const { folder } = await convertWeights(
+      { cache, name: 'a-1', digest: 'next' },
+      from(() => tensors(1)),
+    );
     expect((await readdir(folder)).filter((name) => name.endsWith('.tmp'))).toEqual(['young.tmp']);
   });
 
   it('says that the cache cannot be written', async () => {
     const blocked = join(cache, 'a-file');
     await writeFile(blocked, '');
-    const converting = convertWeights({ cache: blocked, name: 'a-1', digest: 'abc' }, from(() => tensors(1)));
+    const converting = convertWeights(
+      { cache: blocked, name: 'a-1', digest: 'abc' },
+      from(() => tensors(1)),
+    );
     await expect(converting).rejects.toThrow(/FULLCONV_CACHE=.*cannot be written/);
   });
 
@@ -64,7 +83,10 @@ describe('convertWeights', () => {
     const failing = () => [{ name: 'weight', dims: [1], values: () => Promise.reject(new Error('no such dataset')) }];
     const conversion = { cache, name: 'a-1', digest: 'failed' };
     await expect(convertWeights(conversion, from(failing))).rejects.toThrow('no such dataset');
-    const retried = await convertWeights(conversion, from(() => tensors(7)));
+    const retried = await convertWeights(
+      conversion,
+      from(() => tensors(7)),
+    );
     expect(retried.tensors.get('weight')!.dims).toEqual([1]);
   });
 });

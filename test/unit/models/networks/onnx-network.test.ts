@@ -341,7 +341,7 @@ describe('loadOnnx', () => {
       /ends at byte 2778 of w.bin, which has 100/,
     ],
     ['names a file that is not there', () => external('absent.bin', 0), 'file', /cannot be read/],
-    ['names a folder', () => external('folder', 0), 'file', /is not a file/],
+    ['names a folder', () => external('folder', 0), 'file', /is a folder, not a regular file/],
     ['leaves the folder through a link', () => external('link.bin', 0), 'file', /leaves the model's folder/],
     ['has nodes in a circle', () => circular(), 'node "stem" (Conv)', /wrong order, or a cycle/],
     [
