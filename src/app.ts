@@ -19,6 +19,7 @@ import { batchLimits, warmUpSizes, withWarmUp } from './batching/device-policy.j
 import { createStudio, type DrawJob, type Studio } from './drawing/studio.js';
 import { createInference, type Inference } from './inference/infer.js';
 import type { Work, WorkOutput } from './inference/work.js';
+import { createNetworkLoader } from './models/load-thread.js';
 import { createRegistry, type Registry } from './models/registry.js';
 import { createJobPool } from './processes/job-pool.js';
 import { createPool, type WorkerPool } from './processes/pool.js';
@@ -53,9 +54,11 @@ export interface Service extends EngineRoom {
   readonly inference: Inference;
 }
 
-/** Replaces the built worker, and the devices that the settings name, in tests. */
+/** Replaces the built files of threads and processes, and the devices that the settings name, in tests. */
 export interface ServiceOptions {
   readonly workerFile?: string;
+  /** Path of the built models/load-worker.js. */
+  readonly loaderFile?: string;
   readonly plan?: DevicePlan;
 }
 
@@ -142,7 +145,10 @@ export async function createEngineRoom(
 export async function createService(config: Config, log: Logger, options: ServiceOptions = {}): Promise<Service> {
   const plan = options.plan ?? (await planDevices(config));
   const starting = createEngineRoom(config, log, { ...options, plan });
-  const [started, loaded] = await Promise.allSettled([starting, loadModels(config, log, plan, starting)]);
+  const [started, loaded] = await Promise.allSettled([
+    starting,
+    loadModels(config, log, { ...options, plan }, starting),
+  ]);
   // Without workers no model can be loaded: their error is the reason.
   if (started.status === 'rejected') throw started.reason;
   const room = started.value;
@@ -183,7 +189,7 @@ export async function createService(config: Config, log: Logger, options: Servic
 function loadModels(
   config: Config,
   log: Logger,
-  { device }: DevicePlan,
+  { plan: { device }, loaderFile }: ServiceOptions & { readonly plan: DevicePlan },
   starting: Promise<EngineRoom>,
 ): Promise<Registry> {
   const { kind } = device.devices[0]!;
@@ -197,6 +203,7 @@ function loadModels(
       untrained: config.untrained,
       defaultModel: config.defaultModel,
       computesHalf: engine.computesHalf(kind),
+      loadNetwork: createNetworkLoader(loaderFile === undefined ? {} : { workerFile: loaderFile }),
     },
     {
       platform: platformOf(engine, kind),

@@ -96,6 +96,9 @@ export function denseViews({ manifest, dense }: CompiledModel): DenseViews {
   throw new ServiceError('OUTPUT_UNSUPPORTED', `${manifest.name} has no class map: ${dense.unavailable}.`);
 }
 
+/** Loads and convolutionalizes; `cache` is as in CompileOptions. Throws ModelFileError or GraphError. */
+export type NetworkLoader = (content: ModelFolder, cache: string) => Promise<Network>;
+
 export interface CompileOptions {
   /** Number of this load of the model. It makes the ids of sessions unique: `name@version#digest.load/view`. */
   readonly load: number;
@@ -103,11 +106,14 @@ export interface CompileOptions {
   readonly cache: string;
   /** Whether the device computes in half precision (runtime/engine-description.ts tells). Default: false. */
   readonly computesHalf?: boolean;
+  /** Default: loadNetwork, on the caller's thread. */
+  readonly loadNetwork?: NetworkLoader | undefined;
 }
 
 /** Load, convolutionalize and finish. Reads headers and hashes the files. Throws ModelFileError or GraphError. */
 export async function compileModel(content: ModelFolder, options: CompileOptions): Promise<CompiledModel> {
-  return finishNetwork(content, await loadNetwork(content, options.cache), options);
+  const load = options.loadNetwork ?? loadNetwork;
+  return finishNetwork(content, await load(content, options.cache), options);
 }
 
 /** Load and convolutionalize. Reads headers and hashes the files. Throws ModelFileError or GraphError. */

@@ -37,6 +37,11 @@ const inputPreset = z.strictObject({
 export const ONNX = 'onnx';
 export const TFJS_LAYERS = 'tfjs-layers';
 
+/** Whether a model's weights file holds the architecture itself. */
+export function isSelfContained({ architecture }: Pick<Manifest, 'architecture'>): boolean {
+  return architecture === ONNX || architecture === TFJS_LAYERS;
+}
+
 /** The precisions that a network may be computed in. Default: `fp32`. */
 export const PRECISIONS = ['fp32', 'fp16', 'int8'] as const;
 export type Precision = (typeof PRECISIONS)[number];

@@ -24,7 +24,7 @@ const INLINE_BYTES = 1024;
  * Limits for one file, several times as high as in any known classifier. A message takes some hundreds of bytes once it is
  * decoded, a long integer some tens, another number eight.
  */
-const LIMITS = { fields: 2 ** 21, messages: 2 ** 18, nodes: 2 ** 15, longs: 2 ** 20, numbers: 2 ** 24 };
+const LIMITS = { fields: 2 ** 20, messages: 2 ** 18, nodes: 2 ** 14, longs: 2 ** 20, numbers: 2 ** 22 };
 type Counted = keyof typeof LIMITS;
 
 /** Limit in bytes for a name or another text. */
