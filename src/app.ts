@@ -19,6 +19,7 @@ import { batchLimits, warmUpSizes, withWarmUp } from './batching/device-policy.j
 import { createStudio, type DrawJob, type Studio } from './drawing/studio.js';
 import { createInference, type Inference } from './inference/infer.js';
 import type { Work, WorkOutput } from './inference/work.js';
+import { ChangedFileError } from './models/files/file-access.js';
 import { createNetworkLoader } from './models/load-thread.js';
 import { createRegistry, type Registry } from './models/registry.js';
 import { createJobPool } from './processes/job-pool.js';
@@ -69,6 +70,9 @@ const WORKER_FILE = fileURLToPath(new URL('./engine-process/main.js', import.met
 
 /** The built page, beside this file. */
 const PLAYGROUND_FOLDER = fileURLToPath(new URL('./playground/', import.meta.url));
+
+const CHANGED = "a model's files have changed";
+const BROKEN = 'a model could not be loaded';
 
 /** The runs of a model's load take their turn among the requests, however long that takes. */
 const UNHURRIED = { cost: 0, priority: 0, deadline: Number.POSITIVE_INFINITY };
@@ -224,7 +228,7 @@ function loadModels(
       const facts = { model: name, state, reason, parameters: model?.parameters, precision: model?.precision };
       const isWidened = model?.manifest.precision === 'fp16' && model.precision === 'fp32';
       if (error === undefined) log.info(facts, isWidened ? 'model, in single precision on this device' : 'model');
-      else log.error({ ...facts, err: error }, 'a model could not be loaded');
+      else log.error({ ...facts, err: error }, error instanceof ChangedFileError ? CHANGED : BROKEN);
     },
   );
 }

@@ -134,47 +134,93 @@ export function digestFileSync(path: string, maxBytes: number): FileStamp {
 }
 
 /**
- * What became of a path since its stamp was made. `same`: it has the same bytes; `stamp` is that of the file there now.
- * `replaced`: another file is there, or none; whoever has the old one open or mapped still has its bytes. `rewritten`:
- * bytes of the file itself changed, also for those who have it open.
+ * What became of a path since it was digested. `same`: it has the same bytes. `replaced`: another file is there, or none;
+ * whoever has the old one open or mapped still has its bytes. `rewritten`: the bytes of the file itself have changed, also
+ * for those who have it open. A file that cannot be read any more counts as one of these.
  */
-export type Since = { readonly kind: 'same'; readonly stamp: FileStamp } | { readonly kind: 'replaced' | 'rewritten' };
+export type Change = 'same' | 'replaced' | 'rewritten';
 
-/** What became of a path. Never rejects: a file that cannot be read any more counts as changed. */
-export async function changeSince(path: string, stamp: FileStamp): Promise<Since> {
-  const now = await stat(path, { bigint: true }).catch(() => undefined);
-  if (now === undefined) return { kind: 'replaced' };
-  if (isSame(now, stamp)) return { kind: 'same', stamp };
-  const again = Number(now.size) === stamp.size ? await digestFile(path, stamp.size).catch(() => undefined) : undefined;
-  return judge(now, stamp, again);
-}
+/** A path whose bytes were digested. It digests a file again only if its times differ from all that it knows of. */
+export class DigestedPath {
+  readonly path: string;
+  readonly #sha256: string;
+  readonly #size: number;
+  /** The file that has the digested bytes. */
+  #same: Times;
+  /** The file seen last that has others. */
+  #other: { readonly times: Times; readonly change: Change } | undefined;
 
-/** As changeSince, for a thread that may block. */
-export function changeSinceSync(path: string, stamp: FileStamp): Since {
-  const now = statSync(path, { bigint: true, throwIfNoEntry: false });
-  if (now === undefined) return { kind: 'replaced' };
-  if (isSame(now, stamp)) return { kind: 'same', stamp };
-  let again: FileStamp | undefined;
-  try {
-    if (Number(now.size) === stamp.size) again = digestFileSync(path, stamp.size);
-  } catch {
-    // It cannot be read any more.
+  constructor(path: string, stamp: FileStamp) {
+    this.path = path;
+    this.#sha256 = stamp.sha256;
+    this.#size = stamp.size;
+    this.#same = stamp;
   }
-  return judge(now, stamp, again);
+
+  async change(): Promise<Change> {
+    const now = await stat(this.path, { bigint: true }).then(timesOf, () => undefined);
+    const known = this.#known(now);
+    if (known !== undefined) return known;
+    const again = now!.size === this.#size ? await digestFile(this.path, this.#size).catch(() => undefined) : undefined;
+    return this.#judge(now!, again);
+  }
+
+  /** As `change`, for a thread that may block. */
+  changeSync(): Change {
+    return this.#changeFrom(attempt(() => timesOf(statSync(this.path, { bigint: true }))));
+  }
+
+  /** Whether the file itself has other bytes now. Blocks; a file in its place is not digested. */
+  isRewrittenSync(): boolean {
+    const now = attempt(() => timesOf(statSync(this.path, { bigint: true })));
+    return now?.inode === this.#same.inode && this.#changeFrom(now) === 'rewritten';
+  }
+
+  #changeFrom(now: Times | undefined): Change {
+    const known = this.#known(now);
+    if (known !== undefined) return known;
+    const again = now!.size === this.#size ? attempt(() => digestFileSync(this.path, this.#size)) : undefined;
+    return this.#judge(now!, again);
+  }
+
+  #known(now: Times | undefined): Change | undefined {
+    if (now === undefined) return 'replaced';
+    if (areEqual(now, this.#same)) return 'same';
+    return this.#other !== undefined && areEqual(now, this.#other.times) ? this.#other.change : undefined;
+  }
+
+  #judge(now: Times, again: FileStamp | undefined): Change {
+    if (again?.sha256 === this.#sha256) {
+      this.#same = again;
+      return 'same';
+    }
+    const change = now.inode === this.#same.inode ? 'rewritten' : 'replaced';
+    this.#other = { times: now, change };
+    return change;
+  }
 }
 
-function judge(now: BigIntStats, stamp: FileStamp, again: FileStamp | undefined): Since {
-  if (again?.sha256 === stamp.sha256) return { kind: 'same', stamp: again };
-  return { kind: now.ino === stamp.inode ? 'rewritten' : 'replaced' };
+/** What the system says of a file; it differs if its bytes may differ. */
+type Times = Omit<FileStamp, 'sha256'>;
+
+function timesOf({ size, ino, mtimeNs, ctimeNs }: BigIntStats): Times {
+  return { size: Number(size), inode: ino, writtenNs: mtimeNs, changedNs: ctimeNs };
 }
 
-function isSame(now: BigIntStats, { size, inode, writtenNs, changedNs }: FileStamp): boolean {
-  const isSameFile = now.ino === inode && Number(now.size) === size;
-  return isSameFile && now.mtimeNs === writtenNs && now.ctimeNs === changedNs;
+function areEqual(a: Times, b: Times): boolean {
+  return a.inode === b.inode && a.size === b.size && a.writtenNs === b.writtenNs && a.changedNs === b.changedNs;
 }
 
-function stampOf({ size, ino, mtimeNs, ctimeNs }: BigIntStats, hash: Hash): FileStamp {
-  return { sha256: hash.digest('hex'), size: Number(size), inode: ino, writtenNs: mtimeNs, changedNs: ctimeNs };
+function attempt<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}
+
+function stampOf(stats: BigIntStats, hash: Hash): FileStamp {
+  return { sha256: hash.digest('hex'), ...timesOf(stats) };
 }
 
 function boundedSize({ size }: BigIntStats, maxBytes: number): number {

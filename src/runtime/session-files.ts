@@ -6,19 +6,17 @@
  * The checks block their thread for some microseconds a file. Only a file whose times have changed is digested again.
  */
 import { join } from 'node:path';
-import { changeSinceSync, type StampedFile } from '../regular-files.js';
+import { DigestedPath, type StampedFile } from '../regular-files.js';
 
 export class FilesChanged extends Error {
   override name = 'FilesChanged';
 }
 
 export class SessionFiles {
-  readonly #folder: string;
-  readonly #files: StampedFile[];
+  readonly #paths: readonly DigestedPath[];
 
   constructor(folder = '', files: readonly StampedFile[] = []) {
-    this.#folder = folder;
-    this.#files = [...files];
+    this.#paths = files.map(({ name, stamp }) => new DigestedPath(join(folder, name), stamp));
   }
 
   /**
@@ -26,7 +24,7 @@ export class SessionFiles {
    * bytes.
    */
   assertSame(): void {
-    this.#assert(['replaced', 'rewritten']);
+    for (const path of this.#paths) if (path.changeSync() !== 'same') throw changed(path);
   }
 
   /**
@@ -34,15 +32,10 @@ export class SessionFiles {
    * mapped.
    */
   assertIntact(): void {
-    this.#assert(['rewritten']);
+    for (const path of this.#paths) if (path.isRewrittenSync()) throw changed(path);
   }
+}
 
-  #assert(faults: readonly ('replaced' | 'rewritten')[]): void {
-    this.#files.forEach(({ name, stamp }, index) => {
-      const path = join(this.#folder, name);
-      const since = changeSinceSync(path, stamp);
-      if (since.kind === 'same') this.#files[index] = { name, stamp: since.stamp };
-      else if (faults.includes(since.kind)) throw new FilesChanged(`${path} was ${since.kind} after it was digested`);
-    });
-  }
+function changed({ path }: DigestedPath): FilesChanged {
+  return new FilesChanged(`${path} has changed since it was digested`);
 }

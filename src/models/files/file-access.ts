@@ -6,7 +6,7 @@
 import { realpath, type FileHandle } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import {
-  changeSince,
+  DigestedPath,
   digestFile,
   FileRefused,
   openRegular,
@@ -69,23 +69,19 @@ export class ChangedFileError extends ModelFileError {
 
 /** Files of weights in a folder, as they were when they were digested. */
 export class DigestedFiles {
-  readonly #folder: string;
-  readonly #files: StampedFile[];
+  readonly #paths: readonly DigestedPath[];
 
   constructor(folder: string, files: readonly StampedFile[]) {
-    this.#folder = folder;
-    this.#files = [...files];
+    this.#paths = files.map(({ name, stamp }) => new DigestedPath(join(folder, name), stamp));
   }
 
   /** The first file that has changed since then, a rewritten one before others; undefined if none has. */
   async findChanged(): Promise<ChangedFileError | undefined> {
     let found: ChangedFileError | undefined;
-    for (const [index, { name, stamp }] of this.#files.entries()) {
-      const path = join(this.#folder, name);
-      const since = await changeSince(path, stamp);
-      if (since.kind === 'same') this.#files[index] = { name, stamp: since.stamp };
-      else if (since.kind === 'rewritten') return new ChangedFileError(path, true);
-      else found ??= new ChangedFileError(path, false);
+    for (const digested of this.#paths) {
+      const change = await digested.change();
+      if (change === 'rewritten') return new ChangedFileError(digested.path, true);
+      if (change === 'replaced') found ??= new ChangedFileError(digested.path, false);
     }
     return found;
   }
