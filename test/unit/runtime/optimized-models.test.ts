@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -44,6 +44,39 @@ describe('findOptimized', () => {
     const found = await Promise.all(Array.from({ length: 4 }, () => findOptimized(options(), 'a', write(500))));
     expect(new Set(found.map((each) => each?.folder)).size).toBe(1);
     expect(await readdir(options().folder)).toHaveLength(1);
+  });
+
+  it.each<[string, (folder: string) => Promise<void>]>([
+    ['a byte has changed', (folder) => writeFile(join(folder, 'weights.bin'), Buffer.alloc(1000).fill(1, 500, 501))],
+    ['a file was cut off', (folder) => truncate(join(folder, 'weights.bin'), 500)],
+    ['a file is gone', (folder) => rm(join(folder, 'weights.bin'))],
+    ['the digests are gone', (folder) => rm(join(folder, 'digests.json'))],
+    ['the digests are no JSON', (folder) => writeFile(join(folder, 'digests.json'), '{')],
+    [
+      'a file has become a folder',
+      async (folder) => {
+        await rm(join(folder, 'weights.bin'));
+        await mkdir(join(folder, 'weights.bin'));
+      },
+    ],
+  ])('makes a model again of which %s', async (_, damage) => {
+    const optimize = vi.fn(write());
+    const first = await findOptimized(options(), 'a', optimize);
+    await damage(first!.folder);
+    const again = await findOptimized(options(), 'a', optimize);
+    expect(optimize).toHaveBeenCalledTimes(2);
+    expect(again!.folder).toBe(first!.folder);
+    expect(await readFile(join(again!.folder, 'weights.bin'))).toEqual(Buffer.alloc(1000));
+    expect(again!.files.map(({ name }) => name)).toEqual(['weights.bin']);
+    expect(await findOptimized(options(), 'a', optimize)).toEqual(again);
+    expect(optimize).toHaveBeenCalledTimes(2);
+  });
+
+  it('does without a damaged model that cannot be made again', async () => {
+    const first = await findOptimized(options(), 'a', write());
+    await writeFile(join(first!.folder, 'weights.bin'), 'damaged');
+    const failing = (): Promise<void> => Promise.reject(new Error('no space left'));
+    expect(await findOptimized(options(), 'a', failing)).toBeUndefined();
   });
 
   it('removes those used longest ago when there are too many bytes', async () => {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { WritableTensor } from '../../../../src/models/files/safetensors.js';
+import { digestFile } from '../../../../src/regular-files.js';
 import { convertWeights, type ConvertedSource } from '../../../../src/models/networks/converted-weights.js';
 
 let cache: string;
@@ -55,6 +56,44 @@ describe('convertWeights', () => {
         )
       ).tensors.get('weight')!.dims,
     ).toEqual([2]);
+  });
+
+  it('converts again what has another byte than was written, or whose digest is gone', async () => {
+    const conversion = { cache, name: 'a-1', digest: 'flipped' };
+    const convert = vi.fn(() => tensors(1, 2, 3));
+    const { folder, file, tensors: header } = await convertWeights(conversion, from(convert));
+    const written = await readFile(join(folder, file));
+    const { offset } = header.get('weight')!;
+    await writeFile(join(folder, file), written.with(offset + 2, 0x55));
+    expect((await convertWeights(conversion, from(convert))).tensors).toEqual(header);
+    expect(await readFile(join(folder, file))).toEqual(written);
+    await rm(join(folder, `${file}.sha256`));
+    await convertWeights(conversion, from(convert));
+    expect(convert).toHaveBeenCalledTimes(3);
+    await convertWeights(conversion, from(convert));
+    expect(convert).toHaveBeenCalledTimes(3);
+  });
+
+  it('uses nothing of a source that changes while it is converted', async () => {
+    const source = join(cache, 'source.bin');
+    await writeFile(source, 'old');
+    const files = [{ name: 'source.bin', stamp: await digestFile(source, Infinity) }];
+    const changing = () => [
+      {
+        name: 'weight',
+        dims: [1],
+        values: async () => {
+          await writeFile(source, 'new');
+          return Float32Array.of(1);
+        },
+      },
+    ];
+    const conversion = { cache, name: 'a-1', digest: 'changing' };
+    const converting = convertWeights(conversion, { tensors: changing, folder: cache, files });
+    await expect(converting).rejects.toThrow(`${source}: file: was rewritten on disk`);
+    const convert = vi.fn(() => tensors(2));
+    await convertWeights(conversion, from(convert));
+    expect(convert).toHaveBeenCalledOnce();
   });
 
   it('removes what a process that died left behind a day ago', async () => {
