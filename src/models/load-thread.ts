@@ -23,7 +23,7 @@ export interface LoadThreadOptions {
   readonly workerFile?: string;
   /** Longest time for one load. Default: five minutes, for the largest files on slow disks. */
   readonly limitMs?: number;
-  /** Limit for the objects of one load, in mebibytes. Default: 512. */
+  /** Limit for the objects of one load, in mebibytes. Default: 256. */
   readonly heapMb?: number;
 }
 
@@ -36,7 +36,7 @@ export function createNetworkLoader(options: LoadThreadOptions = {}): NetworkLoa
 async function loadOnThread(
   content: ModelFolder,
   cache: string,
-  { workerFile = WORKER_FILE, limitMs = 300_000, heapMb = 512 }: LoadThreadOptions,
+  { workerFile = WORKER_FILE, limitMs = 300_000, heapMb = 256 }: LoadThreadOptions,
 ): Promise<Network> {
   const file = join(content.folder, content.manifest.weights.file);
   const thread = new Worker(workerFile, {

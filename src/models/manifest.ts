@@ -92,7 +92,26 @@ export const manifestSchema = z.strictObject({
   maps: mapPreset.optional(),
 });
 
-export const labelsSchema = z.array(z.strictObject({ id: z.string().min(1), label: z.string().min(1) })).min(1);
+const labelSchema = z.strictObject({ id: z.string().min(1), label: z.string().min(1) });
+
+/** The first faulty label ends the check: zod would otherwise make several objects for each of hundreds of thousands. */
+export const labelsSchema = z
+  .array(z.unknown())
+  .min(1)
+  .transform((entries, context): Label[] => {
+    const labels: Label[] = [];
+    for (const [index, entry] of entries.entries()) {
+      const { data, error } = labelSchema.safeParse(entry);
+      if (data === undefined) {
+        const [issue] = error.issues;
+        const path = [index, ...(issue?.path ?? [])];
+        context.addIssue({ code: 'custom', message: issue?.message ?? 'is invalid', path });
+        return z.NEVER;
+      }
+      labels.push(data);
+    }
+    return labels;
+  });
 
 export type InputPreset = z.output<typeof inputPreset>;
 export type Manifest = z.output<typeof manifestSchema>;
