@@ -26,7 +26,7 @@ const allowed = {
   ],
   errors: [],
   evaluation: ['maps'],
-  files: [],
+  files: ['regular-files'],
   graph: ['tensor'],
   http: [
     ...['batching', 'buffer-pool', 'classes', 'config', 'device', 'drawing', 'inference', 'maps', 'models', 'version'],
@@ -36,12 +36,13 @@ const allowed = {
   inference: ['batching', 'classes', 'graph', 'images', 'maps', 'models', 'runtime', 'tensor'],
   log: [],
   maps: ['tensor'],
-  models: ['architectures', 'files', 'graph', 'maps', 'runtime', 'tensor', 'vocabulary'],
+  models: ['architectures', 'files', 'graph', 'maps', 'regular-files', 'runtime', 'tensor', 'vocabulary'],
   'open-files': [],
   playground: ['classes', 'client', 'maps', 'vocabulary'],
   'process-setup': ['cores', 'open-files'],
   processes: ['device', 'runtime'],
-  runtime: ['buffer-pool', 'device', 'files', 'graph', 'tensor'],
+  'regular-files': [],
+  runtime: ['buffer-pool', 'device', 'files', 'graph', 'regular-files', 'tensor'],
   server: ['app', 'config', 'device', 'files', 'log', 'open-files', 'version'],
   tensor: [],
   version: [],
@@ -87,20 +88,58 @@ const homes = {
     'src/http/**',
   ],
 };
-const restrict = (libraries) => ({
+/** These alone may open files as they like. All others read through regular-files.ts, which a pipe or a device cannot block. */
+const readers = [
+  'src/regular-files.ts',
+  'src/files.ts',
+  'src/cli/**',
+  'src/cores.ts',
+  'src/evaluation/**',
+  'src/http/**',
+  'src/models/pull/partial-file.ts',
+  'src/runtime/processor.ts',
+  'src/runtime/tensorflow/binding.ts',
+];
+const READING = '/^(createReadStream|open|openSync|openAsBlob|readFile|readFileSync)$/';
+
+const restrict = (libraries, mayRead = false) => ({
   'no-restricted-syntax': [
     'error',
     ...libraries.map((name) => ({
       selector: `ImportDeclaration[importKind!="type"][source.value="${name}"]`,
       message: `only in ${homes[name].join(', ')}`,
     })),
+    ...(mayRead
+      ? []
+      : [
+          {
+            selector: `ImportDeclaration[source.value=/^node:fs/] ImportSpecifier[imported.name=${READING}]`,
+            message: 'read through regular-files.ts, or models/files/file-access.ts for a file of a model',
+          },
+          {
+            selector:
+              'ImportDeclaration[source.value=/^node:fs/] :matches(ImportDefaultSpecifier, ImportNamespaceSpecifier)',
+            message: 'import what you need by name',
+          },
+        ]),
   ],
 });
 const libraries = Object.keys(homes);
 const confined = [
   { files: ['src/**'], rules: restrict(libraries) },
-  ...libraries.map((name) => ({ files: homes[name], rules: restrict(libraries.filter((other) => other !== name)) })),
-];
+  { files: readers, rules: restrict(libraries, true) },
+  ...libraries.map((name) => ({
+    files: homes[name],
+    rules: restrict(libraries.filter((other) => other !== name)),
+  })),
+  ...libraries.map((name) => ({
+    files: homes[name].filter((home) => readers.some((reader) => home.startsWith(reader.replace('**', '')))),
+    rules: restrict(
+      libraries.filter((other) => other !== name),
+      true,
+    ),
+  })),
+].filter(({ files }) => files.length > 0);
 
 export default tseslint.config(
   {

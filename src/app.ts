@@ -19,6 +19,8 @@ import { batchLimits, warmUpSizes, withWarmUp } from './batching/device-policy.j
 import { createStudio, type DrawJob, type Studio } from './drawing/studio.js';
 import { createInference, type Inference } from './inference/infer.js';
 import type { Work, WorkOutput } from './inference/work.js';
+import { ChangedFileError } from './models/files/file-access.js';
+import { createNetworkLoader } from './models/load-thread.js';
 import { createRegistry, type Registry } from './models/registry.js';
 import { createJobPool } from './processes/job-pool.js';
 import { createPool, type WorkerPool } from './processes/pool.js';
@@ -53,9 +55,11 @@ export interface Service extends EngineRoom {
   readonly inference: Inference;
 }
 
-/** Replaces the built worker, and the devices that the settings name, in tests. */
+/** Replaces the built files of threads and processes, and the devices that the settings name, in tests. */
 export interface ServiceOptions {
   readonly workerFile?: string;
+  /** Path of the built models/load-worker.js. */
+  readonly loaderFile?: string;
   readonly plan?: DevicePlan;
 }
 
@@ -66,6 +70,9 @@ const WORKER_FILE = fileURLToPath(new URL('./engine-process/main.js', import.met
 
 /** The built page, beside this file. */
 const PLAYGROUND_FOLDER = fileURLToPath(new URL('./playground/', import.meta.url));
+
+const CHANGED = "a model's files have changed";
+const BROKEN = 'a model could not be loaded';
 
 /** The runs of a model's load take their turn among the requests, however long that takes. */
 const UNHURRIED = {
@@ -153,7 +160,10 @@ export async function createEngineRoom(
 export async function createService(config: Config, log: Logger, options: ServiceOptions = {}): Promise<Service> {
   const plan = options.plan ?? (await planDevices(config));
   const starting = createEngineRoom(config, log, { ...options, plan });
-  const [started, loaded] = await Promise.allSettled([starting, loadModels(config, log, plan, starting)]);
+  const [started, loaded] = await Promise.allSettled([
+    starting,
+    loadModels(config, log, { ...options, plan }, starting),
+  ]);
   // Without workers no model can be loaded: their error is the reason.
   if (started.status === 'rejected') throw started.reason;
   const room = started.value;
@@ -164,6 +174,7 @@ export async function createService(config: Config, log: Logger, options: Servic
   }
   const registry = loaded.value;
   const memoryBytes = config.memoryMb * 2 ** 20;
+  const unwatch = registry.watchFiles();
   const inference = createInference({
     batcher,
     lease: (model, view) => registry.lease(model, view),
@@ -179,14 +190,22 @@ export async function createService(config: Config, log: Logger, options: Servic
     provider: () => pool.provider,
     runCosts: () => batcher.runCosts(),
   });
-  return { ...room, registry, inference };
+  return {
+    ...room,
+    registry,
+    inference,
+    close() {
+      unwatch();
+      return room.close();
+    },
+  };
 }
 
 /** Load the models. Their sessions wait until the engine room has started. */
 function loadModels(
   config: Config,
   log: Logger,
-  { device }: DevicePlan,
+  { plan: { device }, loaderFile }: ServiceOptions & { readonly plan: DevicePlan },
   starting: Promise<EngineRoom>,
 ): Promise<Registry> {
   const { kind } = device.devices[0]!;
@@ -200,6 +219,7 @@ function loadModels(
       untrained: config.untrained,
       defaultModel: config.defaultModel,
       computesHalf: engine.computesHalf(kind),
+      loadNetwork: createNetworkLoader(loaderFile === undefined ? {} : { workerFile: loaderFile }),
     },
     {
       platform: platformOf(engine, kind),
@@ -220,7 +240,7 @@ function loadModels(
       const facts = { model: name, state, reason, parameters: model?.parameters, precision: model?.precision };
       const isWidened = model?.manifest.precision === 'fp16' && model.precision === 'fp32';
       if (error === undefined) log.info(facts, isWidened ? 'model, in single precision on this device' : 'model');
-      else log.error({ ...facts, err: error }, 'a model could not be loaded');
+      else log.error({ ...facts, err: error }, error instanceof ChangedFileError ? CHANGED : BROKEN);
     },
   );
 }

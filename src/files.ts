@@ -6,9 +6,10 @@
  * Between the two renames of `replaceFolder` the path is empty. If the process dies there, `restoreFolder` undoes the
  * first rename.
  */
-import { randomUUID } from 'node:crypto';
-import { lstat, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { createHash, randomUUID } from 'node:crypto';
+import { lstat, mkdir, open, readdir, rename, rm, stat, writeFile, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { readBounded } from './regular-files.js';
 
 /** Longer than any write takes. */
 const ABANDONED_MS = 24 * 60 * 60 * 1000;
@@ -65,6 +66,11 @@ export async function makeWhole(path: string, make: (unfinished: string) => Prom
   }
 }
 
+/** Open a file that does not exist yet, to write it. */
+export function createFile(path: string): Promise<FileHandle> {
+  return open(path, 'wx');
+}
+
 /** Write the files of a folder to the disk, so that no crash leaves them with holes. */
 export async function flushFolder(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
@@ -97,10 +103,23 @@ export async function restoreFolder(folder: string, aside: string): Promise<void
   else await rename(aside, folder);
 }
 
-/** The value that `keepJson` kept, through `read`; undefined if there is none, or if it cannot be parsed or read. */
+/** Limit in bytes for a kept value. */
+const MAX_KEPT_BYTES = 2 ** 24;
+
+interface Kept {
+  readonly value: unknown;
+  /** sha256 of the value as JSON, hexadecimal. */
+  readonly sha256: string;
+}
+
+/**
+ * The value that `keepJson` kept, through `read`; undefined if there is none, if it is not the one that was kept, or if it
+ * cannot be read.
+ */
 export async function readKept<T>(file: string, read: (json: unknown) => T | undefined): Promise<T | undefined> {
   try {
-    return read(JSON.parse(await readFile(file, 'utf8')));
+    const { value, sha256 } = JSON.parse((await readBounded(file, MAX_KEPT_BYTES)).toString()) as Kept;
+    return sha256 === digestOf(value) ? read(value) : undefined;
   } catch {
     return undefined;
   }
@@ -108,7 +127,12 @@ export async function readKept<T>(file: string, read: (json: unknown) => T | und
 
 /** Keep a value for later processes. A failed write is ignored: they compute the value again. */
 export async function keepJson(file: string, value: unknown): Promise<void> {
-  await makeWhole(file, (unfinished) => writeFile(unfinished, JSON.stringify(value))).catch(() => undefined);
+  const kept: Kept = { value, sha256: digestOf(value) };
+  await makeWhole(file, (unfinished) => writeFile(unfinished, JSON.stringify(kept))).catch(() => undefined);
+}
+
+function digestOf(value: unknown): string {
+  return createHash('sha256').update(JSON.stringify(value)).digest('hex');
 }
 
 /** Why no file can be made in the folder, which is made if it is missing; undefined if one can. Never rejects. */

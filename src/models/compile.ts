@@ -33,6 +33,7 @@ import {
   type ModelFolder,
   type Precision,
 } from './manifest.js';
+import { DigestedFiles } from './files/file-access.js';
 import { ModelFileError } from './files/model-file-error.js';
 import type { Network, OriginalNet, Unavailable } from './networks/network.js';
 import { readKernelCentres } from './networks/kernel-centres.js';
@@ -57,6 +58,8 @@ export interface CompiledModel {
   readonly dense: DenseViews | Unavailable;
   /** The view that gives the logits of an input of this size. Throws OUTPUT_UNSUPPORTED if none does. */
   classifyView(input: Size): View;
+  /** The files that the sessions are opened from. */
+  readonly weights: DigestedFiles;
   /** The check that must pass before the dense view is trusted; absent for built-in nets. */
   readonly parityCheck?: ParityCheck;
   /** The check that must pass before a model answers in half precision. */
@@ -93,6 +96,9 @@ export function denseViews({ manifest, dense }: CompiledModel): DenseViews {
   throw new ServiceError('OUTPUT_UNSUPPORTED', `${manifest.name} has no class map: ${dense.unavailable}.`);
 }
 
+/** Loads and convolutionalizes; `cache` is as in CompileOptions. Throws ModelFileError or GraphError. */
+export type NetworkLoader = (content: ModelFolder, cache: string) => Promise<Network>;
+
 export interface CompileOptions {
   /** Number of this load of the model. It makes the ids of sessions unique: `name@version#digest.load/view`. */
   readonly load: number;
@@ -100,11 +106,14 @@ export interface CompileOptions {
   readonly cache: string;
   /** Whether the device computes in half precision (runtime/engine-description.ts tells). Default: false. */
   readonly computesHalf?: boolean;
+  /** Default: loadNetwork, on the caller's thread. */
+  readonly loadNetwork?: NetworkLoader | undefined;
 }
 
 /** Load, convolutionalize and finish. Reads headers and hashes the files. Throws ModelFileError or GraphError. */
 export async function compileModel(content: ModelFolder, options: CompileOptions): Promise<CompiledModel> {
-  return finishNetwork(content, await loadNetwork(content, options.cache), options);
+  const load = options.loadNetwork ?? loadNetwork;
+  return finishNetwork(content, await load(content, options.cache), options);
 }
 
 /** Load and convolutionalize. Reads headers and hashes the files. Throws ModelFileError or GraphError. */
@@ -114,7 +123,11 @@ export async function loadNetwork(content: ModelFolder, cache: string): Promise<
   checkDigest(content, network);
   checkSize(folder, manifest, network);
   checkPrecision(content, network);
-  return withKernelCentres(network);
+  const complete = await withKernelCentres(network);
+  // The files were opened several times: all that was read is of the bytes that were digested.
+  const changed = await new DigestedFiles(network.weightsFolder, network.weightsFiles).findChanged();
+  if (changed !== undefined) throw changed;
+  return complete;
 }
 
 async function withKernelCentres(network: Network): Promise<Network> {
@@ -156,6 +169,7 @@ export function finishNetwork(
     manifest,
     labels,
     digest,
+    weights: new DigestedFiles(network.weightsFolder, network.weightsFiles),
     precision,
     parameters,
     nativeSize,

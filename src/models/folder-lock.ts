@@ -3,14 +3,17 @@
  * The lock of a dead process of this machine is taken over. The lock of another machine that shares the folder is not,
  * because its processes cannot be seen from here.
  */
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { OperatorError } from '../errors.js';
+import { readBounded } from '../regular-files.js';
 
 interface Holder {
   readonly pid: number;
   readonly host: string;
 }
+
+const MAX_LOCK_BYTES = 4096;
 
 /** The locks that this process holds. */
 const held = new Set<string>();
@@ -73,10 +76,10 @@ function taken(file: string, { pid, host }: Holder): OperatorError {
  * unknown process, which counts as alive.
  */
 async function readHolder(file: string): Promise<Holder | undefined> {
-  const text = await readFile(file, 'utf8').catch(() => undefined);
+  const text = await readBounded(file, MAX_LOCK_BYTES).catch(() => undefined);
   if (text === undefined) return undefined;
   try {
-    return JSON.parse(text) as Holder;
+    return JSON.parse(text.toString()) as Holder;
   } catch {
     return { pid: 0, host: 'another machine' };
   }

@@ -4,7 +4,7 @@
  * large net are opened on first use. If anything fails, no session stays open.
  */
 import { join } from 'node:path';
-import { compileModel, type CompiledModel } from './compile.js';
+import { compileModel, type CompiledModel, type NetworkLoader } from './compile.js';
 import type { View } from './dense-views.js';
 import { ModelFileError } from './files/model-file-error.js';
 import { LoadedModel } from './loaded-model.js';
@@ -16,6 +16,8 @@ export interface LoadOptions {
   readonly cache: string;
   /** Whether the device computes in half precision. Default: false. */
   readonly computesHalf?: boolean;
+  /** Default: on the caller's thread. load-thread.ts has one that a hostile file can neither block nor bring down. */
+  readonly loadNetwork?: NetworkLoader;
 }
 
 /** Load the model of that name from its folder, with its own sessions. Rejects with the reason if that fails. */
@@ -33,8 +35,13 @@ export function createModelLoader(options: LoadOptions, sessions: SessionRunner)
       throw new ModelFileError(join(folder, MANIFEST_FILE), 'name', `must be "${name}", is "${content.manifest.name}"`);
     }
     loads += 1;
-    const model = await trust(await compile(content, loads, options, sessions), options, sessions);
-    return openLoad(model, sessions);
+    const model = await compile(content, loads, options, sessions);
+    try {
+      return await openLoad(await trust(model, options, sessions), sessions);
+    } catch (error) {
+      // The engine says no more than that it cannot open them.
+      throw (await model.weights.findChanged()) ?? error;
+    }
   };
 }
 
@@ -45,14 +52,15 @@ export function createModelLoader(options: LoadOptions, sessions: SessionRunner)
 async function compile(
   content: ModelFolder,
   load: number,
-  { cache, computesHalf }: LoadOptions,
+  { cache, computesHalf, loadNetwork }: LoadOptions,
   sessions: SessionRunner,
 ): Promise<CompiledModel> {
-  const model = await compileModel(content, { load, cache, ...(computesHalf !== undefined && { computesHalf }) });
+  const options = { load, cache, loadNetwork };
+  const model = await compileModel(content, { ...options, ...(computesHalf !== undefined && { computesHalf }) });
   const { halfCheck: check } = model;
   if (check === undefined) return model;
   const parity = await measureParity(check, sessions, cache);
-  if (parity === undefined) return compileModel(content, { load, cache });
+  if (parity === undefined) return compileModel(content, options);
   refuseUnlessHalf(content.folder, check, parity);
   return model;
 }

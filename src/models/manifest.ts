@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { ARCHITECTURE_NAMES } from '../architectures/index.js';
 import { MAP_SCORES } from '../maps/scores.js';
 import { wordsOf } from '../vocabulary.js';
-import { readJson } from './files/json-file.js';
+import { MAX_MANIFEST_BYTES, readJson } from './files/json-file.js';
 
 /** The name of a file inside the folder of the file that names it. */
 export const insideFolder = z
@@ -36,6 +36,11 @@ const inputPreset = z.strictObject({
 /** `architecture` of models whose weights file holds the architecture itself: ONNX, TensorFlow.js's LayersModel. */
 export const ONNX = 'onnx';
 export const TFJS_LAYERS = 'tfjs-layers';
+
+/** Whether a model's weights file holds the architecture itself. */
+export function isSelfContained({ architecture }: Pick<Manifest, 'architecture'>): boolean {
+  return architecture === ONNX || architecture === TFJS_LAYERS;
+}
 
 /** The precisions that a network may be computed in. Default: `fp32`. */
 export const PRECISIONS = ['fp32', 'fp16', 'int8'] as const;
@@ -87,7 +92,26 @@ export const manifestSchema = z.strictObject({
   maps: mapPreset.optional(),
 });
 
-export const labelsSchema = z.array(z.strictObject({ id: z.string().min(1), label: z.string().min(1) })).min(1);
+const labelSchema = z.strictObject({ id: z.string().min(1), label: z.string().min(1) });
+
+/** The first faulty label ends the check: zod would otherwise make several objects for each of hundreds of thousands. */
+export const labelsSchema = z
+  .array(z.unknown())
+  .min(1)
+  .transform((entries, context): Label[] => {
+    const labels: Label[] = [];
+    for (const [index, entry] of entries.entries()) {
+      const { data, error } = labelSchema.safeParse(entry);
+      if (data === undefined) {
+        const [issue] = error.issues;
+        const path = [index, ...(issue?.path ?? [])];
+        context.addIssue({ code: 'custom', message: issue?.message ?? 'is invalid', path });
+        return z.NEVER;
+      }
+      labels.push(data);
+    }
+    return labels;
+  });
 
 export type InputPreset = z.output<typeof inputPreset>;
 export type Manifest = z.output<typeof manifestSchema>;
@@ -110,7 +134,7 @@ export const MANIFEST_FILE = 'model.json';
 
 /** Read and check a model's manifest and labels. Throws ModelFileError naming the file and the field. */
 export async function readModelFolder(folder: string): Promise<ModelFolder> {
-  const { value: manifest } = await readJson(join(folder, MANIFEST_FILE), manifestSchema);
+  const { value: manifest } = await readJson(join(folder, MANIFEST_FILE), manifestSchema, MAX_MANIFEST_BYTES);
   const { value: labels } = await readJson(join(folder, manifest.labels), labelsSchema);
   return { folder, manifest, labels };
 }

@@ -2,13 +2,14 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UsageError } from '../errors.js';
-import { isFile } from '../files.js';
+import { isTaken } from '../files.js';
 import { MANIFEST_FILE } from './manifest.js';
 import { prepareUntrained } from './networks/untrained.js';
 
 /**
  * The folders directly below `root`, and links to folders, that hold a manifest. Keys are the folders' names, which are
- * the models' names. Other and unreadable entries are skipped. Throws UsageError if `root` cannot be read.
+ * the models' names. Whatever is called as the manifest counts: what cannot be read is told when the model is loaded. Other
+ * and unreadable entries are skipped. Throws UsageError if `root` cannot be read.
  */
 export async function findModelFolders(root: string): Promise<Map<string, string>> {
   const names = await readdir(root).catch((cause: unknown) => {
@@ -16,7 +17,7 @@ export async function findModelFolders(root: string): Promise<Map<string, string
     throw new UsageError(`FULLCONV_MODELS=${root}: the folder of models cannot be read: ${why}`, { cause });
   });
   const folders = names.sort((a, b) => a.localeCompare(b)).map((name) => [name, join(root, name)] as const);
-  const areModels = await Promise.all(folders.map(([, folder]) => isFile(join(folder, MANIFEST_FILE))));
+  const areModels = await Promise.all(folders.map(([, folder]) => isTaken(join(folder, MANIFEST_FILE))));
   return new Map(folders.filter((_, position) => areModels[position]));
 }
 

@@ -32,6 +32,8 @@ export class ModelSlot {
   readonly #inTurn = pLimit(1);
   #entry: ModelEntry;
   #loaded: LoadedModel | undefined;
+  /** The reason in the entry, if it is that a file was replaced. */
+  #replaced: string | undefined;
 
   constructor(name: string, folder: string, open: ModelLoader, report: ModelReport) {
     this.#name = name;
@@ -66,6 +68,28 @@ export class ModelSlot {
     });
   }
 
+  /**
+   * See whether the files of the loaded model have changed. If one was rewritten, the model fails, and its sessions are
+   * closed once their users are done. If one was replaced, the entry says so.
+   */
+  async checkFiles(): Promise<void> {
+    const load = this.#loaded;
+    const changed = await load?.model.weights.findChanged();
+    if (load === undefined || this.#loaded !== load) return;
+    const reason = changed && `${changed.messageWithin(this.#folder)}; the model must be loaded again`;
+    if (changed?.isRewritten) {
+      this.#loaded = undefined;
+      this.#set({ state: 'failed', reason: reason! }, changed);
+      void load.close();
+    } else if (
+      this.#entry.reason !== reason &&
+      (this.#entry.reason === undefined || this.#entry.reason === this.#replaced)
+    ) {
+      this.#replaced = reason;
+      this.#set({ state: 'ready', ...(reason !== undefined && { reason }), model: load.model }, changed);
+    }
+  }
+
   async #loadNow(): Promise<ModelEntry> {
     const before = this.#loaded;
     if (before === undefined) this.#set({ state: 'loading' });
@@ -73,7 +97,8 @@ export class ModelSlot {
       this.#loaded = await this.#open(this.#name, this.#folder);
     } catch (error) {
       const reason = publicReason(error, this.#folder);
-      if (before === undefined) return this.#set({ state: 'failed', reason }, error);
+      // It may have failed meanwhile.
+      if (before === undefined || this.#loaded !== before) return this.#set({ state: 'failed', reason }, error);
       return this.#set({ state: 'ready', reason: `the newer version failed: ${reason}`, model: before.model }, error);
     }
     const entry = this.#set({ state: 'ready', model: this.#loaded.model });

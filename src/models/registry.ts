@@ -6,7 +6,7 @@
  * began with, and no load closes another's sessions.
  */
 import pLimit from 'p-limit';
-import { ServiceError, UsageError } from '../errors.js';
+import { ServiceError, UsageError, type ErrorCode } from '../errors.js';
 import type { CompiledModel } from './compile.js';
 import type { View } from './dense-views.js';
 import { createModelLoader, type LoadOptions, type ModelLoader } from './load-model.js';
@@ -29,7 +29,10 @@ export interface Registry {
   entry(name: string): ModelEntry;
   /** A ready model: the named one, or the default. Throws MODEL_NOT_FOUND with the names of the ready models. */
   get(name?: string): CompiledModel;
-  /** Work with a ready model. Its sessions stay open until the work has settled, even if the model is unloaded. */
+  /**
+   * Work with a ready model. Its sessions stay open until the work has settled, even if the model is unloaded. Throws
+   * MODEL_NOT_FOUND if the work fails because the model's files have changed.
+   */
   use<T>(name: string | undefined, work: (model: CompiledModel) => Promise<T>): Promise<T>;
   /**
    * Hold the session of one of a model's views, and open it if needed. The lease fails with MODEL_NOT_FOUND if the
@@ -40,6 +43,12 @@ export interface Registry {
   load(name: string): Promise<ModelEntry>;
   /** Refuse new work for a model, wait for the work in flight, and close its sessions. Throws MODEL_NOT_FOUND. */
   unload(name: string): Promise<ModelEntry>;
+  /**
+   * See every few seconds whether the files of loaded models have changed. Returns a function that ends this. A model whose
+   * file was rewritten has failed. One whose file was replaced stays ready with a reason: its open sessions have the old
+   * file, and none is opened from the new one.
+   */
+  watchFiles(): () => void;
 }
 
 export interface RegistryOptions extends LoadOptions {
@@ -53,6 +62,12 @@ export interface RegistryOptions extends LoadOptions {
    */
   readonly defaultModel: string;
 }
+
+/** Between two looks at the files of the models. */
+const WATCH_MS = 2000;
+
+/** Errors that a model's changed files may be the cause of. */
+const OF_THE_ENGINE: readonly ErrorCode[] = ['INFERENCE_FAILED', 'WORKER_LOST'];
 
 /** Two at start: while the workers open the sessions of one model, the next is read and compiled. */
 const LOADS_AT_ONCE = 2;
@@ -124,7 +139,12 @@ class Models implements Registry {
   }
 
   async use<T>(name: string | undefined, work: (model: CompiledModel) => Promise<T>): Promise<T> {
-    return this.#ready(name).use(work);
+    const loaded = this.#ready(name);
+    try {
+      return await loaded.use(work);
+    } catch (error) {
+      throw (await this.#changed(loaded, error)) ?? error;
+    }
   }
 
   lease(model: CompiledModel, view: View): SessionLease {
@@ -139,6 +159,27 @@ class Models implements Registry {
 
   async unload(name: string): Promise<ModelEntry> {
     return this.#slot(name).unload();
+  }
+
+  watchFiles(): () => void {
+    let checking = false;
+    const timer = setInterval(() => {
+      if (checking) return;
+      checking = true;
+      const checks = [...this.#slots.values()].map((slot) => slot.checkFiles());
+      void Promise.allSettled(checks).finally(() => (checking = false));
+    }, WATCH_MS).unref();
+    return () => clearInterval(timer);
+  }
+
+  /** What to say of work that failed with `cause`, if the files of its model have changed. */
+  async #changed({ model }: LoadedModel, cause: unknown): Promise<ServiceError | undefined> {
+    if (cause instanceof ServiceError && !OF_THE_ENGINE.includes(cause.code)) return undefined;
+    if ((await model.weights.findChanged()) === undefined) return undefined;
+    const { name } = model.manifest;
+    await this.#slots.get(name)?.checkFiles();
+    const detail = `The files of the model "${name}" have changed since it was loaded; it must be loaded again.`;
+    return new ServiceError('MODEL_NOT_FOUND', detail, { cause });
   }
 
   #entries(): ModelEntry[] {

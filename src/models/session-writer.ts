@@ -43,13 +43,14 @@ export type SessionWriter = (view: string, net: Graph, options?: SessionOptions)
 
 /** A writer of sessions for graphs over this network's weights. */
 export function sessionWriter(
-  { parameters, weightsDigest, weightsFolder }: Network,
+  { parameters, weightsDigest, weightsFolder, weightsFiles }: Network,
   { id, preprocessing }: SessionWriterOptions,
 ): SessionWriter {
   return (view, net, { ends = [], pixelCost = 1, inHalf = false } = {}) => {
     const computed = inHalf ? narrowed(net) : net;
     const model = writeOnnx(applyPasses(computed, [...ends, addImageInput(preprocessing)]));
-    const spec = { id: `${id}/${view}`, model, weightsFolder, largeFeed: (BYTES_PER_PIXEL * LARGE_PIXELS) / pixelCost };
+    const largeFeed = (BYTES_PER_PIXEL * LARGE_PIXELS) / pixelCost;
+    const spec = { id: `${id}/${view}`, model, weightsFolder, weightsFiles, largeFeed };
     if (parameters < KEPT_PARAMETERS) return spec;
     return { ...spec, digest: createHash('sha256').update(weightsDigest).update(model).digest('hex') };
   };

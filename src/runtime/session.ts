@@ -5,6 +5,7 @@
  * only the pool (pool.ts).
  */
 import type { Device } from '../device.js';
+import type { StampedFile } from '../regular-files.js';
 import type { TensorMap, TensorType } from '../tensor.js';
 
 /** Feeds without their values. */
@@ -18,6 +19,8 @@ export interface SessionSpec {
   readonly model: Uint8Array;
   /** The folder that external data locations are relative to; absent when every weight is inline. */
   readonly weightsFolder?: string;
+  /** The files in that folder; a session never computes with other bytes than were digested. Absent: they are not checked. */
+  readonly weightsFiles?: readonly StampedFile[];
   /** sha256 of the graph and its weights, for engines that keep optimized models; absent if that does not pay. */
   readonly digest?: string;
   /** Run the graph as it is written, without the engine's optimizations. */

@@ -1,4 +1,5 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -148,6 +149,10 @@ describe('what is kept as JSON', () => {
     ['not there', undefined],
     ['not JSON', '{"a": '],
     ['something else', '"five"'],
+    [
+      'another number than was kept',
+      JSON.stringify({ value: 6, sha256: createHash('sha256').update('5').digest('hex') }),
+    ],
   ])('is nothing where it is %s', async (_, content) => {
     if (content !== undefined) await writeFile(at('kept.json'), content);
     expect(await readKept(at('kept.json'), numberOf)).toBeUndefined();

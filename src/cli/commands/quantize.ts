@@ -14,7 +14,7 @@ import { isFile, isTaken } from '../../files.js';
 import { createInference } from '../../inference/infer.js';
 import { finishNetwork, loadNetwork } from '../../models/compile.js';
 import type { View } from '../../models/dense-views.js';
-import { sha256 } from '../../models/files/digest.js';
+import { stampModelFile } from '../../models/files/file-access.js';
 import { LoadedModel } from '../../models/loaded-model.js';
 import { MANIFEST_FILE, readModelFolder, type ModelFolder } from '../../models/manifest.js';
 import type { Network } from '../../models/networks/network.js';
@@ -122,7 +122,7 @@ async function calibrationImages(
   { content, network, files }: Calibration,
 ): Promise<CalibrationImages> {
   const model = finishNetwork(content, network, { load: 0 });
-  const digests = await Promise.all(files.map(sha256));
+  const digests = await Promise.all(files.map(async (file) => (await stampModelFile(file)).sha256));
   return {
     count: files.length,
     digest: createHash('sha256').update(digests.join('\n')).digest('hex'),

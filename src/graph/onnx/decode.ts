@@ -14,13 +14,10 @@ import {
   type NodeProto,
   type ValueInfoProto,
 } from './proto/onnx_pb.js';
-import { decodeTensor, type OnnxSource } from './tensor.js';
+import { decodeTensor } from './tensor.js';
 
-/**
- * The graph of a model, not yet verified; `source` as for decodeTensor. Throws GraphError for anything a graph cannot
- * express.
- */
-export function decodeModel(model: ModelProto, source?: OnnxSource): Graph {
+/** The graph of a model, not yet verified. Throws GraphError for anything a graph cannot express. */
+export function decodeModel(model: ModelProto): Graph {
   const { graph } = model;
   if (graph === undefined) throw new GraphError('not an ONNX model: it has no graph');
   if (model.irVersion < 3n)
@@ -30,7 +27,7 @@ export function decodeModel(model: ModelProto, source?: OnnxSource): Graph {
 
   const initializers = new Map<string, Initializer>();
   for (const proto of graph.initializer) {
-    const initializer = decodeTensor(proto, proto.name, source);
+    const initializer = decodeTensor(proto, proto.name);
     if (initializers.has(proto.name)) throw new GraphError(`tensor "${proto.name}" is defined twice`);
     initializers.set(proto.name, initializer);
   }
@@ -41,7 +38,7 @@ export function decodeModel(model: ModelProto, source?: OnnxSource): Graph {
     // Before IR version 4 initializers were listed among the inputs.
     inputs: graph.input.filter(({ name }) => !initializers.has(name)).map(decodeValue),
     outputs: graph.output.map(decodeValue),
-    nodes: graph.node.map((node, index) => decodeNode(node, node.name || fresh(`${node.opType}_${index}`), source)),
+    nodes: graph.node.map((node, index) => decodeNode(node, node.name || fresh(`${node.opType}_${index}`))),
     initializers,
   });
 }
@@ -76,7 +73,7 @@ function decodeValue({ name, type }: ValueInfoProto): ValueInfo {
   return { name, dataType, dims };
 }
 
-function decodeNode(proto: NodeProto, name: string, source: OnnxSource | undefined): Node {
+function decodeNode(proto: NodeProto, name: string): Node {
   if (!isDefaultDomain(proto.domain)) {
     throw new GraphError(`node "${name}" (${proto.opType}): the operator domain "${proto.domain}" is not supported`);
   }
@@ -86,7 +83,7 @@ function decodeNode(proto: NodeProto, name: string, source: OnnxSource | undefin
     if (attributes.has(attribute.name)) {
       throw new GraphError(`node "${name}" (${proto.opType}): attribute "${attribute.name}" is given twice`);
     }
-    attributes.set(attribute.name, decodeAttribute(attribute, `node "${name}" (${proto.opType})`, source));
+    attributes.set(attribute.name, decodeAttribute(attribute, `node "${name}" (${proto.opType})`));
   }
   return {
     op: proto.opType,
@@ -97,7 +94,7 @@ function decodeNode(proto: NodeProto, name: string, source: OnnxSource | undefin
   };
 }
 
-function decodeAttribute(proto: AttributeProto, owner: string, source: OnnxSource | undefined): Attribute {
+function decodeAttribute(proto: AttributeProto, owner: string): Attribute {
   const fail = (detail: string): GraphError => new GraphError(`${owner}: attribute "${proto.name}" ${detail}`);
   if (proto.refAttrName !== '') throw fail('refers to a function, which is not supported');
   switch (proto.type) {
@@ -115,7 +112,7 @@ function decodeAttribute(proto: AttributeProto, owner: string, source: OnnxSourc
       return { type: 'strings', value: proto.strings.map((bytes) => decodeText(bytes, fail)) };
     case AttributeType.TENSOR:
       if (proto.t === undefined) throw fail('has no tensor');
-      return { type: 'tensor', value: decodeTensor(proto.t, proto.t.name || proto.name, source) };
+      return { type: 'tensor', value: decodeTensor(proto.t, proto.t.name || proto.name) };
     case AttributeType.GRAPH:
     case AttributeType.GRAPHS:
       throw fail('is a subgraph, which is not supported');

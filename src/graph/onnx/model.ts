@@ -14,15 +14,24 @@ import { GraphError } from '../graph-error.js';
 import { verifyGraph } from '../verify.js';
 import { decodeModel } from './decode.js';
 import { encodeModel } from './encode.js';
+import { readOutline, type ByteSource } from './outline.js';
 import { ModelProtoSchema, TensorShapeProtoSchema, type ModelProto } from './proto/onnx_pb.js';
 
 /**
- * Read a model from any bytes. Inline tensors are copied, so the caller may reuse the bytes. If `file` names the file
- * whose whole content the bytes are, large tensors are not copied but refer to their place in it. Such a graph must be
- * lifted (passes/lift-constants.ts) before it is written, because an attribute's tensor cannot be external. Throws
- * GraphError naming the node or tensor that is malformed or not supported.
+ * Read a model from a file of any size, whose bytes may be hostile. Large tensors are not read: they refer to their place
+ * in `file`. Such a graph must be lifted (passes/lift-constants.ts) before it is written, because an attribute's tensor
+ * cannot be external. Throws GraphError naming the node or tensor that is malformed or not supported, or the limit that the
+ * file exceeds.
  */
-export function readOnnx(given: Uint8Array, file?: string): Graph {
+export async function readOnnxInPlace(source: ByteSource, file: string): Promise<Graph> {
+  return readOnnx(await readOutline(source, file));
+}
+
+/**
+ * Read a model from bytes that this program wrote, or whose number is small. Tensors are copied, so the caller may reuse
+ * the bytes. Throws GraphError naming the node or tensor that is malformed or not supported.
+ */
+export function readOnnx(given: Uint8Array): Graph {
   // A Buffer's slice is a view of it, which would keep the whole file in memory; a Uint8Array's is a copy.
   const bytes = new Uint8Array(given.buffer, given.byteOffset, given.byteLength);
   let model: ModelProto;
@@ -31,7 +40,7 @@ export function readOnnx(given: Uint8Array, file?: string): Graph {
   } catch (cause) {
     throw new GraphError(`not an ONNX model: ${cause instanceof Error ? cause.message : 'undecodable'}`, { cause });
   }
-  const graph = decodeModel(model, file === undefined ? undefined : { file, bytes });
+  const graph = decodeModel(model);
   verifyGraph(graph);
   return graph;
 }

@@ -10,22 +10,11 @@ import { GraphError } from '../graph-error.js';
 import { dataTypeName, dataTypeOf } from './data-types.js';
 import { TensorProto_DataLocation, type TensorProto } from './proto/onnx_pb.js';
 
-/** A model's file and its whole content. */
-export interface OnnxSource {
-  /** Relative to the model's folder. */
-  readonly file: string;
-  readonly bytes: Uint8Array;
-}
-
-/** Larger tensors stay in their file if it is known: they become external data at their place inside the .onnx file. */
-const INLINE_BYTES = 1024;
-
 /**
- * The initializer of a message. If `source` is given, raw data beyond INLINE_BYTES is not copied but referred to; the
- * message must then have been decoded from `source.bytes` without copying. Throws GraphError naming the tensor if its
+ * The initializer of a message, with a copy of the data that the message has. Throws GraphError naming the tensor if its
  * type is not supported or its sizes disagree.
  */
-export function decodeTensor(proto: TensorProto, name: string, source?: OnnxSource): Initializer {
+export function decodeTensor(proto: TensorProto, name: string): Initializer {
   const fail = (detail: string): GraphError => new GraphError(`tensor "${name}": ${detail}`);
   const dataType = dataTypeOf(proto.dataType);
   if (dataType === undefined) throw fail(`data type ${dataTypeName(proto.dataType)} is not supported`);
@@ -37,7 +26,7 @@ export function decodeTensor(proto: TensorProto, name: string, source?: OnnxSour
   const data =
     proto.dataLocation === TensorProto_DataLocation.EXTERNAL
       ? externalData(proto, byteSize(dataType, dims), fail)
-      : inlineData(proto, dataType, elementCount(dims), fail, source);
+      : inlineData(proto, dataType, elementCount(dims), fail);
   return { name, dataType, dims, data };
 }
 
@@ -63,16 +52,11 @@ function inlineData(
   dataType: DataType,
   count: number,
   fail: (detail: string) => GraphError,
-  source: OnnxSource | undefined,
 ): InitializerData {
   const typed = typedValues(proto, dataType);
   if (proto.rawData.length > 0) {
     if (typed.length > 0) throw fail('its data is given twice, raw and typed');
-    const { buffer, byteOffset, byteLength } = proto.rawData;
-    if (source?.bytes.buffer !== buffer || byteLength <= INLINE_BYTES) {
-      return { kind: 'inline', bytes: proto.rawData.slice() };
-    }
-    return { kind: 'external', file: source.file, offset: byteOffset - source.bytes.byteOffset, length: byteLength };
+    return { kind: 'inline', bytes: proto.rawData.slice() };
   }
   if (typed.length !== count) throw fail(`${typed.length} values, but its dimensions take ${count}`);
   const limits = INTEGER_LIMITS[dataType];

@@ -1,40 +1,122 @@
-/** Access to the files that a model names: they must lie inside its folder, and short reads are errors. */
-import { realpath, stat, type FileHandle } from 'node:fs/promises';
+/**
+ * Access to the files of models: every read of one goes through here (eslint.config.js sees to it). They are regular
+ * files of bounded size (regular-files.ts); those that a model names lie inside its folder. What is wrong is a
+ * ModelFileError naming the file.
+ */
+import { realpath, type FileHandle } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
+import {
+  DigestedPath,
+  digestFile,
+  FileRefused,
+  openRegular,
+  openRegularSync,
+  readBounded,
+  readExactly as readBytes,
+  type FileStamp,
+  type StampedFile,
+} from '../../regular-files.js';
 import { ModelFileError } from './model-file-error.js';
 
-/**
- * Size in bytes of the file `name` in a folder. Throws ModelFileError if it is not a file or a link leads out of the
- * folder; the engine would refuse such links without a reason.
- */
-export async function sizeInside(folder: string, name: string): Promise<number> {
-  const path = join(folder, name);
+/** Limit in bytes for a file of weights; the largest classifiers have two to three gigabytes. */
+export const MAX_WEIGHTS_BYTES = 8 * 2 ** 30;
+
+/** Open a file. Throws ModelFileError if it is missing or no regular file. */
+export function openModelFile(file: string): Promise<FileHandle> {
+  return explained(file, () => openRegular(file));
+}
+
+/** As openModelFile, for a thread that may block. The caller closes the descriptor. */
+export function openModelFileSync(file: string): number {
   try {
-    const [root, real] = await Promise.all([realpath(folder), realpath(path)]);
-    if (relative(root, real).split(sep)[0] === '..') {
-      throw new ModelFileError(path, 'file', "leaves the model's folder through a symbolic link");
-    }
-    const found = await stat(path);
-    if (!found.isFile()) throw new ModelFileError(path, 'file', 'is not a file');
-    return found.size;
+    return openRegularSync(file);
   } catch (cause) {
-    if (cause instanceof ModelFileError) throw cause;
-    throw new ModelFileError(path, 'file', 'cannot be read', { cause });
+    throw asModelFileError(file, cause);
   }
 }
 
+/** All bytes of a file. Throws ModelFileError if it has more than `maxBytes`, or cannot be read. */
+export function readModelFile(file: string, maxBytes: number): Promise<Buffer<ArrayBuffer>> {
+  return explained(file, () => readBounded(file, maxBytes));
+}
+
 /** `length` bytes of an open file from `position` on, in a new buffer. Throws ModelFileError if the file is shorter. */
-export async function readExactly(
+export function readExactly(
   handle: FileHandle,
   file: string,
   length: number,
   position: number,
 ): Promise<Buffer<ArrayBuffer>> {
-  const buffer = Buffer.from(new ArrayBuffer(length));
-  for (let done = 0; done < length;) {
-    const { bytesRead } = await handle.read(buffer, done, length - done, position + done);
-    if (bytesRead === 0) throw new ModelFileError(file, 'file', 'ended while it was read');
-    done += bytesRead;
+  return explained(file, () => readBytes(handle, length, position));
+}
+
+/** The digest of a file of weights. Throws ModelFileError. */
+export function stampModelFile(file: string): Promise<FileStamp> {
+  return explained(file, () => digestFile(file, MAX_WEIGHTS_BYTES));
+}
+
+/** A file whose bytes are not those that were digested. */
+export class ChangedFileError extends ModelFileError {
+  override name = 'ChangedFileError';
+  /** Whether the file itself was written to, so that sessions that have it mapped see the change. */
+  readonly isRewritten: boolean;
+
+  constructor(file: string, isRewritten: boolean) {
+    super(file, 'file', `was ${isRewritten ? 'rewritten' : 'replaced'} on disk after it was loaded`);
+    this.isRewritten = isRewritten;
   }
-  return buffer;
+}
+
+/** Files of weights in a folder, as they were when they were digested. */
+export class DigestedFiles {
+  readonly #paths: readonly DigestedPath[];
+
+  constructor(folder: string, files: readonly StampedFile[]) {
+    this.#paths = files.map(({ name, stamp }) => new DigestedPath(join(folder, name), stamp));
+  }
+
+  /** The first file that has changed since then, a rewritten one before others; undefined if none has. */
+  async findChanged(): Promise<ChangedFileError | undefined> {
+    let found: ChangedFileError | undefined;
+    for (const digested of this.#paths) {
+      const change = await digested.change();
+      if (change === 'rewritten') return new ChangedFileError(digested.path, true);
+      if (change === 'replaced') found ??= new ChangedFileError(digested.path, false);
+    }
+    return found;
+  }
+}
+
+/**
+ * Size in bytes of the file `name` in a folder. Throws ModelFileError if it is not a regular file or a link leads out of
+ * the folder; the engine would refuse such links without a reason.
+ */
+export async function sizeInside(folder: string, name: string): Promise<number> {
+  const path = join(folder, name);
+  return explained(path, async () => {
+    const [root, real] = await Promise.all([realpath(folder), realpath(path)]);
+    if (relative(root, real).split(sep)[0] === '..') {
+      throw new ModelFileError(path, 'file', "leaves the model's folder through a symbolic link");
+    }
+    const handle = await openRegular(path);
+    try {
+      return (await handle.stat()).size;
+    } finally {
+      await handle.close();
+    }
+  });
+}
+
+async function explained<T>(file: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (cause) {
+    throw asModelFileError(file, cause);
+  }
+}
+
+function asModelFileError(file: string, cause: unknown): ModelFileError {
+  if (cause instanceof ModelFileError) return cause;
+  if (cause instanceof FileRefused) return new ModelFileError(file, 'file', cause.message);
+  return new ModelFileError(file, 'file', 'cannot be read', { cause });
 }

@@ -7,9 +7,10 @@
  * Calls block the thread, and a malicious file could block it forever: keras-applications/thread.ts calls this module
  * on a thread that can be terminated. A thread has one file open at a time.
  */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, readSync } from 'node:fs';
 import { ready } from 'h5wasm';
 import { elementCount } from '../../tensor.js';
+import { openModelFileSync } from './file-access.js';
 import { ModelFileError } from './model-file-error.js';
 
 /** Bytes of a dataset held in the library's memory at a time; an unpacked chunk may be as large. */
@@ -41,7 +42,7 @@ export class Hdf5File {
     try {
       mounted = mount(file, library.FS as unknown as FileSystem);
     } catch (cause) {
-      throw this.#error('file', 'cannot be read', cause);
+      throw cause instanceof ModelFileError ? cause : this.#error('file', 'cannot be read', cause);
     }
     this.#unmount = mounted.unmount;
     try {
@@ -193,9 +194,9 @@ interface Mounted {
   readonly unmount: () => void;
 }
 
-/** Make a file on disk the only one that the library can open. Throws Error if it cannot be read. */
+/** Make a file on disk the only one that the library can open. Throws ModelFileError, or Error if it cannot be read. */
 function mount(file: string, fs: FileSystem): Mounted {
-  const descriptor = openSync(file, 'r');
+  const descriptor = openModelFileSync(file);
   const path = '/weights.h5';
   const node = fs.create(path);
   node.usedBytes = fstatSync(descriptor).size;

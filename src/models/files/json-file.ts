@@ -1,12 +1,19 @@
-/** JSON files, hostile until proven otherwise: of bounded size, without duplicate keys, and matching their schema. */
+/**
+ * JSON files, hostile until proven otherwise: of bounded size, without duplicate keys, and matching their schema. A schema
+ * sees no more values than json-limits.ts allows.
+ */
 import { createHash } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
 import type { z } from 'zod';
+import { readModelFile } from './file-access.js';
 import { duplicateKey } from './json-keys.js';
+import { excessOf } from './json-limits.js';
 import { ModelFileError } from './model-file-error.js';
 
-/** The largest JSON files of published models have one to two megabytes. */
-const MAX_BYTES = 64_000_000;
+/** Limit in bytes for a description of a model; those of published models have some kilobytes. */
+export const MAX_MANIFEST_BYTES = 2 ** 20;
+
+/** Limit in bytes for any other JSON file; the largest of published models have one to two megabytes. */
+const MAX_BYTES = 2 ** 24;
 
 export interface JsonFile<T> {
   readonly value: T;
@@ -15,8 +22,10 @@ export interface JsonFile<T> {
 }
 
 /** Read and check a file. Throws ModelFileError naming the file and the field. */
-export async function readJson<T>(file: string, schema: z.ZodType<T>): Promise<JsonFile<T>> {
-  const bytes = await readBounded(file);
+export async function readJson<T>(file: string, schema: z.ZodType<T>, maxBytes = MAX_BYTES): Promise<JsonFile<T>> {
+  const bytes = await readModelFile(file, maxBytes);
+  const excess = excessOf(bytes);
+  if (excess !== undefined) throw new ModelFileError(file, 'file', excess);
   let json: unknown;
   let text: string;
   try {
@@ -31,15 +40,4 @@ export async function readJson<T>(file: string, schema: z.ZodType<T>): Promise<J
   if (result.success) return { value: result.data, digest: createHash('sha256').update(bytes).digest('hex') };
   const [issue] = result.error.issues;
   throw new ModelFileError(file, issue?.path.join('.') ?? '', issue?.message ?? 'is invalid');
-}
-
-async function readBounded(file: string): Promise<Uint8Array> {
-  try {
-    const { size } = await stat(file);
-    if (size > MAX_BYTES) throw new ModelFileError(file, 'file', `has ${size} bytes; at most ${MAX_BYTES} are allowed`);
-    return await readFile(file);
-  } catch (cause) {
-    if (cause instanceof ModelFileError) throw cause;
-    throw new ModelFileError(file, 'file', 'cannot be read', { cause });
-  }
 }

@@ -1,5 +1,5 @@
 /** Errors about a file of a model that is missing, malformed or unsuitable: they name the file and the field. */
-import { relative } from 'node:path';
+import { basename, relative } from 'node:path';
 import { OperatorError } from '../../errors.js';
 import { GraphError } from '../../graph/graph-error.js';
 
@@ -18,9 +18,13 @@ export class ModelFileError extends OperatorError {
     this.detail = detail;
   }
 
-  /** The message with the path relative to the model's folder, so that it does not tell where models are stored. */
+  /**
+   * The message with the path relative to the model's folder, so that it does not tell where models are stored. Of a file
+   * in the cache it has the name alone.
+   */
   messageWithin(folder: string): string {
-    return `${relative(folder, this.file)}: ${this.field}: ${this.detail}`;
+    const path = relative(folder, this.file);
+    return `${path.startsWith('..') ? basename(path) : path}: ${this.field}: ${this.detail}`;
   }
 }
 

@@ -5,13 +5,14 @@
  *
  * Source: huggingface/safetensors, README "Format".
  */
-import { open, type FileHandle } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { byteSize } from '../../graph/constants.js';
 import type { DataType } from '../../graph/graph.js';
 import type { StoredTensor } from '../../graph/passes/bind-weights.js';
-import { readExactly } from './file-access.js';
+import { openModelFile, readExactly } from './file-access.js';
 import { duplicateKey } from './json-keys.js';
-import { makeWhole } from '../../files.js';
+import { excessOf } from './json-limits.js';
+import { createFile, makeWhole } from '../../files.js';
 import { ModelFileError } from './model-file-error.js';
 
 export interface Safetensors {
@@ -22,7 +23,8 @@ export interface Safetensors {
 }
 
 const LENGTH_BYTES = 8;
-const MAX_HEADER_BYTES = 100_000_000;
+/** Limit for the header; those of published models have some hundred kilobytes. */
+const MAX_HEADER_BYTES = 2 ** 23;
 /** The tensors of files written here begin at a multiple of this, so that every float is aligned. */
 const ALIGNMENT = 64;
 
@@ -39,12 +41,7 @@ const DATA_TYPES = new Map<unknown, DataType>([
 
 /** Read the header of a file. Throws ModelFileError naming the faulty field or tensor. */
 export async function readSafetensors(file: string): Promise<Safetensors> {
-  let handle: FileHandle;
-  try {
-    handle = await open(file);
-  } catch (cause) {
-    throw new ModelFileError(file, 'file', 'cannot be read', { cause });
-  }
+  const handle = await openModelFile(file);
   try {
     const { size } = await handle.stat();
     const length = await headerLength(handle, file, size);
@@ -72,6 +69,8 @@ async function headerLength(handle: FileHandle, file: string, size: number): Pro
 }
 
 function parseHeader(bytes: Buffer, file: string): Readonly<Record<string, unknown>> {
+  const excess = excessOf(bytes);
+  if (excess !== undefined) throw new ModelFileError(file, 'header', excess);
   let header: unknown;
   let text: string;
   try {
@@ -170,7 +169,7 @@ export async function writeSafetensors(
 ): Promise<void> {
   const list = [...tensors];
   await makeWhole(file, async (unfinished) => {
-    const handle = await open(unfinished, 'wx');
+    const handle = await createFile(unfinished);
     try {
       await writeFully(handle, encodeHeader(list, metadata));
       for (const { name, dims, values } of list) {

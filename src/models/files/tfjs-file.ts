@@ -7,13 +7,12 @@
  * the next. Source: tfjs-core's io/types.ts (WeightsManifestConfig) and io_utils.ts (decodeWeights).
  */
 import { createHash } from 'node:crypto';
-import { open } from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
 import { z } from 'zod';
 import { elementCount } from '../../tensor.js';
 import { halfValue } from '../../graph/constants.js';
-import { sha256 } from './digest.js';
-import { readExactly, sizeInside } from './file-access.js';
+import type { StampedFile } from '../../regular-files.js';
+import { openModelFile, readExactly, sizeInside, stampModelFile } from './file-access.js';
 import { readJson } from './json-file.js';
 import { insideFolder } from '../manifest.js';
 import { ModelFileError } from './model-file-error.js';
@@ -29,6 +28,8 @@ export interface TfjsFile {
   readonly digest: string;
   /** sha256 over the JSON file and all files of weights, hexadecimal. */
   readonly weightsDigest: string;
+  /** The files of weights, by their names beside the JSON file. */
+  readonly files: readonly StampedFile[];
 }
 
 export interface TfjsWeight {
@@ -66,7 +67,7 @@ export async function readTfjsFile(file: string): Promise<TfjsFile> {
   const { modelTopology: topology } = model;
   if ('node' in topology) throw new ModelFileError(file, 'modelTopology', NO_GRAPHS);
   const weights = new Map<string, TfjsWeight>();
-  const digests: (readonly [path: string, digest: string])[] = [];
+  const files: StampedFile[] = [];
   const given = new Set<string>();
   for (const [position, group] of model.weightsManifest.entries()) {
     for (const path of group.paths.map(normalize)) {
@@ -78,7 +79,7 @@ export async function readTfjsFile(file: string): Promise<TfjsFile> {
       if (weights.has(name)) throw new ModelFileError(file, `weight "${name}"`, 'is given twice');
       weights.set(name, weight);
     }
-    for (const path of group.paths) digests.push([path, await sha256(join(dirname(file), path))]);
+    for (const name of group.paths) files.push({ name, stamp: await stampModelFile(join(dirname(file), name)) });
   }
   return {
     topology: topology.model_config ?? topology,
@@ -86,8 +87,9 @@ export async function readTfjsFile(file: string): Promise<TfjsFile> {
     weights,
     digest,
     weightsDigest: createHash('sha256')
-      .update(JSON.stringify([digest, ...digests]))
+      .update(JSON.stringify([digest, ...files.map(({ name, stamp }) => [name, stamp.sha256])]))
       .digest('hex'),
+    files,
   };
 }
 
@@ -125,9 +127,7 @@ async function readRange(
   const bytes = new Uint8Array(end - begin);
   for (const shard of shards.filter((other) => other.begin < end && other.end > begin)) {
     const [from, to] = [Math.max(begin, shard.begin), Math.min(end, shard.end)];
-    const handle = await open(shard.path).catch((cause: unknown) => {
-      throw new ModelFileError(shard.path, 'file', 'cannot be read', { cause });
-    });
+    const handle = await openModelFile(shard.path);
     try {
       bytes.set(await readExactly(handle, shard.path, to - from, from - shard.begin), from - begin);
     } finally {

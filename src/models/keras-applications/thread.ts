@@ -4,10 +4,13 @@
  */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
+import { basename, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { convertWeights, type WeightsFile } from '../networks/converted-weights.js';
 import type { KerasReply, KerasStart } from './worker.js';
+import type { WritableTensor } from '../files/safetensors.js';
+import type { FileStamp } from '../../regular-files.js';
 import { ModelFileError } from '../files/model-file-error.js';
 
 /** Must change whenever the converted values change: see converted-weights.ts. */
@@ -24,24 +27,23 @@ const WORKER_FILE = fileURLToPath(new URL('./worker.js', import.meta.url));
 const PATIENCE_MS = 120_000;
 
 export interface KerasConversion extends KerasStart {
-  /** sha256 of the file, hexadecimal. */
-  readonly digest: string;
+  readonly stamp: FileStamp;
   /** The setting FULLCONV_CACHE. */
   readonly cache: string;
 }
 
 /** The weights of a Keras file under the builder's names. Throws ModelFileError, or OperatorError as convertWeights. */
 export async function convertKerasWeights(
-  { file, sources, digest, cache }: KerasConversion,
+  { file, sources, stamp, cache }: KerasConversion,
   { workerFile = WORKER_FILE, patienceMs = PATIENCE_MS }: ThreadOptions = {},
 ): Promise<WeightsFile> {
   const threads: Worker[] = [];
   try {
     // The digest covers the sources, because one file may serve several nets: a deeper net's file holds shallower ones.
     const source = createHash('sha256')
-      .update(JSON.stringify([digest, sources]))
+      .update(JSON.stringify([stamp.sha256, sources]))
       .digest('hex');
-    return await convertWeights({ cache, name: CONVERSION, digest: source }, async () => {
+    const tensors = async (): Promise<WritableTensor[]> => {
       // The library's output about broken files is discarded, because the error says the same.
       const options = { execArgv: [], stdout: true, stderr: true };
       const thread = new Worker(workerFile, { workerData: { file, sources } satisfies KerasStart, ...options });
@@ -57,7 +59,9 @@ export async function convertKerasWeights(
           return reply.values;
         },
       }));
-    });
+    };
+    const files = [{ name: basename(file), stamp }];
+    return await convertWeights({ cache, name: CONVERSION, digest: source }, { tensors, folder: dirname(file), files });
   } finally {
     await Promise.all(threads.map((thread) => thread.terminate()));
   }

@@ -11,7 +11,8 @@ import { bindWeights } from '../../graph/passes/bind-weights.js';
 import { convolutionalizeGemm } from '../../graph/passes/convolutionalize-gemm.js';
 import { convolutionalizeGlobalPool } from '../../graph/passes/convolutionalize-global-pool.js';
 import type { WeightsFile } from './converted-weights.js';
-import { sha256 } from '../files/digest.js';
+import type { FileStamp } from '../../regular-files.js';
+import { stampModelFile } from '../files/file-access.js';
 import { KERAS_ARCHITECTURES, kerasSources } from '../keras-applications/sources.js';
 import { convertKerasWeights } from '../keras-applications/thread.js';
 import { MANIFEST_FILE, type ModelFolder } from '../manifest.js';
@@ -23,16 +24,19 @@ import { findNaming } from './weight-names.js';
 /** Load the network and hash its weights. `cache` is for converted weights. Throws ModelFileError or GraphError. */
 export async function loadBuiltIn(content: ModelFolder, cache: string): Promise<Network> {
   const built = build(content);
-  const digest = await digestOf(join(content.folder, content.manifest.weights.file));
-  return bound(content, built, await readWeights(content, built, { digest, cache }), digest);
+  const stamp = await stampModelFile(join(content.folder, content.manifest.weights.file));
+  return bound(content, built, await readWeights(content, built, { stamp, cache }), stamp.sha256);
 }
 
+/** Weights that need not exist as a file. */
+type UnstampedWeights = Omit<WeightsFile, 'stamp'> & Partial<Pick<WeightsFile, 'stamp'>>;
+
 /** The network over the tensors of `weights`, which stay in their file. Throws ModelFileError or GraphError. */
-export function builtInNetwork(content: ModelFolder, weights: WeightsFile, digest: string): Network {
+export function builtInNetwork(content: ModelFolder, weights: UnstampedWeights, digest: string): Network {
   return bound(content, build(content), weights, digest);
 }
 
-function bound(content: ModelFolder, built: Graph, weights: WeightsFile, digest: string): Network {
+function bound(content: ModelFolder, built: Graph, weights: UnstampedWeights, digest: string): Network {
   const nativeSize = nativeSizeOf(content);
   const classifier = applyPasses(built, [bindWeights(weights)]);
   const pooled = applyPass(classifier, convolutionalizeGlobalPool());
@@ -48,22 +52,15 @@ function bound(content: ModelFolder, built: Graph, weights: WeightsFile, digest:
     fileDigest: digest,
     weightsDigest: digest,
     weightsFolder: weights.folder,
+    weightsFiles: weights.stamp === undefined ? [] : [{ name: weights.file, stamp: weights.stamp }],
   };
-}
-
-async function digestOf(file: string): Promise<string> {
-  try {
-    return await sha256(file);
-  } catch (cause) {
-    throw new ModelFileError(file, 'file', 'cannot be read', { cause });
-  }
 }
 
 /** Read the weights by the file's extension. Safetensors are used in place. */
 async function readWeights(
   content: ModelFolder,
   graph: Graph,
-  { digest, cache }: { readonly digest: string; readonly cache: string },
+  { stamp, cache }: { readonly stamp: FileStamp; readonly cache: string },
 ): Promise<WeightsFile> {
   const { folder, manifest } = content;
   const file = join(folder, manifest.weights.file);
@@ -72,7 +69,7 @@ async function readWeights(
     case '.h5':
     case '.hdf5': {
       const sources = kerasSources(manifest.architecture, parameters);
-      if (sources !== undefined) return convertKerasWeights({ file, sources, digest, cache });
+      if (sources !== undefined) return convertKerasWeights({ file, sources, stamp, cache });
       const names = KERAS_ARCHITECTURES.join(', ');
       throw manifestError(content, 'architecture', `has no weights in Keras; these architectures have: ${names}`);
     }
@@ -82,7 +79,7 @@ async function readWeights(
       const { tensors } = await readSafetensors(file);
       const names = parameters.map(({ name }) => name);
       const { nameOf } = findNaming(file, names, tensors);
-      return { folder, file: manifest.weights.file, tensors, nameOf };
+      return { folder, file: manifest.weights.file, stamp, tensors, nameOf };
     }
   }
 }

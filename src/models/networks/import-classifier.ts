@@ -55,7 +55,7 @@ const MAX_ELEMENTS = 2 ** 31;
 export function importClassifier(
   graph: Graph,
   { size, classes }: { readonly size: number; readonly classes: number },
-): Omit<Network, 'fileDigest' | 'weightsDigest' | 'weightsFolder'> {
+): Omit<Network, 'fileDigest' | 'weightsDigest' | 'weightsFolder' | 'weightsFiles'> {
   const prepared = applyWhereMatching(graph, [
     reserveNames(),
     liftConstants(),

@@ -2,14 +2,14 @@
  * Computes the centres of a net's kernels (graph/effective-centre.ts) from its weights. About `SAMPLE` numbers of each
  * kernel are read, in whole output channels, so that a large net costs a few milliseconds and no lasting memory.
  */
-import { open, type FileHandle } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BYTES_PER_ELEMENT, halfValue } from '../../graph/constants.js';
 import { attribute } from '../../graph/attributes.js';
 import type { KernelCentre, KernelCentres } from '../../graph/geometry.js';
 import type { DataType, Graph, Initializer, InitializerData, Node } from '../../graph/graph.js';
 import { elementCount } from '../../tensor.js';
-import { readExactly } from '../files/file-access.js';
+import { openModelFile, readExactly } from '../files/file-access.js';
 
 /** Numbers read of a kernel: enough to place its centre to a hundredth of a cell. */
 const SAMPLE = 2 ** 16;
@@ -88,7 +88,7 @@ async function readSample(
   if (data.kind === 'unbound') return undefined;
   if (data.kind === 'inline') return asNumbers(data.bytes.slice(0, length), dataType);
   const path = join(folder, data.file);
-  const handle = files.get(path) ?? (await open(path));
+  const handle = files.get(path) ?? (await openModelFile(path));
   files.set(path, handle);
   return asNumbers(await readExactly(handle, path, length, data.offset), dataType);
 }

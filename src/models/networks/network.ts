@@ -5,6 +5,7 @@
  */
 import type { KernelCentres } from '../../graph/geometry.js';
 import type { Graph } from '../../graph/graph.js';
+import type { StampedFile } from '../../regular-files.js';
 
 export interface Network {
   /** float32 [N, 3, H, W], normalized → `logits` float32 [N, K]. */
@@ -20,6 +21,8 @@ export interface Network {
   readonly weightsDigest: string;
   /** The folder that the graphs' external data is relative to. */
   readonly weightsFolder: string;
+  /** The files in it that hold weights. */
+  readonly weightsFiles: readonly StampedFile[];
   /** Present for a rewritten net: the dense view must agree with it at the native size. */
   readonly original?: OriginalNet;
 }

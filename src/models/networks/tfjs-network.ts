@@ -5,7 +5,7 @@
  * if the engine transposes one, every session of every worker holds a copy, whereas a kernel in the graph's order is
  * mapped once. Few models are in one piece anyway, because TensorFlow.js writes shards of 4 MB.
  */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { bindWeights } from '../../graph/passes/bind-weights.js';
 import { applyPass } from '../../graph/pass.js';
 import { imageShapes } from '../../graph/native-shapes.js';
@@ -37,15 +37,19 @@ export async function loadTfjsLayers({ folder, manifest, labels }: ModelFolder, 
     const { graph, parameters } = buildKerasGraph(readKerasModel(content.topology), { dims, keras: content.keras });
     // Layers that do not fit together are refused here by name, before anything is written.
     inferShapes(graph, imageShapes(graph, { batch: 1, height: size, width: size }));
-    const source = await convertWeights({ cache, name: CONVERSION, digest: content.weightsDigest }, () =>
-      parameters.map((parameter) => tensorOf(parameter, content)),
-    );
+    const conversion = { cache, name: CONVERSION, digest: content.weightsDigest };
+    const source = await convertWeights(conversion, {
+      tensors: () => parameters.map((parameter) => tensorOf(parameter, content)),
+      folder: dirname(file),
+      files: content.files,
+    });
     const bound = applyPass(graph, bindWeights(source)) ?? graph;
     return {
       ...importClassifier(bound, { size, classes: labels.length }),
       fileDigest: content.digest,
       weightsDigest: content.weightsDigest,
       weightsFolder: source.folder,
+      weightsFiles: [{ name: source.file, stamp: source.stamp }],
     };
   });
 }

@@ -8,7 +8,7 @@ import { mkdir, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OperatorError } from '../../errors.js';
-import { sha256 } from '../files/digest.js';
+import { stampModelFile } from '../files/file-access.js';
 import { createHttpClient, Transient, type AboutFile, type Answer, type HttpClient } from './http-get.js';
 import { dropPart, finishPart, openPart, partPath, partSize, readPart, type Part } from './partial-file.js';
 
@@ -218,7 +218,7 @@ export async function checkFile(file: string, expected: Expected, source: string
   if (expected.size !== undefined && size !== expected.size) {
     throw new OperatorError(`${source}: has ${size} bytes, but must have ${expected.size}`);
   }
-  const digest = await sha256(file);
+  const { sha256: digest } = await stampModelFile(file);
   if (expected.sha256 !== undefined && digest !== expected.sha256) {
     throw new OperatorError(`${source}: the sha256 is ${digest}, but must be ${expected.sha256}`);
   }

@@ -2,7 +2,8 @@
  * A file that is not whole yet: FILE.part, and beside it a note, FILE.part.json, which tells the source of the part, so
  * that parts of different files are never joined. FILE itself exists only when it is whole.
  */
-import { open, readFile, rename, rm, stat, writeFile, type FileHandle } from 'node:fs/promises';
+import { open, rename, rm, stat, writeFile, type FileHandle } from 'node:fs/promises';
+import { readBounded } from '../../regular-files.js';
 
 /** The source of a part. */
 export interface PartOf {
@@ -18,6 +19,8 @@ export interface Part {
   readonly of: PartOf;
 }
 
+const MAX_NOTE_BYTES = 2 ** 16;
+
 const partOf = (file: string): string => `${file}.part`;
 const noteOf = (file: string): string => `${file}.part.json`;
 
@@ -27,8 +30,8 @@ export { partOf as partPath };
 /** The part of a file; undefined if it is missing or empty, or has no valid note. */
 export async function readPart(file: string): Promise<Part | undefined> {
   try {
-    const [{ size }, note] = await Promise.all([stat(partOf(file)), readFile(noteOf(file), 'utf8')]);
-    const of: unknown = JSON.parse(note);
+    const [{ size }, note] = await Promise.all([stat(partOf(file)), readBounded(noteOf(file), MAX_NOTE_BYTES)]);
+    const of: unknown = JSON.parse(note.toString());
     return size === 0 || typeof of !== 'object' || of === null ? undefined : { bytes: size, of: of as PartOf };
   } catch {
     return undefined;

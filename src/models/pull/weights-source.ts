@@ -3,10 +3,11 @@
  * (`BASE/OWNER/NAME/resolve/REVISION/FILE`), or local files, either plain copies or in the hub's own cache. If the
  * catalog has a digest, weights from every source are the same to the byte.
  */
-import { constants, copyFile, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { constants, copyFile, mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { OperatorError } from '../../errors.js';
 import { isFile } from '../../files.js';
+import { readBounded } from '../../regular-files.js';
 import type { CatalogEntry } from './catalog.js';
 import { checkFile, download, type DownloadOptions, type Downloaded } from './download.js';
 
@@ -18,6 +19,9 @@ export type WeightsSource =
       readonly authorization?: string | undefined;
     }
   | { readonly kind: 'local'; readonly path: string };
+
+/** Limit in bytes for a file that holds the name of a commit. */
+const MAX_REF_BYTES = 4096;
 
 /** The hub itself. */
 export const HUB = 'https://huggingface.co';
@@ -80,11 +84,11 @@ async function copyWeights(path: string, entry: CatalogEntry, file: string): Pro
 async function localPlaces(folder: string, entry: CatalogEntry): Promise<string[]> {
   const { repository, name, file, revision } = entry;
   const cache = join(folder, `models--${repository.replaceAll('/', '--')}`);
-  const commit = await readFile(join(cache, 'refs', revision), 'utf8').catch(() => revision);
+  const commit = await readBounded(join(cache, 'refs', revision), MAX_REF_BYTES).catch(() => revision);
   return [
     join(folder, repository, file),
     join(folder, name, file),
-    join(cache, 'snapshots', commit.trim(), file),
+    join(cache, 'snapshots', commit.toString().trim(), file),
     join(folder, file),
   ];
 }

@@ -21,6 +21,7 @@ import { quantizeNetwork } from '../../graph/passes/quantize-network.js';
 import type { ValueRange } from '../../graph/quantization.js';
 import { isWeighted, planQuantization, type QuantizationPlan } from '../../graph/quantization-plan.js';
 import { expectTensor } from '../../tensor.js';
+import { DigestedFiles } from '../files/file-access.js';
 import type { ModelFolder, QuantizationFigures } from '../manifest.js';
 import type { Network } from '../networks/network.js';
 import { calibrate, type CalibrationImages } from './calibrate.js';
@@ -93,6 +94,8 @@ export async function quantizeModel(
   };
   const known = await readKept(file, measuredOf);
   const { ranges, figures } = known ?? (await measure());
+  const changed = await new DigestedFiles(weightsFolder, network.weightsFiles).findChanged();
+  if (changed !== undefined) throw changed;
   if (known === undefined) await keepJson(file, { ranges: [...ranges], figures });
   return { bytes: writeOnnx(quantizeBy(ranges)), figures, integerPart: integerPart(gathered, plan, nativeSize) };
 }

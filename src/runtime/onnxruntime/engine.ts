@@ -3,17 +3,19 @@
  * types of its tensors. `run()` blocks the thread it is called on, so sessions belong in workers (../worker.ts).
  *
  * Checked with onnxruntime-node 1.30: a model given as bytes finds its external weights if it is told their folder. A
- * location outside the folder is refused, also through a symbolic link. Outputs are ArrayBuffers of their own, copied
+ * location outside the folder is refused, also through a symbolic link. External weights are mapped by their path and used
+ * in place: session-files.ts sees to it that they are the ones that were digested. Outputs are ArrayBuffers of their own, copied
  * out of the arena, so they can be transferred.
  */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { env, InferenceSession, listSupportedBackends, Tensor as OrtTensor } from 'onnxruntime-node';
 import type { Device } from '../../device.js';
 import { fixInputShapes } from '../../graph/onnx/model.js';
 import type { Tensor, TensorMap, TensorType } from '../../tensor.js';
-import { findOptimized, forgetOptimized } from '../optimized-models.js';
+import { readBounded } from '../../regular-files.js';
+import { findOptimized, forgetOptimized, type OptimizedModel } from '../optimized-models.js';
 import type { Engine, EngineOptions, Session, SessionSpec } from '../session.js';
+import { FilesChanged, SessionFiles } from '../session-files.js';
 
 const TENSOR_TYPES: ReadonlySet<string> = new Set<TensorType>(['uint8', 'int32', 'int64', 'float32']);
 
@@ -43,6 +45,9 @@ export function createOnnxruntimeEngine(options: EngineOptions): Engine {
 /** The source of a session: a model, and whether the engine still has to optimize it. */
 interface Source extends Pick<SessionSpec, 'model' | 'weightsFolder'> {
   readonly optimization: 'all' | 'disabled';
+  readonly files: SessionFiles;
+  /** Whether the engine has made it and can make it again. */
+  readonly isKept: boolean;
 }
 
 interface Opened {
@@ -50,34 +55,56 @@ interface Opened {
   readonly source: Source;
 }
 
-function optimizationOf({ asWritten = false }: SessionSpec): Source['optimization'] {
-  return asWritten ? 'disabled' : 'all';
+function originalOf(spec: SessionSpec): Source {
+  const { model, weightsFolder, weightsFiles, asWritten = false } = spec;
+  return {
+    model,
+    ...(weightsFolder !== undefined && { weightsFolder }),
+    optimization: asWritten ? 'disabled' : 'all',
+    files: new SessionFiles(weightsFolder, weightsFiles),
+    isKept: false,
+  };
 }
 
 async function openOnDevice(spec: SessionSpec, options: EngineOptions): Promise<Opened> {
-  const source: Source = { ...spec, optimization: optimizationOf(spec) };
-  return { source, session: await create(source, options) };
+  return openFrom(originalOf(spec), options);
 }
 
 /** Open the optimized model if it can be kept: its weights are then mapped, not copied. */
 async function openOnCpu(spec: SessionSpec, options: EngineOptions): Promise<Opened> {
-  const original: Source = { ...spec, optimization: optimizationOf(spec) };
-  const folder = await findOptimizedModel(spec, options);
-  if (folder !== undefined) {
+  const kept = await findOptimizedModel(spec, options);
+  if (kept !== undefined) {
+    const { folder, files } = kept;
     try {
-      const model = await readFile(join(folder, OPTIMIZED_MODEL));
-      const source: Source = { model, weightsFolder: folder, optimization: 'disabled' };
-      return { source, session: await create(source, options) };
+      const model = await readBounded(join(folder, OPTIMIZED_MODEL), MAX_OPTIMIZED_BYTES);
+      const source = { model, weightsFolder: folder, files: new SessionFiles(folder, files), isKept: true } as const;
+      return await openFrom({ ...source, optimization: 'disabled' }, options);
     } catch {
       await forgetOptimized(folder);
     }
   }
-  return { source: original, session: await create(original, options) };
+  return openFrom(originalOf(spec), options);
+}
+
+/** Open a session. Throws FilesChanged if the files of the source are not those that were digested. */
+async function openFrom(source: Source, options: EngineOptions, how: CreateOptions = {}): Promise<Opened> {
+  source.files.assertSame();
+  const session = await create(source, options, how);
+  try {
+    source.files.assertSame();
+    return { source, session };
+  } catch (error) {
+    await session.release();
+    throw error;
+  }
 }
 
 const OPTIMIZED_MODEL = 'model.onnx';
 
-async function findOptimizedModel(spec: SessionSpec, options: EngineOptions): Promise<string | undefined> {
+/** Its weights are in another file. */
+const MAX_OPTIMIZED_BYTES = 2 ** 28;
+
+async function findOptimizedModel(spec: SessionSpec, options: EngineOptions): Promise<OptimizedModel | undefined> {
   if (spec.digest === undefined || spec.asWritten || options.kept === undefined) return undefined;
   const kept = { ...options.kept, optimizer: `onnxruntime ${env.versions.node ?? ''}` };
   return findOptimized(kept, spec.digest, async (folder) => {
@@ -88,7 +115,7 @@ async function findOptimizedModel(spec: SessionSpec, options: EngineOptions): Pr
         optimized_model_external_initializers_min_size_in_bytes: '1024',
       },
     };
-    const session = await create({ ...spec, optimization: 'all' }, options, writing);
+    const { session } = await openFrom(originalOf(spec), options, writing);
     await session.release();
   });
 }
@@ -172,31 +199,56 @@ function isLarge({ largeFeed = Infinity }: SessionSpec, feeds: TensorMap): boole
   return Object.values(feeds).some(({ data }) => data.byteLength >= largeFeed);
 }
 
-function wrap(spec: SessionSpec, { session, source }: Opened, options: EngineOptions): Session {
+function wrap(spec: SessionSpec, first: Opened, options: EngineOptions): Session {
   const provider = options.device.kind;
+  let opened = first;
+
+  async function runAlone(feeds: TensorMap): Promise<TensorMap> {
+    const shapes = Object.fromEntries(Object.entries(feeds).map(([name, { dims }]) => [name, dims]));
+    const openFor = (from: Source): Promise<Opened> =>
+      openFrom({ ...from, model: fixInputShapes(from.model, shapes) }, options, { arena: false });
+    // The kept model may have been removed since to make room; the session itself still has it mapped.
+    const alone = await openFor(opened.source).catch((error: unknown) => {
+      if (!opened.source.isKept) throw error;
+      return openFor(originalOf(spec));
+    });
+    try {
+      return await runIn(alone, feeds);
+    } finally {
+      await alone.session.release();
+    }
+  }
+
+  const attempt = (feeds: TensorMap): Promise<TensorMap> =>
+    provider === 'cpu' && isLarge(spec, feeds) ? runAlone(feeds) : runIn(opened, feeds);
+
   return {
     provider,
     async run(feeds) {
-      if (provider !== 'cpu' || !isLarge(spec, feeds)) return runIn(session, feeds);
-      const shapes = Object.fromEntries(Object.entries(feeds).map(([name, { dims }]) => [name, dims]));
-      const openFor = (from: Source): Promise<InferenceSession> =>
-        create({ ...from, model: fixInputShapes(from.model, shapes) }, options, { arena: false });
-      // The kept model may have been removed since to make room; the session itself still has it mapped.
-      const alone = await openFor(source).catch((error: unknown) => {
-        if (source.optimization === 'all') throw error;
-        return openFor({ ...spec, optimization: optimizationOf(spec) });
-      });
       try {
-        return await runIn(alone, feeds);
-      } finally {
-        await alone.release();
+        return await attempt(feeds);
+      } catch (error) {
+        if (!(error instanceof FilesChanged && opened.source.isKept)) throw error;
+        // The kept model was damaged while it was in use. It is made again from the original.
+        const damaged = opened;
+        opened = await openOnCpu(spec, options);
+        await damaged.session.release();
+        return attempt(feeds);
       }
     },
-    release: () => session.release(),
+    release: () => opened.session.release(),
   };
 }
 
-async function runIn(session: InferenceSession, feeds: TensorMap): Promise<TensorMap> {
+/** Run a session. Throws FilesChanged if the files that it has mapped have been written to. */
+async function runIn({ session, source }: Opened, feeds: TensorMap): Promise<TensorMap> {
+  source.files.assertIntact();
+  const outputs = await runUnchecked(session, feeds);
+  source.files.assertIntact();
+  return outputs;
+}
+
+async function runUnchecked(session: InferenceSession, feeds: TensorMap): Promise<TensorMap> {
   const ortFeeds = Object.entries(feeds).map(
     ([name, { type, data, dims }]) => [name, new OrtTensor(type, data, dims)] as const,
   );

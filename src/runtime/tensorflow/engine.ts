@@ -6,6 +6,7 @@ import type { DataType, Graph } from '../../graph/graph.js';
 import { readOnnx } from '../../graph/onnx/model.js';
 import type { Tensor, TensorMap, TensorType, TypedArrays } from '../../tensor.js';
 import type { Engine, EngineOptions, Session, SessionSpec } from '../session.js';
+import { SessionFiles } from '../session-files.js';
 import { loadTensorFlow, type LoadedTensorFlow } from './binding.js';
 import { compileProgram, type Program } from './program.js';
 import type { Tensor as TfTensor, TensorFlow } from './tensors.js';
@@ -24,13 +25,17 @@ export function engineOn({ tf, provider }: LoadedTensorFlow): Engine {
   };
 }
 
-function openSession(tf: TensorFlow, provider: string, { model, weightsFolder }: SessionSpec): Session {
+function openSession(tf: TensorFlow, provider: string, { model, weightsFolder, weightsFiles }: SessionSpec): Session {
   const graph = readOnnx(model);
   for (const { name, dataType } of [...graph.inputs, ...graph.outputs]) {
     if (!TENSOR_TYPES.has(dataType))
       throw new Error(`the value ${name} is not of type ${[...TENSOR_TYPES].join(', ')}`);
   }
+  const files = new SessionFiles(weightsFolder, weightsFiles);
+  files.assertSame();
   const program = compileProgram(tf, graph, weightsFolder);
+  // It has read them: what becomes of them later is no matter.
+  files.assertSame();
   return {
     provider,
     run: (feeds) => runProgram(tf, graph, program.run, feeds),

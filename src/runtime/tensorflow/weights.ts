@@ -2,11 +2,12 @@
  * The values of initializers, read from where they are: the graph's own bytes, or a file below the weights' folder.
  * Types that TensorFlow.js does not have are converted: half and double precision become float32, all integers int32.
  */
-import { closeSync, openSync, readSync, realpathSync } from 'node:fs';
+import { closeSync, readSync, realpathSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { halfValue, safeInteger } from '../../graph/constants.js';
 import type { Initializer } from '../../graph/graph.js';
 import { GraphError } from '../../graph/graph-error.js';
+import { openRegularSync } from '../../regular-files.js';
 
 export interface Weights {
   readonly type: 'float32' | 'int32' | 'bool';
@@ -57,7 +58,7 @@ function readBytes({ name, data }: Initializer, folder: string | undefined): Uin
   const path = realpathSync(join(folder, data.file));
   if (!path.startsWith(realpathSync(folder) + sep)) throw fail(`${data.file} escapes the model's folder`);
   const bytes = new Uint8Array(data.length);
-  const file = openSync(path, 'r');
+  const file = openRegularSync(path);
   try {
     for (let done = 0; done < data.length;) {
       // Some systems read no more than 2 GB at a time.

@@ -9,7 +9,7 @@ import { graphBuilder } from '../../../src/graph/build.js';
 import { halfBits, halfValues } from '../../../src/graph/constants.js';
 import type { Attribute, Graph, Initializer } from '../../../src/graph/graph.js';
 import { GraphError } from '../../../src/graph/graph-error.js';
-import { readOnnx, writeOnnx } from '../../../src/graph/onnx/model.js';
+import { readOnnx, readOnnxInPlace, writeOnnx } from '../../../src/graph/onnx/model.js';
 import {
   AttributeProto_AttributeType as AttributeType,
   ModelProtoSchema,
@@ -19,6 +19,7 @@ import {
   type TensorProtoSchema,
 } from '../../../src/graph/onnx/proto/onnx_pb.js';
 import { transposeWeight } from '../../../src/graph/weights.js';
+import { fileOf } from '../../support/byte-source.js';
 import { runGraph, withGeneratedWeights } from '../../support/ort.js';
 import { tinyResNet } from '../../support/tiny-graphs.js';
 
@@ -160,9 +161,9 @@ describe('weights inside of an .onnx file', () => {
     });
   };
 
-  it('are referred to at their place, small ones copied', () => {
+  it('are referred to at their place, small ones copied', async () => {
     const model = bytes();
-    const { initializers } = readOnnx(model, 'net.onnx');
+    const { initializers } = await readOnnxInPlace(fileOf(model), 'net.onnx');
     const large = initializers.get('large')!.data;
     if (large.kind !== 'external') throw new Error('copied');
     expect(large).toMatchObject({ file: 'net.onnx', length: 2400 });
@@ -177,7 +178,7 @@ describe('weights inside of an .onnx file', () => {
       const model = bytes();
       await writeFile(join(folder, 'net.onnx'), model);
       const feeds = { x: { dims: [1, 4], data: Float32Array.of(10, 20, 30, 40) } };
-      const inPlace = await runGraph(readOnnx(model, 'net.onnx'), feeds, { folder });
+      const inPlace = await runGraph(await readOnnxInPlace(fileOf(model), 'net.onnx'), feeds, { folder });
       expect(inPlace).toEqual(await runGraph(readOnnx(model), feeds));
       expect(inPlace['y']!.data[0]).toBeCloseTo(11 + values[0]!, 5);
     } finally {
@@ -280,7 +281,7 @@ describe('readOnnx', () => {
 
   it('copies small tensors also out of a Buffer', () => {
     const bytes = Buffer.from(tensor({ dims: [2n], dataType: Type.FLOAT, rawData: floats(1, 2) }));
-    const { data } = readOnnx(bytes, 'net.onnx').initializers.get('w')!;
+    const { data } = readOnnx(bytes).initializers.get('w')!;
     bytes.fill(0);
     expect(data).toEqual({ kind: 'inline', bytes: floats(1, 2) });
     expect(data.kind === 'inline' && data.bytes.buffer.byteLength).toBe(8);

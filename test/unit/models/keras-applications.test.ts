@@ -18,6 +18,7 @@ import { bindWeights } from '../../../src/graph/passes/bind-weights.js';
 import { CLASS_MAP } from '../../../src/graph/passes/convolutionalize-gemm.js';
 import { BIAS_INDEX, kerasSources } from '../../../src/models/keras-applications/sources.js';
 import { convertKerasWeights } from '../../../src/models/keras-applications/thread.js';
+import { digestFile } from '../../../src/regular-files.js';
 import { IMAGENET } from '../../support/bound.js';
 import { withClassMap } from '../../support/class-map.js';
 import { writeKerasFile, type KerasLayout, type KerasShapes } from '../../support/keras.js';
@@ -104,7 +105,7 @@ describe.each((await readFixture('keras-logits')) as readonly SmallNet[])(
       await writeKerasFile(file, tensors, LAYOUTS[application]);
       const built = buildArchitecture(architecture, options);
       const sources = kerasSources(architecture, parametersOf(built))!;
-      const conversion = { file, sources, digest: application, cache: folder };
+      const conversion = { file, sources, stamp: await digestFile(file, Infinity), cache: folder };
       const weights = await convertKerasWeights(conversion, { workerFile: WORKER_FILE });
       await rm(file);
 
@@ -126,8 +127,9 @@ it('a file from which one net took its weights still has those of another', asyn
   await writeKerasFile(file, { 'fc1/kernel': [3, 2], 'fc2/kernel': [2, 2] });
   const source = (layer: string, inputs: number) =>
     ({ name: layer, dims: [2, inputs], layer, index: 0, kernel: [1, 1, inputs, 2] }) as const;
+  const stamp = await digestFile(file, Infinity);
   const convert = (...sources: ReturnType<typeof source>[]) =>
-    convertKerasWeights({ file, sources, digest: 'two-nets', cache: folder }, { workerFile: WORKER_FILE });
+    convertKerasWeights({ file, sources, stamp, cache: folder }, { workerFile: WORKER_FILE });
   expect([...(await convert(source('fc1', 3))).tensors.keys()]).toEqual(['fc1']);
   expect([...(await convert(source('fc1', 3), source('fc2', 2))).tensors.keys()]).toEqual(['fc1', 'fc2']);
 });

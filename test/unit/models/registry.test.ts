@@ -1,8 +1,9 @@
-import { chmod, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ServiceError } from '../../../src/errors.js';
 import { writeOnnx } from '../../../src/graph/onnx/model.js';
 import { denseViews, type CompiledModel } from '../../../src/models/compile.js';
 import type { View } from '../../../src/models/dense-views.js';
@@ -19,10 +20,13 @@ class FakeSessions implements SessionRunner {
   /** Ever asked for. */
   readonly asked: string[] = [];
   failing: string | undefined;
+  /** Called before each open. */
+  onOpen: (() => Promise<void>) | undefined;
   #gate: { view: string; opened: Promise<void> } | undefined;
 
   async open({ id }: { id: string }): Promise<void> {
     this.asked.push(id);
+    await this.onOpen?.();
     if (this.#gate !== undefined && id.endsWith(this.#gate.view)) await this.#gate.opened;
     if (this.failing !== undefined && id.endsWith(this.failing)) throw new Error(`no memory for /srv/secret/${id}`);
     this.ids.add(id);
@@ -139,6 +143,115 @@ describe('a reload', () => {
     expect(await working).toBe(denseViews(before).view().session.id);
     await reloading;
     expect(sessions.ids).not.toContain(before.classifier.session.id);
+  });
+});
+
+describe('a model whose files change while it is loaded', () => {
+  const weights = (name: string): string => join(folder, name, 'model.safetensors');
+  const failing = (registry: Registry, code: 'INFERENCE_FAILED' | 'WORKER_LOST' | 'QUEUE_FULL' = 'INFERENCE_FAILED') =>
+    registry.use('tiny-vgg', () => Promise.reject(new ServiceError(code, 'as said')));
+  async function replace(name: string): Promise<void> {
+    const bytes = await readFile(weights(name));
+    await writeFile(`${weights(name)}.new`, bytes.with(bytes.length - 1, bytes.at(-1)! ^ 1));
+    await rename(`${weights(name)}.new`, weights(name));
+  }
+
+  it('stays ready with the reason where a file was replaced, and is itself again when the file is back', async () => {
+    const registry = await start();
+    const before = idsOf(registry, 'tiny-vgg');
+    const bytes = await readFile(weights('tiny-vgg'));
+    await replace('tiny-vgg');
+    await expect(failing(registry)).rejects.toMatchObject({ code: 'MODEL_NOT_FOUND' });
+    expect(registry.entry('tiny-vgg')).toMatchObject({
+      state: 'ready',
+      reason: 'model.safetensors: file: was replaced on disk after it was loaded; the model must be loaded again',
+    });
+    expect(await registry.use('tiny-vgg', () => Promise.resolve('answered'))).toBe('answered');
+    expect(openIds('tiny-vgg').sort()).toEqual(before.sort());
+    await rm(weights('tiny-vgg'));
+    await writeFile(weights('tiny-vgg'), bytes);
+    await expect(failing(registry)).rejects.toMatchObject({ code: 'INFERENCE_FAILED' });
+    await replace('tiny-vgg');
+    const entry = await registry.load('tiny-vgg');
+    expect(entry.state).toBe('ready');
+    expect(entry).not.toHaveProperty('reason');
+    await expect(failing(registry)).rejects.toMatchObject({ code: 'INFERENCE_FAILED' });
+  });
+
+  it.each(['INFERENCE_FAILED', 'WORKER_LOST'] as const)(
+    'fails at the first %s after a file was rewritten, closes its sessions, and can be loaded again',
+    async (code) => {
+      const reported: ModelEntry[] = [];
+      const registry = await start({}, (entry) => reported.push(entry));
+      await truncate(weights('tiny-vgg'), 5000);
+      const error: unknown = await failing(registry, code).catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({
+        code: 'MODEL_NOT_FOUND',
+        message: 'The files of the model "tiny-vgg" have changed since it was loaded; it must be loaded again.',
+      });
+      const reason =
+        'model.safetensors: file: was rewritten on disk after it was loaded; the model must be loaded again';
+      expect(registry.entry('tiny-vgg')).toMatchObject({ state: 'failed', reason });
+      expect(registry.entry('tiny-vgg')).not.toHaveProperty('model');
+      expect(reported.at(-1)).toMatchObject({ name: 'tiny-vgg', state: 'failed', reason });
+      await expect(failing(registry)).rejects.toThrow('The model "tiny-vgg" is failed.');
+      await expect.poll(() => openIds('tiny-vgg')).toEqual([]);
+      expect(registry.entry('tiny-resnet').state).toBe('ready');
+      expect(await registry.load('tiny-vgg')).toMatchObject({
+        state: 'failed',
+        reason: expect.stringMatching(/^model\.safetensors: /) as string,
+      });
+      await rm(join(folder, 'tiny-vgg'), { recursive: true });
+      await writeTinyModel(folder, 'tiny-vgg');
+      expect(await registry.load('tiny-vgg')).toMatchObject({ state: 'ready' });
+    },
+  );
+
+  it('is not looked at when the failure is no fault of the engine', async () => {
+    const registry = await start();
+    await truncate(weights('tiny-vgg'), 5000);
+    await expect(failing(registry, 'QUEUE_FULL')).rejects.toMatchObject({ code: 'QUEUE_FULL' });
+    expect(registry.entry('tiny-vgg').state).toBe('ready');
+  });
+
+  it('is found out without a request, as long as the files are watched', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    try {
+      const registry = await start();
+      const unwatch = registry.watchFiles();
+      await truncate(weights('tiny-vgg'), 5000);
+      vi.advanceTimersByTime(5000);
+      await expect.poll(() => registry.entry('tiny-vgg').state).toBe('failed');
+      unwatch();
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it('while its sessions are opened is told as such', async () => {
+    sessions.failing = 'classify';
+    sessions.onOpen = () => truncate(weights('tiny-vgg'), 5000);
+    const registry = await start();
+    expect(registry.entry('tiny-vgg').reason).toBe(
+      'model.safetensors: file: was rewritten on disk after it was loaded',
+    );
+    expect(registry.entry('tiny-resnet').reason).toBe('it could not be opened; the log says why');
+  });
+
+  it('that fails while a newer version loads stays failed when that one is broken', async () => {
+    const registry = await start();
+    const release = sessions.hold('classify');
+    sessions.failing = 'classify';
+    const loading = registry.load('tiny-vgg');
+    await expect
+      .poll(() => sessions.asked.filter((id) => id.startsWith('tiny-vgg') && id.endsWith('classify')))
+      .toHaveLength(2);
+    await truncate(weights('tiny-vgg'), 5000);
+    await expect(failing(registry)).rejects.toMatchObject({ code: 'MODEL_NOT_FOUND' });
+    release();
+    expect(await loading).toMatchObject({ state: 'failed' });
+    await expect.poll(() => openIds('tiny-vgg')).toEqual([]);
   });
 });
 

@@ -1,9 +1,12 @@
-import { mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeOnnx } from '../../../src/graph/onnx/model.js';
 import { createOnnxruntimeEngine, listProviders } from '../../../src/runtime/onnxruntime/engine.js';
+import { digestFile } from '../../../src/regular-files.js';
+import type { Session } from '../../../src/runtime/session.js';
+import { FilesChanged } from '../../../src/runtime/session-files.js';
 import { expectTensor, type Tensor, type TensorMap } from '../../../src/tensor.js';
 import { BIAS, tinyModel } from '../../fixtures/tiny-onnx.js';
 import { randomTensor } from '../../support/ort.js';
@@ -101,11 +104,97 @@ describe('the ONNX Runtime engine', () => {
       expect(await meanOf()).toEqual(expected);
     });
 
-    it('does without what it finds broken', async () => {
+    it('makes again what it finds broken', async () => {
       const [kept] = await readdir(join(folder, 'kept'));
       await writeFile(join(folder, 'kept', kept!, 'model.onnx'), 'not a model');
       expect(await meanOf()).toEqual([11, 12, 13, 11, 12, 13]);
-      expect(await readdir(join(folder, 'kept'))).toEqual([]);
+      expect(await readdir(join(folder, 'kept', kept!))).toContain('digests.json');
+      expect(await meanOf()).toEqual([11, 12, 13, 11, 12, 13]);
+    });
+  });
+
+  describe('over files that change', () => {
+    const MEAN = [11, 12, 13, 11, 12, 13];
+    const file = () => join(folder, 'changing.bin');
+    const bytesOf = (...bias: number[]) => Buffer.from(Float32Array.of(...bias).buffer);
+    const replace = async (...bias: number[]) => {
+      await writeFile(`${file()}.new`, bytesOf(...bias));
+      await rename(`${file()}.new`, file());
+    };
+    const spec = async (options = {}) => {
+      await rm(file(), { force: true });
+      await writeFile(file(), bytesOf(...BIAS));
+      const weightsFiles = [{ name: 'changing.bin', stamp: await digestFile(file(), Infinity) }];
+      const model = tinyModel({ file: 'changing.bin', offset: 0 });
+      return { id: 'changing', model, weightsFolder: folder, weightsFiles, ...options };
+    };
+    const meanOf = async (session: Session) => [...expectTensor(await session.run(feeds(10)), 'mean', 'float32').data];
+
+    it('opens only the bytes that were digested', async () => {
+      const changed = await spec();
+      await replace(4, 5, 6);
+      await expect(engine.open(changed)).rejects.toThrow(FilesChanged);
+      await replace(...BIAS);
+      const session = await engine.open(changed);
+      expect(await meanOf(session)).toEqual(MEAN);
+      await session.release();
+      await rm(file());
+      await expect(engine.open(changed)).rejects.toThrow(FilesChanged);
+    });
+
+    it('goes on with what it has open when another file takes its place', async () => {
+      const session = await engine.open(await spec());
+      await replace(4, 5, 6);
+      expect(await meanOf(session)).toEqual(MEAN);
+      await rm(file());
+      expect(await meanOf(session)).toEqual(MEAN);
+      await session.release();
+    });
+
+    it.each<[string, () => Promise<void>]>([
+      ['is written to', () => writeFile(file(), bytesOf(4, 5, 6))],
+      ['is cut off', () => truncate(file(), 4)],
+    ])('runs nothing any more when its file %s', async (_, change) => {
+      const session = await engine.open(await spec());
+      await change();
+      await expect(session.run(feeds(10))).rejects.toThrow(FilesChanged);
+      await expect(session.run(feeds(10))).rejects.toThrow(FilesChanged);
+      await session.release();
+    });
+
+    it('opens no other file for a large input', async () => {
+      const session = await engine.open(await spec({ largeFeed: 1 }));
+      expect(await meanOf(session)).toEqual(MEAN);
+      await replace(4, 5, 6);
+      await expect(session.run(feeds(10))).rejects.toThrow(FilesChanged);
+      await session.release();
+    });
+
+    it('makes nothing to keep out of another file', async () => {
+      const kept = { folder: join(folder, 'kept-changing'), maxBytes: 2 ** 20 };
+      const keeping = createOnnxruntimeEngine({ threads: 1, device: { kind: 'cpu', index: 0 }, kept });
+      const changed = await spec({ digest: 'of the old bytes' });
+      await replace(4, 5, 6);
+      await expect(keeping.open(changed)).rejects.toThrow(FilesChanged);
+      expect(await readdir(kept.folder)).toEqual([]);
+    });
+
+    it('makes again what it kept when that is damaged while it is in use', async () => {
+      const kept = { folder: join(folder, 'kept-in-use'), maxBytes: 2 ** 24 };
+      const keeping = createOnnxruntimeEngine({ threads: 1, device: { kind: 'cpu', index: 0 }, kept });
+      const graph = graphOf([1, 3, 8, 8], (b, x) => b.node('Conv', [x, b.parameter('weight', [64, 3, 3, 3])]));
+      const session = await keeping.open({ id: 'net', model: writeOnnx(graph), digest: 'of the net' });
+      const x = { ...randomTensor([1, 3, 8, 8]), type: 'float32' } as Tensor<'float32'>;
+      const before = await session.run({ x });
+      const [name] = await readdir(kept.folder);
+      const weights = join(kept.folder, name!, 'weights.bin');
+      const { size } = await stat(weights);
+      await writeFile(weights, Buffer.alloc(size, 0x3f));
+      expect(await session.run({ x })).toEqual(before);
+      await truncate(weights, 0);
+      expect(await session.run({ x })).toEqual(before);
+      expect(await readdir(join(kept.folder, name!))).toContain('digests.json');
+      await session.release();
     });
   });
 

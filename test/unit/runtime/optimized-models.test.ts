@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -32,41 +32,74 @@ describe('findOptimized', () => {
   it('makes a model once, and finds it by digest and optimizer', async () => {
     const optimize = vi.fn(write());
     const first = await findOptimized(options(), 'a', optimize);
-    expect(await readdir(first!)).toEqual(['weights.bin']);
-    expect(await findOptimized(options(), 'a', optimize)).toBe(first);
+    expect(await readdir(first!.folder)).toEqual(['digests.json', 'weights.bin']);
+    expect(await findOptimized(options(), 'a', optimize)).toEqual(first);
     expect(optimize).toHaveBeenCalledTimes(1);
-    expect(await findOptimized(options(), 'b', optimize)).not.toBe(first);
-    expect(await findOptimized(options({ optimizer: 'test 2' }), 'a', optimize)).not.toBe(first);
+    expect(await findOptimized(options(), 'b', optimize)).not.toEqual(first);
+    expect(await findOptimized(options({ optimizer: 'test 2' }), 'a', optimize)).not.toEqual(first);
     expect(optimize).toHaveBeenCalledTimes(3);
   });
 
   it('gives all who ask at once the same folder, and leaves no other', async () => {
     const found = await Promise.all(Array.from({ length: 4 }, () => findOptimized(options(), 'a', write(500))));
-    expect(new Set(found).size).toBe(1);
+    expect(new Set(found.map((each) => each?.folder)).size).toBe(1);
     expect(await readdir(options().folder)).toHaveLength(1);
+  });
+
+  it.each<[string, (folder: string) => Promise<void>]>([
+    ['a byte has changed', (folder) => writeFile(join(folder, 'weights.bin'), Buffer.alloc(1000).fill(1, 500, 501))],
+    ['a file was cut off', (folder) => truncate(join(folder, 'weights.bin'), 500)],
+    ['a file is gone', (folder) => rm(join(folder, 'weights.bin'))],
+    ['the digests are gone', (folder) => rm(join(folder, 'digests.json'))],
+    ['the digests are no JSON', (folder) => writeFile(join(folder, 'digests.json'), '{')],
+    [
+      'a file has become a folder',
+      async (folder) => {
+        await rm(join(folder, 'weights.bin'));
+        await mkdir(join(folder, 'weights.bin'));
+      },
+    ],
+  ])('makes a model again of which %s', async (_, damage) => {
+    const optimize = vi.fn(write());
+    const first = await findOptimized(options(), 'a', optimize);
+    await damage(first!.folder);
+    const again = await findOptimized(options(), 'a', optimize);
+    expect(optimize).toHaveBeenCalledTimes(2);
+    expect(again!.folder).toBe(first!.folder);
+    expect(await readFile(join(again!.folder, 'weights.bin'))).toEqual(Buffer.alloc(1000));
+    expect(again!.files.map(({ name }) => name)).toEqual(['weights.bin']);
+    expect(await findOptimized(options(), 'a', optimize)).toEqual(again);
+    expect(optimize).toHaveBeenCalledTimes(2);
+  });
+
+  it('does without a damaged model that cannot be made again', async () => {
+    const first = await findOptimized(options(), 'a', write());
+    await writeFile(join(first!.folder, 'weights.bin'), 'damaged');
+    const failing = (): Promise<void> => Promise.reject(new Error('no space left'));
+    expect(await findOptimized(options(), 'a', failing)).toBeUndefined();
   });
 
   it('removes those used longest ago when there are too many bytes', async () => {
     const age = (folder: string, seconds: number) => utimes(folder, 1e9 - seconds, 1e9 - seconds);
     const [a, b] = [await findOptimized(options(), 'a', write()), await findOptimized(options(), 'b', write())];
-    await age(a!, 20);
-    await age(b!, 10);
+    await age(a!.folder, 20);
+    await age(b!.folder, 10);
     await findOptimized(options(), 'a', write());
     const c = await findOptimized(options(), 'c', write());
     const kept = (await readdir(options().folder)).map((name) => join(options().folder, name));
-    expect(kept.sort()).toEqual([a, c].sort());
+    expect(kept.sort()).toEqual([a!.folder, c!.folder].sort());
   });
 
   it('keeps one that is larger than the limit by itself: it is in use', async () => {
-    const folder = await findOptimized(options(), 'large', write(5000));
-    expect(await readdir(folder!)).toEqual(['weights.bin']);
+    const large = await findOptimized(options(), 'large', write(5000));
+    expect(await readdir(large!.folder)).toContain('weights.bin');
   });
 
   it.each(['EROFS', 'EACCES', 'EPERM'])('finds a model where its use cannot be noted: %s', async (code) => {
     const optimize = vi.fn(write());
     const first = await findOptimized(options(), 'a', optimize);
     failures.utimes = Object.assign(new Error(code), { code });
-    expect(await findOptimized(options(), 'a', optimize)).toBe(first);
+    expect(await findOptimized(options(), 'a', optimize)).toEqual(first);
     expect(optimize).toHaveBeenCalledTimes(1);
   });
 
@@ -79,7 +112,7 @@ describe('findOptimized', () => {
     const yesterday = Date.now() / 1000 - 25 * 3600;
     await utimes(old!, yesterday, yesterday);
     const kept = await findOptimized(options(), 'a', write());
-    expect((await readdir(options().folder)).sort()).toEqual([basename(kept!), 'x.2.tmp'].sort());
+    expect((await readdir(options().folder)).sort()).toEqual([basename(kept!.folder), 'x.2.tmp'].sort());
   });
 
   it('does without, and leaves nothing, when optimizing fails', async () => {

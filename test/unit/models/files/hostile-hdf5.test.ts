@@ -192,9 +192,10 @@ describe('a Keras file', () => {
 });
 
 describe('convertKerasWeights', () => {
+  const STAMP = { sha256: 'hostile', size: 0, inode: 0n, writtenNs: 0n, changedNs: 0n };
   const convert = (file: string, options = {}) =>
     convertKerasWeights(
-      { file, sources: SOURCES, digest: 'hostile', cache: folder },
+      { file, sources: SOURCES, stamp: STAMP, cache: folder },
       { workerFile: WORKER_FILE, ...options },
     );
 

@@ -7,7 +7,7 @@ import { float, int, ints } from '../../../../src/graph/attributes.js';
 import { inlineConstant } from '../../../../src/graph/constants.js';
 import type { Graph, Initializer, Node } from '../../../../src/graph/graph.js';
 import { GraphError } from '../../../../src/graph/graph-error.js';
-import { readOnnx, writeOnnx } from '../../../../src/graph/onnx/model.js';
+import { readOnnx, readOnnxInPlace, writeOnnx } from '../../../../src/graph/onnx/model.js';
 import { ModelProtoSchema, TensorProto_DataType } from '../../../../src/graph/onnx/proto/onnx_pb.js';
 import { applyPasses } from '../../../../src/graph/pass.js';
 import { averageClassMap } from '../../../../src/graph/passes/average-class-map.js';
@@ -19,6 +19,7 @@ import { readModelFolder } from '../../../../src/models/manifest.js';
 import { ModelFileError } from '../../../../src/models/files/model-file-error.js';
 import type { Network } from '../../../../src/models/networks/network.js';
 import { loadOnnx } from '../../../../src/models/networks/onnx-network.js';
+import { fileOf } from '../../../support/byte-source.js';
 import { expectClose, randomTensor, runGraph, spatialMean, type Value } from '../../../support/ort.js';
 import {
   BOUND_TO_ITS_SIZE,
@@ -257,12 +258,12 @@ describe('importClassifier', () => {
   });
 });
 
-it('throws nothing but GraphError whatever byte of a classifier is damaged', () => {
+it('throws nothing but GraphError whatever byte of a classifier is damaged', async () => {
   const bytes = writeOnnx(tinyClassifier(head(/^GlobalAveragePool → Squeeze/), { opset: 11 }));
   for (let i = 0; i < bytes.length; i += 5) {
     for (const damage of [0xff, bytes[i]! ^ 1]) {
       try {
-        importClassifier(readOnnx(bytes.with(i, damage), 'model.onnx'), TINY);
+        importClassifier(await readOnnxInPlace(fileOf(bytes.with(i, damage)), 'model.onnx'), TINY);
       } catch (error) {
         expect(error).toBeInstanceOf(GraphError);
       }
@@ -340,7 +341,7 @@ describe('loadOnnx', () => {
       /ends at byte 2778 of w.bin, which has 100/,
     ],
     ['names a file that is not there', () => external('absent.bin', 0), 'file', /cannot be read/],
-    ['names a folder', () => external('folder', 0), 'file', /is not a file/],
+    ['names a folder', () => external('folder', 0), 'file', /is a folder, not a regular file/],
     ['leaves the folder through a link', () => external('link.bin', 0), 'file', /leaves the model's folder/],
     ['has nodes in a circle', () => circular(), 'node "stem" (Conv)', /wrong order, or a cycle/],
     [

@@ -70,7 +70,8 @@ describe('loadTfjsLayers', () => {
     const other = await load(content);
     expect(other.fileDigest).toBe(network.fileDigest);
     expect(other.weightsDigest).not.toBe(network.weightsDigest);
-    expect(await readdir(join(root, 'cache/weights'))).toHaveLength(2);
+    const converted = (await readdir(join(root, 'cache/weights'))).filter((name) => name.endsWith('.safetensors'));
+    expect(converted).toHaveLength(2);
   });
 
   it('converts once', async () => {
@@ -293,7 +294,7 @@ describe('a LayersModel is refused, naming file and field, when', () => {
     ],
     ['a path is absolute', 'weightsManifest.0.paths', ['/etc/passwd'], 'weightsManifest.0.paths.0', /must lie inside/],
     ['a path is an address', 'weightsManifest.0.paths', ['https://example.com/w.bin'], 'file', /cannot be read/],
-    ['a path is a folder', 'weightsManifest.0.paths', ['folder'], 'file', /is not a file/],
+    ['a path is a folder', 'weightsManifest.0.paths', ['folder'], 'file', /is a folder, not a regular file/],
     [
       'a path is a link out of the folder',
       'weightsManifest.0.paths',
@@ -339,7 +340,10 @@ describe('a LayersModel is refused, naming file and field, when', () => {
     await expect(refuse(content)).resolves.toMatchObject({ field: 'weightsManifest' });
     const deep = `${'['.repeat(1e6)}${']'.repeat(1e6)}`;
     await writeFile(file, text.replace('"config":{', `"config":${deep},"was":{`));
-    await expect(refuse(content)).resolves.toMatchObject({ field: expect.stringMatching('modelTopology') as string });
+    await expect(refuse(content)).resolves.toMatchObject({
+      field: 'file',
+      detail: 'has more than 100 objects and lists inside of one another',
+    });
     await truncate(file, 3e9);
     await expect(refuse(content)).resolves.toMatchObject({
       field: 'file',

@@ -1,0 +1,79 @@
+/**
+ * Loads networks whose files hold the architecture itself, on a thread that lives for one load: what a stranger's graph
+ * costs to read and to rewrite is known only when it has been done. The thread has limits of time and memory, and the
+ * event loop stays free meanwhile. The networks of built-in architectures are loaded by the caller's thread in
+ * milliseconds.
+ */
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { OperatorError } from '../errors.js';
+import { loadNetwork, type NetworkLoader } from './compile.js';
+import { ModelFileError } from './files/model-file-error.js';
+import type { LoadReply, LoadStart } from './load-worker.js';
+import { isSelfContained, type ModelFolder } from './manifest.js';
+import type { Network } from './networks/network.js';
+
+/** The path of the built load-worker.js, beside this file. */
+const WORKER_FILE = fileURLToPath(new URL('./load-worker.js', import.meta.url));
+
+export interface LoadThreadOptions {
+  /** Default: the built file. */
+  readonly workerFile?: string;
+  /** Longest time for one load. Default: five minutes, for the largest files on slow disks. */
+  readonly limitMs?: number;
+  /** Limit for the objects of one load, in mebibytes. Default: 256. */
+  readonly heapMb?: number;
+}
+
+/** A loader that reads self-contained networks on a thread of their own. Throws as loadNetwork does, and ModelFileError. */
+export function createNetworkLoader(options: LoadThreadOptions = {}): NetworkLoader {
+  return (content, cache) =>
+    isSelfContained(content.manifest) ? loadOnThread(content, cache, options) : loadNetwork(content, cache);
+}
+
+async function loadOnThread(
+  content: ModelFolder,
+  cache: string,
+  { workerFile = WORKER_FILE, limitMs = 300_000, heapMb = 256 }: LoadThreadOptions,
+): Promise<Network> {
+  const file = join(content.folder, content.manifest.weights.file);
+  const thread = new Worker(workerFile, {
+    workerData: { content, cache } satisfies LoadStart,
+    execArgv: [],
+    resourceLimits: { maxOldGenerationSizeMb: heapMb },
+  });
+  try {
+    const signal = AbortSignal.timeout(limitMs);
+    const ended = once(thread, 'exit').then(() => Promise.reject(new Error('the thread ended')));
+    const [reply] = (await Promise.race([once(thread, 'message', { signal }), ended])) as [LoadReply];
+    if (reply.kind === 'loaded') return reply.network;
+    throw errorOf(reply);
+  } catch (cause) {
+    throw explained(cause, file, { limitMs, heapMb });
+  } finally {
+    await thread.terminate();
+  }
+}
+
+function errorOf({ error, file, field, detail }: Extract<LoadReply, { kind: 'failed' }>): Error {
+  const cause = Object.assign(new Error(error.message), { stack: error.stack });
+  if (file !== undefined) return new ModelFileError(file, field ?? '', detail ?? '', { cause });
+  return error.isForOperator ? new OperatorError(error.message, { cause }) : cause;
+}
+
+function explained(
+  cause: unknown,
+  file: string,
+  { limitMs, heapMb }: Required<Omit<LoadThreadOptions, 'workerFile'>>,
+): unknown {
+  const { name, code } = cause as { readonly name?: unknown; readonly code?: unknown };
+  if (code === 'ERR_WORKER_OUT_OF_MEMORY') {
+    return new ModelFileError(file, 'file', `needs more than ${heapMb} MiB to be read`, { cause });
+  }
+  if (name === 'AbortError' || name === 'TimeoutError') {
+    return new ModelFileError(file, 'file', `was not read in ${limitMs / 1000} s`, { cause });
+  }
+  return cause;
+}
