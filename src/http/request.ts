@@ -2,26 +2,17 @@
  * What the image routes share: a request's deadline and signal, the limit on its passes, and headers about the model.
  */
 import type { FastifyReply } from 'fastify';
-import type { Config } from '../config.js';
 import { ServiceError } from '../errors.js';
 import type { RequestContext } from '../inference/request-context.js';
 import type { CompiledModel } from '../models/compile.js';
 
-/** The deadline is the client's, at most the server's; the signal is aborted when the client hangs up early. */
-export function requestContext(
-  reply: FastifyReply,
-  { priority, deadlineMs }: { priority: number; deadlineMs?: number | undefined },
-  config: Config,
-): RequestContext {
+/** `deadline` is in milliseconds of `performance.now()`. The signal is aborted when the client hangs up early. */
+export function requestContext(reply: FastifyReply, priority: number, deadline: number): RequestContext {
   const client = new AbortController();
   reply.raw.once('close', () => {
     if (!reply.raw.writableEnded) client.abort(new ClientGoneError());
   });
-  return {
-    priority,
-    deadline: performance.now() + Math.min(deadlineMs ?? config.deadlineMs, config.deadlineMs),
-    signal: client.signal,
-  };
+  return { priority, deadline, signal: client.signal };
 }
 
 /** The client has closed the connection; there is nobody to answer. */
