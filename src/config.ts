@@ -210,7 +210,8 @@ const SETTINGS = {
     variable: 'FULLCONV_MIN_RATE',
     schema: count(0, 2 ** 31 - 1),
     default: '1000',
-    about: 'bytes a second that a client must send of a body and take of an answer, on average over 10 and 30 s; 0: any',
+    about:
+      'bytes a second that a client must send of a body and take of an answer, on average over 10 and 30 s; 0: any',
   },
   maxConnections: {
     variable: 'FULLCONV_MAX_CONNECTIONS',

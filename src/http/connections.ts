@@ -3,7 +3,7 @@
  * takes them; and how each ends. Whatever a client does or leaves undone, its connection ends within a bounded time.
  *
  * A client that ends its direction (a half-closed connection) gets the answers to what it has asked. It looks the same as a
- * client that has left, until something is sent to it: so after a second it is sent `100 Continue`, which one that is there
+ * client that has left, until something is sent to it: so each second it is sent `100 Continue`, which one that is there
  * must ignore, and one that has left answers with a reset.
  *
  * Sources: RFC 9110, section 15.2 (interim answers); RFC 9112, section 9 (connections).
@@ -27,7 +27,6 @@ export interface ConnectionOptions {
   readonly minRate: number;
   /** Of a request. A few times as many are discarded behind a refusal. */
   readonly maxBytes: number;
-  readonly requestTimeoutMs: number;
   readonly onRefused: (refusal: Refusal) => void;
 }
 
@@ -36,6 +35,8 @@ export interface Connections {
   readonly count: number;
   /** Answer what Node's parser refuses. */
   handleClientError(error: Error & { readonly code?: string }, socket: Socket): void;
+  /** Whether nothing more can come from a connection than what it is being answered. */
+  isBroken(socket: Socket): boolean;
   /** Throws QUEUE_FULL if too many requests of the connection wait for their answers. */
   checkPipeline(socket: Socket): void;
   /** Hang up on the clients that have taken nothing of their answers for a while. */
@@ -60,13 +61,18 @@ const STALLED_MS = 2000;
 /** Requests on one connection that wait for their answers. Browsers and proxies send no second one before the first. */
 const MAX_PIPELINED = 16;
 const LINGER_BODIES = 4;
-/** After which a client that has ended its direction is asked whether it is still there. */
+/** How often a client that has ended its direction is asked whether it is still there. */
 const GONE_CHECK_MS = 1000;
+/** After the first question comes a second one, which fails if the client has left. */
+const GONE_SECOND_MS = 250;
 /** How long requests may still come in before the last connections are closed. */
 const LAST_CALL_MS = 200;
 
 interface Connection {
   readonly answers: Set<ServerResponse>;
+  /** The request that began last. */
+  request: IncomingMessage | undefined;
+  isBroken: boolean;
   /** Of the bytes that its client has taken; undefined if none wait. */
   pace: Pace | undefined;
   taken: number;
@@ -88,7 +94,14 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
 
   server.on('connection', (socket) => {
     closes.adopt(socket);
-    connections.set(socket, { answers: new Set(), pace: undefined, taken: 0, movedAt: 0 });
+    connections.set(socket, {
+      answers: new Set(),
+      request: undefined,
+      isBroken: false,
+      pace: undefined,
+      taken: 0,
+      movedAt: 0,
+    });
     const address = socket.remoteAddress ?? '';
     const ofAddress = (perAddress.get(address) ?? 0) + 1;
     perAddress.set(address, ofAddress);
@@ -110,25 +123,27 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
     }
   });
 
-  const onRequest = (_request: IncomingMessage, response: ServerResponse): void => {
+  server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
     requestedAt = performance.now();
-    const answers = connections.get(response.req.socket)?.answers;
-    answers?.add(response);
-    response.once('close', () => answers?.delete(response));
-  };
-  server.prependListener('request', onRequest);
+    const connection = connections.get(request.socket);
+    if (connection === undefined) return;
+    connection.request = request;
+    connection.answers.add(response);
+    response.once('close', () => connection.answers.delete(response));
+  });
   // Whoever reads the body sends 100 Continue: receive-body.ts. Other expectations are not known, and ignored.
   for (const event of ['checkContinue', 'checkExpectation'] as const) {
     server.on(event, (request: IncomingMessage, response: ServerResponse) => server.emit('request', request, response));
   }
 
-  /** Ask a half-closed connection whether it is one. */
-  function checkGone(socket: Socket): void {
+  /** Ask a half-closed connection whether it is one, until its answer begins. */
+  function checkGone(socket: Socket, afterMs = GONE_CHECK_MS, nextMs = GONE_SECOND_MS): void {
     setTimeout(() => {
       const [first] = connections.get(socket)?.answers ?? [];
       if (first === undefined || first.headersSent || first.req.httpVersion !== '1.1') return;
       first.writeContinue();
-    }, GONE_CHECK_MS).unref();
+      checkGone(socket, nextMs, GONE_CHECK_MS);
+    }, afterMs).unref();
   }
 
   const timer = setInterval(() => {
@@ -162,7 +177,7 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
 
   /** Close behind the answers that are on their way. */
   async function closeBehindAnswers(socket: Socket, answers: ReadonlySet<ServerResponse>): Promise<void> {
-    await Promise.all([...answers].map((answer) => new Promise((resolve) => answer.once('close', resolve))));
+    await allClosed(answers);
     closes.close(socket);
   }
 
@@ -176,15 +191,26 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
         socket.destroy();
         return;
       }
+      const connection = connections.get(socket);
+      if (connection === undefined || socket.bytesRead === 0) {
+        socket.destroy();
+        return;
+      }
       const [refusal, failure] = refusalOf(error);
-      const answers = connections.get(socket)?.answers ?? new Set();
-      const isSilent = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0;
+      const { answers, request } = connection;
+      connection.isBroken = true;
       onRefused(refusal);
-      if (isSilent) socket.destroy();
-      else if (failBody(socket, failure)) return;
-      else if (answers.size > 0) void closeBehindAnswers(socket, answers);
-      else refuse(socket, failure);
+      if (answers.size > 0) {
+        failBody(socket, failure);
+        void closeBehindAnswers(socket, answers);
+      } else if (request?.complete === false) {
+        // It has been answered already.
+        closes.close(socket);
+      } else {
+        refuse(socket, failure);
+      }
     },
+    isBroken: (socket) => connections.get(socket)?.isBroken ?? false,
     checkPipeline(socket) {
       if ((connections.get(socket)?.answers.size ?? 0) <= MAX_PIPELINED) return;
       onRefused('pipelined');
@@ -201,8 +227,7 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
     },
     async drain() {
       do {
-        const answers = [...connections.values()].flatMap(({ answers: open }) => [...open]);
-        await Promise.all(answers.map((answer) => new Promise((resolve) => answer.once('close', resolve))));
+        await allClosed([...connections.values()].flatMap(({ answers }) => [...answers]));
         // At least one turn of the event loop, in which new connections are accepted.
         await new Promise((resolve) => setTimeout(resolve, connections.size > 0 ? LAST_CALL_MS / 4 : 0));
       } while (
@@ -213,6 +238,10 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
       await closes.settled();
     },
   };
+}
+
+async function allClosed(answers: Iterable<ServerResponse>): Promise<void> {
+  await Promise.all([...answers].map((answer) => new Promise((resolve) => answer.once('close', resolve))));
 }
 
 /** What an error of Node's parser means, to the metrics and to the client. */

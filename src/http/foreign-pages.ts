@@ -42,7 +42,9 @@ export function createForeignCheck(
     const { origin, 'sec-fetch-site': site } = headers;
     if (origin !== undefined && (corsOrigins.includes('*') || corsOrigins.includes(origin))) return;
     const isForeign =
-      site === undefined ? origin !== undefined && !isAt(origin, headers) : !['same-origin', 'none'].includes(String(site));
+      site === undefined
+        ? origin !== undefined && !isAt(origin, headers)
+        : !['same-origin', 'none'].includes(String(site));
     if (!isForeign) return;
     onRefused('cross_site');
     const who = origin === undefined ? 'Pages of other origins' : `Pages of ${origin.slice(0, 100)}`;
@@ -72,5 +74,8 @@ function isAt(origin: string, { host, 'x-forwarded-host': forwarded }: FastifyRe
 }
 
 function withoutDefaultPort(host: string): string {
-  return host.trim().toLowerCase().replace(/:(80|443)$/, '');
+  return host
+    .trim()
+    .toLowerCase()
+    .replace(/:(80|443)$/, '');
 }

@@ -79,7 +79,7 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
     connections.checkPipeline(request.socket);
     done();
   });
-  closeBehindUnread(app);
+  closeBehindUnread(app, connections);
   app.addHook('onResponse', (request, reply, done) => {
     const { method, url } = request;
     const { statusCode: status, elapsedTime: ms } = reply;
@@ -123,12 +123,16 @@ const WORTH_DISCARDING_BYTES = 2 ** 20;
 
 /**
  * An answer may leave before its request has come: then the connection ends with it. Only a short rest is read on for, and
- * never one of a client that waits to be told to send it.
+ * never one that did not come in time, or of a client that waits to be told to send it.
  */
-function closeBehindUnread(app: FastifyInstance): void {
+function closeBehindUnread(app: FastifyInstance, connections: Connections): void {
   app.addHook('onSend', ({ raw }, reply, payload, done) => {
-    const isShort = (announcedLength(raw) ?? Infinity) <= WORTH_DISCARDING_BYTES && raw.headers.expect === undefined;
-    if (hasBody(raw) && raw.complete === false && !isShort) void reply.header('connection', 'close');
+    const isWorthReading =
+      (announcedLength(raw) ?? Infinity) <= WORTH_DISCARDING_BYTES &&
+      raw.headers.expect === undefined &&
+      ![408, 504].includes(reply.statusCode);
+    const isUnread = hasBody(raw) && !raw.complete;
+    if ((isUnread && !isWorthReading) || connections.isBroken(raw.socket)) void reply.header('connection', 'close');
     done(null, payload);
   });
 }

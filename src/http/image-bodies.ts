@@ -53,7 +53,9 @@ const releases = new WeakMap<FastifyRequest, () => void>();
 /** Let a server's routes read bodies of any type themselves. */
 export function acceptBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', (_request: FastifyRequest, _payload: unknown, done: (error: null) => void) => done(null));
+  app.addContentTypeParser('*', (_request: FastifyRequest, _payload: unknown, done: (error: null) => void) =>
+    done(null),
+  );
   // curl --data-binary sends application/x-www-form-urlencoded; any type that is not JSON or multipart is taken as bytes.
   app.addHook('onRequest', (request, _reply, done) => {
     const type = request.headers['content-type'];

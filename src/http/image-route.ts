@@ -80,7 +80,11 @@ export function imageRoute<Query extends ImageQuery>({
       const deadline = performance.now() - reply.elapsedTime + (query.deadlineMs ?? Number.POSITIVE_INFINITY);
       return withImages(asked, { bodies, metrics, limits: config, deadline }, async (images) => {
         limitPasses(images.length * query.scale.length, config.maxImages);
-        const context = requestContext(reply, query.priority, Math.min(deadline, performance.now() + config.deadlineMs));
+        const context = requestContext(
+          reply,
+          query.priority,
+          Math.min(deadline, performance.now() + config.deadlineMs),
+        );
         return answer(parts, { ...asked, images, context });
       });
     },

@@ -56,7 +56,12 @@ export function createMultipartReader(
     fail(new ServiceError('INVALID_REQUEST', `The request has too many images; the limit is ${maxImages}.`)),
   );
   const tooManyFields = (): void =>
-    fail(new ServiceError('INVALID_REQUEST', `The form has too many fields beside its images; the limit is ${MAX_FIELDS}.`));
+    fail(
+      new ServiceError(
+        'INVALID_REQUEST',
+        `The form has too many fields beside its images; the limit is ${MAX_FIELDS}.`,
+      ),
+    );
   parser.on('fieldsLimit', tooManyFields).on('partsLimit', tooManyFields);
 
   return {

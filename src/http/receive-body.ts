@@ -32,11 +32,9 @@ const MIN_CHUNK_BYTES = 64;
 
 const receiving = new WeakMap<Socket, (error: ServiceError) => void>();
 
-/** Fail the body that this connection is sending. False if it sends none. */
-export function failBody(socket: Socket, error: ServiceError): boolean {
-  const fail = receiving.get(socket);
-  fail?.(error);
-  return fail !== undefined;
+/** Fail the body that is being received from this connection, if there is one. */
+export function failBody(socket: Socket, error: ServiceError): void {
+  receiving.get(socket)?.(error);
 }
 
 /** Whether a request has a body, or may have one. */

@@ -129,7 +129,11 @@ describe('a server that takes raw bodies', () => {
     memory = createBodyMemory(100_000_000);
     const limits = { maxBytes: 1_000_000, maxImages: 4, requestTimeoutMs: 3_600_000, minRate: 0 };
     const metrics = { observeRefused: () => undefined };
-    const withBody = <T>(request: FastifyRequest, reply: FastifyReply, work: (body: Buffer) => Promise<T>): Promise<T> =>
+    const withBody = <T>(
+      request: FastifyRequest,
+      reply: FastifyReply,
+      work: (body: Buffer) => Promise<T>,
+    ): Promise<T> =>
       withImages({ request, reply }, { bodies: memory, metrics, limits, deadline: Infinity }, ([image]) =>
         work(image!.bytes as Buffer),
       );
