@@ -65,8 +65,9 @@ const LINGER_BODIES = 4;
 const GONE_CHECK_MS = 1000;
 /** After the first question comes a second one, which fails if the client has left. */
 const GONE_SECOND_MS = 250;
-/** How long requests may still come in before the last connections are closed. */
+/** The last connections are closed when no request has come in for this time, or when some have for the longer one. */
 const LAST_CALL_MS = 200;
+const MAX_LAST_CALL_MS = 3000;
 
 interface Connection {
   readonly answers: Set<ServerResponse>;
@@ -226,13 +227,16 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
       }
     },
     async drain() {
+      let closeAt = Infinity;
       do {
         await allClosed([...connections.values()].flatMap(({ answers }) => [...answers]));
+        closeAt = Math.min(closeAt, performance.now() + MAX_LAST_CALL_MS);
         // At least one turn of the event loop, in which new connections are accepted.
         await new Promise((resolve) => setTimeout(resolve, connections.size > 0 ? LAST_CALL_MS / 4 : 0));
       } while (
-        [...connections.values()].some(({ answers }) => answers.size > 0) ||
-        (connections.size > 0 && performance.now() - requestedAt < LAST_CALL_MS)
+        performance.now() < closeAt &&
+        ([...connections.values()].some(({ answers }) => answers.size > 0) ||
+          (connections.size > 0 && performance.now() - requestedAt < LAST_CALL_MS))
       );
       for (const [socket] of connections) if (socket.bytesRead > 0) closes.close(socket);
       await closes.settled();

@@ -42,9 +42,7 @@ export function createForeignCheck(
     const { origin, 'sec-fetch-site': site } = headers;
     if (origin !== undefined && (corsOrigins.includes('*') || corsOrigins.includes(origin))) return;
     const isForeign =
-      site === undefined
-        ? origin !== undefined && !isAt(origin, headers)
-        : !['same-origin', 'none'].includes(String(site));
+      site === undefined ? origin !== undefined && !isAt(origin, headers) : !['same-origin', 'none'].includes(site);
     if (!isForeign) return;
     onRefused('cross_site');
     const who = origin === undefined ? 'Pages of other origins' : `Pages of ${origin.slice(0, 100)}`;

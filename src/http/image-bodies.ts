@@ -83,7 +83,7 @@ export interface ImageReading {
 export async function withImages<T>(
   { request, reply }: { readonly request: FastifyRequest; readonly reply: FastifyReply },
   { bodies, metrics, limits, deadline }: ImageReading,
-  work: (images: readonly ImageInput[]) => Promise<T>,
+  work: (images: readonly ImageInput[]) => T | Promise<T>,
 ): Promise<T> {
   const held: HeldBody[] = [];
   const open = (): HeldBody => {

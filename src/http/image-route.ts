@@ -78,7 +78,7 @@ export function imageRoute<Query extends ImageQuery>({
       const { reply, query } = asked;
       registry.get(query.model);
       const deadline = performance.now() - reply.elapsedTime + (query.deadlineMs ?? Number.POSITIVE_INFINITY);
-      return withImages(asked, { bodies, metrics, limits: config, deadline }, async (images) => {
+      return withImages(asked, { bodies, metrics, limits: config, deadline }, (images) => {
         limitPasses(images.length * query.scale.length, config.maxImages);
         const context = requestContext(
           reply,

@@ -12,6 +12,9 @@ import type { ImageInput } from '../inference/infer.js';
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const EQUALS = 0x3d;
+const SLASH = 0x2f;
+const ZERO = 0x30;
+const LETTER_U = 0x75;
 
 /** Characters of base64 that are decoded at once: a multiple of four, and less than a millisecond. */
 const PIECE = 2 ** 18;
@@ -195,15 +198,14 @@ async function unescape(text: Buffer, place: string): Promise<Buffer> {
     let byte = text[at]!;
     if (byte === BACKSLASH) {
       at += 1;
-      const hex = text.toString('latin1', at + 1, at + 5);
-      if (text[at] === 0x2f) {
-        byte = 0x2f;
-      } else if (text[at] === 0x75 && /^00[0-7][0-9a-f]$/i.test(hex)) {
-        byte = parseInt(hex, 16);
+      if (text[at] === SLASH) {
+        byte = SLASH;
+      } else if (text[at] === LETTER_U && text[at + 1] === ZERO && text[at + 2] === ZERO) {
+        byte = hexDigit(text[at + 3]) * 16 + hexDigit(text[at + 4]);
         at += 4;
-      } else {
-        throw faultAt(place, 'has an escape that is not of base64');
       }
+      // No text in base64 has a byte beyond ASCII.
+      if (!(byte < 0x80) || byte === BACKSLASH) throw faultAt(place, 'has an escape that is not of base64');
     }
     text[length] = byte;
     length += 1;
@@ -213,6 +215,13 @@ async function unescape(text: Buffer, place: string): Promise<Buffer> {
     }
   }
   return text.subarray(0, length);
+}
+
+/** NaN if it is none. */
+function hexDigit(byte = 0): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const letter = byte | 0x20;
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : NaN;
 }
 
 function faultAt(parameter: string, detail: string): ServiceError {

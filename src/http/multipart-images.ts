@@ -42,7 +42,8 @@ export function createMultipartReader(
 
   parser.on('file', (_field, stream, filename: string | undefined) => {
     const body = open();
-    parts.push({ name: (filename || `image-${parts.length}`).slice(0, MAX_NAME_LENGTH), body });
+    const name = filename === undefined || filename === '' ? `image-${parts.length}` : filename;
+    parts.push({ name: name.slice(0, MAX_NAME_LENGTH), body });
     stream.on('data', (chunk: Buffer) => {
       try {
         if (failure === undefined) body.append(chunk);

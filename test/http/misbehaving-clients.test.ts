@@ -66,7 +66,7 @@ describe('slow bodies', () => {
     ['in JSON', { 'Content-Length': 1000, 'Content-Type': 'application/json' }, '{'],
   ])('%s are told after the request timeout, and the connection is closed', async (_, headers, start) => {
     const client = await rawClient(hastyUrl);
-    await client.send(head('POST /v1/classify', headers as Record<string, string>), start);
+    await client.send(head('POST /v1/classify', headers), start);
     expect(await client.ended()).toMatch(/^HTTP\/1.1 408 [^]*connection: close[^]*"code":"REQUEST_TIMEOUT"[^}]*}$/);
     expect(client.error).toBeUndefined();
     expect(await metric(hasty, 'fullconv_bodies_bytes')).toBe(0);
