@@ -4,7 +4,7 @@
  * value is validated once, here, with a message that names the variable; the rest of the program trusts the resulting
  * object.
  */
-import { isIP } from 'node:net';
+import { BlockList, isIP } from 'node:net';
 import { homedir, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
@@ -52,6 +52,22 @@ const OR = new Intl.ListFormat('en-GB', { type: 'disjunction' });
 /** Whether it is an origin as browsers write it: in lower case, without the default port of its scheme. */
 function isOrigin(text: string): boolean {
   return /^https?:[^*]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text;
+}
+
+/** Addresses and subnets, as something to look an address up in. */
+function toBlockList(entries: readonly string[], context: z.RefinementCtx): BlockList {
+  const blocks = new BlockList();
+  for (const entry of entries) {
+    const [address = '', prefix] = entry.split('/');
+    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
+    try {
+      if (prefix === undefined) blocks.addAddress(address, family);
+      else blocks.addSubnet(address, /^\d+$/.test(prefix) ? Number(prefix) : NaN, family);
+    } catch {
+      context.addIssue(`"${entry}" is not an address or a subnet; those are written 10.0.0.7 and 10.1.0.0/16`);
+    }
+  }
+  return blocks;
 }
 
 /** What engines add to the meaning of a setting. */
@@ -203,11 +219,43 @@ const SETTINGS = {
     default: String(512 * MIB),
     about: 'bytes of all request bodies in memory at once; further requests are refused with 503',
   },
+  maxAnswersBytes: {
+    variable: 'FULLCONV_MAX_ANSWERS_BYTES',
+    schema: count(1, 1024 * 1024 * MIB),
+    default: String(512 * MIB),
+    about: 'bytes of large answers that wait for their clients; beyond it, clients that take nothing are hung up on',
+  },
+  minRate: {
+    variable: 'FULLCONV_MIN_RATE',
+    schema: count(0, 2 ** 31 - 1),
+    default: '1000',
+    about:
+      'bytes a second that a client must send of a body and take of an answer, on average over 10 and 30 s; 0: any',
+  },
+  maxConnections: {
+    variable: 'FULLCONV_MAX_CONNECTIONS',
+    schema: count(1, 1_000_000),
+    default: '4096',
+    about: 'open connections; further ones are refused with 503',
+  },
+  maxConnectionsPerAddress: {
+    variable: 'FULLCONV_MAX_CONNECTIONS_PER_ADDRESS',
+    schema: count(1, 1_000_000),
+    default: '2048',
+    about: 'open connections from one address; further ones are refused with 429',
+  },
+  trustedProxies: {
+    variable: 'FULLCONV_TRUSTED_PROXIES',
+    schema: list.transform(toBlockList),
+    default: '',
+    about:
+      'addresses of proxies, e.g. 10.0.0.7,10.1.0.0/16: their X-Forwarded-For is believed, and their connections are not limited by address; empty: none',
+  },
   requestTimeoutMs: {
     variable: 'FULLCONV_REQUEST_TIMEOUT_MS',
     schema: count(1, 3_600_000),
     default: '60000',
-    about: 'longest time for a request to arrive',
+    about: 'longest time for a request to arrive, headers and body',
   },
   maxPixels: {
     variable: 'FULLCONV_MAX_PIXELS',
@@ -278,6 +326,13 @@ const SETTINGS = {
     default: '',
     about:
       'origins whose pages may ask this API from a browser, e.g. https://example.com,http://localhost:5173; *: all; empty: only its own',
+  },
+  allowedHosts: {
+    variable: 'FULLCONV_ALLOWED_HOSTS',
+    schema: list.transform((names) => names.map((name) => name.toLowerCase())),
+    default: '',
+    about:
+      'names under which this server may be asked, e.g. images.example.com; names without a dot and addresses always may; *: any; empty: any, unless HOST is this machine alone',
   },
   adminToken: {
     variable: 'FULLCONV_ADMIN_TOKEN',

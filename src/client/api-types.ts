@@ -495,7 +495,7 @@ export interface components {
             /** @description The id of the request, as in X-Request-Id */
             instance?: string;
             /** @enum {string} */
-            code: "INVALID_REQUEST" | "UNAUTHENTICATED" | "NOT_FOUND" | "MODEL_NOT_FOUND" | "CLASS_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "BODY_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "IMAGE_UNDECODABLE" | "IMAGE_TOO_LARGE" | "OUTPUT_UNSUPPORTED" | "RATE_LIMITED" | "INFERENCE_FAILED" | "QUEUE_FULL" | "DRAINING" | "WORKER_LOST" | "DEADLINE_EXCEEDED";
+            code: "INVALID_REQUEST" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "MODEL_NOT_FOUND" | "CLASS_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "REQUEST_TIMEOUT" | "BODY_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "IMAGE_UNDECODABLE" | "IMAGE_TOO_LARGE" | "OUTPUT_UNSUPPORTED" | "RATE_LIMITED" | "HEADERS_TOO_LARGE" | "INFERENCE_FAILED" | "QUEUE_FULL" | "DRAINING" | "WORKER_LOST" | "DEADLINE_EXCEEDED";
             errors?: {
                 parameter: string;
                 detail: string;
@@ -594,7 +594,7 @@ export interface operations {
                 scores?: "probability" | "logit";
                 /** @description Higher goes first */
                 priority?: number;
-                /** @description Longest wait; at most the server's own */
+                /** @description Longest wait, the body's way included; at most the server's own, which begins when the body has come */
                 deadlineMs?: number;
                 /** @description crop: short side to the model's evaluation size, centre crop; whole: aspect kept, short side = size; native: the image's own pixels; stretch: to size × size */
                 fit?: "crop" | "whole" | "native" | "stretch";
@@ -640,8 +640,26 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description FORBIDDEN: The request may not come from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description MODEL_NOT_FOUND: No such model */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description REQUEST_TIMEOUT: The request did not arrive in time */
+            408: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -720,7 +738,7 @@ export interface operations {
                 scores?: "probability" | "logit" | "normalized";
                 /** @description Higher goes first */
                 priority?: number;
-                /** @description Longest wait; at most the server's own */
+                /** @description Longest wait, the body's way included; at most the server's own, which begins when the body has come */
                 deadlineMs?: number;
                 /** @description crop: short side to the model's evaluation size, centre crop; whole: aspect kept, short side = size; native: the image's own pixels; stretch: to size × size */
                 fit?: "crop" | "whole" | "native" | "stretch";
@@ -798,6 +816,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description FORBIDDEN: The request may not come from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description MODEL_NOT_FOUND: No such model; CLASS_NOT_FOUND: No such class */
             404: {
                 headers: {
@@ -809,6 +836,15 @@ export interface operations {
             };
             /** @description NOT_ACCEPTABLE: The answer cannot be given in an accepted media type */
             406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description REQUEST_TIMEOUT: The request did not arrive in time */
+            408: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -887,7 +923,7 @@ export interface operations {
                 scores?: "probability" | "logit";
                 /** @description Higher goes first */
                 priority?: number;
-                /** @description Longest wait; at most the server's own */
+                /** @description Longest wait, the body's way included; at most the server's own, which begins when the body has come */
                 deadlineMs?: number;
                 /** @description crop: short side to the model's evaluation size, centre crop; whole: aspect kept, short side = size; native: the image's own pixels; stretch: to size × size */
                 fit?: "crop" | "whole" | "native" | "stretch";
@@ -951,6 +987,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description FORBIDDEN: The request may not come from there */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description MODEL_NOT_FOUND: No such model */
             404: {
                 headers: {
@@ -962,6 +1007,15 @@ export interface operations {
             };
             /** @description NOT_ACCEPTABLE: The answer cannot be given in an accepted media type */
             406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description REQUEST_TIMEOUT: The request did not arrive in time */
+            408: {
                 headers: {
                     [name: string]: unknown;
                 };

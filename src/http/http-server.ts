@@ -1,21 +1,26 @@
 /**
- * Sets up Fastify: request ids, pages of other origins, how bodies come in and how many bytes of them are held, errors
- * as problem+json, measurements, and the routes (routes/index.ts). Each route takes the parts of the server that it
- * uses.
+ * Sets up Fastify: request ids, what a client may cost at most (connections.ts, body-memory.ts, sending.ts), pages of other
+ * origins, errors as problem+json, measurements, and the routes (routes/index.ts). Each route takes the parts of the server
+ * that it uses.
  */
 import { randomUUID } from 'node:crypto';
 import Fastify, { LogController, type FastifyInstance } from 'fastify';
-import type { Config } from '../config.js';
 import { ServiceError } from '../errors.js';
+import { createBodyMemory } from './body-memory.js';
+import { CHECK_MS, HEADERS_TIMEOUT_MS, isIn, watchConnections, type Connections } from './connections.js';
 import { allowOrigins } from './cross-origin.js';
-import { acceptImages } from './image-bodies.js';
+import { createForeignCheck } from './foreign-pages.js';
+import { acceptBodies } from './image-bodies.js';
 import type { HttpParts } from './parts.js';
 import { openapiDocument } from './openapi.js';
-import { handleClientError, handleError } from './problem.js';
+import { handleError } from './problem.js';
+import { announcedLength, hasBody } from './receive-body.js';
 import { refuseWhileClosing } from './refuse-while-closing.js';
+import type { Refusal } from './refusals.js';
 import { addRoutes } from './router.js';
 import { ROUTES } from './routes/index.js';
 import { playgroundRoutes } from './routes/playground.js';
+import { createSending } from './sending.js';
 
 /** A client's own request id is kept if it is safe to print. */
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
@@ -25,33 +30,57 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
   const { config, logger, metrics } = parts;
   const app = Fastify({
     ...(logger === false ? { logger: false } : { loggerInstance: logger }),
+    // Of bodies that fastify reads: there are none, see image-bodies.ts.
     bodyLimit: config.maxBytes,
     requestTimeout: config.requestTimeoutMs,
+    http: {
+      headersTimeout: Math.min(HEADERS_TIMEOUT_MS, config.requestTimeoutMs),
+      requestTimeout: config.requestTimeoutMs,
+      connectionsCheckingInterval: CHECK_MS,
+      // What it would answer is no problem+json: see foreign-pages.ts.
+      requireHostHeader: false,
+    },
+    trustProxy: (address: string) => isIn(config.trustedProxies, address),
     genReqId: (request) => {
       const given = request.headers['x-request-id'];
       return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
     },
     routerOptions: { maxParamLength: 1000 },
     return503OnClosing: false,
-    // A connection that is open after the last answer waits for none: see refuseWhileClosing.
+    // A connection that is open after the last answer waits for none: see Connections.drain.
     forceCloseConnections: true,
     // Off, because it would also limit the wait for the last answers. FULLCONV_DRAIN_TIMEOUT_MS limits that.
     pluginTimeout: 0,
     logController: new LogController({ disableRequestLogging: true }),
     frameworkErrors: handleError,
-    clientErrorHandler: handleClientError,
+    clientErrorHandler: (error, socket) => connections.handleClientError(error, socket),
+  });
+  const onRefused = (refusal: Refusal): void => metrics.observeRefused(refusal);
+  const connections = watchConnections(app.server, { ...config, proxies: config.trustedProxies, onRefused });
+  const bodies = createBodyMemory(Math.max(config.maxBodiesBytes, config.maxBytes));
+  const sending = createSending(config.maxAnswersBytes, () => connections.giveUpStalled());
+  metrics.watchClients({
+    connections: () => connections.count,
+    bodiesBytes: () => bodies.held,
+    answersBytes: () => sending.held,
   });
 
   app.addHook('onRequest', (request, reply, done) => {
-    void reply.header('x-request-id', request.id);
+    void reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');
     const trace = request.headers.traceparent;
     if (typeof trace === 'string' && TRACE_PARENT.test(trace)) void reply.header('traceparent', trace);
     done();
   });
   // Before any hook that may refuse a request: pages of other origins may read refusals, too.
   await allowOrigins(app, config.corsOrigins);
-  refuseWhileClosing(app);
-  holdBodies(app, config);
+  refuseWhileClosing(app, connections);
+  const checkForeign = createForeignCheck(config, onRefused);
+  app.addHook('onRequest', (request, _reply, done) => {
+    checkForeign(request);
+    connections.checkPipeline(request.socket);
+    done();
+  });
+  closeBehindUnread(app, connections);
   app.addHook('onResponse', (request, reply, done) => {
     const { method, url } = request;
     const { statusCode: status, elapsedTime: ms } = reply;
@@ -64,32 +93,28 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
     throw new ServiceError('NOT_FOUND', `There is nothing at ${request.method} ${request.url.split('?')[0] ?? ''}.`);
   });
 
-  await acceptImages(app, config);
-  const routeParts = { ...parts, document: openapiDocument(ROUTES) };
+  acceptBodies(app);
+  const routeParts = { ...parts, document: openapiDocument(ROUTES), bodies };
   const pages = config.playground ? await playgroundRoutes(routeParts) : [];
-  addRoutes(app, [...ROUTES, ...pages], routeParts);
+  addRoutes(app, [...ROUTES, ...pages], routeParts, sending.inPieces);
   return app;
 }
 
+/** Most bytes of an unread body that are worth reading on for, so that the connection can be used again. */
+const WORTH_DISCARDING_BYTES = 2 ** 20;
+
 /**
- * Bodies are read into memory before anything else is known about a request. All of them together may hold
- * `maxBodiesBytes`. A body of unknown length counts as `maxBytes`.
+ * An answer may leave before its request has come: then the connection ends with it. Only a short rest is read on for, and
+ * never one that did not come in time, or of a client that waits to be told to send it.
  */
-function holdBodies(app: FastifyInstance, { maxBytes, maxBodiesBytes }: Config): void {
-  let held = 0;
-  app.addHook('onRequest', (request, reply, done) => {
-    const { 'content-length': length, 'transfer-encoding': encoding } = request.headers;
-    const bytes = encoding === undefined ? Number(length ?? 0) : maxBytes;
-    if (bytes > maxBytes) {
-      done(new ServiceError('BODY_TOO_LARGE', `The body has ${bytes} bytes; the limit is ${maxBytes}.`));
-      return;
-    }
-    if (held + bytes > Math.max(maxBodiesBytes, maxBytes)) {
-      done(new ServiceError('QUEUE_FULL', 'The server holds as many request bodies as it may.'));
-      return;
-    }
-    held += bytes;
-    reply.raw.once('close', () => (held -= bytes));
-    done();
+function closeBehindUnread(app: FastifyInstance, connections: Connections): void {
+  app.addHook('onSend', ({ raw }, reply, payload, done) => {
+    const isWorthReading =
+      (announcedLength(raw) ?? Infinity) <= WORTH_DISCARDING_BYTES &&
+      raw.headers.expect === undefined &&
+      ![408, 504].includes(reply.statusCode);
+    const isUnread = hasBody(raw) && !raw.complete;
+    if ((isUnread && !isWorthReading) || connections.isBroken(raw.socket)) void reply.header('connection', 'close');
+    done(null, payload);
   });
 }

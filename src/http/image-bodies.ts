@@ -1,21 +1,26 @@
 /**
  * Reads the images of a request's body, in its three forms: the raw bytes of one image (whatever the Content-Type: the
- * bytes are sniffed later), multipart/form-data with any number of file parts, or JSON with base64. Hostile bodies are
- * refused before they cost more than their own bytes.
+ * bytes are sniffed later), multipart/form-data with any number of file parts, or JSON with base64. A route reads its body
+ * itself, after all that it checks without one. Hostile bodies are refused before they cost more than their own bytes.
+ *
+ * The images lie in memory that is given back when the answer begins to leave, or when the route has ended without one:
+ * an answer is sent after everything that the request started has ended.
  */
-import multipart from '@fastify/multipart';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import type { Config } from '../config.js';
 import { ServiceError } from '../errors.js';
 import type { ImageInput } from '../inference/infer.js';
-import { acceptRawBodies } from './body.js';
-import { invalidRequest } from './parameters.js';
+import type { BodyMemory, HeldBody } from './body-memory.js';
+import { readJsonImages } from './json-images.js';
+import type { Metrics } from './metrics.js';
+import { createMultipartReader } from './multipart-images.js';
+import { announcedLength, hasBody, receiveBody } from './receive-body.js';
+import type { Refusal } from './refusals.js';
 
-export interface BodyLimits {
-  readonly maxBytes: number;
-  readonly maxImages: number;
-}
+export type BodyLimits = Pick<Config, 'maxBytes' | 'maxImages' | 'requestTimeoutMs' | 'minRate'>;
 
+/** For the description of the API: json-images.ts reads it. */
 const imagesBody = z
   .strictObject({
     images: z.array(z.strictObject({ base64: z.base64().min(1), name: z.string().max(255).optional() })).min(1),
@@ -39,92 +44,97 @@ export const IMAGES = {
   },
 };
 
-/** Text fields beside the files are ignored, up to this many of this length; forms often have a few. */
-const MAX_FIELDS = 32;
-const MAX_FIELD_BYTES = 65_536;
 /** Matches a Content-Type that is a media type at all. */
 const MEDIA_TYPE = /^[\w!#$&^.+-]+\/[\w!#$&^.+-]+\s*(;|$)/;
 
-/** Let a server take images: raw bodies as buffers, multipart parts as they come. Fastify itself parses JSON. */
-export async function acceptImages(app: FastifyInstance, { maxBytes, maxImages }: BodyLimits): Promise<void> {
-  await app.register(multipart, {
-    limits: {
-      fileSize: maxBytes,
-      // One more than the limit, so that the message about the limit is ours.
-      files: maxImages + 1,
-      fields: MAX_FIELDS,
-      fieldSize: MAX_FIELD_BYTES,
-      parts: maxImages + 1 + MAX_FIELDS,
-    },
-  });
-  // curl --data-binary sends application/x-www-form-urlencoded; any type that is not JSON or multipart is taken as
-  // bytes.
-  app.removeContentTypeParser('text/plain');
-  acceptRawBodies(app, { maxBytes });
+/** What answers give back when they begin to leave. */
+const releases = new WeakMap<FastifyRequest, () => void>();
+
+/** Let a server's routes read bodies of any type themselves. */
+export function acceptBodies(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', (_request: FastifyRequest, _payload: unknown, done: (error: null) => void) =>
+    done(null),
+  );
+  // curl --data-binary sends application/x-www-form-urlencoded; any type that is not JSON or multipart is taken as bytes.
   app.addHook('onRequest', (request, _reply, done) => {
     const type = request.headers['content-type'];
     if (type !== undefined && !MEDIA_TYPE.test(type)) request.raw.headers['content-type'] = 'application/octet-stream';
     done();
   });
+  app.addHook('onSend', (request, _reply, payload, done) => {
+    releases.get(request)?.();
+    done(null, payload);
+  });
 }
 
-/** The images of a request, in order. Throws INVALID_REQUEST, BODY_TOO_LARGE. */
-export async function readImages(request: FastifyRequest, limits: BodyLimits): Promise<ImageInput[]> {
-  const images = request.isMultipart() ? await readParts(request, limits) : readBody(request.body, limits);
-  if (images.length === 0) throw new ServiceError('INVALID_REQUEST', 'The request holds no image.');
-  limitImages(images.length, limits);
-  return images;
+export interface ImageReading {
+  readonly bodies: BodyMemory;
+  readonly metrics: Pick<Metrics, 'observeRefused'>;
+  readonly limits: BodyLimits;
+  /** When the client wants no answer any more, in milliseconds of `performance.now()`. */
+  readonly deadline: number;
 }
 
-function limitImages(count: number, { maxImages }: BodyLimits): void {
-  if (count <= maxImages) return;
-  throw new ServiceError('INVALID_REQUEST', `The request has ${count} images; the limit is ${maxImages}.`);
-}
-
-async function readParts(request: FastifyRequest, limits: BodyLimits): Promise<ImageInput[]> {
-  const watch = watchBytes(request, limits.maxBytes);
-  const images: ImageInput[] = [];
+/**
+ * Do `work` with the images of a request, in order. They are valid until it has ended or the answer begins to leave. Throws
+ * INVALID_REQUEST, BODY_TOO_LARGE, REQUEST_TIMEOUT, DEADLINE_EXCEEDED, or QUEUE_FULL if there is no memory for them.
+ */
+export async function withImages<T>(
+  { request, reply }: { readonly request: FastifyRequest; readonly reply: FastifyReply },
+  { bodies, metrics, limits, deadline }: ImageReading,
+  work: (images: readonly ImageInput[]) => T | Promise<T>,
+): Promise<T> {
+  const held: HeldBody[] = [];
+  const open = (): HeldBody => {
+    const body = bodies.open(announcedLength(request.raw) ?? limits.maxBytes);
+    held.push(body);
+    return body;
+  };
+  const release = (): void => held.forEach((body) => body.release());
+  const onRefused = (refusal: Refusal): void => metrics.observeRefused(refusal);
+  const receive = (take: (chunk: Buffer) => void): Promise<void> => {
+    const { maxBytes, requestTimeoutMs: timeoutMs, minRate } = limits;
+    return receiveBody(request.raw, reply.raw, take, { maxBytes, timeoutMs, minRate, deadline, onRefused });
+  };
+  releases.set(request, release);
   try {
-    for await (const part of request.files()) {
-      const bytes = await part.toBuffer();
-      images.push({ name: part.filename || `image-${images.length}`, bytes });
-      limitImages(images.length, limits);
-    }
-    return images;
-  } catch (error) {
-    if (error instanceof ServiceError) throw error;
-    const tooLarge = watch.exceeded || (error as { statusCode?: number }).statusCode === 413;
-    const detail = tooLarge
-      ? `The body is larger than ${limits.maxBytes} bytes, or has more than ${limits.maxImages} files.`
-      : 'The multipart body is malformed.';
-    throw new ServiceError(tooLarge ? 'BODY_TOO_LARGE' : 'INVALID_REQUEST', detail, { cause: error });
+    const images = await readImages(request, { bodies, limits, open, receive }).catch((error: unknown) => {
+      if (error instanceof ServiceError && error.code === 'QUEUE_FULL') onRefused('bodies_bytes');
+      throw error;
+    });
+    if (images.length === 0) throw new ServiceError('INVALID_REQUEST', 'The request holds no image.');
+    return await work(images);
+  } finally {
+    release();
   }
 }
 
-/** Hang up if a multipart body exceeds the limit. Its length is not known beforehand if it is chunked. */
-function watchBytes({ raw }: FastifyRequest, maxBytes: number): { readonly exceeded: boolean } {
-  const watch = { exceeded: false };
-  let received = 0;
-  raw.on('data', (chunk: Buffer) => {
-    received += chunk.length;
-    if (received <= maxBytes || watch.exceeded) return;
-    watch.exceeded = true;
-    raw.destroy();
-  });
-  return watch;
+interface Source {
+  readonly bodies: BodyMemory;
+  readonly limits: BodyLimits;
+  readonly open: () => HeldBody;
+  readonly receive: (take: (chunk: Buffer) => void) => Promise<void>;
 }
 
-function readBody(body: unknown, limits: BodyLimits): ImageInput[] {
-  if (Buffer.isBuffer(body)) return body.length === 0 ? [] : [{ name: 'image-0', bytes: body }];
-  if (body === undefined || body === null) return [];
-  // Counted before they are validated: a million wrong elements would make a million complaints.
-  const listed = (body as { images?: unknown }).images;
-  if (Array.isArray(listed)) limitImages(listed.length, limits);
-  const result = imagesBody.safeParse(body);
-  if (!result.success)
-    throw invalidRequest('The body must be {"images": [{"base64": "…"}]}.', result.error, imagesBody);
-  return result.data.images.map(({ base64, name }, position) => ({
-    name: name ?? `image-${position}`,
-    bytes: Buffer.from(base64, 'base64'),
-  }));
+async function readImages(
+  request: FastifyRequest,
+  { bodies, limits, open, receive }: Source,
+): Promise<readonly ImageInput[]> {
+  if (!hasBody(request.raw)) return [];
+  const { maxBytes, maxImages } = limits;
+  const length = announcedLength(request.raw) ?? 0;
+  // One that is too large is refused for that.
+  if (length <= maxBytes) bodies.expect(length);
+  const type = /^[^;\s]*/.exec(request.headers['content-type'] ?? '')![0].toLowerCase();
+  if (type === 'multipart/form-data') {
+    const reader = createMultipartReader(request.headers, { maxImages, open });
+    await receive((chunk) => reader.write(chunk));
+    return reader.end();
+  }
+  const body = open();
+  await receive((chunk) => body.append(chunk));
+  const bytes = body.bytes();
+  if (type === 'application/json') return readJsonImages(bytes, maxImages);
+  return bytes.length === 0 ? [] : [{ name: 'image-0', bytes }];
 }

@@ -9,14 +9,21 @@ import type { RequestContext } from '../inference/request-context.js';
 import type { Timing } from '../inference/timing.js';
 import { SCORES } from '../maps/scores.js';
 import type { CompiledModel } from '../models/compile.js';
-import { IMAGES, readImages } from './image-bodies.js';
+import { IMAGES, withImages } from './image-bodies.js';
 import { flag, integer, list, number, oneOf, type QuerySchema } from './parameters.js';
 import type { RouteParts } from './parts.js';
 import { problemOf } from './problem.js';
 import { limitPasses, modelReference, requestContext, roundTiming } from './request.js';
 import { route, type Asked, type Route, type RouteDefinition } from './route.js';
 
-const REQUEST_ERRORS = ['INVALID_REQUEST', 'MODEL_NOT_FOUND', 'BODY_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE'] as const;
+const REQUEST_ERRORS = [
+  'INVALID_REQUEST',
+  'FORBIDDEN',
+  'MODEL_NOT_FOUND',
+  'REQUEST_TIMEOUT',
+  'BODY_TOO_LARGE',
+  'UNSUPPORTED_MEDIA_TYPE',
+] as const;
 const IMAGE_ERRORS = ['IMAGE_UNDECODABLE', 'IMAGE_TOO_LARGE', 'OUTPUT_UNSUPPORTED'] as const;
 const LOAD_ERRORS = ['INFERENCE_FAILED', 'QUEUE_FULL', 'DRAINING', 'WORKER_LOST', 'DEADLINE_EXCEEDED'] as const;
 
@@ -28,7 +35,9 @@ export const imageParameters = {
   flip: flag.default(false).describe('Also average over the mirrored image'),
   scores: oneOf(SCORES).default('probability'),
   priority: integer(-100, 100).default(0).describe('Higher goes first'),
-  deadlineMs: integer(1, 3_600_000).optional().describe("Longest wait; at most the server's own"),
+  deadlineMs: integer(1, 3_600_000)
+    .optional()
+    .describe("Longest wait, the body's way included; at most the server's own, which begins when the body has come"),
 };
 
 /** The parameters that every such route itself needs. */
@@ -65,13 +74,21 @@ export function imageRoute<Query extends ImageQuery>({
     body: IMAGES,
     errors: [...REQUEST_ERRORS, ...errors, ...IMAGE_ERRORS, ...LOAD_ERRORS],
     async answer(parts, asked) {
-      const { config, registry } = parts;
-      const { request, reply, query } = asked;
-      const context = requestContext(reply, query, config);
+      const { config, registry, inference, bodies, metrics } = parts;
+      const { reply, query } = asked;
       registry.get(query.model);
-      const images = await readImages(request, config);
-      limitPasses(images.length * query.scale.length, config.maxImages);
-      return answer(parts, { ...asked, images, context });
+      // Before its body is read: what is refused then costs next to nothing.
+      inference.admission.checkWait(Math.min(query.deadlineMs ?? Infinity, config.deadlineMs) / 2);
+      const deadline = performance.now() - reply.elapsedTime + (query.deadlineMs ?? Number.POSITIVE_INFINITY);
+      return withImages(asked, { bodies, metrics, limits: config, deadline }, (images) => {
+        limitPasses(images.length * query.scale.length, config.maxImages);
+        const context = requestContext(
+          reply,
+          Math.min(query.priority, config.maxPriority),
+          Math.min(deadline, performance.now() + config.deadlineMs),
+        );
+        return answer(parts, { ...asked, images, context });
+      });
     },
   });
 }

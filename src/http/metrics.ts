@@ -7,6 +7,7 @@ import { deviceName, type DeviceChoice } from '../device.js';
 import type { DispatchReport } from '../batching/batcher.js';
 import type { PhaseObserver } from '../inference/infer.js';
 import type { RunCost } from '../batching/run-cost.js';
+import { REFUSALS, type Refusal } from './refusals.js';
 
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const BATCH_SIZES = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128];
@@ -17,8 +18,12 @@ export interface Metrics {
   observeRequest(route: string, method: string, status: number, seconds: number): void;
   observeWorkerLost(): void;
   observeLogLineDropped(): void;
+  /** A client that was refused, or hung up on. */
+  observeRefused(refusal: Refusal): void;
   /** Show the state of a server too; it is read whenever the metrics are. Must be called only once. */
   watch(sources: MetricSources): void;
+  /** Show what clients hold, too. Must be called only once. */
+  watchClients(sources: ClientSources): void;
   /** The text exposition, and its media type. */
   expose(): Promise<{ body: string; contentType: string }>;
 }
@@ -32,6 +37,13 @@ export interface MetricSources {
   provider(): string | undefined;
   /** By session. */
   runCosts(): ReadonlyMap<string, RunCost>;
+}
+
+/** What clients hold of the server. */
+export interface ClientSources {
+  connections(): number;
+  bodiesBytes(): number;
+  answersBytes(): number;
 }
 
 export function createMetrics(): Metrics {
@@ -71,6 +83,13 @@ export function createMetrics(): Metrics {
     help: 'Workers that died and were replaced',
     registers,
   });
+  const refused = new Counter({
+    name: 'fullconv_refused_total',
+    help: 'Requests and connections refused or given up before anything was computed, by the limit',
+    labelNames: ['limit'],
+    registers,
+  });
+  for (const limit of Object.keys(REFUSALS)) refused.inc({ limit }, 0);
 
   const linesDropped = new Counter({
     name: 'fullconv_log_lines_dropped_total',
@@ -94,9 +113,27 @@ export function createMetrics(): Metrics {
     },
     observeWorkerLost: () => lost.inc(),
     observeLogLineDropped: () => linesDropped.inc(),
+    observeRefused: (limit) => refused.inc({ limit }),
     watch: (sources) => registerGauges(registers, sources),
+    watchClients: (sources) => registerClientGauges(registers, sources),
     expose: async () => ({ body: await registry.metrics(), contentType: registry.contentType }),
   };
+}
+
+function registerClientGauges(registers: Registry[], sources: ClientSources): void {
+  const gauge = (name: string, help: string, value: () => number): void => {
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(value());
+      },
+    });
+  };
+  gauge('fullconv_connections', 'Open connections', () => sources.connections());
+  gauge('fullconv_bodies_bytes', 'Memory that holds request bodies', () => sources.bodiesBytes());
+  gauge('fullconv_answers_bytes', 'Large answers that clients have not taken completely', () => sources.answersBytes());
 }
 
 function registerGauges(registers: Registry[], sources: MetricSources): void {

@@ -7,6 +7,7 @@ import type { Studio } from '../drawing/studio.js';
 import type { Inference } from '../inference/infer.js';
 import type { Registry } from '../models/registry.js';
 import type { ApiDocument } from './api-reference.js';
+import type { BodyMemory } from './body-memory.js';
 import type { Metrics } from './metrics.js';
 
 export interface HttpParts {
@@ -28,7 +29,8 @@ export interface HttpParts {
   readonly isAlive: () => boolean;
 }
 
-/** What the server adds for its routes: the description of all of them. */
+/** What the server adds for its routes: the description of all of them, and the memory for their bodies. */
 export interface RouteParts extends HttpParts {
   readonly document: ApiDocument;
+  readonly bodies: BodyMemory;
 }

@@ -1,9 +1,8 @@
 /**
  * Errors as responses: RFC 9457 `application/problem+json`, made from the table in errors.ts. The message of a
  * ServiceError is public. Its cause, and every other error, goes only to the log. This also holds for requests that
- * fastify and Node themselves refuse.
+ * fastify itself refuses. What Node's parser refuses never reaches fastify: connections.ts.
  */
-import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { ERROR_TABLE, ServiceError, toServiceError, type ErrorCode } from '../errors.js';
@@ -59,29 +58,12 @@ export function handleError(error: FastifyError | ServiceError, request: Fastify
   if (failure.status === 500) request.log.error({ err: failure.cause ?? failure }, 'inference failed');
   else if (failure.status > 500) request.log.warn({ code: failure.code }, failure.message);
   if (failure.status === 401) void reply.header('www-authenticate', 'Bearer');
-  if (failure.status === 503) void reply.header('retry-after', String(failure.retryAfterS ?? 1));
-  // A request that fails before the hooks run (for a broken URL, say) does not have this yet.
-  void reply.header('x-request-id', request.id);
+  if (failure.retryAfterS !== undefined) void reply.header('retry-after', String(failure.retryAfterS));
+  // A request that fails before the hooks run (for a broken URL, say) does not have these yet.
+  void reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');
   void reply
     .code(failure.status)
     .type(PROBLEM_MEDIA_TYPE)
     .serializer(JSON.stringify)
     .send(problemOf(failure, request.id));
-}
-
-/** Requests that Node's parser refuses never reach fastify: answer by hand, and close the connection. */
-export function handleClientError(error: Error & { code?: string }, socket: Socket): void {
-  if (!socket.writable || error.code === 'ECONNRESET') {
-    socket.destroy();
-    return;
-  }
-  const timedOut = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
-  const detail = timedOut
-    ? 'The request did not arrive in time.'
-    : 'The request is not valid HTTP, or its headers are too large.';
-  const body = JSON.stringify(problemOf(new ServiceError('INVALID_REQUEST', detail)));
-  socket.end(
-    `HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: ${PROBLEM_MEDIA_TYPE}\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
 }

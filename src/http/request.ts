@@ -4,27 +4,17 @@
 import type { Socket } from 'node:net';
 import type { FastifyReply } from 'fastify';
 import type { Flow } from '../batching/fair-shares.js';
-import type { Config } from '../config.js';
 import { ServiceError } from '../errors.js';
 import type { RequestContext } from '../inference/request-context.js';
 import type { CompiledModel } from '../models/compile.js';
 
-/** The deadline is the client's, at most the server's; the signal is aborted when the client hangs up early. */
-export function requestContext(
-  reply: FastifyReply,
-  { priority, deadlineMs }: { priority: number; deadlineMs?: number | undefined },
-  config: Config,
-): RequestContext {
+/** `deadline` is in milliseconds of `performance.now()`. The signal is aborted when the client hangs up early. */
+export function requestContext(reply: FastifyReply, priority: number, deadline: number): RequestContext {
   const client = new AbortController();
   reply.raw.once('close', () => {
     if (!reply.raw.writableEnded) client.abort(new ClientGoneError());
   });
-  return {
-    flow: flowOf(reply.raw.socket),
-    priority: Math.min(priority, config.maxPriority),
-    deadline: performance.now() + Math.min(deadlineMs ?? config.deadlineMs, config.deadlineMs),
-    signal: client.signal,
-  };
+  return { flow: flowOf(reply.raw.socket), priority, deadline, signal: client.signal };
 }
 
 const connections = new WeakMap<Socket, number>();

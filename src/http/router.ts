@@ -2,7 +2,7 @@
  * Adds the routes to fastify, each with the serializers of its answers. Each address answers a method that no route
  * takes with 405 and the methods that it does take.
  */
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, onSendHookHandler } from 'fastify';
 import { z } from 'zod';
 import { ServiceError } from '../errors.js';
 import type { RouteParts } from './parts.js';
@@ -12,13 +12,19 @@ import { serializerOf } from './schemas.js';
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'];
 
-export function addRoutes(app: FastifyInstance, routes: readonly Route[], parts: RouteParts): void {
+/** `onSend` is the last hook of each answer. */
+export function addRoutes(
+  app: FastifyInstance,
+  routes: readonly Route[],
+  parts: RouteParts,
+  onSend: onSendHookHandler,
+): void {
   for (const { method, path, operation, handle, revalidated: hasTag = false } of routes) {
     app.route({
       method,
       url: path,
       schema: { response: operation === undefined ? {} : serializersOf(operation) },
-      ...(hasTag ? { onSend: revalidated } : {}),
+      onSend: hasTag ? [revalidated, onSend] : onSend,
       handler: (request, reply) => handle(parts, request, reply),
     });
   }

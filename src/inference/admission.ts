@@ -16,6 +16,8 @@ export interface Admission {
    * INVALID_REQUEST if `count` is above `maxQueue`.
    */
   admit(count: number): () => void;
+  /** Throws QUEUE_FULL if no place is free, or if a request that came now would wait longer for a worker than this. */
+  checkWait(limitMs: number): void;
 }
 
 export interface AdmissionOptions {
@@ -27,6 +29,9 @@ export interface AdmissionOptions {
 
 export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions): Admission {
   let admitted = 0;
+  const full = (detail: string): ServiceError =>
+    new ServiceError('QUEUE_FULL', detail, { retryAfterS: Math.max(1, Math.ceil(expectedWaitMs() / 1000)) });
+
   return {
     get admitted() {
       return admitted;
@@ -39,18 +44,19 @@ export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions):
       }
       const kept = count > SMALL && admitted > 0 ? Math.floor(maxQueue / 4) : 0;
       if (admitted + count > maxQueue - kept) {
-        throw new ServiceError(
-          'QUEUE_FULL',
-          `The server is at its limit of ${maxQueue} passes (images × scales × mirrors).`,
-          {
-            retryAfterS: Math.max(1, Math.ceil(expectedWaitMs() / 1000)),
-          },
-        );
+        throw full(`The server is at its limit of ${maxQueue} passes (images × scales × mirrors).`);
       }
       admitted += count;
       return () => {
         admitted -= count;
       };
+    },
+    checkWait(limitMs) {
+      if (admitted >= maxQueue) {
+        throw full(`The server is at its limit of ${maxQueue} passes (images × scales × mirrors).`);
+      }
+      if (expectedWaitMs() <= limitMs) return;
+      throw full('The server has more to do than it can answer in half of the time that a request may take.');
     },
   };
 }

@@ -45,7 +45,7 @@ const preflight = (app: TestApp, origin: string, headers: string, url = '/v1/cla
 describe('without the setting', () => {
   it('no page of another origin is let in', async () => {
     const answer = await classify(closed, FRIEND);
-    expect(answer.statusCode).toBe(200);
+    expect(answer.statusCode).toBe(403);
     expect(corsOf(answer.headers)).toEqual([]);
     const asked = await preflight(closed, FRIEND, 'content-type');
     expect(asked.statusCode).toBe(405);
@@ -67,7 +67,7 @@ describe('with a list of origins', () => {
     // https://fetch.spec.whatwg.org/#cors-safelisted-response-header-name; the rest is of the connection, or of browsers.
     const known = [
       ...['cache-control', 'content-language', 'content-length', 'content-type', 'expires', 'last-modified', 'pragma'],
-      ...['connection', 'date', 'keep-alive', 'vary', 'transfer-encoding'],
+      ...['connection', 'date', 'keep-alive', 'vary', 'transfer-encoding', 'x-content-type-options'],
     ];
     const requests = [
       await classify(open, FRIEND, '/v1/heatmap'),
@@ -170,7 +170,7 @@ describe('with a list of origins', () => {
 
   it.each([STRANGER, 'null', `${FRIEND}:8443`, 'http://friend.example'])('%s gets none of it', async (origin) => {
     const answer = await classify(open, origin);
-    expect(answer.statusCode).toBe(200);
+    expect(answer.statusCode).toBe(403);
     expect(corsOf(answer.headers)).toEqual([]);
     expect(answer.headers.vary).toBe('Origin');
     const asked = await preflight(open, origin, 'content-type');

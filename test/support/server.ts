@@ -16,7 +16,11 @@ export interface ServerProcess {
 }
 
 /** Long time limits: a busy machine must not be taken for a missed deadline or a request that does not come in. */
-export const PATIENCE = { FULLCONV_DEADLINE_MS: '3600000', FULLCONV_REQUEST_TIMEOUT_MS: '3600000' };
+export const PATIENCE = {
+  FULLCONV_DEADLINE_MS: '3600000',
+  FULLCONV_REQUEST_TIMEOUT_MS: '3600000',
+  FULLCONV_MIN_RATE: '0',
+};
 const PATIENT_STOP = { FULLCONV_DRAIN_TIMEOUT_MS: '3600000' };
 
 /** Start the server on a free port and wait until it is ready. Rejects with its output if it ends before. */

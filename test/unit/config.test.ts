@@ -56,6 +56,23 @@ describe('the settings', () => {
     );
   });
 
+  it('take addresses and subnets of proxies', () => {
+    const { trustedProxies } = readConfig({ FULLCONV_TRUSTED_PROXIES: '10.0.0.7,10.1.0.0/16,fd00::/8' });
+    const isTrusted = (address: string): boolean =>
+      trustedProxies.check(address, address.includes(':') ? 'ipv6' : 'ipv4');
+    expect(['10.0.0.7', '10.1.2.3', 'fd00::1'].map(isTrusted)).toEqual([true, true, true]);
+    expect(['10.0.0.8', '10.2.0.1', 'fe80::1'].map(isTrusted)).toEqual([false, false, false]);
+  });
+
+  it.each(['proxy.example', '10.0.0.300', '10.0.0.0/33', '10.0.0.0/', '10.0.0.0/x'])(
+    'refuse %s as a proxy',
+    (entry) => {
+      expect(() => readConfig({ FULLCONV_TRUSTED_PROXIES: `10.0.0.1,${entry}` })).toThrow(
+        `"${entry}" is not an address or a subnet`,
+      );
+    },
+  );
+
   it('refuse every origin beside another', () => {
     expect(() => readConfig({ FULLCONV_CORS_ORIGINS: '*,https://a.example' })).toThrow('must stand alone');
   });

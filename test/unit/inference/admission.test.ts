@@ -33,6 +33,16 @@ describe('admission', () => {
     expect(() => places.admit(1)).toThrow('at its limit');
   });
 
+  it('refuses on sight with QUEUE_FULL what would find no place, or would wait too long', () => {
+    const places = admission();
+    expect(() => places.checkWait(2300)).not.toThrow();
+    expect(() => places.checkWait(2299)).toThrow(
+      expect.objectContaining({ code: 'QUEUE_FULL', retryAfterS: 3 }) as Error,
+    );
+    places.admit(4);
+    expect(() => places.checkWait(Infinity)).toThrow('at its limit');
+  });
+
   it('refuses with INVALID_REQUEST what would never find places', () => {
     expect(() => admission().admit(5)).toThrow(expect.objectContaining({ code: 'INVALID_REQUEST' }) as Error);
   });

@@ -1,0 +1,231 @@
+/**
+ * Reads the images of a JSON body, `{"images":[{"base64":"…","name":"…"}]}`, out of its bytes. Nothing but this form is
+ * ever built, so a hostile body costs no more than its own bytes: the first thing that does not belong there ends it. The
+ * base64 is decoded in place, piece by piece, and the event loop goes on in between.
+ *
+ * Source: RFC 8259 (JSON); RFC 4648, section 4 (base64, with padding).
+ */
+import { setImmediate as eventLoop } from 'node:timers/promises';
+import { ServiceError } from '../errors.js';
+import type { ImageInput } from '../inference/infer.js';
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const EQUALS = 0x3d;
+const SLASH = 0x2f;
+const ZERO = 0x30;
+const LETTER_U = 0x75;
+
+/** Characters of base64 that are decoded at once: a multiple of four, and less than a millisecond. */
+const PIECE = 2 ** 18;
+/** A few milliseconds of work, after which the event loop has its turn. */
+const PIECES_IN_A_ROW = 4;
+/** Bytes of a key or a name, as written. */
+const MAX_SHORT_TEXT = 2000;
+const MAX_NAME_LENGTH = 255;
+const MAX_BLANKS = 65_536;
+
+/**
+ * The images in their order. Their bytes lie in `body`, which is overwritten. Throws INVALID_REQUEST with the place of the
+ * first fault.
+ */
+export async function readJsonImages(body: Buffer, maxImages: number): Promise<ImageInput[]> {
+  const text = new JsonBytes(body);
+  const images: ImageInput[] = [];
+  let hasImages = false;
+  for (const key of text.keys('', ['images'])) {
+    hasImages = true;
+    for (const position of text.elements(key)) {
+      if (position === maxImages) {
+        throw new ServiceError('INVALID_REQUEST', `The request has too many images; the limit is ${maxImages}.`);
+      }
+      images.push(await readImage(text, position));
+    }
+  }
+  text.end();
+  if (!hasImages) throw faultAt('images', 'is missing');
+  if (images.length === 0) throw faultAt('images', 'must have at least one image');
+  return images;
+}
+
+async function readImage(text: JsonBytes, position: number): Promise<ImageInput> {
+  let name = `image-${position}`;
+  let bytes: Buffer | undefined;
+  for (const place of text.keys(`images[${position}]`, ['base64', 'name'])) {
+    if (place.endsWith('.name')) {
+      name = text.shortText(place);
+      if (name.length > MAX_NAME_LENGTH) throw faultAt(place, `must have at most ${MAX_NAME_LENGTH} characters`);
+    } else {
+      bytes = await decodeBase64(text.rawText(place), place);
+    }
+  }
+  if (bytes === undefined) throw faultAt(`images[${position}].base64`, 'is missing');
+  return { name, bytes };
+}
+
+/** A place in the bytes of a JSON text, and the steps from there. Every step throws INVALID_REQUEST at the first fault. */
+class JsonBytes {
+  readonly #body: Buffer;
+  #at = 0;
+
+  constructor(body: Buffer) {
+    this.#body = body;
+    if (body.length >= 3 && body.readUIntBE(0, 3) === 0xefbbbf) this.#at = 3;
+  }
+
+  /**
+   * The keys of an object, each as its place. The caller reads the value of a key before it asks for the next one. No key is
+   * taken twice.
+   */
+  *keys(place: string, known: readonly string[]): Generator<string> {
+    this.#expect('{', place === '' ? 'the body' : place, 'must be an object');
+    const seen = new Set<string>();
+    for (let isFirst = true; !this.#endsWith('}', isFirst); isFirst = false) {
+      const key = this.shortText('a key');
+      const inside = place === '' ? key : `${place}.${key}`;
+      if (!known.includes(key)) {
+        throw faultAt(inside.slice(0, 100), `is not known here; known are ${known.join(', ')}`);
+      }
+      if (seen.has(key)) throw faultAt(inside, 'is given twice');
+      seen.add(key);
+      this.#expect(':', inside, 'must have a colon behind it');
+      yield inside;
+    }
+  }
+
+  /** The positions of the elements of a list. The caller reads each before it asks for the next one. */
+  *elements(place: string): Generator<number> {
+    this.#expect('[', place, 'must be a list');
+    for (let position = 0; !this.#endsWith(']', position === 0); position += 1) yield position;
+  }
+
+  /** A text of a few characters. */
+  shortText(place: string): string {
+    const { start, end } = this.#text(place, (from) => {
+      const limit = Math.min(this.#body.length, from + MAX_SHORT_TEXT);
+      for (let at = from; at < limit; at += 1) {
+        if (this.#body[at] === QUOTE) return at;
+        if (this.#body[at] === BACKSLASH) at += 1;
+      }
+      throw faultAt(place, limit < this.#body.length ? 'is too long' : 'has no end');
+    });
+    try {
+      return JSON.parse(this.#body.toString('utf8', start - 1, end + 1)) as string;
+    } catch {
+      throw faultAt(place, 'has a character or an escape that JSON does not allow');
+    }
+  }
+
+  /** A text without quotes in it, as it is written: escapes are left as they are. */
+  rawText(place: string): Buffer {
+    const { start, end } = this.#text(place, (from) => {
+      const found = this.#body.indexOf(QUOTE, from);
+      if (found < 0) throw faultAt(place, 'has no end');
+      return found;
+    });
+    return this.#body.subarray(start, end);
+  }
+
+  /** Nothing but blanks may follow. */
+  end(): void {
+    this.#skipBlanks();
+    if (this.#at < this.#body.length) throw faultAt('the body', `goes on behind its end, at byte ${this.#at}`);
+  }
+
+  #text(place: string, findEnd: (start: number) => number): { readonly start: number; readonly end: number } {
+    this.#expect('"', place, 'must be a text');
+    const start = this.#at;
+    const end = findEnd(start);
+    this.#at = end + 1;
+    return { start, end };
+  }
+
+  /** Whether an object or a list ends here. If it does not, a comma is skipped, which its first member does not have. */
+  #endsWith(bracket: string, isFirst: boolean): boolean {
+    this.#skipBlanks();
+    if (this.#body[this.#at] === bracket.charCodeAt(0)) {
+      this.#at += 1;
+      return true;
+    }
+    if (!isFirst) this.#expect(',', 'the body', `must have a comma or ${bracket}`);
+    return false;
+  }
+
+  #expect(character: string, place: string, rule: string): void {
+    this.#skipBlanks();
+    if (this.#body[this.#at] !== character.charCodeAt(0)) throw faultAt(place, `${rule}, at byte ${this.#at}`);
+    this.#at += 1;
+  }
+
+  #skipBlanks(): void {
+    const start = this.#at;
+    while (isBlank(this.#body[this.#at])) {
+      this.#at += 1;
+      if (this.#at - start > MAX_BLANKS) throw faultAt('the body', `has more than ${MAX_BLANKS} blanks in a row`);
+    }
+  }
+}
+
+function isBlank(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
+}
+
+/** Decode base64 in place: the bytes lie where the text lay. */
+async function decodeBase64(written: Buffer, place: string): Promise<Buffer> {
+  const text = written.includes(BACKSLASH) ? await unescape(written, place) : written;
+  const fault = (): ServiceError => faultAt(place, 'must be base64, with its padding');
+  if (text.length === 0 || text.length % 4 !== 0) throw fault();
+  const padding = text.at(-1) !== EQUALS ? 0 : text.at(-2) !== EQUALS ? 1 : 2;
+  let length = 0;
+  for (let at = 0, pieces = 1; at < text.length; at += PIECE, pieces += 1) {
+    const piece = text.subarray(at, at + PIECE);
+    // Node also takes the alphabet of URLs.
+    if (piece.includes('-') || piece.includes('_')) throw fault();
+    const isLast = at + piece.length === text.length;
+    // Node skips what is not base64, and then there are fewer bytes.
+    const decoded = text.write(piece.toString('latin1'), length, 'base64');
+    if (decoded !== (piece.length / 4) * 3 - (isLast ? padding : 0)) throw fault();
+    length += decoded;
+    if (pieces % PIECES_IN_A_ROW === 0) await eventLoop();
+  }
+  return text.subarray(0, length);
+}
+
+/** Resolve the escapes that a text in base64 may have: some programs write `\/` for a slash, some `\u002b` for a plus. */
+async function unescape(text: Buffer, place: string): Promise<Buffer> {
+  let length = 0;
+  for (let at = 0, next = PIECE; at < text.length; at += 1) {
+    let byte = text[at]!;
+    if (byte === BACKSLASH) {
+      at += 1;
+      if (text[at] === SLASH) {
+        byte = SLASH;
+      } else if (text[at] === LETTER_U && text[at + 1] === ZERO && text[at + 2] === ZERO) {
+        byte = hexDigit(text[at + 3]) * 16 + hexDigit(text[at + 4]);
+        at += 4;
+      }
+      // No text in base64 has a byte beyond ASCII.
+      if (!(byte < 0x80) || byte === BACKSLASH) throw faultAt(place, 'has an escape that is not of base64');
+    }
+    text[length] = byte;
+    length += 1;
+    if (at >= next) {
+      await eventLoop();
+      next = at + PIECE;
+    }
+  }
+  return text.subarray(0, length);
+}
+
+/** NaN if it is none. */
+function hexDigit(byte = 0): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const letter = byte | 0x20;
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : NaN;
+}
+
+function faultAt(parameter: string, detail: string): ServiceError {
+  return new ServiceError('INVALID_REQUEST', 'The body must be {"images": [{"base64": "…"}]}.', {
+    errors: [{ parameter, detail }],
+  });
+}

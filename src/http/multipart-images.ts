@@ -1,0 +1,111 @@
+/**
+ * Reads the images of a multipart/form-data body while it comes: each file part becomes one image. The parser keeps at
+ * most one chunk. Text fields beside the files are ignored, since forms often have a few.
+ *
+ * Source: RFC 7578.
+ */
+import { Busboy } from '@fastify/busboy';
+import type { IncomingHttpHeaders } from 'node:http';
+import { ServiceError } from '../errors.js';
+import type { ImageInput } from '../inference/infer.js';
+import type { HeldBody } from './body-memory.js';
+
+/** Text fields, and their length. */
+const MAX_FIELDS = 32;
+const MAX_FIELD_BYTES = 65_536;
+/** Headers of one part. */
+const MAX_HEADERS = 32;
+const MAX_HEADER_BYTES = 16_384;
+const MAX_NAME_LENGTH = 255;
+/** Bytes that the parser is given at once. A part may have five, and each costs some microseconds. */
+const PIECE = 8192;
+
+export interface MultipartReader {
+  /** Throws INVALID_REQUEST or QUEUE_FULL as soon as the body has a fault. */
+  write(chunk: Buffer): void;
+  /** Resolves to the images when the body has ended. */
+  end(): Promise<ImageInput[]>;
+}
+
+/** `open` gives each part the memory for its bytes. Throws INVALID_REQUEST if the headers name no boundary. */
+export function createMultipartReader(
+  headers: IncomingHttpHeaders,
+  { maxImages, open }: { readonly maxImages: number; readonly open: () => HeldBody },
+): MultipartReader {
+  const parts: { readonly name: string; readonly body: HeldBody }[] = [];
+  let failure: ServiceError | undefined;
+  let hasBytes = false;
+  const fail = (error: ServiceError): void => void (failure ??= error);
+  const malformed = (cause?: unknown): void =>
+    fail(new ServiceError('INVALID_REQUEST', 'The multipart body is malformed.', { cause }));
+  const parser = createParser(headers, maxImages);
+
+  parser.on('file', (_field, stream, filename: string | undefined) => {
+    const body = open();
+    const name = filename === undefined || filename === '' ? `image-${parts.length}` : filename;
+    parts.push({ name: name.slice(0, MAX_NAME_LENGTH), body });
+    stream.on('data', (chunk: Buffer) => {
+      try {
+        if (failure === undefined) body.append(chunk);
+      } catch (error) {
+        fail(error as ServiceError);
+      }
+    });
+    stream.on('error', malformed);
+  });
+  parser.on('filesLimit', () =>
+    fail(new ServiceError('INVALID_REQUEST', `The request has too many images; the limit is ${maxImages}.`)),
+  );
+  const tooManyFields = (): void =>
+    fail(
+      new ServiceError(
+        'INVALID_REQUEST',
+        `The form has too many fields beside its images; the limit is ${MAX_FIELDS}.`,
+      ),
+    );
+  parser.on('fieldsLimit', tooManyFields).on('partsLimit', tooManyFields);
+
+  return {
+    write(chunk) {
+      hasBytes = true;
+      for (let at = 0; at < chunk.length && failure === undefined; at += PIECE) {
+        parser.write(chunk.subarray(at, at + PIECE));
+      }
+      if (failure !== undefined) throw failure;
+    },
+    async end() {
+      // The parser calls nothing malformed that it has been given nothing of.
+      if (hasBytes) {
+        await new Promise<void>((resolve) => {
+          parser.once('finish', resolve).once('error', (error: unknown) => {
+            malformed(error);
+            resolve();
+          });
+          parser.end();
+        });
+      }
+      if (failure !== undefined) throw failure;
+      return parts.map(({ name, body }) => ({ name, bytes: body.bytes() }));
+    },
+  };
+}
+
+function createParser(headers: IncomingHttpHeaders, maxImages: number) {
+  try {
+    return new Busboy({
+      headers: { ...headers, 'content-type': headers['content-type'] ?? '' },
+      limits: {
+        files: maxImages,
+        fields: MAX_FIELDS,
+        fieldSize: MAX_FIELD_BYTES,
+        parts: maxImages + MAX_FIELDS + 1,
+        headerPairs: MAX_HEADERS,
+        headerSize: MAX_HEADER_BYTES,
+      },
+    }).on('error', () => undefined);
+  } catch (error) {
+    throw new ServiceError('INVALID_REQUEST', 'The multipart body is malformed: its Content-Type names no boundary.', {
+      cause: error,
+    });
+  }
+}

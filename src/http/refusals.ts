@@ -1,0 +1,20 @@
+/** What clients are refused or hung up on for before anything is computed, by the limit. The metrics count each. */
+export const REFUSALS = {
+  connections: 'more connections than FULLCONV_MAX_CONNECTIONS',
+  connections_per_address: 'more connections of one address than FULLCONV_MAX_CONNECTIONS_PER_ADDRESS',
+  pipelined: 'too many requests on one connection that wait for their answers',
+  headers_time: 'headers that did not come in time',
+  headers_bytes: 'headers that are too large',
+  malformed: 'bytes that are not HTTP, or a request that breaks off',
+  request_time: 'a request that took longer than FULLCONV_REQUEST_TIMEOUT_MS to arrive',
+  body_rate: 'a body slower than FULLCONV_MIN_RATE',
+  body_bytes: 'a body larger than FULLCONV_MAX_BYTES',
+  body_chunks: 'a body in countless tiny chunks',
+  bodies_bytes: 'FULLCONV_MAX_BODIES_BYTES were in use',
+  answer_rate: 'an answer that its client took slower than FULLCONV_MIN_RATE',
+  answers_bytes: 'FULLCONV_MAX_ANSWERS_BYTES were in use, and this client took nothing of its answer',
+  host: 'a Host that is not this server',
+  cross_site: 'a page of another origin',
+} as const;
+
+export type Refusal = keyof typeof REFUSALS;
