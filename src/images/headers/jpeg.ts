@@ -31,8 +31,8 @@ const MAX_SEGMENTS = 4_000;
 const SMALLEST_SCAN = 10;
 
 /**
- * How often a 0xFF may be looked at. Entropy data has one in 256 bytes, so four times as many as that and some for short
- * restart intervals are enough for all that encoders write, and 32 MiB of anything take some 20 ms.
+ * How often a 0xFF may be looked at. Entropy data has one in 256 bytes. Four times as many, and some for short restart
+ * intervals, are enough for everything that encoders write, and keep 32 MiB of any bytes to some 20 ms.
  */
 export interface Looks {
   left: number;
@@ -137,7 +137,7 @@ function scansAfter(fields: Fields, markers: Markers, start: number): number {
   let at = start;
   for (;;) {
     at = markers.next(at);
-    // Nothing that an encoder wrote: as many scans as there may be.
+    // No encoder wrote this. Assume as many scans as fit into the rest.
     if (markers.looks.left === 0) return scans + Math.ceil((bytes.length - at) / SMALLEST_SCAN);
     const marker = bytes[at];
     if (marker === undefined || at + 3 > bytes.length) return scans;

@@ -1,6 +1,7 @@
 /**
- * What a header parser gives: the first frame or page as the file stores it, and every fact that decides what its decode
- * costs (decode-cost.ts). Plain data. Numbers are the file's own claims: a decoder finds out whether they are true.
+ * What a header parser gives: the first frame or page as the file stores it, and every fact that decides what its
+ * decode costs (decode-cost.ts). Plain data. Numbers are the file's own claims: a decoder finds out whether they are
+ * true.
  */
 import type { PixelSize } from '../../maps/input-plan.js';
 import type { ImageFormat } from '../image-format.js';
@@ -26,8 +27,8 @@ export interface StoredImage {
   /** Pieces that are decoded one by one: AVIF images, TIFF tiles or strips. */
   readonly tiles: number;
   /**
-   * Samples that the codec decodes, which may be more or fewer than the pixels: subsampled chroma of a JPEG, overlapping
-   * tiles and the alpha plane of an AVIF, tiles over the edge of a TIFF.
+   * Samples that the codec decodes, which may be more or fewer than the pixels: subsampled chroma of a JPEG,
+   * overlapping tiles and the alpha plane of an AVIF, tiles over the edge of a TIFF.
    */
   readonly codedSamples: number;
   /** Bytes that the decoder holds because the file is cut that way: tiles or strips of a TIFF. */
