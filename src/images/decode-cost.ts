@@ -55,7 +55,7 @@ export function checkHeaderCost(header: ImageHeader, limits: DecodeLimits): void
   if (header.scans > MAX_SCANS) {
     throw new ServiceError(
       'IMAGE_TOO_LARGE',
-      `The image has ${header.scans} scans, each a pass over the whole picture; the limit is ${MAX_SCANS}.`,
+      `The image has at least ${header.scans} scans, each a pass over the whole picture; the limit is ${MAX_SCANS}.`,
     );
   }
   checkDecodeCost(leastDecodeCost(header), limits);

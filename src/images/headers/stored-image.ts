@@ -20,7 +20,7 @@ export interface StoredImage {
   readonly bytesPerSample: number;
   /** The decoder must hold all of it: progressive JPEG, interlaced PNG. */
   readonly progressive: boolean;
-  /** Passes over the picture that the decoder makes. 1 for all but JPEG with several SOS markers. */
+  /** Passes over the picture that the decoder makes: SOS markers of a JPEG, of thousands only some; 1 for the others. */
   readonly scans: number;
   /** Frames or pages of the file, of which the first is decoded. Counting stops at a bound of the parser. */
   readonly frames: number;
