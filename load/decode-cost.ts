@@ -1,6 +1,7 @@
 /**
- * `npm run load:decode`: what decoding takes, each format and size in a process of its own, beside what decode-cost.ts says
- * of it. Linux only. An estimate has to be an upper one, and of common files not more than about twice what was measured.
+ * `npm run load:decode`: what decoding takes, each format and size in a process of its own, beside what decode-cost.ts
+ * says of it. Linux only. An estimate has to be an upper one, and of common files not more than about twice what was
+ * measured.
  */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';

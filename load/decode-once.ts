@@ -1,7 +1,7 @@
 /**
  * A process that decodes one image, for decode-cost.ts, and prints what that took as JSON: its peak of resident memory
- * beyond what it had before, processor seconds of all threads, and the estimate. It has decoded a small image of the same
- * format first, so that libraries are loaded.
+ * beyond what it had before, processor seconds of all threads, and the estimate. It has decoded a small image of the
+ * same format first, so that libraries are loaded.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { decodeInput, decodePhoto } from '../src/images/decode.js';

@@ -1,7 +1,7 @@
 /**
  * What one decode costs at its peak, from the header alone: memory beyond the encoded bytes, and processor time on one
- * core. Pure. Upper estimates, fitted to measurements (`npm run load:decode`, load/results/README.md) of libvips in sharp
- * 0.35 on one core of an Intel Xeon with AMX. They follow from how libvips decodes:
+ * core. Pure. Upper estimates, fitted to measurements (`npm run load:decode`, load/results/README.md) of libvips in
+ * sharp 0.35 on one core of an Intel Xeon with AMX. They follow from how libvips decodes:
  *
  * - JPEG, PNG and TIFF come line by line, in little memory, and JPEG shrunk by libjpeg where much is thrown away.
  * - WebP, AVIF, GIF, interlaced PNG and progressive JPEG are held as a whole, whatever is made of them.
@@ -55,7 +55,7 @@ export function checkHeaderCost(header: ImageHeader, limits: DecodeLimits): void
   if (header.scans > MAX_SCANS) {
     throw new ServiceError(
       'IMAGE_TOO_LARGE',
-      `The image has ${header.scans} scans, each a pass over the whole picture; the limit is ${MAX_SCANS}.`,
+      `The image has at least ${header.scans} scans, each a pass over the whole picture; the limit is ${MAX_SCANS}.`,
     );
   }
   checkDecodeCost(leastDecodeCost(header), limits);
@@ -132,8 +132,8 @@ function shrinkOnLoad({ format, width, height }: ImageHeader, { resized }: Produ
 }
 
 /**
- * Lines that stages of the pipeline hold, for each pixel of the width: those of the shrink and of its kernel, and of the
- * conversions. Fitted at widths of 900 to 50,000.
+ * Lines that stages of the pipeline hold, for each pixel of the width: those of the shrink and of its kernel, and of
+ * the conversions. Fitted at widths of 900 to 50,000.
  */
 function lineBytes(width: number, pixelBytes: number, isResized: boolean): number {
   return 4 * MB + width * (isResized ? 3300 + 650 * pixelBytes : 1000 + 550 * pixelBytes);

@@ -1,12 +1,13 @@
 /**
- * What can be known of an image before a pixel is allocated: its format, its upright size, and what its decode costs. This
- * is where every image is refused that will not be decoded: a check costs milliseconds, whatever the image claims to be, so
- * that a decompression bomb costs no more than a photo.
+ * What can be known of an image before a pixel is allocated: its format, its upright size, and what its decode costs.
+ * Images we will not decode are refused here. The check takes milliseconds, whatever the image claims to be, so a
+ * decompression bomb costs no more than a photo.
  *
- * Only the first frame or page of an image is ever decoded; its size is the one that counts. Pure TypeScript on the encoded
- * bytes, so that a process which reads headers touches no native code. No library: image-size and probe-image-size know
- * sizes and some orientations, but not depth, scans, tiles, alpha planes or what libvips makes of a GIF's screen, and the
- * cost of a decode follows from those. The parsers (headers/) give what libvips gives; a test holds them against it.
+ * Only the first frame or page of an image is ever decoded; its size is the one that counts. Pure TypeScript on the
+ * encoded bytes: a process that reads headers needs no native code. The parsers (headers/) give what libvips gives; a
+ * test compares them. They are our own because image-size and probe-image-size know sizes and some orientations, but
+ * not depth, scans, tiles, alpha planes or libvips' idea of a GIF's screen, and the cost of a decode follows from
+ * those.
  */
 import { ServiceError } from '../errors.js';
 import { checkHeaderCost, type DecodeLimits } from './decode-cost.js';
@@ -46,8 +47,9 @@ const NAMES: Readonly<Record<ImageFormat, string>> = {
 };
 
 /**
- * Read the header of an encoded image, at once. Rejects with UNSUPPORTED_MEDIA_TYPE (not one of the six formats), IMAGE_UNDECODABLE
- * (empty, or the header is broken) or IMAGE_TOO_LARGE (more than `maxPixels`, or a decode beyond the other limits).
+ * Read the header of an encoded image, before this returns. Rejects with UNSUPPORTED_MEDIA_TYPE (not one of the six
+ * formats), IMAGE_UNDECODABLE (empty, or the header is broken) or IMAGE_TOO_LARGE (more than `maxPixels`, or a decode
+ * beyond the other limits).
  */
 export function readImageHeader(bytes: Uint8Array, limits: HeaderLimits): Promise<ImageHeader> {
   return new Promise((resolve) => resolve(headerOf(bytes, limits)));

@@ -1,8 +1,8 @@
 /**
  * AVIF: the primary item, through the boxes that say what it is made of. Its size is that of `ispe`, cut by `clap` and
  * turned by `irot`, as libheif gives it; its depth is that of its first coded image. A decode also takes the tiles of a
- * grid, the images of an overlay and the alpha planes, which may be larger than the picture: they count, each as often as
- * it is referred to. An image sequence that has a primary item too is that item.
+ * grid, the images of an overlay and the alpha planes, which may be larger than the picture: they count, each as often
+ * as it is referred to. An image sequence that has a primary item too is that item.
  *
  * Sources: ISO/IEC 14496-12 §4.2 and §8.11 (boxes, meta), ISO/IEC 23008-12 §6 (properties, derived images), AV1-ISOBMFF
  * §2.3.3 (av1C); libheif context.cc.
@@ -10,7 +10,7 @@
 import { BrokenHeaderError, Fields, UnsupportedImageError } from './fields.js';
 import { simpleImage, type StoredImage } from './stored-image.js';
 
-/** Boxes in one box, and items of a file. libvips takes 16 items, libheif 100 boxes in a box. */
+/** Boxes in one box, and items of a file. libvips takes 256 items, libheif 100 boxes in a box. */
 const MAX_BOXES = 256;
 const MAX_ITEMS = 256;
 /** Entries of all tables together: references, and properties of items. */
@@ -238,8 +238,9 @@ interface Work {
 }
 
 /**
- * What decoding an item takes, with all that it refers to, as often as it does. Items may refer to each other in any way,
- * so the sums are made from the bottom up, in as many rounds as there are levels. Throws for a ring, whose sums have no end.
+ * What decoding an item takes, with all that it refers to, as often as it does. Items may refer to each other in any
+ * way, so the sums are made from the bottom up, in as many rounds as there are levels. Throws for a ring, whose sums
+ * have no end.
  */
 function workOf(items: ReadonlyMap<number, Item>, primary: Item): Work {
   const own = new Map([...items.values()].map((item) => [item, ownWork(item)]));

@@ -1,6 +1,7 @@
 /**
- * The orientation in an EXIF block, read as libexif and libvips read it: the first tag 274 of the first directory that is whole,
- * a number of any integer type; 1 wherever anything is odd. A broken block is no broken image, so nothing here throws.
+ * The orientation in an EXIF block, read as libexif and libvips read it: the first tag 274 of the first directory that
+ * is whole, a number of any integer type; 1 wherever anything is odd. A broken block is no broken image, so nothing
+ * here throws.
  *
  * Source: Exif 2.32 §4.6 (a TIFF structure), libexif exif-data.c.
  */

@@ -1,6 +1,7 @@
 /**
- * Numbers at offsets in a stranger's bytes. Every offset and every length comes from the file, so each access is checked:
- * a field outside the bytes throws BrokenHeaderError, whatever number the offset is. Nothing is copied but short names.
+ * Numbers at offsets in a stranger's bytes. Every offset and every length comes from the file, so each access is
+ * checked: a field outside the bytes throws BrokenHeaderError, whatever number the offset is. Nothing is copied but
+ * short names.
  */
 
 /** The file contradicts its format. The message completes "The header of the … file is broken: it …". */

@@ -1,7 +1,7 @@
 /**
- * GIF: the canvas as libnsgif makes it, and how many frames there are, since that decoder lists all of them before it draws
- * the first. The canvas is the logical screen, grown to hold the first frame; of a screen that has a usual monitor's size,
- * or more than 2,048 pixels on a side, nothing is believed, and the first frame alone counts.
+ * GIF: the canvas as libnsgif makes it, and the number of frames, because that decoder lists all frames before it draws
+ * the first. The canvas is the logical screen, grown to hold the first frame. libnsgif ignores a screen of a monitor's
+ * usual size or of more than 2,048 pixels a side; then the first frame alone counts.
  *
  * Sources: GIF89a §18 to §23; libnsgif gif.c (nsgif_data_scan, nsgif__parse_image_descriptor).
  */
@@ -12,7 +12,7 @@ const [EXTENSION, FRAME, TRAILER, COMMENT] = [0x21, 0x2c, 0x3b, 0xfe];
 /** Screens that old programs wrote whatever the picture was. */
 const MONITORS = new Set(['640×480', '640×512', '800×600', '1024×768', '1280×1024', '1600×1200']);
 const MAX_BELIEVED = 2048;
-/** Sub-blocks, and the frames' own steps, that are walked. Their usual 255 bytes make 128 MB of file. */
+/** Sub-blocks and frames that are walked. Sub-blocks of 255 bytes, as usual, make 128 MB of file. */
 const MAX_STEPS = 500_000;
 /** Bytes of the smallest frame. */
 const SMALLEST_FRAME = 12;

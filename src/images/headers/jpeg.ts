@@ -27,12 +27,12 @@ const SEGMENTS = new Set([0xc4, 0xcc, 0xdb, 0xdc, 0xdd, 0xfe]);
 
 /** Before the first scan. Large profiles and metadata take some hundred. */
 const MAX_SEGMENTS = 4_000;
-/** The shortest scan: its marker, its header for one component, no data. */
-const SMALLEST_SCAN = 10;
+/** So many are refused; there is no need to count on. */
+const MANY_SCANS = 1000;
 
 /**
- * How often a 0xFF may be looked at. Entropy data has one in 256 bytes, so four times as many as that and some for short
- * restart intervals are enough for all that encoders write, and 32 MiB of anything take some 20 ms.
+ * How often a 0xFF may be looked at. Entropy data has one in 256 bytes. Four times as many, and some for short restart
+ * intervals, are enough for everything that encoders write, and keep 32 MiB of any bytes to some 20 ms.
  */
 export interface Looks {
   left: number;
@@ -130,15 +130,17 @@ function readFrame(segment: Fields, progressive: boolean): Frame {
   return { width, height, components, progressive, codedSamples: units * blocks * 64 };
 }
 
-/** Scans from `start` on, up to the end marker or to where libjpeg gives up. */
+/** Scans from `start` on, up to the end marker or to where libjpeg gives up; of very many, some. */
 function scansAfter(fields: Fields, markers: Markers, start: number): number {
   const { bytes } = fields;
   let scans = 0;
   let at = start;
   for (;;) {
     at = markers.next(at);
-    // Nothing that an encoder wrote: as many scans as there may be.
-    if (markers.looks.left === 0) return scans + Math.ceil((bytes.length - at) / SMALLEST_SCAN);
+    if (markers.looks.left === 0) {
+      if (scans > MANY_SCANS) return scans;
+      throw new BrokenHeaderError('has more markers and stuffed bytes than any encoder writes');
+    }
     const marker = bytes[at];
     if (marker === undefined || at + 3 > bytes.length) return scans;
     at += 1;

@@ -1,7 +1,7 @@
 /**
- * PNG: size, depth and interlacing, the orientation of an eXIf chunk, and what its compressed texts may grow to. Chunks are
- * walked up to the picture's first data, as far as the decoder goes before it knows the size; an APNG's first picture is
- * the only one that is decoded.
+ * PNG: size, depth and interlacing, the orientation of an eXIf chunk, and what its compressed texts may grow to. Chunks
+ * are walked up to the picture's first data, as far as the decoder goes before it knows the size. Of an APNG only the
+ * default picture is decoded.
  *
  * Sources: PNG 3rd ed. §5 and §11; libpng 1.6 pngrutil.c; libvips vipspng.c.
  */

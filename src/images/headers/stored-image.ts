@@ -1,6 +1,7 @@
 /**
- * What a header parser gives: the first frame or page as the file stores it, and every fact that decides what its decode
- * costs (decode-cost.ts). Plain data. Numbers are the file's own claims: a decoder finds out whether they are true.
+ * What a header parser gives: the first frame or page as the file stores it, and every fact that decides what its
+ * decode costs (decode-cost.ts). Plain data. Numbers are the file's own claims: a decoder finds out whether they are
+ * true.
  */
 import type { PixelSize } from '../../maps/input-plan.js';
 import type { ImageFormat } from '../image-format.js';
@@ -19,15 +20,15 @@ export interface StoredImage {
   readonly bytesPerSample: number;
   /** The decoder must hold all of it: progressive JPEG, interlaced PNG. */
   readonly progressive: boolean;
-  /** Passes over the picture that the decoder makes. 1 for all but JPEG with several SOS markers. */
+  /** Passes over the picture that the decoder makes: SOS markers of a JPEG, of thousands only some; 1 for the others. */
   readonly scans: number;
   /** Frames or pages of the file, of which the first is decoded. Counting stops at a bound of the parser. */
   readonly frames: number;
   /** Pieces that are decoded one by one: AVIF images, TIFF tiles or strips. */
   readonly tiles: number;
   /**
-   * Samples that the codec decodes, which may be more or fewer than the pixels: subsampled chroma of a JPEG, overlapping
-   * tiles and the alpha plane of an AVIF, tiles over the edge of a TIFF.
+   * Samples that the codec decodes, which may be more or fewer than the pixels: subsampled chroma of a JPEG,
+   * overlapping tiles and the alpha plane of an AVIF, tiles over the edge of a TIFF.
    */
   readonly codedSamples: number;
   /** Bytes that the decoder holds because the file is cut that way: tiles or strips of a TIFF. */

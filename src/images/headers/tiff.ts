@@ -1,7 +1,7 @@
 /**
- * TIFF and BigTIFF: the first directory, and how its picture is cut into tiles or strips. The others are only counted; the
- * decoder reads each of them before the first pixel. What a sample becomes follows libvips, which answers in bytes some of
- * what has other samples in the file.
+ * TIFF and BigTIFF: the first directory, and how its picture is cut into tiles or strips. The others are only counted;
+ * the decoder reads each of them before the first pixel. Depth and channels are those that libvips gives, which differ
+ * from the file's for palettes, Lab, few bits and half floats.
  *
  * Sources: TIFF 6.0 §2 to §8, §15 (tiles), BigTIFF; libtiff tif_dirread.c, libvips tiff2vips.c (rtiff_pick_reader).
  */

@@ -92,7 +92,7 @@ describe('what is refused on sight', () => {
   it('is a JPEG of more scans than encoders write, with both figures', async () => {
     expect(await refusal(jpegOfScans(80, 80, 5000), {})).toMatchObject({
       code: 'IMAGE_TOO_LARGE',
-      message: 'The image has 5000 scans, each a pass over the whole picture; the limit is 100.',
+      message: 'The image has at least 5000 scans, each a pass over the whole picture; the limit is 100.',
     });
   });
 

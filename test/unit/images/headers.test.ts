@@ -172,6 +172,17 @@ describe('JPEG', () => {
     expect((progressive as ImageHeader).scans).toBeLessThan(20);
   });
 
+  it('gives up on data that no encoder writes', async () => {
+    const scan = jpegOfScans(40, 24, 1).subarray(0, -2);
+    const dense = Buffer.concat([scan, Buffer.alloc(400_000, Buffer.from([0xff, 0]))]);
+    expect(await read(dense)).toMatchObject({
+      code: 'IMAGE_UNDECODABLE',
+      message: expect.stringContaining('any encoder') as string,
+    });
+    const scans = Buffer.concat([scan, Buffer.alloc(400_000, Buffer.from([0xff, 0xda, 0, 2]))]);
+    expect(await read(scans)).toMatchObject({ code: 'IMAGE_TOO_LARGE' });
+  });
+
   it('says which kinds are not decoded', async () => {
     const bytes = await photo().jpeg().toBuffer();
     const frame = bytes.indexOf(Buffer.from([0xff, 0xc0]));
