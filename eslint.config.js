@@ -97,6 +97,7 @@ const readers = [
   'src/evaluation/**',
   'src/http/**',
   'src/models/pull/partial-file.ts',
+  'src/open-files.ts',
   'src/runtime/processor.ts',
   'src/runtime/tensorflow/binding.ts',
 ];

@@ -3,6 +3,9 @@
  * it: by a write into a file, also while a session is open, or by another file in its place, when the next session is
  * opened. A session answers only with the bytes that were digested, or throws FilesChanged.
  *
+ * Copies or hard links would keep the old bytes at hand, at the cost of the disk or within one file system only, and a hard
+ * link does not see a write either. So the files are watched instead.
+ *
  * The checks block their thread for some microseconds a file. Only a file whose times have changed is digested again.
  */
 import { join } from 'node:path';

@@ -82,7 +82,7 @@ describe('the outline of an ONNX file', () => {
     const bytesOf = (name: string): ArrayBuffer => {
       const { data } = initializers.get(name)!;
       if (data.kind !== 'external') throw new Error(`${name} was copied`);
-      return bytes.slice(data.offset, data.offset + data.length).buffer as ArrayBuffer;
+      return bytes.slice(data.offset, data.offset + data.length).buffer;
     };
     expect([...new Float32Array(bytesOf('f'))]).toEqual(floatData);
     expect([...new Float64Array(bytesOf('d'))]).toEqual(doubleData);

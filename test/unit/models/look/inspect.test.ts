@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { keepJson } from '../../../../src/files.js';
 import { writeOnnx } from '../../../../src/graph/onnx/model.js';
 import { allArchitectureFigures } from '../../../../src/models/look/architecture-figures.js';
 import { compileModel } from '../../../../src/models/compile.js';
@@ -123,9 +124,8 @@ describe('the description of an ONNX net', () => {
 
     const { parityCheck } = await compileModel(await readModelFolder(folder), { load: 1, cache: root });
     const cached = async (difference: number): Promise<ModelDescription> => {
-      const measured = join(root, 'cache/parity/onnxruntime-cpu');
-      await mkdir(measured, { recursive: true });
-      await writeFile(join(measured, `${parityCheck!.digest}.json`), JSON.stringify({ difference, largest: 2 }));
+      const measured = join(root, 'cache/parity/onnxruntime-cpu', `${parityCheck!.digest}.json`);
+      await keepJson(measured, { difference, largest: 2 });
       return inspect('measured', root);
     };
     expect((await cached(1e-5)).parity).toEqual({ difference: 5e-6, tolerance: 1e-3 });
