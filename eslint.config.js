@@ -30,10 +30,11 @@ const allowed = {
   graph: ['tensor'],
   http: [
     ...['batching', 'buffer-pool', 'classes', 'config', 'device', 'drawing', 'inference', 'maps', 'models', 'version'],
+    'turns',
     'vocabulary',
   ],
   images: ['maps'],
-  inference: ['batching', 'classes', 'graph', 'images', 'maps', 'models', 'runtime', 'tensor'],
+  inference: ['batching', 'classes', 'graph', 'images', 'maps', 'models', 'runtime', 'tensor', 'turns'],
   maps: ['tensor'],
   models: ['architectures', 'files', 'graph', 'maps', 'runtime', 'tensor', 'vocabulary'],
   playground: ['classes', 'client', 'maps', 'vocabulary'],
@@ -42,6 +43,7 @@ const allowed = {
   runtime: ['buffer-pool', 'device', 'files', 'graph', 'tensor'],
   server: ['app', 'config', 'device', 'version'],
   tensor: [],
+  turns: ['maps'],
   version: [],
   vocabulary: [],
 };

@@ -285,7 +285,7 @@ export interface components {
                     level: number;
                     /** @description Fraction of the cells that are at or above the level */
                     share: number;
-                    /** @description All connected regions at or above the level, the largest first */
+                    /** @description The connected regions at or above the level, the largest first; at most 10000 of an image, shared evenly by its maps */
                     regions: {
                         /** @description In photo pixels */
                         box: {
@@ -297,6 +297,8 @@ export interface components {
                         /** @description Fraction of the cells */
                         share: number;
                     }[];
+                    /** @description Smaller regions that are not listed; absent if all are */
+                    regionsLeftOut?: number;
                     /** @description Over all cells */
                     mean: number;
                     /** @description [h][w] */
@@ -541,13 +543,15 @@ export interface components {
                     color: string;
                     /** @description Fraction of the cells */
                     share: number;
-                    /** @description One for each connected region, the largest first */
+                    /** @description One for each connected region, the largest first; at most 10000 of an image, shared evenly by its classes */
                     boxes: {
                         x: number;
                         y: number;
                         width: number;
                         height: number;
                     }[];
+                    /** @description Smaller regions that have no box here; absent if all have */
+                    boxesLeftOut?: number;
                     /** @description With shapes=polygons: the coordinates of a MultiPolygon in photo pixels, [outline, hole, …] each */
                     polygons?: number[][][][];
                     /** @description With shapes=rle: the pixels of the photo in COCO's compressed run lengths */
@@ -736,7 +740,7 @@ export interface operations {
                 width?: number;
                 /** @description Index, id or label; repeatable. top: the image's own best class; none: the best class of each position. Absent: top */
                 class?: string[];
-                /** @description This many of the image's own best classes, after those of class */
+                /** @description This many of the image's own best classes, after those of class; with those at most 32 maps */
                 top?: number;
                 /** @description Cells at or above it belong to the boxes, regions and share of a class */
                 threshold?: number;
@@ -901,7 +905,7 @@ export interface operations {
                 alpha?: number;
                 /** @description Width of the picture in pixels, aspect kept; absent: the photo's own */
                 width?: number;
-                /** @description For application/json: each class's area as polygons, as COCO's run lengths, or both */
+                /** @description For application/json: each class's area as polygons, as COCO's run lengths, or both; at most 1048576 corners and 4194304 runs in an answer */
                 shapes?: ("polygons" | "rle")[];
                 /** @description Positions whose best class is less probable stay unlabelled */
                 minProbability?: number;
