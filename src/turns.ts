@@ -44,13 +44,15 @@ function endOfSlice(): number {
  */
 export async function inTurns<Result>(steps: Steps<Result>, check?: () => void): Promise<Result> {
   try {
-    for (let end = endOfSlice(); ;) {
+    let end = endOfSlice();
+    for (;;) {
+      if (performance.now() >= end) {
+        await nextTurn();
+        check?.();
+        end = endOfSlice();
+      }
       const { done, value } = steps.next();
       if (done) return value;
-      if (performance.now() < end) continue;
-      await nextTurn();
-      check?.();
-      end = endOfSlice();
     }
   } finally {
     steps.return(undefined as Result);

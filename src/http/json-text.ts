@@ -1,7 +1,7 @@
 /**
- * JSON text in pieces, by the zod schema of what is written: its fields, in its order, as the serializers write it that
- * fastify generates from the same schemas. Those make one string of the whole answer, in one go; this writes answers of any
- * length, a few kilobytes at a time.
+ * JSON text in pieces, by the zod schema of what is written. The text is that of the serializers which fastify generates
+ * from the same schemas (fast-json-stringify). Those make one string of the whole answer, in one go; this writes answers of
+ * any length, a few kilobytes at a time.
  *
  * Where the schema has an array, the value may be any iterable, so that large arrays are made while they are written; where
  * it has a number array, a Float32Array; where it has a string, an iterable of its parts. Numbers that are not finite are
@@ -54,7 +54,14 @@ function nodeOf(schema: unknown): Node {
   if (schema instanceof z.ZodArray) return { kind: 'array', item: nodeOf(schema.element) };
   if (schema instanceof z.ZodString) return { kind: 'text' };
   if (!(schema instanceof z.ZodObject)) return { kind: 'leaf' };
-  const fields = Object.entries(schema.shape).map(([name, field]): Field => ({
+  const shape = Object.entries(schema.shape);
+  const isOptional = (field: unknown): boolean => field instanceof z.ZodOptional;
+  // fast-json-stringify writes the fields that are always there first.
+  const ordered = [
+    ...shape.filter(([, field]) => !isOptional(field)),
+    ...shape.filter(([, field]) => isOptional(field)),
+  ];
+  const fields = ordered.map(([name, field]): Field => ({
     name,
     label: `${JSON.stringify(name)}:`,
     node: nodeOf(field),
