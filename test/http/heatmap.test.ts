@@ -366,6 +366,7 @@ describe('what is refused, and how', () => {
     ['?colormap=jet', 'image/png', 400, 'INVALID_REQUEST', /viridis/],
     ['?threshold=1.5', 'image/png', 400, 'INVALID_REQUEST', /threshold.*from 0 to 1.*thresholdOf/],
     ['?top=33', 'image/png', 400, 'INVALID_REQUEST', /top.*1 to 32/],
+    [`?top=32&class=1`, 'application/json', 400, 'INVALID_REQUEST', /top.*at most 32 together/],
     ['?top=2', 'image/png', 406, 'NOT_ACCEPTABLE', /one class/],
     ['?render=gray16', 'image/webp', 406, 'NOT_ACCEPTABLE', /16-bit/],
     ['?width=0', 'image/png', 400, 'INVALID_REQUEST', /width/],
@@ -388,6 +389,61 @@ describe('what is refused, and how', () => {
     const response = await post('', Buffer.from(JSON.stringify({ images })), 'image/png', 'application/json');
     expect(response.statusCode).toBe(406);
     expect(response.json<{ detail: string }>().detail).toMatch(/one image.*application\/json/);
+  });
+});
+
+describe('large answers', () => {
+  const fine = 'fit=stretch&outputStride=4';
+
+  it('are streamed as JSON, with the values of the array', async () => {
+    const query = `?${fine}&size=384&class=1&class=2&class=none`;
+    const [text, array] = await Promise.all([post(query, cat), post(query, cat, 'application/x-npy')]);
+    expect(text.headers['content-type']).toBe('application/json; charset=utf-8');
+    expect(text.headers['content-length']).toBeUndefined();
+    const { map, classes } = text.json<Heatmaps>().results[0]!;
+    expect(map).toMatchObject({ width: 96, height: 96 });
+    expect(array.headers['content-length']).toBe(String(array.rawPayload.length));
+    const data = array.rawPayload.subarray(10 + array.rawPayload.readUInt16LE(8));
+    const values = new Float32Array(new Uint8Array(data).buffer);
+    expect(Float32Array.from(classes.flatMap((each) => each.values.flat()))).toEqual(values);
+  });
+
+  it('are the text that a short answer would be', async () => {
+    const short = await post('?size=64&class=1', cat);
+    expect(short.headers['content-length']).toBe(String(short.rawPayload.length));
+    expect(short.headers['content-type']).toBe('application/json; charset=utf-8');
+    const { results } = short.json<Heatmaps>();
+    expect(Object.keys(results[0]!.classes[0]!)).toEqual([
+      'id',
+      'label',
+      'peak',
+      'level',
+      'share',
+      'regions',
+      'mean',
+      'values',
+      'index',
+      'box',
+    ]);
+  });
+
+  it('are refused as JSON on the plan, with the limit and what to ask for', async () => {
+    const many = Array.from({ length: 32 }, () => 'class=1').join('&');
+    const ask = (images: number, size: number) =>
+      post(
+        `?${fine}&size=${size}&${many}`,
+        Buffer.from(
+          JSON.stringify({ images: Array.from({ length: images }, () => ({ base64: cat.toString('base64') })) }),
+        ),
+        'application/json',
+        'application/json',
+      );
+    const three = await ask(3, 900);
+    expect(three.statusCode, three.body).toBe(422);
+    expect(three.json()).toMatchObject({ code: 'IMAGE_TOO_LARGE' });
+    expect(three.json<{ detail: string }>().detail).toMatch(
+      /^The answer would have at least 4860000 map values.* limit is 4194304.*fewer images, or application\/x-npy/,
+    );
   });
 });
 

@@ -62,7 +62,7 @@ export const classifyRoute = imageRoute({
 });
 
 /** Throws INVALID_REQUEST if the model has fewer classes, or the answer would have too many. */
-function checkTopK(topK: number, classes: number, predicted: number): void {
+export function checkTopK(topK: number, classes: number, predicted: number): void {
   if (topK > classes) {
     throw new ServiceError('INVALID_REQUEST', `The model has ${classes} classes.`, {
       errors: [{ parameter: 'topK', detail: `must be from 1 to ${classes}` }],
