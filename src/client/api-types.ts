@@ -780,7 +780,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description A picture at the size of the photo, the maps as JSON, or as an array float32 [classes, h, w] */
+            /** @description A picture at the size of the photo, the maps as JSON, or as an array float32 [classes, h, w]. Fullconv-Classes names the classes of a picture or an array, as many as fit into 2000 characters; Fullconv-Class-Count is the number of all, and JSON lists them */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -933,7 +933,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description A picture with one colour per class at the size of the photo, the legend as JSON, or class indices as uint16 [h, w] (65535: unlabelled) */
+            /** @description A picture with one colour per class at the size of the photo, the legend as JSON, or class indices as uint16 [h, w] (65535: unlabelled). Fullconv-Classes names the classes of a picture or an array, as many as fit into 2000 characters; Fullconv-Class-Count is the number of all, and JSON lists them */
             200: {
                 headers: {
                     [name: string]: unknown;

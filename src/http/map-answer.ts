@@ -57,6 +57,10 @@ export function describeMap(
  * beyond 4 KB, Node's fetch those beyond 16 KB.
  */
 const MAX_CLASSES_HEADER = 2000;
+
+/** Of the headers of pictures and arrays, for the API's description. */
+export const CLASS_HEADERS = `Fullconv-Classes names the classes of a picture or an array, as many as fit into ${MAX_CLASSES_HEADER} characters; Fullconv-Class-Count is the number of all, and JSON lists them`;
+
 /** A longer id is left out: its class has its index alone. */
 const MAX_ID = 200;
 

@@ -61,7 +61,7 @@ export interface Outlines {
   /** Corners of all polygons. */
   readonly points: number;
   /** The polygons of a label, the largest first, in photo pixel edges. Made anew each time they are read. */
-  polygonsOf(label: number): MultiPolygon;
+  readonly polygonsOf: (label: number) => MultiPolygon;
 }
 
 /** The outlines of the labels, but not of what is unlabelled; undefined if they have more than `most` corners. */
@@ -99,7 +99,7 @@ export interface LabelRuns {
   /** `[height, width]` of the photo. */
   readonly size: readonly [height: number, width: number];
   /** The pixels of a label, as pycocotools compresses them, in pieces; undefined if no pixel has it. */
-  countsOf(label: number): Iterable<string> | undefined;
+  readonly countsOf: (label: number) => Iterable<string> | undefined;
 }
 
 /** The run lengths of each label's pixels; undefined if there are more than `most` runs. */

@@ -21,10 +21,10 @@ function* steps(count: number, taken: { count: number }): Steps<number> {
 
 /** Run the loop until all is done. The most steps of all computations together between two of its turns. */
 async function mostInOneTurn(taken: { count: number }, all: Promise<unknown>): Promise<number> {
-  let isOver = false;
-  const over = all.finally(() => (isOver = true));
+  const state = { isOver: false };
+  const over = all.finally(() => (state.isOver = true));
   let [most, before] = [taken.count, taken.count];
-  while (!isOver) {
+  while (!state.isOver) {
     await setImmediate();
     most = Math.max(most, taken.count - before);
     before = taken.count;

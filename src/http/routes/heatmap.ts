@@ -14,7 +14,7 @@ import { RANGES } from '../../maps/value-range.js';
 import type { CompiledModel } from '../../models/compile.js';
 import { wordsOf } from '../../vocabulary.js';
 import { presentAnswer } from '../image-route.js';
-import { presentBox, presentImage } from '../map-answer.js';
+import { CLASS_HEADERS, presentBox, presentImage } from '../map-answer.js';
 import { mapParameters, mapRoute, type MapQuestion } from '../map-route.js';
 import { pictureFormat } from '../media-type.js';
 import { lazily } from '../json-text.js';
@@ -110,7 +110,7 @@ export const heatmapRoute = mapRoute({
   operationId: 'heatmap',
   summary: 'Class maps: where in the image each class is',
   query,
-  description: 'A picture at the size of the photo, the maps as JSON, or as an array float32 [classes, h, w]',
+  description: `A picture at the size of the photo, the maps as JSON, or as an array float32 [classes, h, w]. ${CLASS_HEADERS}`,
   schema: heatmaps,
   errors: ['CLASS_NOT_FOUND'],
   whyNot(type, asked) {
@@ -139,7 +139,8 @@ export const heatmapRoute = mapRoute({
           picture: (output) => ({
             kind: 'heatmap',
             bytes: images[0]!.bytes,
-            image,
+            // No picture shows regions: they need not travel to the process that draws.
+            image: { ...image, classes: image.classes.map((drawn) => ({ ...drawn, regions: [] })) },
             style: { ...asked, scores },
             output,
           }),

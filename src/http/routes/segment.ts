@@ -7,7 +7,7 @@ import { MAX_CORNERS, MAX_RUNS, shapesOf, type Shapes } from '../../inference/sh
 import type { LabelRuns } from '../../maps/outline.js';
 import { MAX_REGIONS } from '../../maps/regions.js';
 import { presentAnswer } from '../image-route.js';
-import { presentBox, presentImage } from '../map-answer.js';
+import { CLASS_HEADERS, presentBox, presentImage } from '../map-answer.js';
 import { mapParameters, mapRoute } from '../map-route.js';
 import { lazily } from '../json-text.js';
 import { npyFile } from '../npy.js';
@@ -61,8 +61,7 @@ export const segmentRoute = mapRoute({
   operationId: 'segment',
   summary: 'The winning class of every position',
   query,
-  description:
-    'A picture with one colour per class at the size of the photo, the legend as JSON, or class indices as uint16 [h, w] (65535: unlabelled)',
+  description: `A picture with one colour per class at the size of the photo, the legend as JSON, or class indices as uint16 [h, w] (65535: unlabelled). ${CLASS_HEADERS}`,
   schema: segmentation,
   async answer({ inference }, { query: asked, images: photos, model, context }) {
     const { fit, size, scale: scales, flip, tiles, outputStride, edge, minProbability, shapes = [] } = asked;
@@ -81,7 +80,14 @@ export const segmentRoute = mapRoute({
           ...image,
           map: labels,
           npy: () => npyFile('uint16', [labels.height, labels.width], [labels.values]),
-          picture: (output) => ({ kind: 'labels', bytes: photos[0]!.bytes, image, style: asked, output }),
+          // A picture has no legend: it need not travel to the process that draws.
+          picture: (output) => ({
+            kind: 'labels',
+            bytes: photos[0]!.bytes,
+            image: { ...image, classes: [] },
+            style: asked,
+            output,
+          }),
         };
       },
     };

@@ -146,7 +146,7 @@ describe('the text', () => {
       ),
       heatmaps(ROWS, asGenerator),
     ],
-    ['segment', segmentRoute, segmentation(COUNTS, asArray), segmentation([...COUNTS], asGenerator)],
+    ['segment', segmentRoute, segmentation(COUNTS, asArray), segmentation(Array.from(COUNTS), asGenerator)],
     ['classify', classifyRoute, predictions(asArray), predictions(asGenerator)],
   ])('of an answer of %s is fastify’s, from arrays and from generators', async (_, route, plain, lazy) => {
     const schema = schemaOf(route);
