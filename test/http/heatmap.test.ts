@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import { connect, type AddressInfo } from 'node:net';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestApp, type TestApp } from '../support/app.js';
@@ -425,6 +427,36 @@ describe('large answers', () => {
       'index',
       'box',
     ]);
+  });
+
+  it('hold no model while a client does not read them', async () => {
+    const own = await startTestApp();
+    await own.http.listen({ host: '127.0.0.1', port: 0 });
+    const { port } = own.http.server.address() as AddressInfo;
+    const socket = connect(port, '127.0.0.1');
+    await once(socket, 'connect');
+    socket.write(
+      `POST /v1/heatmap?${fine}&size=960&${everyClass} HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\n` +
+        `Content-Length: ${cat.length}\r\n\r\n`,
+    );
+    socket.write(cat);
+    const [first] = (await once(socket, 'data')) as [Buffer];
+    socket.pause();
+    expect(first.toString('latin1')).toMatch(/^HTTP\/1.1 200 OK/);
+    expect(await own.service.registry.unload('tiny-resnet')).toMatchObject({ state: 'unloaded' });
+    // The answer goes on nevertheless, to its end.
+    let end = '';
+    let length = first.length;
+    socket.on('data', (chunk: Buffer) => {
+      length += chunk.length;
+      end = (end + chunk.toString('latin1')).slice(-200);
+    });
+    socket.resume();
+    while (!end.endsWith('0\r\n\r\n')) await once(socket, 'data');
+    expect(length).toBeGreaterThan(240 * 240 * TINY_CLASSES * 5);
+    expect(end).toContain('"timing":{');
+    socket.destroy();
+    await own.close();
   });
 
   it('are refused as JSON on the plan, with the limit and what to ask for', async () => {
