@@ -30,10 +30,11 @@ const allowed = {
   graph: ['tensor'],
   http: [
     ...['batching', 'buffer-pool', 'classes', 'config', 'device', 'drawing', 'inference', 'maps', 'models', 'version'],
+    'turns',
     'vocabulary',
   ],
   images: ['maps'],
-  inference: ['batching', 'classes', 'graph', 'images', 'maps', 'models', 'runtime', 'tensor'],
+  inference: ['batching', 'classes', 'graph', 'images', 'maps', 'models', 'runtime', 'tensor', 'turns'],
   log: [],
   maps: ['tensor'],
   models: ['architectures', 'files', 'graph', 'maps', 'regular-files', 'runtime', 'tensor', 'vocabulary'],
@@ -45,6 +46,7 @@ const allowed = {
   runtime: ['buffer-pool', 'device', 'files', 'graph', 'regular-files', 'tensor'],
   server: ['app', 'config', 'device', 'files', 'log', 'open-files', 'version'],
   tensor: [],
+  turns: ['maps'],
   version: [],
   vocabulary: [],
 };

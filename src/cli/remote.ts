@@ -94,12 +94,13 @@ export function remoteSegments(
       return {
         picture: new Uint8Array(await picture.arrayBuffer()),
         summary: {
-          classes: classes.map(({ index, id, label, share, boxes }) => ({
+          classes: classes.map(({ index, id, label, share, boxes, boxesLeftOut }) => ({
             index,
             id,
             label,
             share,
             boxes: boxes.map(asBox),
+            ...choose({ boxesLeftOut }),
           })),
           unlabelled,
           map: { width: map!.width, height: map!.height },

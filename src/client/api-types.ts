@@ -285,7 +285,7 @@ export interface components {
                     level: number;
                     /** @description Fraction of the cells that are at or above the level */
                     share: number;
-                    /** @description All connected regions at or above the level, the largest first */
+                    /** @description The connected regions at or above the level, the largest first; at most 10000 of an image, shared evenly by its maps */
                     regions: {
                         /** @description In photo pixels */
                         box: {
@@ -297,6 +297,8 @@ export interface components {
                         /** @description Fraction of the cells */
                         share: number;
                     }[];
+                    /** @description Smaller regions that are not listed; absent if all are */
+                    regionsLeftOut?: number;
                     /** @description Over all cells */
                     mean: number;
                     /** @description [h][w] */
@@ -541,13 +543,15 @@ export interface components {
                     color: string;
                     /** @description Fraction of the cells */
                     share: number;
-                    /** @description One for each connected region, the largest first */
+                    /** @description One for each connected region, the largest first; at most 10000 of an image, shared evenly by its classes */
                     boxes: {
                         x: number;
                         y: number;
                         width: number;
                         height: number;
                     }[];
+                    /** @description Smaller regions that have no box here; absent if all have */
+                    boxesLeftOut?: number;
                     /** @description With shapes=polygons: the coordinates of a MultiPolygon in photo pixels, [outline, hole, …] each */
                     polygons?: number[][][][];
                     /** @description With shapes=rle: the pixels of the photo in COCO's compressed run lengths */
@@ -754,7 +758,7 @@ export interface operations {
                 width?: number;
                 /** @description Index, id or label; repeatable. top: the image's own best class; none: the best class of each position. Absent: top */
                 class?: string[];
-                /** @description This many of the image's own best classes, after those of class */
+                /** @description This many of the image's own best classes, after those of class; with those at most 32 maps */
                 top?: number;
                 /** @description Cells at or above it belong to the boxes, regions and share of a class */
                 threshold?: number;
@@ -794,7 +798,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description A picture at the size of the photo, the maps as JSON, or as an array float32 [classes, h, w] */
+            /** @description A picture at the size of the photo, the maps as JSON, or as an array float32 [classes, h, w]. Fullconv-Classes names the classes of a picture or an array, as many as fit into 2000 characters; Fullconv-Class-Count is the number of all, and JSON lists them */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -937,7 +941,7 @@ export interface operations {
                 alpha?: number;
                 /** @description Width of the picture in pixels, aspect kept; absent: the photo's own */
                 width?: number;
-                /** @description For application/json: each class's area as polygons, as COCO's run lengths, or both */
+                /** @description For application/json: each class's area as polygons, as COCO's run lengths, or both; at most 1048576 corners and 4194304 runs in an answer */
                 shapes?: ("polygons" | "rle")[];
                 /** @description Positions whose best class is less probable stay unlabelled */
                 minProbability?: number;
@@ -965,7 +969,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description A picture with one colour per class at the size of the photo, the legend as JSON, or class indices as uint16 [h, w] (65535: unlabelled) */
+            /** @description A picture with one colour per class at the size of the photo, the legend as JSON, or class indices as uint16 [h, w] (65535: unlabelled). Fullconv-Classes names the classes of a picture or an array, as many as fit into 2000 characters; Fullconv-Class-Count is the number of all, and JSON lists them */
             200: {
                 headers: {
                     [name: string]: unknown;

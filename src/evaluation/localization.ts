@@ -15,6 +15,7 @@ import type { PixelRectangle, PixelSize } from '../maps/input-plan.js';
 import type { Peak } from '../maps/localize.js';
 import type { Mask } from '../maps/masks.js';
 import { regionFrom } from '../maps/regions.js';
+import { finish } from '../maps/steps.js';
 
 /** Pixels along the longer side of the grid. */
 export const GRID = 224;
@@ -140,7 +141,8 @@ function boxesAbove(values: Float32Array, grid: PixelSize, threshold: number): P
   const boxes: PixelRectangle[] = [];
   values.forEach((value, seed) => {
     if (value < threshold || seen[seed] === 1) return;
-    const { left, top, right, bottom } = regionFrom(seed, grid, (cell) => values[cell]! >= threshold, seen);
+    const belongs = (cell: number): boolean => values[cell]! >= threshold;
+    const { left, top, right, bottom } = finish(regionFrom(seed, grid, belongs, seen));
     boxes.push({ left, top, width: right + 1 - left, height: bottom + 1 - top });
   });
   return boxes;

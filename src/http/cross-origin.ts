@@ -21,6 +21,7 @@ const EXPOSED = [
   'Fullconv-Map',
   'Fullconv-Input',
   'Fullconv-Classes',
+  'Fullconv-Class-Count',
 ];
 
 /** How long a browser remembers a preflight; the longest that Chromium allows. */

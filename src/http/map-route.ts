@@ -3,6 +3,7 @@
  * Accept. A picture or an array holds the map of one image, and headers describe it. JSON holds the maps of any number
  * of images.
  */
+import type { FastifyReply } from 'fastify';
 import type { z } from 'zod';
 import type { DrawJob, Drawn } from '../drawing/studio.js';
 import { DEFAULT_ALPHA } from '../drawing/words.js';
@@ -11,12 +12,18 @@ import { FITS } from '../maps/input-plan.js';
 import type { CompiledModel } from '../models/compile.js';
 import { imageParameters, imageRoute } from './image-route.js';
 import type { ImageQuery, ImageQuestion, ImageRouteDefinition } from './image-route.js';
+import { jsonWriter } from './json-text.js';
 import { describeClasses, describeMap, type DescribedMap } from './map-answer.js';
 import { negotiate, pictureFormat, type MapMediaType } from './media-type.js';
+import type { NpyFile } from './npy.js';
 import { flag, integer, number, oneOf } from './parameters.js';
 import type { RouteParts } from './parts.js';
+import { sendPieces } from './pieces.js';
 import { describeModel } from './request.js';
 import type { Route } from './route.js';
+
+/** As fastify writes it for an object. */
+const JSON_TYPE = 'application/json; charset=utf-8';
 
 /** Query parameters of both. */
 export const mapParameters = {
@@ -48,14 +55,15 @@ export interface MapQuestion<Query> extends ImageQuestion<Query> {
 
 /** An answer in all its forms. Only the form asked for is made. */
 export interface MapForms {
-  readonly json: () => object;
+  /** As the route's schema says, with iterables in the place of large arrays (json-text.ts). */
+  readonly json: () => object | Promise<object>;
   /** The map of the only image. If it had failed, the request would have failed. */
   readonly only: () => MapOfImage;
 }
 
 /** One image's map, for the forms that hold one. */
 export interface MapOfImage extends DescribedMap {
-  readonly npy: () => Buffer;
+  readonly npy: () => NpyFile;
   readonly picture: (output: Drawn) => DrawJob;
 }
 
@@ -84,32 +92,41 @@ export function mapRoute<Query extends ImageQuery>({
     'application/json': schema,
     'application/x-npy': {},
   } satisfies Record<MapMediaType, unknown>;
+  const write = jsonWriter(schema);
   return imageRoute<Query>({
     ...definition,
     answers: { 200: { description, content } },
     errors: [...errors, 'NOT_ACCEPTABLE'],
-    answer(parts, question) {
+    async answer(parts, question) {
       const { config, registry, studio } = parts;
       const { request, reply, query, images, context } = question;
       const mediaType = negotiate(request, (type) => {
         if (type === 'application/json') return undefined;
         return images.length > 1 ? 'holds one image' : whyNot?.(type, query);
       });
-      return registry.use(query.model, async (model) => {
+      // The model is free again before the answer leaves: that may take as long as the client likes.
+      const send = await registry.use(query.model, async (model): Promise<() => FastifyReply> => {
         const { json, only } = await answer(parts, { ...question, model, mediaType });
         describeModel(reply, model);
-        void reply.type(mediaType);
-        if (mediaType === 'application/json') return reply.send(json());
-
+        if (mediaType === 'application/json') {
+          const body = await json();
+          return () => sendPieces(reply.type(JSON_TYPE), write(body));
+        }
         const image = only();
         describeMap(reply, image);
         describeClasses(reply, image.classes);
+        void reply.type(mediaType);
         const format = pictureFormat(mediaType);
-        if (format === undefined) return reply.send(image.npy());
+        if (format === undefined) {
+          const file = image.npy();
+          return () => sendPieces(reply.header('content-length', file.length), file.pieces());
+        }
         const { background, maxPixels } = config;
         const job = image.picture({ format, background, maxPixels });
-        return reply.send(await studio.draw(model, job, context));
+        const picture = await studio.draw(model, job, context);
+        return () => reply.send(picture);
       });
+      return send();
     },
   });
 }

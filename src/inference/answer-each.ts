@@ -5,6 +5,7 @@
 import { toServiceError, type ServiceError } from '../errors.js';
 import type { Done } from './carry-out.js';
 import type { ImageInput, Inference, Question } from './infer.js';
+import { createMapAccount, MAX_VALUES, type ValueLimit } from './map-account.js';
 import { passesPerImage } from './plan.js';
 import { allTogether, type RequestContext } from './request-context.js';
 
@@ -17,27 +18,32 @@ export interface AnsweredImage<Answer> extends Done<Answer> {
   readonly name: string;
 }
 
+/** A question as a part of a request asks it: the context says when nobody waits for the answer any more. */
+export type Asking<Reading, Answer> = (context: RequestContext) => Question<Reading, Answer>;
+
 /**
  * Ask the question of each image of a request. If a request has several images, a bad image fails alone. A failure that
- * a retry may cure (queue full, deadline, worker lost) fails the request. Takes the images' places in the server, and
- * gives them back when nothing of the request runs any more.
+ * a retry may cure (queue full, deadline, worker lost) fails the request, and so do maps that are too large together.
+ * Takes the images' places in the server, and gives them back when nothing of the request runs any more.
  */
 export async function answerEach<Reading, Answer>(
   inference: Inference,
   images: readonly ImageInput[],
-  question: Question<Reading, Answer>,
+  asking: Asking<Reading, Answer>,
   context: RequestContext,
+  limit: ValueLimit = MAX_VALUES,
 ): Promise<(AnsweredImage<Answer> | FailedImage)[]> {
-  const release = inference.admission.admit(images.length * passesPerImage(question.input));
+  const account = createMapAccount(images.length, limit);
+  const release = inference.admission.admit(images.length * passesPerImage(asking(context).input));
   try {
     return await allTogether<AnsweredImage<Answer> | FailedImage>(
       context,
       images.map((image) => async (shared) => {
         const { name } = image;
         try {
-          return { name, ...(await inference.answer(image, question, shared)) };
+          return { name, ...(await inference.answer(image, { ...asking(shared), account }, shared)) };
         } catch (error) {
-          if (images.length === 1 || shared.signal.aborted) throw error;
+          if (images.length === 1 || shared.signal.aborted || account.isExceeded) throw error;
           const problem = toServiceError(error);
           if (problem.retryable) throw error;
           return { name, problem };

@@ -7,9 +7,9 @@ import { ANY_CLASS } from '../classes/classes.js';
 import type { MapGeometry } from '../graph/geometry.js';
 import type { InputPlan } from '../maps/input-plan.js';
 import { composeAffine, invertAffine, mirrorInput, placeMap, type Affine, type Placement } from '../maps/place.js';
-import type { ClassMap } from '../maps/row-sampler.js';
+import { rowSampler, type ClassMap } from '../maps/row-sampler.js';
 import { probabilitiesOf, type ScoreKind } from '../maps/scores.js';
-import { upsampleMap } from '../maps/upsample.js';
+import { eachRange, STEP_CELLS, type Steps } from '../maps/steps.js';
 import { expectTensor, type TensorMap } from '../tensor.js';
 import type { Need } from './carry-out.js';
 import type { PassPlan } from './plan.js';
@@ -72,26 +72,53 @@ export function finestOf(passes: readonly PassMaps[]): PassMaps {
  * sampled at the centres of the finest pass's cells. Every pass must have the class. The logits of a single pass are
  * not copied: the map shares the pass's memory.
  */
-export async function averageMap(passes: readonly PassMaps[], index: number, kind: ScoreKind): Promise<ClassMap> {
+export function* averageMap(passes: readonly PassMaps[], index: number, kind: ScoreKind): Steps<ClassMap> {
   const finest = finestOf(passes);
-  if (passes.length === 1) return mapOf(finest, index, kind);
+  if (passes.length === 1) return yield* mapOf(finest, index, kind);
   const { width, height } = finest;
   const sum = new Float32Array(width * height);
-  // upsampleMap samples at x + ½; the finest map's cell x has its centre at cell coordinate x.
+  // rowSampler samples at x + ½; the finest map's cell x has its centre at cell coordinate x.
   const gridToCells: Affine<'grid', 'cells'> = { scaleX: 1, offsetX: -0.5, scaleY: 1, offsetY: -0.5 };
   const gridToPhoto = composeAffine(gridToCells, invertAffine(finest.placement));
   for (const pass of passes) {
-    const placement = composeAffine(gridToPhoto, pass.placement);
-    const values = await upsampleMap(mapOf(pass, index, kind), placement, finest, 'bilinear');
-    for (let i = 0; i < sum.length; i++) sum[i]! += values[i]!;
+    const map = yield* mapOf(pass, index, kind);
+    yield* addSamples(sum, finest, map, composeAffine(gridToPhoto, pass.placement));
   }
-  return { width, height, values: sum.map((value) => value / passes.length) };
+  yield* eachRange(sum.length, (from, end) => {
+    for (let i = from; i < end; i++) sum[i]! /= passes.length;
+  });
+  return { width, height, values: sum };
 }
 
-function mapOf(pass: PassMaps, index: number, kind: ScoreKind): ClassMap {
+/** Add the samples of a map at every cell of a grid, `[height, width]`, in strips: rows may be of any length. */
+function* addSamples(
+  sum: Float32Array,
+  { width, height }: Pick<PassMaps, 'width' | 'height'>,
+  map: ClassMap,
+  placement: Affine<'grid', 'cells'>,
+): Steps<void> {
+  for (let left = 0; left < width; left += STEP_CELLS) {
+    const strip = { left, count: Math.min(STEP_CELLS, width - left) };
+    const sample = rowSampler(map, placement, strip, 'bilinear');
+    for (let y = 0; y < height; y++) {
+      const samples = sample(y);
+      const start = y * width + left;
+      for (let i = 0; i < samples.length; i++) sum[start + i]! += samples[i]!;
+      yield;
+    }
+  }
+}
+
+function* mapOf(pass: PassMaps, index: number, kind: ScoreKind): Steps<ClassMap> {
   const { width, height, logNormalizer } = pass;
   const logits = logitsOf(pass, index);
-  return { width, height, values: kind === 'logit' ? logits : probabilitiesOf(logits, logNormalizer) };
+  return { width, height, values: kind === 'logit' ? logits : yield* probabilitiesOf(logits, logNormalizer) };
+}
+
+/** The best class of each position, `[h, w]`, as numbers: every second one of the result. A view, not a copy. */
+export function bestClassWords({ bestClass: { buffer, byteOffset, length } }: PassMaps): Int32Array {
+  // The low half of an int64. Engines and this code run on little-endian machines only.
+  return new Int32Array(buffer, byteOffset, 2 * length);
 }
 
 function logitsOf({ width, height, selected, classLogits, bestLogit }: PassMaps, index: number): Float32Array {

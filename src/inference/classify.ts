@@ -4,12 +4,14 @@
  */
 import type { InputPlan } from '../maps/input-plan.js';
 import { meanScores, topK, type ScoreKind } from '../maps/scores.js';
+import { eachRange, type Steps } from '../maps/steps.js';
 import type { CompiledModel } from '../models/compile.js';
 import { expectTensor } from '../tensor.js';
+import { inTurns } from '../turns.js';
 import { answerEach, type FailedImage } from './answer-each.js';
 import type { ImageInput, Inference, Question } from './infer.js';
 import { mirrorings, type ImagePlan, type InputOptions } from './plan.js';
-import type { RequestContext } from './request-context.js';
+import { checkAlive, type RequestContext } from './request-context.js';
 import { sumTimings, type Timing } from './timing.js';
 
 export interface ClassifyOptions extends InputOptions {
@@ -49,7 +51,8 @@ export async function classify(
   options: ClassifyOptions,
   context: RequestContext,
 ): Promise<ClassifyAnswer> {
-  const answers = await answerEach(inference, images, classifyQuestion(model, options), context);
+  const asking = (context: RequestContext) => classifyQuestion(model, options, context);
+  const answers = await answerEach(inference, images, asking, context);
   return {
     results: answers.flatMap((answer): (Classification | FailedImage)[] =>
       'problem' in answer ? [answer] : answer.answer.map((scale) => ({ name: answer.name, ...scale })),
@@ -62,37 +65,48 @@ export async function classify(
 function classifyQuestion(
   model: CompiledModel,
   options: ClassifyOptions,
+  context: RequestContext,
 ): Question<Float32Array, Omit<Classification, 'name'>[]> {
   return {
     model,
     viewFor: (input) => model.classifyView(input),
     input: options,
     read: (outputs) => expectTensor(outputs, 'logits', 'float32').data,
-    combine: (logits, plan) =>
-      options.scales.map((_, position) => {
-        const mirrors = mirrorings(options).length;
-        const first = position * mirrors;
-        const ofScale = logits.slice(first, first + mirrors);
-        return presentClasses(ofScale, plan.passes[first]!.input, plan, model.labels, options);
-      }),
+    combine: (logits, plan) => inTurns(classifyScales(logits, plan, model.labels, options), () => checkAlive(context)),
   };
 }
 
-function presentClasses(
+function* classifyScales(
+  logits: readonly Float32Array[],
+  plan: ImagePlan,
+  labels: CompiledModel['labels'],
+  options: ClassifyOptions,
+): Steps<Omit<Classification, 'name'>[]> {
+  const mirrors = mirrorings(options).length;
+  const answers: Omit<Classification, 'name'>[] = [];
+  for (let first = 0; first < logits.length; first += mirrors) {
+    const ofScale = logits.slice(first, first + mirrors);
+    answers.push(yield* presentClasses(ofScale, plan.passes[first]!.input, plan, labels, options));
+  }
+  return answers;
+}
+
+function* presentClasses(
   logits: readonly Float32Array[],
   { crop, scale }: InputPlan,
   { header: { width, height } }: ImagePlan,
   labels: CompiledModel['labels'],
   { topK: k, scores: kind }: ClassifyOptions,
-): Omit<Classification, 'name'> {
+): Steps<Omit<Classification, 'name'>> {
+  const best = topK(yield* meanScores(logits, kind), k);
+  const predictions: Prediction[] = [];
+  yield* eachRange(best.length, (from, end) => {
+    for (const { index, value } of best.slice(from, end)) predictions.push({ index, ...labels[index]!, score: value });
+  });
   return {
     width,
     height,
     input: { width: crop.width, height: crop.height, scale },
-    predictions: topK(meanScores(logits, kind), k).map(({ index, value }) => ({
-      index,
-      ...labels[index]!,
-      score: value,
-    })),
+    predictions,
   };
 }

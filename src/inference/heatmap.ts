@@ -10,17 +10,21 @@ import { ANY_CLASS, type ClassSelector } from '../classes/classes.js';
 import type { MapGeometry } from '../graph/geometry.js';
 import type { ImageHeader } from '../images/image-header.js';
 import type { InputPlan } from '../maps/input-plan.js';
-import { extentOf, HALF, peakOf, type Extent, type Peak, type Threshold } from '../maps/localize.js';
+import { extentOf, extremesOf, HALF, peakOf, type Extent, type Peak, type Threshold } from '../maps/localize.js';
 import type { Placement } from '../maps/place.js';
+import { MAX_REGIONS } from '../maps/regions.js';
 import type { ClassMap } from '../maps/row-sampler.js';
 import { meanScores, topK, type MapScores, type ScoreKind } from '../maps/scores.js';
+import { eachRange, finish, type Steps } from '../maps/steps.js';
 import { denseViews, type CompiledModel } from '../models/compile.js';
 import type { DenseForm } from '../models/dense-views.js';
-import { answerEach, type AnsweredImage, type FailedImage } from './answer-each.js';
+import { inTurns } from '../turns.js';
+import { answerEach, type AnsweredImage, type Asking, type FailedImage } from './answer-each.js';
 import { averageMap, finestOf, needMapsOf, readMaps, type PassMaps } from './class-maps.js';
-import type { ImageInput, Inference, Question } from './infer.js';
+import type { ImageInput, Inference } from './infer.js';
+import type { ValueLimit } from './map-account.js';
 import type { ImagePlan, InputOptions } from './plan.js';
-import type { RequestContext } from './request-context.js';
+import { checkAlive, type RequestContext } from './request-context.js';
 import { sumTimings, type Timing } from './timing.js';
 
 export interface HeatmapOptions extends InputOptions, DenseForm {
@@ -32,6 +36,8 @@ export interface HeatmapOptions extends InputOptions, DenseForm {
   readonly scores: MapScores;
   /** A map shows the class where it is at or above this; default: half of its range. */
   readonly threshold?: Threshold | undefined;
+  /** Of the answer; absent: MAX_VALUES. */
+  readonly maxValues?: ValueLimit | undefined;
 }
 
 /** The map of one class over the photo, or that of the best class of each position. */
@@ -71,7 +77,10 @@ export interface HeatmapAnswer {
 /** The heatmaps of a photo without its name and timing. */
 type PhotoHeatmaps = Omit<ImageHeatmaps, 'name' | 'timing'>;
 
-/** Compute the class maps of the images. Throws the ServiceError of the only image, or of the request. */
+/**
+ * Compute the class maps of the images. Throws the ServiceError of the only image, or of the request; IMAGE_TOO_LARGE if
+ * the maps of all images are too much for an answer.
+ */
 export async function heatmap(
   inference: Inference,
   model: CompiledModel,
@@ -79,7 +88,8 @@ export async function heatmap(
   options: HeatmapOptions,
   context: RequestContext,
 ): Promise<HeatmapAnswer> {
-  const answers = await answerEach(inference, images, heatmapQuestion(model, options, [options.scores]), context);
+  const asking = heatmapQuestion(model, options, [options.scores]);
+  const answers = await answerEach(inference, images, asking, context, options.maxValues);
   const results = answers.map((answer) => ('problem' in answer ? answer : present(answer)[0]!));
   return {
     results,
@@ -110,7 +120,7 @@ export async function mapImageAs(
   { kinds, ...options }: HeatmapOptions & { readonly kinds: readonly MapScores[] },
   context: RequestContext,
 ): Promise<ImageHeatmaps[]> {
-  const done = await inference.answer(image, heatmapQuestion(model, options, kinds), context);
+  const done = await inference.answer(image, heatmapQuestion(model, options, kinds)(context), context);
   return present({ name: image.name, ...done });
 }
 
@@ -123,31 +133,39 @@ function heatmapQuestion(
   model: CompiledModel,
   options: HeatmapOptions,
   kinds: readonly MapScores[],
-): Question<PassMaps, PhotoHeatmaps[]> {
+): Asking<PassMaps, PhotoHeatmaps[]> {
   const { labels } = model;
   const view = denseViews(model).view(options);
   // Every run gives the best class of each position. The graph needs one more class, even if none is asked for.
   const named = options.classes.filter((selector) => selector !== ANY_CLASS);
-  return {
+  const isRanked = named.some((selector) => selector >= labels.length);
+  const answered = options.classes.length;
+  return (context) => ({
     model,
     viewFor: () => view,
     input: options,
     classes: named.length === 0 ? [labels.length] : named,
+    maps: { answered, made: answered * kinds.length, again: isRanked ? named.length : 0 },
     read: readMaps,
     need: (passes) => needMapsOf(passes, resolveSelectors(named, passes, options.scores)),
-    combine(passes, plan, resolved) {
+    async combine(passes, plan, resolved) {
       let next = 0;
       const indices = options.classes.map((selector) => (selector === ANY_CLASS ? ANY_CLASS : resolved[next++]!));
-      return Promise.all(kinds.map((scores) => combineAs({ ...options, scores }, passes, plan, { labels, indices })));
+      const answers: PhotoHeatmaps[] = [];
+      for (const scores of kinds) {
+        const combining = combineAs({ ...options, scores }, passes, plan, { labels, indices });
+        answers.push(await inTurns(combining, () => checkAlive(context)));
+      }
+      return answers;
     },
-  };
+  });
 }
 
 /** Selectors as indices. Selector K + r is the class of rank r, from 0, of all passes together. */
 function resolveSelectors(named: readonly ClassSelector[], passes: readonly PassMaps[], scores: MapScores): number[] {
   const logits = passes.map(({ imageLogits }) => imageLogits);
   const classes = logits[0]!.length;
-  const ranked = topK(meanScores(logits, scoreKind(scores)), Math.max(...named) - classes + 1);
+  const ranked = topK(finish(meanScores(logits, scoreKind(scores))), Math.max(...named) - classes + 1);
   return named.map((selector) => ranked[selector - classes]?.index ?? selector);
 }
 
@@ -156,34 +174,41 @@ function scoreKind(scores: MapScores): ScoreKind {
   return scores === 'normalized' ? 'logit' : scores;
 }
 
-async function combineAs(
+function* combineAs(
   { scores, threshold = HALF }: HeatmapOptions,
   passes: readonly PassMaps[],
   { header }: ImagePlan,
   { labels, indices }: { readonly labels: CompiledModel['labels']; readonly indices: readonly number[] },
-): Promise<PhotoHeatmaps> {
+): Steps<PhotoHeatmaps> {
   const { plan, geometry, placement } = finestOf(passes);
-  const classes = await Promise.all(
-    indices.map(async (index) => {
-      const averaged = await averageMap(passes, index, scoreKind(scores));
-      const { map, normalizedFrom } =
-        scores === 'normalized' ? normalize(averaged) : { map: averaged, normalizedFrom: undefined };
-      return {
-        index,
-        ...(labels[index] ?? ANY_LABEL),
-        map,
-        peak: peakOf(map, placement, header),
-        ...extentOf(map, placement, header, threshold),
-        normalizedFrom,
-      };
-    }),
-  );
+  const mostRegions = Math.floor(MAX_REGIONS / indices.length);
+  const classes: ClassHeatmap[] = [];
+  for (const index of indices) {
+    const averaged = yield* averageMap(passes, index, scoreKind(scores));
+    const { map, normalizedFrom } =
+      scores === 'normalized' ? yield* normalize(averaged) : { map: averaged, normalizedFrom: undefined };
+    const extent = yield* extentOf(map, placement, header, threshold, mostRegions);
+    classes.push({
+      index,
+      ...(labels[index] ?? ANY_LABEL),
+      map,
+      peak: yield* peakOf(map, placement, header),
+      ...extent,
+      normalizedFrom,
+    });
+  }
   return { header, plan, geometry, placement, classes };
 }
 
-function normalize({ values, height, width }: ClassMap): Required<Pick<ClassHeatmap, 'map' | 'normalizedFrom'>> {
-  const low = values.reduce((least, value) => Math.min(least, value), Infinity);
-  const high = values.reduce((most, value) => Math.max(most, value), -Infinity);
-  const scaled = values.map((value) => (high > low ? (value - low) / (high - low) : 0));
+function* normalize({
+  values,
+  height,
+  width,
+}: ClassMap): Steps<Required<Pick<ClassHeatmap, 'map' | 'normalizedFrom'>>> {
+  const { low, high } = yield* extremesOf(values);
+  const scaled = new Float32Array(values.length);
+  yield* eachRange(values.length, (from, end) => {
+    for (let i = from; high > low && i < end; i++) scaled[i] = (values[i]! - low) / (high - low);
+  });
   return { map: { values: scaled, height, width }, normalizedFrom: { low, high } };
 }

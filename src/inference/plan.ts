@@ -14,6 +14,7 @@ import type { CompiledModel } from '../models/compile.js';
 import type { DenseView, View } from '../models/dense-views.js';
 import type { Size } from '../models/input-size.js';
 import type { SessionSpec } from '../runtime/session.js';
+import type { MapAccount, MapCost } from './map-account.js';
 
 /** One pass may cost as much as this many runs of the largest input. */
 const MAX_TILES = 16;
@@ -55,6 +56,17 @@ export interface PassRequest {
   readonly classes?: readonly number[];
   /** Ask several passes for every class, so that none must be run again; up to MAX_EVERY_CLASS_VALUES. */
   readonly everyClass?: boolean;
+  /** For a dense view: the maps that are made of the passes. */
+  readonly maps?: {
+    /** Maps in the answer, of each image. */
+    readonly answered: number;
+    /** Maps that exist at the same time while the answer is made. */
+    readonly made: number;
+    /** The most classes that passes may be run again for. */
+    readonly again: number;
+  };
+  /** Takes the cost of the image's maps; absent: nothing limits their sum. */
+  readonly account?: MapAccount;
 }
 
 /** The passes of one image. Plain data. */
@@ -103,17 +115,19 @@ export interface PlanLimits {
   readonly memoryBytes?: number;
 }
 
-/** Plan every pass. Throws IMAGE_TOO_LARGE or OUTPUT_UNSUPPORTED. */
+/** Plan every pass, and add its maps to the request's account. Throws IMAGE_TOO_LARGE or OUTPUT_UNSUPPORTED. */
 export function planImage(header: ImageHeader, request: PassRequest, limits: PlanLimits): ImagePlan {
   const { manifest, labels } = request.model;
   const passes = request.input.scales.flatMap((scale) => {
     const planned = planAt(scale, header, request, limits);
     return mirrorings(request.input).map((mirrored) => ({ ...planned, mirrored }));
   });
+  const classes = classesFor(passes, request);
+  request.account?.add(mapCost(passes, request, classes?.length ?? 0));
   return {
     header,
     passes,
-    classes: classesFor(passes, request),
+    classes,
     classCount: labels.length,
     interpolation: manifest.input.interpolation,
     model: manifest.name,
@@ -137,6 +151,28 @@ function classesFor(
   if (!everyClass || passes.length === 1) return classes;
   const cells = passes.reduce((sum, { map }) => sum + (map === undefined ? 0 : map.width * map.height), 0);
   return cells * labels.length <= MAX_EVERY_CLASS_VALUES ? Array.from(labels, (_, index) => index) : classes;
+}
+
+/** Bytes that a pass brings for each cell besides the maps of classes: log-normalizer, best class (int64) and its logit. */
+const BYTES_PER_CELL = 16;
+
+/** What the maps of an image take: what its passes bring, once or twice, and what is made of that. */
+export function mapCost(
+  passes: readonly PassPlan[],
+  { maps = { answered: 0, made: 0, again: 0 }, everyClass = false, model: { labels } }: PassRequest,
+  brought: number,
+): MapCost {
+  const cellsOf = ({ map }: PassPlan): number => (map === undefined ? 0 : map.width * map.height);
+  const cells = passes.reduce((sum, pass) => sum + cellsOf(pass), 0);
+  const finest = passes.reduce((most, pass) => Math.max(most, cellsOf(pass)), 0);
+  // A single run cannot lack what it was asked for, nor passes that were asked for everything.
+  const isOneRun = passes.length === 1 && passes[0]!.tiling === undefined;
+  const again = isOneRun || (everyClass && brought === labels.length) ? 0 : maps.again;
+  const bytesPerCell = (classes: number): number => (classes === 0 ? 0 : BYTES_PER_CELL + 4 * classes);
+  return {
+    values: finest * maps.answered,
+    bytes: cells * (bytesPerCell(brought) + bytesPerCell(again)) + finest * 4 * maps.made,
+  };
 }
 
 function planAt(

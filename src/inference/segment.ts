@@ -14,15 +14,16 @@ import { UNLABELLED, type LabelMap } from '../maps/label-map.js';
 import { boxBetween, type Box } from '../maps/localize.js';
 import { cellEdges, type PlacedLabels } from '../maps/outline.js';
 import type { Placement } from '../maps/place.js';
-import { regionFrom, type Region } from '../maps/regions.js';
-import type { ClassMap } from '../maps/row-sampler.js';
+import { Largest, MAX_REGIONS, regionFrom, type Region } from '../maps/regions.js';
+import { eachRange, StepCounter, type Steps } from '../maps/steps.js';
 import { denseViews, type CompiledModel } from '../models/compile.js';
 import type { DenseForm } from '../models/dense-views.js';
-import { answerEach, type FailedImage } from './answer-each.js';
-import { averageMap, finestOf, needMapsOf, readMaps, type PassMaps } from './class-maps.js';
-import type { ImageInput, Inference, Question } from './infer.js';
+import { inTurns } from '../turns.js';
+import { answerEach, type Asking, type FailedImage } from './answer-each.js';
+import { averageMap, bestClassWords, finestOf, needMapsOf, readMaps, type PassMaps } from './class-maps.js';
+import type { ImageInput, Inference } from './infer.js';
 import type { InputOptions } from './plan.js';
-import type { RequestContext } from './request-context.js';
+import { checkAlive, type RequestContext } from './request-context.js';
 import { sumTimings, type Timing } from './timing.js';
 
 /** At most this many classes have their maps averaged over several passes. Further classes win only in specks. */
@@ -41,6 +42,8 @@ export interface ClassSegment {
   readonly share: number;
   /** One for each connected region, the largest first, in photo pixels. */
   readonly boxes: readonly Box[];
+  /** How many smaller regions there are that `boxes` leaves out; absent if none. */
+  readonly boxesLeftOut?: number | undefined;
 }
 
 export interface Segmentation {
@@ -82,105 +85,127 @@ export async function segment(
   };
 }
 
+/** Maps of cells that exist at the same time: labels, the best probability, one class's mean, its map in one pass. */
+const MAPS_MADE = 4;
+
 /** Throws OUTPUT_UNSUPPORTED where the model has no such maps: no image would get them. */
 export function segmentQuestion(
   model: CompiledModel,
   options: SegmentOptions,
-): Question<PassMaps, Omit<Segmentation, 'name' | 'timing'>> {
+): Asking<PassMaps, Omit<Segmentation, 'name' | 'timing'>> {
   const { labels: names } = model;
   const view = denseViews(model).view(options);
-  return {
+  return (context) => ({
     model,
     viewFor: () => view,
     input: options,
     // The graph needs a class: the image's own best.
     classes: [names.length],
     everyClass: true,
+    maps: { answered: 1, made: MAPS_MADE, again: Math.min(MAX_CANDIDATES, names.length) },
     read: readMaps,
-    need: (passes) => needMapsOf(passes, passes.length === 1 ? [] : candidates(passes)),
+    need: (passes) => needMapsOf(passes, passes.length === 1 ? [] : candidates(passes, names.length)),
     async combine(passes, { header }, classes) {
-      const finest = finestOf(passes);
-      const { plan, geometry, placement } = finest;
-      const labels =
-        passes.length === 1
-          ? labelsOf(finest, options.minProbability)
-          : await labelsOfMean(passes, classes, options.minProbability);
-      const legend = describe({ labels, placement, plan }, names);
+      const { plan, geometry, placement } = finestOf(passes);
+      const check = (): void => checkAlive(context);
+      const labels = await inTurns(labelsOf(passes, classes, options.minProbability), check);
+      const legend = await inTurns(describe({ labels, placement, plan }, names), check);
       return { header, plan, geometry, placement, labels, ...legend };
     },
-  };
+  });
 }
 
-/** The label map of a single pass. */
-function labelsOf({ bestClass, bestLogit, logNormalizer, width, height }: PassMaps, minProbability: number): LabelMap {
-  const values = Uint16Array.from(bestClass, (index, cell) =>
-    Math.exp(bestLogit[cell]! - logNormalizer[cell]!) < minProbability ? UNLABELLED : Number(index),
-  );
+function labelsOf(passes: readonly PassMaps[], classes: readonly number[], minProbability: number): Steps<LabelMap> {
+  return passes.length === 1 ? labelsOfPass(passes[0]!, minProbability) : labelsOfMean(passes, classes, minProbability);
+}
+
+function* labelsOfPass(pass: PassMaps, minProbability: number): Steps<LabelMap> {
+  const { bestLogit, logNormalizer, width, height } = pass;
+  const words = bestClassWords(pass);
+  const values = new Uint16Array(width * height);
+  yield* eachRange(values.length, (from, end) => {
+    for (let cell = from; cell < end; cell++) {
+      const isWeak = Math.exp(bestLogit[cell]! - logNormalizer[cell]!) < minProbability;
+      values[cell] = isWeak ? UNLABELLED : words[2 * cell]!;
+    }
+  });
   return { values, width, height };
 }
 
 /** The classes that win somewhere in some pass, the largest share first. */
-function candidates(passes: readonly PassMaps[]): number[] {
-  const cells = new Map<number, number>();
-  for (const { bestClass } of passes) {
-    for (const index of bestClass) cells.set(Number(index), (cells.get(Number(index)) ?? 0) + 1 / bestClass.length);
+function candidates(passes: readonly PassMaps[], classCount: number): number[] {
+  const shares = new Float64Array(classCount);
+  for (const pass of passes) {
+    const words = bestClassWords(pass);
+    const share = 2 / words.length;
+    for (let i = 0; i < words.length; i += 2) shares[words[i]!]! += share;
   }
-  const byShare = [...cells].sort(([, a], [, b]) => b - a);
-  return byShare.slice(0, MAX_CANDIDATES).map(([index]) => index);
+  const winners = Array.from(shares.keys()).filter((index) => shares[index]! > 0);
+  return winners.sort((a, b) => shares[b]! - shares[a]!).slice(0, MAX_CANDIDATES);
 }
 
-/** The label map of the mean probabilities of these classes. */
-async function labelsOfMean(
+/** The label map of the mean probabilities of these classes. Only one class's map exists at a time. */
+function* labelsOfMean(
   passes: readonly PassMaps[],
   classes: readonly number[],
   minProbability: number,
-): Promise<LabelMap> {
-  const maps = classes.map(async (index) => ({ index, map: await averageMap(passes, index, 'probability') }));
-  return bestOf(await Promise.all(maps), minProbability);
-}
-
-function bestOf(classes: readonly { index: number; map: ClassMap }[], minProbability: number): LabelMap {
-  const { width, height } = classes[0]!.map;
-  const values = new Uint16Array(width * height).fill(UNLABELLED);
+): Steps<LabelMap> {
+  const { width, height } = finestOf(passes);
+  const labels = new Uint16Array(width * height).fill(UNLABELLED);
   const best = new Float32Array(width * height).fill(minProbability);
-  for (const { index, map } of classes) {
-    map.values.forEach((probability, cell) => {
-      if (probability < best[cell]! || (probability === best[cell] && values[cell] !== UNLABELLED)) return;
-      best[cell] = probability;
-      values[cell] = index;
+  for (const index of classes) {
+    const { values } = yield* averageMap(passes, index, 'probability');
+    yield* eachRange(values.length, (from, end) => {
+      for (let cell = from; cell < end; cell++) {
+        const probability = values[cell]!;
+        if (probability < best[cell]! || (probability === best[cell] && labels[cell] !== UNLABELLED)) continue;
+        best[cell] = probability;
+        labels[cell] = index;
+      }
     });
   }
-  return { values, width, height };
+  return { values: labels, width, height };
 }
 
 /** The legend: the share of each class that occurs, and the boxes of its regions. */
-function describe(placed: PlacedLabels, names: CompiledModel['labels']): Pick<Segmentation, 'classes' | 'unlabelled'> {
+function* describe(
+  placed: PlacedLabels,
+  names: CompiledModel['labels'],
+): Steps<Pick<Segmentation, 'classes' | 'unlabelled'>> {
   const { labels, plan } = placed;
   const { values } = labels;
-  const { xs, ys } = cellEdges(placed);
+  const { xs, ys } = yield* cellEdges(placed);
   const boxOf = ({ left, top, right, bottom }: Region): Box =>
     boxBetween({ x: xs[left]!, y: ys[top]! }, { x: xs[right + 1]!, y: ys[bottom + 1]! }, plan.photo);
   const seen = new Uint8Array(values.length);
-  const byClass = new Map<number, { cells: number; box: Box }[]>();
-  values.forEach((index, cell) => {
-    if (seen[cell] === 1) return;
-    const region = regionFrom(cell, labels, (other) => values[other] === index, seen);
-    const regions = byClass.get(index) ?? [];
-    byClass.set(index, regions);
-    regions.push({ cells: region.cells, box: boxOf(region) });
-  });
-  const shareOf = (index: number): number =>
-    (byClass.get(index) ?? []).reduce((cells, region) => cells + region.cells, 0) / values.length;
-  return {
-    unlabelled: shareOf(UNLABELLED),
-    classes: [...byClass]
-      .filter(([index]) => index !== UNLABELLED)
-      .map(([index, regions]) => ({
+  const steps = new StepCounter();
+  const byClass = new Map<number, { cells: number; readonly regions: Largest<Region> }>();
+  /** For each class as many, but at least one. */
+  const most = (): number => Math.max(1, Math.floor(MAX_REGIONS / byClass.size));
+  for (let cell = 0; cell < values.length; cell++) {
+    if (steps.isDue(1)) yield;
+    if (seen[cell] === 1) continue;
+    const index = values[cell]!;
+    const region = yield* regionFrom(cell, labels, (other) => values[other] === index, seen, steps);
+    const known = byClass.get(index) ?? { cells: 0, regions: new Largest<Region>((each) => each.cells) };
+    byClass.set(index, known);
+    known.cells += region.cells;
+    known.regions.add(region, most());
+  }
+  const classes = [...byClass]
+    .filter(([index]) => index !== UNLABELLED)
+    .map(([index, { cells, regions }]) => {
+      const kept = regions.take(most());
+      return {
         index,
         ...names[index]!,
-        share: shareOf(index),
-        boxes: regions.sort((a, b) => b.cells - a.cells).map(({ box }) => box),
-      }))
-      .sort((a, b) => b.share - a.share),
+        share: cells / values.length,
+        boxes: kept.map(boxOf),
+        ...(regions.added > kept.length ? { boxesLeftOut: regions.added - kept.length } : {}),
+      };
+    });
+  return {
+    unlabelled: (byClass.get(UNLABELLED)?.cells ?? 0) / values.length,
+    classes: classes.sort((a, b) => b.share - a.share),
   };
 }

@@ -7,8 +7,9 @@
  */
 import type { PixelRectangle, PixelSize } from './input-plan.js';
 import { applyAffine, invertAffine, type Placement, type Point } from './place.js';
-import { regionFrom, type Region } from './regions.js';
+import { Largest, MAX_REGIONS, regionFrom, type Region } from './regions.js';
 import type { ClassMap } from './row-sampler.js';
+import { eachRange, StepCounter, type Steps } from './steps.js';
 
 /** The photo pixel (whole numbers) that holds the centre of the strongest cell, and that cell's value. */
 export interface Peak {
@@ -23,8 +24,8 @@ export type Box = PixelRectangle;
 /**
  * The strongest cell; the first in row order if several are equal. A centre outside the photo is moved to its border.
  */
-export function peakOf(map: ClassMap, placement: Placement, photo: PixelSize): Peak {
-  const cell = strongestCell(map);
+export function* peakOf(map: ClassMap, placement: Placement, photo: PixelSize): Steps<Peak> {
+  const cell = yield* strongestCell(map);
   const centre = applyAffine(invertAffine(placement), { x: cell % map.width, y: Math.floor(cell / map.width) });
   return {
     x: clamp(Math.floor(centre.x), 0, photo.width - 1),
@@ -61,43 +62,85 @@ export interface Extent {
   readonly level: number;
   /** Fraction of the cells that are at or above the level, 0 to 1. */
   readonly share: number;
-  /** All connected regions at or above the level, the largest first. */
+  /** The connected regions at or above the level, the largest first. */
   readonly regions: readonly PlacedRegion[];
+  /** How many smaller regions there are that `regions` leaves out. */
+  readonly regionsLeftOut: number;
   /** Of the region that holds the peak; undefined if the peak is below the level. */
   readonly box: Box | undefined;
   /** Over all cells. */
   readonly mean: number;
 }
 
-/** Where a map is at or above a threshold. A constant map is at every part of its range. */
-export function extentOf(map: ClassMap, placement: Placement, photo: PixelSize, threshold: Threshold): Extent {
+/**
+ * Where a map is at or above a threshold. A constant map is at every part of its range. `most` is how many regions to
+ * keep.
+ */
+export function* extentOf(
+  map: ClassMap,
+  placement: Placement,
+  photo: PixelSize,
+  threshold: Threshold,
+  most = MAX_REGIONS,
+): Steps<Extent> {
   const { values } = map;
-  const peak = strongestCell(map);
-  const level = levelOf(threshold, values, values[peak]!);
+  const peak = yield* strongestCell(map);
+  const level = yield* levelOf(threshold, values, values[peak]!);
   const belongs = (cell: number): boolean => values[cell]! >= level;
   const seen = new Uint8Array(values.length);
-  const regions: PlacedRegion[] = [];
-  const add = (seed: number): void => {
-    if (seen[seed] === 1 || !belongs(seed)) return;
-    const region = regionFrom(seed, map, belongs, seen);
-    regions.push({ box: cellsToBox(region, placement, photo), share: region.cells / values.length });
-  };
-  add(peak);
-  const box = regions[0]?.box;
-  for (let cell = 0; cell < values.length; cell++) add(cell);
+  const steps = new StepCounter();
+  const largest = new Largest<Region>((region) => region.cells);
+  let share = 0;
+  function* add(seed: number): Steps<Region> {
+    const region = yield* regionFrom(seed, map, belongs, seen, steps);
+    largest.add(region, most);
+    share += region.cells / values.length;
+    return region;
+  }
+  const ofPeak = belongs(peak) ? yield* add(peak) : undefined;
+  for (let cell = 0; cell < values.length; cell++) {
+    if (seen[cell] === 0 && belongs(cell)) yield* add(cell);
+    if (steps.isDue(1)) yield;
+  }
+  const regions = largest.take(most);
   return {
     level,
-    share: regions.reduce((sum, region) => sum + region.share, 0),
-    regions: regions.sort((a, b) => b.share - a.share),
-    box,
-    mean: values.reduce((sum, value) => sum + value, 0) / values.length,
+    share,
+    regions: regions.map((region) => ({
+      box: cellsToBox(region, placement, photo),
+      share: region.cells / values.length,
+    })),
+    regionsLeftOut: largest.added - regions.length,
+    box: ofPeak && cellsToBox(ofPeak, placement, photo),
+    mean: yield* meanOf(values),
   };
 }
 
-function levelOf({ value, of }: Threshold, values: Float32Array, high: number): number {
+function* levelOf({ value, of }: Threshold, values: Float32Array, high: number): Steps<number> {
   if (of === 'value') return value;
-  const low = values.reduce((least, other) => Math.min(least, other), Infinity);
+  const { low } = yield* extremesOf(values);
   return low + value * (high - low);
+}
+
+/** The least and the greatest value. */
+export function* extremesOf(values: Float32Array): Steps<{ readonly low: number; readonly high: number }> {
+  let low = Infinity;
+  let high = -Infinity;
+  yield* eachRange(values.length, (from, end) => {
+    for (let i = from; i < end; i++) {
+      low = Math.min(low, values[i]!);
+      high = Math.max(high, values[i]!);
+    }
+  });
+  return { low, high };
+}
+
+function* meanOf(values: Float32Array): Steps<number> {
+  let sum = 0;
+  yield* eachRange(values.length, (from, end) => {
+    for (let i = from; i < end; i++) sum += values[i]!;
+  });
+  return sum / values.length;
 }
 
 /** A region's cells and half a cell around their centres, in photo pixels. */
@@ -117,11 +160,11 @@ export function boxBetween(a: Point<'photo'>, b: Point<'photo'>, photo: PixelSiz
   return { left, top, width, height };
 }
 
-function strongestCell({ values }: ClassMap): number {
+function* strongestCell({ values }: ClassMap): Steps<number> {
   let best = 0;
-  for (let cell = 1; cell < values.length; cell++) {
-    if (values[cell]! > values[best]!) best = cell;
-  }
+  yield* eachRange(values.length, (from, end) => {
+    for (let cell = from; cell < end; cell++) if (values[cell]! > values[best]!) best = cell;
+  });
   return best;
 }
 

@@ -66,25 +66,6 @@ export function fillRuns({ width, height, values }: Mask, { size, counts }: RunL
   });
 }
 
-/**
- * Collects run lengths from runs that are added in order, column by column. Neighbouring runs of one kind are joined.
- */
-export class RunLengthWriter {
-  readonly #counts: number[] = [];
-
-  /** Add `length` pixels, down the column and on at the top of the next. */
-  add(inside: boolean, length: number): void {
-    const last = this.#counts.length - 1;
-    if (last < 0) this.#counts.push(...(inside ? [0, length] : [length]));
-    else if ((last % 2 === 1) === inside) this.#counts[last]! += length;
-    else this.#counts.push(length);
-  }
-
-  get counts(): readonly number[] {
-    return this.#counts;
-  }
-}
-
 /** Bits of a count in each character of the compressed form. The highest bit of the last character is the sign. */
 const CHUNK_BITS = 5;
 const CHUNK = (1 << CHUNK_BITS) - 1;
@@ -92,25 +73,72 @@ const SIGN = 1 << (CHUNK_BITS - 1);
 const MORE = 1 << CHUNK_BITS;
 const FIRST_CHARACTER = 48;
 
+/** Characters that leave a writer in one piece. */
+const PIECE = 4096;
+
 /**
- * Counts as pycocotools writes them. From the fourth on it writes the difference to the count two before. Low bits come
- * first, five per character; a sixth bit is set if more follow.
+ * Writes run lengths as pycocotools compresses them, from runs that are added in order, column by column. From the fourth
+ * count on it writes the difference to the count two before. Low bits come first, five per character; a sixth bit is set
+ * if more follow. Takes a byte for each character of the text, whatever the number of runs.
  */
-export function compressCounts(counts: readonly number[]): string {
-  const characters: number[] = [];
-  counts.forEach((count, position) => {
-    let rest = position > 2 ? count - counts[position - 2]! : count;
+export class RunLengthWriter {
+  #text = new Uint8Array(16);
+  #length = 0;
+  /** Counts that are written, and the last two of them. */
+  #written = 0;
+  #oneBefore = 0;
+  #twoBefore = 0;
+  /** The run that may still grow. The first count is of pixels outside, and may be 0. */
+  #inside = false;
+  #count = 0;
+
+  /** Add `length` pixels, down the column and on at the top of the next. Runs of the same kind are joined. */
+  add(inside: boolean, length: number): void {
+    if (inside !== this.#inside) {
+      this.#write(this.#count);
+      this.#inside = inside;
+      this.#count = 0;
+    }
+    this.#count += length;
+  }
+
+  /** Add the last run. Nothing may be added afterwards. */
+  end(): void {
+    this.#write(this.#count);
+  }
+
+  /** The text, in pieces. */
+  *pieces(): Generator<string, void, void> {
+    for (let from = 0; from < this.#length; from += PIECE) {
+      yield String.fromCharCode(...this.#text.subarray(from, Math.min(from + PIECE, this.#length)));
+    }
+  }
+
+  #write(count: number): void {
+    let rest = this.#written > 2 ? count - this.#twoBefore : count;
     for (let more = true; more;) {
       const chunk = rest & CHUNK;
       rest >>= CHUNK_BITS;
       more = rest !== (chunk & SIGN ? -1 : 0);
-      characters.push(FIRST_CHARACTER + chunk + (more ? MORE : 0));
+      this.#append(FIRST_CHARACTER + chunk + (more ? MORE : 0));
     }
-  });
-  return characters.map((character) => String.fromCharCode(character)).join('');
+    this.#twoBefore = this.#oneBefore;
+    this.#oneBefore = count;
+    this.#written += 1;
+  }
+
+  #append(character: number): void {
+    if (this.#length === this.#text.length) {
+      const longer = new Uint8Array(2 * this.#length);
+      longer.set(this.#text);
+      this.#text = longer;
+    }
+    this.#text[this.#length] = character;
+    this.#length += 1;
+  }
 }
 
-/** The inverse of `compressCounts`. */
+/** The counts of a compressed form. */
 export function decompressCounts(text: string): number[] {
   const counts: number[] = [];
   let value = 0;

@@ -3,7 +3,8 @@
  * coordinates. Beyond the centres of the border cells the border's value goes on; nothing is extrapolated.
  *
  * The kernel is separable: the map's rows are blended for a photo row first (the map is small), then the columns, whose
- * weights are computed once. Pure, and without Node's own modules: the playground draws with it, too.
+ * weights are computed once. Only the columns that are sampled are blended, so a part of a wide map costs no more than
+ * its width. Pure, and without Node's own modules: the playground draws with it, too.
  */
 import type { Affine, Frame } from './place.js';
 
@@ -24,9 +25,6 @@ export const INTERPOLATIONS = {
 export type MapInterpolation = keyof typeof INTERPOLATIONS;
 
 const TAPS = { nearest: 1, bilinear: 2, bicubic: 4 } as const;
-/** Copies of the border cell before and after a blended row, so that a kernel's taps are always in a row. */
-const PAD_BEFORE = 1;
-const PAD_AFTER = 2;
 
 /** Samples the photo pixels (left … left + count − 1, y). The result is reused for the next call. */
 export type RowSampler = (y: number) => Float32Array;
@@ -40,19 +38,22 @@ export function rowSampler(
 ): RowSampler {
   const taps = TAPS[interpolation];
   const rowWeights = new Float32Array(taps);
-  const line = new Float32Array(PAD_BEFORE + map.width + PAD_AFTER);
   const columns = planColumns(map, placement, left, count, taps);
+  const line = new Float32Array(columns.length);
   const samples = new Float32Array(count);
   return (y) => {
     const firstRow = placeTaps((y + 0.5) * placement.scaleY + placement.offsetY, map.height, taps, rowWeights, 0);
-    blendRows(map, firstRow, rowWeights, line);
+    blendRows(map, firstRow, rowWeights, columns.start, line);
     sampleColumns(line, columns, samples);
     return samples;
   };
 }
 
-/** For each column its first tap, as an index into a padded line, and the weights of its taps, `[columns, taps]`. */
+/** For each column its first tap, as an index into the line, and the weights of its taps, `[columns, taps]`. */
 interface Columns {
+  /** The cell at the start of the line, which has `length` cells and copies of the border cells. */
+  readonly start: number;
+  readonly length: number;
   readonly first: Int32Array;
   readonly weights: Float32Array;
   readonly taps: number;
@@ -69,9 +70,13 @@ function planColumns(
   const weights = new Float32Array(count * taps);
   for (let i = 0; i < count; i++) {
     const cell = (left + i + 0.5) * placement.scaleX + placement.offsetX;
-    first[i] = PAD_BEFORE + placeTaps(cell, map.width, taps, weights, i * taps);
+    first[i] = placeTaps(cell, map.width, taps, weights, i * taps);
   }
-  return { first, weights, taps };
+  // Taps go one way along the columns, to the left where the map is mirrored.
+  const ends = [first[0] ?? 0, first[count - 1] ?? 0] as const;
+  const start = Math.min(...ends);
+  for (let i = 0; i < count; i++) first[i]! -= start;
+  return { start, length: Math.max(...ends) + taps - start, first, weights, taps };
 }
 
 /** Write the weights of a kernel at a cell coordinate, return the index of its first tap (−1 … cells). */
@@ -95,22 +100,25 @@ function placeTaps(coordinate: number, cells: number, taps: number, weights: Flo
   return floor - 1;
 }
 
-/** line = Σ weight · map row, padded with its border values. */
+/** line = Σ weight · map row, from cell `start` on. Beyond the map's border it has copies of the border cell. */
 function blendRows(
   { values, height, width }: ClassMap,
   first: number,
   weights: Float32Array,
+  start: number,
   line: Float32Array,
 ): void {
+  const from = Math.max(start, 0);
+  const end = Math.min(start + line.length, width);
   line.fill(0);
   for (let tap = 0; tap < weights.length; tap++) {
     const weight = weights[tap]!;
     if (weight === 0) continue;
     const row = Math.min(Math.max(first + tap, 0), height - 1) * width;
-    for (let x = 0; x < width; x++) line[PAD_BEFORE + x]! += weight * values[row + x]!;
+    for (let x = from; x < end; x++) line[x - start]! += weight * values[row + x]!;
   }
-  line.fill(line[PAD_BEFORE]!, 0, PAD_BEFORE);
-  line.fill(line[PAD_BEFORE + width - 1]!, PAD_BEFORE + width);
+  line.fill(line[from - start]!, 0, from - start);
+  line.fill(line[end - 1 - start]!, end - start);
 }
 
 /** The inner loop, written out for each kernel: a loop over taps would double its time. */

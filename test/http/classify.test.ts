@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { checkTopK } from '../../src/http/routes/classify.js';
 import { startTestApp, type TestApp } from '../support/app.js';
 import { jpegOfScans } from '../support/made-images.js';
 import { TINY_CLASSES } from '../support/tiny-models.js';
@@ -211,5 +212,51 @@ describe('limits', () => {
     } finally {
       await hasty.close();
     }
+  });
+});
+
+describe('an answer of many predictions', () => {
+  it('is streamed, and says what short ones say', async () => {
+    const large = await startTestApp({ FULLCONV_MAX_IMAGES: '250', FULLCONV_MAX_QUEUE: '250' });
+    const images = await Promise.all(
+      Array.from({ length: 210 }, async (_, i) => {
+        const color = { r: i, g: (i * 7) % 256, b: 255 - i };
+        const png = await sharp({ create: { width: 8, height: 8, channels: 3, background: color } })
+          .png()
+          .toBuffer();
+        return { name: `photo ${i}`, base64: png.toString('base64') };
+      }),
+    );
+    const ask = (some: typeof images) =>
+      large.http.inject({
+        method: 'POST',
+        url: `/v1/classify?topK=${TINY_CLASSES}`,
+        headers: { 'content-type': 'application/json' },
+        payload: { images: some },
+      });
+    const many = await ask(images);
+    expect(many.statusCode, many.body).toBe(200);
+    expect(many.headers['content-length']).toBeUndefined();
+    const few = await ask(images.slice(0, 3));
+    expect(few.headers['content-length']).toBe(String(few.rawPayload.length));
+    expect(many.headers['content-type']).toBe(few.headers['content-type']);
+    const { results } = many.json<Answer>();
+    expect(results.map(({ name }) => name)).toEqual(images.map(({ name }) => name));
+    few.json<Answer>().results.forEach(({ predictions }, position) => {
+      expect(Object.keys(results[position]!.predictions[0]!)).toEqual(Object.keys(predictions[0]!));
+      expect(results[position]!.predictions.map(({ index }) => index)).toEqual(predictions.map(({ index }) => index));
+    });
+    await large.close();
+  });
+
+  it('is refused with its number where it is too many', () => {
+    expect(() => checkTopK(1000, 1000, 2 ** 18)).not.toThrow();
+    expect(() => checkTopK(1000, 1000, 2 ** 18 + 1)).toThrow(
+      expect.objectContaining({
+        code: 'INVALID_REQUEST',
+        message: 'The answer would have 262145 predictions.',
+        errors: [{ parameter: 'topK', detail: expect.stringMatching(/at most 262144 predictions/) as string }],
+      }) as Error,
+    );
   });
 });

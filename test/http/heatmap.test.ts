@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import { connect, type AddressInfo } from 'node:net';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestApp, type TestApp } from '../support/app.js';
@@ -366,6 +368,7 @@ describe('what is refused, and how', () => {
     ['?colormap=jet', 'image/png', 400, 'INVALID_REQUEST', /viridis/],
     ['?threshold=1.5', 'image/png', 400, 'INVALID_REQUEST', /threshold.*from 0 to 1.*thresholdOf/],
     ['?top=33', 'image/png', 400, 'INVALID_REQUEST', /top.*1 to 32/],
+    [`?top=32&class=1`, 'application/json', 400, 'INVALID_REQUEST', /top.*at most 32 together/],
     ['?top=2', 'image/png', 406, 'NOT_ACCEPTABLE', /one class/],
     ['?render=gray16', 'image/webp', 406, 'NOT_ACCEPTABLE', /16-bit/],
     ['?width=0', 'image/png', 400, 'INVALID_REQUEST', /width/],
@@ -419,6 +422,91 @@ describe('what is refused, and how', () => {
     const response = await post('', Buffer.from(JSON.stringify({ images })), 'image/png', 'application/json');
     expect(response.statusCode).toBe(406);
     expect(response.json<{ detail: string }>().detail).toMatch(/one image.*application\/json/);
+  });
+});
+
+describe('large answers', () => {
+  const fine = 'fit=stretch&outputStride=4';
+
+  it('are streamed as JSON, with the values of the array', async () => {
+    const query = `?${fine}&size=384&class=1&class=2&class=none`;
+    const [text, array] = await Promise.all([post(query, cat), post(query, cat, 'application/x-npy')]);
+    expect(text.headers['content-type']).toBe('application/json; charset=utf-8');
+    expect(text.headers['content-length']).toBeUndefined();
+    const { map, classes } = text.json<Heatmaps>().results[0]!;
+    expect(map).toMatchObject({ width: 96, height: 96 });
+    expect(array.headers['content-length']).toBe(String(array.rawPayload.length));
+    const data = array.rawPayload.subarray(10 + array.rawPayload.readUInt16LE(8));
+    const values = new Float32Array(new Uint8Array(data).buffer);
+    expect(Float32Array.from(classes.flatMap((each) => each.values.flat()))).toEqual(values);
+  });
+
+  it('are the text that a short answer would be', async () => {
+    const short = await post('?size=64&class=1', cat);
+    expect(short.headers['content-length']).toBe(String(short.rawPayload.length));
+    expect(short.headers['content-type']).toBe('application/json; charset=utf-8');
+    const { results } = short.json<Heatmaps>();
+    expect(Object.keys(results[0]!.classes[0]!)).toEqual([
+      'id',
+      'label',
+      'peak',
+      'level',
+      'share',
+      'regions',
+      'mean',
+      'values',
+      'index',
+      'box',
+    ]);
+  });
+
+  it('hold no model while a client does not read them', async () => {
+    const own = await startTestApp();
+    await own.http.listen({ host: '127.0.0.1', port: 0 });
+    const { port } = own.http.server.address() as AddressInfo;
+    const socket = connect(port, '127.0.0.1');
+    await once(socket, 'connect');
+    socket.write(
+      `POST /v1/heatmap?${fine}&size=960&${everyClass} HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\n` +
+        `Content-Length: ${cat.length}\r\n\r\n`,
+    );
+    socket.write(cat);
+    const [first] = (await once(socket, 'data')) as [Buffer];
+    socket.pause();
+    expect(first.toString('latin1')).toMatch(/^HTTP\/1.1 200 OK/);
+    expect(await own.service.registry.unload('tiny-resnet')).toMatchObject({ state: 'unloaded' });
+    // The answer goes on nevertheless, to its end.
+    let end = '';
+    let length = first.length;
+    socket.on('data', (chunk: Buffer) => {
+      length += chunk.length;
+      end = (end + chunk.toString('latin1')).slice(-200);
+    });
+    socket.resume();
+    while (!end.endsWith('0\r\n\r\n')) await once(socket, 'data');
+    expect(length).toBeGreaterThan(240 * 240 * TINY_CLASSES * 5);
+    expect(end).toContain('"timing":{');
+    socket.destroy();
+    await own.close();
+  });
+
+  it('are refused as JSON on the plan, with the limit and what to ask for', async () => {
+    const many = Array.from({ length: 32 }, () => 'class=1').join('&');
+    const ask = (images: number, size: number) =>
+      post(
+        `?${fine}&size=${size}&${many}`,
+        Buffer.from(
+          JSON.stringify({ images: Array.from({ length: images }, () => ({ base64: cat.toString('base64') })) }),
+        ),
+        'application/json',
+        'application/json',
+      );
+    const three = await ask(3, 900);
+    expect(three.statusCode, three.body).toBe(422);
+    expect(three.json()).toMatchObject({ code: 'IMAGE_TOO_LARGE' });
+    expect(three.json<{ detail: string }>().detail).toMatch(
+      /^The answer would have at least 4860000 map values.* limit is 4194304.*fewer images, or application\/x-npy/,
+    );
   });
 });
 

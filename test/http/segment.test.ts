@@ -162,6 +162,13 @@ describe('POST /v1/segment', () => {
     expect(blended!.equals(photo!)).toBe(true);
   });
 
+  it('names the classes in a header, and how many there are', async () => {
+    const { classes } = await segmentsOf('?size=160');
+    const { headers } = await post('segment?size=160', 'image/png');
+    expect(headers['fullconv-classes']).toBe(classes.map(({ index }) => `${index};id="id-${index}"`).join(', '));
+    expect(headers['fullconv-class-count']).toBe(String(classes.length));
+  });
+
   it('refuses what it does not know', async () => {
     expect((await post('segment?class=1', 'image/png')).json()).toMatchObject({ code: 'INVALID_REQUEST' });
     expect((await post('segment', 'text/html')).json()).toMatchObject({ code: 'NOT_ACCEPTABLE' });

@@ -4,7 +4,9 @@ import { ServiceError } from '../../errors.js';
 import { classify, type Classification } from '../../inference/classify.js';
 import { FITS } from '../../maps/input-plan.js';
 import { imageParameters, imageRoute, presentAnswer } from '../image-route.js';
+import { jsonWriter, lazily } from '../json-text.js';
 import { integer, oneOf } from '../parameters.js';
+import { sendPieces } from '../pieces.js';
 import { describeModel } from '../request.js';
 import { json } from '../route.js';
 import { imagesAnswer } from '../schemas.js';
@@ -27,27 +29,50 @@ const prediction = z
 
 const classification = imagesAnswer({ predictions: z.array(prediction).optional() }).meta({ id: 'Classification' });
 
+/** 25 MB of text. */
+const MAX_PREDICTIONS = 2 ** 18;
+
+/** Answers of more predictions are written in pieces. Fastify writes shorter ones, in a millisecond at most. */
+const MANY_PREDICTIONS = 2000;
+
+const writeMany = jsonWriter(classification);
+
 export const classifyRoute = imageRoute({
   path: '/v1/classify',
   operationId: 'classify',
   summary: 'The top-k classes of one or many images',
   query,
   answers: { 200: json(classification) },
-  answer({ registry, inference }, { reply, query: { model: name, ...asked }, images, context }) {
-    return registry.use(name, async (model) => {
-      const { fit, size, scale: scales, flip, topK, scores } = asked;
-      if (topK > model.labels.length) {
-        throw new ServiceError('INVALID_REQUEST', `The model has ${model.labels.length} classes.`, {
-          errors: [{ parameter: 'topK', detail: `must be from 1 to ${model.labels.length}` }],
-        });
-      }
+  async answer({ registry, inference }, { reply, query: { model: name, ...asked }, images, context }) {
+    const { fit, size, scale: scales, flip, topK, scores } = asked;
+    const predicted = images.length * scales.length * topK;
+    const isMany = predicted > MANY_PREDICTIONS;
+    const body = await registry.use(name, async (model) => {
+      checkTopK(topK, model.labels.length, predicted);
       const options = { fit, size, scales, flip, topK, scores };
       const answer = await classify(inference, model, images, options, context);
       describeModel(reply, model);
-      return presentAnswer<Classification>(model, answer, ({ predictions, ...rest }) => ({
-        ...rest,
-        predictions: predictions.map(({ score, ...label }) => ({ ...label, [scores]: score })),
-      }));
+      return presentAnswer<Classification>(model, answer, ({ predictions, ...rest }) => {
+        const shown = lazily(predictions, ({ score, ...label }) => ({ ...label, [scores]: score }));
+        return { ...rest, predictions: isMany ? shown : [...shown] };
+      });
     });
+    return isMany ? sendPieces(reply.type('application/json; charset=utf-8'), writeMany(body)) : body;
   },
 });
+
+/** Throws INVALID_REQUEST if the model has fewer classes, or the answer would have too many. */
+export function checkTopK(topK: number, classes: number, predicted: number): void {
+  if (topK > classes) {
+    throw new ServiceError('INVALID_REQUEST', `The model has ${classes} classes.`, {
+      errors: [{ parameter: 'topK', detail: `must be from 1 to ${classes}` }],
+    });
+  }
+  if (predicted > MAX_PREDICTIONS) {
+    throw new ServiceError('INVALID_REQUEST', `The answer would have ${predicted} predictions.`, {
+      errors: [
+        { parameter: 'topK', detail: `at most ${MAX_PREDICTIONS} predictions (images × scales × topK) in an answer` },
+      ],
+    });
+  }
+}

@@ -4,20 +4,26 @@ import { ANY_CLASS, MAX_CLASSES, bestClasses, resolveClasses } from '../../class
 import { pictureScores } from '../../drawing/studio.js';
 import { DRAWINGS, OPACITIES, SHEET_CLASSES } from '../../drawing/words.js';
 import { heatmap, type HeatmapOptions, type ImageHeatmaps } from '../../inference/heatmap.js';
+import type { ValueLimit } from '../../inference/map-account.js';
 import { COLORMAP_NAMES, DEFAULT_COLORMAP } from '../../maps/colormap.js';
 import { THRESHOLDS } from '../../maps/localize.js';
-import { INTERPOLATIONS } from '../../maps/row-sampler.js';
+import { MAX_REGIONS } from '../../maps/regions.js';
+import { INTERPOLATIONS, type ClassMap } from '../../maps/row-sampler.js';
 import { MAP_SCORES } from '../../maps/scores.js';
 import { RANGES } from '../../maps/value-range.js';
 import type { CompiledModel } from '../../models/compile.js';
 import { wordsOf } from '../../vocabulary.js';
 import { presentAnswer } from '../image-route.js';
-import { presentBox, presentImage } from '../map-answer.js';
+import { CLASS_HEADERS, presentBox, presentImage } from '../map-answer.js';
 import { mapParameters, mapRoute, type MapQuestion } from '../map-route.js';
 import { pictureFormat } from '../media-type.js';
-import { encodeNpy } from '../npy.js';
+import { lazily } from '../json-text.js';
+import { npyFile, type NpyFile } from '../npy.js';
 import { flag, integer, number, oneOf, repeated } from '../parameters.js';
 import { box, imagesAnswer, map } from '../schemas.js';
+
+/** 85 MB of text, which takes one to two seconds of the thread that answers everybody. */
+const MAX_JSON_VALUES: ValueLimit = { values: 2 ** 22, orElse: ', or application/x-npy for one image' };
 
 const query = z
   .strictObject({
@@ -32,7 +38,11 @@ const query = z
       .describe(
         "Index, id or label; repeatable. top: the image's own best class; none: the best class of each position. Absent: top",
       ),
-    top: integer(1, MAX_CLASSES).optional().describe("This many of the image's own best classes, after those of class"),
+    top: integer(1, MAX_CLASSES)
+      .optional()
+      .describe(
+        `This many of the image's own best classes, after those of class; with those at most ${MAX_CLASSES} maps`,
+      ),
     threshold: number(-1000, 1000)
       .default(0.5)
       .describe('Cells at or above it belong to the boxes, regions and share of a class'),
@@ -53,6 +63,10 @@ const query = z
   .refine(({ threshold, thresholdOf }) => thresholdOf === 'value' || (threshold >= 0 && threshold <= 1), {
     path: ['threshold'],
     error: 'must be a number from 0 to 1, a part of the range, unless thresholdOf is value',
+  })
+  .refine(({ class: names = [], top = 0 }) => names.length + top <= MAX_CLASSES, {
+    path: ['top'],
+    error: `must be at most ${MAX_CLASSES} together with the number of classes named by class`,
   });
 
 type Query = z.output<typeof query>;
@@ -73,7 +87,10 @@ const classMap = z.object({
   share: z.number().describe('Fraction of the cells that are at or above the level'),
   regions: z
     .array(z.object({ box, share: z.number().describe('Fraction of the cells') }))
-    .describe('All connected regions at or above the level, the largest first'),
+    .describe(
+      `The connected regions at or above the level, the largest first; at most ${MAX_REGIONS} of an image, shared evenly by its maps`,
+    ),
+  regionsLeftOut: z.number().int().optional().describe('Smaller regions that are not listed; absent if all are'),
   mean: z.number().describe('Over all cells'),
   values: z.array(z.array(z.number())).describe('[h][w]'),
 });
@@ -93,7 +110,7 @@ export const heatmapRoute = mapRoute({
   operationId: 'heatmap',
   summary: 'Class maps: where in the image each class is',
   query,
-  description: 'A picture at the size of the photo, the maps as JSON, or as an array float32 [classes, h, w]',
+  description: `A picture at the size of the photo, the maps as JSON, or as an array float32 [classes, h, w]. ${CLASS_HEADERS}`,
   schema: heatmaps,
   errors: ['CLASS_NOT_FOUND'],
   whyNot(type, asked) {
@@ -109,7 +126,10 @@ export const heatmapRoute = mapRoute({
     const { scores, threshold } = options;
     const answer = await heatmap(inference, model, images, options, context);
     return {
-      json: () => ({ ...presentAnswer(model, answer, presentMaps), scores, threshold }),
+      json() {
+        for (const result of answer.results) if ('classes' in result) checkNumbers(result);
+        return { ...presentAnswer(model, answer, presentMaps), scores, threshold };
+      },
       only() {
         const [image] = answer.results as [ImageHeatmaps];
         return {
@@ -119,7 +139,8 @@ export const heatmapRoute = mapRoute({
           picture: (output) => ({
             kind: 'heatmap',
             bytes: images[0]!.bytes,
-            image,
+            // No picture shows regions: they need not travel to the process that draws.
+            image: { ...image, classes: image.classes.map((drawn) => ({ ...drawn, regions: [] })) },
             style: { ...asked, scores },
             output,
           }),
@@ -136,6 +157,7 @@ function optionsOf({ query: asked, model, mediaType }: MapQuestion<Query>) {
     scores: asked.scores ?? (pictureFormat(mediaType) === undefined ? 'probability' : pictureScores(model, render)),
     classes: selectorsOf(asked, model),
     threshold: { value: asked.threshold, of: asked.thresholdOf },
+    maxValues: mediaType === 'application/json' ? MAX_JSON_VALUES : undefined,
   } satisfies HeatmapOptions;
 }
 
@@ -144,7 +166,7 @@ function selectorsOf(asked: Query, { labels }: CompiledModel) {
   return [...resolveClasses(names, labels), ...bestClasses(best, labels)];
 }
 
-/** The classes that a request names, and how many of the image's own best it asks for; at most MAX_CLASSES of each. */
+/** The classes that a request names, and how many of the image's own best it asks for; at most MAX_CLASSES together. */
 function classesAskedFor({ class: names, top, render }: Query): {
   readonly names: readonly string[];
   readonly best: number;
@@ -153,24 +175,35 @@ function classesAskedFor({ class: names, top, render }: Query): {
   return { names: names ?? (best === 0 ? ['top'] : []), best };
 }
 
+/** An answer that has begun cannot be refused any more. Throws if the network gave values that are no numbers. */
+function checkNumbers({ classes }: ImageHeatmaps): void {
+  for (const { index, mean, level } of classes) {
+    if (Number.isNaN(mean + level)) throw new Error(`the map of class ${index} has values that are no numbers`);
+  }
+}
+
 function presentMaps(image: ImageHeatmaps): object {
   const { classes } = image;
   return {
     ...presentImage({ ...image, map: classes[0]!.map }),
-    classes: classes.map(({ index, map: { height, width, values }, box: found, regions, ...rest }) => ({
+    classes: lazily(classes, ({ index, map, box: found, regions, regionsLeftOut, ...rest }) => ({
       ...(index === ANY_CLASS ? {} : { index }),
       ...rest,
       ...(found === undefined ? {} : { box: presentBox(found) }),
-      regions: regions.map((region) => ({ box: presentBox(region.box), share: region.share })),
-      values: Array.from({ length: height }, (_, row) => Array.from(values.subarray(row * width, (row + 1) * width))),
+      regions: lazily(regions, (region) => ({ box: presentBox(region.box), share: region.share })),
+      ...(regionsLeftOut === 0 ? {} : { regionsLeftOut }),
+      values: rowsOf(map),
     })),
   };
 }
 
+function* rowsOf({ values, height, width }: ClassMap): Generator<Float32Array, void, void> {
+  for (let row = 0; row < height; row++) yield values.subarray(row * width, (row + 1) * width);
+}
+
 /** float32 `[classes, h, w]` */
-function asNpy({ classes }: ImageHeatmaps): Buffer {
+function asNpy({ classes }: ImageHeatmaps): NpyFile {
   const { height, width } = classes[0]!.map;
-  const data = new Float32Array(classes.length * height * width);
-  classes.forEach(({ map: { values } }, position) => data.set(values, position * height * width));
-  return encodeNpy('float32', [classes.length, height, width], data);
+  const maps = classes.map(({ map: { values } }) => values);
+  return npyFile('float32', [classes.length, height, width], maps);
 }

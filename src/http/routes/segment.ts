@@ -3,11 +3,14 @@ import { z } from 'zod';
 import { labelColor } from '../../drawing/render-labels.js';
 import { LABEL_DRAWINGS } from '../../drawing/words.js';
 import { segment, type Segmentation } from '../../inference/segment.js';
-import { polygonsOf, runLengthsOf } from '../../maps/outline.js';
+import { MAX_CORNERS, MAX_RUNS, shapesOf, type Shapes } from '../../inference/shapes.js';
+import type { LabelRuns } from '../../maps/outline.js';
+import { MAX_REGIONS } from '../../maps/regions.js';
 import { presentAnswer } from '../image-route.js';
-import { presentBox, presentImage } from '../map-answer.js';
+import { CLASS_HEADERS, presentBox, presentImage } from '../map-answer.js';
 import { mapParameters, mapRoute } from '../map-route.js';
-import { encodeNpy } from '../npy.js';
+import { lazily } from '../json-text.js';
+import { npyFile } from '../npy.js';
 import { list, number, oneOf } from '../parameters.js';
 import { box, imagesAnswer, map } from '../schemas.js';
 
@@ -15,12 +18,12 @@ const query = z.strictObject({
   ...mapParameters,
   shapes: list(z.enum(['polygons', 'rle']), 2)
     .optional()
-    .describe("For application/json: each class's area as polygons, as COCO's run lengths, or both"),
+    .describe(
+      `For application/json: each class's area as polygons, as COCO's run lengths, or both; at most ${MAX_CORNERS} corners and ${MAX_RUNS} runs in an answer`,
+    ),
   minProbability: number(0, 1).default(0).describe('Positions whose best class is less probable stay unlabelled'),
   render: oneOf(LABEL_DRAWINGS, 'For pictures').default('palette'),
 });
-
-type Shapes = z.output<typeof query>['shapes'];
 
 const classArea = z.object({
   index: z.number().int(),
@@ -28,7 +31,12 @@ const classArea = z.object({
   label: z.string(),
   color: z.string().describe('The colour of the class in image/png, as #rrggbb'),
   share: z.number().describe('Fraction of the cells'),
-  boxes: z.array(box).describe('One for each connected region, the largest first'),
+  boxes: z
+    .array(box)
+    .describe(
+      `One for each connected region, the largest first; at most ${MAX_REGIONS} of an image, shared evenly by its classes`,
+    ),
+  boxesLeftOut: z.number().int().optional().describe('Smaller regions that have no box here; absent if all have'),
   polygons: z
     .array(z.array(z.array(z.array(z.number()))))
     .optional()
@@ -53,42 +61,56 @@ export const segmentRoute = mapRoute({
   operationId: 'segment',
   summary: 'The winning class of every position',
   query,
-  description:
-    'A picture with one colour per class at the size of the photo, the legend as JSON, or class indices as uint16 [h, w] (65535: unlabelled)',
+  description: `A picture with one colour per class at the size of the photo, the legend as JSON, or class indices as uint16 [h, w] (65535: unlabelled). ${CLASS_HEADERS}`,
   schema: segmentation,
-  async answer({ inference }, { query: asked, images, model, context }) {
-    const { fit, size, scale: scales, flip, tiles, outputStride, edge, minProbability, shapes } = asked;
+  async answer({ inference }, { query: asked, images: photos, model, context }) {
+    const { fit, size, scale: scales, flip, tiles, outputStride, edge, minProbability, shapes = [] } = asked;
     const options = { fit, size, scales, flip, tiles, outputStride, edge, minProbability };
-    const answer = await segment(inference, model, images, options, context);
+    const answer = await segment(inference, model, photos, options, context);
     return {
-      json: () => presentAnswer<Segmentation>(model, answer, (image) => presentLabels(image, shapes)),
+      async json() {
+        const images = answer.results.filter((result): result is Segmentation => !('problem' in result));
+        const areas = await shapesOf(images, shapes, context);
+        return presentAnswer<Segmentation>(model, answer, (image) => presentLabels(image, areas.get(image)!));
+      },
       only() {
         const [image] = answer.results as [Segmentation];
         const { labels } = image;
         return {
           ...image,
           map: labels,
-          npy: () => encodeNpy('uint16', [labels.height, labels.width], labels.values),
-          picture: (output) => ({ kind: 'labels', bytes: images[0]!.bytes, image, style: asked, output }),
+          npy: () => npyFile('uint16', [labels.height, labels.width], [labels.values]),
+          // A picture has no legend: it need not travel to the process that draws.
+          picture: (output) => ({
+            kind: 'labels',
+            bytes: photos[0]!.bytes,
+            image: { ...image, classes: [] },
+            style: asked,
+            output,
+          }),
         };
       },
     };
   },
 });
 
-function presentLabels(image: Segmentation, shapes: Shapes): object {
+function presentLabels(image: Segmentation, { outlines, runLengths }: Shapes): object {
   const { labels, classes, unlabelled } = image;
-  const polygons = shapes?.includes('polygons') ? polygonsOf(image) : undefined;
-  const runLengths = shapes?.includes('rle') ? runLengthsOf(image) : undefined;
   return {
     ...presentImage({ ...image, map: labels }),
     unlabelled,
-    classes: classes.map(({ boxes, ...rest }) => ({
+    classes: lazily(classes, ({ boxes, index, ...rest }) => ({
+      index,
       ...rest,
-      color: `#${labelColor(rest.index).toString(16).padStart(6, '0')}`,
-      boxes: boxes.map(presentBox),
-      ...(polygons === undefined ? {} : { polygons: polygons.get(rest.index) }),
-      ...(runLengths === undefined ? {} : { rle: runLengths.get(rest.index) }),
+      color: `#${labelColor(index).toString(16).padStart(6, '0')}`,
+      boxes: lazily(boxes, presentBox),
+      ...(outlines === undefined ? {} : { polygons: outlines.polygonsOf(index) }),
+      ...presentRuns(runLengths, index),
     })),
   };
+}
+
+function presentRuns(runLengths: LabelRuns | undefined, label: number): object {
+  const counts = runLengths?.countsOf(label);
+  return counts === undefined ? {} : { rle: { size: runLengths!.size, counts } };
 }

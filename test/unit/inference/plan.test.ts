@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ImageHeader } from '../../../src/images/image-header.js';
+import { createMapAccount, type MapCost } from '../../../src/inference/map-account.js';
 import { planImage, type ImagePlan, type InputOptions, type PassRequest } from '../../../src/inference/plan.js';
 import type { CompiledModel } from '../../../src/models/compile.js';
 import type { DenseView } from '../../../src/models/dense-views.js';
@@ -113,5 +114,41 @@ describe('the limit of a class map', () => {
     expect(() => passes(requestFor(2, 14), 2240)).toThrow(/2240×2240 cells of 14 classes/);
     expect(passes(requestFor(1000, 1, { stride: 4, tiles: true }), 4480)).toBe(1);
     expect(() => passes(requestFor(1000, 60, { stride: 4, tiles: true }), 4480)).toThrow(/1120×1120 cells of 60/);
+  });
+});
+
+describe('the account of a request', () => {
+  const costOf = (request: PassRequest, side: number): MapCost => {
+    const costs: MapCost[] = [];
+    plan({ ...request, account: { isExceeded: false, add: (cost) => void costs.push(cost) } }, side);
+    return costs[0]!;
+  };
+  const maps = { answered: 32, made: 32, again: 32 };
+
+  it('has the values of the finest map, for each class that is asked for', () => {
+    const request = { ...requestFor(1000, 32, { stride: 4 }), maps };
+    expect(costOf(request, 240).values).toBe(60 * 60 * 32);
+    const scaled = { ...request, input: { ...request.input, scales: [0.5, 1], flip: true } };
+    expect(costOf(scaled, 240).values).toBe(60 * 60 * 32);
+    expect(costOf(requestFor(1000, 32), 200).values).toBe(0);
+  });
+
+  it('has the bytes of what the passes bring, twice where they may be run again, and of what is made of it', () => {
+    const one = { ...requestFor(1000, 32, { stride: 4 }), maps };
+    const perCell = 16 + 4 * 32;
+    expect(costOf(one, 240).bytes).toBe(60 * 60 * (perCell + 4 * 32));
+    const twice = { ...one, input: { ...one.input, flip: true } };
+    expect(costOf(twice, 240).bytes).toBe(60 * 60 * (2 * 2 * perCell + 4 * 32));
+    expect(costOf({ ...twice, maps: { ...maps, again: 0 } }, 240).bytes).toBe(60 * 60 * (2 * perCell + 4 * 32));
+    // Passes that bring every class lack none.
+    const every = { ...requestFor(10, 1, { stride: 4 }), maps, everyClass: true };
+    const both = { ...every, input: { ...every.input, flip: true } };
+    expect(costOf(both, 240).bytes).toBe(60 * 60 * (2 * (16 + 4 * 10) + 4 * 32));
+  });
+
+  it('refuses a plan', () => {
+    const account = createMapAccount(1, { values: 60 * 60 * 32 - 1 });
+    const request = { ...requestFor(1000, 32, { stride: 4 }), maps, account };
+    expect(() => plan(request, 240)).toThrow(/would have 115200 map values .* the limit is 115199/);
   });
 });

@@ -1,4 +1,5 @@
 /** Questions over several runs: what is run how often, and that the answer is the mean. */
+import { setImmediate } from 'node:timers/promises';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { heatmap, type ImageHeatmaps } from '../../../src/inference/heatmap.js';
@@ -151,5 +152,55 @@ describe('the best class of several runs', () => {
     const { runs, maps } = await ask([-1], [1, 2]);
     expect(runs).toHaveLength(2);
     expect(maps[0]!.map.values.every((value) => value === 5)).toBe(true);
+  });
+});
+
+describe('maps that are too large together', () => {
+  const ask = (photos: number, values: number) => {
+    const fake = fakeInference(netOf(8));
+    const images = Array.from({ length: photos }, () => ({ name: 'photo', bytes }));
+    const options = { ...AS_IT_IS, scores: 'probability', classes: [0, 1], maxValues: { values } } as const;
+    return { ...fake, answer: heatmap(fake.inference, fake.model, images, options, NOBODY_LEAVES) };
+  };
+
+  it('fail the request, not one image of it', async () => {
+    const fits = await ask(3, 3 * 2 * CELLS * CELLS).answer;
+    expect(fits.results.every((result) => 'classes' in result)).toBe(true);
+    await expect(ask(3, 3 * 2 * CELLS * CELLS - 1).answer).rejects.toMatchObject({ code: 'IMAGE_TOO_LARGE' });
+  });
+
+  it('are refused before anything is decoded', async () => {
+    const { answer, runs, decoded } = ask(1, 2 * CELLS * CELLS - 1);
+    await expect(answer).rejects.toMatchObject({ code: 'IMAGE_TOO_LARGE' });
+    expect([runs.length, decoded.count]).toEqual([0, 0]);
+  });
+});
+
+describe('a combination that nobody waits for', () => {
+  it.each(['heatmap', 'segment'])('ends between two slices (%s)', async (question) => {
+    // Takes longer than a slice: 262,144 cells in two passes.
+    const large = await sharp({ create: { width: 512, height: 512, channels: 3, background: 'red' } })
+      .png()
+      .toBuffer();
+    const { inference, model, runs } = fakeInference({ classes: 2, stride: 1, logitAt: (index) => index });
+    const client = new AbortController();
+    const context = { ...NOBODY_LEAVES, signal: client.signal };
+    const images = [{ name: 'photo', bytes: large }];
+    const options = {
+      fit: 'native',
+      scales: [1],
+      flip: true,
+      scores: 'probability',
+      classes: [0],
+      minProbability: 0,
+    } as const;
+    const asked =
+      question === 'heatmap'
+        ? heatmap(inference, model, images, options, context)
+        : segment(inference, model, images, options, context);
+    const settled = asked.catch((error: unknown) => error);
+    while (runs.length < 2) await setImmediate();
+    client.abort(new Error('the client has gone'));
+    expect(await settled).toMatchObject({ message: 'the client has gone' });
   });
 });

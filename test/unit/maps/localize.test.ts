@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { planInput } from '../../../src/maps/input-plan.js';
-import { extentOf, peakOf, type Box } from '../../../src/maps/localize.js';
+import { extentOf, peakOf, type Box, type Threshold } from '../../../src/maps/localize.js';
 import { mirrorInput, placeMap, type Placement } from '../../../src/maps/place.js';
+import { finish } from '../../../src/maps/steps.js';
 
 const photo = { width: 320, height: 320 };
 const geometry = { outputStride: 32, offset: 16 };
@@ -16,19 +17,23 @@ function mapOf(...cells: [x: number, y: number, value: number][]) {
 }
 
 function boxOf(map: ReturnType<typeof mapOf>, at: Placement, size: typeof photo, value = 0.5): Box | undefined {
-  return extentOf(map, at, size, { value, of: 'range' }).box;
+  return finish(extentOf(map, at, size, { value, of: 'range' })).box;
 }
 
 describe('peakOf', () => {
   it('is the photo pixel at the centre of the strongest cell', () => {
-    expect(peakOf(mapOf([3, 7, 0.75]), placement, photo)).toEqual({ x: 16 + 3 * 32, y: 16 + 7 * 32, value: 0.75 });
+    expect(finish(peakOf(mapOf([3, 7, 0.75]), placement, photo))).toEqual({
+      x: 16 + 3 * 32,
+      y: 16 + 7 * 32,
+      value: 0.75,
+    });
   });
 
   it('stays in the photo when the cell looks beyond it', () => {
     const outside = placeMap({ outputStride: 32, offset: -40 }, plan);
-    expect(peakOf(mapOf([0, 0, 1]), outside, photo)).toMatchObject({ x: 0, y: 0 });
+    expect(finish(peakOf(mapOf([0, 0, 1]), outside, photo))).toMatchObject({ x: 0, y: 0 });
     const beyond = placeMap({ outputStride: 64, offset: 0 }, plan);
-    expect(peakOf(mapOf([9, 9, 1]), beyond, photo)).toMatchObject({ x: 319, y: 319 });
+    expect(finish(peakOf(mapOf([9, 9, 1]), beyond, photo))).toMatchObject({ x: 319, y: 319 });
   });
 });
 
@@ -65,8 +70,10 @@ describe('the box', () => {
 describe('extentOf', () => {
   const map = mapOf([1, 1, 1], [2, 2, 0.9], [8, 8, 0.95], [8, 9, 0.7], [9, 8, 0.7], [5, 0, 0.2]);
 
+  const extentIn = (threshold: Threshold, most?: number) => finish(extentOf(map, placement, photo, threshold, most));
+
   it('gives all regions, the largest first, and their share', () => {
-    const { level, share, regions, mean } = extentOf(map, placement, photo, { value: 0.5, of: 'range' });
+    const { level, share, regions, mean } = extentIn({ value: 0.5, of: 'range' });
     expect(level).toBe(0.5);
     expect(share).toBeCloseTo(0.05);
     expect(regions.map((region) => Math.round(region.share * 100))).toEqual([3, 2]);
@@ -75,8 +82,34 @@ describe('extentOf', () => {
   });
 
   it('takes a threshold in the map’s own values, which no cell may reach', () => {
-    expect(extentOf(map, placement, photo, { value: 0.1, of: 'value' }).regions).toHaveLength(3);
-    expect(extentOf(map, placement, photo, { value: 2, of: 'value' })).toMatchObject({ regions: [], share: 0 });
-    expect(extentOf(map, placement, photo, { value: 2, of: 'value' }).box).toBeUndefined();
+    expect(extentIn({ value: 0.1, of: 'value' }).regions).toHaveLength(3);
+    expect(extentIn({ value: 2, of: 'value' })).toMatchObject({ regions: [], share: 0 });
+    expect(extentIn({ value: 2, of: 'value' }).box).toBeUndefined();
+  });
+
+  it('keeps the largest regions, and says how many it leaves out', () => {
+    const all = extentIn({ value: 0.1, of: 'value' });
+    const few = extentIn({ value: 0.1, of: 'value' }, 1);
+    expect(all).toMatchObject({ regionsLeftOut: 0, share: few.share, box: few.box });
+    expect(few).toMatchObject({ regions: all.regions.slice(0, 1), regionsLeftOut: 2 });
+  });
+
+  it('keeps the largest of very many, as a sort of all would', () => {
+    // Every other cell of every other row begins a region of one to three cells.
+    const [width, height] = [200, 400];
+    const values = new Float32Array(width * height);
+    for (let y = 0; y < height; y += 2) {
+      for (let x = 0; x < width; x += 5) values.fill(1, y * width + x, y * width + x + 1 + ((x * 7 + y * 3) % 3));
+    }
+    const at = placeMap(
+      { outputStride: 1, offset: 0.5 },
+      planInput({ width, height }, { ...plan, fit: 'native', size: 1, resize: 1 }),
+    );
+    const level: Threshold = { value: 0.5, of: 'value' };
+    const all = finish(extentOf({ values, width, height }, at, { width, height }, level, 1e6));
+    const some = finish(extentOf({ values, width, height }, at, { width, height }, level, 1000));
+    expect(all.regions).toHaveLength(8000);
+    expect(some.regions).toEqual(all.regions.slice(0, 1000));
+    expect(some).toMatchObject({ regionsLeftOut: 7000, share: all.share, mean: all.mean });
   });
 });

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import {
-  compressCounts,
   decompressCounts,
   emptyMask,
   fillRings,
@@ -12,10 +11,11 @@ import {
 const rowsOf = ({ values, width, height }: Mask): string[] =>
   Array.from({ length: height }, (_, y) => values.slice(y * width, (y + 1) * width).join(''));
 
-function runsOf({ values, width, height }: Mask): readonly number[] {
+function compressed({ values, width, height }: Mask): string {
   const writer = new RunLengthWriter();
   for (let x = 0; x < width; x++) for (let y = 0; y < height; y++) writer.add(values[y * width + x] === 1, 1);
-  return writer.counts;
+  writer.end();
+  return [...writer.pieces()].join('');
 }
 
 /** Written by pycocotools 2.0 for the mask beside it. */
@@ -38,7 +38,7 @@ describe('run lengths', () => {
     const mask = emptyMask({ width: 9, height: 7 });
     fillRuns(mask, { size: [7, 9], counts: KNOWN.text });
     expect(rowsOf(mask)).toEqual(KNOWN.rows);
-    expect(compressCounts(runsOf(mask))).toBe(KNOWN.text);
+    expect(compressed(mask)).toBe(KNOWN.text);
   });
 
   it('of a large mask are those of pycocotools', () => {
@@ -48,9 +48,10 @@ describe('run lengths', () => {
       const inside = ((y - 180) / 120) ** 2 + ((x - 140) / 90) ** 2 < 1 || (x >= 250 && y >= 300);
       mask.values[pixel] = Number(inside);
     });
-    const text = compressCounts(runsOf(mask));
-    expect(decompressCounts(text)).toEqual(runsOf(mask));
-    expect(text).toBe(LARGE);
+    expect(compressed(mask)).toBe(LARGE);
+    const back = emptyMask(mask);
+    fillRuns(back, { size: [mask.height, mask.width], counts: LARGE });
+    expect(back.values).toEqual(mask.values);
   });
 
   it('begin with the pixels outside, also where there are none', () => {
@@ -58,7 +59,17 @@ describe('run lengths', () => {
     writer.add(true, 2);
     writer.add(true, 1);
     writer.add(false, 3);
-    expect(writer.counts).toEqual([0, 3, 3]);
+    writer.end();
+    expect(decompressCounts([...writer.pieces()].join(''))).toEqual([0, 3, 3]);
+  });
+
+  it('of any number leave in pieces', () => {
+    const writer = new RunLengthWriter();
+    for (let i = 0; i < 20_000; i++) writer.add(i % 2 === 1, 1 + ((i * 37) % 5));
+    writer.end();
+    const pieces = [...writer.pieces()];
+    expect(pieces.length).toBeGreaterThan(2);
+    expect(decompressCounts(pieces.join(''))).toEqual(Array.from({ length: 20_000 }, (_, i) => 1 + ((i * 37) % 5)));
   });
 
   it('that are not those of the image are refused', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { probabilitiesOf, softmax, topK } from '../../../src/maps/scores.js';
+import { meanScores, probabilitiesOf, softmax, topK } from '../../../src/maps/scores.js';
+import { finish } from '../../../src/maps/steps.js';
 
 describe('softmax', () => {
   it('gives probabilities that sum to one and keep the ratios exp(a − b)', () => {
@@ -39,13 +40,33 @@ describe('topK against a sort', () => {
       .map(([index, value]) => ({ index, value }));
     for (let k = 0; k <= 61; k++) expect(topK(values, k)).toEqual(sorted.slice(0, k));
   });
+
+  it('agrees where there is much to sort: negative values, both zeros, ties', () => {
+    const values = Float32Array.from({ length: 5000 }, (_, i) => Math.round(Math.sin(i * i) * 40) / 8);
+    values.set([0, -0, -0, 0, Infinity, -Infinity, 1e-40, -1e-40]);
+    const sorted = [...values.entries()]
+      .sort(([i, a], [j, b]) => b - a || i - j)
+      .map(([index, value]) => ({ index, value }));
+    for (const k of [64, 65, 500, 5000, 6000]) expect(topK(values, k)).toEqual(sorted.slice(0, k));
+  });
+});
+
+describe('meanScores', () => {
+  it('is the mean of probabilities, or of logits', () => {
+    const runs = [Float32Array.of(1, 2, 3), Float32Array.of(5, 1, 0)];
+    expect(finish(meanScores(runs, 'logit'))).toEqual(Float32Array.of(3, 1.5, 1.5));
+    const [a, b] = runs.map(softmax) as [Float32Array, Float32Array];
+    const mean = a.map((value, i) => (value + b[i]!) / 2);
+    finish(meanScores(runs, 'probability')).forEach((value, i) => expect(value).toBeCloseTo(mean[i]!, 6));
+    expect(finish(meanScores(runs.slice(0, 1), 'logit'))).toBe(runs[0]);
+  });
 });
 
 describe('probabilitiesOf', () => {
-  it('subtracts the log-normalizer of its position from each class', () => {
-    const logits = Float32Array.of(1, 2, 3, 4);
-    const normalizer = Float32Array.of(3, 4);
-    const expected = [-2, -2, 0, 0].map(Math.exp);
-    probabilitiesOf(logits, normalizer).forEach((value, i) => expect(value).toBeCloseTo(expected[i]!, 6));
+  it('subtracts the log-normalizer of each position', () => {
+    const logits = Float32Array.of(1, 2);
+    const normalizer = Float32Array.of(3, 2);
+    const expected = [-2, 0].map(Math.exp);
+    finish(probabilitiesOf(logits, normalizer)).forEach((value, i) => expect(value).toBeCloseTo(expected[i]!, 6));
   });
 });
