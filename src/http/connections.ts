@@ -61,6 +61,8 @@ const STALLED_MS = 2000;
 /** Requests on one connection that wait for their answers. Browsers and proxies send no second one before the first. */
 const MAX_PIPELINED = 16;
 const LINGER_BODIES = 4;
+/** Connections that may be told at the same time that there are too many. */
+const REFUSED_CONNECTIONS = 512;
 /** How often a client that has ended its direction is asked whether it is still there. */
 const GONE_CHECK_MS = 1000;
 /** After the first question comes a second one, which fails if the client has left. */
@@ -93,6 +95,9 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
   /** When the last request began. */
   let requestedAt = 0;
 
+  // Those to be refused are answered, too: Node drops what comes beyond them.
+  server.maxConnections = maxConnections + REFUSED_CONNECTIONS;
+  server.on('drop', () => onRefused('connections'));
   // An old property of Node's servers that its documentation and types leave out.
   Object.assign(server, { httpAllowHalfOpen: true });
 
@@ -111,6 +116,7 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
     const ofAddress = (perAddress.get(address) ?? 0) + 1;
     perAddress.set(address, ofAddress);
     socket.once('close', () => {
+      for (const answer of connections.get(socket)!.answers) closeUnsent(answer);
       connections.delete(socket);
       const left = perAddress.get(address)! - 1;
       if (left === 0) perAddress.delete(address);
@@ -256,6 +262,12 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
       await closes.settled();
     },
   };
+}
+
+/** An answer behind others on a connection that is gone: Node forgets it, and whoever waits for its end would wait for ever. */
+function closeUnsent(answer: ServerResponse): void {
+  answer.destroy();
+  answer.emit('close');
 }
 
 async function allClosed(answers: Iterable<ServerResponse>): Promise<void> {

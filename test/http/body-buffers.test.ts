@@ -124,7 +124,7 @@ describe('a server that takes raw bodies', () => {
     bodies = [];
     holding = gate();
     answering = false;
-    app = Fastify();
+    app = Fastify({ forceCloseConnections: true });
     acceptBodies(app);
     memory = createBodyMemory(100_000_000);
     const limits = { maxBytes: 1_000_000, maxImages: 4, requestTimeoutMs: 3_600_000, minRate: 0 };

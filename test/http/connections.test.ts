@@ -138,6 +138,29 @@ it('many requests on one connection that wait for their answers are too many', a
   client.socket.destroy();
 });
 
+it('answers that wait behind another one end with their connection', async () => {
+  const closed: string[] = [];
+  handle = (request, response) => response.once('close', () => closed.push(request.url!));
+  await start();
+  const client = await rawClient(url);
+  await client.send(head('GET /1') + head('GET /2') + head('GET /3'));
+  await until(() => connections.count === 1);
+  const drained = connections.drain();
+  await sleep(100);
+  expect(closed).toEqual([]);
+  client.socket.resetAndDestroy();
+  await drained;
+  expect(closed).toEqual(['/1', '/2', '/3']);
+});
+
+it('connections far beyond the limit are dropped', async () => {
+  await start({ maxConnections: 2 });
+  const clients = await Promise.all(Array.from({ length: 700 }, () => rawClient(url, { halfOpen: true })));
+  await until(() => refusals.length >= 698);
+  expect(connections.count).toBeLessThanOrEqual(514);
+  clients.forEach(({ socket }) => socket.destroy());
+});
+
 describe('an answer', () => {
   const large = Buffer.alloc(50_000_000);
   const advance = async (ms: number): Promise<void> => {
