@@ -42,7 +42,7 @@ const isForServer = process.argv[2] === 'server';
 // The container image has no load tests.
 if (!isForServer && existsSync('load')) {
   const entryPoints = Object.fromEntries(
-    ['run', 'against', 'start', 'sizes', 'compare', 'plot', 'peers/run'].map((file) => [
+    ['run', 'against', 'allocators', 'start', 'sizes', 'compare', 'plot', 'peers/run'].map((file) => [
       `load-${file.replace('/run', '')}`,
       `load/${file}.ts`,
     ]),
