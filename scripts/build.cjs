@@ -42,10 +42,19 @@ const isForServer = process.argv[2] === 'server';
 // The container image has no load tests.
 if (!isForServer && existsSync('load')) {
   const entryPoints = Object.fromEntries(
-    ['run', 'against', 'start', 'sizes', 'decode-cost', 'decode-once', 'compare', 'plot', 'peers/run', 'chaos/run'].map((file) => [
-      `load-${file.replace('/run', '')}`,
-      `load/${file}.ts`,
-    ]),
+    [
+      'run',
+      'against',
+      'start',
+      'sizes',
+      'decode-cost',
+      'decode-once',
+      'compare',
+      'plot',
+      'peers/run',
+      'chaos/run',
+      'allocators',
+    ].map((file) => [`load-${file.replace('/run', '')}`, `load/${file}.ts`]),
   );
   build({ ...modules, entryPoints, outdir: 'dist', bundle: true, packages: 'external' });
   build({

@@ -41,7 +41,7 @@ export async function serve(config: Config, warnings: readonly string[] = []): P
     logger.info({ signal }, 'stopped before it was ready');
     void end(log, 0);
   };
-  for (const signal of SIGNALS) process.on(signal, (received) => onSignal(received));
+  for (const signal of SIGNALS) process.removeAllListeners(signal).on(signal, (received) => onSignal(received));
   try {
     const started = performance.now();
     warnings.forEach((warning) => logger.warn(warning));

@@ -12,7 +12,7 @@ import {
   nativeForm,
   type ArchitectureName,
 } from '../../architectures/index.js';
-import { UsageError } from '../../errors.js';
+import { OperatorError, UsageError } from '../../errors.js';
 import { isFile } from '../../files.js';
 import type { Graph } from '../../graph/graph.js';
 import { writeGeneratedWeights } from './generated-weights.js';
@@ -25,7 +25,7 @@ const WEIGHTS_FILE = 'model.safetensors';
 
 /**
  * Make sure that the model folder of an untrained architecture exists below `cache`, and return its path. Throws
- * UsageError for an unknown architecture.
+ * UsageError for an unknown architecture, and OperatorError if the folder cannot be written.
  */
 export async function prepareUntrained(cache: string, architecture: string): Promise<string> {
   if (!isArchitecture(architecture)) {
@@ -33,6 +33,17 @@ export async function prepareUntrained(cache: string, architecture: string): Pro
     throw new UsageError(`FULLCONV_UNTRAINED=${architecture}: there is no such architecture; there are: ${names}`);
   }
   const folder = join(cache, 'untrained', architecture);
+  await writeModel(folder, architecture).catch((cause: unknown) => {
+    if (!(cause instanceof Error && 'syscall' in cause)) throw cause;
+    throw new OperatorError(`FULLCONV_CACHE=${cache}: the generated weights cannot be written: ${cause.message}`, {
+      cause,
+    });
+  });
+  return folder;
+}
+
+/** Write the files; weights that are there stay. */
+async function writeModel(folder: string, architecture: ArchitectureName): Promise<void> {
   await mkdir(folder, { recursive: true });
   const { manifest, labels } = untrainedModel(architecture);
   await writeFile(join(folder, manifest.labels), JSON.stringify(labels));
@@ -42,7 +53,6 @@ export async function prepareUntrained(cache: string, architecture: string): Pro
     const graph = buildArchitecture(architecture);
     await writeGeneratedWeights(weights, graph, gainFor(graph));
   }
-  return folder;
 }
 
 /** Manifest and labels of an architecture in its published form. */

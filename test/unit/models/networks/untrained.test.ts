@@ -27,6 +27,12 @@ describe('an untrained model', () => {
     expect(squeezenet.labels).toHaveLength(1000);
   });
 
+  it('names the setting where it cannot be written', async () => {
+    await expect(prepareUntrained('/dev/null/cache', 'resnet20_cifar')).rejects.toThrow(
+      /^FULLCONV_CACHE=\/dev\/null\/cache: the generated weights cannot be written: ENOTDIR/,
+    );
+  });
+
   it.each(['resnet20_cifar', 'resnet1202_cifar', 'preresnet1001_cifar'])(
     'answers with finite numbers, however deep: %s',
     async (architecture) => {
