@@ -131,8 +131,10 @@ export function createBatcher<Work, Output>({
       admit(submission, now);
       return new Promise((resolve, reject) => {
         const { session, flow, cost } = submission;
+        // An item that takes more than there is runs alone.
+        const bytes = Math.min(submission.bytes, limits.memoryBytes);
         const item = createItem<Work, Output>(
-          submission,
+          { ...submission, bytes },
           { arrival: now, turn: shares.turnOf(flow, cost), expectedMs: expectedMs(session, cost) ?? 0 },
           {
             resolve,

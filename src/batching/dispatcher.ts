@@ -58,7 +58,7 @@ export function createDispatcher<Work, Output>({
       }
       const now = performance.now();
       const { lastShort } = waiting;
-      const freeBytes = runs.bytes === 0 ? Infinity : limits.memoryBytes - runs.bytes;
+      const freeBytes = limits.memoryBytes - runs.bytes;
       const workers = { count: executor.size, idle: executor.idle, utilization, freeBytes, lastShort };
       const decision = decide(waiting.queues, workers, limits, now);
       if (decision.action === 'wait') {
@@ -83,7 +83,8 @@ export function createDispatcher<Work, Output>({
 
   async function run(batch: readonly Item<Work, Output>[], reason: DispatchReport['reason']): Promise<void> {
     await runs.run(batch, reason);
-    if (waiting.nextRetry !== undefined) dispatchAll();
+    // Items may have waited for the memory of this run, or for their retry.
+    if (waiting.count > 0) dispatchAll();
     onRunOver();
   }
 

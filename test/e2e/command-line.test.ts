@@ -134,8 +134,9 @@ describe('fullconv', () => {
     const weights = join(await writeKerasModel(root, 'keras-resnet'), 'weights.h5');
     const first = await fullconvWith(environment, 'classify', '--json', photo('coffee.png'));
     expect(first.code, first.stderr).toBe(0);
-    expect(await readdir(join(folder, 'cache', 'weights'))).toEqual([
+    expect((await readdir(join(folder, 'cache', 'weights'))).sort()).toEqual([
       expect.stringMatching(/^[0-9a-f]{64}\.keras-h5-1\.safetensors$/),
+      expect.stringMatching(/^[0-9a-f]{64}\.keras-h5-1\.safetensors\.sha256$/),
     ]);
     const second = await fullconvWith(environment, 'classify', '--json', photo('coffee.png'));
     expect(second.stdout).toBe(first.stdout);
@@ -380,7 +381,7 @@ describe('fullconv', () => {
     expect(await fullconv('models', '--max-batch-gflops', '12', '--max-batch-gmacs', '13')).toMatchObject({
       code: 2,
       stderr: expect.stringMatching(
-        /^fullconv: --max-batch-gmacs=13 and --max-batch-gflops=12 are one setting/,
+        /^fullconv: --max-batch-gmacs=13 and --max-batch-gflops=12 are the same setting/,
       ) as string,
     });
   });
