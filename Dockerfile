@@ -1,6 +1,8 @@
 # Two targets: `docker build --target cpu .` (the default) and `docker build --target cuda .`, the latter with either engine:
 # `--build-arg ENGINE=tensorflow`. Only the stages of the engine asked for are built.
 #
+# The server is the first process of its container, and needs no init: SIGTERM drains it, and it waits for what it starts.
+#
 # Which steps were run by hand, and which could not be: docs/operations.md, "Containers".
 ARG ENGINE=onnxruntime
 # CUDA 11.8 and cuDNN 8 have the library names that TensorFlow 2.9 was built for with CUDA 11.2, and know newer GPUs. Another
@@ -40,7 +42,7 @@ FROM ${TENSORFLOW_CUDA} AS cuda-tensorflow
 FROM cuda-${ENGINE} AS cuda
 ARG ENGINE
 RUN apt-get update && apt-get install -y --no-install-recommends libjemalloc2 && rm -rf /var/lib/apt/lists/* \
- && useradd --system --create-home --uid 10001 fullconv && install -d -o fullconv /var/cache/fullconv
+ && useradd --system --create-home --uid 10001 fullconv && install -d -o fullconv -g root -m 775 /var/cache/fullconv
 COPY --from=build-cuda /usr/local/bin/node /usr/local/bin/node
 WORKDIR /app
 COPY --from=build-cuda /app/node_modules node_modules
@@ -57,7 +59,7 @@ CMD ["node", "dist/cli/fullconv.cjs", "serve"]
 
 FROM node:22-bookworm-slim AS cpu
 RUN apt-get update && apt-get install -y --no-install-recommends libjemalloc2 && rm -rf /var/lib/apt/lists/* \
- && useradd --system --create-home --uid 10001 fullconv && install -d -o fullconv /var/cache/fullconv
+ && useradd --system --create-home --uid 10001 fullconv && install -d -o fullconv -g root -m 775 /var/cache/fullconv
 WORKDIR /app
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist

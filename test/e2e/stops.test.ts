@@ -122,6 +122,34 @@ describe.runIf(process.platform === 'linux')('the server and the processes that 
   });
 });
 
+describe('a fault of the program itself', () => {
+  /** A server that does this on SIGUSR2. */
+  const faulty = (code: string): Promise<ServerProcess> => {
+    const hook = `process.on('SIGUSR2',()=>{${code}})`;
+    const options = `--import data:text/javascript,${encodeURIComponent(hook)}`;
+    return startServer({ ...settings(), NODE_OPTIONS: options });
+  };
+
+  it('is logged when it is a failure that nobody waited for, and the server goes on', async () => {
+    const server = await faulty("Promise.reject(new Error('unheard'))");
+    process.kill(server.pid, 'SIGUSR2');
+    await expect
+      .poll(() => server.log.join('\n'))
+      .toMatch(/"message":"unheard".*"msg":"a failure that nobody waited for"/);
+    expect(await ask(server)).toBe(200);
+    expect(await server.stop()).toBe(0);
+  });
+
+  it('drains the server when it is an exception that nobody caught', async () => {
+    const server = await faulty("throw new Error('uncaught')");
+    const { answers } = await inFlight(server);
+    process.kill(server.pid, 'SIGUSR2');
+    for (const outcome of await Promise.all(answers)) expect([200, 503]).toContain(outcome);
+    expect(await server.ended).toBe(1);
+    expect(server.log.join('\n')).toMatch(/"message":"uncaught".*"msg":"an exception that nobody caught: draining"/);
+  });
+});
+
 it('waits longer for an answer in flight than Fastify would by itself', async () => {
   const server = await startServer(settings());
   const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
