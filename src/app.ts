@@ -68,6 +68,9 @@ export type Logger = Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>;
 /** The built file that processes which decode, run and draw begin with, beside this one. */
 const WORKER_FILE = fileURLToPath(new URL('./engine-process/main.js', import.meta.url));
 
+/** The built file of the threads that read strangers' networks, beside this one. */
+const LOADER_FILE = fileURLToPath(new URL('./models/load-worker.js', import.meta.url));
+
 /** The built page, beside this file. */
 const PLAYGROUND_FOLDER = fileURLToPath(new URL('./playground/', import.meta.url));
 
@@ -205,7 +208,7 @@ export async function createService(config: Config, log: Logger, options: Servic
 function loadModels(
   config: Config,
   log: Logger,
-  { plan: { device }, loaderFile }: ServiceOptions & { readonly plan: DevicePlan },
+  { plan: { device }, loaderFile = LOADER_FILE }: ServiceOptions & { readonly plan: DevicePlan },
   starting: Promise<EngineRoom>,
 ): Promise<Registry> {
   const { kind } = device.devices[0]!;
@@ -219,7 +222,7 @@ function loadModels(
       untrained: config.untrained,
       defaultModel: config.defaultModel,
       computesHalf: engine.computesHalf(kind),
-      loadNetwork: createNetworkLoader(loaderFile === undefined ? {} : { workerFile: loaderFile }),
+      loadNetwork: createNetworkLoader({ workerFile: loaderFile }),
     },
     {
       platform: platformOf(engine, kind),

@@ -6,7 +6,6 @@
  */
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { OperatorError } from '../errors.js';
 import { loadNetwork, type NetworkLoader } from './compile.js';
@@ -15,12 +14,9 @@ import type { LoadReply, LoadStart } from './load-worker.js';
 import { isSelfContained, type ModelFolder } from './manifest.js';
 import type { Network } from './networks/network.js';
 
-/** The path of the built load-worker.js, beside this file. */
-const WORKER_FILE = fileURLToPath(new URL('./load-worker.js', import.meta.url));
-
 export interface LoadThreadOptions {
-  /** Default: the built file. */
-  readonly workerFile?: string;
+  /** Path of the built load-worker.js. */
+  readonly workerFile: string;
   /** Longest time for one load. Default: five minutes, for the largest files on slow disks. */
   readonly limitMs?: number;
   /** Limit for the objects of one load, in mebibytes. Default: 256. */
@@ -28,7 +24,7 @@ export interface LoadThreadOptions {
 }
 
 /** A loader that reads self-contained networks on a thread of their own. Throws as loadNetwork does, and ModelFileError. */
-export function createNetworkLoader(options: LoadThreadOptions = {}): NetworkLoader {
+export function createNetworkLoader(options: LoadThreadOptions): NetworkLoader {
   return (content, cache) =>
     isSelfContained(content.manifest) ? loadOnThread(content, cache, options) : loadNetwork(content, cache);
 }
@@ -36,7 +32,7 @@ export function createNetworkLoader(options: LoadThreadOptions = {}): NetworkLoa
 async function loadOnThread(
   content: ModelFolder,
   cache: string,
-  { workerFile = WORKER_FILE, limitMs = 300_000, heapMb = 256 }: LoadThreadOptions,
+  { workerFile, limitMs = 300_000, heapMb = 256 }: LoadThreadOptions,
 ): Promise<Network> {
   const file = join(content.folder, content.manifest.weights.file);
   const thread = new Worker(workerFile, {
