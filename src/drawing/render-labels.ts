@@ -2,13 +2,10 @@
  * A label map as pixels at the photo's size: one colour per class, alone or blended over the photo. Every pixel has the
  * label of the cell whose centre is nearest. Pixels that are unlabelled, or that the network never saw, are black, or
  * show the photo.
- *
- * The colours are those of the Pascal VOC label maps (Everingham 2010): the bits of index + 1, the lowest three first,
- * become the highest bits of red, green and blue. Different classes have different colours, so that a picture can be
- * read back.
  */
 import type { Photo } from '../images/decode.js';
 import type { Canvas } from './canvas.js';
+import { labelColor } from './label-color.js';
 import type { InputPlan } from '../maps/input-plan.js';
 import type { Placement } from '../maps/place.js';
 import { pixelsToDrawOver, withinCovered } from './render.js';
@@ -46,15 +43,4 @@ export async function paintLabels({ labels, placement, plan, photo, alpha, check
   const map = { ...labels, values: Float32Array.from(labels.values) };
   await sampleRows(map, placement, plan.photo, 'nearest', paint, checkpoint);
   return { width, height, pixels };
-}
-
-/** The colour of a class as 0xRRGGBB. */
-export function labelColor(index: number): number {
-  let bits = index + 1;
-  let color = 0;
-  for (let place = 7; bits > 0; place--) {
-    color |= ((bits & 1) << (16 + place)) | (((bits >> 1) & 1) << (8 + place)) | (((bits >> 2) & 1) << place);
-    bits >>= 3;
-  }
-  return color;
 }

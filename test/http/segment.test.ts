@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { labelColor } from '../../src/drawing/render-labels.js';
+import { labelColor } from '../../src/drawing/label-color.js';
 import { emptyMask, fillRings, fillRuns, type RunLengths } from '../../src/maps/masks.js';
 import { UNLABELLED } from '../../src/maps/label-map.js';
 import { startTestApp, type TestApp } from '../support/app.js';

@@ -1,6 +1,6 @@
 /** POST /v1/segment: the winning class of every position, as a picture, as JSON or as an array, by Accept. */
 import { z } from 'zod';
-import { labelColor } from '../../drawing/render-labels.js';
+import { labelColor } from '../../drawing/label-color.js';
 import { LABEL_DRAWINGS } from '../../drawing/words.js';
 import { segment, type Segmentation } from '../../inference/segment.js';
 import { MAX_CORNERS, MAX_RUNS, shapesOf, type Shapes } from '../../inference/shapes.js';

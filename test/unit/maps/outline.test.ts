@@ -5,7 +5,8 @@ import { outlinesOf, runLengthsOf, type PlacedLabels } from '../../../src/maps/o
 import { UNLABELLED } from '../../../src/maps/label-map.js';
 import { placeMap } from '../../../src/maps/place.js';
 import { finish } from '../../../src/maps/steps.js';
-import { labelColor, paintLabels } from '../../../src/drawing/render-labels.js';
+import { labelColor } from '../../../src/drawing/label-color.js';
+import { paintLabels } from '../../../src/drawing/render-labels.js';
 import { noiseLabels } from '../../support/noise-map.js';
 
 /** Cells of 32 pixels, all of which are seen. */

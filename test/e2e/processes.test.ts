@@ -1,0 +1,83 @@
+/** The border between processes, on a real server: what is loaded on which side, and what ends with whom. Linux only. */
+import { readFile, readdir } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { startServer, type ServerProcess } from '../support/server.js';
+
+const photo = await readFile(new URL('../fixtures/photos/grace_hopper.jpg', import.meta.url));
+
+const proc = (pid: number, file: string): Promise<string> => readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '');
+
+async function childrenOf(pid: number): Promise<number[]> {
+  const threads = await readdir(`/proc/${pid}/task`).catch(() => []);
+  const lists = await Promise.all(threads.map((thread) => proc(pid, `task/${thread}/children`)));
+  return lists.flatMap((list) => list.split(' ').filter((text) => text.trim() !== '')).map(Number);
+}
+
+/** Native libraries that a process has loaded. */
+async function nativeLibraries(pid: number): Promise<string[]> {
+  const maps = await proc(pid, 'maps');
+  return [...new Set(maps.match(/\S*(?:sharp|libvips|onnxruntime)\S*\.(?:node|so)\S*/g))];
+}
+
+const isAlive = async (pid: number): Promise<boolean> => (await proc(pid, 'stat')).length > 0;
+
+describe.skipIf(process.platform !== 'linux')('the processes of a server', () => {
+  let server: ServerProcess;
+  beforeEach(async () => {
+    server = await startServer({ FULLCONV_WORKERS: '2', FULLCONV_RENDERERS: '1', FULLCONV_LOG_LEVEL: 'info' });
+  });
+  afterEach(() => server.stop());
+
+  const classify = async (): Promise<unknown> => {
+    const response = await fetch(`${server.url}/v1/classify?topK=1`, { method: 'POST', body: photo });
+    const { results } = (await response.json()) as { results: { predictions: { index: number }[] }[] };
+    return results[0]!.predictions[0]!.index;
+  };
+  const draw = async (): Promise<Response> =>
+    fetch(`${server.url}/v1/heatmap`, { method: 'POST', body: photo, headers: { accept: 'image/png' } });
+
+  it('load libvips and the engine behind the border only', async () => {
+    expect((await draw()).status).toBe(200);
+    await classify();
+    expect(await nativeLibraries(server.pid)).toEqual([]);
+    const children = await childrenOf(server.pid);
+    expect(children).toHaveLength(3);
+    for (const pid of children) expect((await nativeLibraries(pid)).join(' ')).toMatch(/sharp/);
+  });
+
+  it('may crash, one by one and all at once, while the server goes on answering', async () => {
+    const expected = await classify();
+    expect((await draw()).status).toBe(200);
+    for (const signal of ['SIGSEGV', 'SIGBUS', 'SIGABRT', 'SIGKILL'] as const) {
+      const [first] = await childrenOf(server.pid);
+      const asking = [classify(), classify(), classify()];
+      process.kill(first!, signal);
+      expect(await Promise.all(asking), signal).toEqual([expected, expected, expected]);
+    }
+    for (const pid of await childrenOf(server.pid)) process.kill(pid, 'SIGSEGV');
+    expect(await classify()).toBe(expected);
+    expect((await draw()).status).toBe(200);
+    expect(await (await fetch(`${server.url}/metrics`)).text()).toMatch(/^fullconv_workers_lost_total [5-9]$/m);
+  });
+
+  it('end when the server is killed', async () => {
+    await draw();
+    const children = await childrenOf(server.pid);
+    expect(await server.stop('SIGKILL')).toBe('SIGKILL');
+    while ((await Promise.all(children.map(isAlive))).includes(true)) await sleep(10);
+  });
+
+  it('end with the server, behind the answers that are on their way', async () => {
+    const children = await childrenOf(server.pid);
+    const answers = Array.from({ length: 8 }, draw);
+    while (!(/^fullconv_images_in_flight [1-9]/m.exec((await (await fetch(`${server.url}/metrics`)).text()))))
+      await sleep(1);
+    const ended = server.stop();
+    const statuses = (await Promise.all(answers)).map(({ status }) => status);
+    expect(statuses.every((status) => status === 200 || status === 503)).toBe(true);
+    expect(statuses).toContain(200);
+    expect(await ended).toBe(0);
+    expect((await Promise.all(children.map(isAlive))).includes(true)).toBe(false);
+  });
+});
