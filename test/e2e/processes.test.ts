@@ -71,7 +71,7 @@ describe.skipIf(process.platform !== 'linux')('the processes of a server', () =>
   it('end with the server, behind the answers that are on their way', async () => {
     const children = await childrenOf(server.pid);
     const answers = Array.from({ length: 8 }, draw);
-    while (!(/^fullconv_images_in_flight [1-9]/m.exec((await (await fetch(`${server.url}/metrics`)).text()))))
+    while (!/^fullconv_images_in_flight [1-9]/m.exec(await (await fetch(`${server.url}/metrics`)).text()))
       await sleep(1);
     const ended = server.stop();
     const statuses = (await Promise.all(answers)).map(({ status }) => status);
