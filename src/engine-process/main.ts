@@ -35,6 +35,8 @@ const { engine, decoders } = JSON.parse(process.argv[2]!) as ProcessStart;
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 process.on('disconnect', endNow);
+// The server may have gone while this process loaded its modules.
+if (!process.connected) endNow();
 process.on('uncaughtException', ({ message }) => void die({ kind: 'dying', message }));
 try {
   writeFileSync('/proc/self/oom_score_adj', OUT_OF_MEMORY_SCORE);

@@ -120,6 +120,19 @@ describe.runIf(process.platform === 'linux')('the server and the processes that 
     process.kill(workers[0]!, 'SIGCONT');
     await allEnded(workers);
   });
+
+  it('end by themselves, with 0, on a signal during the start', async () => {
+    const before = new Set(childrenOf(process.pid));
+    const starting = startServer(settings());
+    starting.catch(() => undefined);
+    let pid: number | undefined;
+    await expect.poll(() => (pid = childrenOf(process.pid).find((child) => !before.has(child)))).toBeDefined();
+    await expect.poll(() => childrenOf(pid!).length).toBeGreaterThan(0);
+    const workers = childrenOf(pid!);
+    process.kill(pid!, 'SIGTERM');
+    await expect(starting).rejects.toThrow(/^ended with 0: [^]*"msg":"stopped before it was ready"/);
+    await allEnded(workers);
+  });
 });
 
 describe('a fault of the program itself', () => {
