@@ -56,7 +56,7 @@ export function refuseWhileClosing(app: FastifyInstance): void {
     // From here on, a turn is a whole one.
     await nextTurn();
     const giveUpAt = performance.now() + BACKLOG_MS;
-    for (let now = performance.now(); now < giveUpAt; ) {
+    for (let now = performance.now(); now < giveUpAt;) {
       const before = accepted;
       const turnedAt = now;
       await nextTurn();
