@@ -114,7 +114,9 @@ await runCommand(async () => {
   for (let round = 1; round <= rounds && !signal.aborted; round++) {
     for (const allocator of Object.keys(ALLOCATORS)) {
       process.stderr.write(`round ${round} of ${rounds}: ${allocator}\n`);
-      figures.push(await measure(allocator, questions, requests));
+      const measured = await measure(allocator, questions, requests);
+      process.stderr.write(`${JSON.stringify(measured)}\n`);
+      figures.push(measured);
     }
   }
   const rows = Object.keys(ALLOCATORS).map((allocator): Figures => {
