@@ -1,6 +1,6 @@
 /** Observes a server under load for a stretch of time: what the clients saw, and what the server did meanwhile. */
 import { activityBetween, readMetrics, type ServerActivity } from './server-metrics.js';
-import { forgetPeak, peakOf, type RunningServer } from './server-process.js';
+import { forgetPeak, peakOf, processorSeconds, type RunningServer } from './server-process.js';
 import { latencyOf, type Latency } from './statistics.js';
 
 export interface Answer {
@@ -31,15 +31,24 @@ export interface Window {
 export async function watch(server: RunningServer, work: () => Promise<void>): Promise<Window> {
   await forgetPeak(server);
   const before = await readMetrics(server.url);
+  const processorBefore = await processorSeconds(server);
   const startedAt = performance.now();
   await work();
   const after = await readMetrics(server.url);
   const endedAt = performance.now();
+  const processorAfter = await processorSeconds(server);
+  const seconds = (endedAt - startedAt) / 1000;
   const peakMiB = await peakOf(server);
   return {
     startedAt,
     endedAt,
-    activity: activityBetween(before, after, (endedAt - startedAt) / 1000),
+    activity: {
+      ...activityBetween(before, after, seconds),
+      // What the server says of itself is its own process's alone.
+      ...(processorBefore === undefined || processorAfter === undefined
+        ? {}
+        : { cores: (processorAfter - processorBefore) / seconds }),
+    },
     ...(peakMiB === undefined ? {} : { peakMiB }),
   };
 }

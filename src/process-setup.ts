@@ -1,4 +1,4 @@
-/** Sets up a process that decodes and computes, before it loads anything else. */
+/** Sets up the server's own process, and a command's, before it loads anything else. */
 import { constants } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { coreCount } from './cores.js';
@@ -9,9 +9,10 @@ const STOPPING = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
 /**
  * libuv reads UV_THREADPOOL_SIZE when its first thread starts, and loading an ES module already starts one. So this
- * must be called by an entry that is CommonJS. sharp decodes on these threads.
+ * must be called by an entry that is CommonJS. Files are read on these threads; those that decode are in other processes
+ * (processes/child.ts).
  *
- * Photographs come and go outside of JavaScript's heap. V8 counts them, but can only free them by marking the heap. A
+ * Bodies come and go outside of JavaScript's heap. V8 counts them, but can only free them by marking the heap. A
  * heap as small as ours would be marked several times a second. So it may grow before that by the most that V8 allows:
  * to four times the live data.
  */

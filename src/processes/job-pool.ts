@@ -16,8 +16,6 @@ export interface JobPoolOptions {
 }
 
 export interface JobPool<Job> {
-  /** Processes that run or start. */
-  readonly pids: readonly number[];
   /**
    * Have a job done. When `signal` is aborted its process is told, and killed when it goes on. Rejects with what the job
    * throws, with the signal's reason, or with WORKER_LOST.
@@ -90,9 +88,6 @@ export function createJobPool<Job>({ size, workerFile: file, onWorkerLost }: Job
   }
 
   return {
-    get pids() {
-      return slots.flatMap(({ child }) => child?.pid ?? []);
-    },
     do: <Answer>(job: Job, signal: AbortSignal) =>
       turns(async (): Promise<Answer> => {
         signal.throwIfAborted();
