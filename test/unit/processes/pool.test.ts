@@ -286,6 +286,21 @@ describe('the pool, when workers die', () => {
     expect(pool.replacements).toBe(7);
   });
 
+  it('takes the next run when the one that runs should be over, and no third', async () => {
+    const pool = await start('normal', 1);
+    await pool.open(spec('echo'));
+    await pool.open(spec('hang-on-run'));
+    const hung = pool.run('hang-on-run', [], { expectedMs: 5 }).catch((error: unknown) => error);
+    expect(pool.idle).toBe(0);
+    await until(pool, () => pool.idle === 1);
+    const next = pool.run('echo', [7], { expectedMs: 60_000 });
+    expect(pool.idle).toBe(0);
+    expect(() => pool.run('echo', [])).toThrow('no worker is idle');
+    expect((await next).outcomes).toEqual([{ output: 7 }]);
+    process.kill(pool.pids[0]!, 'SIGKILL');
+    expect(await hung).toBeInstanceOf(WorkerLostError);
+  });
+
   it('kills a worker that takes longer than a run may, and answers with another', async () => {
     const pool = await start('normal', 1);
     await pool.open(spec('echo'));
