@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { globSync } from 'tinyglobby';
 import { defineConfig } from 'vitest/config';
 import { SLOW_FILES } from './test/slow-files.js';
 
@@ -9,7 +11,16 @@ const every = {
   testTimeout: 0,
   hookTimeout: 0,
 };
-const slow = [...SLOW_FILES];
+
+/** Tests that put other modules, clocks or variables in the place of the real ones need a process of their own. */
+const REPLACES = /\bvi\.(mock|doMock|useFakeTimers|stubEnv|stubGlobal|resetModules)\b|process\.(env\.\w+ = |chdir)/;
+
+const files = (patterns: readonly string[], ignore: readonly string[] = []): string[] =>
+  globSync([...patterns], { ignore: [...ignore], expandDirectories: false }).sort();
+const slow = files(SLOW_FILES.map((pattern) => pattern.replace(/\*\*$/, '**/*.test.ts')));
+const others = files(['test/**/*.test.ts'], slow);
+const isolated = others.filter((file) => REPLACES.test(readFileSync(file, 'utf8')));
+const fast = others.filter((file) => !isolated.includes(file));
 
 export default defineConfig({
   test: {
@@ -17,10 +28,12 @@ export default defineConfig({
     globalSetup: ['test/support/build-dist.ts'],
     // Several files at once would each start worker pools; two cores are the smallest machine this must pass on.
     maxWorkers: 2,
-    // Every file is in one of the two, and `npm test` runs both.
+    // Every file is in one of the three, and `npm test` runs them all. `npm run test:fast` runs the first two.
     projects: [
-      { test: { ...every, name: 'fast', include: ['test/**/*.test.ts'], exclude: slow } },
-      { test: { ...every, name: 'slow', include: slow.map((files) => files.replace(/\*\*$/, '**/*.test.ts')) } },
+      // Half of its time would go into importing the same modules again for each file.
+      { test: { ...every, name: 'fast', include: fast, isolate: false } },
+      { test: { ...every, name: 'fast-isolated', include: isolated } },
+      { test: { ...every, name: 'slow', include: slow } },
     ],
   },
 });

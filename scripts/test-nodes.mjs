@@ -4,7 +4,7 @@
  *     npm run test:nodes                          all tests, on each version but the one that runs this
  *     npm run test:nodes -- 24                    all tests on the newest 24
  *     npm run test:nodes -- 22.13.0 test/unit     some files on 22.13.0
- *     npm run test:nodes -- --project fast        what `npm run test:fast` runs
+ *     npm run test:nodes -- --project=fast*       what `npm run test:fast` runs
  *
  * All arguments from the first that does not begin with a digit go to vitest. The binaries are npm packages without
  * install scripts and stay in .cache/nodes. Remove that folder to get the newest ones.

@@ -51,8 +51,8 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
   #replacements = 0;
   /** Runs that are not over. */
   #runs = 0;
-  /** From when on the next run may come, by `performance.now()`. */
-  #takesNextAt = Infinity;
+  /** The time has passed that the run was expected to take. */
+  #shouldBeOver = false;
   #restart: NodeJS.Timeout | undefined;
   #isGivenUp = false;
   #isEnding = false;
@@ -83,7 +83,7 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
    * passed since then.
    */
   get takesNext(): boolean {
-    return this.isReady && this.#runs === 1 && this.#child?.load === 1 && performance.now() >= this.#takesNextAt;
+    return this.isReady && this.#runs === 1 && this.#child?.load === 1 && this.#shouldBeOver;
   }
 
   get isGivenUp(): boolean {
@@ -121,6 +121,8 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
     } finally {
       this.#runs -= 1;
       clearTimeout(timer);
+      // The time of the other run may have passed while this one was not over yet.
+      if (this.takesNext) this.#events.onIdle();
     }
   }
 
@@ -139,9 +141,11 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
   }
 
   #expect(expectedMs: number | undefined): NodeJS.Timeout | undefined {
-    this.#takesNextAt = performance.now() + (expectedMs ?? Infinity);
+    this.#shouldBeOver = false;
     if (expectedMs === undefined) return undefined;
+    // The timer alone decides. A clock that is read when it rings may lag behind it, and then nobody would look again.
     return setTimeout(() => {
+      this.#shouldBeOver = true;
       if (this.takesNext) this.#events.onIdle();
     }, Math.ceil(expectedMs));
   }

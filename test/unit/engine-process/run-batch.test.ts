@@ -63,5 +63,7 @@ it('decodes an input and its mirror once, another part again, and leaves out wha
   const parts = [undefined, right].map((part) => runner.run('net', [{ image: { ...request, part, mirrored: false } }]));
   await Promise.all(parts);
   expect(decoded.count).toBe(2);
-  expect(runs.at(-1)!['image']!.dims).toEqual([1, 8, 4, 3]);
+  // Whichever was decoded first.
+  const ran = runs.slice(-2).map((feeds) => feeds['image']!.dims.join());
+  expect(ran.sort()).toEqual(['1,8,4,3', '1,8,8,3']);
 });

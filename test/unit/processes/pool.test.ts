@@ -301,6 +301,20 @@ describe('the pool, when workers die', () => {
     expect(await hung).toBeInstanceOf(WorkerLostError);
   });
 
+  it('takes the next run, too, when the time of the second has passed before the first was over', async () => {
+    const pool = await start('normal', 1);
+    await pool.open(spec('after-next'));
+    await pool.open(spec('hang-on-run'));
+    const first = pool.run('after-next', [], { expectedMs: 1 });
+    await until(pool, () => pool.idle === 1);
+    const second = pool.run('hang-on-run', [], { expectedMs: 1 }).catch((error: unknown) => error);
+    const saysSo = until(pool, () => pool.idle === 1);
+    await first;
+    await saysSo;
+    process.kill(pool.pids[0]!, 'SIGKILL');
+    expect(await second).toBeInstanceOf(WorkerLostError);
+  });
+
   it('kills a worker that takes longer than a run may, and answers with another', async () => {
     const pool = await start('normal', 1);
     await pool.open(spec('echo'));
