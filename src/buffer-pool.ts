@@ -1,7 +1,7 @@
 /**
- * A pool of ArrayBuffers for reuse: no zero-filling, no garbage. A batch's feeds travel to a worker and back by
- * transfer, so the same few buffers serve every batch. A request's body keeps its buffer until the answer has left
- * (http/body.ts). The pool keeps a bounded number of bytes and drops the buffer that has been free longest first.
+ * A pool of ArrayBuffers for reuse: no zero-filling, no garbage. A batch's feeds travel to a worker thread and back by
+ * transfer, so the same few buffers serve every batch. The pool keeps a bounded number of bytes and drops the buffer that
+ * has been free longest first.
  */
 
 export interface BufferPool {

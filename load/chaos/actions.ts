@@ -2,12 +2,15 @@
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import sharp, { type Sharp } from 'sharp';
+import { Agent, request } from 'undici';
 import type { ImageInput } from '../../src/inference/infer.js';
 import { processTree, type RunningServer } from '../server-process.js';
 import type { Random } from './random.js';
 
 export interface Surroundings {
   readonly server: RunningServer;
+  /** Where the stranger's connections come from; the server shares its work by address. */
+  readonly address: string;
   readonly photos: readonly ImageInput[];
   readonly random: Random;
 }
@@ -44,10 +47,18 @@ const stopped: Action = {
   },
 };
 
+function open({ server, address }: Surroundings): Socket {
+  const port = Number(new URL(server.url).port);
+  return connect({ port, host: '127.0.0.1', localAddress: address }).on('error', () => undefined);
+}
+
 /** A connection that sends what it is given, and is dropped after some time. */
-async function raw({ url }: RunningServer, holdMs: number, work: (socket: Socket) => Promise<void>): Promise<void> {
-  const { port } = new URL(url);
-  const socket = connect(Number(port), '127.0.0.1').on('error', () => undefined);
+async function raw(
+  surroundings: Surroundings,
+  holdMs: number,
+  work: (socket: Socket) => Promise<void>,
+): Promise<void> {
+  const socket = open(surroundings);
   socket.resume();
   try {
     await Promise.race([work(socket), sleep(holdMs)]);
@@ -61,9 +72,9 @@ const head = (path: string, length: number): string =>
 
 const slowBodies: Action = {
   name: 'sixteen bodies of a byte a second',
-  async run({ server }) {
+  async run(surroundings) {
     const one = (): Promise<void> =>
-      raw(server, 3000, async (socket) => {
+      raw(surroundings, 3000, async (socket) => {
         socket.write(head('/v1/classify', 32 * 2 ** 20));
         for (;;) {
           socket.write('x');
@@ -76,11 +87,12 @@ const slowBodies: Action = {
 
 const leavers: Action = {
   name: 'clients that leave in the middle',
-  async run({ server, photos, random }) {
+  async run(surroundings) {
+    const { photos, random } = surroundings;
     const one = (): Promise<void> => {
       const { bytes } = random.pick(photos);
       const sent = random.below(bytes.length);
-      return raw(server, random.between(1, 200), async (socket) => {
+      return raw(surroundings, random.between(1, 200), async (socket) => {
         socket.write(head(random.pick(['/v1/classify', '/v1/heatmap?scale=1,2&flip=true']), bytes.length));
         socket.write(random.next() < 0.5 ? bytes : bytes.subarray(0, sent));
         await sleep(1000);
@@ -92,62 +104,77 @@ const leavers: Action = {
 
 const silence: Action = {
   name: 'connections that say nothing',
-  async run({ server }) {
-    await Promise.all(Array.from({ length: 30 }, () => raw(server, 2000, () => sleep(2000))));
+  async run(surroundings) {
+    await Promise.all(Array.from({ length: 30 }, () => raw(surroundings, 2000, () => sleep(2000))));
   },
 };
 
 const nonsense: Action = {
   name: 'bytes that are no HTTP',
-  run: ({ server, random }) =>
-    raw(server, 500, async (socket) => {
-      socket.write(random.bytes(2000));
+  run: (surroundings) =>
+    raw(surroundings, 500, async (socket) => {
+      socket.write(surroundings.random.bytes(2000));
       await sleep(500);
     }),
 };
 
 const longHeaders: Action = {
   name: 'headers without end',
-  run: ({ server }) =>
-    raw(server, 500, async (socket) => {
+  run: (surroundings) =>
+    raw(surroundings, 500, async (socket) => {
       socket.write(`GET / HTTP/1.1\r\nHost: x\r\n${'A: b\r\n'.repeat(5000)}`);
       await sleep(500);
     }),
 };
 
-async function post({ url }: RunningServer, path: string, body: Uint8Array, accept = '*/*'): Promise<number> {
-  const response = await fetch(`${url}${path}`, { method: 'POST', body, headers: { accept, connection: 'close' } });
-  await response.arrayBuffer();
-  return response.status;
+/** A connection each. */
+async function post(
+  { server, address }: Surroundings,
+  path: string,
+  body: Uint8Array,
+  accept = '*/*',
+): Promise<void> {
+  const dispatcher = new Agent({ localAddress: address });
+  try {
+    const answer = await request(`${server.url}${path}`, { method: 'POST', body, headers: { accept }, dispatcher });
+    await answer.body.dump();
+  } finally {
+    await dispatcher.destroy();
+  }
+}
+
+/** So many at once, however each ends. */
+function atOnce(count: number, one: () => Promise<void>): Promise<unknown> {
+  return Promise.allSettled(Array.from({ length: count }, one));
 }
 
 const burst: Action = {
   name: '200 requests at once',
-  async run({ server, photos, random }) {
-    const one = (): Promise<unknown> => post(server, '/v1/classify', random.pick(photos).bytes).catch(() => undefined);
-    await Promise.all(Array.from({ length: 200 }, one));
+  async run(surroundings) {
+    const { photos, random } = surroundings;
+    await atOnce(200, () => post(surroundings, '/v1/classify', random.pick(photos).bytes));
   },
 };
 
 const largeMaps: Action = {
   name: 'large maps',
-  async run({ server, photos, random }) {
-    const one = (): Promise<unknown> =>
-      post(server, '/v1/heatmap?size=1400&deadlineMs=4000', random.pick(photos).bytes, 'application/x-npy');
-    await Promise.allSettled(Array.from({ length: 3 }, one));
+  async run(surroundings) {
+    const { photos, random } = surroundings;
+    const path = '/v1/heatmap?size=1400&deadlineMs=4000';
+    await atOnce(3, () => post(surroundings, path, random.pick(photos).bytes, 'application/x-npy'));
   },
 };
 
 const damaged: Action = {
   name: 'damaged photographs',
-  async run({ server, photos, random }) {
-    const one = (): Promise<unknown> => {
+  async run(surroundings) {
+    const { photos, random } = surroundings;
+    await atOnce(10, () => {
       const bytes = Buffer.from(random.pick(photos).bytes);
       for (let flips = random.below(20); flips >= 0; flips--) bytes[random.below(bytes.length)] = random.below(256);
       const cut = random.next() < 0.3 ? bytes.subarray(0, random.below(bytes.length)) : bytes;
-      return post(server, random.pick(['/v1/classify', '/v1/heatmap?width=200']), cut, '*/*');
-    };
-    await Promise.allSettled(Array.from({ length: 10 }, one));
+      return post(surroundings, random.pick(['/v1/classify', '/v1/heatmap?width=200']), cut);
+    });
   },
 };
 
@@ -163,20 +190,18 @@ const bombs = Promise.all([
 
 const manyPixels: Action = {
   name: 'small files of 49 megapixels',
-  async run({ server, random }) {
+  async run(surroundings) {
     const files = await bombs;
-    const one = (): Promise<unknown> => post(server, '/v1/classify?deadlineMs=6000', random.pick(files));
-    await Promise.allSettled(Array.from({ length: 4 }, one));
+    await atOnce(4, () => post(surroundings, '/v1/classify?deadlineMs=6000', surroundings.random.pick(files)));
   },
 };
 
 const slowReaders: Action = {
   name: 'clients that do not read their answers',
-  async run({ server, photos, random }) {
-    const { port } = new URL(server.url);
-    const { bytes } = random.pick(photos);
+  async run(surroundings) {
+    const { bytes } = surroundings.random.pick(surroundings.photos);
     const sockets = Array.from({ length: 4 }, () => {
-      const socket = connect(Number(port), '127.0.0.1').on('error', () => undefined);
+      const socket = open(surroundings);
       socket.pause();
       socket.write(head('/v1/heatmap?size=600', bytes.length));
       socket.write(bytes);

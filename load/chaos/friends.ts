@@ -18,10 +18,15 @@ interface Answered {
   readonly body: Buffer;
 }
 
+export interface Latency {
+  readonly ms: number;
+  readonly beside: string;
+}
+
 export interface Friends {
   readonly seen: {
-    /** Of the bystander, in milliseconds. */
-    readonly latencies: readonly number[];
+    /** The bystander's, and what strangers did at the time. */
+    readonly latencies: readonly Latency[];
     /** By kind: `right`, or an error's code. */
     readonly answers: ReadonlyMap<string, number>;
   };
@@ -32,7 +37,7 @@ export interface Friends {
   /** Clients that ask as fast as they are answered, until it is over. */
   steady(count: number, isOver: () => boolean): Promise<void>[];
   /** A light client: a small classification every 50 ms. */
-  bystander(isOver: () => boolean): Promise<void>;
+  bystander(isOver: () => boolean, trouble: () => string): Promise<void>;
 }
 
 const PATHS: readonly (readonly [path: string, accept: string])[] = [
@@ -57,7 +62,7 @@ export async function createFriends(
       PATHS.map(([path, accept]): Question => ({ name: `${path} ${photo.name}`, path, accept, photo })),
     );
   const right = new Map<string, Buffer>();
-  const latencies: number[] = [];
+  const latencies: Latency[] = [];
   const answers = new Map<string, number>();
   const count = (kind: string): void => void answers.set(kind, (answers.get(kind) ?? 0) + 1);
 
@@ -115,12 +120,13 @@ export async function createFriends(
       Array.from({ length: clients }, async (_, client) => {
         for (let turn = client; !isOver(); turn += 7) await askAndCheck(questions[turn % questions.length]!);
       }),
-    async bystander(isOver) {
+    async bystander(isOver, trouble) {
       const question = questions[0]!;
       while (!isOver()) {
         const started = performance.now();
+        const beside = trouble();
         await askAndCheck(question);
-        latencies.push(performance.now() - started);
+        latencies.push({ ms: performance.now() - started, beside });
         await sleep(50);
       }
     },

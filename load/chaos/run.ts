@@ -60,6 +60,8 @@ async function cause(minutes: number, seed: number, clients: number, folder: str
     FULLCONV_LOG_LEVEL: 'fatal',
   });
   const done = new Map<string, number>();
+  /** Actions that are under way, or were until a moment ago. */
+  let now = 'nothing';
   const faults: string[] = [];
   const friends = await createFriends(server.url, photos, (fault) => faults.push(fault));
   // Everything has run once, and every process that there will be is there.
@@ -71,8 +73,9 @@ async function cause(minutes: number, seed: number, clients: number, folder: str
     while (!isOver()) {
       const action = random.pick(actions);
       done.set(action.name, (done.get(action.name) ?? 0) + 1);
+      now = action.name;
       try {
-        await action.run({ server, photos, random });
+        await action.run({ server, address: `127.0.0.${2 + random.below(200)}`, photos, random });
       } catch (error) {
         // The server may hang up on whoever misbehaves; it must not be gone.
         const { code } = error as { code?: string };
@@ -85,7 +88,7 @@ async function cause(minutes: number, seed: number, clients: number, folder: str
   const phase = async (actions: readonly Action[], bystander: boolean): Promise<void> => {
     const end = performance.now() + (minutes * 60_000) / 2;
     const isOver = (): boolean => performance.now() >= end || signal.aborted;
-    const watching = bystander ? [friends.bystander(isOver)] : [];
+    const watching = bystander ? [friends.bystander(isOver, () => now)] : [];
     await Promise.all([makeTrouble(actions, isOver), ...watching, ...friends.steady(clients, isOver)]);
   };
   // No stranger makes a light client wait. Where processes are lost, it waits until others have started.
@@ -99,7 +102,7 @@ async function cause(minutes: number, seed: number, clients: number, folder: str
   await server.stop().catch((error: unknown) => faults.push(String(error)));
 
   const { latencies, answers } = friends.seen;
-  const p99 = percentile(Float64Array.from(latencies).sort(), 0.99);
+  const p99 = percentile(Float64Array.from(latencies, ({ ms }) => ms).sort(), 0.99);
   if (p99 > BYSTANDER_P99_MS) faults.push(`a bystander's p99 was ${Math.round(p99)} ms`);
   if (after.residentMiB > before.residentMiB + MOST_GROWTH_MIB) faults.push('the memory did not come back');
   if (after.files > before.files + MOST_FILES) faults.push('files stayed open');
@@ -110,6 +113,8 @@ async function cause(minutes: number, seed: number, clients: number, folder: str
   for (const [kind, count] of [...answers].sort())
     process.stdout.write(`${String(count).padStart(6)}  answers: ${kind}\n`);
   process.stdout.write(`bystander: ${latencies.length} requests, p99 ${Math.round(p99)} ms\n`);
+  const slowest = latencies.toSorted((a, b) => b.ms - a.ms).slice(0, 5);
+  for (const { ms, beside } of slowest) process.stdout.write(`  ${Math.round(ms)} ms beside: ${beside}\n`);
   for (const [when, { residentMiB, files, processes }] of Object.entries({ before, after })) {
     process.stdout.write(`${when}: ${Math.round(residentMiB)} MiB, ${files} open files, ${processes} processes\n`);
   }

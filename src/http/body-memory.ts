@@ -2,17 +2,10 @@
  * The memory that requests' bodies are held in. A body is charged for the buffer that the bytes which came have needed, at
  * most twice their number: what a client announces costs nothing. All bodies together have one budget.
  *
- * Buffers are used again. Otherwise each body becomes garbage outside of JavaScript's heap, and V8 marks the whole heap to
- * free it, on the thread that answers requests. A buffer has one body at a time. Whoever holds a body releases it when
- * nothing reads it any more; what other processes were given of it are copies.
+ * Whoever holds a body releases it when nothing reads it any more; what other processes were given of it are copies.
  */
-import { createBufferPool } from '../buffer-pool.js';
 import { ServiceError } from '../errors.js';
 
-/** Bytes of the buffers that wait for the next bodies. */
-const MAX_FREE_BYTES = 64 * 2 ** 20;
-/** Shorter buffers are not worth to be used again. */
-const MIN_POOLED_BYTES = 32 * 2 ** 10;
 const FIRST_BYTES = 4096;
 
 export interface BodyMemory {
@@ -35,7 +28,6 @@ export interface HeldBody {
 }
 
 export function createBodyMemory(budget: number): BodyMemory {
-  const pool = createBufferPool(MAX_FREE_BYTES);
   let held = 0;
 
   const check = (more: number): void => {
@@ -50,14 +42,13 @@ export function createBodyMemory(budget: number): BodyMemory {
 
     function replace(next: ArrayBuffer): void {
       held += next.byteLength - buffer.byteLength;
-      if (buffer.byteLength >= MIN_POOLED_BYTES) pool.recycle(buffer);
       buffer = next;
     }
 
     function grow(needed: number): void {
       const capacity = Math.min(Math.max(maxBytes, needed), Math.max(FIRST_BYTES, 2 * needed));
       check(capacity - buffer.byteLength);
-      const next = capacity >= MIN_POOLED_BYTES ? pool.acquire(capacity) : new ArrayBuffer(capacity);
+      const next = new ArrayBuffer(capacity);
       new Uint8Array(next).set(new Uint8Array(buffer, 0, length));
       replace(next);
     }
