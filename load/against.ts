@@ -104,7 +104,7 @@ async function measureRounds(
 const FIGURES: readonly (readonly [label: string, value: (sample: Sample) => number])[] = [
   ['closed loop, images/s', ({ closed }) => closed.imagesPerSecond],
   // It tells changes that the speed hides, on a machine that does other work too.
-  ['closed loop, processor ms an image', ({ closed }) => (1000 * (closed.cores ?? NaN)) / closed.imagesPerSecond],
+  ['closed loop, processor ms an image', ({ closed }) => (1000 * closed.cores) / closed.imagesPerSecond],
   ['closed loop, p99 ms', ({ closed }) => closed.p99Ms],
   ['closed loop, event loop late, p99 ms', ({ closed }) => closed.eventLoopP99Ms],
   ['open loop, p50 ms', ({ open }) => open.p50Ms],

@@ -53,11 +53,7 @@ function open({ server, address }: Surroundings): Socket {
 }
 
 /** A connection that sends what it is given, and is dropped after some time. */
-async function raw(
-  surroundings: Surroundings,
-  holdMs: number,
-  work: (socket: Socket) => Promise<void>,
-): Promise<void> {
+async function raw(surroundings: Surroundings, holdMs: number, work: (socket: Socket) => Promise<void>): Promise<void> {
   const socket = open(surroundings);
   socket.resume();
   try {
@@ -128,12 +124,7 @@ const longHeaders: Action = {
 };
 
 /** A connection each. */
-async function post(
-  { server, address }: Surroundings,
-  path: string,
-  body: Uint8Array,
-  accept = '*/*',
-): Promise<void> {
+async function post({ server, address }: Surroundings, path: string, body: Uint8Array, accept = '*/*'): Promise<void> {
   const dispatcher = new Agent({ localAddress: address });
   try {
     const answer = await request(`${server.url}${path}`, { method: 'POST', body, headers: { accept }, dispatcher });
