@@ -24,8 +24,8 @@ const CLIENTS = 8;
 const REST_MS = 10_000;
 
 const ALLOCATORS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  glibc: {},
-  'glibc, MALLOC_ARENA_MAX=2': { MALLOC_ARENA_MAX: '2' },
+  'glibc, as it comes': { MALLOC_ARENA_MAX: '0' },
+  'glibc, MALLOC_ARENA_MAX=2, the default': {},
   jemalloc: { LD_PRELOAD: 'libjemalloc.so.2' },
 };
 

@@ -44,7 +44,7 @@ export interface WaitingItem {
   readonly bytes: number;
   /** Among equal priorities lower goes first: see fair-shares.ts. */
   readonly turn: number;
-  /** How long a run of this item alone is expected to take; 0 if unknown. */
+  /** How long this item alone is expected to take, prepared and run; 0 if unknown. */
   readonly expectedMs: number;
 }
 

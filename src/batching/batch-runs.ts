@@ -60,7 +60,7 @@ export function createBatchRuns<Work, Output>({
     const cost = batch.reduce((sum, item) => sum + item.cost, 0);
     const ran = await executor.run(session, works, {
       limitMs: isBounded ? maxRunMs : undefined,
-      expectedMs: expectedMs(session, cost),
+      expectedMs: busyMs(expectedMs(session, cost), batch),
     });
     const { outcomes, runMs: inferMs } = ran;
     const queueMs = batch.map((item) => start - item.arrival);
@@ -100,6 +100,11 @@ export function createBatchRuns<Work, Output>({
       }
     },
   };
+}
+
+/** The next batch is prepared while this one runs, but not beside items that are slow to prepare. */
+function busyMs(runMs: number | undefined, batch: readonly { readonly slowMs: number }[]): number | undefined {
+  return runMs === undefined ? undefined : batch.reduce((sum, { slowMs }) => sum + slowMs, runMs);
 }
 
 function afterLoss<Work, Output>(

@@ -14,7 +14,7 @@ import { createDispatcher } from './dispatcher.js';
 import type { Executor } from './executor.js';
 import { createFairShares } from './fair-shares.js';
 import { createItem, deadlineExceeded, type ItemResult, type Submission } from './item.js';
-import { createRunCosts, predictMs, type RunCost } from './run-cost.js';
+import { costOfMs, createRunCosts, predictMs, type RunCost } from './run-cost.js';
 import { createWaitingItems } from './waiting-items.js';
 
 export type { DispatchReport } from './batch-runs.js';
@@ -130,12 +130,17 @@ export function createBatcher<Work, Output>({
       const now = performance.now();
       admit(submission, now);
       return new Promise((resolve, reject) => {
-        const { session, flow, cost } = submission;
+        const { session, flow, cost, prepareMs = 0 } = submission;
+        const line = costs.of(session);
         // An item that takes more than there is runs alone.
         const bytes = Math.min(submission.bytes, limits.memoryBytes);
         const item = createItem<Work, Output>(
           { ...submission, bytes },
-          { arrival: now, turn: shares.turnOf(flow, cost), expectedMs: expectedMs(session, cost) ?? 0 },
+          {
+            arrival: now,
+            turn: shares.turnOf(flow, cost + (line === undefined ? 0 : costOfMs(line, prepareMs))),
+            expectedMs: prepareMs + (line === undefined ? 0 : predictMs(line, 1, cost)),
+          },
           {
             resolve,
             reject,
@@ -145,7 +150,7 @@ export function createBatcher<Work, Output>({
             },
           },
         );
-        waiting.add(item, lingers ? (costs.of(session)?.fixedMs ?? 0) : 0);
+        waiting.add(item, lingers ? (line?.fixedMs ?? 0) : 0);
         dispatcher.arrived();
       });
     },

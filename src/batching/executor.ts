@@ -10,7 +10,7 @@ export interface BatchResult<Output> {
 export interface RunOptions {
   /** The worker is ended when the run takes longer; absent: it may take any time. */
   readonly limitMs?: number | undefined;
-  /** How long it is expected to take inside the engine; absent: unknown. */
+  /** After how long the worker is expected to take the next run; absent: when this one is over. */
   readonly expectedMs?: number | undefined;
 }
 

@@ -4,7 +4,8 @@
  * that asks little goes before the backlog of one that asks much. An address shares one client's part among its
  * connections: opening more of them gains nothing against other addresses.
  *
- * Virtual time is the turn of the item served last. It is measured in multiply-adds. Pure, apart from its own memory.
+ * Virtual time is the turn of the item served last. It is measured in multiply-adds; what else an item takes is told in as
+ * many of them as take that long. Pure, apart from its own memory.
  *
  * Source: P. Goyal, H. Vin, H. Cheng, Start-time Fair Queuing, SIGCOMM 1996.
  */

@@ -16,6 +16,8 @@ export interface Submission<Work> {
   readonly work: Work;
   /** Multiply-adds. */
   readonly cost: number;
+  /** Processor time that it takes on the worker before its run, in milliseconds: an estimate. Left out: none. */
+  readonly prepareMs?: number;
   /** Memory that it takes while it runs. */
   readonly bytes: number;
   /** Higher goes first. */
@@ -41,12 +43,19 @@ export interface Item<Work = unknown, Output = unknown> extends WaitingItem {
   readonly key: string;
   readonly session: string;
   readonly work: Work;
+  /** Milliseconds that the worker takes to prepare it, of an item that is slow to prepare; 0 for all others. */
+  readonly slowMs: number;
   /** Workers lost while they ran this item. */
   losses: number;
   readonly settled: boolean;
   readonly resolve: (result: ItemResult<Output>) => void;
   readonly reject: (reason: Error) => void;
 }
+
+/**
+ * An item that takes longer to prepare is in no batch with items that take less: a batch runs when all of it is prepared.
+ */
+const SLOW_MS = 100;
 
 /** Who is told what became of an item. */
 export interface Listener<Work, Output> {
@@ -65,7 +74,8 @@ export function createItem<Work, Output>(
   { arrival, turn, expectedMs }: Pick<WaitingItem, 'arrival' | 'turn' | 'expectedMs'>,
   listener: Listener<Work, Output>,
 ): Item<Work, Output> {
-  const { session, shape, work, cost, bytes, priority, deadline, signal } = submission;
+  const { session, shape, work, cost, prepareMs = 0, bytes, priority, deadline, signal } = submission;
+  const slowMs = prepareMs > SLOW_MS ? prepareMs : 0;
   let settled = false;
   const settle = (deliver: () => void): void => {
     if (settled) return;
@@ -76,8 +86,8 @@ export function createItem<Work, Output>(
     listener.onSettled(item);
   };
   const item: Item<Work, Output> = {
-    key: `${session} ${shape}`,
-    ...{ session, work, cost, bytes, priority, deadline, arrival, turn, expectedMs },
+    key: `${session} ${shape}${slowMs > 0 ? ' slow' : ''}`,
+    ...{ session, work, slowMs, cost, bytes, priority, deadline, arrival, turn, expectedMs },
     losses: 0,
     get settled() {
       return settled;

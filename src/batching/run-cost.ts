@@ -74,6 +74,11 @@ export function predictMs({ fixedMs, msPerGmac }: RunCost, runs: number, cost: n
   return runs * fixedMs + (cost / GMAC) * msPerGmac;
 }
 
+/** The multiply-adds that take this long; 0 where they take no time. */
+export function costOfMs({ msPerGmac }: RunCost, ms: number): number {
+  return msPerGmac === 0 ? 0 : (ms / msPerGmac) * GMAC;
+}
+
 /** How many sessions and shapes are remembered. */
 const MAX_SESSIONS = 256;
 const MAX_SHAPES = 4096;

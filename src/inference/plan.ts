@@ -94,6 +94,8 @@ export interface PassPlan {
   readonly session: SessionSpec;
   /** Multiply-adds of one run: of the whole input, or of one tile. All tiles have the same size. */
   readonly cost: number;
+  /** Processor time to decode what goes into one run, in milliseconds of one core. An upper estimate. */
+  readonly decodeMs: number;
   /** Memory that such a run takes at its peak for decoding, pixels and activations. An upper estimate. */
   readonly bytes: number;
   /** The class map of the pass, of all tiles together; undefined if the view gives none. */
@@ -203,9 +205,10 @@ function planAt(
   checkClassMap({ map, tiling }, model.labels.length, request.classes?.length ?? 0);
   const { session } = view;
   const size = tiling?.tiles[0]?.pixels ?? input.crop;
-  const bytes = inputDecodeCost(header, input).bytes + PIXEL_BYTES * size.width * size.height + view.peakBytes(size);
+  const decode = inputDecodeCost(header, input);
+  const bytes = decode.bytes + PIXEL_BYTES * size.width * size.height + view.peakBytes(size);
   checkMemory(bytes, limits);
-  return { input, tiling, session, cost: view.multiplyAdds(size), bytes, map };
+  return { input, tiling, session, cost: view.multiplyAdds(size), decodeMs: 1000 * decode.seconds, bytes, map };
 }
 
 /**

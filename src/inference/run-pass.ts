@@ -38,7 +38,7 @@ export async function runPass(
   { pass, session, photo, interpolation, background, classes }: PassRun,
   context: RequestContext,
 ): Promise<RanPass> {
-  const { input, mirrored, tiling, cost, bytes } = pass;
+  const { input, mirrored, tiling, cost, decodeMs, bytes } = pass;
 
   async function run(tile: Tile | undefined, { flow, priority, deadline, signal }: RequestContext): Promise<RanPass> {
     const part = tile === undefined ? undefined : partOf(tile, pass);
@@ -51,6 +51,7 @@ export async function runPass(
       shape,
       work,
       cost,
+      prepareMs: decodeMs,
       bytes,
       flow,
       priority,

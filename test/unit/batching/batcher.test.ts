@@ -27,6 +27,7 @@ interface Run {
   /** Of all items, as they are stacked. */
   readonly feeds: TensorMap;
   readonly limitMs: number | undefined;
+  readonly expectedMs: number | undefined;
   /** Answer with each item's first pixel, after `runMs`. */
   succeed(runMs?: number): Promise<void>;
   fail(error: Error): Promise<void>;
@@ -54,7 +55,7 @@ class FakeExecutor implements Executor<TensorMap, TensorMap> {
   run(
     session: string,
     works: readonly TensorMap[],
-    { limitMs }: { limitMs?: number | undefined } = {},
+    { limitMs, expectedMs }: { limitMs?: number | undefined; expectedMs?: number | undefined } = {},
   ): Promise<BatchResult<TensorMap>> {
     if (this.idle === 0) throw new Error('no worker is idle');
     // Longer than asked for, and dirty, as a recycled buffer is.
@@ -71,6 +72,7 @@ class FakeExecutor implements Executor<TensorMap, TensorMap> {
         session,
         feeds,
         limitMs,
+        expectedMs,
         succeed: async (runMs = 5) => {
           await vi.advanceTimersByTimeAsync(runMs);
           const outcomes = splitItems(firstPixels(feeds), works.length).map((output) => ({ output }));
@@ -212,6 +214,57 @@ describe('the batcher', () => {
       [2, 3, 3, 3],
     ]);
     expect((await Promise.all([busy, ...results])).map(firstOf)).toEqual([0, 1, 2, 3, 4]);
+  });
+
+  it('has no quick item wait for one that is slow to prepare: another batch, and a worker kept', async () => {
+    start(2);
+    const kinds = [2000, 0, 2000, 5].map((prepareMs, value) => submission(value, { prepareMs }));
+    const results = kinds.map((each) => batcher.submit(each));
+    await turn();
+    // The slow ones have one worker, in turn; the quick ones share the other.
+    expect(executor.runs.map(({ feeds }) => feeds['image']!.dims[0])).toEqual([1, 2]);
+    expect(batcher.queued).toBe(1);
+    await executor.runs[1]!.succeed();
+    expect((await Promise.all([results[1], results[3]])).map((result) => firstOf(result!))).toEqual([1, 3]);
+    expect(batcher.queued).toBe(1);
+    await executor.runs[0]!.succeed();
+    await turn();
+    await executor.last.succeed();
+    expect(firstOf((await results[2])!)).toBe(2);
+    await results[0];
+  });
+
+  it('expects a worker to be busy for the run, and before it with what is slow to prepare', async () => {
+    for (const prepareMs of [0, 50, 2000, 0]) {
+      const result = batcher.submit(submission(0, { prepareMs, cost: 1e9 }));
+      await turn();
+      await executor.last.succeed(10);
+      await result;
+    }
+    expect(executor.runs.map(({ expectedMs }) => expectedMs)).toEqual([undefined, 10, 2010, 10]);
+  });
+
+  it('counts what an item takes to prepare as its client\'s part of the work', async () => {
+    const order: string[] = [];
+    const ask = async (client: string, prepareMs: number): Promise<unknown> => {
+      const flow = { client, connection: client.charCodeAt(0) };
+      await batcher.submit(submission(0, { flow, prepareMs, cost: 1e9 }));
+      return order.push(client);
+    };
+    // A first run tells what a multiply-add takes.
+    const first = ask('x', 0);
+    await turn();
+    await executor.last.succeed(10);
+    await first;
+    const busy = ask('x', 0);
+    await turn();
+    const all = [ask('slow', 90), ask('slow', 90), ask('quick', 0), ask('quick', 0), ask('quick', 0)];
+    for (let run = 0; run < 6; run++) {
+      await turn();
+      await executor.last.succeed(10);
+    }
+    await Promise.all([busy, ...all]);
+    expect(order.slice(2)).toEqual(['slow', 'quick', 'quick', 'quick', 'slow']);
   });
 
   it('keeps sessions apart and stacks every feed', async () => {
