@@ -244,7 +244,7 @@ describe('the batcher', () => {
     expect(executor.runs.map(({ expectedMs }) => expectedMs)).toEqual([undefined, 10, 2010, 10]);
   });
 
-  it('counts what an item takes to prepare as its client\'s part of the work', async () => {
+  it("counts what an item takes to prepare as its client's part of the work", async () => {
     const order: string[] = [];
     const ask = async (client: string, prepareMs: number): Promise<unknown> => {
       const flow = { client, connection: client.charCodeAt(0) };
