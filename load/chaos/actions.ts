@@ -72,7 +72,7 @@ const slowBodies: Action = {
     const one = (): Promise<void> =>
       raw(surroundings, 3000, async (socket) => {
         socket.write(head('/v1/classify', 32 * 2 ** 20));
-        for (;;) {
+        while (!socket.destroyed) {
           socket.write('x');
           await sleep(1000);
         }
