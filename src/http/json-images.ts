@@ -8,6 +8,7 @@
 import { setImmediate as eventLoop } from 'node:timers/promises';
 import { ServiceError } from '../errors.js';
 import type { ImageInput } from '../inference/infer.js';
+import { tooManyImages } from './request.js';
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -37,7 +38,7 @@ export async function readJsonImages(body: Buffer, maxImages: number): Promise<I
     hasImages = true;
     for (const position of text.elements(key)) {
       if (position === maxImages) {
-        throw new ServiceError('INVALID_REQUEST', `The request has too many images; the limit is ${maxImages}.`);
+        throw tooManyImages(maxImages);
       }
       images.push(await readImage(text, position));
     }

@@ -9,6 +9,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { ServiceError } from '../errors.js';
 import type { ImageInput } from '../inference/infer.js';
 import type { HeldBody } from './body-memory.js';
+import { tooManyImages } from './request.js';
 
 /** Text fields, and their length. */
 const MAX_FIELDS = 32;
@@ -53,14 +54,13 @@ export function createMultipartReader(
     });
     stream.on('error', malformed);
   });
-  parser.on('filesLimit', () =>
-    fail(new ServiceError('INVALID_REQUEST', `The request has too many images; the limit is ${maxImages}.`)),
-  );
+  parser.on('filesLimit', () => fail(tooManyImages(maxImages)));
   const tooManyFields = (): void =>
     fail(
       new ServiceError(
         'INVALID_REQUEST',
         `The form has too many fields beside its images; the limit is ${MAX_FIELDS}.`,
+        { limit: { name: 'form_fields', value: MAX_FIELDS, needed: MAX_FIELDS + 1 } },
       ),
     );
   parser.on('fieldsLimit', tooManyFields).on('partsLimit', tooManyFields);

@@ -9,22 +9,20 @@ import { meaningsOf, wordsOf, type Vocabulary } from '../vocabulary.js';
 /** A zod object whose output is `Query`. */
 export type QuerySchema<Query> = z.ZodType<Query> & { readonly shape: object };
 
-/** A decimal number in a range, and nothing else: no exponent, no hexadecimal, no empty text. */
+/** A number in a range as programs write it, with or without an exponent: no hexadecimal, no empty text. */
 export function number(minimum: number, maximum: number) {
   const error = `must be a number from ${minimum} to ${maximum}`;
-  return decimal(z.number({ error }).min(minimum, { error }).max(maximum, { error }));
+  return decimal(z.number({ error }).min(minimum, { error }).max(maximum, { error }), /^-?\d+(\.\d+)?(e[+-]?\d+)?$/i);
 }
 
+/** A whole number in a range: no exponent either. */
 export function integer(minimum: number, maximum: number) {
   const error = `must be a whole number from ${minimum} to ${maximum}`;
-  return decimal(z.int({ error }).min(minimum, { error }).max(maximum, { error }));
+  return decimal(z.int({ error }).min(minimum, { error }).max(maximum, { error }), /^-?\d+(\.\d+)?$/);
 }
 
-function decimal<T extends z.ZodType<number>>(schema: T) {
-  return z.preprocess(
-    (value) => (typeof value === 'string' && /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value),
-    schema,
-  );
+function decimal<T extends z.ZodType<number>>(schema: T, pattern: RegExp) {
+  return z.preprocess((value) => (typeof value === 'string' && pattern.test(value) ? Number(value) : value), schema);
 }
 
 export const flag = z.preprocess(

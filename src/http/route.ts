@@ -19,9 +19,20 @@ export type Form = z.ZodType | Readonly<Record<string, unknown>>;
 /** By media type. */
 export type Forms = Readonly<Record<string, Form>>;
 
+/** A header of an answer. */
+export interface Header {
+  readonly description: string;
+  /** Absent: not every such answer has it. */
+  readonly required?: true;
+  /** A JSON Schema; absent: a text. */
+  readonly schema?: Readonly<Record<string, unknown>>;
+}
+
 export interface Answer {
   readonly description: string;
   readonly content?: Forms;
+  /** By name, besides those of every answer. */
+  readonly headers?: Readonly<Record<string, Header>>;
 }
 
 interface Address<Path extends string> {
@@ -115,6 +126,6 @@ export function route<Query, const Path extends string>({
 }
 
 /** An answer that is JSON. */
-export function json(schema: Form, description = 'OK'): Answer {
-  return { description, content: { 'application/json': schema } };
+export function json(schema: Form, description = 'OK', headers: Answer['headers'] = {}): Answer {
+  return { description, headers, content: { 'application/json': schema } };
 }

@@ -160,6 +160,19 @@ describe('numbers', () => {
   );
 });
 
+it('numbers with an exponent, as programs write small ones, are numbers', async () => {
+  const values = { alpha: 1e-7, minProbability: 2e-7 };
+  const response = await post(
+    `/v1/segment?alpha=${values.alpha}&minProbability=${values.minProbability}&scale=1E0`,
+    cat,
+    'image/png',
+  );
+  expect(response.statusCode, response.body).toBe(200);
+  expect((await post('/v1/segment?alpha=1e7', cat, 'image/png')).json<Problem>().errors).toEqual([
+    { parameter: 'alpha', detail: 'must be a number from 0 to 1' },
+  ]);
+});
+
 describe('one request among others', () => {
   it('one pass too large refuses all passes before any has run', async () => {
     const before = (await app.http.inject('/metrics')).body;
