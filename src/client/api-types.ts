@@ -644,7 +644,7 @@ export interface operations {
                 "image/tiff": unknown;
                 "application/octet-stream": unknown;
                 "multipart/form-data": {
-                    image?: string[];
+                    image: string[];
                 };
                 "application/json": components["schemas"]["Images"];
             };
@@ -855,7 +855,7 @@ export interface operations {
                 "image/tiff": unknown;
                 "application/octet-stream": unknown;
                 "multipart/form-data": {
-                    image?: string[];
+                    image: string[];
                 };
                 "application/json": components["schemas"]["Images"];
             };
@@ -1074,7 +1074,7 @@ export interface operations {
                 "image/tiff": unknown;
                 "application/octet-stream": unknown;
                 "multipart/form-data": {
-                    image?: string[];
+                    image: string[];
                 };
                 "application/json": components["schemas"]["Images"];
             };
@@ -1245,7 +1245,10 @@ export interface operations {
     listModels: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description ETags of answers that the client has, or *: it gets 304 while one of them holds */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1339,7 +1342,10 @@ export interface operations {
     getModel: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description ETags of answers that the client has, or *: it gets 304 while one of them holds */
+                "If-None-Match"?: string;
+            };
             path: {
                 name: string;
             };
@@ -1911,7 +1917,10 @@ export interface operations {
     openapi: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description ETags of answers that the client has, or *: it gets 304 while one of them holds */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };

@@ -21,9 +21,10 @@ const LETTER_U = 0x75;
 const PIECE = 2 ** 18;
 /** A few milliseconds of work, after which the event loop has its turn. */
 const PIECES_IN_A_ROW = 4;
-/** Bytes of a key or a name, as written. */
-const MAX_SHORT_TEXT = 2000;
+/** Characters, each a code point, as JSON Schema counts them. */
 const MAX_NAME_LENGTH = 255;
+/** Bytes of a key or a name, as written: a character is at most two escapes. */
+const MAX_SHORT_TEXT = 12 * MAX_NAME_LENGTH + 2;
 const MAX_BLANKS = 65_536;
 
 /**
@@ -55,7 +56,7 @@ async function readImage(text: JsonBytes, position: number): Promise<ImageInput>
   for (const place of text.keys(`images[${position}]`, ['base64', 'name'])) {
     if (place.endsWith('.name')) {
       name = text.shortText(place);
-      if (name.length > MAX_NAME_LENGTH) throw faultAt(place, `must have at most ${MAX_NAME_LENGTH} characters`);
+      if ([...name].length > MAX_NAME_LENGTH) throw faultAt(place, `must have at most ${MAX_NAME_LENGTH} characters`);
     } else {
       bytes = await decodeBase64(text.rawText(place), place);
     }

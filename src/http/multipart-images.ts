@@ -1,6 +1,6 @@
 /**
- * Reads the images of a multipart/form-data body while it comes: each file part becomes one image. The parser keeps at
- * most one chunk. Text fields beside the files are ignored, since forms often have a few.
+ * Reads the images of a multipart/form-data body while it comes: each part with a file name or the Content-Type of an image
+ * becomes one image. The parser keeps at most one chunk. Text fields beside them are ignored, since forms often have a few.
  *
  * Source: RFC 7578.
  */
@@ -18,6 +18,8 @@ const MAX_FIELD_BYTES = 65_536;
 const MAX_HEADERS = 32;
 const MAX_HEADER_BYTES = 16_384;
 const MAX_NAME_LENGTH = 255;
+/** The Content-Type of a part that is an image, though it has no name. */
+const FILE_TYPE = /^(image\/|application\/octet-stream\b)/i;
 /** Bytes that the parser is given at once. A part may have five, and each costs some microseconds. */
 const PIECE = 8192;
 
@@ -94,6 +96,7 @@ function createParser(headers: IncomingHttpHeaders, maxImages: number) {
   try {
     return new Busboy({
       headers: { ...headers, 'content-type': headers['content-type'] ?? '' },
+      isPartAFile: (_field, type, filename) => filename !== undefined || FILE_TYPE.test(type ?? ''),
       limits: {
         files: maxImages,
         fields: MAX_FIELDS,

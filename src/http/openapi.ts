@@ -35,6 +35,13 @@ type SharedHeader = keyof typeof HEADERS;
 /** The 304 answer of routes with revalidation.ts. */
 const UNCHANGED: Answer = { description: 'The client already has the answer: If-None-Match names its ETag' };
 
+const IF_NONE_MATCH = {
+  name: 'If-None-Match',
+  in: 'header',
+  description: 'ETags of answers that the client has, or *: it gets 304 while one of them holds',
+  schema: { type: 'string' },
+} as const;
+
 type DescribedRoute = Route & { readonly operation: Operation };
 
 /** Describe the routes that are part of the API, in their order. */
@@ -67,7 +74,11 @@ export function openapiDocument(routes: readonly Route[]): ApiDocument {
 
 function describeRoute({ path, revalidated = false, security, operation }: DescribedRoute): Json {
   const { operationId, summary, query, body, answers, errors = [] } = operation;
-  const parameters = [...pathParameters(path), ...(query === undefined ? [] : queryParameters(query))];
+  const parameters = [
+    ...pathParameters(path),
+    ...(query === undefined ? [] : queryParameters(query)),
+    ...(revalidated ? [IF_NONE_MATCH] : []),
+  ];
   return {
     operationId,
     summary,
@@ -114,7 +125,11 @@ function describeForms(forms: Forms): Json {
 
 function describeForm(form: Form): Json {
   if (form instanceof z.ZodType) return { schema: { $ref: `#/components/schemas/${idOf(form)}` } };
-  return Object.keys(form).length === 0 ? {} : { schema: form };
+  const { encoding, ...schema } = form;
+  return {
+    ...(Object.keys(schema).length === 0 ? {} : { schema }),
+    ...(encoding === undefined ? {} : { encoding }),
+  };
 }
 
 /** Responses by status: the route's answers, and its problems. Those that share a status share a response. */

@@ -13,7 +13,10 @@ import { variesBy } from './cross-origin.js';
 import { parseParameters, type QuerySchema } from './parameters.js';
 import type { RouteParts } from './parts.js';
 
-/** A body in one media type: a zod schema with an id, a JSON Schema, or `{}` if there is nothing to say about it. */
+/**
+ * A body in one media type: a zod schema with an id, a JSON Schema, or `{}` if there is nothing to say about it. `encoding`
+ * beside a JSON Schema is what the parts of a form are, as OpenAPI has it.
+ */
 export type Form = z.ZodType | Readonly<Record<string, unknown>>;
 
 /** By media type. */

@@ -86,6 +86,22 @@ describe('multipart bodies', () => {
     expect(response.json<{ results: { name: string }[] }>().results[0]!.name).toBe('cat.png');
   });
 
+  it('may have images without a file name, if their Content-Type says what they are', async () => {
+    const head = (type: string): Buffer =>
+      Buffer.from(`--b\r\nContent-Disposition: form-data; name="image"\r\nContent-Type: ${type}\r\n\r\n`);
+    const newline = Buffer.from('\r\n');
+    const payload = Buffer.concat([
+      ...['image/png', 'text/plain', 'application/octet-stream'].flatMap((each) => [head(each), cat, newline]),
+      end,
+    ]);
+    const response = await post('/v1/classify', payload, type);
+    expect(response.statusCode, response.body).toBe(200);
+    expect(response.json<{ results: { name: string }[] }>().results.map(({ name }) => name)).toEqual([
+      'image-0',
+      'image-1',
+    ]);
+  });
+
   it('of more files than the limit are refused', async () => {
     const parts = Array.from({ length: 70 }, (_, index) => part('image', `${index}.png`, 'x'));
     const response = await post('/v1/classify', Buffer.concat([...parts, end]), type);

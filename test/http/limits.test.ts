@@ -26,7 +26,11 @@ beforeAll(async () => {
 });
 afterAll(() => app.close());
 
-interface Limit { name: string; value: number; needed?: number }
+interface Limit {
+  name: string;
+  value: number;
+  needed?: number;
+}
 interface Refused {
   code: string;
   status: number;

@@ -54,6 +54,7 @@ describe('the OpenAPI document', () => {
         schema: { default: 2, type: 'integer', minimum: 1, maximum: 9 },
       },
       { name: 'all', in: 'query', description: undefined, schema: { type: 'boolean' } },
+      { name: 'If-None-Match', in: 'header', description: expect.any(String) as string, schema: { type: 'string' } },
     ]);
   });
 
