@@ -56,7 +56,8 @@ async function readImage(text: JsonBytes, position: number): Promise<ImageInput>
   for (const place of text.keys(`images[${position}]`, ['base64', 'name'])) {
     if (place.endsWith('.name')) {
       name = text.shortText(place);
-      if ([...name].length > MAX_NAME_LENGTH) throw faultAt(place, `must have at most ${MAX_NAME_LENGTH} characters`);
+      if (Array.from(name).length > MAX_NAME_LENGTH)
+        throw faultAt(place, `must have at most ${MAX_NAME_LENGTH} characters`);
     } else {
       bytes = await decodeBase64(text.rawText(place), place);
     }

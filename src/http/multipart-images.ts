@@ -46,7 +46,7 @@ export function createMultipartReader(
   parser.on('file', (_field, stream, filename: string | undefined) => {
     const body = open();
     const name = filename === undefined || filename === '' ? `image-${parts.length}` : filename;
-    parts.push({ name: name.slice(0, MAX_NAME_LENGTH), body });
+    parts.push({ name: Array.from(name).slice(0, MAX_NAME_LENGTH).join(''), body });
     stream.on('data', (chunk: Buffer) => {
       try {
         if (failure === undefined) body.append(chunk);
