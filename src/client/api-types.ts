@@ -594,7 +594,7 @@ export interface components {
     parameters: never;
     requestBodies: never;
     headers: {
-        /** @description The client's own, if it is safe to print, or a new one; the log has it too */
+        /** @description The client's own, if it is safe to print, or a new one */
         "X-Request-Id": string;
         /** @description Of the answer, for If-None-Match */
         ETag: string;

@@ -24,7 +24,7 @@ const PIECES_IN_A_ROW = 4;
 /** Characters, each a code point, as JSON Schema counts them. */
 const MAX_NAME_LENGTH = 255;
 /** Bytes of a key or a name, as written: a character is at most two escapes. */
-const MAX_SHORT_TEXT = 12 * MAX_NAME_LENGTH + 2;
+const MAX_SHORT_TEXT = 12 * MAX_NAME_LENGTH + 1;
 const MAX_BLANKS = 65_536;
 
 /**

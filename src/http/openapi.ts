@@ -24,7 +24,7 @@ const OF_EVERY_ROUTE: readonly ErrorCode[] = [
 
 /** The headers that several answers share, by name. Each answer that lists one has it. */
 const HEADERS = {
-  'X-Request-Id': "The client's own, if it is safe to print, or a new one; the log has it too",
+  'X-Request-Id': "The client's own, if it is safe to print, or a new one",
   ETag: 'Of the answer, for If-None-Match',
   'Retry-After': 'Seconds after which a retry is worth it',
   'WWW-Authenticate': 'The scheme that is asked for: Bearer',

@@ -32,11 +32,14 @@ export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions):
   const full = (detail: string, limit: ExceededLimit): ServiceError =>
     new ServiceError('QUEUE_FULL', detail, { retryAfterS: Math.max(1, Math.ceil(expectedWaitMs() / 1000)), limit });
   const noPlace = (value: number, count: number): ServiceError =>
-    full(`The server is at its limit of ${maxQueue} passes (images × scales × mirrors).`, {
-      name: 'passes',
-      value,
-      needed: admitted + count,
-    });
+    full(
+      `The server is at its limit of ${value} passes (images × scales × mirrors)${value < maxQueue ? ' for large requests' : ''}.`,
+      {
+        name: 'passes',
+        value,
+        needed: admitted + count,
+      },
+    );
 
   return {
     get admitted() {
