@@ -19,7 +19,7 @@ export const ERROR_TABLE = {
   BODY_TOO_LARGE: { status: 413, title: 'The request has too many bytes', retryable: false },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The image format is not supported', retryable: false },
   IMAGE_UNDECODABLE: { status: 422, title: 'The image cannot be decoded', retryable: false },
-  IMAGE_TOO_LARGE: { status: 422, title: 'The image has too many pixels', retryable: false },
+  IMAGE_TOO_LARGE: { status: 422, title: 'The image, or what is asked of it, is too large', retryable: false },
   OUTPUT_UNSUPPORTED: { status: 422, title: 'The model cannot give this output', retryable: false },
   RATE_LIMITED: { status: 429, title: 'Too many requests from this client', retryable: true },
   HEADERS_TOO_LARGE: { status: 431, title: 'The headers of the request are too large', retryable: false },
@@ -31,6 +31,50 @@ export const ERROR_TABLE = {
 } as const satisfies Record<string, { status: number; title: string; retryable: boolean }>;
 
 export type ErrorCode = keyof typeof ERROR_TABLE;
+
+/** The limits that a request is refused for: what each bounds, and the setting that it comes from. */
+export const LIMITS = {
+  connections: 'connections of the server (FULLCONV_MAX_CONNECTIONS)',
+  connections_per_address: 'connections of one address (FULLCONV_MAX_CONNECTIONS_PER_ADDRESS)',
+  pipelined: 'requests of one connection that wait for their answers',
+  headers_bytes: 'bytes of the address and headers of a request',
+  headers_time: 'milliseconds until the headers have come',
+  request_time: 'milliseconds until the body has come (FULLCONV_REQUEST_TIMEOUT_MS)',
+  body_rate: 'bytes a second of a body: the least (FULLCONV_MIN_RATE)',
+  body_bytes: 'bytes of a body (FULLCONV_MAX_BYTES)',
+  chunk_extension_bytes: 'bytes of the extensions of a chunk',
+  bodies_bytes: 'bytes of all bodies in the server (FULLCONV_MAX_BODIES_BYTES)',
+  images: 'images, or images × scales, of a request (FULLCONV_MAX_IMAGES)',
+  form_fields: 'text fields of a form',
+  passes: 'passes (images × scales × mirrors) in the server (FULLCONV_MAX_QUEUE)',
+  waiting_images: 'images that wait for a worker (FULLCONV_MAX_QUEUE)',
+  wait_ms: 'milliseconds that a new request would wait for a worker',
+  image_pixels: 'pixels of a photo (FULLCONV_MAX_PIXELS)',
+  image_scans: 'scans of a photo',
+  decode_seconds: 'processor seconds that a photo takes to decode (FULLCONV_MAX_DECODE_SECONDS)',
+  decode_bytes: 'bytes that a photo takes to decode',
+  input_pixels: 'pixels of an input of the network (FULLCONV_MAX_INPUT_PIXELS, less where a map is finer)',
+  run_bytes: 'bytes that a run takes (FULLCONV_MEMORY_MB)',
+  run_values: 'values (cells × classes) of the class map of a run',
+  maps_bytes: 'bytes of the maps of a request',
+  map_values: 'map values (cells × classes × images) of an answer',
+  predictions: 'predictions (images × scales × topK) of an answer',
+  polygon_corners: 'corners of the polygons of an answer',
+  rle_runs: 'run lengths of an answer',
+  picture_pixels: 'pixels of a picture (FULLCONV_MAX_PIXELS)',
+  picture_side: 'pixels of a side of a picture in its format',
+} as const satisfies Readonly<Record<string, string>>;
+
+export type LimitName = keyof typeof LIMITS;
+
+/** A limit that a request goes beyond. */
+export interface ExceededLimit {
+  readonly name: LimitName;
+  /** In the unit that LIMITS names. */
+  readonly value: number;
+  /** What the request needs, or the least that is known of it; absent if nothing is known. */
+  readonly needed?: number;
+}
 
 /** One wrong parameter: where it is, what is wrong with it. */
 export interface ParameterError {
@@ -46,16 +90,24 @@ export class ServiceError extends Error {
   readonly errors: readonly ParameterError[];
   /** Whole seconds after which a retry is worth it; sent as Retry-After. */
   readonly retryAfterS: number | undefined;
+  /** The limit that the request goes beyond, if that is the reason. */
+  readonly limit: ExceededLimit | undefined;
 
   constructor(
     code: ErrorCode,
     detail: string,
-    options: { cause?: unknown; errors?: readonly ParameterError[]; retryAfterS?: number } = {},
+    options: {
+      cause?: unknown;
+      errors?: readonly ParameterError[];
+      retryAfterS?: number;
+      limit?: ExceededLimit | undefined;
+    } = {},
   ) {
     super(detail, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'ServiceError';
     this.code = code;
     this.errors = options.errors ?? [];
+    this.limit = options.limit;
     this.retryAfterS = options.retryAfterS ?? (ERROR_TABLE[code].retryable ? 1 : undefined);
   }
 

@@ -107,6 +107,7 @@ export function createBatcher<Work, Output>({
     if (waiting.count >= limits.maxQueue) {
       throw new ServiceError('QUEUE_FULL', `The limit of ${limits.maxQueue} waiting images is reached.`, {
         retryAfterS: Math.max(1, Math.ceil(expectedWaitMs() / 1000)),
+        limit: { name: 'waiting_images', value: limits.maxQueue, needed: waiting.count + 1 },
       });
     }
   }

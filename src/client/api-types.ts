@@ -218,6 +218,9 @@ export interface components {
             }[];
             timing: components["schemas"]["Timing"];
         };
+        Health: {
+            status: string;
+        };
         Heatmaps: {
             model: {
                 name: string;
@@ -502,6 +505,18 @@ export interface components {
                 parameter: string;
                 detail: string;
             }[];
+            /** @description The limit that the request goes beyond, if that is why it is refused */
+            limit?: {
+                /**
+                 * @description What is limited. connections: connections of the server (FULLCONV_MAX_CONNECTIONS); connections_per_address: connections of one address (FULLCONV_MAX_CONNECTIONS_PER_ADDRESS); pipelined: requests of one connection that wait for their answers; headers_bytes: bytes of the address and headers of a request; headers_time: milliseconds until the headers have come; request_time: milliseconds until the body has come (FULLCONV_REQUEST_TIMEOUT_MS); body_rate: bytes a second of a body: the least (FULLCONV_MIN_RATE); body_bytes: bytes of a body (FULLCONV_MAX_BYTES); chunk_extension_bytes: bytes of the extensions of a chunk; bodies_bytes: bytes of all bodies in the server (FULLCONV_MAX_BODIES_BYTES); images: images, or images × scales, of a request (FULLCONV_MAX_IMAGES); form_fields: text fields of a form; passes: passes (images × scales × mirrors) in the server (FULLCONV_MAX_QUEUE); waiting_images: images that wait for a worker (FULLCONV_MAX_QUEUE); wait_ms: milliseconds that a new request would wait for a worker; image_pixels: pixels of a photo (FULLCONV_MAX_PIXELS); image_scans: scans of a photo; decode_seconds: processor seconds that a photo takes to decode (FULLCONV_MAX_DECODE_SECONDS); decode_bytes: bytes that a photo takes to decode; input_pixels: pixels of an input of the network (FULLCONV_MAX_INPUT_PIXELS, less where a map is finer); run_bytes: bytes that a run takes (FULLCONV_MEMORY_MB); run_values: values (cells × classes) of the class map of a run; maps_bytes: bytes of the maps of a request; map_values: map values (cells × classes × images) of an answer; predictions: predictions (images × scales × topK) of an answer; polygon_corners: corners of the polygons of an answer; rle_runs: run lengths of an answer; picture_pixels: pixels of a picture (FULLCONV_MAX_PIXELS); picture_side: pixels of a side of a picture in its format
+                 * @enum {string}
+                 */
+                name: "connections" | "connections_per_address" | "pipelined" | "headers_bytes" | "headers_time" | "request_time" | "body_rate" | "body_bytes" | "chunk_extension_bytes" | "bodies_bytes" | "images" | "form_fields" | "passes" | "waiting_images" | "wait_ms" | "image_pixels" | "image_scans" | "decode_seconds" | "decode_bytes" | "input_pixels" | "run_bytes" | "run_values" | "maps_bytes" | "map_values" | "predictions" | "polygon_corners" | "rle_runs" | "picture_pixels" | "picture_side";
+                /** @description The limit, in the unit of its name */
+                value: number;
+                /** @description What the request needs, or the least that is known of it; absent if nothing is known */
+                needed?: number;
+            };
         };
         Segmentation: {
             model: {
@@ -578,7 +593,16 @@ export interface components {
     responses: never;
     parameters: never;
     requestBodies: never;
-    headers: never;
+    headers: {
+        /** @description The client's own, if it is safe to print, or a new one */
+        "X-Request-Id": string;
+        /** @description Of the answer, for If-None-Match */
+        ETag: string;
+        /** @description Seconds after which a retry is worth it */
+        "Retry-After": string;
+        /** @description The scheme that is asked for: Bearer */
+        "WWW-Authenticate": string;
+    };
     pathItems: never;
 }
 export type $defs = Record<string, never>;
@@ -620,7 +644,7 @@ export interface operations {
                 "image/tiff": unknown;
                 "application/octet-stream": unknown;
                 "multipart/form-data": {
-                    image?: string[];
+                    image: string[];
                 };
                 "application/json": components["schemas"]["Images"];
             };
@@ -629,6 +653,11 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description The model, as name@version */
+                    "Fullconv-Model": string;
+                    /** @description sha256 over its manifest, labels and weights */
+                    "Fullconv-Model-Digest": string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -638,6 +667,7 @@ export interface operations {
             /** @description INVALID_REQUEST: The request is malformed */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -647,6 +677,7 @@ export interface operations {
             /** @description FORBIDDEN: The request may not come from there */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -656,6 +687,7 @@ export interface operations {
             /** @description MODEL_NOT_FOUND: No such model */
             404: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -665,6 +697,8 @@ export interface operations {
             /** @description REQUEST_TIMEOUT: The request did not arrive in time */
             408: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -674,6 +708,7 @@ export interface operations {
             /** @description BODY_TOO_LARGE: The request has too many bytes */
             413: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -683,15 +718,38 @@ export interface operations {
             /** @description UNSUPPORTED_MEDIA_TYPE: The image format is not supported */
             415: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description IMAGE_UNDECODABLE: The image cannot be decoded; IMAGE_TOO_LARGE: The image has too many pixels; OUTPUT_UNSUPPORTED: The model cannot give this output */
+            /** @description IMAGE_UNDECODABLE: The image cannot be decoded; IMAGE_TOO_LARGE: The image, or what is asked of it, is too large; OUTPUT_UNSUPPORTED: The model cannot give this output */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests from this client */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HEADERS_TOO_LARGE: The headers of the request are too large */
+            431: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -701,6 +759,7 @@ export interface operations {
             /** @description INFERENCE_FAILED: The inference failed */
             500: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -710,6 +769,8 @@ export interface operations {
             /** @description QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down; WORKER_LOST: A worker was lost, and again on the retry */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -719,6 +780,8 @@ export interface operations {
             /** @description DEADLINE_EXCEEDED: The deadline passed before the answer */
             504: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -792,7 +855,7 @@ export interface operations {
                 "image/tiff": unknown;
                 "application/octet-stream": unknown;
                 "multipart/form-data": {
-                    image?: string[];
+                    image: string[];
                 };
                 "application/json": components["schemas"]["Images"];
             };
@@ -801,6 +864,19 @@ export interface operations {
             /** @description A picture at the size of the photo, the maps as JSON, or as an array float32 [classes, h, w]. Fullconv-Classes names the classes of a picture or an array, as many as fit into 2000 characters; Fullconv-Class-Count is the number of all, and JSON lists them */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description The model, as name@version */
+                    "Fullconv-Model": string;
+                    /** @description sha256 over its manifest, labels and weights */
+                    "Fullconv-Model-Digest": string;
+                    /** @description Of a picture or an array: the size of the map in cells, and where the cells look */
+                    "Fullconv-Map"?: string;
+                    /** @description Of a picture or an array: the size and scale of the input of the network */
+                    "Fullconv-Input"?: string;
+                    /** @description Of a picture or an array: its classes, as many as there is room for */
+                    "Fullconv-Classes"?: string;
+                    /** @description Of a picture or an array: the number of its classes */
+                    "Fullconv-Class-Count"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -814,6 +890,7 @@ export interface operations {
             /** @description INVALID_REQUEST: The request is malformed */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -823,6 +900,7 @@ export interface operations {
             /** @description FORBIDDEN: The request may not come from there */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -832,6 +910,7 @@ export interface operations {
             /** @description MODEL_NOT_FOUND: No such model; CLASS_NOT_FOUND: No such class */
             404: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -841,6 +920,7 @@ export interface operations {
             /** @description NOT_ACCEPTABLE: The answer cannot be given in an accepted media type */
             406: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -850,6 +930,8 @@ export interface operations {
             /** @description REQUEST_TIMEOUT: The request did not arrive in time */
             408: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -859,6 +941,7 @@ export interface operations {
             /** @description BODY_TOO_LARGE: The request has too many bytes */
             413: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -868,15 +951,38 @@ export interface operations {
             /** @description UNSUPPORTED_MEDIA_TYPE: The image format is not supported */
             415: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description IMAGE_UNDECODABLE: The image cannot be decoded; IMAGE_TOO_LARGE: The image has too many pixels; OUTPUT_UNSUPPORTED: The model cannot give this output */
+            /** @description IMAGE_UNDECODABLE: The image cannot be decoded; IMAGE_TOO_LARGE: The image, or what is asked of it, is too large; OUTPUT_UNSUPPORTED: The model cannot give this output */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests from this client */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HEADERS_TOO_LARGE: The headers of the request are too large */
+            431: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -886,6 +992,7 @@ export interface operations {
             /** @description INFERENCE_FAILED: The inference failed */
             500: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -895,6 +1002,8 @@ export interface operations {
             /** @description QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down; WORKER_LOST: A worker was lost, and again on the retry */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -904,6 +1013,8 @@ export interface operations {
             /** @description DEADLINE_EXCEEDED: The deadline passed before the answer */
             504: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -923,7 +1034,7 @@ export interface operations {
                 scale?: number[];
                 /** @description Also average over the mirrored image */
                 flip?: boolean;
-                /** @description probability: softmax over classes; logit: raw scores */
+                /** @description What several scales and mirrors are averaged as, before the best class wins. probability: softmax over classes; logit: raw scores */
                 scores?: "probability" | "logit";
                 /** @description Higher goes first */
                 priority?: number;
@@ -963,7 +1074,7 @@ export interface operations {
                 "image/tiff": unknown;
                 "application/octet-stream": unknown;
                 "multipart/form-data": {
-                    image?: string[];
+                    image: string[];
                 };
                 "application/json": components["schemas"]["Images"];
             };
@@ -972,6 +1083,19 @@ export interface operations {
             /** @description A picture with one colour per class at the size of the photo, the legend as JSON, or class indices as uint16 [h, w] (65535: unlabelled). Fullconv-Classes names the classes of a picture or an array, as many as fit into 2000 characters; Fullconv-Class-Count is the number of all, and JSON lists them */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description The model, as name@version */
+                    "Fullconv-Model": string;
+                    /** @description sha256 over its manifest, labels and weights */
+                    "Fullconv-Model-Digest": string;
+                    /** @description Of a picture or an array: the size of the map in cells, and where the cells look */
+                    "Fullconv-Map"?: string;
+                    /** @description Of a picture or an array: the size and scale of the input of the network */
+                    "Fullconv-Input"?: string;
+                    /** @description Of a picture or an array: its classes, as many as there is room for */
+                    "Fullconv-Classes"?: string;
+                    /** @description Of a picture or an array: the number of its classes */
+                    "Fullconv-Class-Count"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -985,6 +1109,7 @@ export interface operations {
             /** @description INVALID_REQUEST: The request is malformed */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -994,6 +1119,7 @@ export interface operations {
             /** @description FORBIDDEN: The request may not come from there */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1003,6 +1129,7 @@ export interface operations {
             /** @description MODEL_NOT_FOUND: No such model */
             404: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1012,6 +1139,7 @@ export interface operations {
             /** @description NOT_ACCEPTABLE: The answer cannot be given in an accepted media type */
             406: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1021,6 +1149,8 @@ export interface operations {
             /** @description REQUEST_TIMEOUT: The request did not arrive in time */
             408: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1030,6 +1160,7 @@ export interface operations {
             /** @description BODY_TOO_LARGE: The request has too many bytes */
             413: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1039,15 +1170,38 @@ export interface operations {
             /** @description UNSUPPORTED_MEDIA_TYPE: The image format is not supported */
             415: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description IMAGE_UNDECODABLE: The image cannot be decoded; IMAGE_TOO_LARGE: The image has too many pixels; OUTPUT_UNSUPPORTED: The model cannot give this output */
+            /** @description IMAGE_UNDECODABLE: The image cannot be decoded; IMAGE_TOO_LARGE: The image, or what is asked of it, is too large; OUTPUT_UNSUPPORTED: The model cannot give this output */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests from this client */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HEADERS_TOO_LARGE: The headers of the request are too large */
+            431: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1057,6 +1211,7 @@ export interface operations {
             /** @description INFERENCE_FAILED: The inference failed */
             500: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1066,6 +1221,8 @@ export interface operations {
             /** @description QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down; WORKER_LOST: A worker was lost, and again on the retry */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1075,6 +1232,8 @@ export interface operations {
             /** @description DEADLINE_EXCEEDED: The deadline passed before the answer */
             504: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1086,7 +1245,10 @@ export interface operations {
     listModels: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description ETags of answers that the client has, or *: it gets 304 while one of them holds */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1095,6 +1257,8 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1104,16 +1268,84 @@ export interface operations {
             /** @description The client already has the answer: If-None-Match names its ETag */
             304: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description INVALID_REQUEST: The request is malformed */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The request may not come from there */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description REQUEST_TIMEOUT: The request did not arrive in time */
+            408: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests from this client */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HEADERS_TOO_LARGE: The headers of the request are too large */
+            431: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
             };
         };
     };
     getModel: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description ETags of answers that the client has, or *: it gets 304 while one of them holds */
+                "If-None-Match"?: string;
+            };
             path: {
                 name: string;
             };
@@ -1124,6 +1356,8 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1133,13 +1367,79 @@ export interface operations {
             /** @description The client already has the answer: If-None-Match names its ETag */
             304: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
+            /** @description INVALID_REQUEST: The request is malformed */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The request may not come from there */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description MODEL_NOT_FOUND: No such model */
             404: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description REQUEST_TIMEOUT: The request did not arrive in time */
+            408: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests from this client */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HEADERS_TOO_LARGE: The headers of the request are too large */
+            431: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1162,15 +1462,38 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["ModelDetail"];
                 };
             };
+            /** @description INVALID_REQUEST: The request is malformed */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description UNAUTHENTICATED: Credentials are missing or wrong */
             401: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The request may not come from there */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1180,6 +1503,50 @@ export interface operations {
             /** @description MODEL_NOT_FOUND: No such model */
             404: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description REQUEST_TIMEOUT: The request did not arrive in time */
+            408: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests from this client */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HEADERS_TOO_LARGE: The headers of the request are too large */
+            431: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1202,15 +1569,38 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["ModelDetail"];
                 };
             };
+            /** @description INVALID_REQUEST: The request is malformed */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description UNAUTHENTICATED: Credentials are missing or wrong */
             401: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The request may not come from there */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1220,6 +1610,50 @@ export interface operations {
             /** @description MODEL_NOT_FOUND: No such model */
             404: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description REQUEST_TIMEOUT: The request did not arrive in time */
+            408: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests from this client */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HEADERS_TOO_LARGE: The headers of the request are too large */
+            431: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1240,10 +1674,74 @@ export interface operations {
             /** @description Alive */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description INVALID_REQUEST: The request is malformed */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The request may not come from there */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description REQUEST_TIMEOUT: The request did not arrive in time */
+            408: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests from this client */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HEADERS_TOO_LARGE: The headers of the request are too large */
+            431: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Every worker has been given up; QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Health"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -1260,18 +1758,75 @@ export interface operations {
             /** @description Ready */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Health"];
                 };
             };
-            /** @description Not ready, or shutting down */
-            503: {
+            /** @description INVALID_REQUEST: The request is malformed */
+            400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The request may not come from there */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description REQUEST_TIMEOUT: The request did not arrive in time */
+            408: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests from this client */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HEADERS_TOO_LARGE: The headers of the request are too large */
+            431: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not ready, or shutting down; QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Health"];
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
             };
         };
     };
@@ -1287,10 +1842,74 @@ export interface operations {
             /** @description Metrics */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
                     "text/plain": unknown;
+                };
+            };
+            /** @description INVALID_REQUEST: The request is malformed */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The request may not come from there */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description REQUEST_TIMEOUT: The request did not arrive in time */
+            408: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests from this client */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HEADERS_TOO_LARGE: The headers of the request are too large */
+            431: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -1298,7 +1917,10 @@ export interface operations {
     openapi: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description ETags of answers that the client has, or *: it gets 304 while one of them holds */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1307,6 +1929,8 @@ export interface operations {
             /** @description OpenAPI 3.1 */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1316,9 +1940,74 @@ export interface operations {
             /** @description The client already has the answer: If-None-Match names its ETag */
             304: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description INVALID_REQUEST: The request is malformed */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The request may not come from there */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description REQUEST_TIMEOUT: The request did not arrive in time */
+            408: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests from this client */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HEADERS_TOO_LARGE: The headers of the request are too large */
+            431: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
             };
         };
     };

@@ -1,7 +1,7 @@
 /**
  * Maps as pictures: at the photo's size or another width, in any of the formats. The photo is decoded only if it shows.
  */
-import { ServiceError } from '../errors.js';
+import { ServiceError, type ExceededLimit } from '../errors.js';
 import { encodeCanvas, MAX_SIDE } from './canvas.js';
 import { decodePhoto } from '../images/decode.js';
 import type { ClassHeatmap, ImageHeatmaps } from '../inference/heatmap.js';
@@ -138,7 +138,11 @@ function sizeAt({ width, height }: PixelSize, wanted = width): PixelSize {
 
 /** Throws IMAGE_TOO_LARGE. */
 function checkSize(size: PixelSize, output: PictureOutput): PixelSize {
-  if (size.width * size.height > output.maxPixels) throw tooLarge(size, `the limit is ${output.maxPixels} pixels`);
+  const pixels = size.width * size.height;
+  if (pixels > output.maxPixels) {
+    const limit = { name: 'picture_pixels', value: output.maxPixels, needed: pixels } as const;
+    throw tooLarge(size, `the limit is ${output.maxPixels} pixels`, limit);
+  }
   checkSides(size, output);
   return size;
 }
@@ -146,13 +150,19 @@ function checkSize(size: PixelSize, output: PictureOutput): PixelSize {
 /** Throws IMAGE_TOO_LARGE for a picture that its format cannot hold. */
 function checkSides(size: PixelSize, { format }: PictureOutput): void {
   const limit = MAX_SIDE[format];
-  if (Math.max(size.width, size.height) <= limit) return;
-  throw tooLarge(size, `the limit of ${format} is ${limit} pixels a side`);
+  const side = Math.max(size.width, size.height);
+  if (side <= limit) return;
+  throw tooLarge(size, `the limit of ${format} is ${limit} pixels a side`, {
+    name: 'picture_side',
+    value: limit,
+    needed: side,
+  });
 }
 
-function tooLarge({ width, height }: PixelSize, limit: string): ServiceError {
-  return new ServiceError('IMAGE_TOO_LARGE', `The picture would be ${width}×${height} pixels; ${limit}.`, {
+function tooLarge({ width, height }: PixelSize, why: string, limit: ExceededLimit): ServiceError {
+  return new ServiceError('IMAGE_TOO_LARGE', `The picture would be ${width}×${height} pixels; ${why}.`, {
     errors: [{ parameter: 'width', detail: 'must be smaller' }],
+    limit,
   });
 }
 

@@ -32,7 +32,9 @@ export function createBodyMemory(budget: number): BodyMemory {
 
   const check = (more: number): void => {
     if (held + more > budget) {
-      throw new ServiceError('QUEUE_FULL', 'The server holds as many bytes of request bodies as it may.');
+      throw new ServiceError('QUEUE_FULL', 'The server holds as many bytes of request bodies as it may.', {
+        limit: { name: 'bodies_bytes', value: budget, needed: held + more },
+      });
     }
   };
 

@@ -8,8 +8,9 @@
  *
  * Sources: RFC 9110, section 15.2 (interim answers); RFC 9112, section 9 (connections).
  */
+import { randomUUID } from 'node:crypto';
 import type { Server, ServerResponse, IncomingMessage } from 'node:http';
-import { STATUS_CODES } from 'node:http';
+import { maxHeaderSize, STATUS_CODES } from 'node:http';
 import { BlockList, isIPv6, type Socket } from 'node:net';
 import { ServiceError } from '../errors.js';
 import { createLingeringClose } from './lingering-close.js';
@@ -60,6 +61,8 @@ const SENDING_WINDOW_MS = 30_000;
 const STALLED_MS = 2000;
 /** Requests on one connection that wait for their answers. Browsers and proxies send no second one before the first. */
 const MAX_PIPELINED = 16;
+/** Of Node's parser. */
+const MAX_CHUNK_EXTENSION_BYTES = 16_384;
 const LINGER_BODIES = 4;
 /** Connections that may be told at the same time that there are too many. */
 const REFUSED_CONNECTIONS = 512;
@@ -124,11 +127,13 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
     });
     if (connections.size > maxConnections) {
       onRefused('connections');
-      refuse(socket, new ServiceError('QUEUE_FULL', 'The server has as many connections as it may.'));
+      const limit = { name: 'connections', value: maxConnections, needed: connections.size } as const;
+      refuse(socket, new ServiceError('QUEUE_FULL', 'The server has as many connections as it may.', { limit }));
     } else if (ofAddress > maxConnectionsPerAddress && !isIn(proxies, address)) {
       onRefused('connections_per_address');
       const detail = `There are more than ${maxConnectionsPerAddress} connections from this address.`;
-      refuse(socket, new ServiceError('RATE_LIMITED', detail));
+      const limit = { name: 'connections_per_address', value: maxConnectionsPerAddress, needed: ofAddress } as const;
+      refuse(socket, new ServiceError('RATE_LIMITED', detail, { limit }));
     } else {
       socket.once('end', () => checkGone(socket));
     }
@@ -216,8 +221,13 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
         socket.destroy();
         return;
       }
-      const [refusal, failure] = refusalOf(error);
       const { answers, request } = connection;
+      const [refusal, failure] = refusalOf(
+        error,
+        answers.size > 0
+          ? { name: 'request_time', value: server.requestTimeout }
+          : { name: 'headers_time', value: server.headersTimeout },
+      );
       connection.isBroken = true;
       onRefused(refusal);
       if (answers.size > 0) {
@@ -232,10 +242,12 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
     },
     isBroken: (socket) => connections.get(socket)?.isBroken ?? false,
     checkPipeline(socket) {
-      if ((connections.get(socket)?.answers.size ?? 0) <= MAX_PIPELINED) return;
+      const waiting = connections.get(socket)?.answers.size ?? 0;
+      if (waiting <= MAX_PIPELINED) return;
       onRefused('pipelined');
       const detail = `More than ${MAX_PIPELINED} requests of this connection wait for their answers.`;
-      throw new ServiceError('QUEUE_FULL', detail);
+      const limit = { name: 'pipelined', value: MAX_PIPELINED, needed: waiting } as const;
+      throw new ServiceError('QUEUE_FULL', detail, { limit });
     },
     giveUpStalled() {
       const now = performance.now();
@@ -274,15 +286,24 @@ async function allClosed(answers: Iterable<ServerResponse>): Promise<void> {
   await Promise.all([...answers].map((answer) => new Promise((resolve) => answer.once('close', resolve))));
 }
 
-/** What an error of Node's parser means, to the metrics and to the client. */
-function refusalOf({ code }: { readonly code?: string }): [Refusal, ServiceError] {
+/** What an error of Node's parser means, to the metrics and to the client. `time`: the limit that holds where a request stands. */
+function refusalOf(
+  { code }: { readonly code?: string },
+  time: { readonly name: 'headers_time' | 'request_time'; readonly value: number },
+): [Refusal, ServiceError] {
   switch (code) {
     case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return ['headers_time', new ServiceError('REQUEST_TIMEOUT', 'The request did not arrive in time.')];
-    case 'HPE_HEADER_OVERFLOW':
-      return ['headers_bytes', new ServiceError('HEADERS_TOO_LARGE', 'The address and headers are too large.')];
-    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
-      return ['malformed', new ServiceError('BODY_TOO_LARGE', 'The extensions of a chunk are too large.')];
+      return [time.name, new ServiceError('REQUEST_TIMEOUT', 'The request did not arrive in time.', { limit: time })];
+    case 'HPE_HEADER_OVERFLOW': {
+      const limit = { name: 'headers_bytes', value: maxHeaderSize } as const;
+      const detail = 'The address and headers are too large.';
+      return ['headers_bytes', new ServiceError('HEADERS_TOO_LARGE', detail, { limit })];
+    }
+    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW': {
+      const limit = { name: 'chunk_extension_bytes', value: MAX_CHUNK_EXTENSION_BYTES } as const;
+      const detail = 'The extensions of a chunk are too large.';
+      return ['malformed', new ServiceError('BODY_TOO_LARGE', detail, { limit })];
+    }
     case 'HPE_INVALID_EOF_STATE':
       return ['malformed', new ServiceError('INVALID_REQUEST', 'The request ends before it is complete.')];
     default:
@@ -291,13 +312,15 @@ function refusalOf({ code }: { readonly code?: string }): [Refusal, ServiceError
 }
 
 function answerByHand(error: ServiceError): string {
-  const body = JSON.stringify(problemOf(error));
+  const id = randomUUID();
+  const body = JSON.stringify(problemOf(error, id));
   const retry = error.retryAfterS === undefined ? [] : [`Retry-After: ${error.retryAfterS}`];
   return [
     `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status] ?? ''}`,
     'Connection: close',
     `Content-Type: ${PROBLEM_MEDIA_TYPE}`,
     'X-Content-Type-Options: nosniff',
+    `X-Request-Id: ${id}`,
     ...retry,
     `Content-Length: ${Buffer.byteLength(body)}`,
     '',

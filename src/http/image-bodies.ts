@@ -37,8 +37,10 @@ export const IMAGES = {
     'multipart/form-data': {
       type: 'object',
       properties: {
-        image: { type: 'array', items: { type: 'string', contentMediaType: 'application/octet-stream' } },
+        image: { type: 'array', items: { type: 'string', contentMediaType: 'application/octet-stream' }, minItems: 1 },
       },
+      required: ['image'],
+      encoding: { image: { contentType: [...IMAGE_TYPES, 'application/octet-stream'].join(', ') } },
     },
     'application/json': imagesBody,
   },

@@ -8,6 +8,7 @@
 import { setImmediate as eventLoop } from 'node:timers/promises';
 import { ServiceError } from '../errors.js';
 import type { ImageInput } from '../inference/infer.js';
+import { tooManyImages } from './request.js';
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -20,9 +21,10 @@ const LETTER_U = 0x75;
 const PIECE = 2 ** 18;
 /** A few milliseconds of work, after which the event loop has its turn. */
 const PIECES_IN_A_ROW = 4;
-/** Bytes of a key or a name, as written. */
-const MAX_SHORT_TEXT = 2000;
+/** Characters, each a code point, as JSON Schema counts them. */
 const MAX_NAME_LENGTH = 255;
+/** Bytes of a key or a name, as written: a character is at most two escapes. */
+const MAX_SHORT_TEXT = 12 * MAX_NAME_LENGTH + 1;
 const MAX_BLANKS = 65_536;
 
 /**
@@ -37,7 +39,7 @@ export async function readJsonImages(body: Buffer, maxImages: number): Promise<I
     hasImages = true;
     for (const position of text.elements(key)) {
       if (position === maxImages) {
-        throw new ServiceError('INVALID_REQUEST', `The request has too many images; the limit is ${maxImages}.`);
+        throw tooManyImages(maxImages);
       }
       images.push(await readImage(text, position));
     }
@@ -54,7 +56,8 @@ async function readImage(text: JsonBytes, position: number): Promise<ImageInput>
   for (const place of text.keys(`images[${position}]`, ['base64', 'name'])) {
     if (place.endsWith('.name')) {
       name = text.shortText(place);
-      if (name.length > MAX_NAME_LENGTH) throw faultAt(place, `must have at most ${MAX_NAME_LENGTH} characters`);
+      if (Array.from(name).length > MAX_NAME_LENGTH)
+        throw faultAt(place, `must have at most ${MAX_NAME_LENGTH} characters`);
     } else {
       bytes = await decodeBase64(text.rawText(place), place);
     }

@@ -3,6 +3,7 @@ import type { FastifyReply } from 'fastify';
 import type { ImageHeatmaps } from '../inference/heatmap.js';
 import type { InputPlan } from '../maps/input-plan.js';
 import type { Box } from '../maps/localize.js';
+import type { Answer } from './route.js';
 
 type MapGeometry = ImageHeatmaps['geometry'];
 
@@ -58,7 +59,18 @@ export function describeMap(
  */
 const MAX_CLASSES_HEADER = 2000;
 
-/** Of the headers of pictures and arrays, for the API's description. */
+/** Of the headers of pictures and arrays, for the API's description. JSON says the same in its body. */
+export const MAP_HEADERS = {
+  'Fullconv-Map': { description: 'Of a picture or an array: the size of the map in cells, and where the cells look' },
+  'Fullconv-Input': { description: 'Of a picture or an array: the size and scale of the input of the network' },
+  'Fullconv-Classes': { description: 'Of a picture or an array: its classes, as many as there is room for' },
+  'Fullconv-Class-Count': {
+    description: 'Of a picture or an array: the number of its classes',
+    schema: { type: 'integer', minimum: 0 },
+  },
+} as const satisfies Answer['headers'];
+
+/** Of its classes, for the description of such an answer. */
 export const CLASS_HEADERS = `Fullconv-Classes names the classes of a picture or an array, as many as fit into ${MAX_CLASSES_HEADER} characters; Fullconv-Class-Count is the number of all, and JSON lists them`;
 
 /** A longer id is left out: its class has its index alone. */

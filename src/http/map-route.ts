@@ -13,13 +13,13 @@ import type { CompiledModel } from '../models/compile.js';
 import { imageParameters, imageRoute } from './image-route.js';
 import type { ImageQuery, ImageQuestion, ImageRouteDefinition } from './image-route.js';
 import { jsonWriter } from './json-text.js';
-import { describeClasses, describeMap, type DescribedMap } from './map-answer.js';
+import { describeClasses, describeMap, MAP_HEADERS, type DescribedMap } from './map-answer.js';
 import { negotiate, pictureFormat, type MapMediaType } from './media-type.js';
 import type { NpyFile } from './npy.js';
 import { flag, integer, number, oneOf } from './parameters.js';
 import type { RouteParts } from './parts.js';
 import { sendPieces } from './pieces.js';
-import { describeModel } from './request.js';
+import { describeModel, MODEL_HEADERS } from './request.js';
 import type { Route } from './route.js';
 
 /** As fastify writes it for an object. */
@@ -95,7 +95,7 @@ export function mapRoute<Query extends ImageQuery>({
   const write = jsonWriter(schema);
   return imageRoute<Query>({
     ...definition,
-    answers: { 200: { description, content } },
+    answers: { 200: { description, headers: { ...MODEL_HEADERS, ...MAP_HEADERS }, content } },
     errors: [...errors, 'NOT_ACCEPTABLE'],
     async answer(parts, question) {
       const { config, registry, studio } = parts;

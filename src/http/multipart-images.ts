@@ -1,6 +1,6 @@
 /**
- * Reads the images of a multipart/form-data body while it comes: each file part becomes one image. The parser keeps at
- * most one chunk. Text fields beside the files are ignored, since forms often have a few.
+ * Reads the images of a multipart/form-data body while it comes: each part with a file name or the Content-Type of an image
+ * becomes one image. The parser keeps at most one chunk. Text fields beside them are ignored, since forms often have a few.
  *
  * Source: RFC 7578.
  */
@@ -9,6 +9,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { ServiceError } from '../errors.js';
 import type { ImageInput } from '../inference/infer.js';
 import type { HeldBody } from './body-memory.js';
+import { tooManyImages } from './request.js';
 
 /** Text fields, and their length. */
 const MAX_FIELDS = 32;
@@ -17,6 +18,8 @@ const MAX_FIELD_BYTES = 65_536;
 const MAX_HEADERS = 32;
 const MAX_HEADER_BYTES = 16_384;
 const MAX_NAME_LENGTH = 255;
+/** The Content-Type of a part that is an image, though it has no name. */
+const FILE_TYPE = /^(image\/|application\/octet-stream\b)/i;
 /** Bytes that the parser is given at once. A part may have five, and each costs some microseconds. */
 const PIECE = 8192;
 
@@ -43,7 +46,7 @@ export function createMultipartReader(
   parser.on('file', (_field, stream, filename: string | undefined) => {
     const body = open();
     const name = filename === undefined || filename === '' ? `image-${parts.length}` : filename;
-    parts.push({ name: name.slice(0, MAX_NAME_LENGTH), body });
+    parts.push({ name: Array.from(name).slice(0, MAX_NAME_LENGTH).join(''), body });
     stream.on('data', (chunk: Buffer) => {
       try {
         if (failure === undefined) body.append(chunk);
@@ -53,14 +56,13 @@ export function createMultipartReader(
     });
     stream.on('error', malformed);
   });
-  parser.on('filesLimit', () =>
-    fail(new ServiceError('INVALID_REQUEST', `The request has too many images; the limit is ${maxImages}.`)),
-  );
+  parser.on('filesLimit', () => fail(tooManyImages(maxImages)));
   const tooManyFields = (): void =>
     fail(
       new ServiceError(
         'INVALID_REQUEST',
         `The form has too many fields beside its images; the limit is ${MAX_FIELDS}.`,
+        { limit: { name: 'form_fields', value: MAX_FIELDS, needed: MAX_FIELDS + 1 } },
       ),
     );
   parser.on('fieldsLimit', tooManyFields).on('partsLimit', tooManyFields);
@@ -94,6 +96,7 @@ function createParser(headers: IncomingHttpHeaders, maxImages: number) {
   try {
     return new Busboy({
       headers: { ...headers, 'content-type': headers['content-type'] ?? '' },
+      isPartAFile: (_field, type, filename) => filename !== undefined || FILE_TYPE.test(type ?? ''),
       limits: {
         files: maxImages,
         fields: MAX_FIELDS,

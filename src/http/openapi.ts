@@ -7,12 +7,40 @@ import { ERROR_TABLE, type ErrorCode } from '../errors.js';
 import { VERSION } from '../version.js';
 import type { ApiDocument } from './api-reference.js';
 import { PROBLEM_MEDIA_TYPE, problemSchema } from './problem.js';
-import type { Answer, Form, Forms, Operation, Route } from './route.js';
+import type { Answer, Form, Forms, Header, Operation, Route } from './route.js';
 
 type Json = Record<string, unknown>;
 
+/** What is refused before any route is reached. */
+const OF_EVERY_ROUTE: readonly ErrorCode[] = [
+  'INVALID_REQUEST',
+  'FORBIDDEN',
+  'REQUEST_TIMEOUT',
+  'RATE_LIMITED',
+  'HEADERS_TOO_LARGE',
+  'QUEUE_FULL',
+  'DRAINING',
+];
+
+/** The headers that several answers share, by name. Each answer that lists one has it. */
+const HEADERS = {
+  'X-Request-Id': "The client's own, if it is safe to print, or a new one",
+  ETag: 'Of the answer, for If-None-Match',
+  'Retry-After': 'Seconds after which a retry is worth it',
+  'WWW-Authenticate': 'The scheme that is asked for: Bearer',
+} as const;
+
+type SharedHeader = keyof typeof HEADERS;
+
 /** The 304 answer of routes with revalidation.ts. */
 const UNCHANGED: Answer = { description: 'The client already has the answer: If-None-Match names its ETag' };
+
+const IF_NONE_MATCH = {
+  name: 'If-None-Match',
+  in: 'header',
+  description: 'ETags of answers that the client has, or *: it gets 304 while one of them holds',
+  schema: { type: 'string' },
+} as const;
 
 type DescribedRoute = Route & { readonly operation: Operation };
 
@@ -35,26 +63,33 @@ export function openapiDocument(routes: readonly Route[]): ApiDocument {
     paths,
     components: {
       securitySchemes: { administrator: { type: 'http', scheme: 'bearer' } },
+      headers: Object.fromEntries(
+        Object.entries(HEADERS).map(([name, description]) => [name, describeHeader({ description, required: true })]),
+      ),
       schemas: componentSchemas(described),
     },
   };
   return document as unknown as ApiDocument;
 }
 
-function describeRoute({ path, revalidated, security, operation }: DescribedRoute): Json {
+function describeRoute({ path, revalidated = false, security, operation }: DescribedRoute): Json {
   const { operationId, summary, query, body, answers, errors = [] } = operation;
-  const parameters = [...pathParameters(path), ...(query === undefined ? [] : queryParameters(query))];
+  const parameters = [
+    ...pathParameters(path),
+    ...(query === undefined ? [] : queryParameters(query)),
+    ...(revalidated ? [IF_NONE_MATCH] : []),
+  ];
   return {
     operationId,
     summary,
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(body === undefined ? {} : { requestBody: { required: true, ...describeBody(body) } }),
     ...(security === undefined ? {} : { security: [{ [security]: [] }] }),
-    responses: {
-      ...Object.fromEntries(Object.entries(answers).map(([status, answer]) => [status, describeBody(answer)])),
-      ...(revalidated ? { 304: UNCHANGED } : {}),
-      ...problems(security === undefined ? errors : ['UNAUTHENTICATED', ...errors]),
-    },
+    responses: responses(
+      revalidated ? { ...answers, 304: UNCHANGED } : answers,
+      [...(security === undefined ? [] : (['UNAUTHENTICATED'] as const)), ...OF_EVERY_ROUTE, ...errors],
+      revalidated,
+    ),
   };
 }
 
@@ -76,8 +111,12 @@ function queryParameters(schema: z.ZodType): Json[] {
   });
 }
 
-function describeBody({ description, content }: Answer): Json {
+function describeBody({ description, content }: Omit<Answer, 'headers'>): Json {
   return { description, ...(content === undefined ? {} : { content: describeForms(content) }) };
+}
+
+function describeHeader({ description, required, schema = { type: 'string' } }: Header): Json {
+  return { description, ...(required === undefined ? {} : { required }), schema };
 }
 
 function describeForms(forms: Forms): Json {
@@ -86,17 +125,51 @@ function describeForms(forms: Forms): Json {
 
 function describeForm(form: Form): Json {
   if (form instanceof z.ZodType) return { schema: { $ref: `#/components/schemas/${idOf(form)}` } };
-  return Object.keys(form).length === 0 ? {} : { schema: form };
+  const { encoding, ...schema } = form;
+  return {
+    ...(Object.keys(schema).length === 0 ? {} : { schema }),
+    ...(encoding === undefined ? {} : { encoding }),
+  };
 }
 
-/** Responses by status; codes that share a status share a response. */
-function problems(codes: readonly ErrorCode[]): Json {
-  const statuses = [...new Set(codes.map((code) => ERROR_TABLE[code].status))];
+/** Responses by status: the route's answers, and its problems. Those that share a status share a response. */
+function responses(answers: Operation['answers'], errors: readonly ErrorCode[], revalidated: boolean): Json {
+  const codes = [...new Set(errors)];
+  const statuses = new Set([...Object.keys(answers).map(Number), ...codes.map((code) => ERROR_TABLE[code].status)]);
   return Object.fromEntries(
-    statuses.map((status) => {
-      const ofStatus = codes.filter((code) => ERROR_TABLE[code].status === status);
-      const description = ofStatus.map((code) => `${code}: ${ERROR_TABLE[code].title}`).join('; ');
-      return [status, describeBody({ description, content: { [PROBLEM_MEDIA_TYPE]: problemSchema } })];
+    [...statuses].map((status) => {
+      const answer = answers[status];
+      const problems = codes.filter((code) => ERROR_TABLE[code].status === status);
+      const shared: SharedHeader[] = [
+        'X-Request-Id',
+        ...(revalidated && [200, 304].includes(status) ? (['ETag'] as const) : []),
+        // The route's own answer does not say it.
+        ...(answer === undefined && problems.some((code) => ERROR_TABLE[code].retryable)
+          ? (['Retry-After'] as const)
+          : []),
+        ...(status === 401 ? (['WWW-Authenticate'] as const) : []),
+      ];
+      const headers = {
+        ...Object.fromEntries(shared.map((name) => [name, { $ref: `#/components/headers/${name}` }])),
+        ...Object.fromEntries(
+          Object.entries(answer?.headers ?? {}).map(([name, header]) => [name, describeHeader(header)]),
+        ),
+      };
+      const descriptions = problems.map((code) => `${code}: ${ERROR_TABLE[code].title}`);
+      const content = {
+        ...answer?.content,
+        ...(problems.length === 0 ? {} : { [PROBLEM_MEDIA_TYPE]: problemSchema }),
+      };
+      return [
+        status,
+        {
+          headers,
+          ...describeBody({
+            description: [...(answer === undefined ? [] : [answer.description]), ...descriptions].join('; '),
+            ...(Object.keys(content).length === 0 ? {} : { content }),
+          }),
+        },
+      ];
     }),
   );
 }

@@ -9,22 +9,20 @@ import { meaningsOf, wordsOf, type Vocabulary } from '../vocabulary.js';
 /** A zod object whose output is `Query`. */
 export type QuerySchema<Query> = z.ZodType<Query> & { readonly shape: object };
 
-/** A decimal number in a range, and nothing else: no exponent, no hexadecimal, no empty text. */
+/** A number in a range as programs write it, with or without an exponent: no hexadecimal, no empty text. */
 export function number(minimum: number, maximum: number) {
   const error = `must be a number from ${minimum} to ${maximum}`;
-  return decimal(z.number({ error }).min(minimum, { error }).max(maximum, { error }));
+  return decimal(z.number({ error }).min(minimum, { error }).max(maximum, { error }), /^-?\d+(\.\d+)?(e[+-]?\d+)?$/i);
 }
 
+/** A whole number in a range: no exponent either. */
 export function integer(minimum: number, maximum: number) {
   const error = `must be a whole number from ${minimum} to ${maximum}`;
-  return decimal(z.int({ error }).min(minimum, { error }).max(maximum, { error }));
+  return decimal(z.int({ error }).min(minimum, { error }).max(maximum, { error }), /^-?\d+(\.\d+)?$/);
 }
 
-function decimal<T extends z.ZodType<number>>(schema: T) {
-  return z.preprocess(
-    (value) => (typeof value === 'string' && /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value),
-    schema,
-  );
+function decimal<T extends z.ZodType<number>>(schema: T, pattern: RegExp) {
+  return z.preprocess((value) => (typeof value === 'string' && pattern.test(value) ? Number(value) : value), schema);
 }
 
 export const flag = z.preprocess(
@@ -55,17 +53,17 @@ export function repeated<T extends z.ZodType>(item: T, maximum: number) {
 export function parseParameters<Query>(schema: QuerySchema<Query>, query: unknown): Query {
   const result = schema.safeParse(query);
   if (result.success) return result.data;
-  throw invalidRequest('There are wrong parameters.', result.error, schema);
+  throw invalidRequest(result.error, schema, query as Readonly<Record<string, unknown>>);
 }
 
 /** The most complaints in one answer: the first ones help; a thousand would make an answer larger than the request. */
 const MAX_COMPLAINTS = 10;
 
 /** A failed validation as INVALID_REQUEST: each complaint names a place and what it takes. */
-export function invalidRequest(
-  detail: string,
+function invalidRequest(
   { issues }: z.ZodError,
   { shape }: { readonly shape: object },
+  query: Readonly<Record<string, unknown>>,
 ): ServiceError {
   const complaints = issues.slice(0, MAX_COMPLAINTS).flatMap((issue): ParameterError[] =>
     issue.code === 'unrecognized_keys'
@@ -73,9 +71,17 @@ export function invalidRequest(
           parameter: key.slice(0, 100),
           detail: `is not known here; known are ${Object.keys(shape).join(', ')}`,
         }))
-      : [{ parameter: placeOf(issue.path), detail: issue.message }],
+      : [{ parameter: placeOf(issue.path), detail: isRepeated(issue, query) ? 'may be given once' : issue.message }],
   );
-  return new ServiceError('INVALID_REQUEST', detail, { errors: complaints.slice(0, MAX_COMPLAINTS) });
+  return new ServiceError('INVALID_REQUEST', 'There are wrong parameters.', {
+    errors: complaints.slice(0, MAX_COMPLAINTS),
+  });
+}
+
+/** Whether the value of a parameter that is no list was given several times. */
+function isRepeated({ path, ...issue }: z.core.$ZodIssue, query: Readonly<Record<string, unknown>>): boolean {
+  const isOfList = 'origin' in issue && issue.origin === 'array';
+  return path.length === 1 && !isOfList && Array.isArray(query[String(path[0])]);
 }
 
 /** `images[2].base64`; for a list in a query, the parameter's name. */

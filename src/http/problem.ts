@@ -5,7 +5,8 @@
  */
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { ERROR_TABLE, ServiceError, toServiceError, type ErrorCode } from '../errors.js';
+import { ERROR_TABLE, LIMITS, ServiceError, toServiceError, type ErrorCode } from '../errors.js';
+import { meaningsOf, wordsOf } from '../vocabulary.js';
 import { ClientGoneError } from './request.js';
 
 export const PROBLEM_MEDIA_TYPE = 'application/problem+json';
@@ -19,6 +20,17 @@ export const problemSchema = z
     instance: z.string().optional().describe('The id of the request, as in X-Request-Id'),
     code: z.enum(Object.keys(ERROR_TABLE) as [ErrorCode, ...ErrorCode[]]),
     errors: z.array(z.object({ parameter: z.string(), detail: z.string() })).optional(),
+    limit: z
+      .object({
+        name: z.enum(wordsOf(LIMITS)).describe(`What is limited. ${meaningsOf(LIMITS)}`),
+        value: z.number().describe('The limit, in the unit of its name'),
+        needed: z
+          .number()
+          .optional()
+          .describe('What the request needs, or the least that is known of it; absent if nothing is known'),
+      })
+      .optional()
+      .describe('The limit that the request goes beyond, if that is why it is refused'),
   })
   .meta({ id: 'Problem' });
 
@@ -35,6 +47,7 @@ export function problemOf(error: ServiceError, instance?: string): Problem {
     ...(instance === undefined ? {} : { instance }),
     code: error.code,
     ...(error.errors.length === 0 ? {} : { errors: [...error.errors] }),
+    ...(error.limit === undefined ? {} : { limit: { ...error.limit } }),
   };
 }
 

@@ -58,12 +58,14 @@ export function receiveBody(
   take: (chunk: Buffer) => void,
   { maxBytes, timeoutMs, minRate, deadline, onRefused }: ReceiveOptions,
 ): Promise<void> {
-  const tooLarge = (): ServiceError => {
+  const tooLarge = (needed: number): ServiceError => {
     onRefused('body_bytes');
-    return new ServiceError('BODY_TOO_LARGE', `The body has more than ${maxBytes} bytes, which is the limit.`);
+    return new ServiceError('BODY_TOO_LARGE', `The body has more than ${maxBytes} bytes, which is the limit.`, {
+      limit: { name: 'body_bytes', value: maxBytes, needed },
+    });
   };
   const length = announcedLength(request);
-  if (length !== undefined && length > maxBytes) return Promise.reject(tooLarge());
+  if (length !== undefined && length > maxBytes) return Promise.reject(tooLarge(length));
   // Only now: a client that waits for this sends no body that is refused.
   if (request.headers.expect !== undefined && !response.headersSent) response.writeContinue();
 
@@ -78,7 +80,7 @@ export function receiveBody(
       received += chunk.length;
       chunks += 1;
       try {
-        if (received > maxBytes) throw tooLarge();
+        if (received > maxBytes) throw tooLarge(received);
         if (chunks > FREE_CHUNKS && received < chunks * MIN_CHUNK_BYTES) {
           onRefused('body_chunks');
           throw new ServiceError('INVALID_REQUEST', 'The body comes in too many chunks of a few bytes each.');
@@ -114,11 +116,12 @@ export function receiveBody(
         fail(new ServiceError('DEADLINE_EXCEEDED', 'The deadline passed before the body had come.'));
       } else if (left <= 0) {
         onRefused('request_time');
-        fail(new ServiceError('REQUEST_TIMEOUT', `The body did not arrive within ${timeoutMs} ms.`));
+        const limit = { name: 'request_time', value: timeoutMs } as const;
+        fail(new ServiceError('REQUEST_TIMEOUT', `The body did not arrive within ${timeoutMs} ms.`, { limit }));
       } else if (pace.isTooSlow(received, now)) {
         onRefused('body_rate');
         const detail = `The body came with less than ${minRate} bytes a second over ${PACE_MS / 1000} s.`;
-        fail(new ServiceError('REQUEST_TIMEOUT', detail));
+        fail(new ServiceError('REQUEST_TIMEOUT', detail, { limit: { name: 'body_rate', value: minRate } }));
       } else {
         timer = setTimeout(watch, Math.min(left, PACE_MS / 2));
       }

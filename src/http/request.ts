@@ -7,6 +7,7 @@ import type { Flow } from '../batching/fair-shares.js';
 import { ServiceError } from '../errors.js';
 import type { RequestContext } from '../inference/request-context.js';
 import type { CompiledModel } from '../models/compile.js';
+import type { Answer } from './route.js';
 
 /** `deadline` is in milliseconds of `performance.now()`. The signal is aborted when the client hangs up early. */
 export function requestContext(reply: FastifyReply, priority: number, deadline: number): RequestContext {
@@ -45,13 +46,31 @@ export function limitPasses(passes: number, maximum: number): void {
     `The request asks for ${passes} images × scales; the limit is ${maximum}.`,
     {
       errors: [{ parameter: 'scale', detail: 'too many for this number of images' }],
+      limit: { name: 'images', value: maximum, needed: passes },
     },
   );
+}
+
+/** INVALID_REQUEST for a body that has more images than one request may: the others are not read. */
+export function tooManyImages(maximum: number): ServiceError {
+  return new ServiceError('INVALID_REQUEST', `The request has too many images; the limit is ${maximum}.`, {
+    limit: { name: 'images', value: maximum, needed: maximum + 1 },
+  });
 }
 
 export function modelReference({ manifest, digest }: CompiledModel): { name: string; version: string; digest: string } {
   return { name: manifest.name, version: manifest.version, digest };
 }
+
+/** Of the headers that describeModel sets, for the API's description. */
+export const MODEL_HEADERS = {
+  'Fullconv-Model': { description: 'The model, as name@version', required: true },
+  'Fullconv-Model-Digest': {
+    description: 'sha256 over its manifest, labels and weights',
+    required: true,
+    schema: { type: 'string', pattern: '^[0-9a-f]{64}$' },
+  },
+} as const satisfies Answer['headers'];
 
 export function describeModel(reply: FastifyReply, { manifest, digest }: CompiledModel): void {
   void reply.header('fullconv-model', `${manifest.name}@${manifest.version}`).header('fullconv-model-digest', digest);

@@ -13,15 +13,29 @@ import { variesBy } from './cross-origin.js';
 import { parseParameters, type QuerySchema } from './parameters.js';
 import type { RouteParts } from './parts.js';
 
-/** A body in one media type: a zod schema with an id, a JSON Schema, or `{}` if there is nothing to say about it. */
+/**
+ * A body in one media type: a zod schema with an id, a JSON Schema, or `{}` if there is nothing to say about it. `encoding`
+ * beside a JSON Schema is what the parts of a form are, as OpenAPI has it.
+ */
 export type Form = z.ZodType | Readonly<Record<string, unknown>>;
 
 /** By media type. */
 export type Forms = Readonly<Record<string, Form>>;
 
+/** A header of an answer. */
+export interface Header {
+  readonly description: string;
+  /** Absent: not every such answer has it. */
+  readonly required?: true;
+  /** A JSON Schema; absent: a text. */
+  readonly schema?: Readonly<Record<string, unknown>>;
+}
+
 export interface Answer {
   readonly description: string;
   readonly content?: Forms;
+  /** By name, besides those of every answer. */
+  readonly headers?: Readonly<Record<string, Header>>;
 }
 
 interface Address<Path extends string> {
@@ -115,6 +129,6 @@ export function route<Query, const Path extends string>({
 }
 
 /** An answer that is JSON. */
-export function json(schema: Form, description = 'OK'): Answer {
-  return { description, content: { 'application/json': schema } };
+export function json(schema: Form, description = 'OK', headers: Answer['headers'] = {}): Answer {
+  return { description, headers, content: { 'application/json': schema } };
 }

@@ -2,6 +2,7 @@
  * Adds the routes to fastify, each with the serializers of its answers. Each address answers a method that no route
  * takes with 405 and the methods that it does take.
  */
+import { METHODS as nodeMethods } from 'node:http';
 import type { FastifyInstance, onSendHookHandler } from 'fastify';
 import { z } from 'zod';
 import { ServiceError } from '../errors.js';
@@ -10,7 +11,10 @@ import { revalidated } from './revalidation.js';
 import type { Operation, Route } from './route.js';
 import { serializerOf } from './schemas.js';
 
-const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'];
+/** All that Node's parser knows. A CONNECT never gets here: Node hangs up on it. */
+const METHODS = nodeMethods.filter((method) => method !== 'CONNECT');
+
+const TAKEN = ['GET', 'HEAD', 'POST'];
 
 /** `onSend` is the last hook of each answer. */
 export function addRoutes(
@@ -19,6 +23,8 @@ export function addRoutes(
   parts: RouteParts,
   onSend: onSendHookHandler,
 ): void {
+  // Nothing that no route takes is looked at before it is refused.
+  for (const method of METHODS) if (!TAKEN.includes(method)) app.addHttpMethod(method, { overrideExisting: true });
   for (const { method, path, operation, handle, revalidated: hasTag = false } of routes) {
     app.route({
       method,

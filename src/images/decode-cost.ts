@@ -56,6 +56,7 @@ export function checkHeaderCost(header: ImageHeader, limits: DecodeLimits): void
     throw new ServiceError(
       'IMAGE_TOO_LARGE',
       `The image has at least ${header.scans} scans, each a pass over the whole picture; the limit is ${MAX_SCANS}.`,
+      { limit: { name: 'image_scans', value: MAX_SCANS, needed: header.scans } },
     );
   }
   checkDecodeCost(leastDecodeCost(header), limits);
@@ -68,12 +69,14 @@ export function checkDecodeCost({ bytes, seconds }: DecodeCost, limits: DecodeLi
     throw new ServiceError(
       'IMAGE_TOO_LARGE',
       `Decoding the image would take about ${figure(seconds)} s of a processor core; the limit is ${figure(maxDecodeSeconds)} s.`,
+      { limit: { name: 'decode_seconds', value: maxDecodeSeconds, needed: seconds } },
     );
   }
   if (bytes > maxDecodeBytes) {
     throw new ServiceError(
       'IMAGE_TOO_LARGE',
       `Decoding the image would take about ${megabytes(bytes)} MB of memory; the limit is ${megabytes(maxDecodeBytes)} MB.`,
+      { limit: { name: 'decode_bytes', value: maxDecodeBytes, needed: Math.ceil(bytes) } },
     );
   }
 }

@@ -71,6 +71,7 @@ function headerOf(bytes: Uint8Array, limits: HeaderLimits): ImageHeader {
     throw new ServiceError(
       'IMAGE_TOO_LARGE',
       `The image has ${width}×${height} = ${width * height} pixels; the limit is ${limits.maxPixels}.`,
+      { limit: { name: 'image_pixels', value: limits.maxPixels, needed: width * height } },
     );
   }
   checkHeaderCost(header, limits);

@@ -3,7 +3,7 @@
  * back when nothing of it runs any more. So a full server refuses at once and says when to retry. The last quarter of the
  * places is kept for small requests: a few requests of many passes do not shut out everybody else.
  */
-import { ServiceError } from '../errors.js';
+import { ServiceError, type ExceededLimit } from '../errors.js';
 
 /** A request of so many passes is small. */
 const SMALL = 4;
@@ -29,8 +29,17 @@ export interface AdmissionOptions {
 
 export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions): Admission {
   let admitted = 0;
-  const full = (detail: string): ServiceError =>
-    new ServiceError('QUEUE_FULL', detail, { retryAfterS: Math.max(1, Math.ceil(expectedWaitMs() / 1000)) });
+  const full = (detail: string, limit: ExceededLimit): ServiceError =>
+    new ServiceError('QUEUE_FULL', detail, { retryAfterS: Math.max(1, Math.ceil(expectedWaitMs() / 1000)), limit });
+  const noPlace = (value: number, count: number): ServiceError =>
+    full(
+      `The server is at its limit of ${value} passes (images × scales × mirrors)${value < maxQueue ? ' for large requests' : ''}.`,
+      {
+        name: 'passes',
+        value,
+        needed: admitted + count,
+      },
+    );
 
   return {
     get admitted() {
@@ -40,23 +49,25 @@ export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions):
       if (count > maxQueue) {
         throw new ServiceError('INVALID_REQUEST', `The request needs ${count} passes (images × scales × mirrors).`, {
           errors: [{ parameter: 'scale', detail: `at most ${maxQueue} passes fit into the server` }],
+          limit: { name: 'passes', value: maxQueue, needed: count },
         });
       }
       const kept = count > SMALL && admitted > 0 ? Math.floor(maxQueue / 4) : 0;
-      if (admitted + count > maxQueue - kept) {
-        throw full(`The server is at its limit of ${maxQueue} passes (images × scales × mirrors).`);
-      }
+      if (admitted + count > maxQueue - kept) throw noPlace(maxQueue - kept, count);
       admitted += count;
       return () => {
         admitted -= count;
       };
     },
     checkWait(limitMs) {
-      if (admitted >= maxQueue) {
-        throw full(`The server is at its limit of ${maxQueue} passes (images × scales × mirrors).`);
-      }
-      if (expectedWaitMs() <= limitMs) return;
-      throw full('The server has more to do than it can answer in half of the time that a request may take.');
+      if (admitted >= maxQueue) throw noPlace(maxQueue, 1);
+      const expected = expectedWaitMs();
+      if (expected <= limitMs) return;
+      throw full('The server has more to do than it can answer in half of the time that a request may take.', {
+        name: 'wait_ms',
+        value: limitMs,
+        needed: Math.ceil(expected),
+      });
     },
   };
 }

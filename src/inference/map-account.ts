@@ -3,7 +3,7 @@
  * in the memory of the server's own process while it makes the answer. Each image adds its share. The request is refused as
  * a whole if all of them together are beyond a limit.
  */
-import { ServiceError } from '../errors.js';
+import { ServiceError, type ExceededLimit } from '../errors.js';
 
 /**
  * The most bytes that all passes of a request may bring into this process, with the maps that are made of them: 128 MiB.
@@ -41,10 +41,11 @@ export function createMapAccount(images: number, { values: maxValues, orElse = '
   let values = 0;
   let bytes = 0;
   let isExceeded = false;
-  const refuse = (what: string, remedy: string, detail: string): never => {
+  const refuse = (what: string, remedy: string, detail: string, limit: ExceededLimit): never => {
     isExceeded = true;
     throw new ServiceError('IMAGE_TOO_LARGE', `${what} Ask for ${remedy}.`, {
       errors: [{ parameter: 'outputStride', detail }],
+      limit,
     });
   };
   const atLeast = images > 1 ? ' at least' : '';
@@ -61,6 +62,7 @@ export function createMapAccount(images: number, { values: maxValues, orElse = '
           `The answer would have${atLeast} ${values} map values (cells × classes × images); the limit is ${maxValues}.`,
           `${smaller}${orElse}`,
           `gives${atLeast} ${values} values`,
+          { name: 'map_values', value: maxValues, needed: values },
         );
       }
       if (bytes > MAX_BYTES) {
@@ -68,6 +70,7 @@ export function createMapAccount(images: number, { values: maxValues, orElse = '
           `The class maps of all passes (images × scales × mirrors) would take${atLeast} ${bytes} bytes; the limit is ${MAX_BYTES}.`,
           `${smaller}, or fewer scales`,
           `gives${atLeast} ${bytes} bytes`,
+          { name: 'maps_bytes', value: MAX_BYTES, needed: bytes },
         );
       }
     },

@@ -240,7 +240,8 @@ function checkPixels(
   explain: (limit: number) => ParameterError,
 ): void {
   const limit = Math.floor(limits.maxInputPixels / pixelCost);
-  if (inputPixels(plan) <= limit) return;
+  const pixels = inputPixels(plan);
+  if (pixels <= limit) return;
   const { width, height } = plan.crop;
   const [why, orElse] =
     pixelCost === 1
@@ -249,7 +250,7 @@ function checkPixels(
   throw new ServiceError(
     'IMAGE_TOO_LARGE',
     `The network's input would be ${width}×${height} pixels; the limit is ${limit} pixels${why}. Ask for a smaller size or scale${orElse}.`,
-    { errors: [explain(limit)] },
+    { errors: [explain(limit)], limit: { name: 'input_pixels', value: limit, needed: pixels } },
   );
 }
 
@@ -265,11 +266,15 @@ export function checkClassMap(
   if (map === undefined) return;
   const { width, height } = map;
   const channels = tiling === undefined ? Math.max(classCount, askedFor) : askedFor;
-  if (width * height * channels <= MAX_MAP_VALUES) return;
+  const values = width * height * channels;
+  if (values <= MAX_MAP_VALUES) return;
   throw new ServiceError(
     'IMAGE_TOO_LARGE',
     `The class map would be ${width}×${height} cells of ${channels} classes; the limit is ${MAX_MAP_VALUES} values. Ask for a coarser outputStride, a smaller size or scale, or fewer classes.`,
-    { errors: [{ parameter: 'outputStride', detail: `gives ${width * height * channels} values` }] },
+    {
+      errors: [{ parameter: 'outputStride', detail: `gives ${values} values` }],
+      limit: { name: 'run_values', value: MAX_MAP_VALUES, needed: values },
+    },
   );
 }
 
@@ -280,7 +285,10 @@ function checkMemory(bytes: number, { memoryBytes = Infinity }: PlanLimits): voi
   throw new ServiceError(
     'IMAGE_TOO_LARGE',
     `A run would take about ${megabytes(bytes)} of memory; the limit is ${megabytes(memoryBytes)}. Ask for a smaller size or scale, or a coarser outputStride.`,
-    { errors: [{ parameter: 'size', detail: `takes about ${megabytes(bytes)}` }] },
+    {
+      errors: [{ parameter: 'size', detail: `takes about ${megabytes(bytes)}` }],
+      limit: { name: 'run_bytes', value: memoryBytes, needed: Math.ceil(bytes) },
+    },
   );
 }
 

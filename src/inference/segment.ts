@@ -1,7 +1,7 @@
 /**
  * The winning class of every position: a label map. A single pass gives it directly: it is the dense view's arg-max.
- * With several scales or mirrors, the classes that win anywhere are candidates. Their probabilities are averaged like
- * class maps (class-maps.ts), and the best candidate wins.
+ * With several scales or mirrors, the classes that win anywhere are candidates. Their probabilities or logits are averaged
+ * like class maps (class-maps.ts), and the best candidate wins.
  *
  * Candidates are known only when every pass has run, and their maps must come from every pass. So passes are asked for
  * all classes at once. If that would take too much memory (plan.ts), the passes are decoded and run a second time for
@@ -15,6 +15,7 @@ import { boxBetween, type Box } from '../maps/localize.js';
 import { cellEdges, type PlacedLabels } from '../maps/outline.js';
 import type { Placement } from '../maps/place.js';
 import { Largest, MAX_REGIONS, regionFrom, type Region } from '../maps/regions.js';
+import type { ScoreKind } from '../maps/scores.js';
 import { eachRange, StepCounter, type Steps } from '../maps/steps.js';
 import { denseViews, type CompiledModel } from '../models/compile.js';
 import type { DenseForm } from '../models/dense-views.js';
@@ -30,6 +31,8 @@ import { sumTimings, type Timing } from './timing.js';
 const MAX_CANDIDATES = 32;
 
 export interface SegmentOptions extends InputOptions, DenseForm {
+  /** What several passes are averaged as, before the best class wins. Default: probability. */
+  readonly scores?: ScoreKind | undefined;
   /** Positions whose best class is less probable than this stay unlabelled. */
   readonly minProbability: number;
 }
@@ -85,8 +88,11 @@ export async function segment(
   };
 }
 
-/** Maps of cells that exist at the same time: labels, the best probability, one class's mean, its map in one pass. */
-const MAPS_MADE = 4;
+/**
+ * Maps of cells that exist at the same time: labels, the best score, one class's mean, its map in one pass, and with logits
+ * its mean probability.
+ */
+const MAPS_MADE = { probability: 4, logit: 5 } as const;
 
 /** Throws OUTPUT_UNSUPPORTED where the model has no such maps: no image would get them. */
 export function segmentQuestion(
@@ -102,21 +108,31 @@ export function segmentQuestion(
     // The graph needs a class: the image's own best.
     classes: [names.length],
     everyClass: true,
-    maps: { answered: 1, made: MAPS_MADE, again: Math.min(MAX_CANDIDATES, names.length) },
+    maps: {
+      answered: 1,
+      made: MAPS_MADE[options.scores ?? 'probability'],
+      again: Math.min(MAX_CANDIDATES, names.length),
+    },
     read: readMaps,
     need: (passes) => needMapsOf(passes, passes.length === 1 ? [] : candidates(passes, names.length)),
     async combine(passes, { header }, classes) {
       const { plan, geometry, placement } = finestOf(passes);
       const check = (): void => checkAlive(context);
-      const labels = await inTurns(labelsOf(passes, classes, options.minProbability), check);
+      const labels = await inTurns(labelsOf(passes, classes, options), check);
       const legend = await inTurns(describe({ labels, placement, plan }, names), check);
       return { header, plan, geometry, placement, labels, ...legend };
     },
   });
 }
 
-function labelsOf(passes: readonly PassMaps[], classes: readonly number[], minProbability: number): Steps<LabelMap> {
-  return passes.length === 1 ? labelsOfPass(passes[0]!, minProbability) : labelsOfMean(passes, classes, minProbability);
+function labelsOf(
+  passes: readonly PassMaps[],
+  classes: readonly number[],
+  { scores = 'probability', minProbability }: SegmentOptions,
+): Steps<LabelMap> {
+  return passes.length === 1
+    ? labelsOfPass(passes[0]!, minProbability)
+    : labelsOfMean(passes, classes, scores, minProbability);
 }
 
 function* labelsOfPass(pass: PassMaps, minProbability: number): Steps<LabelMap> {
@@ -144,23 +160,27 @@ function candidates(passes: readonly PassMaps[], classCount: number): number[] {
   return winners.sort((a, b) => shares[b]! - shares[a]!).slice(0, MAX_CANDIDATES);
 }
 
-/** The label map of the mean probabilities of these classes. Only one class's map exists at a time. */
+/**
+ * The label map of the mean scores of these classes. A cell stays unlabelled if the mean probability of its best class is
+ * below the least. Only one class's maps exist at a time.
+ */
 function* labelsOfMean(
   passes: readonly PassMaps[],
   classes: readonly number[],
+  scores: ScoreKind,
   minProbability: number,
 ): Steps<LabelMap> {
   const { width, height } = finestOf(passes);
   const labels = new Uint16Array(width * height).fill(UNLABELLED);
-  const best = new Float32Array(width * height).fill(minProbability);
+  const best = new Float32Array(width * height).fill(-Infinity);
   for (const index of classes) {
-    const { values } = yield* averageMap(passes, index, 'probability');
+    const { values } = yield* averageMap(passes, index, scores);
+    const probabilities = scores === 'probability' ? values : (yield* averageMap(passes, index, 'probability')).values;
     yield* eachRange(values.length, (from, end) => {
       for (let cell = from; cell < end; cell++) {
-        const probability = values[cell]!;
-        if (probability < best[cell]! || (probability === best[cell] && labels[cell] !== UNLABELLED)) continue;
-        best[cell] = probability;
-        labels[cell] = index;
+        if (values[cell]! <= best[cell]!) continue;
+        best[cell] = values[cell]!;
+        labels[cell] = probabilities[cell]! < minProbability ? UNLABELLED : index;
       }
     });
   }

@@ -52,6 +52,9 @@ function refuse(shape: Shape, what: string, limit: number): never {
   throw new ServiceError(
     'IMAGE_TOO_LARGE',
     `The areas of all images together have more than ${limit} ${what}. Ask for a coarser outputStride, a smaller size, fewer images, or no shapes=${shape}.`,
-    { errors: [{ parameter: 'shapes', detail: `${shape} has more than ${limit} ${what}` }] },
+    {
+      errors: [{ parameter: 'shapes', detail: `${shape} has more than ${limit} ${what}` }],
+      limit: { name: shape === 'rle' ? 'rle_runs' : 'polygon_corners', value: limit, needed: limit + 1 },
+    },
   );
 }

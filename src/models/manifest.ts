@@ -68,7 +68,8 @@ const mapPreset = z.strictObject({
 /** `model.json`. The catalog (catalog.ts) uses the same fields. */
 export const manifestSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,99}$/i, 'must be letters, digits, dots, dashes and underscores'),
-  version: z.string().regex(/^[0-9]+$/, 'must be a whole number as a string, e.g. "1"'),
+  /** Stands in a header of answers, with the name. */
+  version: z.string().regex(/^[0-9]{1,20}$/, 'must be a whole number of at most 20 digits as a string, e.g. "1"'),
   description: z.string().optional(),
   license: z.string().optional(),
   source: z.string().optional(),

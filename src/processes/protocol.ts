@@ -6,7 +6,7 @@
  * `Work` is one item of a batch, `Output` what becomes of it, `Job` anything else that is asked; what they are is not known
  * here (engine-process/main.ts, inference/work.ts).
  */
-import { ServiceError, type ErrorCode, type ParameterError } from '../errors.js';
+import { ServiceError } from '../errors.js';
 import type { EngineName } from '../runtime/engines.js';
 import type { EngineOptions, SessionSpec } from '../runtime/session.js';
 
@@ -62,7 +62,7 @@ export interface PlainError {
   readonly message: string;
   readonly stack: string | undefined;
   /** Of a ServiceError. */
-  readonly service?: { readonly code: ErrorCode; readonly errors: readonly ParameterError[] };
+  readonly service?: Pick<ServiceError, 'code' | 'errors' | 'limit'>;
 }
 
 export function toPlainError(thrown: unknown): PlainError {
@@ -70,12 +70,12 @@ export function toPlainError(thrown: unknown): PlainError {
   const cause = error.cause instanceof Error ? `\ncaused by ${error.cause.stack ?? error.cause.message}` : '';
   const plain = { message: error.message, stack: `${error.stack ?? error.message}${cause}` };
   if (!(error instanceof ServiceError)) return plain;
-  return { ...plain, service: { code: error.code, errors: error.errors } };
+  return { ...plain, service: { code: error.code, errors: error.errors, limit: error.limit } };
 }
 
 /** The error again, with the stack of the process that it comes from; of a ServiceError that stack is the cause's. */
 export function fromPlainError({ message, stack, service }: PlainError): Error {
   const original = Object.assign(new Error(message), { stack });
   if (service === undefined) return original;
-  return new ServiceError(service.code, message, { cause: original, errors: service.errors });
+  return new ServiceError(service.code, message, { cause: original, errors: service.errors, limit: service.limit });
 }

@@ -256,6 +256,7 @@ describe('an answer of many predictions', () => {
         code: 'INVALID_REQUEST',
         message: 'The answer would have 262145 predictions.',
         errors: [{ parameter: 'topK', detail: expect.stringMatching(/at most 262144 predictions/) as string }],
+        limit: { name: 'predictions', value: 262_144, needed: 262_145 },
       }) as Error,
     );
   });

@@ -52,7 +52,12 @@ describe('the number of connections', () => {
     await until(() => connections.count === 3);
     const fourth = await rawClient(url);
     await fourth.send(head('GET /'));
-    expect(await fourth.ended()).toMatch(/^HTTP\/1.1 503 [^]*Retry-After: 1[^]*"code":"QUEUE_FULL"/);
+    const answer = await fourth.ended();
+    expect(answer).toMatch(/^HTTP\/1.1 503 [^]*Retry-After: 1[^]*"code":"QUEUE_FULL"/);
+    expect(answer).toContain('"limit":{"name":"connections","value":3,"needed":4}');
+    // Its id is in the body, too.
+    const id = /^X-Request-Id: (\S+)\r$/m.exec(answer)?.[1];
+    expect(answer).toContain(`"instance":"${id}"`);
     expect(fourth.error).toBeUndefined();
     expect(refusals).toEqual(['connections']);
     clients[0]!.socket.destroy();
@@ -68,7 +73,9 @@ describe('the number of connections', () => {
     const clients = await Promise.all([1, 2].map(() => rawClient(url)));
     await until(() => connections.count === 2);
     const third = await rawClient(url);
-    expect(await third.ended()).toMatch(/^HTTP\/1.1 429 [^]*"code":"RATE_LIMITED"/);
+    expect(await third.ended()).toMatch(
+      /^HTTP\/1.1 429 [^]*"code":"RATE_LIMITED","limit":{"name":"connections_per_address","value":2,"needed":3}/,
+    );
     clients.forEach(({ socket }) => socket.destroy());
     expect(refusals).toEqual(['connections_per_address']);
     server.close();
@@ -120,11 +127,13 @@ describe('a client that has ended its direction', () => {
 
 it('many requests on one connection that wait for their answers are too many', async () => {
   let most = 0;
+  let refusal: unknown;
   handle = (request, response) => {
     try {
       connections.checkPipeline(request.socket);
       most += 1;
-    } catch {
+    } catch (error) {
+      refusal ??= error;
       response.statusCode = 503;
       response.end();
     }
@@ -135,6 +144,7 @@ it('many requests on one connection that wait for their answers are too many', a
   await until(() => refusals.length === 184);
   expect(most).toBe(16);
   expect(new Set(refusals)).toEqual(new Set(['pipelined']));
+  expect(refusal).toMatchObject({ code: 'QUEUE_FULL', limit: { name: 'pipelined', value: 16, needed: 17 } });
   client.socket.destroy();
 });
 

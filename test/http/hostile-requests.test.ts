@@ -86,6 +86,28 @@ describe('multipart bodies', () => {
     expect(response.json<{ results: { name: string }[] }>().results[0]!.name).toBe('cat.png');
   });
 
+  it('may have long names, which are cut between characters', async () => {
+    const payload = Buffer.concat([part('image', `a${'🐈'.repeat(300)}.png`, cat), end]);
+    const { results } = (await post('/v1/classify', payload, type)).json<{ results: { name: string }[] }>();
+    expect(results[0]!.name).toBe(`a${'🐈'.repeat(254)}`);
+  });
+
+  it('may have images without a file name, if their Content-Type says what they are', async () => {
+    const head = (type: string): Buffer =>
+      Buffer.from(`--b\r\nContent-Disposition: form-data; name="image"\r\nContent-Type: ${type}\r\n\r\n`);
+    const newline = Buffer.from('\r\n');
+    const payload = Buffer.concat([
+      ...['image/png', 'text/plain', 'application/octet-stream'].flatMap((each) => [head(each), cat, newline]),
+      end,
+    ]);
+    const response = await post('/v1/classify', payload, type);
+    expect(response.statusCode, response.body).toBe(200);
+    expect(response.json<{ results: { name: string }[] }>().results.map(({ name }) => name)).toEqual([
+      'image-0',
+      'image-1',
+    ]);
+  });
+
   it('of more files than the limit are refused', async () => {
     const parts = Array.from({ length: 70 }, (_, index) => part('image', `${index}.png`, 'x'));
     const response = await post('/v1/classify', Buffer.concat([...parts, end]), type);
@@ -158,6 +180,36 @@ describe('numbers', () => {
       ]);
     },
   );
+});
+
+it.each([
+  ['topK=5&topK=5', 'topK'],
+  ['model=a&model=b', 'model'],
+  ['flip&flip', 'flip'],
+  ['fit=crop&fit=whole', 'fit'],
+])('a parameter that is given twice is refused for that: %s', async (query, parameter) => {
+  const response = await post(`/v1/classify?${query}`, cat, 'image/png');
+  expect(response.json<Problem>()).toMatchObject({ status: 400, errors: [{ parameter, detail: 'may be given once' }] });
+});
+
+it('a list that is too long is refused for that', async () => {
+  const response = await post(`/v1/classify?${'scale=1&'.repeat(17)}`, cat, 'image/png');
+  expect(response.json<Problem>().errors).toMatchObject([
+    { parameter: 'scale', detail: expect.stringMatching(/16/) as string },
+  ]);
+});
+
+it('numbers with an exponent, as programs write small ones, are numbers', async () => {
+  const values = { alpha: 1e-7, minProbability: 2e-7 };
+  const response = await post(
+    `/v1/segment?alpha=${values.alpha}&minProbability=${values.minProbability}&scale=1E0`,
+    cat,
+    'image/png',
+  );
+  expect(response.statusCode, response.body).toBe(200);
+  expect((await post('/v1/segment?alpha=1e7', cat, 'image/png')).json<Problem>().errors).toEqual([
+    { parameter: 'alpha', detail: 'must be a number from 0 to 1' },
+  ]);
 });
 
 describe('one request among others', () => {

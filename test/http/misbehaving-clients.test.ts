@@ -67,7 +67,9 @@ describe('slow bodies', () => {
   ])('%s are told after the request timeout, and the connection is closed', async (_, headers, start) => {
     const client = await rawClient(hastyUrl);
     await client.send(head('POST /v1/classify', headers), start);
-    expect(await client.ended()).toMatch(/^HTTP\/1.1 408 [^]*connection: close[^]*"code":"REQUEST_TIMEOUT"[^}]*}$/);
+    expect(await client.ended()).toMatch(
+      /^HTTP\/1.1 408 [^]*connection: close[^]*"code":"REQUEST_TIMEOUT"[^}]*"limit":{"name":"request_time","value":1500}}$/,
+    );
     expect(client.error).toBeUndefined();
     expect(await metric(hasty, 'fullconv_bodies_bytes')).toBe(0);
     expect(await refused(hasty, 'request_time')).toBeGreaterThan(0);
@@ -85,7 +87,9 @@ describe('connections', () => {
   it('whose headers do not come are told and closed', async () => {
     const client = await rawClient(hastyUrl);
     await client.send('GET /livez HTTP/1.1\r\nHost: x\r\nX-A: ');
-    expect(await client.ended()).toMatch(/^HTTP\/1.1 408 [^]*nosniff[^]*"code":"REQUEST_TIMEOUT"/);
+    expect(await client.ended()).toMatch(
+      /^HTTP\/1.1 408 [^]*nosniff[^]*"code":"REQUEST_TIMEOUT","limit":{"name":"headers_time","value":1500}/,
+    );
   });
 
   it('that say nothing are closed', async () => {
@@ -106,7 +110,9 @@ describe('connections', () => {
   it('with headers beyond the limit are told so', async () => {
     const client = await rawClient(url);
     await client.send(head('GET /livez', { 'X-A': 'a'.repeat(20_000) }));
-    expect(await client.ended()).toMatch(/^HTTP\/1.1 431 [^]*"code":"HEADERS_TOO_LARGE"/);
+    expect(await client.ended()).toMatch(
+      /^HTTP\/1.1 431 [^]*"code":"HEADERS_TOO_LARGE","limit":{"name":"headers_bytes","value":16384}/,
+    );
     expect(await refused(patient, 'headers_bytes')).toBe(1);
   });
 });

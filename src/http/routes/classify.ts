@@ -7,7 +7,7 @@ import { imageParameters, imageRoute, presentAnswer } from '../image-route.js';
 import { jsonWriter, lazily } from '../json-text.js';
 import { integer, oneOf } from '../parameters.js';
 import { sendPieces } from '../pieces.js';
-import { describeModel } from '../request.js';
+import { describeModel, MODEL_HEADERS } from '../request.js';
 import { json } from '../route.js';
 import { imagesAnswer } from '../schemas.js';
 
@@ -42,7 +42,7 @@ export const classifyRoute = imageRoute({
   operationId: 'classify',
   summary: 'The top-k classes of one or many images',
   query,
-  answers: { 200: json(classification) },
+  answers: { 200: json(classification, undefined, MODEL_HEADERS) },
   async answer({ registry, inference }, { reply, query: { model: name, ...asked }, images, context }) {
     const { fit, size, scale: scales, flip, topK, scores } = asked;
     const predicted = images.length * scales.length * topK;
@@ -73,6 +73,7 @@ export function checkTopK(topK: number, classes: number, predicted: number): voi
       errors: [
         { parameter: 'topK', detail: `at most ${MAX_PREDICTIONS} predictions (images × scales × topK) in an answer` },
       ],
+      limit: { name: 'predictions', value: MAX_PREDICTIONS, needed: predicted },
     });
   }
 }

@@ -1,12 +1,15 @@
 /** Probes, metrics and the API's own description: for running and watching the server, not for using it. */
+import { z } from 'zod';
 import { json, route } from '../route.js';
+
+const health = z.object({ status: z.string() }).meta({ id: 'Health' });
 
 export const live = route({
   method: 'GET',
   path: '/livez',
   operationId: 'live',
   summary: 'The process is alive',
-  answers: { 200: json({}, 'Alive') },
+  answers: { 200: json(health, 'Alive'), 503: json(health, 'Every worker has been given up') },
   answer({ isAlive }, { reply }) {
     const alive = isAlive();
     return reply.code(alive ? 200 : 503).send({ status: alive ? 'alive' : 'every worker has been given up' });
@@ -18,7 +21,7 @@ export const ready = route({
   path: '/readyz',
   operationId: 'ready',
   summary: 'Requests can be answered',
-  answers: { 200: json({}, 'Ready'), 503: { description: 'Not ready, or shutting down' } },
+  answers: { 200: json(health, 'Ready'), 503: json(health, 'Not ready, or shutting down') },
   answer({ isReady }, { reply }) {
     const isUp = isReady();
     return reply.code(isUp ? 200 : 503).send({ status: isUp ? 'ready' : 'not ready' });

@@ -6,6 +6,7 @@ import { segment, type Segmentation } from '../../inference/segment.js';
 import { MAX_CORNERS, MAX_RUNS, shapesOf, type Shapes } from '../../inference/shapes.js';
 import type { LabelRuns } from '../../maps/outline.js';
 import { MAX_REGIONS } from '../../maps/regions.js';
+import { SCORES } from '../../maps/scores.js';
 import { presentAnswer } from '../image-route.js';
 import { CLASS_HEADERS, presentBox, presentImage } from '../map-answer.js';
 import { mapParameters, mapRoute } from '../map-route.js';
@@ -16,6 +17,9 @@ import { box, imagesAnswer, map } from '../schemas.js';
 
 const query = z.strictObject({
   ...mapParameters,
+  scores: oneOf(SCORES, 'What several scales and mirrors are averaged as, before the best class wins').default(
+    'probability',
+  ),
   shapes: list(z.enum(['polygons', 'rle']), 2)
     .optional()
     .describe(
@@ -64,8 +68,8 @@ export const segmentRoute = mapRoute({
   description: `A picture with one colour per class at the size of the photo, the legend as JSON, or class indices as uint16 [h, w] (65535: unlabelled). ${CLASS_HEADERS}`,
   schema: segmentation,
   async answer({ inference }, { query: asked, images: photos, model, context }) {
-    const { fit, size, scale: scales, flip, tiles, outputStride, edge, minProbability, shapes = [] } = asked;
-    const options = { fit, size, scales, flip, tiles, outputStride, edge, minProbability };
+    const { fit, size, scale: scales, flip, tiles, outputStride, edge, scores, minProbability, shapes = [] } = asked;
+    const options = { fit, size, scales, flip, tiles, outputStride, edge, scores, minProbability };
     const answer = await segment(inference, model, photos, options, context);
     return {
       async json() {

@@ -384,7 +384,11 @@ describe('the batcher', () => {
     await executor.last.succeed(3000);
     const results = [1, 2, 3, 4].map((value) => batcher.submit(submission(value)));
     const error = await rejection(batcher.submit(submission(5)));
-    expect(error).toMatchObject({ code: 'QUEUE_FULL', retryAfterS: 12 });
+    expect(error).toMatchObject({
+      code: 'QUEUE_FULL',
+      retryAfterS: 12,
+      limit: { name: 'waiting_images', value: 4, needed: 5 },
+    });
     await turn();
     await executor.last.succeed();
     await Promise.all([first, ...results]);

@@ -40,6 +40,16 @@ describe('a body of images', () => {
     ]);
   });
 
+  it('may have names of 255 characters, however they are written', async () => {
+    const name = '🐈'.repeat(255);
+    const escaped = '\\ud83d\\udc08'.repeat(255);
+    const images = await read(`{"images":[{"base64":"AAAA","name":"${name}"},{"base64":"AAAA","name":"${escaped}"}]}`);
+    expect(images.map((image) => image.name)).toEqual([name, name]);
+    expect((await refusal(`{"images":[{"base64":"AAAA","name":"${name}🐈"}]}`)).errors).toMatchObject([
+      { parameter: 'images[0].name', detail: 'must have at most 255 characters' },
+    ]);
+  });
+
   it('may have escapes anywhere in a long text', async () => {
     const photo = Buffer.alloc(900_000, 0xff);
     const [image] = await read(`{"images":[{"base64":"${photo.toString('base64').replaceAll('/', '\\/')}"}]}`);

@@ -54,18 +54,76 @@ describe('the OpenAPI document', () => {
         schema: { default: 2, type: 'integer', minimum: 1, maximum: 9 },
       },
       { name: 'all', in: 'query', description: undefined, schema: { type: 'boolean' } },
+      { name: 'If-None-Match', in: 'header', description: expect.any(String) as string, schema: { type: 'string' } },
     ]);
   });
 
-  it('says how a route fails by status, and that it is not asked in vain', () => {
+  it('says how a route fails by status, also before it is reached, and that it is not asked in vain', () => {
     const { operations } = described(getThing);
     const responses = operations['get']!['responses'] as Record<string, { description: string }>;
     expect(Object.entries(responses).map(([status, { description }]) => [status, description])).toEqual([
       ['200', 'OK'],
       ['304', 'The client already has the answer: If-None-Match names its ETag'],
+      ['400', 'INVALID_REQUEST: The request is malformed'],
+      ['403', 'FORBIDDEN: The request may not come from there'],
       ['404', 'NOT_FOUND: There is nothing at this address; MODEL_NOT_FOUND: No such model'],
-      ['503', 'QUEUE_FULL: The server is at capacity'],
+      ['408', 'REQUEST_TIMEOUT: The request did not arrive in time'],
+      ['429', 'RATE_LIMITED: Too many requests from this client'],
+      ['431', 'HEADERS_TOO_LARGE: The headers of the request are too large'],
+      ['503', 'QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down'],
     ]);
+  });
+
+  it('has an answer of the route and its problems of the same status together', () => {
+    const probe = route({
+      method: 'GET',
+      path: '/v1/boxes/:box/things/:thing',
+      operationId: 'probe',
+      summary: 'Whether it is there',
+      answers: { 200: json(thing), 503: json(thing, 'It is not') },
+      answer: () => undefined,
+    });
+    const responses = described(probe).operations['get']!['responses'] as Record<string, object>;
+    expect(responses['503']).toMatchObject({
+      description: 'It is not; QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down',
+      content: {
+        'application/json': { schema: { $ref: '#/components/schemas/Thing' } },
+        'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } },
+      },
+    });
+    // Only its problems say when to come again.
+    expect(responses['503']).not.toHaveProperty(['headers', 'Retry-After']);
+  });
+
+  it('names the headers of answers, those of the route among them', () => {
+    const { operations } = described(
+      route({
+        method: 'GET',
+        path: '/v1/boxes/:box/things/:thing',
+        revalidated: true,
+        security: 'administrator',
+        operationId: 'getThing',
+        summary: 'One thing',
+        answers: {
+          200: json(thing, 'OK', {
+            Colour: { description: 'Of the thing', required: true, schema: { enum: ['red'] } },
+          }),
+        },
+        answer: () => undefined,
+      }),
+    );
+    const responses = operations['get']!['responses'] as Record<string, { headers: object }>;
+    const shared = (name: string): object => ({ $ref: `#/components/headers/${name}` });
+    const id = { 'X-Request-Id': shared('X-Request-Id') };
+    expect(responses['200']!.headers).toEqual({
+      ...id,
+      ETag: shared('ETag'),
+      Colour: { description: 'Of the thing', required: true, schema: { enum: ['red'] } },
+    });
+    expect(responses['304']!.headers).toEqual({ ...id, ETag: shared('ETag') });
+    expect(responses['401']!.headers).toEqual({ ...id, 'WWW-Authenticate': shared('WWW-Authenticate') });
+    expect(responses['403']!.headers).toEqual(id);
+    expect(responses['503']!.headers).toEqual({ ...id, 'Retry-After': shared('Retry-After') });
   });
 
   it('says for whom a route is, and what it takes', () => {

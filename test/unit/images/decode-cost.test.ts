@@ -93,6 +93,7 @@ describe('what is refused on sight', () => {
     expect(await refusal(jpegOfScans(80, 80, 5000), {})).toMatchObject({
       code: 'IMAGE_TOO_LARGE',
       message: 'The image has at least 5000 scans, each a pass over the whole picture; the limit is 100.',
+      limit: { name: 'image_scans', value: 100, needed: 5000 },
     });
   });
 
@@ -101,6 +102,7 @@ describe('what is refused on sight', () => {
     expect(await refusal(bytes, { maxDecodeSeconds: 0.1 })).toMatchObject({
       code: 'IMAGE_TOO_LARGE',
       message: expect.stringMatching(/about 0\.\d+ s of a processor core; the limit is 0\.1 s/) as string,
+      limit: { name: 'decode_seconds', value: 0.1 },
     });
     expect(await refusal(bytes, { maxDecodeSeconds: 20 })).toMatchObject({ width: SIDE });
   });
@@ -110,6 +112,7 @@ describe('what is refused on sight', () => {
     expect(await refusal(bytes, { maxDecodeBytes: 20 * MB })).toMatchObject({
       code: 'IMAGE_TOO_LARGE',
       message: expect.stringMatching(/about \d+ MB of memory; the limit is 20 MB/) as string,
+      limit: { name: 'decode_bytes', value: 20 * MB },
     });
     expect(await refusal(bytes, { maxDecodeBytes: 200 * MB })).toMatchObject({ width: SIDE });
   });

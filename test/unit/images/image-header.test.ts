@@ -91,6 +91,7 @@ describe('readImageHeader', () => {
     const failure = await failureOf(readImageHeader(bytes, { maxPixels: 1199 }));
     expect(failure.code).toBe('IMAGE_TOO_LARGE');
     expect(failure.message).toContain('40×30 = 1200 pixels; the limit is 1199');
+    expect(failure.limit).toEqual({ name: 'image_pixels', value: 1199, needed: 1200 });
     expect(await readImageHeader(bytes, { maxPixels: 1200 })).toMatchObject({ width: 40 });
   });
 

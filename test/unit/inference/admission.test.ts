@@ -17,7 +17,13 @@ describe('admission', () => {
   it('refuses with QUEUE_FULL what finds too few places, and says when to come again', () => {
     const places = admission();
     places.admit(2);
-    expect(() => places.admit(3)).toThrow(expect.objectContaining({ code: 'QUEUE_FULL', retryAfterS: 3 }) as Error);
+    expect(() => places.admit(3)).toThrow(
+      expect.objectContaining({
+        code: 'QUEUE_FULL',
+        retryAfterS: 3,
+        limit: { name: 'passes', value: 4, needed: 5 },
+      }) as Error,
+    );
     expect(places.admitted).toBe(2);
   });
 
@@ -27,7 +33,9 @@ describe('admission', () => {
     expect(() => places.admit(1)).toThrow('at its limit');
     release();
     places.admit(128);
-    expect(() => places.admit(65)).toThrow('at its limit');
+    expect(() => places.admit(65)).toThrow(
+      expect.objectContaining({ limit: { name: 'passes', value: 192, needed: 193 } }) as Error,
+    );
     places.admit(64);
     for (let request = 0; request < 16; request++) places.admit(4);
     expect(() => places.admit(1)).toThrow('at its limit');
@@ -37,13 +45,22 @@ describe('admission', () => {
     const places = admission();
     expect(() => places.checkWait(2300)).not.toThrow();
     expect(() => places.checkWait(2299)).toThrow(
-      expect.objectContaining({ code: 'QUEUE_FULL', retryAfterS: 3 }) as Error,
+      expect.objectContaining({
+        code: 'QUEUE_FULL',
+        retryAfterS: 3,
+        limit: { name: 'wait_ms', value: 2299, needed: 2300 },
+      }) as Error,
     );
     places.admit(4);
     expect(() => places.checkWait(Infinity)).toThrow('at its limit');
   });
 
   it('refuses with INVALID_REQUEST what would never find places', () => {
-    expect(() => admission().admit(5)).toThrow(expect.objectContaining({ code: 'INVALID_REQUEST' }) as Error);
+    expect(() => admission().admit(5)).toThrow(
+      expect.objectContaining({
+        code: 'INVALID_REQUEST',
+        limit: { name: 'passes', value: 4, needed: 5 },
+      }) as Error,
+    );
   });
 });

@@ -27,6 +27,7 @@ describe('the account of a request', () => {
       message:
         'The answer would have 14745600 map values (cells × classes × images); the limit is 4194304. Ask for fewer classes, a coarser outputStride, a smaller size, or application/x-npy.',
       errors: [{ parameter: 'outputStride', detail: 'gives 14745600 values' }],
+      limit: { name: 'map_values', value: 2 ** 22, needed: 14_745_600 },
     });
   });
 
@@ -38,8 +39,9 @@ describe('the account of a request', () => {
 
   it('refuses maps that take too much memory, whatever the answer has of them', () => {
     const account = createMapAccount(1, MAX_VALUES);
-    expect(refusalOf(() => account.add({ values: 1, bytes: 2 ** 27 + 1 })).message).toMatch(
-      /134217729 bytes; the limit is 134217728.*fewer scales/,
-    );
+    expect(refusalOf(() => account.add({ values: 1, bytes: 2 ** 27 + 1 }))).toMatchObject({
+      message: expect.stringMatching(/134217729 bytes; the limit is 134217728.*fewer scales/) as string,
+      limit: { name: 'maps_bytes', value: 2 ** 27, needed: 2 ** 27 + 1 },
+    });
   });
 });

@@ -106,6 +106,7 @@ describe('the limit of a class map', () => {
           /^The class map would be 2240×2240 cells of 1000 classes; the limit is 67108864/,
         ) as string,
         errors: [{ parameter: 'outputStride', detail: 'gives 5017600000 values' }],
+        limit: { name: 'run_values', value: 2 ** 26, needed: 5_017_600_000 },
       }) as Error,
     );
   });

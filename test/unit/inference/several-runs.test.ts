@@ -3,8 +3,10 @@ import { setImmediate } from 'node:timers/promises';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { heatmap, type ImageHeatmaps } from '../../../src/inference/heatmap.js';
+import type { InputOptions } from '../../../src/inference/plan.js';
 import { segment, type Segmentation } from '../../../src/inference/segment.js';
 import { UNLABELLED } from '../../../src/maps/label-map.js';
+import type { ScoreKind } from '../../../src/maps/scores.js';
 import { fakeInference, NOBODY_LEAVES, type FakeInference, type FakeNet } from '../../support/fake-dense-net.js';
 
 const SIDE = 256;
@@ -32,11 +34,12 @@ const netOf = (classes: number): FakeNet => ({
 
 async function segmentOf(
   { inference, model }: FakeInference,
-  input: typeof AS_IT_IS | typeof MIRRORED,
+  input: InputOptions,
   minProbability = 0,
+  scores?: ScoreKind,
 ): Promise<Segmentation> {
   const images = [{ name: 'photo', bytes }];
-  const { results } = await segment(inference, model, images, { ...input, minProbability }, NOBODY_LEAVES);
+  const { results } = await segment(inference, model, images, { ...input, scores, minProbability }, NOBODY_LEAVES);
   return results[0] as Segmentation;
 }
 
@@ -92,6 +95,27 @@ describe('segment over several runs', () => {
     const row = firstRow(await segmentOf(fakeInference(net), MIRRORED, 0.7));
     expect(row).toContain(UNLABELLED);
     expect(row).toEqual(expectedRow(net, 0.7));
+  });
+
+  it.each([
+    ['probability', [0, 0]],
+    ['logit', [2, UNLABELLED]],
+  ] as const)('labels by the mean %s; the least probability is of the mean probability', async (scores, labels) => {
+    const probabilities = new Map([
+      [SIDE, [0.9, 0.05, 0.05]],
+      [SIDE / 2, [0.02, 0.3, 0.68]],
+    ]);
+    const net: FakeNet = {
+      classes: 3,
+      stride: STRIDE,
+      logitAt: (index, _red, width) => Math.log(probabilities.get(width)![index]!),
+    };
+    const input = { ...AS_IT_IS, scales: [1, 0.5] };
+    // The mean probabilities are 0.46, 0.175 and 0.365, those of the logits 0.018, 0.015 and 0.034 under their root.
+    for (const [at, least] of [0.36, 0.37].entries()) {
+      const row = firstRow(await segmentOf(fakeInference(net), input, least, scores));
+      expect(new Set(row)).toEqual(new Set([labels[at]]));
+    }
   });
 
   it('runs again for the candidates, decoded again, where the maps of every class are too much', async () => {

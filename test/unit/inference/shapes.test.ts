@@ -23,15 +23,16 @@ describe('shapesOf', () => {
   });
 
   it.each([
-    ['polygons', `more than ${MAX_CORNERS} corners`, 500],
-    ['rle', `more than ${MAX_RUNS} runs`, 1700],
-  ] as const)('refuses %s of images that have too many together, not each', async (shape, limit, side) => {
+    ['polygons', `more than ${MAX_CORNERS} corners`, 500, { name: 'polygon_corners', value: MAX_CORNERS }],
+    ['rle', `more than ${MAX_RUNS} runs`, 1700, { name: 'rle_runs', value: MAX_RUNS }],
+  ] as const)('refuses %s of images that have too many together, not each', async (shape, message, side, limit) => {
     const images = [segmentation(side), segmentation(side)];
     await expect(shapesOf(images.slice(1), [shape], NOBODY_LEAVES)).resolves.toBeDefined();
     await expect(shapesOf(images, [shape], NOBODY_LEAVES)).rejects.toMatchObject({
       code: 'IMAGE_TOO_LARGE',
-      message: expect.stringContaining(limit) as string,
+      message: expect.stringContaining(message) as string,
       errors: [{ parameter: 'shapes' }],
+      limit: { ...limit, needed: limit.value + 1 },
     });
   });
 

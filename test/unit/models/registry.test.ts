@@ -458,6 +458,12 @@ it('an architecture to be served untrained must exist: the start fails and names
 describe('the reason of a failed model', () => {
   it.each([
     ['a field of the manifest', { version: 1 }, /^model\.json: version: /],
+    [
+      'a version that is too long for a header',
+      { version: '1'.repeat(21) },
+      /^model\.json: version: must be .* at most 20 digits/,
+    ],
+    ['a version that a header cannot carry', { version: '1\n' }, /^model\.json: version: must be /],
     ['another name', { name: 'other' }, /^model\.json: name: must be "tiny-vgg", is "other"$/],
     ['an option', { options: { depth: 3 } }, /^model\.json: options: vgg11 has no option "depth"/],
     [
