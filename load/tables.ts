@@ -19,6 +19,8 @@ const WORDS = new Set([
   'batches',
   'dispatched because',
   'figure',
+  'direction',
+  'over',
 ]);
 
 export function markdownTable<T>(columns: readonly Column<T>[], rows: readonly T[]): string {

@@ -54,7 +54,7 @@ if (!isForServer && existsSync('load')) {
       'peers/run',
       'chaos/run',
       'allocators',
-      'overload',
+      'messages',
     ].map((file) => [`load-${file.replace('/run', '')}`, `load/${file}.ts`]),
   );
   build({ ...modules, entryPoints, outdir: 'dist', bundle: true, packages: 'external' });

@@ -145,7 +145,7 @@ export async function createEngineRoom(
     pool,
     batcher,
     studio: createStudio({
-      drawElsewhere: (job, signal) => artists.do<Uint8Array>(job, signal),
+      drawElsewhere: (job, options) => artists.do<Uint8Array>(job, options),
       observe: metrics.observePhase,
     }),
     metrics,

@@ -41,6 +41,9 @@ export interface BatchRunsOptions<Work, Output> {
   readonly retry: (item: Item<Work, Output>) => void;
 }
 
+/** Bytes that the output of each item may have beside the memory of its run, which holds maps. */
+const OUTPUT_BYTES = 2 ** 20;
+
 export function createBatchRuns<Work, Output>({
   executor,
   maxRunMs,
@@ -58,8 +61,10 @@ export function createBatchRuns<Work, Output>({
     const works = batch.map(({ work }) => work);
     const isBounded = batch.every(({ deadline }) => Number.isFinite(deadline));
     const cost = batch.reduce((sum, item) => sum + item.cost, 0);
+    const taken = bytesOf(batch);
     const ran = await executor.run(session, works, {
       limitMs: isBounded ? maxRunMs : undefined,
+      maxAnswerBytes: isBounded ? taken + OUTPUT_BYTES * batch.length : undefined,
       expectedMs: busyMs(expectedMs(session, cost), batch),
     });
     const { outcomes, runMs: inferMs } = ran;
@@ -86,7 +91,7 @@ export function createBatchRuns<Work, Output>({
     async run(batch, reason) {
       count += 1;
       items += batch.length;
-      const taken = batch.reduce((sum, item) => sum + item.bytes, 0);
+      const taken = bytesOf(batch);
       bytes += taken;
       try {
         await tryBatch(batch, reason);
@@ -105,6 +110,10 @@ export function createBatchRuns<Work, Output>({
 /** The next batch is prepared while this one runs, but not beside items that are slow to prepare. */
 function busyMs(runMs: number | undefined, batch: readonly { readonly slowMs: number }[]): number | undefined {
   return runMs === undefined ? undefined : batch.reduce((sum, { slowMs }) => sum + slowMs, runMs);
+}
+
+function bytesOf(batch: readonly { readonly bytes: number }[]): number {
+  return batch.reduce((sum, item) => sum + item.bytes, 0);
 }
 
 function afterLoss<Work, Output>(

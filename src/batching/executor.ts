@@ -10,6 +10,8 @@ export interface BatchResult<Output> {
 export interface RunOptions {
   /** The worker is ended when the run takes longer; absent: it may take any time. */
   readonly limitMs?: number | undefined;
+  /** The worker is ended when the outputs have more bytes; absent: 1 GiB. */
+  readonly maxAnswerBytes?: number | undefined;
   /** After how long the worker is expected to take the next run; absent: when this one is over. */
   readonly expectedMs?: number | undefined;
 }

@@ -12,7 +12,7 @@ export interface Submission<Work> {
   readonly session: string;
   /** The same text for items that can be one batch: equal names, types and shapes of what goes into the session. */
   readonly shape: string;
-  /** Only read, until the promise settles. */
+  /** Only read, and no longer than until it has left for a worker or the promise has settled, whichever is later. */
   readonly work: Work;
   /** Multiply-adds. */
   readonly cost: number;

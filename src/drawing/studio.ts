@@ -72,10 +72,17 @@ export interface Studio {
 }
 
 export interface StudioParts {
-  /** Have a job done when a process is free; it is told when nobody waits any more. */
-  readonly drawElsewhere: (job: DrawJob, signal: AbortSignal) => Promise<Uint8Array>;
+  /** Have a job done when a process is free. It is told when nobody waits any more, and may answer with so many bytes. */
+  readonly drawElsewhere: (
+    job: DrawJob,
+    options: { readonly signal: AbortSignal; readonly maxAnswerBytes: number },
+  ) => Promise<Uint8Array>;
   readonly observe: PhaseObserver;
 }
+
+/** The most bytes of an encoded picture: for each pixel, and for a legend and what a format adds. */
+const BYTES_PER_PIXEL = 4;
+const OTHER_BYTES = 2 ** 26;
 
 export function createStudio({ drawElsewhere, observe }: StudioParts): Studio {
   return {
@@ -84,7 +91,9 @@ export function createStudio({ drawElsewhere, observe }: StudioParts): Studio {
       const over = new AbortController();
       const started = performance.now();
       try {
-        const { buffer, byteOffset, byteLength } = await waitWithin(context, drawElsewhere(job, over.signal));
+        const maxAnswerBytes = BYTES_PER_PIXEL * job.output.maxPixels + OTHER_BYTES;
+        const drawing = drawElsewhere(job, { signal: over.signal, maxAnswerBytes });
+        const { buffer, byteOffset, byteLength } = await waitWithin(context, drawing);
         observe('render', manifest.name, performance.now() - started);
         return Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
       } catch (error) {

@@ -14,6 +14,7 @@ import { draw } from '../drawing/draw.js';
 import type { DrawJob } from '../drawing/studio.js';
 import { OperatorError } from '../errors.js';
 import type { Work } from '../inference/work.js';
+import { channelToParent } from '../processes/message-channel.js';
 import {
   toPlainError,
   type Opened,
@@ -33,10 +34,13 @@ const OUT_OF_MEMORY_SCORE = '500';
 
 const { engine, decoders } = JSON.parse(process.argv[2]!) as ProcessStart;
 
+/** Messages come when all below is there. It ends at once where the server has gone while this process loaded. */
+const channel = channelToParent<ProcessReply, ProcessRequest<Work, DrawJob>>({
+  onMessage: receive,
+  onEnd: () => endNow(),
+  maxBytes: () => Infinity,
+});
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
-process.on('disconnect', endNow);
-// The server may have gone while this process loaded its modules.
-if (!process.connected) endNow();
 process.on('uncaughtException', ({ message }) => void die({ kind: 'dying', message }));
 try {
   writeFileSync('/proc/self/oom_score_adj', OUT_OF_MEMORY_SCORE);
@@ -56,7 +60,9 @@ const asked = new Map<number, AbortController>();
 /** Questions whose answers have not left yet. */
 const answering = new Set<Promise<void>>();
 
-process.on('message', (request: ProcessRequest<Work, DrawJob>) => {
+if (thread === undefined) void channel.send({ kind: 'ready' });
+
+function receive(request: ProcessRequest<Work, DrawJob>): void {
   if ('exit' in request) void end();
   else if ('cancel' in request) asked.get(request.cancel)?.abort();
   else {
@@ -64,12 +70,11 @@ process.on('message', (request: ProcessRequest<Work, DrawJob>) => {
     answering.add(answered);
     void answered.finally(() => answering.delete(answered));
   }
-});
-if (thread === undefined) void send({ kind: 'ready' });
+}
 
 function startEngine(start: ConstructorParameters<typeof WorkerThread>[1]): WorkerThread {
   return new WorkerThread(WORKER_FILE, start, {
-    onReady: () => void send({ kind: 'ready' }),
+    onReady: () => void channel.send({ kind: 'ready' }),
     onIdle: () => undefined,
     onLost: ({ cause, message }) =>
       void die(
@@ -107,20 +112,12 @@ async function reply(number: number, question: Question<Work, DrawJob>): Promise
   const controller = new AbortController();
   asked.set(number, controller);
   try {
-    await send({ kind: 'answer', number, value: await answer(question, controller.signal) });
+    await channel.send({ kind: 'answer', number, value: await answer(question, controller.signal) });
   } catch (error) {
-    await send({ kind: 'failure', number, error: toPlainError(error) });
+    await channel.send({ kind: 'failure', number, error: toPlainError(error) });
   } finally {
     asked.delete(number);
   }
-}
-
-/** Resolves when the message has left. Throws when it holds something that cannot be cloned. */
-function send(message: ProcessReply): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (!process.connected) resolve();
-    else process.send!(message, undefined, undefined, (error) => (error === null ? resolve() : reject(error)));
-  });
 }
 
 async function end(): Promise<void> {
@@ -132,7 +129,7 @@ async function end(): Promise<void> {
 
 /** Say why, and end. */
 async function die(reason: ProcessReply): Promise<void> {
-  await send(reason).catch(() => undefined);
+  await channel.send(reason).catch(() => undefined);
   endNow();
 }
 

@@ -2,7 +2,8 @@
  * The memory that requests' bodies are held in. A body is charged for the buffer that the bytes which came have needed, at
  * most twice their number: what a client announces costs nothing. All bodies together have one budget.
  *
- * Whoever holds a body releases it when nothing reads it any more; what other processes were given of it are copies.
+ * Whoever holds a body releases it when it is needed no more. What is on its way to another process then keeps the memory, as
+ * garbage that the socket still reads.
  */
 import { ServiceError } from '../errors.js';
 

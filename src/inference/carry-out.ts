@@ -4,9 +4,11 @@
  */
 import type { Batcher } from '../batching/batcher.js';
 import type { Background, EncodedPhoto } from '../images/decode.js';
+import type { Steps } from '../maps/steps.js';
 import type { TensorMap } from '../tensor.js';
+import { inTurns } from '../turns.js';
 import { checkClassMap, type ImagePlan, type PassPlan } from './plan.js';
-import { allTogether, type RequestContext } from './request-context.js';
+import { allTogether, checkAlive, type RequestContext } from './request-context.js';
 import { runPass } from './run-pass.js';
 import { sumTimings, type PhaseObserver, type Timing } from './timing.js';
 import type { Work, WorkOutput } from './work.js';
@@ -16,7 +18,7 @@ export interface Reader<Reading, Answer> {
   /** Turn the outputs of one pass into what `combine` takes. */
   read(outputs: TensorMap, pass: PassPlan): Reading;
   /** What `combine` needs from every pass, decided once all of them are read. Left out: nothing more than was read. */
-  need?(readings: readonly Reading[]): Need;
+  need?(readings: readonly Reading[]): Steps<Need>;
   /** Turn the readings of the passes, in the plan's order, into the answer. `classes` are those of `need`. */
   combine(readings: readonly Reading[], plan: ImagePlan, classes: readonly number[]): Answer | Promise<Answer>;
 }
@@ -88,7 +90,8 @@ export function createCarryOut({ batcher, background, observe }: CarryOutOptions
       );
 
     const readings = await runAndRead(plan.passes, plan.classes);
-    const { classes, lacking } = reader.need?.(readings) ?? NOTHING;
+    const needing = reader.need?.(readings);
+    const { classes, lacking } = needing === undefined ? NOTHING : await inTurns(needing, () => checkAlive(context));
     if (lacking.length > 0) {
       const passes = lacking.map((position) => plan.passes[position]!);
       for (const pass of passes) checkClassMap(pass, plan.classCount, classes.length);

@@ -30,7 +30,7 @@ export interface PassMaps {
   readonly classLogits: Float32Array;
   /** At each position: log Σ exp over all classes, the best class, and its logit. `[h, w]` */
   readonly logNormalizer: Float32Array;
-  readonly bestClass: BigInt64Array;
+  readonly bestClass: Int32Array;
   readonly bestLogit: Float32Array;
 }
 
@@ -38,7 +38,7 @@ export interface PassMaps {
 export function readMaps(outputs: TensorMap, { input, mirrored, map }: PassPlan): PassMaps {
   if (map === undefined) throw new Error('the view gives no class map');
   const { geometry } = map;
-  const best = expectTensor(outputs, 'best_class', 'int64');
+  const best = expectTensor(outputs, 'best_class', 'int32');
   const [height = 0, width = 0] = best.dims;
   const placement = placeMap(geometry, input);
   return {
@@ -113,12 +113,6 @@ function* mapOf(pass: PassMaps, index: number, kind: ScoreKind): Steps<ClassMap>
   const { width, height, logNormalizer } = pass;
   const logits = logitsOf(pass, index);
   return { width, height, values: kind === 'logit' ? logits : yield* probabilitiesOf(logits, logNormalizer) };
-}
-
-/** The best class of each position, `[h, w]`, as numbers: every second one of the result. A view, not a copy. */
-export function bestClassWords({ bestClass: { buffer, byteOffset, length } }: PassMaps): Int32Array {
-  // The low half of an int64. Engines and this code run on little-endian machines only.
-  return new Int32Array(buffer, byteOffset, 2 * length);
 }
 
 function logitsOf({ width, height, selected, classLogits, bestLogit }: PassMaps, index: number): Float32Array {

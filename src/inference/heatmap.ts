@@ -15,7 +15,7 @@ import type { Placement } from '../maps/place.js';
 import { MAX_REGIONS } from '../maps/regions.js';
 import type { ClassMap } from '../maps/row-sampler.js';
 import { meanScores, topK, type MapScores, type ScoreKind } from '../maps/scores.js';
-import { eachRange, finish, type Steps } from '../maps/steps.js';
+import { eachRange, type Steps } from '../maps/steps.js';
 import { denseViews, type CompiledModel } from '../models/compile.js';
 import type { DenseForm } from '../models/dense-views.js';
 import { inTurns } from '../turns.js';
@@ -147,7 +147,9 @@ function heatmapQuestion(
     classes: named.length === 0 ? [labels.length] : named,
     maps: { answered, made: answered * kinds.length, again: isRanked ? named.length : 0 },
     read: readMaps,
-    need: (passes) => needMapsOf(passes, resolveSelectors(named, passes, options.scores)),
+    *need(passes) {
+      return needMapsOf(passes, yield* resolveSelectors(named, passes, options.scores));
+    },
     async combine(passes, plan, resolved) {
       let next = 0;
       const indices = options.classes.map((selector) => (selector === ANY_CLASS ? ANY_CLASS : resolved[next++]!));
@@ -162,10 +164,14 @@ function heatmapQuestion(
 }
 
 /** Selectors as indices. Selector K + r is the class of rank r, from 0, of all passes together. */
-function resolveSelectors(named: readonly ClassSelector[], passes: readonly PassMaps[], scores: MapScores): number[] {
+function* resolveSelectors(
+  named: readonly ClassSelector[],
+  passes: readonly PassMaps[],
+  scores: MapScores,
+): Steps<number[]> {
   const logits = passes.map(({ imageLogits }) => imageLogits);
   const classes = logits[0]!.length;
-  const ranked = topK(finish(meanScores(logits, scoreKind(scores))), Math.max(...named) - classes + 1);
+  const ranked = topK(yield* meanScores(logits, scoreKind(scores)), Math.max(...named) - classes + 1);
   return named.map((selector) => ranked[selector - classes]?.index ?? selector);
 }
 

@@ -7,7 +7,7 @@ import { ServiceError, type ExceededLimit } from '../errors.js';
 
 /**
  * The most bytes that all passes of a request may bring into this process, with the maps that are made of them: 128 MiB.
- * One map of 2240×2240 cells takes 120 MB, and so do the maps of 32 classes of five photographs at 290×290 cells.
+ * One map of 2240×2240 cells takes 100 MB, and so do the maps of 32 classes of five photographs at 290×290 cells.
  */
 const MAX_BYTES = 2 ** 27;
 

@@ -155,8 +155,8 @@ function classesFor(
   return cells * labels.length <= MAX_EVERY_CLASS_VALUES ? Array.from(labels, (_, index) => index) : classes;
 }
 
-/** Bytes that a pass brings for each cell besides the maps of classes: log-normalizer, best class (int64) and its logit. */
-const BYTES_PER_CELL = 16;
+/** Bytes that a pass brings for each cell besides the maps of classes: log-normalizer, best class and its logit. */
+const BYTES_PER_CELL = 12;
 
 /** What the maps of an image take: what its passes bring, once or twice, and what is made of that. */
 export function mapCost(

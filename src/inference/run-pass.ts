@@ -7,7 +7,8 @@ import type { Batcher } from '../batching/batcher.js';
 import type { Background, EncodedPhoto, Interpolation } from '../images/decode.js';
 import type { PixelRectangle } from '../maps/input-plan.js';
 import { joinTiles, type Tile, type Tiling } from '../maps/tiles.js';
-import type { TensorMap } from '../tensor.js';
+import { elementCount, type TensorMap } from '../tensor.js';
+import { inTurns } from '../turns.js';
 import type { PassPlan } from './plan.js';
 import { allTogether, checkAlive, type RequestContext } from './request-context.js';
 import { sumTimings, type Timing } from './timing.js';
@@ -58,10 +59,22 @@ export async function runPass(
       deadline,
       signal,
     });
+    checkOutputs(output.outputs);
     return { ...ran, ...output };
   }
 
   return tiling === undefined ? run(undefined, context) : runTiles(tiling, context, run);
+}
+
+/**
+ * The process that made them may be broken: nothing is allocated for dimensions that the values do not fill. Throws where
+ * these differ.
+ */
+function checkOutputs(outputs: TensorMap): void {
+  for (const [name, { dims, data }] of Object.entries(outputs)) {
+    if (elementCount(dims) === data.length) continue;
+    throw new Error(`the output ${name} [${dims.join(',')}] has ${data.length} values`);
+  }
 }
 
 /** Where a tile's pixels are in the input. Of a mirrored pass the tiles are those of the mirrored input. */
@@ -86,12 +99,10 @@ async function runTiles(
         }),
     ),
   );
+  const parts = ran.map(({ outputs }) => outputs);
   return {
     ...sumTimings(ran),
     queueMs: ran[0]?.queueMs ?? 0,
-    outputs: joinTiles(
-      tiling,
-      ran.map(({ outputs }) => outputs),
-    ),
+    outputs: await inTurns(joinTiles(tiling, parts), () => checkAlive(context)),
   };
 }

@@ -21,7 +21,7 @@ import { denseViews, type CompiledModel } from '../models/compile.js';
 import type { DenseForm } from '../models/dense-views.js';
 import { inTurns } from '../turns.js';
 import { answerEach, type Asking, type FailedImage } from './answer-each.js';
-import { averageMap, bestClassWords, finestOf, needMapsOf, readMaps, type PassMaps } from './class-maps.js';
+import { averageMap, finestOf, needMapsOf, readMaps, type PassMaps } from './class-maps.js';
 import type { ImageInput, Inference } from './infer.js';
 import type { InputOptions } from './plan.js';
 import { checkAlive, type RequestContext } from './request-context.js';
@@ -114,7 +114,9 @@ export function segmentQuestion(
       again: Math.min(MAX_CANDIDATES, names.length),
     },
     read: readMaps,
-    need: (passes) => needMapsOf(passes, passes.length === 1 ? [] : candidates(passes, names.length)),
+    *need(passes) {
+      return needMapsOf(passes, passes.length === 1 ? [] : yield* candidates(passes, names.length));
+    },
     async combine(passes, { header }, classes) {
       const { plan, geometry, placement } = finestOf(passes);
       const check = (): void => checkAlive(context);
@@ -136,25 +138,25 @@ function labelsOf(
 }
 
 function* labelsOfPass(pass: PassMaps, minProbability: number): Steps<LabelMap> {
-  const { bestLogit, logNormalizer, width, height } = pass;
-  const words = bestClassWords(pass);
+  const { bestClass, bestLogit, logNormalizer, width, height } = pass;
   const values = new Uint16Array(width * height);
   yield* eachRange(values.length, (from, end) => {
     for (let cell = from; cell < end; cell++) {
       const isWeak = Math.exp(bestLogit[cell]! - logNormalizer[cell]!) < minProbability;
-      values[cell] = isWeak ? UNLABELLED : words[2 * cell]!;
+      values[cell] = isWeak ? UNLABELLED : bestClass[cell]!;
     }
   });
   return { values, width, height };
 }
 
 /** The classes that win somewhere in some pass, the largest share first. */
-function candidates(passes: readonly PassMaps[], classCount: number): number[] {
+export function* candidates(passes: readonly PassMaps[], classCount: number): Steps<number[]> {
   const shares = new Float64Array(classCount);
-  for (const pass of passes) {
-    const words = bestClassWords(pass);
-    const share = 2 / words.length;
-    for (let i = 0; i < words.length; i += 2) shares[words[i]!]! += share;
+  for (const { bestClass } of passes) {
+    const share = 1 / bestClass.length;
+    yield* eachRange(bestClass.length, (from, end) => {
+      for (let cell = from; cell < end; cell++) shares[bestClass[cell]!]! += share;
+    });
   }
   const winners = Array.from(shares.keys()).filter((index) => shares[index]! > 0);
   return winners.sort((a, b) => shares[b]! - shares[a]!).slice(0, MAX_CANDIDATES);

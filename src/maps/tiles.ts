@@ -10,6 +10,7 @@
  */
 import { elementCount, type Tensor, type TensorMap } from '../tensor.js';
 import type { PixelRectangle, PixelSize } from './input-plan.js';
+import { StepCounter, type Steps } from './steps.js';
 
 /** What tiles need to know about a dense view, along either axis. */
 export interface TileGeometry {
@@ -94,16 +95,17 @@ function planAxis(
 const UNDECIDED = -1n;
 
 /** Join the outputs of the tiles' runs, as if from one run over the whole. */
-export function joinTiles({ map, tiles }: Tiling, outputs: readonly TensorMap[]): TensorMap {
+export function* joinTiles({ map, tiles }: Tiling, outputs: readonly TensorMap[]): Steps<TensorMap> {
   const [first] = outputs;
   if (first === undefined) throw new Error('there is no tile');
-  return Object.fromEntries(
-    Object.keys(first).map((name) => {
-      const parts = outputs.map((tensors) => tensors[name]!);
-      if (name === 'logits') return [name, meanOf(parts)];
-      return [name, name === 'classes_selected' ? agreedBy(parts) : joinMaps(map, tiles, parts)];
-    }),
-  );
+  const joined: Record<string, Tensor> = {};
+  for (const name of Object.keys(first)) {
+    const parts = outputs.map((tensors) => tensors[name]!);
+    if (name === 'logits') joined[name] = meanOf(parts);
+    else joined[name] = name === 'classes_selected' ? agreedBy(parts) : yield* joinMaps(map, tiles, parts);
+    yield;
+  }
+  return joined;
 }
 
 function meanOf(parts: readonly Tensor[]): Tensor {
@@ -121,22 +123,24 @@ function agreedBy(parts: readonly Tensor[]): Tensor {
 }
 
 /** `[…, h, w]` of each tile → `[…, height, width]`. */
-function joinMaps(map: PixelSize, tiles: readonly Tile[], parts: readonly Tensor[]): Tensor {
+function* joinMaps(map: PixelSize, tiles: readonly Tile[], parts: readonly Tensor[]): Steps<Tensor> {
   const [{ type, dims }] = parts as readonly [Tensor, ...Tensor[]];
   const [height = 0, width = 0] = dims.slice(-2);
   const planes = elementCount(dims.slice(0, -2));
   const whole = [...dims.slice(0, -2), map.height, map.width];
   const length = elementCount(whole);
-  const data = type === 'int64' ? new BigInt64Array(length) : new Float32Array(length);
-  tiles.forEach(({ x, y }, position) => {
+  const data = type === 'int32' ? new Int32Array(length) : new Float32Array(length);
+  const steps = new StepCounter();
+  for (const [position, { x, y }] of tiles.entries()) {
     const part = parts[position]!.data as typeof data;
     for (let plane = 0; plane < planes; plane++) {
       for (let row = y.from; row < y.end; row++) {
         const start = (plane * height + row) * width;
         const to = (plane * map.height + row + y.shift) * map.width + x.from + x.shift;
-        data.set(part.subarray(start + x.from, start + x.end) as never, to);
+        data.set(part.subarray(start + x.from, start + x.end), to);
+        if (steps.isDue(x.end - x.from)) yield;
       }
     }
-  });
+  }
   return { type, dims: whole, data };
 }

@@ -1,14 +1,18 @@
 /**
- * One process that works for the server, seen from the server. Hides Node's IPC, the numbers of questions and the ways in
- * which a process can end. Whatever ends it, every question without an answer rejects with WorkerLostError.
+ * One process that works for the server, seen from the server. Hides the numbers of questions and the ways in which a
+ * process can end. Whatever ends it, every question without an answer rejects with WorkerLostError.
  *
- * The process outlives no server: it ends when the channel closes.
+ * The process outlives no server: it ends when the channel closes. It parses strangers' bytes in native code, so what it
+ * sends may be anything: a process that sends more than an answer may have, or what is no answer, is killed.
  */
-import { fork, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
+import type { Duplex } from 'node:stream';
 import { OperatorError, WorkerLostError } from '../errors.js';
 import type { SessionSpec } from '../runtime/session.js';
+import { CHANNEL_FD, openChannel, type MessageChannel } from './message-channel.js';
 import {
   fromPlainError,
+  isReply,
   type Opened,
   type ProcessReply,
   type ProcessRequest,
@@ -31,7 +35,11 @@ export interface AskOptions {
   readonly limitMs?: number | undefined;
   /** Aborted when nobody waits any more. The process is told, and killed when it goes on for GRACE_MS. */
   readonly signal?: AbortSignal | undefined;
+  /** The most bytes that the answer's large arrays may have; the process is killed when it sends more. Default: 1 GiB. */
+  readonly maxAnswerBytes?: number | undefined;
 }
+
+const MAX_ANSWER_BYTES = 2 ** 30;
 
 /** How long a process may take to end what nobody waits for. What can be ended ends within a few milliseconds. */
 const GRACE_MS = 500;
@@ -41,6 +49,7 @@ interface Pending {
   readonly reject: (error: Error) => void;
   /** Called once, after either of them. */
   readonly release: () => void;
+  readonly maxAnswerBytes: number;
 }
 
 /** A heap as small as a process's own would be marked several times a second: see process-setup.ts. */
@@ -62,6 +71,8 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
   /** Settles when the process has ended, whatever ended it. */
   readonly exited: Promise<void>;
   readonly #process: ChildProcess;
+  /** Absent if the process could not be started. */
+  readonly #channel: MessageChannel<ProcessRequest<Work, Job>> | undefined;
   readonly #events: ChildEvents;
   readonly #pending = new Map<number, Pending>();
   /** Asked before the process was ready. */
@@ -72,14 +83,13 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
 
   constructor(file: string, start: ProcessStart, events: ChildEvents) {
     this.#events = events;
-    this.#process = fork(file, [JSON.stringify(start)], {
-      serialization: 'advanced',
-      // The server's own flags may not fit (--input-type, a loader, an inspector's port).
-      execArgv: V8_FLAGS,
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    // Without the server's own flags, which may not fit (--input-type, a loader, an inspector's port).
+    this.#process = spawn(process.execPath, [...V8_FLAGS, file, JSON.stringify(start)], {
+      // A pipe for both directions; on Windows it must be one that can be read and written at the same time.
+      stdio: ['ignore', 'inherit', 'inherit', 'overlapped'],
       env: { ...MALLOC, ...process.env, UV_THREADPOOL_SIZE: String(start.decoders + OTHER_THREADS) },
     });
-    this.#process.on('message', (reply: ProcessReply) => this.#receive(reply));
+    this.#channel = this.#open();
     this.exited = new Promise((resolve) => {
       let isOver = false;
       const end = (how: string): void => {
@@ -148,6 +158,23 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
     this.#process.kill('SIGKILL');
   }
 
+  #open(): MessageChannel<ProcessRequest<Work, Job>> | undefined {
+    const stream = (this.#process.stdio as ChildProcess['stdio'] | undefined)?.[CHANNEL_FD];
+    if (stream === undefined || stream === null) return undefined;
+    return openChannel<ProcessRequest<Work, Job>, unknown>(stream as Duplex, {
+      onMessage: (message) => {
+        if (!isReply(message) || !this.#expects(message)) this.kill('it sent what is no reply to anything');
+        else this.#receive(message);
+      },
+      onEnd: (error) => {
+        if (error !== undefined) this.kill(error.message);
+        // It may live on, but can be asked nothing.
+        else this.#process.kill('SIGKILL');
+      },
+      maxBytes: () => Math.max(0, ...Array.from(this.#pending.values(), ({ maxAnswerBytes }) => maxAnswerBytes)),
+    });
+  }
+
   #ask<Answer>(question: Question<Work, Job>, options: AskOptions = {}): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (this.#stopping) {
@@ -156,7 +183,8 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
       }
       const number = (this.#asked += 1);
       const release = this.#limit(number, options);
-      this.#pending.set(number, { resolve, reject, release });
+      const { maxAnswerBytes = MAX_ANSWER_BYTES } = options;
+      this.#pending.set(number, { resolve, reject, release, maxAnswerBytes });
       this.#whenReady(() => this.#send({ number, question }));
     });
   }
@@ -187,12 +215,16 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
 
   #send(request: ProcessRequest<Work, Job>): void {
     try {
-      // The callback takes the error of a channel that has just closed: 'close' tells what became of the process.
-      this.#process.send(request, () => undefined);
+      void this.#channel?.send(request);
     } catch (error) {
       // Something in it cannot be cloned: the caller's fault, and the process knows nothing of it.
       if ('number' in request) this.#settle(request.number)?.reject(error as Error);
     }
+  }
+
+  #expects(reply: ProcessReply): boolean {
+    if (reply.kind === 'ready') return !this.ready;
+    return !('number' in reply) || this.#pending.has(reply.number);
   }
 
   #receive(reply: ProcessReply): void {

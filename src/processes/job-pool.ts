@@ -15,12 +15,17 @@ export interface JobPoolOptions {
   readonly onWorkerLost?: (info: WorkerLost) => void;
 }
 
+export interface JobOptions {
+  readonly signal: AbortSignal;
+  readonly maxAnswerBytes: number;
+}
+
 export interface JobPool<Job> {
   /**
-   * Have a job done. When `signal` is aborted its process is told, and killed when it goes on. Rejects with what the job
-   * throws, with the signal's reason, or with WORKER_LOST.
+   * Have a job done. When `signal` is aborted its process is told, and killed when it goes on; it is killed, too, when its
+   * answer is longer than `maxAnswerBytes`. Rejects with what the job throws, with the signal's reason, or with WORKER_LOST.
    */
-  do<Answer>(job: Job, signal: AbortSignal): Promise<Answer>;
+  do<Answer>(job: Job, options: JobOptions): Promise<Answer>;
   /** Finish what was asked, and end the processes. */
   drain(): Promise<void>;
 }
@@ -76,11 +81,11 @@ export function createJobPool<Job>({ size, workerFile: file, onWorkerLost }: Job
     }
   }
 
-  async function tryOnce<Answer>(job: Job, signal: AbortSignal): Promise<Answer> {
+  async function tryOnce<Answer>(job: Job, options: JobOptions): Promise<Answer> {
     const slot = await takeIdle();
     try {
-      signal.throwIfAborted();
-      return await slot.do<Answer>(job, { signal });
+      options.signal.throwIfAborted();
+      return await slot.do<Answer>(job, options);
     } finally {
       taken.delete(slot);
       wake();
@@ -88,15 +93,16 @@ export function createJobPool<Job>({ size, workerFile: file, onWorkerLost }: Job
   }
 
   return {
-    do: <Answer>(job: Job, signal: AbortSignal) =>
+    do: <Answer>(job: Job, options: JobOptions) =>
       turns(async (): Promise<Answer> => {
+        const { signal } = options;
         signal.throwIfAborted();
         try {
-          return await tryOnce<Answer>(job, signal);
+          return await tryOnce<Answer>(job, options);
         } catch (error) {
           if (!(error instanceof WorkerLostError)) throw error;
           signal.throwIfAborted();
-          return await tryOnce<Answer>(job, signal).catch(twiceLost);
+          return await tryOnce<Answer>(job, options).catch(twiceLost);
         }
       }),
     async drain() {

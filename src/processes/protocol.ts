@@ -1,7 +1,7 @@
 /**
  * The messages between the server's own process and a process that works for it. The server asks, each question has a
- * number, and the process answers every question once. Everything is plain data (structured clones over Node's IPC
- * channel): large arrays are copied, so pixels stay on the side where they are made.
+ * number, and the process answers every question once. Everything is plain data (message-channel.ts): large arrays are
+ * copied, so pixels stay on the side where they are made.
  *
  * `Work` is one item of a batch, `Output` what becomes of it, `Job` anything else that is asked; what they are is not known
  * here (engine-process/main.ts, inference/work.ts).
@@ -56,6 +56,25 @@ export type ProcessReply =
   | { readonly kind: 'dying'; readonly message: string }
   | { readonly kind: 'answer'; readonly number: number; readonly value: unknown }
   | { readonly kind: 'failure'; readonly number: number; readonly error: PlainError };
+
+/** Whether a message is a reply, of whose value or error nothing is known yet. What it comes from may be broken. */
+export function isReply(message: unknown): message is ProcessReply {
+  if (typeof message !== 'object' || message === null) return false;
+  const { kind, number, message: text, error } = message as Partial<Record<string, unknown>>;
+  switch (kind) {
+    case 'ready':
+      return true;
+    case 'unusable':
+    case 'dying':
+      return typeof text === 'string';
+    case 'answer':
+      return typeof number === 'number';
+    case 'failure':
+      return typeof number === 'number' && typeof (error as Partial<PlainError> | undefined)?.message === 'string';
+    default:
+      return false;
+  }
+}
 
 /** An error as data: an engine's own may not be cloneable. */
 export interface PlainError {

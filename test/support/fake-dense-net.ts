@@ -124,7 +124,7 @@ async function runFake(
           data: Float32Array.from(selected.flatMap(mapOf)),
         },
         log_normalizer: { type: 'float32', dims: [1, height, width], data: Float32Array.from(sums) },
-        best_class: { type: 'int64', dims: [height, width], data: BigInt64Array.from(best, BigInt) },
+        best_class: { type: 'int32', dims: [height, width], data: Int32Array.from(best) },
         best_logit: {
           type: 'float32',
           dims: [height, width],

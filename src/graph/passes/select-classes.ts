@@ -21,6 +21,7 @@ import { int, ints } from '../attributes.js';
 import { graphBuilder, type GraphBuilder } from '../build.js';
 import { ALL_CELLS, averageCells, classMapOf, type ClassMap, type WindowCells } from '../class-map.js';
 import type { Graph, ValueInfo } from '../graph.js';
+import { DATA_TYPE_CODES } from '../onnx/data-types.js';
 import type { Pass } from '../pass.js';
 import { LOGITS } from './name-logits.js';
 
@@ -57,7 +58,7 @@ function outputsOf(classes: number): ValueInfo[] {
     { name: 'classes_selected', dataType: 'int64', dims: ['N', 'C'] },
     { name: 'class_logits', dataType: 'float32', dims: ['N', 'C', 'h', 'w'] },
     { name: 'log_normalizer', dataType: 'float32', dims: ['N', 1, 'h', 'w'] },
-    { name: 'best_class', dataType: 'int64', dims: ['N', 'h', 'w'] },
+    { name: 'best_class', dataType: 'int32', dims: ['N', 'h', 'w'] },
     { name: 'best_logit', dataType: 'float32', dims: ['N', 'h', 'w'] },
   ];
 }
@@ -96,7 +97,9 @@ function reducePositions(builder: GraphBuilder, map: string, last: string): void
     attributes: { axis: int(3) },
   });
   const bestLogit = builder.node('Squeeze', [max, last], { name: 'best_logit' });
-  builder.node('Squeeze', [argMax, last], { name: 'best_class' });
+  const best = builder.node('Squeeze', [argMax, last], { name: 'best_class_wide' });
+  // Half the bytes on the way out.
+  builder.node('Cast', [best], { name: 'best_class', attributes: { to: int(DATA_TYPE_CODES.int32) } });
   const below = builder.node('Sub', [byPosition, max], { name: 'below_best' });
   const terms = builder.node('Exp', [below], { name: 'exp_below_best' });
   const sum = builder.node('ReduceSum', [terms, last], { name: 'exp_sum', attributes: { keepdims: int(0) } });

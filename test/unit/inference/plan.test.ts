@@ -136,7 +136,7 @@ describe('the account of a request', () => {
 
   it('has the bytes of what the passes bring, twice where they may be run again, and of what is made of it', () => {
     const one = { ...requestFor(1000, 32, { stride: 4 }), maps };
-    const perCell = 16 + 4 * 32;
+    const perCell = 12 + 4 * 32;
     expect(costOf(one, 240).bytes).toBe(60 * 60 * (perCell + 4 * 32));
     const twice = { ...one, input: { ...one.input, flip: true } };
     expect(costOf(twice, 240).bytes).toBe(60 * 60 * (2 * 2 * perCell + 4 * 32));
@@ -144,7 +144,7 @@ describe('the account of a request', () => {
     // Passes that bring every class lack none.
     const every = { ...requestFor(10, 1, { stride: 4 }), maps, everyClass: true };
     const both = { ...every, input: { ...every.input, flip: true } };
-    expect(costOf(both, 240).bytes).toBe(60 * 60 * (2 * (16 + 4 * 10) + 4 * 32));
+    expect(costOf(both, 240).bytes).toBe(60 * 60 * (2 * (12 + 4 * 10) + 4 * 32));
   });
 
   it('refuses a plan', () => {

@@ -5,6 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import { ANY_CLASS } from '../../../src/classes/classes.js';
 import { averageMap, type PassMaps } from '../../../src/inference/class-maps.js';
+import { candidates } from '../../../src/inference/segment.js';
 import { extentOf, extremesOf, peakOf } from '../../../src/maps/localize.js';
 import { outlinesOf, runLengthsOf, type PlacedLabels } from '../../../src/maps/outline.js';
 import { planInput } from '../../../src/maps/input-plan.js';
@@ -20,7 +21,7 @@ const MOST_READS = 16 * STEP_CELLS;
 let reads = 0;
 
 /** The same values, whose reads count. */
-function counted<T extends Float32Array | Uint16Array>(values: T): T {
+function counted<T extends Float32Array | Uint16Array | Int32Array>(values: T): T {
   return new Proxy(values, {
     get(target, key) {
       if (typeof key === 'string' && key >= '0' && key <= ':') reads += 1;
@@ -80,7 +81,7 @@ function passOf(of: Case): PassMaps {
     selected: [],
     classLogits: new Float32Array(),
     logNormalizer: values,
-    bestClass: new BigInt64Array(),
+    bestClass: counted(Int32Array.from(map.values, (value) => Math.floor(4 * value))),
     bestLogit: values,
   };
 }
@@ -94,6 +95,7 @@ describe.each(CASES)('a map of $width×$height cells, $kind', (of) => {
     ['its extremes', () => extremesOf(classMap(of).map.values)],
     ['probabilities', () => probabilitiesOf(classMap(of).map.values, classMap(of).map.values)],
     ['the mean of two passes', () => averageMap([passOf(of), passOf(of)], ANY_CLASS, 'logit')],
+    ['classes that win somewhere', () => candidates([passOf(of), passOf(of)], 5)],
     ['outlines', () => outlinesOf(labelMap(of), Infinity)],
     ['run lengths', () => runLengthsOf(labelMap(of), Infinity)],
   ])('%s: a step reads a few thousand cells', (_, start) => {

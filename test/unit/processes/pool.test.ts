@@ -238,6 +238,12 @@ describe('the pool, when workers die', () => {
   it.each([
     { session: 'exit-on-run', message: 'it ended with code 3' },
     { session: 'throw-on-run', message: 'died in a run' },
+    { session: 'half-an-answer', message: 'it ended with signal SIGKILL' },
+    { session: 'babble', message: 'it sent a message with a header of 4294967295 bytes' },
+    { session: 'send null', message: 'it sent what is no reply to anything' },
+    { session: 'send {"kind":"ready"}', message: 'it sent what is no reply to anything' },
+    { session: 'send {"kind":"failure","number":3}', message: 'it sent what is no reply to anything' },
+    { session: 'send {"kind":"answer","number":77}', message: 'it sent what is no reply to anything' },
   ])(
     'rejects the run in flight with WorkerLostError and replaces the worker: $session',
     async ({ session, message }) => {
@@ -259,6 +265,30 @@ describe('the pool, when workers die', () => {
       expect(outcomes).toEqual([{ output: Int32Array.of(4) }]);
     },
   );
+
+  it('kills a worker whose answer is longer than it may be, and takes one that is not', async () => {
+    const pool = await start('normal', 1);
+    await pool.open(spec('large'));
+    const most = 20_000_000;
+    const { outcomes } = await pool.run('large', [], { maxAnswerBytes: most });
+    expect(Buffer.from((outcomes[0] as { output: Float32Array }).output.buffer).readFloatLE(most - 4)).toBe(0.5);
+    await expect(pool.run('large', [], { maxAnswerBytes: most - 1 })).rejects.toThrow(
+      'it sent a message of 20000000 bytes; the limit is 19999999',
+    );
+    await until(pool, () => pool.idle === 1);
+    expect(pool.replacements).toBe(1);
+  });
+
+  it('rejects what was on its way to a worker that is killed', async () => {
+    const pool = await start('normal', 1);
+    await pool.open(spec('echo'));
+    process.kill(pool.pids[0]!, 'SIGSTOP');
+    const run = pool.run('echo', [new Uint8Array(2 ** 26)]).catch((error: unknown) => error);
+    process.kill(pool.pids[0]!, 'SIGKILL');
+    expect(await run).toBeInstanceOf(WorkerLostError);
+    await until(pool, () => pool.idle === 1);
+    expect((await pool.run('echo', [5])).outcomes).toEqual([{ output: 5 }]);
+  });
 
   it('has its workers on each of the devices, in turn', async () => {
     pool = await createPool<unknown, unknown>({
