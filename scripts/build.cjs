@@ -55,6 +55,7 @@ if (!isForServer && existsSync('load')) {
       'chaos/run',
       'allocators',
       'messages',
+      'overload',
     ].map((file) => [`load-${file.replace('/run', '')}`, `load/${file}.ts`]),
   );
   build({ ...modules, entryPoints, outdir: 'dist', bundle: true, packages: 'external' });
