@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ServiceError, WorkerLostError } from '../../../src/errors.js';
 import { shapeKey, splitItems, stackItems } from '../../../src/batching/batch-tensors.js';
-import type { BatchResult } from '../../../src/batching/executor.js';
+import type { BatchResult, RunOptions } from '../../../src/batching/executor.js';
 import {
   createBatcher,
   type Batcher,
@@ -27,6 +27,7 @@ interface Run {
   /** Of all items, as they are stacked. */
   readonly feeds: TensorMap;
   readonly limitMs: number | undefined;
+  readonly maxAnswerBytes: number | undefined;
   readonly expectedMs: number | undefined;
   /** Answer with each item's first pixel, after `runMs`. */
   succeed(runMs?: number): Promise<void>;
@@ -55,7 +56,7 @@ class FakeExecutor implements Executor<TensorMap, TensorMap> {
   run(
     session: string,
     works: readonly TensorMap[],
-    { limitMs, expectedMs }: { limitMs?: number | undefined; expectedMs?: number | undefined } = {},
+    { limitMs, maxAnswerBytes, expectedMs }: RunOptions = {},
   ): Promise<BatchResult<TensorMap>> {
     if (this.idle === 0) throw new Error('no worker is idle');
     // Longer than asked for, and dirty, as a recycled buffer is.
@@ -72,6 +73,7 @@ class FakeExecutor implements Executor<TensorMap, TensorMap> {
         session,
         feeds,
         limitMs,
+        maxAnswerBytes,
         expectedMs,
         succeed: async (runMs = 5) => {
           await vi.advanceTimersByTimeAsync(runMs);
@@ -497,6 +499,19 @@ describe('the batcher', () => {
     expect(executor.runs).toHaveLength(3);
     await executor.last.succeed();
     expect((await Promise.all(results)).map(firstOf)).toEqual([0, 1, 2]);
+  });
+
+  it('limits the bytes of an answer to the memory of the run and a megabyte for each item, where it limits the time', async () => {
+    start(1);
+    const results = [1, 2].map((value) => batcher.submit(submission(value, { deadline: 1e6, bytes: 300 })));
+    await turn();
+    expect(executor.last.maxAnswerBytes).toBe(600 + 2 * 2 ** 20);
+    await executor.last.succeed();
+    const patient = batcher.submit(submission(3, { bytes: 300 }));
+    await turn();
+    expect(executor.last.maxAnswerBytes).toBeUndefined();
+    await executor.last.succeed();
+    await Promise.all([...results, patient]);
   });
 
   it('limits the time of a run, but not of one that an item without a deadline is in', async () => {
