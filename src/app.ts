@@ -3,13 +3,14 @@
  * room has workers and a batcher, but no model. A service adds models and inference, without HTTP; the command line
  * uses it. An app is a service behind fastify.
  */
+import { setMaxListeners } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import type { Config } from './config.js';
 import { coreCount } from './cores.js';
 import { deviceNames, type DeviceChoice } from './device.js';
-import { UsageError } from './errors.js';
+import { ServiceError, UsageError } from './errors.js';
 import { createHttpServer } from './http/http-server.js';
 import { createMetrics, type Metrics } from './http/metrics.js';
 import type { BatchLimits } from './batching/batch-policy.js';
@@ -261,9 +262,15 @@ export interface App {
   markDraining(): void;
   /** Refuse new requests with DRAINING, answer those in flight, end the workers. */
   close(): Promise<void>;
-  /** Hang up on every client, so that `close` need not wait for clients that do not read their answers. */
+  /**
+   * Answer the images in flight with DRAINING, and hang up on every client a moment later, so that `close` need not wait for
+   * clients that do not read their answers.
+   */
   hangUp(): void;
 }
+
+/** How long the last answers have to leave. */
+const LAST_ANSWERS_MS = 500;
 
 /** A service behind HTTP. */
 export async function createApp(
@@ -273,6 +280,9 @@ export async function createApp(
   playgroundFolder = PLAYGROUND_FOLDER,
 ): Promise<App> {
   const state = { ready: true };
+  const ending = new AbortController();
+  // Each request in flight listens.
+  setMaxListeners(0, ending.signal);
   const http = await createHttpServer({
     config,
     logger,
@@ -281,6 +291,7 @@ export async function createApp(
     runCosts: () => service.batcher.runCosts(),
     playgroundFolder,
     isAlive: () => service.pool.failure === undefined,
+    ending: ending.signal,
     isReady: () => state.ready && service.pool.ready > 0 && service.registry.defaultName !== undefined,
   });
   return {
@@ -288,7 +299,10 @@ export async function createApp(
     markDraining: () => {
       state.ready = false;
     },
-    hangUp: () => http.server.closeAllConnections(),
+    hangUp() {
+      ending.abort(new ServiceError('DRAINING', 'The server has ended before there was an answer.'));
+      setTimeout(() => http.server.closeAllConnections(), LAST_ANSWERS_MS).unref();
+    },
     async close() {
       state.ready = false;
       try {

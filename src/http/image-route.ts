@@ -74,7 +74,7 @@ export function imageRoute<Query extends ImageQuery>({
     body: IMAGES,
     errors: [...REQUEST_ERRORS, ...errors, ...IMAGE_ERRORS, ...LOAD_ERRORS],
     async answer(parts, asked) {
-      const { config, registry, inference, bodies, metrics } = parts;
+      const { config, registry, inference, bodies, metrics, ending } = parts;
       const { reply, query } = asked;
       registry.get(query.model);
       // Before its body is read: what is refused then costs next to nothing.
@@ -82,11 +82,11 @@ export function imageRoute<Query extends ImageQuery>({
       const deadline = performance.now() - reply.elapsedTime + (query.deadlineMs ?? Number.POSITIVE_INFINITY);
       return withImages(asked, { bodies, metrics, limits: config, deadline }, (images) => {
         limitPasses(images.length * query.scale.length, config.maxImages);
-        const context = requestContext(
-          reply,
-          Math.min(query.priority, config.maxPriority),
-          Math.min(deadline, performance.now() + config.deadlineMs),
-        );
+        const context = requestContext(reply, {
+          priority: Math.min(query.priority, config.maxPriority),
+          deadline: Math.min(deadline, performance.now() + config.deadlineMs),
+          ending,
+        });
         return answer(parts, { ...asked, images, context });
       });
     },

@@ -25,6 +25,8 @@ export interface HttpParts {
   /** The built playground. */
   readonly playgroundFolder: string;
   readonly isReady: () => boolean;
+  /** Aborted when the server waits for answers no longer; its reason is what the requests in flight are answered with. */
+  readonly ending: AbortSignal;
   /** False if only a new process can help. */
   readonly isAlive: () => boolean;
 }

@@ -9,13 +9,23 @@ import type { RequestContext } from '../inference/request-context.js';
 import type { CompiledModel } from '../models/compile.js';
 import type { Answer } from './route.js';
 
-/** `deadline` is in milliseconds of `performance.now()`. The signal is aborted when the client hangs up early. */
-export function requestContext(reply: FastifyReply, priority: number, deadline: number): RequestContext {
-  const client = new AbortController();
+/**
+ * `deadline` is in milliseconds of `performance.now()`. The signal is aborted when the client hangs up early, or when
+ * `ending` is, which is the server's own.
+ */
+export function requestContext(
+  reply: FastifyReply,
+  { priority, deadline, ending }: { priority: number; deadline: number; ending: AbortSignal },
+): RequestContext {
+  const over = new AbortController();
+  const end = (): void => over.abort(ending.reason);
+  if (ending.aborted) end();
+  ending.addEventListener('abort', end);
   reply.raw.once('close', () => {
-    if (!reply.raw.writableEnded) client.abort(new ClientGoneError());
+    ending.removeEventListener('abort', end);
+    if (!reply.raw.writableEnded) over.abort(new ClientGoneError());
   });
-  return { flow: flowOf(reply.raw.socket), priority, deadline, signal: client.signal };
+  return { flow: flowOf(reply.raw.socket), priority, deadline, signal: over.signal };
 }
 
 const connections = new WeakMap<Socket, number>();

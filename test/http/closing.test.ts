@@ -41,6 +41,18 @@ it('waits for the answers in flight as long as they take', async () => {
   expect(answer.toLowerCase()).toContain('\r\nconnection: close\r\n');
 });
 
+it('answers what is in flight with 503 when it waits no longer', async () => {
+  // Longer than this test may take.
+  const path = '/v1/heatmap?scale=1,2,3&flip=true&size=1000&tiles=true';
+  client.write(`POST ${path} HTTP/1.1\r\nHost: test\r\nContent-Length: ${photo.length}\r\n\r\n`);
+  client.write(photo);
+  while ((await app.http.inject('/metrics')).body.includes('fullconv_images_in_flight 0')) await new Promise(setImmediate);
+  app.hangUp();
+  await Promise.all([once(client, 'close'), app.close()]);
+  expect(answer).toMatch(/^HTTP\/1\.1 503 /);
+  expect(answer).toContain('The server has ended before there was an answer.');
+});
+
 it('does not wait for a client that has connected and sent nothing', async () => {
   while ((await connections(app)) === 0) await new Promise(setImmediate);
   await Promise.all([once(client, 'close'), app.close()]);
