@@ -46,7 +46,8 @@ it('answers what is in flight with 503 when it waits no longer', async () => {
   const path = '/v1/heatmap?scale=1,2,3&flip=true&size=1000&tiles=true';
   client.write(`POST ${path} HTTP/1.1\r\nHost: test\r\nContent-Length: ${photo.length}\r\n\r\n`);
   client.write(photo);
-  while ((await app.http.inject('/metrics')).body.includes('fullconv_images_in_flight 0')) await new Promise(setImmediate);
+  while ((await app.http.inject('/metrics')).body.includes('fullconv_images_in_flight 0'))
+    await new Promise(setImmediate);
   app.hangUp();
   await Promise.all([once(client, 'close'), app.close()]);
   expect(answer).toMatch(/^HTTP\/1\.1 503 /);
