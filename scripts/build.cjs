@@ -59,6 +59,15 @@ if (!isForServer && existsSync('load')) {
     ].map((file) => [`load-${file.replace('/run', '')}`, `load/${file}.ts`]),
   );
   build({ ...modules, entryPoints, outdir: 'dist', bundle: true, packages: 'external' });
+  // Its threads load no more than the reader that they fuzz.
+  build({
+    ...modules,
+    entryPoints: ['load/fuzz/run.ts', 'load/fuzz/inside.ts'],
+    outdir: 'dist/load-fuzz',
+    bundle: true,
+    splitting: true,
+    packages: 'external',
+  });
   build({
     ...common,
     entryPoints: ['load/entry.cts'],

@@ -6,6 +6,7 @@
  */
 import { Busboy } from '@fastify/busboy';
 import type { IncomingHttpHeaders } from 'node:http';
+import { setImmediate as turn } from 'node:timers/promises';
 import { ServiceError } from '../errors.js';
 import type { ImageInput } from '../inference/infer.js';
 import type { HeldBody } from './body-memory.js';
@@ -22,6 +23,13 @@ const MAX_NAME_LENGTH = 255;
 const FILE_TYPE = /^(image\/|application\/octet-stream\b)/i;
 /** Bytes that the parser is given at once. A part may have five, and each costs some microseconds. */
 const PIECE = 8192;
+/**
+ * Bytes of a part that may wait inside of the parser: more than come in one turn of the event loop. With less it pauses in parts
+ * that it skips, and does not always go on behind them.
+ */
+const WAITING_BYTES = 2 ** 20;
+/** Turns of the event loop in which a parser that has been given everything is over. It needs one. */
+const LAST_TURNS = 10;
 
 export interface MultipartReader {
   /** Throws INVALID_REQUEST or QUEUE_FULL as soon as the body has a fault. */
@@ -42,6 +50,13 @@ export function createMultipartReader(
   const malformed = (cause?: unknown): void =>
     fail(new ServiceError('INVALID_REQUEST', 'The multipart body is malformed.', { cause }));
   const parser = createParser(headers, maxImages);
+  // The parser may be done, or give up, long before the body has come, and says so only once.
+  const over = new Promise<void>((resolve) => {
+    parser.once('finish', resolve).once('error', (error: unknown) => {
+      malformed(error);
+      resolve();
+    });
+  });
 
   parser.on('file', (_field, stream, filename: string | undefined) => {
     const body = open();
@@ -78,13 +93,8 @@ export function createMultipartReader(
     async end() {
       // The parser calls nothing malformed that it has been given nothing of.
       if (hasBytes) {
-        await new Promise<void>((resolve) => {
-          parser.once('finish', resolve).once('error', (error: unknown) => {
-            malformed(error);
-            resolve();
-          });
-          parser.end();
-        });
+        parser.end();
+        await Promise.race([over, afterLastTurns().then(malformed)]);
       }
       if (failure !== undefined) throw failure;
       return parts.map(({ name, body }) => ({ name, bytes: body.bytes() }));
@@ -92,11 +102,17 @@ export function createMultipartReader(
   };
 }
 
+/** The parser waits for nothing but the event loop: one that is not over then will never be. */
+async function afterLastTurns(): Promise<void> {
+  for (let turns = 0; turns < LAST_TURNS; turns += 1) await turn();
+}
+
 function createParser(headers: IncomingHttpHeaders, maxImages: number) {
   try {
     return new Busboy({
       headers: { ...headers, 'content-type': headers['content-type'] ?? '' },
       isPartAFile: (_field, type, filename) => filename !== undefined || FILE_TYPE.test(type ?? ''),
+      fileHwm: WAITING_BYTES,
       limits: {
         files: maxImages,
         fields: MAX_FIELDS,

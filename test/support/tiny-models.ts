@@ -48,6 +48,18 @@ export async function writeTinyModel(root: string, kind: keyof typeof TINY, name
   );
 }
 
+/** Write a VGG of some thousand weights, for inputs of 16 pixels. Returns its folder. */
+export async function writeSmallVgg(root: string, name: string): Promise<string> {
+  const options = { width: 1, hidden: 3, poolings: 4, inputSize: 16 };
+  const weights = 'model.safetensors';
+  const folder = await writeManifest(root, {
+    ...{ name, architecture: 'vgg11', options, weights: { file: weights } },
+    input: { ...INPUT, size: 16, resize: 18 },
+  });
+  await writeGeneratedWeights(join(folder, weights), buildArchitecture('vgg11', { ...options, classes: TINY_CLASSES }));
+  return folder;
+}
+
 /** Write a model folder without its weights, for inputs of 64 pixels unless the manifest says otherwise. */
 export async function writeManifest(
   root: string,

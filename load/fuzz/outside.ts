@@ -1,0 +1,213 @@
+/**
+ * Fuzzes the real server, which runs as processes of their own with the memory of a small container. Beside the requests of
+ * strangers a bystander at another address asks for a small classification every 50 ms.
+ *
+ * A fault is an answer that is none (verdict.ts), a process that dies, a bystander that waits, memory that does not come back.
+ * Which request a process has died of is found by sending again, one by one, those that ran then.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Agent, request } from 'undici';
+import { openFiles } from '../chaos/open-files.js';
+import { createRandom, type Random } from '../chaos/random.js';
+import { processTree, residentOf, startServer, type RunningServer } from '../server-process.js';
+import { percentile } from '../statistics.js';
+import type { Case, Fault } from './case-file.js';
+import { exchange, type Exchange } from './exchange.js';
+import { GENERATORS, rightRequests, type OutsideKind, type Samples } from './requests.js';
+import { faultIn, kindOf } from './verdict.js';
+
+export const DEADLINE_MS = 8000;
+const REQUEST_TIMEOUT_MS = 3000;
+/** Requests at the same time. */
+const CLIENTS = 6;
+/** Longer than any answer may take. */
+const PATIENCE_MS = DEADLINE_MS + 5000;
+const LOOK_MS = 500;
+/** Requests that may have ended a process: the last so many before it was noticed. */
+const SUSPECTS = 100;
+const SETTLE_MS = 8000;
+const MOST_MIB = 1024;
+const MOST_GROWTH_MIB = 200;
+const MOST_FILES = 20;
+const BYSTANDER_P99_MS = 1000;
+const BYSTANDER = '127.0.0.2';
+
+export interface FuzzedServer {
+  /** Send requests of a kind until so many have been sent or the time is over. Resolves to their number. */
+  fuzz(
+    kind: OutsideKind,
+    limits: { readonly cases: number; readonly milliseconds: number; readonly seed: number },
+  ): Promise<number>;
+  /** Send one again; resolves to what is wrong with it. */
+  repeat(bytes: Buffer): Promise<string | undefined>;
+  /** End it. Resolves to the lines of the report. */
+  stop(): Promise<readonly string[]>;
+}
+
+export interface FuzzServerOptions extends Samples {
+  /** A photograph for the bystander. */
+  readonly photo: Buffer;
+  readonly signal: AbortSignal;
+  readonly onFault: (fault: Fault) => void;
+  /** Of the whole, not of one request. */
+  readonly onFailure: (message: string) => void;
+}
+
+interface Footprint {
+  readonly residentMiB: number;
+  readonly files: number;
+  readonly processes: number;
+}
+
+/** Start the server as a container of 1 GiB would. */
+export async function startFuzzedServer(options: FuzzServerOptions): Promise<FuzzedServer> {
+  const server = await startServer({
+    FULLCONV_DEADLINE_MS: String(DEADLINE_MS),
+    FULLCONV_REQUEST_TIMEOUT_MS: String(REQUEST_TIMEOUT_MS),
+    FULLCONV_DEFAULT_MODEL: 'tinyimagenet-resnet18-w32',
+    FULLCONV_MEMORY_MB: '307',
+    FULLCONV_RENDERERS: '1',
+  });
+  const { document, signal, onFault, onFailure } = options;
+  const rules = { document, deadlineMs: DEADLINE_MS };
+  const answers = new Map<string, number>();
+  const sent: Case[] = [];
+  const latencies: number[] = [];
+  const over = new AbortController();
+  let lost = 0;
+  let peakMiB = 0;
+
+  for (const bytes of rightRequests(options)) await exchange(server.url, bytes, PATIENCE_MS);
+  const before = await footprintOf(server);
+  const watching = Promise.all([bystander(), watch()]);
+
+  async function bystander(): Promise<void> {
+    const agent = new Agent({ connections: 4, localAddress: BYSTANDER });
+    while (!over.signal.aborted) {
+      const started = performance.now();
+      const status = await classify(server, options.photo, agent).catch((error: unknown) => String(error));
+      latencies.push(performance.now() - started);
+      if (status !== 200) onFailure(`the bystander was answered: ${status}`);
+      await sleep(50);
+    }
+    await agent.close();
+  }
+
+  /** Look at the memory, and at the processes that have died. */
+  async function watch(): Promise<void> {
+    while (!over.signal.aborted) {
+      await sleep(LOOK_MS);
+      peakMiB = Math.max(peakMiB, (await residentOf(server)) ?? 0);
+      const died = await workersLost(server);
+      if (died !== undefined && died > lost) {
+        lost = died;
+        suspects.push(...sent.slice(-SUSPECTS));
+      }
+    }
+  }
+  const suspects: Case[] = [];
+
+  async function send(one: Case): Promise<Exchange> {
+    sent.push(one);
+    if (sent.length > 2 * SUSPECTS) sent.splice(0, SUSPECTS);
+    const found = await exchange(server.url, one.bytes, PATIENCE_MS);
+    const kind = `${one.kind}: ${kindOf(found)}`;
+    answers.set(kind, (answers.get(kind) ?? 0) + 1);
+    const message = faultIn(one.bytes, found, rules);
+    if (message !== undefined) onFault({ ...one, message });
+    return found;
+  }
+
+  /** Which of the requests that ran when a process died end one again. */
+  async function findKillers(): Promise<void> {
+    if (suspects.length === 0) return;
+    let isFound = false;
+    for (const one of suspects.splice(0)) {
+      const earlier = (await workersLost(server)) ?? 0;
+      await exchange(server.url, one.bytes, PATIENCE_MS);
+      // The process is gone a moment before the server knows.
+      await sleep(20);
+      const now = (await workersLost(server)) ?? 0;
+      lost = Math.max(lost, now);
+      if (now === earlier) continue;
+      isFound = true;
+      onFault({ ...one, message: 'a process of the server died of it' });
+    }
+    if (!isFound) onFailure('a process of the server died, and of none of the requests alone');
+  }
+
+  return {
+    async fuzz(kind, { cases, milliseconds, seed }) {
+      const generate = GENERATORS[kind];
+      const end = performance.now() + milliseconds;
+      let next = 0;
+      const client = async (): Promise<void> => {
+        while (next < cases && performance.now() < end && !signal.aborted) {
+          // Each case follows from its own number, whichever client sends it.
+          const random: Random = createRandom(seed + 7919 * next);
+          next += 1;
+          await send({ kind, target: 'http', bytes: generate(random, options) });
+        }
+      };
+      await Promise.all(Array.from({ length: CLIENTS }, client));
+      await sleep(2 * LOOK_MS);
+      await findKillers();
+      return next;
+    },
+    async repeat(bytes) {
+      const earlier = await workersLost(server);
+      const message = faultIn(bytes, await exchange(server.url, bytes, PATIENCE_MS), rules);
+      await sleep(LOOK_MS);
+      return message ?? ((await workersLost(server)) === earlier ? undefined : 'a process of the server died of it');
+    },
+    async stop() {
+      over.abort();
+      await watching;
+      await sleep(SETTLE_MS);
+      const after = await footprintOf(server);
+      await server.stop().catch((error: unknown) => onFailure(String(error)));
+      const p99 = percentile(Float64Array.from(latencies).sort(), 0.99);
+      if (p99 > BYSTANDER_P99_MS) onFailure(`a bystander's p99 was ${Math.round(p99)} ms`);
+      if (peakMiB > MOST_MIB) onFailure(`the memory grew to ${Math.round(peakMiB)} MiB`);
+      if (after.residentMiB > before.residentMiB + MOST_GROWTH_MIB) onFailure('the memory did not come back');
+      if (after.files > before.files + MOST_FILES) onFailure('files stayed open');
+      if (after.processes !== before.processes) onFailure('there are not as many processes as before');
+      return [
+        ...[...answers].sort().map(([kind, count]) => `${String(count).padStart(7)}  ${kind}`),
+        `bystander: ${latencies.length} requests, p99 ${Math.round(p99)} ms; peak ${Math.round(peakMiB)} MiB`,
+        ...Object.entries({ before, after }).map(
+          ([when, { residentMiB, files, processes }]) =>
+            `${when}: ${Math.round(residentMiB)} MiB, ${files} open files, ${processes} processes`,
+        ),
+      ];
+    },
+  };
+}
+
+async function footprintOf(server: RunningServer): Promise<Footprint> {
+  return {
+    residentMiB: (await residentOf(server)) ?? NaN,
+    files: await openFiles(server.pid),
+    processes: (await processTree(server.pid)).length,
+  };
+}
+
+async function classify({ url }: RunningServer, photo: Buffer, dispatcher?: Agent): Promise<number> {
+  const { statusCode, body } = await request(`${url}/v1/classify?topK=1`, {
+    method: 'POST',
+    body: photo,
+    ...(dispatcher && { dispatcher }),
+  });
+  await body.dump();
+  return statusCode;
+}
+
+/** Processes that died so far; undefined where the server does not say. */
+async function workersLost({ url }: RunningServer): Promise<number | undefined> {
+  const text = await request(`${url}/metrics`).then(
+    ({ body }) => body.text(),
+    () => '',
+  );
+  const [, count] = /^fullconv_workers_lost_total (\d+)/m.exec(text) ?? [];
+  return count === undefined ? undefined : Number(count);
+}
