@@ -23,6 +23,10 @@
  * workers fairly between clients (fair-shares.ts); clients that use less than their share are served in the order of
  * arrival. A lower priority waits as long as a higher one keeps all workers busy, at most until its deadline.
  *
+ * Items of light clients, which have had less than their share, are in no batch with those of the others, where a run costs
+ * little beside its items: their answer is there when they have run, and not when a whole batch of the others has. Many light
+ * clients share batches.
+ *
  * A run cannot be interrupted. Of several workers the last idle one is kept from long runs while short ones come, so that
  * a client that asks for a few milliseconds does not wait for seconds. Long runs alone get every worker.
  *
@@ -44,6 +48,8 @@ export interface WaitingItem {
   readonly bytes: number;
   /** Among equal priorities lower goes first: see fair-shares.ts. */
   readonly turn: number;
+  /** Its client has had less than its share of the workers. */
+  readonly isLight: boolean;
   /** How long this item alone is expected to take, prepared and run; 0 if unknown. */
   readonly expectedMs: number;
 }
@@ -193,12 +199,18 @@ function allowedSize(count: number, { batchSizes }: BatchLimits): number {
   return batchSizes?.findLast((size) => size <= count) ?? count;
 }
 
+/** The first items, as far as they are of light clients, or as far as they are of others. */
+function ofItsKind(items: readonly WaitingItem[]): readonly WaitingItem[] {
+  const end = items.findIndex(({ isLight }) => isLight !== items[0]?.isLight);
+  return end < 0 ? items : items.slice(0, end);
+}
+
 function batchOf(
   queue: WaitingQueue,
   workers: WorkersNow,
   limits: BatchLimits,
 ): { count: number; reason: DispatchReason } {
-  const { items } = queue;
+  const items = limits.runOverhead === undefined ? queue.items : ofItsKind(queue.items);
   const fits = fitting(items, limits, workers.freeBytes);
   const share = shareOf(items.length, workers, limits);
   if (share < fits.count) return { count: allowedSize(share, limits), reason: 'idle' };
@@ -206,8 +218,11 @@ function batchOf(
   return { count: allowedSize(fits.count, limits), reason: fits.reason ?? (lingered ? 'linger' : 'idle') };
 }
 
-/** A higher utilization counts as this; otherwise the best batch size would grow beyond any cap. */
-const MAX_UTILIZATION = 0.98;
+/**
+ * A higher utilization counts as this: otherwise the best batch size would grow beyond any cap. What larger batches save then
+ * is a hundredth of the processor's time, and they have everybody wait longer and hold more memory (load/results/README.md).
+ */
+const MAX_UTILIZATION = 0.9;
 
 /** How many of the waiting items one idle worker takes. */
 function shareOf(waiting: number, { count, idle, utilization }: WorkersNow, { runOverhead }: BatchLimits): number {

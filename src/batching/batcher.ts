@@ -139,7 +139,7 @@ export function createBatcher<Work, Output>({
           { ...submission, bytes },
           {
             arrival: now,
-            turn: shares.turnOf(flow, cost + (line === undefined ? 0 : costOfMs(line, prepareMs))),
+            ...shares.turnOf(flow, cost + (line === undefined ? 0 : costOfMs(line, prepareMs))),
             expectedMs: prepareMs + (line === undefined ? 0 : predictMs(line, 1, cost)),
           },
           {

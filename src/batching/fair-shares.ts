@@ -18,9 +18,16 @@ export interface Flow {
   readonly connection: number;
 }
 
+export interface Turn {
+  /** Lower goes first. */
+  readonly turn: number;
+  /** Its flow has had less than its share of the workers: nothing that it asked before is ahead of virtual time. */
+  readonly isLight: boolean;
+}
+
 export interface FairShares {
-  /** The turn of a flow's next item, which costs so many multiply-adds. Lower goes first. */
-  turnOf(flow: Flow, cost: number): number;
+  /** The turn of a flow's next item, which costs so many multiply-adds. */
+  turnOf(flow: Flow, cost: number): Turn;
   /** An item with this turn is served now. */
   served(turn: number): void;
 }
@@ -44,10 +51,11 @@ export function createFairShares(): FairShares {
   return {
     turnOf({ client, connection }, cost) {
       const flows = flowsOf(client);
+      const isLight = !flows.has(connection);
       const turn = flows.get(connection) ?? virtualTime;
-      const sharing = flows.has(connection) ? flows.size : flows.size + 1;
+      const sharing = isLight ? flows.size + 1 : flows.size;
       flows.set(connection, turn + Math.max(cost, LEAST_COST) * sharing);
-      return turn;
+      return { turn, isLight };
     },
     served(turn) {
       if (turn <= virtualTime) return;

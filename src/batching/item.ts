@@ -71,7 +71,7 @@ const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 /** An item that was submitted now, at `arrival`. */
 export function createItem<Work, Output>(
   submission: Submission<Work>,
-  { arrival, turn, expectedMs }: Pick<WaitingItem, 'arrival' | 'turn' | 'expectedMs'>,
+  { arrival, turn, isLight, expectedMs }: Pick<WaitingItem, 'arrival' | 'turn' | 'isLight' | 'expectedMs'>,
   listener: Listener<Work, Output>,
 ): Item<Work, Output> {
   const { session, shape, work, cost, prepareMs = 0, bytes, priority, deadline, signal } = submission;
@@ -87,7 +87,7 @@ export function createItem<Work, Output>(
   };
   const item: Item<Work, Output> = {
     key: `${session} ${shape}${slowMs > 0 ? ' slow' : ''}`,
-    ...{ session, work, slowMs, cost, bytes, priority, deadline, arrival, turn, expectedMs },
+    ...{ session, work, slowMs, cost, bytes, priority, deadline, arrival, turn, isLight, expectedMs },
     losses: 0,
     get settled() {
       return settled;

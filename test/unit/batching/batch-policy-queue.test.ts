@@ -52,7 +52,7 @@ function simulate(limits: BatchLimits, overhead: number, share: number): Outcome
   for (const [index, arrival] of arrivals.entries()) {
     const idle = busyUntil.filter((end) => end <= arrival).length;
     utilization += UTILIZATION_WEIGHT * (1 - idle / WORKERS - utilization);
-    items.push({ arrival, deadline: Infinity, priority: 0, cost: 1, bytes: 0, turn: 0, expectedMs: 0 });
+    items.push({ arrival, deadline: Infinity, priority: 0, cost: 1, bytes: 0, turn: 0, isLight: false, expectedMs: 0 });
     dispatch(arrival);
     // What ends before the next arrival makes room for what waits.
     const next = arrivals[index + 1] ?? Infinity;

@@ -14,7 +14,17 @@ const GPU: BatchLimits = { maxBatchSize: 4, maxBatchCost: 100, lingerMs: 10 };
 const FEW: BatchLimits = { maxBatchSize: 8, maxBatchCost: 100, lingerMs: 10, batchSizes: [1, 2, 4, 8] };
 
 function item(overrides: Partial<WaitingItem> = {}): WaitingItem {
-  return { arrival: 0, deadline: Infinity, priority: 0, cost: 1, bytes: 0, turn: 0, expectedMs: 0, ...overrides };
+  return {
+    arrival: 0,
+    deadline: Infinity,
+    priority: 0,
+    cost: 1,
+    bytes: 0,
+    turn: 0,
+    isLight: true,
+    expectedMs: 0,
+    ...overrides,
+  };
 }
 
 function queue(items: readonly WaitingItem[], arrivalGapMs = Infinity, fixedCostMs = 5): WaitingQueue {
@@ -332,8 +342,9 @@ describe('decide, where a run costs little beside its items', () => {
     ).toEqual([1, 1, 1, 1, 1]);
   });
 
-  it('takes full batches when there is never a pause', () => {
-    expect(taken(30, { count: 2, idle: 1, utilization: 1, freeBytes: Infinity, lastShort: -Infinity })).toBe(8);
+  it('takes full batches when very many wait and there is never a pause', () => {
+    expect(taken(30, { count: 2, idle: 1, utilization: 1, freeBytes: Infinity, lastShort: -Infinity })).toBe(4);
+    expect(taken(130, { count: 2, idle: 1, utilization: 1, freeBytes: Infinity, lastShort: -Infinity })).toBe(8);
   });
 
   it('takes more the more wait, and the busier the workers are', () => {
@@ -344,7 +355,21 @@ describe('decide, where a run costs little beside its items', () => {
     const byUtilization = [0, 0.8, 0.95, 1].map((utilization) =>
       taken(16, { count: 2, idle: 1, utilization, freeBytes: Infinity, lastShort: -Infinity }),
     );
-    expect(byUtilization).toEqual([1, 2, 4, 6]);
+    expect(byUtilization).toEqual([1, 2, 3, 3]);
+  });
+
+  it('does not have a light client wait for a batch of others, and takes many light clients together', () => {
+    const busy = { count: 2, idle: 1, utilization: 1, freeBytes: Infinity, lastShort: -Infinity };
+    const count = (...kinds: readonly boolean[]): number => {
+      const waiting = queue(kinds.map((isLight, turn) => item({ isLight, turn })));
+      const decision = decide(new Map([['a', waiting]]), busy, limits, 0);
+      return decision.action === 'wait' ? 0 : decision.count;
+    };
+    const heavy = Array.from({ length: 130 }, () => false);
+    expect(count(true, ...heavy)).toBe(1);
+    expect(count(...Array.from({ length: 40 }, () => true), ...heavy)).toBe(4);
+    expect(count(...heavy, true)).toBe(8);
+    expect(count(...heavy.map(() => true))).toBe(8);
   });
 
   it('takes no more than its share of what idle workers can take at the same time', () => {

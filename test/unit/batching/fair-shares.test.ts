@@ -13,7 +13,7 @@ function queueOf(shares: FairShares) {
   const waiting: Waiting[] = [];
   return {
     add(name: string, from: Flow, cost: number): void {
-      waiting.push({ name, turn: shares.turnOf(from, cost) });
+      waiting.push({ name, turn: shares.turnOf(from, cost).turn });
     },
     serve(): string | undefined {
       const next = waiting.reduce<Waiting | undefined>(
@@ -78,5 +78,18 @@ describe('fair shares', () => {
     for (let index = 0; index < 10; index++) queue.add('b', flow('b', 2), 1e9);
     const served = Array.from({ length: 10 }, () => queue.serve());
     expect(served.filter((name) => name === 'a').length).toBeGreaterThanOrEqual(4);
+  });
+
+  it('call a client light whose earlier work would be over, had every client its share', () => {
+    const shares = createFairShares();
+    const ask = (client: string): boolean => {
+      const { turn, isLight } = shares.turnOf(flow(client, 1), 1e9);
+      shares.served(turn);
+      return isLight;
+    };
+    expect([ask('busy'), ask('busy'), ask('busy')]).toEqual([true, false, false]);
+    expect([ask('light'), ask('light')]).toEqual([true, false]);
+    for (let turn = 0; turn < 3; turn++) ask('busy');
+    expect(ask('light')).toBe(true);
   });
 });
