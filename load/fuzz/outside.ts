@@ -2,9 +2,8 @@
  * Fuzzes the real server, which runs as processes of their own with the memory of a small container. Beside the requests of
  * strangers a bystander at another address asks for a small classification every 50 ms.
  *
- * A fault is an answer that is none (verdict.ts), a process that dies, a bystander that waits, memory of the
- * server itself that does not come back.
- * Which request a process has died of is found by sending again, one by one, those that ran then.
+ * A fault is an answer that is none (verdict.ts), a process that dies, a bystander that waits, memory of the server itself that
+ * does not come back. Which request a process has died of is found by sending again, one by one, those that ran then.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
@@ -79,9 +78,13 @@ export async function startFuzzedServer(options: FuzzServerOptions): Promise<Fuz
   const rules = { document, deadlineMs: DEADLINE_MS };
   const answers = new Map<string, number>();
   const sent: Case[] = [];
+  /** Requests that ran when a process died. */
+  const suspects: Case[] = [];
   const latencies: number[] = [];
   const over = new AbortController();
+  /** Processes that have died: so far, and since the killers were last looked for. */
   let lost = 0;
+  let deaths = 0;
   let peakMiB = 0;
 
   await warmUp(server.url, options);
@@ -107,12 +110,12 @@ export async function startFuzzedServer(options: FuzzServerOptions): Promise<Fuz
       peakMiB = Math.max(peakMiB, (await residentOf(server)) ?? 0);
       const died = await workersLost(server);
       if (died !== undefined && died > lost) {
+        deaths += died - lost;
         lost = died;
         suspects.push(...sent.slice(-SUSPECTS));
       }
     }
   }
-  const suspects: Case[] = [];
 
   async function send(one: Case): Promise<Exchange> {
     sent.push(one);
@@ -127,7 +130,7 @@ export async function startFuzzedServer(options: FuzzServerOptions): Promise<Fuz
 
   /** Which of the requests that ran when a process died end one again. */
   async function findKillers(): Promise<void> {
-    if (suspects.length === 0) return;
+    if (deaths === 0) return;
     let isFound = false;
     for (const one of suspects.splice(0)) {
       const earlier = (await workersLost(server)) ?? 0;
@@ -140,7 +143,9 @@ export async function startFuzzedServer(options: FuzzServerOptions): Promise<Fuz
       isFound = true;
       onFault({ ...one, message: 'a process of the server died of it' });
     }
-    if (!isFound) onFailure('a process of the server died, and of none of the requests alone');
+    if (!isFound) onFailure(`${deaths} processes of the server died, and of none of the requests alone`);
+    deaths = 0;
+    suspects.length = 0;
   }
 
   return {
