@@ -71,10 +71,19 @@ export async function residentOf({ pid }: RunningServer): Promise<number | undef
   return sumOf(pid, 'smaps_rollup', 'Pss');
 }
 
+/** The same of the process alone that speaks HTTP. */
+export async function ownResidentOf({ pid }: RunningServer): Promise<number | undefined> {
+  return sumOver([pid], 'smaps_rollup', 'Pss');
+}
+
 async function sumOf(pid: number, file: string, what: string): Promise<number | undefined> {
+  return sumOver(await processTree(pid), file, what);
+}
+
+async function sumOver(pids: readonly number[], file: string, what: string): Promise<number | undefined> {
   const line = new RegExp(`^${what}:\\s+(\\d+)`, 'm');
   let mebibytes: number | undefined;
-  for (const each of await processTree(pid)) {
+  for (const each of pids) {
     const [, kibibytes] = line.exec(await readProc(each, file)) ?? [];
     if (kibibytes !== undefined) mebibytes = (mebibytes ?? 0) + Number(kibibytes) / 1024;
   }

@@ -44,7 +44,7 @@ const QUESTIONS: readonly Head[] = [
   { path: '/v1/segment?size=64&shapes=polygons', accept: 'application/json' },
 ];
 
-/** Every question about every image, unchanged: what a server has once done, it need not grow for again. */
+/** Every question about every image, unchanged. */
 export function rightRequests({ images }: Samples): Buffer[] {
   return QUESTIONS.flatMap((question) => images.map(({ bytes }) => post(question, bytes)));
 }
