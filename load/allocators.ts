@@ -25,7 +25,7 @@ const REST_MS = 10_000;
 
 const ALLOCATORS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'glibc, as it comes': { MALLOC_ARENA_MAX: '0' },
-  'glibc, MALLOC_ARENA_MAX=2, the default': {},
+  'glibc, as the server sets it': {},
   jemalloc: { LD_PRELOAD: 'libjemalloc.so.2' },
 };
 

@@ -9,12 +9,18 @@ export const SLOW_FILES: readonly string[] = [
   'test/unit/processes/pool.test.ts',
   // Clients and servers that wait for each other, with clocks of a second and more.
   'test/http/changed-files.test.ts',
+  'test/http/client.test.ts',
   'test/http/closing.test.ts',
   'test/http/connections.test.ts',
   'test/http/cross-origin.test.ts',
   'test/http/misbehaving-clients.test.ts',
+  'test/http/onnx-models.test.ts',
   'test/http/operations.test.ts',
+  'test/http/playground.test.ts',
+  'test/http/segment.test.ts',
   'test/http/start.test.ts',
+  'test/unit/log.test.ts',
+  'test/unit/models/registry.test.ts',
   'test/unit/support-progress.test.ts',
   // Every operator and network on every engine, slow ones too, and networks of the published sizes.
   'test/conformance/**',
