@@ -57,8 +57,8 @@ const V8_FLAGS = ['--heap-growing-percent=300'];
 
 /**
  * glibc keeps what threads have freed, in up to eight heaps a core, and takes ever larger blocks out of heaps once some have
- * been freed. With two heaps, and with blocks of 1 MiB and more given back to the system, images of all sizes leave a sixth
- * of that behind (decision 0035). Other allocators do not read this. Whoever sets one of these variables sets all of them.
+ * been freed. Two heaps, and blocks of 1 MiB and more that are the system's own, take less memory and less time (decision
+ * 0035). Other allocators do not read this. Whoever sets one of these variables sets all of them.
  */
 const MALLOC = Object.keys(process.env).some((name) => name.startsWith('MALLOC_'))
   ? {}
