@@ -2,7 +2,7 @@
  * Whose item goes next among equal priorities: start-time fair queueing. Each connection is a flow. An item's turn is the
  * virtual time at which its flow's earlier items would be over if every flow had its share of the workers, so a client
  * that asks little goes before the backlog of one that asks much. An address shares one client's part among its
- * connections: opening more of them gains nothing against other addresses.
+ * connections: opening more of them gains nothing against other addresses, nor does a new one for each request.
  *
  * Virtual time is the turn of the item served last. It is measured in multiply-adds; what else an item takes is told in as
  * many of them as take that long. Pure, apart from its own memory.
@@ -30,32 +30,57 @@ export interface FairShares {
   turnOf(flow: Flow, cost: number): Turn;
   /** An item with this turn is served now. */
   served(turn: number): void;
+  /** How many flows have a past that is known. */
+  readonly known: number;
 }
 
 /** Even an item without a known cost moves its flow on. */
 const LEAST_COST = 1e6;
 
+/**
+ * Clients, and connections of one, whose past is known. Beyond these the oldest is forgotten, and has its next turn at once:
+ * each request looks through them, and each client may have a new connection for each request.
+ */
+const MAX_CLIENTS = 256;
+const MAX_CONNECTIONS = 512;
+
+interface AheadFlow {
+  /** When the flow's last item would be over. */
+  readonly finish: number;
+  /** It has asked once so far. */
+  readonly isNew: boolean;
+}
+
 export function createFairShares(): FairShares {
-  /** By client and connection, when the flow's last item would be over. Only flows that are ahead of virtual time. */
-  const clients = new Map<string, Map<number, number>>();
+  /** By client and connection. Only flows that are ahead of virtual time. */
+  const clients = new Map<string, Map<number, AheadFlow>>();
   let virtualTime = 0;
 
   /** The client's flows that are ahead; those that are not have no past. */
-  function flowsOf(client: string): Map<number, number> {
-    const flows = clients.get(client) ?? new Map<number, number>();
-    for (const [connection, finish] of flows) if (finish <= virtualTime) flows.delete(connection);
+  function flowsOf(client: string): Map<number, AheadFlow> {
+    const flows = clients.get(client) ?? new Map<number, AheadFlow>();
+    for (const [connection, { finish }] of flows) if (finish <= virtualTime) flows.delete(connection);
     clients.set(client, flows);
+    forgetOldest(clients, MAX_CLIENTS);
     return flows;
   }
 
   return {
-    turnOf({ client, connection }, cost) {
+    turnOf({ client, connection }, asked) {
+      const cost = Math.max(asked, LEAST_COST);
       const flows = flowsOf(client);
-      const isLight = !flows.has(connection);
-      const turn = flows.get(connection) ?? virtualTime;
-      const sharing = isLight ? flows.size + 1 : flows.size;
-      flows.set(connection, turn + Math.max(cost, LEAST_COST) * sharing);
-      return { turn, isLight };
+      const own = flows.get(connection);
+      let others = 0;
+      if (own === undefined) for (const { isNew } of flows.values()) if (isNew) others += 1;
+      // A client's new connections take turns, as the requests of one connection would.
+      const turn = own?.finish ?? virtualTime + others * cost;
+      const sharing = own === undefined ? flows.size + 1 : flows.size;
+      flows.set(connection, { finish: turn + cost * sharing, isNew: own === undefined });
+      forgetOldest(flows, MAX_CONNECTIONS);
+      return { turn, isLight: own === undefined && others === 0 };
+    },
+    get known() {
+      return [...clients.values()].reduce((sum, { size }) => sum + size, 0);
     },
     served(turn) {
       if (turn <= virtualTime) return;
@@ -63,4 +88,8 @@ export function createFairShares(): FairShares {
       for (const client of clients.keys()) if (flowsOf(client).size === 0) clients.delete(client);
     },
   };
+}
+
+function forgetOldest<Key>(map: Map<Key, unknown>, most: number): void {
+  if (map.size > most) map.delete(map.keys().next().value!);
 }

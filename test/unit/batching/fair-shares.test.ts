@@ -92,4 +92,22 @@ describe('fair shares', () => {
     for (let turn = 0; turn < 3; turn++) ask('busy');
     expect(ask('light')).toBe(true);
   });
+
+  it('give a client with a new connection for each request no more than one with one connection', () => {
+    const queue = queueOf(createFairShares());
+    queue.add('steady', flow('s', 1), 1e9);
+    queue.serve();
+    for (let index = 0; index < 50; index++) queue.add('flood', flow('f', 100 + index), 1e9);
+    queue.add('steady', flow('s', 1), 1e9);
+    expect(Array.from({ length: 4 }, () => queue.serve())).toContain('steady');
+  });
+
+  it.each(['of one client', 'each of another client'])('forget the oldest of many connections, %s', (whose) => {
+    const shares = createFairShares();
+    for (let index = 0; index < 5000; index++) {
+      const { turn } = shares.turnOf(flow(whose === 'of one client' ? 'x' : `client ${index}`, index), 1e9);
+      if (index % 2 === 0) shares.served(turn);
+    }
+    expect(shares.known).toBeLessThanOrEqual(512);
+  });
 });
