@@ -42,7 +42,7 @@ async function drawHeatmap(
   const { render } = style;
   if (render === 'sheet') return drawSheet(bytes, image, style, output);
   const size = checkSize(sizeAt(image.header, style.width), output);
-  if (style.legend) checkSides(sizeWithLegend(size), output);
+  if (style.legend) checkLegend(size, output);
   const [first] = image.classes as readonly [ClassHeatmap, ...ClassHeatmap[]];
   const common = renderOf(first, image, size, style, output);
   if (render === 'gray16') return encodeGray16(common);
@@ -145,6 +145,21 @@ function checkSize(size: PixelSize, output: PictureOutput): PixelSize {
   }
   checkSides(size, output);
   return size;
+}
+
+/** The part of `maxPixels` that a legend may take. Its height grows with the width, however flat the picture is. */
+const LEGEND_PART = 1 / 4;
+
+/** Throws IMAGE_TOO_LARGE. */
+function checkLegend(size: PixelSize, output: PictureOutput): void {
+  const whole = sizeWithLegend(size);
+  const pixels = whole.width * (whole.height - size.height);
+  const value = Math.floor(LEGEND_PART * output.maxPixels);
+  if (pixels > value) {
+    const limit = { name: 'picture_pixels', value, needed: Math.ceil(pixels) } as const;
+    throw tooLarge(size, `its legend alone would have ${Math.ceil(pixels)} pixels; the limit is ${value}`, limit);
+  }
+  checkSides(whole, output);
 }
 
 /** Throws IMAGE_TOO_LARGE for a picture that its format cannot hold. */

@@ -412,6 +412,20 @@ describe('what is refused, and how', () => {
     expect(labels.json()).toMatchObject({ errors: [{ parameter: 'width' }] });
   });
 
+  it('a legend of many pixels below a flat picture is refused before it is drawn', async () => {
+    const flat = { width: 30_000, height: 10, channels: 3, background: '#456' } as const;
+    const payload = await sharp({ create: flat }).png().toBuffer();
+    const response = await post('?fit=stretch&render=heat&legend=true', payload, 'image/png');
+    expect(response.statusCode).toBe(422);
+    expect(response.json()).toMatchObject({
+      code: 'IMAGE_TOO_LARGE',
+      detail:
+        'The picture would be 30000×10 pixels; its legend alone would have 28920000 pixels; the limit is 12500000.',
+      errors: [{ parameter: 'width' }],
+      limit: { name: 'picture_pixels', value: 12_500_000, needed: 28_920_000 },
+    });
+  });
+
   it('two classes are given as JSON to a client that takes anything', async () => {
     const response = await post('?class=1&class=2', cat, '*/*');
     expect(response.headers['content-type']).toMatch('application/json');
