@@ -46,6 +46,24 @@ describe.skipIf(process.platform !== 'linux')('the processes of a server', () =>
     for (const pid of children) expect((await nativeLibraries(pid)).join(' ')).toMatch(/sharp/);
   });
 
+  it('give large blocks back to the system, unless the operator sets otherwise', async () => {
+    const settings = async (pid: number): Promise<string[]> =>
+      (await proc(pid, 'environ')).split('\0').filter((line) => line.startsWith('MALLOC_'));
+    for (const pid of await childrenOf(server.pid)) {
+      expect((await settings(pid)).sort()).toEqual([
+        'MALLOC_ARENA_MAX=2',
+        'MALLOC_MMAP_THRESHOLD_=1048576',
+        'MALLOC_TRIM_THRESHOLD_=1048576',
+      ]);
+    }
+    const own = await startServer({ FULLCONV_WORKERS: '1', MALLOC_ARENA_MAX: '4' });
+    try {
+      for (const pid of await childrenOf(own.pid)) expect(await settings(pid)).toEqual(['MALLOC_ARENA_MAX=4']);
+    } finally {
+      await own.stop();
+    }
+  });
+
   it('may crash, one by one and all at once, while the server goes on answering', async () => {
     const expected = await classify();
     expect((await draw()).status).toBe(200);
