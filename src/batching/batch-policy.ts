@@ -23,9 +23,9 @@
  * workers fairly between clients (fair-shares.ts); clients that use less than their share are served in the order of
  * arrival. A lower priority waits as long as a higher one keeps all workers busy, at most until its deadline.
  *
- * Items of light clients, which have had less than their share, are in no batch with those of the others, where a run costs
- * little beside its items: their answer is there when they have run, and not when a whole batch of the others has. Many light
- * clients share batches.
+ * Where a run costs little beside its items, items of light clients, which have had less than their share, are in no batch
+ * with those of the others: their answer is there when they have run, and not when a whole batch of the others has. Nor do
+ * they wait behind one: the others run one by one while light clients come. Many light clients share batches.
  *
  * A run cannot be interrupted. Of several workers the last idle one is kept from long runs while short ones come, so that
  * a client that asks for a few milliseconds does not wait for seconds. Long runs alone get every worker.
@@ -34,6 +34,8 @@
  * always goes if its memory fits beside the runs that are under way. An item that does not fit may be passed by others for
  * two seconds; then runs end until it fits. After: Triton `dynamic_batch_scheduler.cc`, GetDynamicBatch; TF-Serving's shared batch scheduler.
  */
+
+import type { Flow } from './fair-shares.js';
 
 /** Times are in milliseconds of one clock. */
 export interface WaitingItem {
@@ -48,6 +50,7 @@ export interface WaitingItem {
   readonly bytes: number;
   /** Among equal priorities lower goes first: see fair-shares.ts. */
   readonly turn: number;
+  readonly flow: Flow;
   /** Its client has had less than its share of the workers. */
   readonly isLight: boolean;
   /** How long this item alone is expected to take, prepared and run; 0 if unknown. */
@@ -78,6 +81,9 @@ export interface BatchLimits {
   readonly runOverhead?: number;
 }
 
+/** An item of a light client arrived. */
+export type LightArrival = Pick<WaitingItem, 'flow' | 'arrival'>;
+
 export interface WorkersNow {
   readonly count: number;
   readonly idle: number;
@@ -87,12 +93,16 @@ export interface WorkersNow {
   readonly freeBytes: number;
   /** When an item arrived last whose run is short. */
   readonly lastShort: number;
+  /** The last items of light clients that arrived, of two connections. */
+  readonly lastLight: readonly LightArrival[];
 }
 
 /** A run of this many milliseconds holds up those that take a few. */
 const LONG_RUN_MS = 300;
 /** A worker is kept for short runs this long after the last one came. */
 const SHORT_TRAFFIC_MS = 10_000;
+/** The others run one by one this long after the last item of a light client came. */
+const LIGHT_TRAFFIC_MS = 5_000;
 
 export function isShort({ expectedMs }: WaitingItem): boolean {
   return expectedMs < LONG_RUN_MS;
@@ -131,7 +141,7 @@ export function decide(
     else if (best === undefined || goesBefore(head, best.head)) best = { key, queue, head };
   }
   if (lacking !== undefined && best !== undefined && !mayPass(best.head, lacking, now)) best = undefined;
-  if (best !== undefined) return { action: 'dispatch', key: best.key, ...batchOf(best.queue, workers, limits) };
+  if (best !== undefined) return { action: 'dispatch', key: best.key, ...batchOf(best.queue, workers, limits, now) };
   return wakeUp === Infinity ? { action: 'wait' } : { action: 'wait', until: wakeUp };
 }
 
@@ -205,11 +215,23 @@ function ofItsKind(items: readonly WaitingItem[]): readonly WaitingItem[] {
   return end < 0 ? items : items.slice(0, end);
 }
 
+export function isSameFlow({ flow: a }: Pick<WaitingItem, 'flow'>, { flow: b }: Pick<WaitingItem, 'flow'>): boolean {
+  return a.client === b.client && a.connection === b.connection;
+}
+
+/** An item of a busy client, while light ones come that would wait for its batch. */
+function runsAlone(head: WaitingItem, { lastLight }: WorkersNow, { runOverhead }: BatchLimits, now: number): boolean {
+  if (runOverhead === undefined || head.isLight) return false;
+  return lastLight.some((light) => now - light.arrival < LIGHT_TRAFFIC_MS && !isSameFlow(light, head));
+}
+
 function batchOf(
   queue: WaitingQueue,
   workers: WorkersNow,
   limits: BatchLimits,
+  now: number,
 ): { count: number; reason: DispatchReason } {
+  if (runsAlone(queue.items[0]!, workers, limits, now)) return { count: 1, reason: 'idle' };
   const items = limits.runOverhead === undefined ? queue.items : ofItsKind(queue.items);
   const fits = fitting(items, limits, workers.freeBytes);
   const share = shareOf(items.length, workers, limits);

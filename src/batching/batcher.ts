@@ -139,7 +139,11 @@ export function createBatcher<Work, Output>({
           { ...submission, bytes },
           {
             arrival: now,
-            ...shares.turnOf(flow, cost + (line === undefined ? 0 : costOfMs(line, prepareMs))),
+            ...shares.turnOf(
+              flow,
+              cost + (line === undefined ? 0 : costOfMs(line, prepareMs)),
+              waiting.newOf(flow.client),
+            ),
             expectedMs: prepareMs + (line === undefined ? 0 : predictMs(line, 1, cost)),
           },
           {

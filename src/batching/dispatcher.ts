@@ -57,9 +57,9 @@ export function createDispatcher<Work, Output>({
         continue;
       }
       const now = performance.now();
-      const { lastShort } = waiting;
+      const { lastShort, lastLight } = waiting;
       const freeBytes = limits.memoryBytes - runs.bytes;
-      const workers = { count: executor.size, idle: executor.idle, utilization, freeBytes, lastShort };
+      const workers = { count: executor.size, idle: executor.idle, utilization, freeBytes, lastShort, lastLight };
       const decision = decide(waiting.queues, workers, limits, now);
       if (decision.action === 'wait') {
         if (decision.until !== undefined) wakeUp = setTimeout(dispatchAll, Math.ceil(decision.until - now));
@@ -74,7 +74,7 @@ export function createDispatcher<Work, Output>({
     const now = performance.now();
     for (const item of items) {
       waiting.remove(item);
-      shares.served(item.turn);
+      shares.served(item);
     }
     items.filter((item) => item.deadline <= now).forEach((item) => item.reject(deadlineExceeded()));
     const batch = items.filter((item) => !item.settled);

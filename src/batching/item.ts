@@ -5,7 +5,7 @@
  */
 import { ServiceError } from '../errors.js';
 import type { WaitingItem } from './batch-policy.js';
-import type { Flow } from './fair-shares.js';
+import type { Flow, Turn } from './fair-shares.js';
 
 export interface Submission<Work> {
   /** The id of an open session. */
@@ -43,6 +43,8 @@ export interface Item<Work = unknown, Output = unknown> extends WaitingItem {
   readonly key: string;
   readonly session: string;
   readonly work: Work;
+  /** See fair-shares.ts. */
+  readonly start: number;
   /** Milliseconds that the worker takes to prepare it, of an item that is slow to prepare; 0 for all others. */
   readonly slowMs: number;
   /** Workers lost while they ran this item. */
@@ -71,10 +73,10 @@ const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 /** An item that was submitted now, at `arrival`. */
 export function createItem<Work, Output>(
   submission: Submission<Work>,
-  { arrival, turn, isLight, expectedMs }: Pick<WaitingItem, 'arrival' | 'turn' | 'isLight' | 'expectedMs'>,
+  { arrival, start, turn, isLight, expectedMs }: Pick<WaitingItem, 'arrival' | 'expectedMs'> & Turn,
   listener: Listener<Work, Output>,
 ): Item<Work, Output> {
-  const { session, shape, work, cost, prepareMs = 0, bytes, priority, deadline, signal } = submission;
+  const { session, shape, work, flow, cost, prepareMs = 0, bytes, priority, deadline, signal } = submission;
   const slowMs = prepareMs > SLOW_MS ? prepareMs : 0;
   let settled = false;
   const settle = (deliver: () => void): void => {
@@ -87,7 +89,7 @@ export function createItem<Work, Output>(
   };
   const item: Item<Work, Output> = {
     key: `${session} ${shape}${slowMs > 0 ? ' slow' : ''}`,
-    ...{ session, work, slowMs, cost, bytes, priority, deadline, arrival, turn, isLight, expectedMs },
+    ...{ session, work, flow, slowMs, cost, bytes, priority, deadline, arrival, start, turn, isLight, expectedMs },
     losses: 0,
     get settled() {
       return settled;

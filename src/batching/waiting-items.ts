@@ -3,7 +3,15 @@
  * which go before all queues. Measures the recent gap between a queue's arrivals. batch-policy.ts decides when a queue
  * is served.
  */
-import { goesBefore, isShort, type WaitingItem, type WaitingQueue } from './batch-policy.js';
+import type { Flow } from './fair-shares.js';
+import {
+  goesBefore,
+  isSameFlow,
+  isShort,
+  type LightArrival,
+  type WaitingItem,
+  type WaitingQueue,
+} from './batch-policy.js';
 import type { Item } from './item.js';
 
 interface Queue<QueuedItem extends WaitingItem> extends WaitingQueue {
@@ -17,6 +25,10 @@ export interface WaitingItems<Work, Output> {
   readonly queues: ReadonlyMap<string, Queue<Item<Work, Output>>>;
   /** When an item arrived last whose run is short; −Infinity before the first. */
   readonly lastShort: number;
+  /** The last items of light clients that arrived, of two connections. */
+  readonly lastLight: readonly LightArrival[];
+  /** How many items of a client came on new connections. */
+  newOf(client: string): number;
   /** The item of a failed batch that is next. */
   readonly nextRetry: Item<Work, Output> | undefined;
   /** An item has arrived. `fixedCostMs`: what a run of its session costs beside its items; 0 where that is not known. */
@@ -32,8 +44,17 @@ export function createWaitingItems<Work, Output>(): WaitingItems<Work, Output> {
   const queues = new Map<string, Queue<Item<Work, Output>>>();
   const retries: Item<Work, Output>[] = [];
   const gaps = createArrivalGaps();
+  /** By client, the waiting items of new connections. */
+  const ofNew = new Map<string, number>();
+  const countNew = ({ client, isNew }: Flow, change: 1 | -1): void => {
+    if (isNew !== true) return;
+    const left = (ofNew.get(client) ?? 0) + change;
+    if (left === 0) ofNew.delete(client);
+    else ofNew.set(client, left);
+  };
   let count = 0;
   let lastShort = -Infinity;
+  let lastLight: readonly LightArrival[] = [];
   return {
     get count() {
       return count;
@@ -42,15 +63,21 @@ export function createWaitingItems<Work, Output>(): WaitingItems<Work, Output> {
     get lastShort() {
       return lastShort;
     },
+    get lastLight() {
+      return lastLight;
+    },
+    newOf: (client) => ofNew.get(client) ?? 0,
     get nextRetry() {
       return retries[0];
     },
     add(item, fixedCostMs) {
       if (isShort(item)) lastShort = item.arrival;
+      if (item.isLight) lastLight = withArrival(lastLight, item);
       const { items } = queues.get(item.key) ?? { items: [] };
       const after = items.findLastIndex((other) => !goesBefore(item, other));
       items.splice(after + 1, 0, item);
       queues.set(item.key, { items, arrivalGapMs: gaps.arrived(item.key, item.arrival), fixedCostMs });
+      countNew(item.flow, 1);
       count += 1;
     },
     retry(item) {
@@ -64,11 +91,16 @@ export function createWaitingItems<Work, Output>(): WaitingItems<Work, Output> {
       const index = list.indexOf(item);
       if (index < 0) return;
       list.splice(index, 1);
+      if (list === items) countNew(item.flow, -1);
       if (items?.length === 0) queues.delete(item.key);
       count -= 1;
     },
     all: () => [...retries, ...[...queues.values()].flatMap(({ items }) => items)],
   };
+}
+
+function withArrival(known: readonly LightArrival[], { flow, arrival }: LightArrival): LightArrival[] {
+  return [{ flow, arrival }, ...known.filter((other) => !isSameFlow(other, { flow })).slice(0, 1)];
 }
 
 /** Running means of the time between arrivals, for the keys seen last. */

@@ -36,7 +36,7 @@ function simulate(limits: BatchLimits, overhead: number, share: number): Outcome
       const queue = { items, arrivalGapMs: Infinity, fixedCostMs: 0 };
       const decision = decide(
         new Map([['net', queue]]),
-        { count: WORKERS, idle, utilization, freeBytes: Infinity, lastShort: -Infinity },
+        { count: WORKERS, idle, utilization, freeBytes: Infinity, lastShort: -Infinity, lastLight: [] },
         limits,
         now,
       );
@@ -52,7 +52,17 @@ function simulate(limits: BatchLimits, overhead: number, share: number): Outcome
   for (const [index, arrival] of arrivals.entries()) {
     const idle = busyUntil.filter((end) => end <= arrival).length;
     utilization += UTILIZATION_WEIGHT * (1 - idle / WORKERS - utilization);
-    items.push({ arrival, deadline: Infinity, priority: 0, cost: 1, bytes: 0, turn: 0, isLight: false, expectedMs: 0 });
+    items.push({
+      arrival,
+      deadline: Infinity,
+      priority: 0,
+      cost: 1,
+      bytes: 0,
+      turn: 0,
+      isLight: false,
+      flow: { client: 'x', connection: 1 },
+      expectedMs: 0,
+    });
     dispatch(arrival);
     // What ends before the next arrival makes room for what waits.
     const next = arrivals[index + 1] ?? Infinity;

@@ -21,6 +21,7 @@ function item(overrides: Partial<WaitingItem> = {}): WaitingItem {
     cost: 1,
     bytes: 0,
     turn: 0,
+    flow: { client: 'x', connection: 1 },
     isLight: true,
     expectedMs: 0,
     ...overrides,
@@ -33,7 +34,14 @@ function queue(items: readonly WaitingItem[], arrivalGapMs = Infinity, fixedCost
 
 /** Of two workers, or as many as are idle. */
 function idleWorkers(idle: number): WorkersNow {
-  return { count: Math.max(2, idle), idle, utilization: 0, freeBytes: Infinity, lastShort: -Infinity };
+  return {
+    count: Math.max(2, idle),
+    idle,
+    utilization: 0,
+    freeBytes: Infinity,
+    lastShort: -Infinity,
+    lastLight: [],
+  };
 }
 
 function items(count: number, overrides: Partial<WaitingItem> = {}): WaitingItem[] {
@@ -337,29 +345,54 @@ describe('decide, where a run costs little beside its items', () => {
   it('takes items one by one while the workers have time to spare, so that none waits for those behind it', () => {
     expect(
       [1, 2, 4, 8, 16].map((waiting) =>
-        taken(waiting, { count: 2, idle: 1, utilization: 0.5, freeBytes: Infinity, lastShort: -Infinity }),
+        taken(waiting, {
+          count: 2,
+          idle: 1,
+          utilization: 0.5,
+          freeBytes: Infinity,
+          lastShort: -Infinity,
+          lastLight: [],
+        }),
       ),
     ).toEqual([1, 1, 1, 1, 1]);
   });
 
   it('takes full batches when very many wait and there is never a pause', () => {
-    expect(taken(30, { count: 2, idle: 1, utilization: 1, freeBytes: Infinity, lastShort: -Infinity })).toBe(4);
-    expect(taken(130, { count: 2, idle: 1, utilization: 1, freeBytes: Infinity, lastShort: -Infinity })).toBe(8);
+    expect(
+      taken(30, { count: 2, idle: 1, utilization: 1, freeBytes: Infinity, lastShort: -Infinity, lastLight: [] }),
+    ).toBe(4);
+    expect(
+      taken(130, {
+        count: 2,
+        idle: 1,
+        utilization: 1,
+        freeBytes: Infinity,
+        lastShort: -Infinity,
+        lastLight: [],
+      }),
+    ).toBe(8);
   });
 
   it('takes more the more wait, and the busier the workers are', () => {
     const byWaiting = [2, 8, 32, 128].map((waiting) =>
-      taken(waiting, { count: 2, idle: 1, utilization: 0.8, freeBytes: Infinity, lastShort: -Infinity }),
+      taken(waiting, {
+        count: 2,
+        idle: 1,
+        utilization: 0.8,
+        freeBytes: Infinity,
+        lastShort: -Infinity,
+        lastLight: [],
+      }),
     );
     expect(byWaiting).toEqual([1, 1, 3, 6]);
     const byUtilization = [0, 0.8, 0.95, 1].map((utilization) =>
-      taken(16, { count: 2, idle: 1, utilization, freeBytes: Infinity, lastShort: -Infinity }),
+      taken(16, { count: 2, idle: 1, utilization, freeBytes: Infinity, lastShort: -Infinity, lastLight: [] }),
     );
     expect(byUtilization).toEqual([1, 2, 3, 3]);
   });
 
   it('does not have a light client wait for a batch of others, and takes many light clients together', () => {
-    const busy = { count: 2, idle: 1, utilization: 1, freeBytes: Infinity, lastShort: -Infinity };
+    const busy = { count: 2, idle: 1, utilization: 1, freeBytes: Infinity, lastShort: -Infinity, lastLight: [] };
     const count = (...kinds: readonly boolean[]): number => {
       const waiting = queue(kinds.map((isLight, turn) => item({ isLight, turn })));
       const decision = decide(new Map([['a', waiting]]), busy, limits, 0);
@@ -372,22 +405,45 @@ describe('decide, where a run costs little beside its items', () => {
     expect(count(...heavy.map(() => true))).toBe(8);
   });
 
+  it('takes others one by one while light clients come, so that none waits behind a batch', () => {
+    const waiting = new Map([['a', queue(items(130).map((one) => ({ ...one, isLight: false })))]]);
+    const countAt = (now: number): unknown => {
+      const workers = {
+        count: 2,
+        idle: 1,
+        utilization: 1,
+        freeBytes: Infinity,
+        lastShort: -Infinity,
+        lastLight: [{ flow: { client: 'light', connection: 2 }, arrival: 1000 }],
+      };
+      return decide(waiting, workers, limits, now);
+    };
+    expect([1000, 5999, 6000].map(countAt)).toEqual(
+      [1, 1, 8].map((count) => expect.objectContaining({ count }) as unknown),
+    );
+  });
+
   it('takes no more than its share of what idle workers can take at the same time', () => {
-    expect(taken(4, { count: 4, idle: 4, utilization: 1, freeBytes: Infinity, lastShort: -Infinity })).toBe(1);
+    expect(
+      taken(4, { count: 4, idle: 4, utilization: 1, freeBytes: Infinity, lastShort: -Infinity, lastLight: [] }),
+    ).toBe(1);
   });
 });
 
 describe('the last idle worker', () => {
   const long = queue(items(3, { expectedMs: 2000 }));
   const short = queue(items(1, { arrival: 5, turn: 9, expectedMs: 20 }));
-  const one = { count: 2, idle: 1, utilization: 0.5, freeBytes: Infinity, lastShort: 1000 };
+  const one = { count: 2, idle: 1, utilization: 0.5, freeBytes: Infinity, lastShort: 1000, lastLight: [] };
   const next = (queues: Record<string, WaitingQueue>, workers = one, now = 1500) =>
     decide(new Map(Object.entries(queues)), workers, CPU, now);
 
   it('is kept from long runs for ten seconds after the last short one', () => {
     expect(next({ long })).toEqual({ action: 'wait', until: 11_000 });
     expect(next({ long }, one, 11_000)).toMatchObject({ action: 'dispatch', key: 'long' });
-    expect(next({ long }, { ...one, lastShort: -Infinity })).toMatchObject({ action: 'dispatch', key: 'long' });
+    expect(next({ long }, { ...one, lastShort: -Infinity, lastLight: [] })).toMatchObject({
+      action: 'dispatch',
+      key: 'long',
+    });
   });
 
   it('takes short runs meanwhile, whoever is before them', () => {
@@ -401,7 +457,7 @@ describe('the last idle worker', () => {
 });
 
 describe('memory', () => {
-  const workers = { count: 4, idle: 2, utilization: 0.5, freeBytes: 100, lastShort: -Infinity };
+  const workers = { count: 4, idle: 2, utilization: 0.5, freeBytes: 100, lastShort: -Infinity, lastLight: [] };
   const large = queue(items(2, { bytes: 120 }));
   const small = queue(items(6, { arrival: 5, bytes: 30 }));
   const next = (queues: Record<string, WaitingQueue>, now = 10) =>

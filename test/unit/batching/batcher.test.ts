@@ -269,6 +269,24 @@ describe('the batcher', () => {
     expect(order.slice(2)).toEqual(['slow', 'quick', 'quick', 'quick', 'slow']);
   });
 
+  it('does not let new connections of one client go before the next item of another', async () => {
+    const order: string[] = [];
+    const ask = async (name: string, connection: number, isNew: boolean): Promise<unknown> => {
+      await batcher.submit(submission(0, { flow: { client: name, connection, isNew }, cost: 1e9 }));
+      return order.push(name);
+    };
+    start(1, { maxBatchSize: 1 });
+    const all = [ask('steady', 1, true)];
+    await turn();
+    all.push(...[2, 3, 4, 5, 6].map((connection) => ask('flood', connection, true)), ask('steady', 1, false));
+    for (let run = 0; run < 7; run++) {
+      await executor.last.succeed();
+      await turn();
+    }
+    await Promise.all(all);
+    expect(order.indexOf('steady', 1)).toBeLessThanOrEqual(3);
+  });
+
   it('keeps sessions apart and stacks every feed', async () => {
     const busy = batcher.submit(submission(0));
     await turn();

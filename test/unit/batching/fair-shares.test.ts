@@ -5,6 +5,8 @@ const flow = (client: string, connection: number): Flow => ({ client, connection
 
 interface Waiting {
   readonly name: string;
+  readonly from: Flow;
+  readonly start: number;
   readonly turn: number;
 }
 
@@ -13,7 +15,8 @@ function queueOf(shares: FairShares) {
   const waiting: Waiting[] = [];
   return {
     add(name: string, from: Flow, cost: number): void {
-      waiting.push({ name, turn: shares.turnOf(from, cost).turn });
+      const newWaiting = waiting.filter((item) => item.from.isNew === true && item.from.client === from.client).length;
+      waiting.push({ name, from, ...shares.turnOf(from, cost, newWaiting) });
     },
     serve(): string | undefined {
       const next = waiting.reduce<Waiting | undefined>(
@@ -22,7 +25,7 @@ function queueOf(shares: FairShares) {
       );
       if (next === undefined) return undefined;
       waiting.splice(waiting.indexOf(next), 1);
-      shares.served(next.turn);
+      shares.served(next);
       return next.name;
     },
   };
@@ -83,9 +86,9 @@ describe('fair shares', () => {
   it('call a client light whose earlier work would be over, had every client its share', () => {
     const shares = createFairShares();
     const ask = (client: string): boolean => {
-      const { turn, isLight } = shares.turnOf(flow(client, 1), 1e9);
+      const turn = shares.turnOf(flow(client, 1), 1e9, 0);
       shares.served(turn);
-      return isLight;
+      return turn.isLight;
     };
     expect([ask('busy'), ask('busy'), ask('busy')]).toEqual([true, false, false]);
     expect([ask('light'), ask('light')]).toEqual([true, false]);
@@ -97,7 +100,7 @@ describe('fair shares', () => {
     const queue = queueOf(createFairShares());
     queue.add('steady', flow('s', 1), 1e9);
     queue.serve();
-    for (let index = 0; index < 50; index++) queue.add('flood', flow('f', 100 + index), 1e9);
+    for (let index = 0; index < 50; index++) queue.add('flood', { ...flow('f', 100 + index), isNew: true }, 1e9);
     queue.add('steady', flow('s', 1), 1e9);
     expect(Array.from({ length: 4 }, () => queue.serve())).toContain('steady');
   });
@@ -105,9 +108,21 @@ describe('fair shares', () => {
   it.each(['of one client', 'each of another client'])('forget the oldest of many connections, %s', (whose) => {
     const shares = createFairShares();
     for (let index = 0; index < 5000; index++) {
-      const { turn } = shares.turnOf(flow(whose === 'of one client' ? 'x' : `client ${index}`, index), 1e9);
+      const from = flow(whose === 'of one client' ? 'x' : `client ${index}`, index);
+      const turn = shares.turnOf({ ...from, isNew: true }, 1e9, 0);
       if (index % 2 === 0) shares.served(turn);
     }
     expect(shares.known).toBeLessThanOrEqual(512);
+  });
+
+  it('let a new connection go before the backlog of others at the same address', () => {
+    const queue = queueOf(createFairShares());
+    for (let turn = 0; turn < 2; turn++) {
+      for (let index = 0; index < 32; index++) queue.add('heavy', { ...flow('x', index), isNew: turn === 0 }, 1e9);
+      for (let index = 0; index < 32; index++) queue.serve();
+    }
+    for (let index = 0; index < 32; index++) queue.add('heavy', flow('x', index), 1e9);
+    queue.add('light', { ...flow('x', 100), isNew: true }, 1e9);
+    expect([queue.serve(), queue.serve()]).toContain('light');
   });
 });
