@@ -36,7 +36,7 @@ export interface Friends {
   hangUp(): Promise<void>;
   /** Clients that ask as fast as they are answered, until it is over. */
   steady(count: number, isOver: () => boolean): Promise<void>[];
-  /** A light client: a small classification every 50 ms. */
+  /** A light client, with a connection of its own: a small classification every 50 ms. */
   bystander(isOver: () => boolean, trouble: () => string): Promise<void>;
 }
 
@@ -66,10 +66,10 @@ export async function createFriends(
   const answers = new Map<string, number>();
   const count = (kind: string): void => void answers.set(kind, (answers.get(kind) ?? 0) + 1);
 
-  async function ask({ path, accept, photo }: Question): Promise<Answered> {
+  async function ask({ path, accept, photo }: Question, dispatcher = agent): Promise<Answered> {
     const { statusCode, body } = await request(`${url}${path}`, {
       method: 'POST',
-      dispatcher: agent,
+      dispatcher,
       headers: { accept, 'content-type': 'image/jpeg' },
       body: photo.bytes,
     });
@@ -93,9 +93,9 @@ export async function createFriends(
     if (status !== 503 && status !== 504) onFault(`${question.name}: ${status} ${code}`);
   }
 
-  async function askAndCheck(question: Question): Promise<void> {
+  async function askAndCheck(question: Question, dispatcher = agent): Promise<void> {
     try {
-      check(question, await ask(question));
+      check(question, await ask(question, dispatcher));
     } catch (error) {
       onFault(`${question.name}: ${(error as { code?: string }).code ?? String(error)}`);
     }
@@ -122,13 +122,16 @@ export async function createFriends(
       }),
     async bystander(isOver, trouble) {
       const question = questions[0]!;
+      const own = connect();
       while (!isOver()) {
         const started = performance.now();
-        const beside = trouble();
-        await askAndCheck(question);
+        const before = trouble();
+        await askAndCheck(question, own);
+        const beside = [...new Set([before, trouble()])].join(', ');
         latencies.push({ ms: performance.now() - started, beside });
         await sleep(50);
       }
+      await own.close();
     },
   };
 }

@@ -67,22 +67,34 @@ async function cause(minutes: number, seed: number, clients: number, folder: str
   const faults: string[] = [];
   const friends = await createFriends(server.url, photos, (fault) => faults.push(fault));
   // Everything has run once, and every process that there will be is there.
-  await friends.warmUp();
-  await friends.hangUp();
-  const before = await footprintOf(server);
+  for (const action of STRANGERS) await attempt(action);
+  const before = await footprintAtRest();
+
+  async function attempt(action: Action): Promise<void> {
+    try {
+      await action.run({ server, address: `127.0.0.${2 + random.below(200)}`, photos, random });
+    } catch (error) {
+      // The server may hang up on whoever misbehaves; it must not be gone.
+      const { code } = error as { code?: string };
+      if (code === 'ECONNREFUSED') faults.push(`${action.name}: the server is gone`);
+    }
+  }
+
+  /** When nobody asks, after every friendly question was asked once more. */
+  async function footprintAtRest(): Promise<Footprint> {
+    await friends.hangUp();
+    await sleep(SETTLE_S * 1000);
+    await friends.warmUp();
+    await friends.hangUp();
+    return footprintOf(server);
+  }
 
   async function makeTrouble(actions: readonly Action[], isOver: () => boolean): Promise<void> {
     while (!isOver()) {
       const action = random.pick(actions);
       done.set(action.name, (done.get(action.name) ?? 0) + 1);
       now = action.name;
-      try {
-        await action.run({ server, address: `127.0.0.${2 + random.below(200)}`, photos, random });
-      } catch (error) {
-        // The server may hang up on whoever misbehaves; it must not be gone.
-        const { code } = error as { code?: string };
-        if (code === 'ECONNREFUSED') faults.push(`${action.name}: the server is gone`);
-      }
+      await attempt(action);
       await sleep(random.between(50, 600));
     }
   }
@@ -102,11 +114,7 @@ async function cause(minutes: number, seed: number, clients: number, folder: str
   // No stranger makes a light client wait. Where processes are lost, it waits until others have started.
   await phase(STRANGERS, true);
   await phase([...STRANGERS, ...FAILURES], false);
-  await friends.hangUp();
-  await sleep(SETTLE_S * 1000);
-  await friends.warmUp();
-  await friends.hangUp();
-  const after = await footprintOf(server);
+  const after = await footprintAtRest();
   await server.stop().catch((error: unknown) => faults.push(String(error)));
 
   const { latencies, answers } = friends.seen;

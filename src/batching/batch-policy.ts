@@ -146,9 +146,12 @@ export function decide(
 }
 
 /** The order of service: higher priority, then lower turn, then earlier arrival. */
-export function goesBefore(a: WaitingItem, b: WaitingItem): boolean {
-  if (a.priority !== b.priority) return a.priority > b.priority;
-  return a.turn !== b.turn ? a.turn < b.turn : a.arrival < b.arrival;
+export function inOrderOfService(a: WaitingItem, b: WaitingItem): number {
+  return b.priority - a.priority || a.turn - b.turn || a.arrival - b.arrival;
+}
+
+function goesBefore(a: WaitingItem, b: WaitingItem): boolean {
+  return inOrderOfService(a, b) < 0;
 }
 
 /** How long others may pass an item that lacks memory. After that runs must end until it fits. */

@@ -139,10 +139,10 @@ export function createBatcher<Work, Output>({
           { ...submission, bytes },
           {
             arrival: now,
-            ...shares.turnOf(
+            ...shares.shareOf(
               flow,
               cost + (line === undefined ? 0 : costOfMs(line, prepareMs)),
-              waiting.newOf(flow.client),
+              waiting.of(flow.client),
             ),
             expectedMs: prepareMs + (line === undefined ? 0 : predictMs(line, 1, cost)),
           },

@@ -18,7 +18,7 @@ export interface DispatcherOptions<Work, Output> {
   readonly limits: BatchLimits & { readonly memoryBytes: number };
   readonly waiting: WaitingItems<Work, Output>;
   readonly runs: BatchRuns<Work, Output>;
-  readonly shares: Pick<FairShares, 'served'>;
+  readonly shares: Pick<FairShares, 'served' | 'turnsOf'>;
   readonly onRunOver: () => void;
 }
 
@@ -56,6 +56,7 @@ export function createDispatcher<Work, Output>({
         dispatch([nextRetry], 'retry');
         continue;
       }
+      waiting.sort((items) => shares.turnsOf(items));
       const now = performance.now();
       const { lastShort, lastLight } = waiting;
       const freeBytes = limits.memoryBytes - runs.bytes;

@@ -1,13 +1,14 @@
 /**
- * Whose item goes next among equal priorities: start-time fair queueing. Each connection is a flow. An item's turn is the
- * virtual time at which its flow's earlier items would be over if every flow had its share of the workers, so a client
- * that asks little goes before the backlog of one that asks much. An address shares one client's part among its
- * connections: opening more of them gains nothing against other addresses, nor does a new one for each request.
+ * Whose item goes next among equal priorities: start-time fair queueing on two levels. Addresses share the workers, and the
+ * connections of an address share its part. So a client that asks little goes before the backlog of one that asks much, and
+ * opening more connections gains nothing against other addresses, nor does a new one for each request.
  *
- * Virtual time is the start of the item served last. It is measured in multiply-adds; what else an item takes is told in as
- * many of them as take that long. Pure, apart from its own memory.
+ * Each level has a virtual time: the start of what was served last. What a client or a connection asks starts where its last
+ * item would be over, had each its share, but not before virtual time. Both are measured in multiply-adds; what else an item
+ * takes is told in as many of them as take that long. An item's place among those of its address is known when it arrives, its
+ * turn among all of them when it is asked for: it depends on what else its address has waiting. Pure, apart from its own memory.
  *
- * Source: P. Goyal, H. Vin, H. Cheng, Start-time Fair Queuing, SIGCOMM 1996.
+ * Source: P. Goyal, H. Vin, H. Cheng, Start-time Fair Queuing, SIGCOMM 1996, with its hierarchical sharing.
  */
 
 /** Who asks. */
@@ -20,24 +21,33 @@ export interface Flow {
   readonly isNew?: boolean;
 }
 
-export interface Turn {
-  /** When it would begin, had every flow its share: virtual time when it is served. */
+/** What is known of an item when it arrives. */
+export interface Share {
+  /** When it would begin, had every connection of its address its share: that level's virtual time when it is served. */
   readonly start: number;
-  /** Lower goes first. */
-  readonly turn: number;
-  /** Its flow has had less than its share of the workers: nothing that it asked before is ahead of virtual time. */
+  /** Among the items of its address lower goes first. */
+  readonly rank: number;
+  /** What it takes, in multiply-adds. */
+  readonly charge: number;
+  /** Its connection has had less than its share: nothing that it asked before is ahead of virtual time. */
   readonly isLight: boolean;
 }
 
+/** Of the items of one client that wait. */
+export interface ClientsItems {
+  readonly all: number;
+  /** Those that came on new connections. */
+  readonly ofNew: number;
+}
+
 export interface FairShares {
-  /**
-   * The turn of a flow's next item, which costs so many multiply-adds. `newWaiting`: items of the same client that came on new
-   * connections and wait.
-   */
-  turnOf(flow: Flow, cost: number, newWaiting: number): Turn;
+  /** The share of a flow's next item, which costs so many multiply-adds, beside those of its client that wait. */
+  shareOf(flow: Flow, cost: number, waiting: ClientsItems): Share;
+  /** The turns of waiting items, lower goes first. Given in the order of service within each client. */
+  turnsOf(items: readonly { readonly flow: Flow; readonly charge: number }[]): number[];
   /** An item is served now. */
-  served(turn: Pick<Turn, 'start'>): void;
-  /** How many flows have a past that is known. */
+  served(item: { readonly flow: Flow } & Pick<Share, 'start' | 'charge'>): void;
+  /** How many connections have a past that is known. */
   readonly known: number;
 }
 
@@ -51,44 +61,63 @@ const LEAST_COST = 1e6;
 const MAX_CLIENTS = 256;
 const MAX_CONNECTIONS = 512;
 
+/** An address that has items waiting, or has had more than its share. */
+interface Client {
+  /** When its next item starts, by the virtual time of clients. */
+  next: number;
+  /** Of its connections. */
+  virtualTime: number;
+  /** When the last item of a connection would be over, of those that are ahead of `virtualTime`. */
+  readonly connections: Map<number, number>;
+}
+
 export function createFairShares(): FairShares {
-  /** By client and connection, when the flow's last item would be over. Only flows that are ahead of virtual time. */
-  const clients = new Map<string, Map<number, number>>();
+  const clients = new Map<string, Client>();
   let virtualTime = 0;
 
-  /** The client's flows that are ahead; those that are not have no past. */
-  function flowsOf(client: string): Map<number, number> {
-    const flows = clients.get(client) ?? new Map<number, number>();
-    for (const [connection, finish] of flows) if (finish <= virtualTime) flows.delete(connection);
-    clients.set(client, flows);
-    forgetOldest(clients, MAX_CLIENTS);
-    return flows;
+  function clientOf(name: string): Client {
+    const client = clients.get(name) ?? { next: virtualTime, virtualTime: 0, connections: new Map<number, number>() };
+    clients.set(name, client);
+    if (clients.size > MAX_CLIENTS) {
+      const hasNoPast = [...clients].find(([, { next }]) => next < virtualTime)?.[0];
+      clients.delete(hasNoPast ?? clients.keys().next().value!);
+    }
+    return client;
   }
 
   return {
-    turnOf({ client, connection, isNew = false }, asked, newWaiting) {
-      const cost = Math.max(asked, LEAST_COST);
-      const flows = flowsOf(client);
-      const own = flows.get(connection);
-      const start = own ?? virtualTime;
-      const sharing = own === undefined ? flows.size + 1 : flows.size;
-      flows.set(connection, start + cost * sharing);
-      forgetOldest(flows, MAX_CONNECTIONS);
+    shareOf({ client: name, connection, isNew = false }, cost, waiting) {
+      const charge = Math.max(cost, LEAST_COST);
+      // One with nothing to do and nothing ahead has no past.
+      if (waiting.all === 0 && (clients.get(name)?.next ?? Infinity) <= virtualTime) clients.delete(name);
+      const client = clientOf(name);
+      for (const [each, finish] of client.connections) {
+        if (finish <= client.virtualTime) client.connections.delete(each);
+      }
+      const own = client.connections.get(connection);
+      const start = own ?? client.virtualTime;
+      client.connections.set(connection, start + charge);
+      if (client.connections.size > MAX_CONNECTIONS) client.connections.delete(client.connections.keys().next().value!);
       // A client's new connections take turns, as the requests of one connection would.
-      const behind = own === undefined && isNew ? newWaiting : 0;
-      return { start, turn: start + behind * cost, isLight: own === undefined && behind === 0 };
+      const behind = own === undefined && isNew ? waiting.ofNew : 0;
+      return { start, rank: start + behind * charge, charge, isLight: own === undefined && behind === 0 };
+    },
+    turnsOf(items) {
+      const next = new Map<string, number>();
+      return items.map(({ flow, charge }) => {
+        const turn = next.get(flow.client) ?? clientOf(flow.client).next;
+        next.set(flow.client, turn + charge);
+        return turn;
+      });
+    },
+    served({ flow, start, charge }) {
+      const client = clientOf(flow.client);
+      client.virtualTime = Math.max(client.virtualTime, start);
+      virtualTime = Math.max(virtualTime, client.next);
+      client.next += charge;
     },
     get known() {
-      return [...clients.values()].reduce((sum, { size }) => sum + size, 0);
-    },
-    served({ start }) {
-      if (start <= virtualTime) return;
-      virtualTime = start;
-      for (const client of clients.keys()) if (flowsOf(client).size === 0) clients.delete(client);
+      return [...clients.values()].reduce((sum, { connections }) => sum + connections.size, 0);
     },
   };
-}
-
-function forgetOldest<Key>(map: Map<Key, unknown>, most: number): void {
-  if (map.size > most) map.delete(map.keys().next().value!);
 }

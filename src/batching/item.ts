@@ -5,7 +5,7 @@
  */
 import { ServiceError } from '../errors.js';
 import type { WaitingItem } from './batch-policy.js';
-import type { Flow, Turn } from './fair-shares.js';
+import type { Flow, Share } from './fair-shares.js';
 
 export interface Submission<Work> {
   /** The id of an open session. */
@@ -38,13 +38,13 @@ export interface ItemResult<Output> {
   readonly batchSize: number;
 }
 
-export interface Item<Work = unknown, Output = unknown> extends WaitingItem {
+export interface Item<Work = unknown, Output = unknown> extends WaitingItem, Share {
+  /** It changes while others of its client come and go. */
+  turn: number;
   /** Items of equal keys can be one batch. */
   readonly key: string;
   readonly session: string;
   readonly work: Work;
-  /** See fair-shares.ts. */
-  readonly start: number;
   /** Milliseconds that the worker takes to prepare it, of an item that is slow to prepare; 0 for all others. */
   readonly slowMs: number;
   /** Workers lost while they ran this item. */
@@ -73,7 +73,7 @@ const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 /** An item that was submitted now, at `arrival`. */
 export function createItem<Work, Output>(
   submission: Submission<Work>,
-  { arrival, start, turn, isLight, expectedMs }: Pick<WaitingItem, 'arrival' | 'expectedMs'> & Turn,
+  { arrival, start, rank, charge, isLight, expectedMs }: Pick<WaitingItem, 'arrival' | 'expectedMs'> & Share,
   listener: Listener<Work, Output>,
 ): Item<Work, Output> {
   const { session, shape, work, flow, cost, prepareMs = 0, bytes, priority, deadline, signal } = submission;
@@ -89,7 +89,23 @@ export function createItem<Work, Output>(
   };
   const item: Item<Work, Output> = {
     key: `${session} ${shape}${slowMs > 0 ? ' slow' : ''}`,
-    ...{ session, work, flow, slowMs, cost, bytes, priority, deadline, arrival, start, turn, isLight, expectedMs },
+    ...{
+      session,
+      work,
+      flow,
+      slowMs,
+      cost,
+      bytes,
+      priority,
+      deadline,
+      arrival,
+      start,
+      rank,
+      charge,
+      isLight,
+      expectedMs,
+    },
+    turn: 0,
     losses: 0,
     get settled() {
       return settled;

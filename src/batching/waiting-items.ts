@@ -3,9 +3,9 @@
  * which go before all queues. Measures the recent gap between a queue's arrivals. batch-policy.ts decides when a queue
  * is served.
  */
-import type { Flow } from './fair-shares.js';
+import type { ClientsItems, FairShares, Flow } from './fair-shares.js';
 import {
-  goesBefore,
+  inOrderOfService,
   isSameFlow,
   isShort,
   type LightArrival,
@@ -21,18 +21,20 @@ interface Queue<QueuedItem extends WaitingItem> extends WaitingQueue {
 export interface WaitingItems<Work, Output> {
   /** How many wait. */
   readonly count: number;
-  /** By key, none of them empty. Items of failed batches are not in here. */
+  /** By key, none of them empty, in the order of the last `sort`. Items of failed batches are not in here. */
   readonly queues: ReadonlyMap<string, Queue<Item<Work, Output>>>;
   /** When an item arrived last whose run is short; −Infinity before the first. */
   readonly lastShort: number;
   /** The last items of light clients that arrived, of two connections. */
   readonly lastLight: readonly LightArrival[];
-  /** How many items of a client came on new connections. */
-  newOf(client: string): number;
+  /** How many wait of a client. */
+  of(client: string): ClientsItems;
   /** The item of a failed batch that is next. */
   readonly nextRetry: Item<Work, Output> | undefined;
   /** An item has arrived. `fixedCostMs`: what a run of its session costs beside its items; 0 where that is not known. */
   add(item: Item<Work, Output>, fixedCostMs: number): void;
+  /** Bring the queues into the order of service: after items have come or gone, and before the order is used. */
+  sort(turnsOf: FairShares['turnsOf']): void;
   /** An item of a failed batch is to run again, unless it is settled. */
   retry(item: Item<Work, Output>): void;
   /** Take an item out of where it waits, if it waits. */
@@ -40,17 +42,17 @@ export interface WaitingItems<Work, Output> {
   all(): Item<Work, Output>[];
 }
 
+const NOTHING: ClientsItems = { all: 0, ofNew: 0 };
+
 export function createWaitingItems<Work, Output>(): WaitingItems<Work, Output> {
   const queues = new Map<string, Queue<Item<Work, Output>>>();
   const retries: Item<Work, Output>[] = [];
   const gaps = createArrivalGaps();
-  /** By client, the waiting items of new connections. */
-  const ofNew = new Map<string, number>();
-  const countNew = ({ client, isNew }: Flow, change: 1 | -1): void => {
-    if (isNew !== true) return;
-    const left = (ofNew.get(client) ?? 0) + change;
-    if (left === 0) ofNew.delete(client);
-    else ofNew.set(client, left);
+  const ofClients = new Map<string, ClientsItems>();
+  const countFor = ({ client, isNew = false }: Flow, change: 1 | -1): void => {
+    const { all, ofNew } = ofClients.get(client) ?? NOTHING;
+    if (all + change === 0) ofClients.delete(client);
+    else ofClients.set(client, { all: all + change, ofNew: ofNew + (isNew ? change : 0) });
   };
   let count = 0;
   let lastShort = -Infinity;
@@ -66,19 +68,25 @@ export function createWaitingItems<Work, Output>(): WaitingItems<Work, Output> {
     get lastLight() {
       return lastLight;
     },
-    newOf: (client) => ofNew.get(client) ?? 0,
+    of: (client) => ofClients.get(client) ?? NOTHING,
     get nextRetry() {
       return retries[0];
     },
     add(item, fixedCostMs) {
       if (isShort(item)) lastShort = item.arrival;
       if (item.isLight) lastLight = withArrival(lastLight, item);
-      const { items } = queues.get(item.key) ?? { items: [] };
-      const after = items.findLastIndex((other) => !goesBefore(item, other));
-      items.splice(after + 1, 0, item);
+      const { items } = queues.get(item.key) ?? { items: [] as Item<Work, Output>[] };
+      items.push(item);
       queues.set(item.key, { items, arrivalGapMs: gaps.arrived(item.key, item.arrival), fixedCostMs });
-      countNew(item.flow, 1);
+      countFor(item.flow, 1);
       count += 1;
+    },
+    sort(turnsOf) {
+      const items = [...queues.values()].flatMap((queue) => queue.items);
+      if (items.length < 2) return;
+      items.sort((a, b) => b.priority - a.priority || a.rank - b.rank || a.arrival - b.arrival);
+      turnsOf(items).forEach((turn, index) => (items[index]!.turn = turn));
+      for (const queue of queues.values()) queue.items.sort(inOrderOfService);
     },
     retry(item) {
       if (item.settled) return;
@@ -91,7 +99,7 @@ export function createWaitingItems<Work, Output>(): WaitingItems<Work, Output> {
       const index = list.indexOf(item);
       if (index < 0) return;
       list.splice(index, 1);
-      if (list === items) countNew(item.flow, -1);
+      if (list === items) countFor(item.flow, -1);
       if (items?.length === 0) queues.delete(item.key);
       count -= 1;
     },

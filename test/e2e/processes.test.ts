@@ -64,6 +64,21 @@ describe.skipIf(process.platform !== 'linux')('the processes of a server', () =>
     }
   });
 
+  it('give back what a large map took', async () => {
+    const residentMiB = async (): Promise<number> => {
+      const statuses = await Promise.all((await childrenOf(server.pid)).map((pid) => proc(pid, 'status')));
+      return statuses.reduce((sum, status) => sum + Number(/^RssAnon:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024, 0);
+    };
+    await classify();
+    const before = await residentMiB();
+    const map = await fetch(`${server.url}/v1/heatmap?size=1000`, { method: 'POST', body: photo });
+    expect(map.status).toBe(200);
+    await map.arrayBuffer();
+    expect(await residentMiB()).toBeGreaterThan(before + 100);
+    while ((await residentMiB()) > before + 50) await sleep(100);
+    expect(await classify()).toBe(await classify());
+  });
+
   it('may crash, one by one and all at once, while the server goes on answering', async () => {
     const expected = await classify();
     expect((await draw()).status).toBe(200);

@@ -9,6 +9,7 @@
  */
 import { join } from 'node:path';
 import { env, InferenceSession, listSupportedBackends, Tensor as OrtTensor } from 'onnxruntime-node';
+import pLimit from 'p-limit';
 import type { Device } from '../../device.js';
 import { fixInputShapes } from '../../graph/onnx/model.js';
 import type { Tensor, TensorMap, TensorType } from '../../tensor.js';
@@ -196,12 +197,31 @@ function isQuantized(model: Uint8Array): boolean {
  * once; the shared session would keep it for good. `npm run load:sizes` measures both.
  */
 function isLarge({ largeFeed = Infinity }: SessionSpec, feeds: TensorMap): boolean {
-  return Object.values(feeds).some(({ data }) => data.byteLength >= largeFeed);
+  return largestFeed(feeds) >= largeFeed;
+}
+
+/**
+ * From this part of a large feed on, a run leaves up to hundreds of megabytes in the arena of a session, which keeps the most that
+ * it ever took. The next runs may need them again. When none of that size has come for `GROWN_MS`, the session is opened anew:
+ * that takes a few milliseconds with an optimized model that is kept, and tens without.
+ */
+const GROWN_PART = 1 / 10;
+export const GROWN_MS = 5000;
+
+function growsArena({ largeFeed = Infinity }: SessionSpec, feeds: TensorMap): boolean {
+  return largestFeed(feeds) >= GROWN_PART * largeFeed;
+}
+
+function largestFeed(feeds: TensorMap): number {
+  return Math.max(0, ...Object.values(feeds).map(({ data }) => data.byteLength));
 }
 
 function wrap(spec: SessionSpec, first: Opened, options: EngineOptions): Session {
   const provider = options.device.kind;
   let opened = first;
+  let grown: NodeJS.Timeout | undefined;
+  /** A session is not replaced while it runs. */
+  const turns = pLimit(1);
 
   async function runAlone(feeds: TensorMap): Promise<TensorMap> {
     const shapes = Object.fromEntries(Object.entries(feeds).map(([name, { dims }]) => [name, dims]));
@@ -219,24 +239,45 @@ function wrap(spec: SessionSpec, first: Opened, options: EngineOptions): Session
     }
   }
 
+  async function runShared(feeds: TensorMap): Promise<TensorMap> {
+    if (provider === 'cpu' && growsArena(spec, feeds)) {
+      clearTimeout(grown);
+      grown = setTimeout(() => void turns(openAnew), GROWN_MS).unref();
+    }
+    return runIn(opened, feeds);
+  }
+
+  /** In the place of a session whose arena has grown. One whose files have changed since stays, and its next run says so. */
+  async function openAnew(): Promise<void> {
+    const fresh = await openFrom(opened.source, options).catch(() => undefined);
+    if (fresh === undefined) return;
+    await opened.session.release();
+    opened = fresh;
+  }
+
   const attempt = (feeds: TensorMap): Promise<TensorMap> =>
-    provider === 'cpu' && isLarge(spec, feeds) ? runAlone(feeds) : runIn(opened, feeds);
+    provider === 'cpu' && isLarge(spec, feeds) ? runAlone(feeds) : runShared(feeds);
+
+  async function run(feeds: TensorMap): Promise<TensorMap> {
+    try {
+      return await attempt(feeds);
+    } catch (error) {
+      if (!(error instanceof FilesChanged && opened.source.isKept)) throw error;
+      // The kept model was damaged while it was in use. It is made again from the original.
+      const damaged = opened;
+      opened = await openOnCpu(spec, options);
+      await damaged.session.release();
+      return attempt(feeds);
+    }
+  }
 
   return {
     provider,
-    async run(feeds) {
-      try {
-        return await attempt(feeds);
-      } catch (error) {
-        if (!(error instanceof FilesChanged && opened.source.isKept)) throw error;
-        // The kept model was damaged while it was in use. It is made again from the original.
-        const damaged = opened;
-        opened = await openOnCpu(spec, options);
-        await damaged.session.release();
-        return attempt(feeds);
-      }
+    run: (feeds) => turns(run, feeds),
+    release() {
+      clearTimeout(grown);
+      return turns(() => opened.session.release());
     },
-    release: () => opened.session.release(),
   };
 }
 

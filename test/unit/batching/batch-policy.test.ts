@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   decide,
-  goesBefore,
+  inOrderOfService,
   type BatchLimits,
   type Decision,
   type WaitingItem,
@@ -266,13 +266,7 @@ function randomQueues(random: () => number): Map<string, WaitingQueue> {
       const waiting = Array.from({ length: 1 + integer(12) }, () =>
         item({ arrival: integer(50), priority: integer(3), cost: integer(80), deadline: 50 + integer(200) }),
       );
-      return [
-        key,
-        queue(
-          waiting.sort((a, b) => (goesBefore(a, b) ? -1 : 1)),
-          integer(10),
-        ),
-      ];
+      return [key, queue(waiting.sort(inOrderOfService), integer(10))];
     }),
   );
 }

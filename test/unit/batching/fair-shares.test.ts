@@ -1,13 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { createFairShares, type FairShares, type Flow } from '../../../src/batching/fair-shares.js';
+import { createFairShares, type FairShares, type Flow, type Share } from '../../../src/batching/fair-shares.js';
 
 const flow = (client: string, connection: number): Flow => ({ client, connection });
 
-interface Waiting {
+interface Waiting extends Share {
   readonly name: string;
-  readonly from: Flow;
-  readonly start: number;
-  readonly turn: number;
+  readonly flow: Flow;
 }
 
 /** Add items to those that wait, and serve them all in the order of their turns. */
@@ -15,14 +13,14 @@ function queueOf(shares: FairShares) {
   const waiting: Waiting[] = [];
   return {
     add(name: string, from: Flow, cost: number): void {
-      const newWaiting = waiting.filter((item) => item.from.isNew === true && item.from.client === from.client).length;
-      waiting.push({ name, from, ...shares.turnOf(from, cost, newWaiting) });
+      const others = waiting.filter(({ flow: { client } }) => client === from.client);
+      const counts = { all: others.length, ofNew: others.filter((item) => item.flow.isNew === true).length };
+      waiting.push({ name, flow: from, ...shares.shareOf(from, cost, counts) });
     },
     serve(): string | undefined {
-      const next = waiting.reduce<Waiting | undefined>(
-        (a, b) => (a === undefined || b.turn < a.turn ? b : a),
-        undefined,
-      );
+      const inOrder = waiting.toSorted((a, b) => a.rank - b.rank);
+      const turns = shares.turnsOf(inOrder);
+      const next = inOrder[turns.indexOf(Math.min(...turns))];
       if (next === undefined) return undefined;
       waiting.splice(waiting.indexOf(next), 1);
       shares.served(next);
@@ -86,9 +84,9 @@ describe('fair shares', () => {
   it('call a client light whose earlier work would be over, had every client its share', () => {
     const shares = createFairShares();
     const ask = (client: string): boolean => {
-      const turn = shares.turnOf(flow(client, 1), 1e9, 0);
-      shares.served(turn);
-      return turn.isLight;
+      const share = shares.shareOf(flow(client, 1), 1e9, { all: 0, ofNew: 0 });
+      shares.served({ flow: flow(client, 1), ...share });
+      return share.isLight;
     };
     expect([ask('busy'), ask('busy'), ask('busy')]).toEqual([true, false, false]);
     expect([ask('light'), ask('light')]).toEqual([true, false]);
@@ -108,9 +106,9 @@ describe('fair shares', () => {
   it.each(['of one client', 'each of another client'])('forget the oldest of many connections, %s', (whose) => {
     const shares = createFairShares();
     for (let index = 0; index < 5000; index++) {
-      const from = flow(whose === 'of one client' ? 'x' : `client ${index}`, index);
-      const turn = shares.turnOf({ ...from, isNew: true }, 1e9, 0);
-      if (index % 2 === 0) shares.served(turn);
+      const from = { ...flow(whose === 'of one client' ? 'x' : `client ${index}`, index), isNew: true };
+      const share = shares.shareOf(from, 1e9, { all: 0, ofNew: 0 });
+      if (index % 2 === 0) shares.served({ flow: from, ...share });
     }
     expect(shares.known).toBeLessThanOrEqual(512);
   });
@@ -124,5 +122,28 @@ describe('fair shares', () => {
     for (let index = 0; index < 32; index++) queue.add('heavy', flow('x', index), 1e9);
     queue.add('light', { ...flow('x', 100), isNew: true }, 1e9);
     expect([queue.serve(), queue.serve()]).toContain('light');
+  });
+
+  it('do not have a connection pay for the others of its address, beyond its own work', () => {
+    const queue = queueOf(createFairShares());
+    for (let index = 0; index < 64; index++) queue.add('pooled', flow('proxy', index), 1e9);
+    for (let index = 0; index < 64; index++) queue.serve();
+    for (let index = 0; index < 4; index++) queue.add('busy', flow('proxy', index), 1e9);
+    for (let index = 0; index < 100; index++) queue.add('other', flow('other', 100), 1e9);
+    queue.add('again', flow('proxy', 40), 1e9);
+    expect(Array.from({ length: 12 }, () => queue.serve())).toContain('again');
+  });
+
+  it('give an address no more for asking on one connection after another', () => {
+    const queue = queueOf(createFairShares());
+    for (let index = 0; index < 400; index++) queue.add('steady', flow('s', 1), 1e9);
+    const served: (string | undefined)[] = [];
+    for (let connection = 0; served.length < 400; served.push(queue.serve())) {
+      // One at a time.
+      if (served.length === 0 || served.at(-1) === 'large')
+        queue.add('large', flow('rotating', connection++ % 16), 9e9);
+    }
+    const count = (name: string): number => served.filter((each) => each === name).length;
+    expect((9 * count('large')) / count('steady')).toBeCloseTo(1, 0);
   });
 });

@@ -1,9 +1,10 @@
 import { mkdtemp, readdir, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { InferenceSession } from 'onnxruntime-node';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { writeOnnx } from '../../../src/graph/onnx/model.js';
-import { createOnnxruntimeEngine, listProviders } from '../../../src/runtime/onnxruntime/engine.js';
+import { createOnnxruntimeEngine, GROWN_MS, listProviders } from '../../../src/runtime/onnxruntime/engine.js';
 import { digestFile } from '../../../src/regular-files.js';
 import type { Session } from '../../../src/runtime/session.js';
 import { FilesChanged } from '../../../src/runtime/session-files.js';
@@ -229,6 +230,48 @@ describe('the ONNX Runtime engine', () => {
     }
     expect((await session.run(feeds(10)))['mean']).toMatchObject({ dims: [2, 3] });
     await session.release();
+  });
+
+  it('opens a session anew when no large input has come for a while', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const create = vi.spyOn(InferenceSession, 'create');
+    try {
+      const session = await engine.open({ id: 'tiny', model: tinyModel(), largeFeed: 1200 });
+      const release = vi.spyOn((await create.mock.results[0]!.value) as InferenceSession, 'release');
+      const before = await session.run(feeds(10));
+      await vi.advanceTimersByTimeAsync(GROWN_MS - 1);
+      await session.run(feeds(10));
+      await vi.advanceTimersByTimeAsync(GROWN_MS - 1);
+      expect(create).toHaveBeenCalledTimes(1);
+      // It runs in the meantime, too, and is not released before that is over.
+      const meanwhile = session.run(feeds(10));
+      vi.advanceTimersByTime(GROWN_MS);
+      expect(await meanwhile).toEqual(before);
+      expect(await session.run({ ...feeds(10) })).toEqual(before);
+      expect(create).toHaveBeenCalledTimes(2);
+      expect(release).toHaveBeenCalledTimes(1);
+      await session.release();
+      await vi.advanceTimersByTimeAsync(10 * GROWN_MS);
+      expect(create).toHaveBeenCalledTimes(2);
+    } finally {
+      vi.useRealTimers();
+      vi.restoreAllMocks();
+    }
+  });
+
+  it('keeps a session open that has run small inputs alone', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const create = vi.spyOn(InferenceSession, 'create');
+    try {
+      const session = await engine.open({ id: 'tiny', model: tinyModel(), largeFeed: 1201 });
+      await session.run(feeds(10));
+      await vi.advanceTimersByTimeAsync(10 * GROWN_MS);
+      expect(create).toHaveBeenCalledTimes(1);
+      await session.release();
+    } finally {
+      vi.useRealTimers();
+      vi.restoreAllMocks();
+    }
   });
 
   it('refuses weights outside the folder, through a symbolic link too', async () => {
