@@ -13,9 +13,17 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
-/** Start `fullconv serve` of a checkout on a free port, with settings by variable, and wait until it is ready. */
-export async function startServer(settings: Readonly<Record<string, string>>, root = '.'): Promise<RunningServer> {
-  const child = spawn(process.execPath, [join(root, 'dist/cli/fullconv.cjs'), 'serve'], {
+/**
+ * Start `fullconv serve` of a checkout on a free port, with settings by variable, and wait until it is ready. `launcher`: a
+ * command that runs the command behind it.
+ */
+export async function startServer(
+  settings: Readonly<Record<string, string>>,
+  root = '.',
+  launcher: readonly string[] = [],
+): Promise<RunningServer> {
+  const [command, ...parameters] = [...launcher, process.execPath, join(root, 'dist/cli/fullconv.cjs'), 'serve'];
+  const child = spawn(command!, parameters, {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...settings, PORT: '0', HOST: '127.0.0.1', FULLCONV_LOG_LEVEL: 'info' },
     // In a process group of its own: Ctrl-C is for the load test, which ends the server in its turn.

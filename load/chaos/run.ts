@@ -18,6 +18,7 @@ import { median, percentile } from '../statistics.js';
 import { FAILURES, STRANGERS, type Action } from './actions.js';
 import { mostP99Ms } from './bystander.js';
 import { createFriends } from './friends.js';
+import { limitMemory, type MemoryLimit } from './memory-limit.js';
 import { openFiles } from './open-files.js';
 import { createRandom } from './random.js';
 
@@ -27,6 +28,7 @@ const HELP = `npm run chaos -- [options], npm run soak -- [options]
   --seed N       of what is done, and when (1)
   --clients N    friendly clients (4)
   --photos DIR   photographs that they send (${SAMPLES})
+  --memory N     MiB that the server may take, by a control group where this may be set; 0: as it likes (1024)
 `;
 
 /** What runs longer is killed; a short limit, so that a run that hangs is seen to be. */
@@ -51,16 +53,35 @@ async function footprintOf(server: RunningServer): Promise<Footprint> {
   };
 }
 
-async function cause(minutes: number, seed: number, clients: number, folder: string): Promise<void> {
+interface Options {
+  readonly minutes: number;
+  readonly seed: number;
+  readonly clients: number;
+  readonly photos: string;
+  readonly memoryMiB: number;
+}
+
+/** Undefined where there is to be none, or cannot be. */
+async function limitOf(memoryMiB: number): Promise<MemoryLimit | undefined> {
+  if (memoryMiB === 0) return undefined;
+  return limitMemory(memoryMiB).catch((error: unknown) => {
+    process.stdout.write(`NOTICE: the memory is not limited: ${String(error)}\n`);
+    return undefined;
+  });
+}
+
+async function cause({ minutes, seed, clients, photos: folder, memoryMiB }: Options): Promise<void> {
   const signal = interruption();
   const random = createRandom(seed);
   const photos = await readPhotos(folder);
-  const server = await startServer({
+  const memory = await limitOf(memoryMiB);
+  const settings = {
     FULLCONV_DEADLINE_MS: String(DEADLINE_MS),
     FULLCONV_REQUEST_TIMEOUT_MS: '5000',
     FULLCONV_RENDERERS: '1',
     FULLCONV_LOG_LEVEL: 'fatal',
-  });
+  };
+  const server = await startServer(settings, '.', memory?.launcher);
   const done = new Map<string, number>();
   /** Actions that are under way, or were until a moment ago. */
   let now = 'nothing';
@@ -115,7 +136,10 @@ async function cause(minutes: number, seed: number, clients: number, folder: str
   await phase(STRANGERS, true);
   await phase([...STRANGERS, ...FAILURES], false);
   const after = await footprintAtRest();
+  const kills = (await memory?.kills()) ?? 0;
+  const peakMiB = await memory?.peakMiB();
   await server.stop().catch((error: unknown) => faults.push(String(error)));
+  await memory?.remove();
 
   const { latencies, answers } = friends.seen;
   const inTrouble = latencies.slice(alone.length);
@@ -123,6 +147,7 @@ async function cause(minutes: number, seed: number, clients: number, folder: str
   const most = mostP99Ms(alone);
   if (p99 > most) faults.push(`a bystander's p99 was ${Math.round(p99)} ms, more than ${Math.round(most)} ms`);
   if (after.residentMiB > before.residentMiB + MOST_GROWTH_MIB) faults.push('the memory did not come back');
+  if (kills > 0) faults.push(`the system killed ${kills} processes for lack of memory`);
   if (after.files > before.files + MOST_FILES) faults.push('files stayed open');
   if (after.processes !== before.processes) faults.push('there are not as many processes as before');
 
@@ -138,6 +163,8 @@ async function cause(minutes: number, seed: number, clients: number, folder: str
   for (const [when, { residentMiB, files, processes }] of Object.entries({ before, after })) {
     process.stdout.write(`${when}: ${Math.round(residentMiB)} MiB, ${files} open files, ${processes} processes\n`);
   }
+  if (peakMiB !== undefined)
+    process.stdout.write(`peak: ${Math.round(peakMiB)} of ${memoryMiB} MiB, with page cache\n`);
   for (const fault of new Set(faults)) process.stdout.write(`FAULT: ${fault}\n`);
   if (faults.length > 0) process.exitCode = 1;
 }
@@ -150,6 +177,7 @@ await runCommand(async () => {
       seed: { type: 'string', default: '1' },
       clients: { type: 'string', default: '4' },
       photos: { type: 'string', default: SAMPLES },
+      memory: { type: 'string', default: '1024' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -159,5 +187,11 @@ await runCommand(async () => {
   }
   const minutes =
     values.hours === undefined ? positive('--minutes')(values.minutes) : 60 * positive('--hours')(values.hours);
-  await cause(minutes, whole('--seed', values.seed), whole('--clients', values.clients), values.photos);
+  await cause({
+    minutes,
+    seed: whole('--seed', values.seed),
+    clients: whole('--clients', values.clients),
+    photos: values.photos,
+    memoryMiB: values.memory === '0' ? 0 : whole('--memory', values.memory),
+  });
 });

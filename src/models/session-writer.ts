@@ -14,8 +14,11 @@ import { narrowToHalf } from '../graph/passes/narrow-to-half.js';
 import type { SessionSpec } from '../runtime/session.js';
 import type { Network } from './networks/network.js';
 
-/** From this size on the engine keeps its form of the weights on disk; a smaller net opens as fast without it. */
-const KEPT_PARAMETERS = 8e6;
+/**
+ * From this size on the engine keeps its form of the weights on disk, and maps it: all sessions and workers share its pages. A
+ * smaller net opens as fast without it, and takes a few megabytes a session.
+ */
+const KEPT_PARAMETERS = 1e6;
 
 /**
  * Pixels of an input from which the engine may prepare for one run alone: a net of any size opens in less than a tenth
