@@ -23,7 +23,7 @@ export async function startServer(
   launcher: readonly string[] = [],
 ): Promise<RunningServer> {
   const [command, ...parameters] = [...launcher, process.execPath, join(root, 'dist/cli/fullconv.cjs'), 'serve'];
-  const child = spawn(command!, parameters, {
+  const child = spawn(command, parameters, {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...settings, PORT: '0', HOST: '127.0.0.1', FULLCONV_LOG_LEVEL: 'info' },
     // In a process group of its own: Ctrl-C is for the load test, which ends the server in its turn.

@@ -102,7 +102,7 @@ const LONG_RUN_MS = 300;
 /** A worker is kept for short runs this long after the last one came. */
 const SHORT_TRAFFIC_MS = 10_000;
 /** The others run one by one this long after the last item of a light client came. */
-const LIGHT_TRAFFIC_MS = 5_000;
+const LIGHT_TRAFFIC_MS = 2_000;
 
 export function isShort({ expectedMs }: WaitingItem): boolean {
   return expectedMs < LONG_RUN_MS;

@@ -12,8 +12,8 @@ import type { BatchLimits } from './batch-policy.js';
 import { createBatchRuns, type DispatchReport } from './batch-runs.js';
 import { createDispatcher } from './dispatcher.js';
 import type { Executor } from './executor.js';
-import { createFairShares } from './fair-shares.js';
-import { createItem, deadlineExceeded, type ItemResult, type Submission } from './item.js';
+import { createFairShares, type Costs } from './fair-shares.js';
+import { createItem, deadlineExceeded, isSlow, type ItemResult, type Submission } from './item.js';
 import { costOfMs, createRunCosts, predictMs, type RunCost } from './run-cost.js';
 import { createWaitingItems } from './waiting-items.js';
 
@@ -139,11 +139,7 @@ export function createBatcher<Work, Output>({
           { ...submission, bytes },
           {
             arrival: now,
-            ...shares.shareOf(
-              flow,
-              cost + (line === undefined ? 0 : costOfMs(line, prepareMs)),
-              waiting.of(flow.client),
-            ),
+            ...shares.shareOf(flow, costsOf(submission, line), waiting.of(flow.client)),
             expectedMs: prepareMs + (line === undefined ? 0 : predictMs(line, 1, cost)),
           },
           {
@@ -168,4 +164,10 @@ export function createBatcher<Work, Output>({
       return drained.promise;
     },
   };
+}
+
+/** What is prepared within the time of a run or two counts between addresses, but not between the connections of one. */
+function costsOf({ cost, prepareMs = 0 }: Submission<unknown>, line: RunCost | undefined): Costs {
+  const preparing = line === undefined ? 0 : costOfMs(line, prepareMs);
+  return { cost: cost + preparing, costAmongOwn: cost + (isSlow(prepareMs) ? preparing : 0) };
 }

@@ -74,8 +74,8 @@ export function createDispatcher<Work, Output>({
   function dispatch(items: readonly Item<Work, Output>[], reason: DispatchReport['reason']): void {
     const now = performance.now();
     for (const item of items) {
+      shares.served(item, waiting.of(item.flow.client));
       waiting.remove(item);
-      shares.served(item);
     }
     items.filter((item) => item.deadline <= now).forEach((item) => item.reject(deadlineExceeded()));
     const batch = items.filter((item) => !item.settled);

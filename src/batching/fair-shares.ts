@@ -3,10 +3,13 @@
  * connections of an address share its part. So a client that asks little goes before the backlog of one that asks much, and
  * opening more connections gains nothing against other addresses, nor does a new one for each request.
  *
- * Each level has a virtual time: the start of what was served last. What a client or a connection asks starts where its last
- * item would be over, had each its share, but not before virtual time. Both are measured in multiply-adds; what else an item
- * takes is told in as many of them as take that long. An item's place among those of its address is known when it arrives, its
- * turn among all of them when it is asked for: it depends on what else its address has waiting. Pure, apart from its own memory.
+ * Each level has a virtual time. What a client or a connection asks starts where its last item would be over, had each its
+ * share, but not before virtual time. Virtual time is the start of what was served last. Within an address it goes on a little
+ * with each item, too: new connections are before those that have just had an answer, and behind those that wait. All of this is
+ * measured in multiply-adds; what else an item takes is told in as many of them as take that long.
+ *
+ * An item's rank among those of its address is known when it arrives. Its turn among all items is told when it is asked for: it
+ * depends on what else its address has waiting. Pure, apart from its own memory.
  *
  * Source: P. Goyal, H. Vin, H. Cheng, Start-time Fair Queuing, SIGCOMM 1996, with its hierarchical sharing.
  */
@@ -17,36 +20,39 @@ export interface Flow {
   readonly client: string;
   /** A number that no other open connection has. */
   readonly connection: number;
-  /** Nothing came on this connection before this request. Left out: something may have. */
-  readonly isNew?: boolean;
 }
 
 /** What is known of an item when it arrives. */
 export interface Share {
-  /** When it would begin, had every connection of its address its share: that level's virtual time when it is served. */
+  /** When it would begin, had every connection of its address its share. */
   readonly start: number;
   /** Among the items of its address lower goes first. */
   readonly rank: number;
-  /** What it takes, in multiply-adds. */
+  /** What it moves its connection on, in multiply-adds. */
+  readonly step: number;
+  /** What it moves its address on. */
   readonly charge: number;
   /** Its connection has had less than its share: nothing that it asked before is ahead of virtual time. */
   readonly isLight: boolean;
 }
 
-/** Of the items of one client that wait. */
-export interface ClientsItems {
-  readonly all: number;
-  /** Those that came on new connections. */
-  readonly ofNew: number;
+/** What an item takes, in multiply-adds. */
+export interface Costs {
+  readonly cost: number;
+  /**
+   * What its address's other connections hold against it. It may be less: who sends photographs of several sizes on several
+   * connections wants each answered after about the same time.
+   */
+  readonly costAmongOwn: number;
 }
 
 export interface FairShares {
-  /** The share of a flow's next item, which costs so many multiply-adds, beside those of its client that wait. */
-  shareOf(flow: Flow, cost: number, waiting: ClientsItems): Share;
+  /** The share of a flow's next item. `waiting`: how many of its client's wait. */
+  shareOf(flow: Flow, costs: Costs, waiting: number): Share;
   /** The turns of waiting items, lower goes first. Given in the order of service within each client. */
   turnsOf(items: readonly { readonly flow: Flow; readonly charge: number }[]): number[];
-  /** An item is served now. */
-  served(item: { readonly flow: Flow } & Pick<Share, 'start' | 'charge'>): void;
+  /** An item is served now. `waiting`: how many of its client's wait, with this one. */
+  served(item: { readonly flow: Flow } & Share, waiting: number): void;
   /** How many connections have a past that is known. */
   readonly known: number;
 }
@@ -60,6 +66,14 @@ const LEAST_COST = 1e6;
  */
 const MAX_CLIENTS = 256;
 const MAX_CONNECTIONS = 512;
+
+/**
+ * Parts of an item: how far the virtual time of an address goes beyond the start of what was served last, and how far a light
+ * item goes before it. Connections that ask all the time have the same start: a light one is before them. Light items one after
+ * the other take virtual time along, up to the end of each, so that a connection that goes on asking is not behind all of them.
+ */
+const BEYOND = 1 / 16;
+const LIGHT_BEFORE = 1 / 8;
 
 /** An address that has items waiting, or has had more than its share. */
 interface Client {
@@ -86,21 +100,21 @@ export function createFairShares(): FairShares {
   }
 
   return {
-    shareOf({ client: name, connection, isNew = false }, cost, waiting) {
-      const charge = Math.max(cost, LEAST_COST);
+    shareOf({ client: name, connection }, { cost, costAmongOwn }, waiting) {
       // One with nothing to do and nothing ahead has no past.
-      if (waiting.all === 0 && (clients.get(name)?.next ?? Infinity) <= virtualTime) clients.delete(name);
+      if (waiting === 0 && (clients.get(name)?.next ?? Infinity) <= virtualTime) clients.delete(name);
       const client = clientOf(name);
       for (const [each, finish] of client.connections) {
-        if (finish <= client.virtualTime) client.connections.delete(each);
+        if (finish < client.virtualTime) client.connections.delete(each);
       }
       const own = client.connections.get(connection);
+      const step = Math.max(costAmongOwn, LEAST_COST);
       const start = own ?? client.virtualTime;
-      client.connections.set(connection, start + charge);
+      client.connections.set(connection, start + step);
       if (client.connections.size > MAX_CONNECTIONS) client.connections.delete(client.connections.keys().next().value!);
-      // A client's new connections take turns, as the requests of one connection would.
-      const behind = own === undefined && isNew ? waiting.ofNew : 0;
-      return { start, rank: start + behind * charge, charge, isLight: own === undefined && behind === 0 };
+      const isLight = own === undefined;
+      const rank = isLight ? start - step * LIGHT_BEFORE : start;
+      return { start, rank, step, charge: Math.max(cost, LEAST_COST), isLight };
     },
     turnsOf(items) {
       const next = new Map<string, number>();
@@ -110,9 +124,11 @@ export function createFairShares(): FairShares {
         return turn;
       });
     },
-    served({ flow, start, charge }) {
+    served({ flow, start, step, charge, isLight }, waiting) {
       const client = clientOf(flow.client);
-      client.virtualTime = Math.max(client.virtualTime, start);
+      const goneOn = client.virtualTime + step / Math.max(1, waiting);
+      const furthest = start + step * (isLight ? 1 : BEYOND);
+      client.virtualTime = Math.max(client.virtualTime, start, Math.min(goneOn, furthest));
       virtualTime = Math.max(virtualTime, client.next);
       client.next += charge;
     },

@@ -59,6 +59,10 @@ export interface Item<Work = unknown, Output = unknown> extends WaitingItem, Sha
  */
 const SLOW_MS = 100;
 
+export function isSlow(prepareMs: number): boolean {
+  return prepareMs > SLOW_MS;
+}
+
 /** Who is told what became of an item. */
 export interface Listener<Work, Output> {
   readonly resolve: (result: ItemResult<Output>) => void;
@@ -73,11 +77,11 @@ const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 /** An item that was submitted now, at `arrival`. */
 export function createItem<Work, Output>(
   submission: Submission<Work>,
-  { arrival, start, rank, charge, isLight, expectedMs }: Pick<WaitingItem, 'arrival' | 'expectedMs'> & Share,
+  { arrival, start, rank, step, charge, isLight, expectedMs }: Pick<WaitingItem, 'arrival' | 'expectedMs'> & Share,
   listener: Listener<Work, Output>,
 ): Item<Work, Output> {
   const { session, shape, work, flow, cost, prepareMs = 0, bytes, priority, deadline, signal } = submission;
-  const slowMs = prepareMs > SLOW_MS ? prepareMs : 0;
+  const slowMs = isSlow(prepareMs) ? prepareMs : 0;
   let settled = false;
   const settle = (deliver: () => void): void => {
     if (settled) return;
@@ -101,6 +105,7 @@ export function createItem<Work, Output>(
       arrival,
       start,
       rank,
+      step,
       charge,
       isLight,
       expectedMs,

@@ -3,7 +3,7 @@
  * which go before all queues. Measures the recent gap between a queue's arrivals. batch-policy.ts decides when a queue
  * is served.
  */
-import type { ClientsItems, FairShares, Flow } from './fair-shares.js';
+import type { FairShares } from './fair-shares.js';
 import {
   inOrderOfService,
   isSameFlow,
@@ -28,7 +28,7 @@ export interface WaitingItems<Work, Output> {
   /** The last items of light clients that arrived, of two connections. */
   readonly lastLight: readonly LightArrival[];
   /** How many wait of a client. */
-  of(client: string): ClientsItems;
+  of(client: string): number;
   /** The item of a failed batch that is next. */
   readonly nextRetry: Item<Work, Output> | undefined;
   /** An item has arrived. `fixedCostMs`: what a run of its session costs beside its items; 0 where that is not known. */
@@ -42,17 +42,15 @@ export interface WaitingItems<Work, Output> {
   all(): Item<Work, Output>[];
 }
 
-const NOTHING: ClientsItems = { all: 0, ofNew: 0 };
-
 export function createWaitingItems<Work, Output>(): WaitingItems<Work, Output> {
   const queues = new Map<string, Queue<Item<Work, Output>>>();
   const retries: Item<Work, Output>[] = [];
   const gaps = createArrivalGaps();
-  const ofClients = new Map<string, ClientsItems>();
-  const countFor = ({ client, isNew = false }: Flow, change: 1 | -1): void => {
-    const { all, ofNew } = ofClients.get(client) ?? NOTHING;
-    if (all + change === 0) ofClients.delete(client);
-    else ofClients.set(client, { all: all + change, ofNew: ofNew + (isNew ? change : 0) });
+  const ofClients = new Map<string, number>();
+  const countFor = ({ flow: { client } }: Item<Work, Output>, change: 1 | -1): void => {
+    const left = (ofClients.get(client) ?? 0) + change;
+    if (left === 0) ofClients.delete(client);
+    else ofClients.set(client, left);
   };
   let count = 0;
   let lastShort = -Infinity;
@@ -68,7 +66,7 @@ export function createWaitingItems<Work, Output>(): WaitingItems<Work, Output> {
     get lastLight() {
       return lastLight;
     },
-    of: (client) => ofClients.get(client) ?? NOTHING,
+    of: (client) => ofClients.get(client) ?? 0,
     get nextRetry() {
       return retries[0];
     },
@@ -78,7 +76,7 @@ export function createWaitingItems<Work, Output>(): WaitingItems<Work, Output> {
       const { items } = queues.get(item.key) ?? { items: [] as Item<Work, Output>[] };
       items.push(item);
       queues.set(item.key, { items, arrivalGapMs: gaps.arrived(item.key, item.arrival), fixedCostMs });
-      countFor(item.flow, 1);
+      countFor(item, 1);
       count += 1;
     },
     sort(turnsOf) {
@@ -99,7 +97,7 @@ export function createWaitingItems<Work, Output>(): WaitingItems<Work, Output> {
       const index = list.indexOf(item);
       if (index < 0) return;
       list.splice(index, 1);
-      if (list === items) countFor(item.flow, -1);
+      if (list === items) countFor(item, -1);
       if (items?.length === 0) queues.delete(item.key);
       count -= 1;
     },

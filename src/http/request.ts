@@ -34,10 +34,9 @@ let opened = 0;
 /** A connection's number is its own as long as it is open. Requests by `inject` have no connection. */
 function flowOf(socket: Socket | null): Flow {
   if (socket === null) return { client: '', connection: 0 };
-  const known = connections.get(socket);
-  const connection = known ?? (opened += 1);
+  const connection = connections.get(socket) ?? (opened += 1);
   connections.set(socket, connection);
-  return { client: socket.remoteAddress ?? '', connection, isNew: known === undefined };
+  return { client: socket.remoteAddress ?? '', connection };
 }
 
 /** The client has closed the connection; there is nobody to answer. */

@@ -412,7 +412,7 @@ describe('decide, where a run costs little beside its items', () => {
       };
       return decide(waiting, workers, limits, now);
     };
-    expect([1000, 5999, 6000].map(countAt)).toEqual(
+    expect([1000, 2999, 3000].map(countAt)).toEqual(
       [1, 1, 8].map((count) => expect.objectContaining({ count }) as unknown),
     );
   });

@@ -269,16 +269,38 @@ describe('the batcher', () => {
     expect(order.slice(2)).toEqual(['slow', 'quick', 'quick', 'quick', 'slow']);
   });
 
+  it('answers the connections of one client in turn, whatever the sizes of their photographs', async () => {
+    const order: number[] = [];
+    const ask = async (connection: number, prepareMs: number): Promise<unknown> => {
+      const flow = { client: 'x', connection };
+      await batcher.submit(submission(0, { flow, prepareMs, cost: 1e9 }));
+      return order.push(connection);
+    };
+    start(1, { maxBatchSize: 1 });
+    // A first run tells what a multiply-add takes.
+    const first = ask(0, 0);
+    await turn();
+    await executor.last.succeed(10);
+    await first;
+    const all = [1, 2, 3, 1, 2, 3].map((connection) => ask(connection, connection === 1 ? 90 : 5));
+    for (let run = 0; run < 6; run++) {
+      await turn();
+      await executor.last.succeed(10);
+    }
+    await Promise.all(all);
+    expect(order.slice(1)).toEqual([1, 2, 3, 1, 2, 3]);
+  });
+
   it('does not let new connections of one client go before the next item of another', async () => {
     const order: string[] = [];
-    const ask = async (name: string, connection: number, isNew: boolean): Promise<unknown> => {
-      await batcher.submit(submission(0, { flow: { client: name, connection, isNew }, cost: 1e9 }));
+    const ask = async (name: string, connection: number): Promise<unknown> => {
+      await batcher.submit(submission(0, { flow: { client: name, connection }, cost: 1e9 }));
       return order.push(name);
     };
     start(1, { maxBatchSize: 1 });
-    const all = [ask('steady', 1, true)];
+    const all = [ask('steady', 1)];
     await turn();
-    all.push(...[2, 3, 4, 5, 6].map((connection) => ask('flood', connection, true)), ask('steady', 1, false));
+    all.push(...[2, 3, 4, 5, 6].map((connection) => ask('flood', connection)), ask('steady', 1));
     for (let run = 0; run < 7; run++) {
       await executor.last.succeed();
       await turn();

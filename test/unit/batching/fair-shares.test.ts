@@ -1,7 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { createFairShares, type FairShares, type Flow, type Share } from '../../../src/batching/fair-shares.js';
+import {
+  createFairShares,
+  type Costs,
+  type FairShares,
+  type Flow,
+  type Share,
+} from '../../../src/batching/fair-shares.js';
 
 const flow = (client: string, connection: number): Flow => ({ client, connection });
+
+const costs = (cost: number): Costs => ({ cost, costAmongOwn: cost });
 
 interface Waiting extends Share {
   readonly name: string;
@@ -11,19 +19,18 @@ interface Waiting extends Share {
 /** Add items to those that wait, and serve them all in the order of their turns. */
 function queueOf(shares: FairShares) {
   const waiting: Waiting[] = [];
+  const countOf = ({ client }: Flow): number => waiting.filter((item) => item.flow.client === client).length;
   return {
     add(name: string, from: Flow, cost: number): void {
-      const others = waiting.filter(({ flow: { client } }) => client === from.client);
-      const counts = { all: others.length, ofNew: others.filter((item) => item.flow.isNew === true).length };
-      waiting.push({ name, flow: from, ...shares.shareOf(from, cost, counts) });
+      waiting.push({ name, flow: from, ...shares.shareOf(from, costs(cost), countOf(from)) });
     },
     serve(): string | undefined {
       const inOrder = waiting.toSorted((a, b) => a.rank - b.rank);
       const turns = shares.turnsOf(inOrder);
       const next = inOrder[turns.indexOf(Math.min(...turns))];
       if (next === undefined) return undefined;
+      shares.served(next, countOf(next.flow));
       waiting.splice(waiting.indexOf(next), 1);
-      shares.served(next);
       return next.name;
     },
   };
@@ -84,8 +91,8 @@ describe('fair shares', () => {
   it('call a client light whose earlier work would be over, had every client its share', () => {
     const shares = createFairShares();
     const ask = (client: string): boolean => {
-      const share = shares.shareOf(flow(client, 1), 1e9, { all: 0, ofNew: 0 });
-      shares.served({ flow: flow(client, 1), ...share });
+      const share = shares.shareOf(flow(client, 1), costs(1e9), 0);
+      shares.served({ flow: flow(client, 1), ...share }, 1);
       return share.isLight;
     };
     expect([ask('busy'), ask('busy'), ask('busy')]).toEqual([true, false, false]);
@@ -98,7 +105,7 @@ describe('fair shares', () => {
     const queue = queueOf(createFairShares());
     queue.add('steady', flow('s', 1), 1e9);
     queue.serve();
-    for (let index = 0; index < 50; index++) queue.add('flood', { ...flow('f', 100 + index), isNew: true }, 1e9);
+    for (let index = 0; index < 50; index++) queue.add('flood', flow('f', 100 + index), 1e9);
     queue.add('steady', flow('s', 1), 1e9);
     expect(Array.from({ length: 4 }, () => queue.serve())).toContain('steady');
   });
@@ -106,9 +113,9 @@ describe('fair shares', () => {
   it.each(['of one client', 'each of another client'])('forget the oldest of many connections, %s', (whose) => {
     const shares = createFairShares();
     for (let index = 0; index < 5000; index++) {
-      const from = { ...flow(whose === 'of one client' ? 'x' : `client ${index}`, index), isNew: true };
-      const share = shares.shareOf(from, 1e9, { all: 0, ofNew: 0 });
-      if (index % 2 === 0) shares.served({ flow: from, ...share });
+      const from = flow(whose === 'of one client' ? 'x' : `client ${index}`, index);
+      const share = shares.shareOf(from, costs(1e9), 0);
+      if (index % 2 === 0) shares.served({ flow: from, ...share }, 1);
     }
     expect(shares.known).toBeLessThanOrEqual(512);
   });
@@ -116,11 +123,11 @@ describe('fair shares', () => {
   it('let a new connection go before the backlog of others at the same address', () => {
     const queue = queueOf(createFairShares());
     for (let turn = 0; turn < 2; turn++) {
-      for (let index = 0; index < 32; index++) queue.add('heavy', { ...flow('x', index), isNew: turn === 0 }, 1e9);
+      for (let index = 0; index < 32; index++) queue.add('heavy', flow('x', index), 1e9);
       for (let index = 0; index < 32; index++) queue.serve();
     }
     for (let index = 0; index < 32; index++) queue.add('heavy', flow('x', index), 1e9);
-    queue.add('light', { ...flow('x', 100), isNew: true }, 1e9);
+    queue.add('light', flow('x', 100), 1e9);
     expect([queue.serve(), queue.serve()]).toContain('light');
   });
 
@@ -145,5 +152,63 @@ describe('fair shares', () => {
     }
     const count = (name: string): number => served.filter((each) => each === name).length;
     expect((9 * count('large')) / count('steady')).toBeCloseTo(1, 0);
+  });
+
+  it('have a costly item on a new connection wait for those before it, not for as many as costly as itself', () => {
+    const queue = queueOf(createFairShares());
+    for (let index = 0; index < 20; index++) queue.add('first', flow('x', index), 1e9);
+    queue.add('costly', flow('x', 20), 20e9);
+    for (let index = 21; index < 60; index++) queue.add('later', flow('x', index), 1e9);
+    expect(Array.from({ length: 21 }, () => queue.serve())).toContain('costly');
+  });
+
+  it('call none of several connections light that ask as much as each other', () => {
+    const shares = createFairShares();
+    const items = [1, 2, 3].map((connection) => flow('x', connection));
+    const round = (): boolean[] => {
+      const waiting = items.map((from, all) => ({
+        flow: from,
+        ...shares.shareOf(from, costs(1e9), all),
+      }));
+      waiting.forEach((item, index) => shares.served(item, 3 - index));
+      return waiting.map(({ isLight }) => isLight);
+    };
+    round();
+    for (let count = 0; count < 5; count++) expect(round()).toEqual([false, false, false]);
+  });
+
+  it('let a new connection go before the others of its address, which ask all the time', () => {
+    const queue = queueOf(createFairShares());
+    for (let index = 0; index < 32; index++) queue.add('heavy', flow('x', index), 1e9);
+    for (let index = 0; index < 5 * 32 + 7; index++) {
+      queue.serve();
+      queue.add('heavy', flow('x', index % 32), 1e9);
+    }
+    queue.add('light', flow('x', 100), 1e9);
+    expect(queue.serve()).toBe('light');
+  });
+
+  it('answer connections that all begin now in the order of arrival', () => {
+    const queue = queueOf(createFairShares());
+    for (let index = 0; index < 32; index++) queue.add(`first of ${index}`, flow('x', index), 1e9);
+    const served = Array.from({ length: 32 }, (_, index) => {
+      const name = queue.serve();
+      queue.add('second', flow('x', index), 1e9);
+      return name;
+    });
+    expect(served).toEqual(served.map((_, index) => `first of ${index}`));
+  });
+
+  it('do not have a connection starve beside new ones of its address', () => {
+    const queue = queueOf(createFairShares());
+    queue.add('steady', flow('x', 1), 1e9);
+    for (let index = 0; index < 8; index++) queue.add('new', flow('x', 100 + index), 1e9);
+    queue.serve();
+    queue.add('steady', flow('x', 1), 1e9);
+    const served = Array.from({ length: 24 }, (_, index) => {
+      queue.add('new', flow('x', 200 + index), 1e9);
+      return queue.serve();
+    });
+    expect(served).toContain('steady');
   });
 });
