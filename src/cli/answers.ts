@@ -17,7 +17,7 @@ import type { PictureChoice } from './terminal/picture-choices.js';
 
 export interface ClassifyFlags {
   readonly model?: string;
-  readonly top: number;
+  readonly top?: number | undefined;
   readonly fit: Fit;
   readonly size?: number;
   readonly scale: readonly number[];

@@ -125,7 +125,7 @@ function mapCommand(name: string, about: string): Command {
 }
 
 imageCommand('classify', 'print the classes of images')
-  .option('--top <k>', 'how many classes', whole, 5)
+  .option('--top <k>', 'how many classes; default 5, or all if there are fewer', whole)
   .addOption(oneOf('--fit <fit>', 'how the image becomes the input', FITS, 'crop'))
   .option('--json', 'for programs: a list, an entry for each image and scale')
   .action(async (files: string[], flags: ClassifyFlags & SettingFlags) => {

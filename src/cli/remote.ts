@@ -17,7 +17,7 @@ const requestsAtOnce = ({ scale, flip = false }: { scale: readonly number[]; fli
 export function remoteClassifier(server: URL, flags: ClassifyFlags): Answerer<readonly Classification[]> {
   const { model, top: topK, fit, size, scale } = flags;
   const client = createClient(server);
-  const query = { ...choose({ model, size }), topK, fit, scale: [...scale] };
+  const query = { ...choose({ model, size, topK }), fit, scale: [...scale] };
   return {
     atOnce: requestsAtOnce(flags),
     async answer({ name, bytes }) {

@@ -375,6 +375,16 @@ export interface components {
                  */
                 msPerGflop: number;
             };
+            /**
+             * @description What the net's own numbers are
+             * @enum {string}
+             */
+            output?: "logits" | "probabilities" | "sigmoid";
+            /**
+             * @description softmax: one class excludes the others; sigmoid: each is true or not by itself
+             * @enum {string}
+             */
+            probabilities?: "softmax" | "sigmoid";
             /** @description The output strides of its class maps, the net's own first; empty if the model has no class maps */
             outputStrides?: number[];
             /** @description Defaults of its maps: the short side of the whole photo, and the scores that a picture shows */
@@ -451,6 +461,16 @@ export interface components {
                  */
                 msPerGflop: number;
             };
+            /**
+             * @description What the net's own numbers are
+             * @enum {string}
+             */
+            output?: "logits" | "probabilities" | "sigmoid";
+            /**
+             * @description softmax: one class excludes the others; sigmoid: each is true or not by itself
+             * @enum {string}
+             */
+            probabilities?: "softmax" | "sigmoid";
             /** @description The output strides of its class maps, the net's own first; empty if the model has no class maps */
             outputStrides?: number[];
             /** @description Defaults of its maps: the short side of the whole photo, and the scores that a picture shows */
@@ -618,7 +638,7 @@ export interface operations {
                 scale?: number[];
                 /** @description Also average over the mirrored image */
                 flip?: boolean;
-                /** @description probability: softmax over classes; logit: raw scores */
+                /** @description probability: softmax over classes; of independent classes the sigmoid of each; logit: raw scores */
                 scores?: "probability" | "logit";
                 /** @description Higher goes first */
                 priority?: number;
@@ -626,7 +646,7 @@ export interface operations {
                 deadlineMs?: number;
                 /** @description crop: short side to the model's evaluation size, centre crop; whole: aspect kept, short side = size; native: the image's own pixels; stretch: to size × size */
                 fit?: "crop" | "whole" | "native" | "stretch";
-                /** @description How many classes; at most the number the model has */
+                /** @description How many classes; at most the number the model has. Default: 5, or all if it has fewer */
                 topK?: number;
             };
             header?: never;
@@ -801,7 +821,7 @@ export interface operations {
                 scale?: number[];
                 /** @description Also average over the mirrored image */
                 flip?: boolean;
-                /** @description probability: softmax over classes at each position; logit: raw scores; normalized: raw scores scaled to 0–1 by the extremes of each map; absent: probability, or for pictures the model's maps.scores if it has one */
+                /** @description probability: softmax over classes at each position; of independent classes the sigmoid of each; logit: raw scores; normalized: raw scores scaled to 0–1 by the extremes of each map; absent: probability, or for pictures the model's maps.scores if it has one */
                 scores?: "probability" | "logit" | "normalized";
                 /** @description Higher goes first */
                 priority?: number;
@@ -1034,7 +1054,7 @@ export interface operations {
                 scale?: number[];
                 /** @description Also average over the mirrored image */
                 flip?: boolean;
-                /** @description What several scales and mirrors are averaged as, before the best class wins. probability: softmax over classes; logit: raw scores */
+                /** @description What several scales and mirrors are averaged as, before the best class wins. probability: softmax over classes; of independent classes the sigmoid of each; logit: raw scores */
                 scores?: "probability" | "logit";
                 /** @description Higher goes first */
                 priority?: number;

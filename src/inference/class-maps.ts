@@ -8,7 +8,7 @@ import type { MapGeometry } from '../graph/geometry.js';
 import type { InputPlan } from '../maps/input-plan.js';
 import { composeAffine, invertAffine, mirrorInput, placeMap, type Affine, type Placement } from '../maps/place.js';
 import { rowSampler, type ClassMap } from '../maps/row-sampler.js';
-import { probabilitiesOf, type ScoreKind } from '../maps/scores.js';
+import { probabilitiesOf, type Activation, type ScoreKind } from '../maps/scores.js';
 import { eachRange, STEP_CELLS, type Steps } from '../maps/steps.js';
 import { expectTensor, type TensorMap } from '../tensor.js';
 import type { Need } from './carry-out.js';
@@ -32,10 +32,12 @@ export interface PassMaps {
   readonly logNormalizer: Float32Array;
   readonly bestClass: Int32Array;
   readonly bestLogit: Float32Array;
+  /** What makes probabilities of the logits. */
+  readonly activation: Activation;
 }
 
 /** Read the outputs of a dense view's pass. The tensors are kept, not copied. */
-export function readMaps(outputs: TensorMap, { input, mirrored, map }: PassPlan): PassMaps {
+export function readMaps(outputs: TensorMap, { input, mirrored, map }: PassPlan, activation: Activation): PassMaps {
   if (map === undefined) throw new Error('the view gives no class map');
   const { geometry } = map;
   const best = expectTensor(outputs, 'best_class', 'int32');
@@ -53,6 +55,7 @@ export function readMaps(outputs: TensorMap, { input, mirrored, map }: PassPlan)
     logNormalizer: expectTensor(outputs, 'log_normalizer', 'float32').data,
     bestClass: best.data,
     bestLogit: expectTensor(outputs, 'best_logit', 'float32').data,
+    activation,
   };
 }
 
@@ -110,9 +113,10 @@ function* addSamples(
 }
 
 function* mapOf(pass: PassMaps, index: number, kind: ScoreKind): Steps<ClassMap> {
-  const { width, height, logNormalizer } = pass;
+  const { width, height, logNormalizer, activation } = pass;
   const logits = logitsOf(pass, index);
-  return { width, height, values: kind === 'logit' ? logits : yield* probabilitiesOf(logits, logNormalizer) };
+  const values = kind === 'logit' ? logits : yield* probabilitiesOf(logits, logNormalizer, activation);
+  return { width, height, values };
 }
 
 function logitsOf({ width, height, selected, classLogits, bestLogit }: PassMaps, index: number): Float32Array {

@@ -14,8 +14,11 @@ import { mirrorings, type ImagePlan, type InputOptions } from './plan.js';
 import { checkAlive, type RequestContext } from './request-context.js';
 import { sumTimings, type Timing } from './timing.js';
 
+export const DEFAULT_TOP_K = 5;
+
 export interface ClassifyOptions extends InputOptions {
-  readonly topK: number;
+  /** Default: 5, or all if there are fewer. */
+  readonly topK?: number | undefined;
   readonly scores: ScoreKind;
 }
 
@@ -23,7 +26,7 @@ export interface Prediction {
   readonly index: number;
   readonly id: string;
   readonly label: string;
-  /** A probability in [0, 1] (softmax over classes), or a logit, as asked for. */
+  /** A probability in [0, 1], or a logit, as asked for. Of independent classes the probabilities do not sum to 1. */
   readonly score: number;
 }
 
@@ -72,21 +75,21 @@ function classifyQuestion(
     viewFor: (input) => model.classifyView(input),
     input: options,
     read: (outputs) => expectTensor(outputs, 'logits', 'float32').data,
-    combine: (logits, plan) => inTurns(classifyScales(logits, plan, model.labels, options), () => checkAlive(context)),
+    combine: (logits, plan) => inTurns(classifyScales(logits, plan, model, options), () => checkAlive(context)),
   };
 }
 
 function* classifyScales(
   logits: readonly Float32Array[],
   plan: ImagePlan,
-  labels: CompiledModel['labels'],
+  model: CompiledModel,
   options: ClassifyOptions,
 ): Steps<Omit<Classification, 'name'>[]> {
   const mirrors = mirrorings(options).length;
   const answers: Omit<Classification, 'name'>[] = [];
   for (let first = 0; first < logits.length; first += mirrors) {
     const ofScale = logits.slice(first, first + mirrors);
-    answers.push(yield* presentClasses(ofScale, plan.passes[first]!.input, plan, labels, options));
+    answers.push(yield* presentClasses(ofScale, plan.passes[first]!.input, plan, model, options));
   }
   return answers;
 }
@@ -95,10 +98,10 @@ function* presentClasses(
   logits: readonly Float32Array[],
   { crop, scale }: InputPlan,
   { header: { width, height } }: ImagePlan,
-  labels: CompiledModel['labels'],
-  { topK: k, scores: kind }: ClassifyOptions,
+  { labels, activation }: CompiledModel,
+  { topK: k = DEFAULT_TOP_K, scores: kind }: ClassifyOptions,
 ): Steps<Omit<Classification, 'name'>> {
-  const best = topK(yield* meanScores(logits, kind), k);
+  const best = topK(yield* meanScores(logits, kind, activation), k);
   const predictions: Prediction[] = [];
   yield* eachRange(best.length, (from, end) => {
     for (const { index, value } of best.slice(from, end)) predictions.push({ index, ...labels[index]!, score: value });

@@ -146,7 +146,7 @@ function heatmapQuestion(
     input: options,
     classes: named.length === 0 ? [labels.length] : named,
     maps: { answered, made: answered * kinds.length, again: isRanked ? named.length : 0 },
-    read: readMaps,
+    read: (outputs, pass) => readMaps(outputs, pass, model.activation),
     *need(passes) {
       return needMapsOf(passes, yield* resolveSelectors(named, passes, options.scores));
     },
@@ -171,7 +171,8 @@ function* resolveSelectors(
 ): Steps<number[]> {
   const logits = passes.map(({ imageLogits }) => imageLogits);
   const classes = logits[0]!.length;
-  const ranked = topK(yield* meanScores(logits, scoreKind(scores)), Math.max(...named) - classes + 1);
+  const means = yield* meanScores(logits, scoreKind(scores), passes[0]!.activation);
+  const ranked = topK(means, Math.max(...named) - classes + 1);
   return named.map((selector) => ranked[selector - classes]?.index ?? selector);
 }
 

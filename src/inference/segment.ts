@@ -15,7 +15,7 @@ import { boxBetween, type Box } from '../maps/localize.js';
 import { cellEdges, type PlacedLabels } from '../maps/outline.js';
 import type { Placement } from '../maps/place.js';
 import { Largest, MAX_REGIONS, regionFrom, type Region } from '../maps/regions.js';
-import type { ScoreKind } from '../maps/scores.js';
+import { probabilitiesOf, type ScoreKind } from '../maps/scores.js';
 import { eachRange, StepCounter, type Steps } from '../maps/steps.js';
 import { denseViews, type CompiledModel } from '../models/compile.js';
 import type { DenseForm } from '../models/dense-views.js';
@@ -113,7 +113,7 @@ export function segmentQuestion(
       made: MAPS_MADE[options.scores ?? 'probability'],
       again: Math.min(MAX_CANDIDATES, names.length),
     },
-    read: readMaps,
+    read: (outputs, pass) => readMaps(outputs, pass, model.activation),
     *need(passes) {
       return needMapsOf(passes, passes.length === 1 ? [] : yield* candidates(passes, names.length));
     },
@@ -138,12 +138,12 @@ function labelsOf(
 }
 
 function* labelsOfPass(pass: PassMaps, minProbability: number): Steps<LabelMap> {
-  const { bestClass, bestLogit, logNormalizer, width, height } = pass;
+  const { bestClass, bestLogit, logNormalizer, activation, width, height } = pass;
+  const best = yield* probabilitiesOf(bestLogit, logNormalizer, activation);
   const values = new Uint16Array(width * height);
   yield* eachRange(values.length, (from, end) => {
     for (let cell = from; cell < end; cell++) {
-      const isWeak = Math.exp(bestLogit[cell]! - logNormalizer[cell]!) < minProbability;
-      values[cell] = isWeak ? UNLABELLED : bestClass[cell]!;
+      values[cell] = best[cell]! < minProbability ? UNLABELLED : bestClass[cell]!;
     }
   });
   return { values, width, height };

@@ -4,7 +4,7 @@ import { eachRange, finish, type Steps } from './steps.js';
 
 /** What the score of a class is: a probability in [0, 1], or the network's raw output. */
 export const SCORES = {
-  probability: 'softmax over classes',
+  probability: 'softmax over classes; of independent classes the sigmoid of each',
   logit: 'raw scores',
 } as const;
 
@@ -12,12 +12,20 @@ export type ScoreKind = keyof typeof SCORES;
 
 /** What the values of a map are. A constant map is normalized to zeros. */
 export const MAP_SCORES = {
-  probability: 'softmax over classes at each position',
+  probability: 'softmax over classes at each position; of independent classes the sigmoid of each',
   logit: 'raw scores',
   normalized: 'raw scores scaled to 0–1 by the extremes of each map',
 } as const;
 
 export type MapScores = keyof typeof MAP_SCORES;
+
+/**
+ * What makes probabilities of logits: softmax where one class excludes the others, sigmoid where each is true or not by itself
+ * (several labels of one image, or a single class).
+ */
+export const ACTIVATIONS = ['softmax', 'sigmoid'] as const;
+
+export type Activation = (typeof ACTIVATIONS)[number];
 
 /** An entry of a score vector: which class, how much. */
 export interface Scored {
@@ -34,6 +42,16 @@ export function softmax(logits: Float32Array): Float32Array {
   const probabilities = new Float32Array(logits.length);
   for (let i = 0; i < logits.length; i++) probabilities[i] = Math.exp(logits[i]! - largest) / sum;
   return probabilities;
+}
+
+/** The probability of one class by itself. */
+export function sigmoid(logit: number): number {
+  return 1 / (1 + Math.exp(-logit));
+}
+
+/** `[K]` → `[K]`. */
+function probabilities(logits: Float32Array, activation: Activation): Float32Array {
+  return activation === 'sigmoid' ? logits.map(sigmoid) : softmax(logits);
 }
 
 /** Insertion takes time with the square of `k`; from here on sorting is faster. */
@@ -63,8 +81,13 @@ export function topK(values: Float32Array, k: number): Scored[] {
  * The mean of the probabilities or of the logits over runs. Each run has the logits of the whole image, `[K]`; so has
  * the mean.
  */
-export function* meanScores(logits: readonly Float32Array[], kind: ScoreKind): Steps<Float32Array> {
-  const scoresOf = (vector: Float32Array): Float32Array => (kind === 'logit' ? vector : softmax(vector));
+export function* meanScores(
+  logits: readonly Float32Array[],
+  kind: ScoreKind,
+  activation: Activation,
+): Steps<Float32Array> {
+  const scoresOf = (vector: Float32Array): Float32Array =>
+    kind === 'logit' ? vector : probabilities(vector, activation);
   const [first = new Float32Array()] = logits;
   if (logits.length < 2) return scoresOf(first);
   const sums = new Float64Array(first.length);
@@ -90,12 +113,17 @@ function firstBelow(descending: readonly Scored[], value: number): number {
 
 /**
  * Probabilities of a class at each position: exp(logit − log Σ exp(logits)), with the logits of the class and the
- * log-normalizer over all classes, `[h, w]` each. A new buffer `[h, w]`.
+ * log-normalizer over all classes, `[h, w]` each; or the sigmoid of the logit. A new buffer `[h, w]`.
  */
-export function* probabilitiesOf(logits: Float32Array, logNormalizer: Float32Array): Steps<Float32Array> {
-  const probabilities = new Float32Array(logits.length);
+export function* probabilitiesOf(
+  logits: Float32Array,
+  logNormalizer: Float32Array,
+  activation: Activation,
+): Steps<Float32Array> {
+  const values = new Float32Array(logits.length);
   yield* eachRange(logits.length, (from, end) => {
-    for (let i = from; i < end; i++) probabilities[i] = Math.exp(logits[i]! - logNormalizer[i]!);
+    if (activation === 'sigmoid') for (let i = from; i < end; i++) values[i] = sigmoid(logits[i]!);
+    else for (let i = from; i < end; i++) values[i] = Math.exp(logits[i]! - logNormalizer[i]!);
   });
-  return probabilities;
+  return values;
 }

@@ -20,6 +20,7 @@ import { averageClassMap } from '../graph/passes/average-class-map.js';
 import { LOGITS } from '../graph/passes/name-logits.js';
 import { halfWeights, reportWeights } from '../graph/passes/report-weights.js';
 import { inferShapes } from '../graph/shapes.js';
+import type { Activation } from '../maps/scores.js';
 import type { SessionSpec } from '../runtime/session.js';
 import { loadBuiltIn } from './networks/built-in.js';
 import { createDenseViews, type DenseViews, type View } from './dense-views.js';
@@ -35,7 +36,7 @@ import {
 } from './manifest.js';
 import { DigestedFiles } from './files/file-access.js';
 import { ModelFileError } from './files/model-file-error.js';
-import type { Network, OriginalNet, Unavailable } from './networks/network.js';
+import type { Network, OriginalNet, OutputKind, Unavailable } from './networks/network.js';
 import { readKernelCentres } from './networks/kernel-centres.js';
 import { loadOnnx } from './networks/onnx-network.js';
 import { narrowed, sessionWriter, type SessionWriter } from './session-writer.js';
@@ -50,6 +51,9 @@ export interface CompiledModel {
   /** The precision that is really computed in: half only if the device has it. */
   readonly precision: Precision;
   readonly parameters: number;
+  /** What the file gives, and what makes probabilities of the logits that the sessions give. */
+  readonly output: OutputKind;
+  readonly activation: Activation;
   /** Side in pixels of the images that the classifier was made for. */
   readonly nativeSize: number;
   /** The classifier at its native size. */
@@ -142,7 +146,7 @@ export function finishNetwork(
   network: Network,
   { load, computesHalf = false }: Omit<CompileOptions, 'cache'>,
 ): CompiledModel {
-  const { dense, nativeSize, parameters, weightsDigest } = network;
+  const { dense, nativeSize, parameters, output, activation, weightsDigest } = network;
   const digest = createHash('sha256')
     .update(JSON.stringify([manifest, labels, weightsDigest]))
     .digest('hex');
@@ -172,6 +176,8 @@ export function finishNetwork(
     weights: new DigestedFiles(network.weightsFolder, network.weightsFiles),
     precision,
     parameters,
+    output,
+    activation,
     nativeSize,
     ...(inHalf && { halfCheck: halfCheckOf(network, write) }),
   };

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { ARCHITECTURE_NAMES } from '../architectures/index.js';
 import { MAP_SCORES } from '../maps/scores.js';
 import { wordsOf } from '../vocabulary.js';
+import { OUTPUTS } from './networks/network.js';
 import { MAX_MANIFEST_BYTES, readJson } from './files/json-file.js';
 
 /** The name of a file inside the folder of the file that names it. */
@@ -90,6 +91,8 @@ export const manifestSchema = z.strictObject({
   }),
   labels: insideFolder,
   input: inputPreset.refine((input) => input.resize >= input.size, 'resize must be at least size'),
+  /** What the net's numbers are. Default: told from what it ends in. */
+  output: z.enum(OUTPUTS).optional(),
   maps: mapPreset.optional(),
 });
 

@@ -34,6 +34,7 @@ export function describe(description: ModelDescription, allLayers: boolean): str
       ['digest', digest],
       ['classes', classText(description)],
       ['input', input(description)],
+      ['output', OUTPUT_TEXTS[description.output][description.activation]],
       ['parameters', `${millions(description.parameters)} M, ${weights(description)}`],
       ['multiply-adds', `${gmacs(description.multiplyAdds)} GMAC for one image of ${square(description.nativeSize)}`],
     ]),
@@ -48,6 +49,24 @@ export function describe(description: ModelDescription, allLayers: boolean): str
     ]),
   ].join('\n\n');
 }
+
+const EXCLUDING = 'one class excludes the others';
+const INDEPENDENT = 'each class is true or not by itself';
+
+const OUTPUT_TEXTS = {
+  logits: {
+    softmax: `logits; their softmax is shown: ${EXCLUDING}`,
+    sigmoid: `logits; their sigmoid is shown: ${INDEPENDENT}`,
+  },
+  probabilities: {
+    softmax: `probabilities: ${EXCLUDING}`,
+    sigmoid: `probabilities: ${INDEPENDENT}`,
+  },
+  sigmoid: {
+    softmax: 'the probability of the second of two classes',
+    sigmoid: `independent probabilities: ${INDEPENDENT}`,
+  },
+} as const;
 
 /** Lines of a name and a text. A long text is wrapped and goes on below itself. */
 function facts(rows: readonly (readonly [name: string, text: string | undefined])[]): string {

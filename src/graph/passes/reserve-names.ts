@@ -15,7 +15,7 @@ import { renameValues } from '../rewrite.js';
 const RESERVED: ReadonlySet<string> = new Set(
   (
     'image image.float image.planar image.reversed image.centred image.normalized image.mean image.scale image.zero ' +
-    'image.one image.bgr logits mean_logits logits_by_image ' +
+    'image.one image.bgr logits mean_logits logits_by_image logit_of_second ' +
     'class_map class_map.own classes classes_selected class_logits log_normalizer best_class best_logit logits.own'
   ).split(' '),
 );

@@ -1,7 +1,7 @@
 /** POST /v1/classify: the top-k classes of one or many images. */
 import { z } from 'zod';
 import { ServiceError } from '../../errors.js';
-import { classify, type Classification } from '../../inference/classify.js';
+import { classify, DEFAULT_TOP_K, type Classification } from '../../inference/classify.js';
 import { FITS } from '../../maps/input-plan.js';
 import { imageParameters, imageRoute, presentAnswer } from '../image-route.js';
 import { jsonWriter, lazily } from '../json-text.js';
@@ -14,7 +14,9 @@ import { imagesAnswer } from '../schemas.js';
 const query = z.strictObject({
   ...imageParameters,
   fit: oneOf(FITS).default('crop'),
-  topK: integer(1, 100_000).default(5).describe('How many classes; at most the number the model has'),
+  topK: integer(1, 100_000)
+    .optional()
+    .describe('How many classes; at most the number the model has. Default: 5, or all if it has fewer'),
 });
 
 const prediction = z
@@ -45,10 +47,10 @@ export const classifyRoute = imageRoute({
   answers: { 200: json(classification, undefined, MODEL_HEADERS) },
   async answer({ registry, inference }, { reply, query: { model: name, ...asked }, images, context }) {
     const { fit, size, scale: scales, flip, topK, scores } = asked;
-    const predicted = images.length * scales.length * topK;
+    const predicted = images.length * scales.length * (topK ?? DEFAULT_TOP_K);
     const isMany = predicted > MANY_PREDICTIONS;
     const body = await registry.use(name, async (model) => {
-      checkTopK(topK, model.labels.length, predicted);
+      checkTopK(topK ?? 1, model.labels.length, predicted);
       const options = { fit, size, scales, flip, topK, scores };
       const answer = await classify(inference, model, images, options, context);
       describeModel(reply, model);

@@ -6,7 +6,8 @@ import { z } from 'zod';
 import type { RunCost } from '../../batching/run-cost.js';
 import { deviceName } from '../../device.js';
 import { EDGES } from '../../maps/edges.js';
-import { MAP_SCORES } from '../../maps/scores.js';
+import { ACTIVATIONS, MAP_SCORES } from '../../maps/scores.js';
+import { OUTPUTS } from '../../models/networks/network.js';
 import type { DenseViews } from '../../models/dense-views.js';
 import { PRECISIONS } from '../../models/manifest.js';
 import type { ModelEntry } from '../../models/registry.js';
@@ -70,6 +71,11 @@ const modelSummary = z
       .describe(
         'The cost of a run of the classifier on that device, fitted to its own runs; absent before the first run',
       ),
+    output: z.enum(OUTPUTS).optional().describe("What the net's own numbers are"),
+    probabilities: z
+      .enum(ACTIVATIONS)
+      .optional()
+      .describe('softmax: one class excludes the others; sigmoid: each is true or not by itself'),
     outputStrides: z
       .array(z.number())
       .optional()
@@ -175,6 +181,8 @@ function describeEntry({ name, state, reason, model }: ModelEntry, parts: Surrou
     parameters: model.parameters,
     multiplyAdds: model.classifier.multiplyAdds({ width: manifest.input.size, height: manifest.input.size }),
     classes: model.labels.length,
+    output: model.output,
+    probabilities: model.activation,
     input: manifest.input,
     maps: manifest.maps,
     inputStep,

@@ -9,11 +9,12 @@ import type { Graph, Initializer, Node } from '../../graph/graph.js';
 import { isOfKind } from '../../graph/operators.js';
 import type { CompiledModel } from '../compile.js';
 import type { Edge } from '../../maps/edges.js';
+import type { Activation } from '../../maps/scores.js';
 import type { DenseViews } from '../dense-views.js';
 import type { Size } from '../input-size.js';
 import { layersOf, type Layer } from './layers.js';
 import type { InputPreset, Label, Manifest } from '../manifest.js';
-import type { Network } from '../networks/network.js';
+import type { Network, OutputKind } from '../networks/network.js';
 
 export interface ModelDescription extends Pick<Manifest, 'name' | 'version' | 'architecture'> {
   readonly description?: string | undefined;
@@ -28,6 +29,9 @@ export interface ModelDescription extends Pick<Manifest, 'name' | 'version' | 'a
   /** Absent if only the net is known. */
   readonly input?: InputPreset;
   /** Side in pixels of the images that the classifier was made for. */
+  /** What the file gives, and what makes probabilities of its logits. */
+  readonly output: OutputKind;
+  readonly activation: Activation;
   readonly nativeSize: number;
   readonly parameters: number;
   /** Multiply-adds of the classifier for one image of the native size. */
@@ -76,7 +80,7 @@ export interface Known {
 
 /** Describe a compiled model, whose parity has been judged if it was measured, and the network it was compiled from. */
 export function describeModel(model: CompiledModel, network: Network, known: Known): ModelDescription {
-  const { manifest, labels, digest, nativeSize, parameters, dense, deviation, parityCheck } = model;
+  const { manifest, labels, digest, nativeSize, parameters, output, activation, dense, deviation, parityCheck } = model;
   const { name, version, description, license, source, architecture, options, input } = manifest;
   const { classifier } = network;
   const layers = layersOf(classifier, nativeSize);
@@ -90,6 +94,8 @@ export function describeModel(model: CompiledModel, network: Network, known: Kno
     ...(options === undefined ? {} : { options }),
     ...(known.weights ? { digest } : {}),
     classes: labels.length,
+    output,
+    activation,
     ...(known.manifest ? { labels, input } : {}),
     nativeSize,
     parameters,

@@ -49,6 +49,8 @@ function bound(content: ModelFolder, built: Graph, weights: UnstampedWeights, di
     dense: { graph: convolutional, poolsGlobally: pooled !== undefined },
     nativeSize,
     parameters: countParameters(built),
+    output: content.manifest.output ?? 'logits',
+    activation: content.manifest.output === 'sigmoid' || content.labels.length === 1 ? 'sigmoid' : 'softmax',
     fileDigest: digest,
     weightsDigest: digest,
     weightsFolder: weights.folder,

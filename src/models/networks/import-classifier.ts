@@ -3,7 +3,7 @@
  * cannot bring there still classifies, exactly as its file computes, and tells why it has no class map.
  *
  * The order: unique names, constants to initializers, one image input, one output (the original: the file's computation
- * without its softmax) → single precision, opset 18, one kind of head, padding of the native size, free sizes (the
+ * without its softmax or sigmoid) → single precision, opset 18, one kind of head, padding of the native size, free sizes (the
  * classifier) → class map.
  */
 import { OPSET } from '../../graph/build.js';
@@ -22,10 +22,11 @@ import { convolutionalizePooledStack } from '../../graph/passes/convolutionalize
 import { dropIdentities } from '../../graph/passes/drop-identities.js';
 import { dropIdentityCasts } from '../../graph/passes/drop-identity-casts.js';
 import { dropOutputCast } from '../../graph/passes/drop-output-cast.js';
-import { dropSoftmax } from '../../graph/passes/drop-softmax.js';
+import { dropOutputActivation, outputActivation } from '../../graph/passes/drop-output-activation.js';
 import { flattenHead } from '../../graph/passes/flatten-head.js';
 import { foldWeightViews } from '../../graph/passes/fold-weight-views.js';
 import { freeSizes } from '../../graph/passes/free-sizes.js';
+import { giveTwoClasses } from '../../graph/passes/give-two-classes.js';
 import { keepOutput } from '../../graph/passes/keep-output.js';
 import { keepPaddingApart } from '../../graph/passes/keep-padding-apart.js';
 import { liftConstants } from '../../graph/passes/lift-constants.js';
@@ -43,18 +44,24 @@ import { unifyGlobalPool } from '../../graph/passes/unify-global-pool.js';
 import { widenHalf } from '../../graph/passes/widen-half.js';
 import { inferShapes } from '../../graph/shapes.js';
 import { elementCount } from '../../tensor.js';
-import type { ConvolutionalNet, Network, Unavailable } from './network.js';
+import type { Activation } from '../../maps/scores.js';
+import type { ConvolutionalNet, Network, OutputKind, Unavailable } from './network.js';
 
 /** Limit for the elements of a value, far above any real classifier. */
 const MAX_ELEMENTS = 2 ** 31;
 
 /**
  * The classifier, its dense form and the original, from one graph. `size` is the native side if the graph leaves it
- * free. Throws GraphError if the graph is not an image classifier with `classes` classes.
+ * free, `stated` what its numbers are, if somebody knows. Throws GraphError if the graph is not an image classifier with
+ * `classes` classes.
  */
 export function importClassifier(
   graph: Graph,
-  { size, classes }: { readonly size: number; readonly classes: number },
+  {
+    size,
+    classes,
+    stated,
+  }: { readonly size: number; readonly classes: number; readonly stated?: OutputKind | undefined },
 ): Omit<Network, 'fileDigest' | 'weightsDigest' | 'weightsFolder' | 'weightsFiles'> {
   const prepared = applyWhereMatching(graph, [
     reserveNames(),
@@ -66,16 +73,20 @@ export function importClassifier(
   const { side, graph: withImage } = checkInput(prepared);
   const nativeSize = side ?? size;
   const output = findOutput(withImage, nativeSize, classes);
-  const bare = applyWhereMatching(withImage, [
-    keepOutput(output),
-    dropIdentities(),
-    dropSoftmax(nativeSize),
+  const complete = applyWhereMatching(withImage, [keepOutput(output), dropIdentities()]);
+  const found = outputActivation(complete, nativeSize);
+  const kind = outputKind(found, stated);
+  const bare = applyWhereMatching(complete, [
+    ...(kind === 'logits' && found !== undefined ? [] : [dropOutputActivation(nativeSize)]),
     dropOutputCast(),
   ]);
   const shapes = nativeShapes(bare, nativeSize);
   checkElements(shapes);
   const rank = shapes.get(output)?.length ?? bare.outputs[0]!.dims.length;
-  const original = applyPasses(bare, [nameLogits(classes, rank)]);
+  const numbers = elementCount((shapes.get(output) ?? [1, classes]).slice(rank > 1 ? 1 : 0));
+  const isBinary = numbers === 1 && classes === 2;
+  const named = applyPasses(bare, [nameLogits(isBinary ? 1 : classes, rank)]);
+  const original = isBinary ? applyPasses(named, [giveTwoClasses()]) : named;
 
   const single = applyWhereMatching(original, [widenHalf(), dropIdentityCasts()]);
   const { classifier, dense } = convolutionalize(single, nativeSize);
@@ -85,11 +96,29 @@ export function importClassifier(
     dense: 'graph' in dense ? { ...dense, graph: withFloatBorders(dense.graph) } : dense,
     nativeSize,
     parameters: countParameters(classifier),
+    output: kind,
+    activation: isBinary ? 'softmax' : activationOf(kind, found, classes),
     original: {
       graph: withFloatBorders(original),
       isHalf: applyPass(original, widenHalf()) !== undefined,
     },
   };
+}
+
+/** What the file's numbers are: what somebody states, else what the graph ends in. Throws GraphError where that cannot be. */
+function outputKind(found: Activation | undefined, stated: OutputKind | undefined): OutputKind {
+  if (stated === 'probabilities' && found === undefined) {
+    throw new GraphError(
+      'its output is stated to be probabilities, but the net ends in neither a Softmax nor a Sigmoid',
+    );
+  }
+  return stated ?? (found === undefined ? 'logits' : found === 'softmax' ? 'probabilities' : 'sigmoid');
+}
+
+/** A single class is true or not by itself. */
+function activationOf(kind: OutputKind, found: Activation | undefined, classes: number): Activation {
+  if (classes === 1 || kind === 'sigmoid') return 'sigmoid';
+  return kind === 'probabilities' && found === 'sigmoid' ? 'sigmoid' : 'softmax';
 }
 
 /** The graph with three channels declared for its only input, and the input's fixed side, if any. */
@@ -118,7 +147,8 @@ function findOutput(graph: Graph, nativeSize: number, classes: number): string {
   const found = graph.outputs.find((output) => {
     const dims = known(output);
     const ofImage = dims.length === 1 ? dims : dims.slice(1);
-    return ofImage.every((dim) => typeof dim === 'number') && elementCount(ofImage) === classes;
+    const numbers = ofImage.every((dim) => typeof dim === 'number') ? elementCount(ofImage) : undefined;
+    return numbers === classes || (numbers === 1 && classes === 2);
   });
   const undeclared = graph.outputs.find((output) =>
     known(output)

@@ -5,7 +5,16 @@
  */
 import type { KernelCentres } from '../../graph/geometry.js';
 import type { Graph } from '../../graph/graph.js';
+import type { Activation } from '../../maps/scores.js';
 import type { StampedFile } from '../../regular-files.js';
+
+/**
+ * What the numbers are that a classifier's file gives: logits, probabilities that exclude each other, or probabilities that are
+ * independent. What the sessions give are logits, whatever the file gives.
+ */
+export const OUTPUTS = ['logits', 'probabilities', 'sigmoid'] as const;
+
+export type OutputKind = (typeof OUTPUTS)[number];
 
 export interface Network {
   /** float32 [N, 3, H, W], normalized → `logits` float32 [N, K]. */
@@ -15,6 +24,10 @@ export interface Network {
   /** Side in pixels of the images that the classifier was made for. */
   readonly nativeSize: number;
   readonly parameters: number;
+  /** What its file gives. */
+  readonly output: OutputKind;
+  /** What makes probabilities of `logits`. */
+  readonly activation: Activation;
   /** sha256 of the file that the manifest names, hexadecimal. */
   readonly fileDigest: string;
   /** sha256 over all files that hold weights, hexadecimal. */

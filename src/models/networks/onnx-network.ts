@@ -14,7 +14,9 @@ export async function loadOnnx({ folder, manifest, labels }: ModelFolder): Promi
   const { graph, files } = await readOnnxFile(file);
   const [{ stamp: own }, ...others] = files;
   const size = Number(manifest.options?.['inputSize'] ?? manifest.input.size);
-  const imported = await explain(file, () => importClassifier(graph, { size, classes: labels.length }));
+  const imported = await explain(file, () =>
+    importClassifier(graph, { size, classes: labels.length, stated: manifest.output }),
+  );
   return {
     ...imported,
     fileDigest: own.sha256,

@@ -45,7 +45,7 @@ export async function loadTfjsLayers({ folder, manifest, labels }: ModelFolder, 
     });
     const bound = applyPass(graph, bindWeights(source)) ?? graph;
     return {
-      ...importClassifier(bound, { size, classes: labels.length }),
+      ...importClassifier(bound, { size, classes: labels.length, stated: manifest.output }),
       fileDigest: content.digest,
       weightsDigest: content.weightsDigest,
       weightsFolder: source.folder,

@@ -54,11 +54,19 @@ describe('topK against a sort', () => {
 describe('meanScores', () => {
   it('is the mean of probabilities, or of logits', () => {
     const runs = [Float32Array.of(1, 2, 3), Float32Array.of(5, 1, 0)];
-    expect(finish(meanScores(runs, 'logit'))).toEqual(Float32Array.of(3, 1.5, 1.5));
+    expect(finish(meanScores(runs, 'logit', 'softmax'))).toEqual(Float32Array.of(3, 1.5, 1.5));
     const [a, b] = runs.map(softmax) as [Float32Array, Float32Array];
     const mean = a.map((value, i) => (value + b[i]!) / 2);
-    finish(meanScores(runs, 'probability')).forEach((value, i) => expect(value).toBeCloseTo(mean[i]!, 6));
-    expect(finish(meanScores(runs.slice(0, 1), 'logit'))).toBe(runs[0]);
+    finish(meanScores(runs, 'probability', 'softmax')).forEach((value, i) => expect(value).toBeCloseTo(mean[i]!, 6));
+    expect(finish(meanScores(runs.slice(0, 1), 'logit', 'softmax'))).toBe(runs[0]);
+  });
+
+  it('is the mean of the sigmoids of independent classes', () => {
+    const runs = [Float32Array.of(0, 2), Float32Array.of(0, -2)];
+    expect(finish(meanScores(runs, 'probability', 'sigmoid'))).toEqual(Float32Array.of(0.5, 0.5));
+    expect(finish(meanScores(runs.slice(0, 1), 'probability', 'sigmoid'))[1]).toBeCloseTo(1 / (1 + Math.exp(-2)), 6);
+    const extremes = finish(meanScores([Float32Array.of(1e4, -1e4)], 'probability', 'sigmoid'));
+    expect([...extremes]).toEqual([1, 0]);
   });
 });
 
@@ -67,6 +75,13 @@ describe('probabilitiesOf', () => {
     const logits = Float32Array.of(1, 2);
     const normalizer = Float32Array.of(3, 2);
     const expected = [-2, 0].map(Math.exp);
-    finish(probabilitiesOf(logits, normalizer)).forEach((value, i) => expect(value).toBeCloseTo(expected[i]!, 6));
+    finish(probabilitiesOf(logits, normalizer, 'softmax')).forEach((value, i) =>
+      expect(value).toBeCloseTo(expected[i]!, 6),
+    );
+  });
+
+  it('is the sigmoid of the logit of independent classes', () => {
+    const values = finish(probabilitiesOf(Float32Array.of(0, -1), Float32Array.of(9, 9), 'sigmoid'));
+    [0.5, 1 / (1 + Math.E)].forEach((value, i) => expect(values[i]).toBeCloseTo(value, 6));
   });
 });

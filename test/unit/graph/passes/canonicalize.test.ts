@@ -10,7 +10,7 @@ import { convolutionalizeGlobalPool } from '../../../../src/graph/passes/convolu
 import { dropIdentities } from '../../../../src/graph/passes/drop-identities.js';
 import { dropIdentityCasts } from '../../../../src/graph/passes/drop-identity-casts.js';
 import { dropOutputCast } from '../../../../src/graph/passes/drop-output-cast.js';
-import { dropSoftmax } from '../../../../src/graph/passes/drop-softmax.js';
+import { dropOutputActivation, outputActivation } from '../../../../src/graph/passes/drop-output-activation.js';
 import { flattenHead } from '../../../../src/graph/passes/flatten-head.js';
 import { foldWeightViews } from '../../../../src/graph/passes/fold-weight-views.js';
 import { freeSizes } from '../../../../src/graph/passes/free-sizes.js';
@@ -92,8 +92,11 @@ it.each<[Pass, Graph]>([
   [keepOutput('absent'), plain],
   [dropIdentities(), plain],
   [dropIdentities(), one((b, x) => b.node('Identity', [x]), MAP, 4)],
-  [dropSoftmax(4), plain],
-  [dropSoftmax(4), one((b, x) => b.node('Softmax', [b.node('Relu', [x])], { attributes: { axis: int(1) } }), MAP, 4)],
+  [dropOutputActivation(4), plain],
+  [
+    dropOutputActivation(4),
+    one((b, x) => b.node('Softmax', [b.node('Relu', [x])], { attributes: { axis: int(1) } }), MAP, 4),
+  ],
   [dropOutputCast(), plain],
   [takePlanarInput(), plain],
   [reserveNames(), plain],
@@ -177,7 +180,7 @@ describe('dropIdentities', () => {
   });
 });
 
-describe('dropSoftmax', () => {
+describe('dropOutputActivation', () => {
   const softmax = ({ dims, data }: Value): Value => {
     const terms = Array.from(data, Number).map(Math.exp);
     const sum = terms.reduce((total, term) => total + term, 0);
@@ -201,12 +204,61 @@ describe('dropSoftmax', () => {
       ),
       opset,
     };
-    const without = applyPass(graph, dropSoftmax(4))!;
+    const without = applyPass(graph, dropOutputActivation(4))!;
     const x = randomTensor(shape(graph.inputs[0]!.dims));
     const logits = await run(without, x);
     const expected = await run(graph, x);
     expectClose(softmax(logits), op === 'Softmax' ? expected : softmax(expected));
     expect(ops(without)).not.toContain(op);
+    expect(outputActivation(graph, 4)).toBe(op === 'Softmax' ? 'softmax' : undefined);
+  });
+
+  const sigmoid = ({ dims, data }: Value): Value => {
+    return { dims, data: Float32Array.from(Array.from(data, Number), (value) => 1 / (1 + Math.exp(-value))) };
+  };
+
+  it('leaves out a Sigmoid, with the Clip behind it', async () => {
+    const graph = one((b, x) => {
+      const bounds = [b.constant('low', 'float32', [], [1e-7]), b.constant('high', 'float32', [], [1 - 1e-7])];
+      return b.node('Clip', [b.node('Sigmoid', [b.node('Tanh', [x])]), ...bounds]);
+    }, VECTOR);
+    const without = applyPass(graph, dropOutputActivation(4))!;
+    const x = randomTensor(shape(graph.inputs[0]!.dims));
+    expectClose(sigmoid(await run(without, x)), await run(graph, x));
+    expect(ops(without)).toEqual(['Tanh']);
+    expect(outputActivation(graph, 4)).toBe('sigmoid');
+  });
+
+  it('leaves a Clip that cuts probabilities, and a Sigmoid that is no output', () => {
+    const cut = one((b, x) => {
+      const bounds = [b.constant('low', 'float32', [], [0.1]), b.constant('high', 'float32', [], [0.9])];
+      return b.node('Clip', [b.node('Sigmoid', [x]), ...bounds]);
+    }, VECTOR);
+    const gate = one((b, x) => b.node('Mul', [x, b.node('Sigmoid', [x])]), VECTOR);
+    for (const graph of [cut, gate]) {
+      expect(applyPass(graph, dropOutputActivation(4))).toBeUndefined();
+      expect(outputActivation(graph, 4)).toBeUndefined();
+    }
+  });
+
+  it('leaves out the rounding of a softmax', async () => {
+    const graph = one((b, x) => {
+      const scale = b.constant('scale', 'float32', [], [1 / 255]);
+      const zero = b.node('Cast', [b.constant('zero', 'int64', [], [0])], { attributes: { to: int(2) } });
+      const rounded = b.node('QuantizeLinear', [
+        b.node('Softmax', [b.node('Relu', [x])], { attributes: { axis: int(1) } }),
+        scale,
+        zero,
+      ]);
+      return b.node('DequantizeLinear', [rounded, scale, zero]);
+    }, VECTOR);
+    const without = applyPass(graph, dropOutputActivation(4))!;
+    const x = randomTensor(shape(graph.inputs[0]!.dims));
+    expect(ops(without)).toEqual(['Relu']);
+    const exact = softmax(await run(without, x));
+    (await run(graph, x)).data.forEach((value, index) =>
+      expect(Math.abs(Number(value) - Number(exact.data[index]))).toBeLessThan(1 / 255),
+    );
   });
 });
 

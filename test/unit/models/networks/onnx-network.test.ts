@@ -17,7 +17,7 @@ import { compileModel } from '../../../../src/models/compile.js';
 import { importClassifier } from '../../../../src/models/networks/import-classifier.js';
 import { readModelFolder } from '../../../../src/models/manifest.js';
 import { ModelFileError } from '../../../../src/models/files/model-file-error.js';
-import type { Network } from '../../../../src/models/networks/network.js';
+import type { Network, OutputKind } from '../../../../src/models/networks/network.js';
 import { loadOnnx } from '../../../../src/models/networks/onnx-network.js';
 import { fileOf } from '../../../support/byte-source.js';
 import { expectClose, randomTensor, runGraph, spatialMean, type Value } from '../../../support/ort.js';
@@ -30,6 +30,7 @@ import {
   tinyClassifier,
   type Head,
 } from '../../../support/tiny-classifiers.js';
+import { graphOf } from '../../../support/tiny-graphs.js';
 import { writeOnnxModel } from '../../../support/tiny-models.js';
 
 const imported = (graph: Graph) => importClassifier(readOnnx(writeOnnx(graph)), TINY);
@@ -171,6 +172,55 @@ it('a mixed-precision net, whose every layer casts its input and its weight, has
   expect(network.original!.isHalf).toBe(true);
   const x = randomTensor([1, 3, 16, 16]);
   expectClose(spatialMean(await run(denseOf(network), x)), await run(graph, x));
+});
+
+describe('what the numbers are', () => {
+  /** A head of so many numbers, and what comes last. */
+  const net = (numbers: number, last?: string): Graph =>
+    graphOf(['N', 3, 16, 16], (b, x) => {
+      const maps = b.node('Relu', [b.node('Conv', [x, b.parameter('c.weight', [8, 3, 3, 3])])]);
+      const pooled = b.node('Flatten', [b.node('GlobalAveragePool', [maps])]);
+      const scored = [pooled, b.parameter('h.weight', [numbers, 8]), b.parameter('h.bias', [numbers])];
+      const z = b.node('Gemm', scored, { attributes: { transB: int(1) } });
+      if (last === undefined) return z;
+      return b.node(last, [z], last === 'Softmax' ? { attributes: { axis: int(1) } } : {});
+    });
+  const of = (graph: Graph, classes: number, stated?: OutputKind) => {
+    const { output, activation } = importClassifier(readOnnx(writeOnnx(graph)), { size: 16, classes, stated });
+    return { output, activation };
+  };
+
+  it('is told by what the net ends in', () => {
+    expect(of(net(4), 4)).toEqual({ output: 'logits', activation: 'softmax' });
+    expect(of(net(4, 'Softmax'), 4)).toEqual({ output: 'probabilities', activation: 'softmax' });
+    expect(of(net(4, 'LogSoftmax'), 4)).toEqual({ output: 'logits', activation: 'softmax' });
+    expect(of(net(4, 'Sigmoid'), 4)).toEqual({ output: 'sigmoid', activation: 'sigmoid' });
+    expect(of(net(1), 1)).toEqual({ output: 'logits', activation: 'sigmoid' });
+    expect(of(net(1, 'Sigmoid'), 1)).toEqual({ output: 'sigmoid', activation: 'sigmoid' });
+  });
+
+  it('is what model.json states', () => {
+    expect(of(net(4), 4, 'sigmoid')).toEqual({ output: 'sigmoid', activation: 'sigmoid' });
+    // A softmax that is part of the net: its numbers are the logits.
+    expect(of(net(4, 'Softmax'), 4, 'logits')).toEqual({ output: 'logits', activation: 'softmax' });
+    expect(() => of(net(4), 4, 'probabilities')).toThrow(/stated to be probabilities/);
+  });
+
+  it.each([undefined, 'Sigmoid'])('gives two classes to one number: ends in %s', async (last) => {
+    const graph = net(1, last);
+    const network = importClassifier(readOnnx(writeOnnx(graph)), { size: 16, classes: 2 });
+    expect(network.activation).toBe('softmax');
+    const x = randomTensor([2, 3, 16, 16]);
+    const [value] = [await run(graph, x)];
+    const logits = await run(network.classifier, x);
+    expect(logits.dims).toEqual([2, 2]);
+    value.data.forEach((number, image) => {
+      const [first, second] = [Number(logits.data[2 * image]), Number(logits.data[2 * image + 1])];
+      expect(first).toBe(0);
+      expect(last === undefined ? second : 1 / (1 + Math.exp(-second))).toBeCloseTo(Number(number), 5);
+    });
+    expectClose(spatialMean(await run(denseOf(network), x)), logits);
+  });
 });
 
 describe('importClassifier', () => {

@@ -1,0 +1,75 @@
+/**
+ * Classifiers in the forms that other people's have, over HTTP: the answer is what the file computes, made a probability as the file
+ * means it. The expected numbers are onnxruntime's, and TensorFlow.js's for LayersModels.
+ */
+import { readFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startServer, type ServerProcess } from '../support/server.js';
+import { hasShared, shared } from '../support/shared.js';
+
+interface Expected {
+  readonly file_output: readonly number[];
+}
+
+const expected = hasShared
+  ? (JSON.parse(await readFile(shared('wild-models', 'expected.json'), 'utf8')) as Record<string, Expected>)
+  : {};
+
+const sigmoid = (value: number): number => 1 / (1 + Math.exp(-value));
+
+/** What the file's numbers are, and what an answer has of them. */
+const READINGS = {
+  sigmoid1: { output: 'sigmoid', probabilities: 'sigmoid', of: (value: number) => value },
+  sigmoid4: { output: 'sigmoid', probabilities: 'sigmoid', of: (value: number) => value },
+  logit1: { output: 'logits', probabilities: 'sigmoid', of: sigmoid },
+} as const;
+
+interface Answer {
+  readonly results: readonly { readonly predictions: readonly { index: number; probability: number }[] }[];
+}
+
+describe.skipIf(!hasShared)("other people's classifiers", () => {
+  let server: ServerProcess;
+  beforeAll(async () => {
+    server = await startServer({ FULLCONV_MODELS: shared('wild-models') });
+  });
+  afterAll(async () => {
+    expect(await server.stop()).toBe(0);
+  });
+
+  const ask = async (path: string, name: string): Promise<Response> => {
+    const body = await readFile(shared('wild-models', name, 'input.png'));
+    return fetch(`${server.url}${path}`, { method: 'POST', body });
+  };
+  const describeModel = async (name: string): Promise<Record<string, unknown>> =>
+    (await (await fetch(`${server.url}/v1/models/${name}`)).json()) as Record<string, unknown>;
+
+  it.each(Object.entries(READINGS))('answer as the file means: %s', async (name, { of, ...reading }) => {
+    expect(await describeModel(name)).toMatchObject({ state: 'ready', ...reading });
+    // Fewer classes than five are no reason to refuse the simplest question.
+    const response = await ask(`/v1/classify?model=${name}&fit=crop`, name);
+    expect(response.status).toBe(200);
+    const { results } = (await response.json()) as Answer;
+    const byClass = results[0]!.predictions.toSorted((a, b) => a.index - b.index);
+    const right = expected[name]!.file_output.map(of);
+    expect(byClass).toHaveLength(right.length);
+    byClass.forEach(({ probability }, index) => expect(probability).toBeCloseTo(right[index]!, 4));
+  });
+
+  it('have maps of independent classes that are the sigmoids of their logits', async () => {
+    const mapsAs = async (scores: string): Promise<Map<string, number[]>> => {
+      const response = await ask(`/v1/heatmap?model=sigmoid4&top=4&fit=crop&scores=${scores}`, 'sigmoid4');
+      expect(response.status).toBe(200);
+      const { results } = (await response.json()) as { results: { classes: { id: string; values: number[][] }[] }[] };
+      return new Map(results[0]!.classes.map(({ id, values }) => [id, values.flat()]));
+    };
+    const [logits, probabilities] = [await mapsAs('logit'), await mapsAs('probability')];
+    expect(logits.size).toBe(4);
+    for (const [id, values] of logits) {
+      probabilities.get(id)!.forEach((value, cell) => expect(value).toBeCloseTo(sigmoid(values[cell]!), 5));
+      // The net pools its last map: the mean of the cells is the image's.
+      const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+      expect(sigmoid(mean)).toBeCloseTo(expected['sigmoid4']!.file_output[Number(id)]!, 4);
+    }
+  });
+});
