@@ -84,7 +84,8 @@ export function curlCommand(
 ): string {
   const ask = (route: string, query: object): string =>
     `curl --data-binary ${quote(`@${file}`)} ${quote(base + route + queryString(query))}`;
-  const classes = ask('v1/classify', classifyQuery(question));
+  const topK = Math.min(question.model.classes ?? 5, 5);
+  const classes = ask('v1/classify', { ...classifyQuery(question), topK });
   if (index === undefined) return classes;
   return `${classes}\n\n${ask('v1/heatmap', pictureQuery(question, index, style))} -o heatmap.png`;
 }
