@@ -376,12 +376,12 @@ export interface components {
                 msPerGflop: number;
             };
             /**
-             * @description What the net's own numbers are
+             * @description What the net's own numbers are: logits: raw scores; probabilities: the softmax of scores; sigmoid: the sigmoid of each score
              * @enum {string}
              */
             output?: "logits" | "probabilities" | "sigmoid";
             /**
-             * @description softmax: one class excludes the others; sigmoid: each is true or not by itself
+             * @description What makes probabilities of its scores: softmax: one class excludes the others; sigmoid: each class is true or not by itself
              * @enum {string}
              */
             probabilities?: "softmax" | "sigmoid";
@@ -462,12 +462,12 @@ export interface components {
                 msPerGflop: number;
             };
             /**
-             * @description What the net's own numbers are
+             * @description What the net's own numbers are: logits: raw scores; probabilities: the softmax of scores; sigmoid: the sigmoid of each score
              * @enum {string}
              */
             output?: "logits" | "probabilities" | "sigmoid";
             /**
-             * @description softmax: one class excludes the others; sigmoid: each is true or not by itself
+             * @description What makes probabilities of its scores: softmax: one class excludes the others; sigmoid: each class is true or not by itself
              * @enum {string}
              */
             probabilities?: "softmax" | "sigmoid";

@@ -19,13 +19,13 @@ export const MAP_SCORES = {
 
 export type MapScores = keyof typeof MAP_SCORES;
 
-/**
- * What makes probabilities of logits: softmax where one class excludes the others, sigmoid where each is true or not by itself
- * (several labels of one image, or a single class).
- */
-export const ACTIVATIONS = ['softmax', 'sigmoid'] as const;
+/** What makes probabilities of logits. */
+export const ACTIVATIONS = {
+  softmax: 'one class excludes the others',
+  sigmoid: 'each class is true or not by itself',
+} as const;
 
-export type Activation = (typeof ACTIVATIONS)[number];
+export type Activation = keyof typeof ACTIVATIONS;
 
 /** An entry of a score vector: which class, how much. */
 export interface Scored {

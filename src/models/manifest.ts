@@ -92,7 +92,7 @@ export const manifestSchema = z.strictObject({
   labels: insideFolder,
   input: inputPreset.refine((input) => input.resize >= input.size, 'resize must be at least size'),
   /** What the net's numbers are. Default: told from what it ends in. */
-  output: z.enum(OUTPUTS).optional(),
+  output: z.enum(wordsOf(OUTPUTS)).optional(),
   maps: mapPreset.optional(),
 });
 

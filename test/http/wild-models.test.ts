@@ -39,7 +39,7 @@ describe.skipIf(!hasShared)("other people's classifiers", () => {
 
   const ask = async (path: string, name: string): Promise<Response> => {
     const body = await readFile(shared('wild-models', name, 'input.png'));
-    return fetch(`${server.url}${path}`, { method: 'POST', body });
+    return fetch(`${server.url}${path}`, { method: 'POST', body, headers: { accept: 'application/json' } });
   };
   const describeModel = async (name: string): Promise<Record<string, unknown>> =>
     (await (await fetch(`${server.url}/v1/models/${name}`)).json()) as Record<string, unknown>;
@@ -71,5 +71,15 @@ describe.skipIf(!hasShared)("other people's classifiers", () => {
       const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
       expect(sigmoid(mean)).toBeCloseTo(expected['sigmoid4']!.file_output[Number(id)]!, 4);
     }
+  });
+
+  it('are segmented by the probability of each class', async () => {
+    const unlabelled = async (minProbability: number): Promise<number> => {
+      const path = `/v1/segment?model=sigmoid4&fit=crop&minProbability=${minProbability}`;
+      const { results } = (await (await ask(path, 'sigmoid4')).json()) as { results: { unlabelled: number }[] };
+      return results[0]!.unlabelled;
+    };
+    // Two classes are near 1 in every cell: of a softmax, neither would be.
+    expect(await unlabelled(0.9)).toBe(0);
   });
 });

@@ -1,9 +1,11 @@
 /** `fullconv inspect MODEL`: describes a model: its layers, its class map, and the requests that it answers. */
 import type { Config } from '../../config.js';
+import { ACTIVATIONS } from '../../maps/scores.js';
 import type { Heatmaps, ModelDescription } from '../../models/look/description.js';
 import { inspectModel } from '../../models/look/inspect.js';
 import { blocksOf, type Layer } from '../../models/look/layers.js';
 import type { InputPreset } from '../../models/manifest.js';
+import { OUTPUTS } from '../../models/networks/network.js';
 import { formatTable } from '../local-service.js';
 import { megabytes } from '../terminal/transfer-bar.js';
 
@@ -34,7 +36,7 @@ export function describe(description: ModelDescription, allLayers: boolean): str
       ['digest', digest],
       ['classes', classText(description)],
       ['input', input(description)],
-      ['output', OUTPUT_TEXTS[description.output][description.activation]],
+      ['output', outputText(description)],
       ['parameters', `${millions(description.parameters)} M, ${weights(description)}`],
       ['multiply-adds', `${gmacs(description.multiplyAdds)} GMAC for one image of ${square(description.nativeSize)}`],
     ]),
@@ -50,23 +52,10 @@ export function describe(description: ModelDescription, allLayers: boolean): str
   ].join('\n\n');
 }
 
-const EXCLUDING = 'one class excludes the others';
-const INDEPENDENT = 'each class is true or not by itself';
-
-const OUTPUT_TEXTS = {
-  logits: {
-    softmax: `logits; their softmax is shown: ${EXCLUDING}`,
-    sigmoid: `logits; their sigmoid is shown: ${INDEPENDENT}`,
-  },
-  probabilities: {
-    softmax: `probabilities: ${EXCLUDING}`,
-    sigmoid: `probabilities: ${INDEPENDENT}`,
-  },
-  sigmoid: {
-    softmax: 'the probability of the second of two classes',
-    sigmoid: `independent probabilities: ${INDEPENDENT}`,
-  },
-} as const;
+/** Two classes of one number: the sigmoid is that of the second alone. */
+function outputText({ output, activation }: ModelDescription): string {
+  return `${OUTPUTS[output]}; ${ACTIVATIONS[activation]}`;
+}
 
 /** Lines of a name and a text. A long text is wrapped and goes on below itself. */
 function facts(rows: readonly (readonly [name: string, text: string | undefined])[]): string {

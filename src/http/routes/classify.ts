@@ -50,7 +50,7 @@ export const classifyRoute = imageRoute({
     const predicted = images.length * scales.length * (topK ?? DEFAULT_TOP_K);
     const isMany = predicted > MANY_PREDICTIONS;
     const body = await registry.use(name, async (model) => {
-      checkTopK(topK ?? 1, model.labels.length, predicted);
+      checkTopK(topK, model.labels.length, predicted);
       const options = { fit, size, scales, flip, topK, scores };
       const answer = await classify(inference, model, images, options, context);
       describeModel(reply, model);
@@ -64,8 +64,8 @@ export const classifyRoute = imageRoute({
 });
 
 /** Throws INVALID_REQUEST if the model has fewer classes, or the answer would have too many. */
-export function checkTopK(topK: number, classes: number, predicted: number): void {
-  if (topK > classes) {
+export function checkTopK(topK: number | undefined, classes: number, predicted: number): void {
+  if (topK !== undefined && topK > classes) {
     throw new ServiceError('INVALID_REQUEST', `The model has ${classes} classes.`, {
       errors: [{ parameter: 'topK', detail: `must be from 1 to ${classes}` }],
     });

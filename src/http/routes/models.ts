@@ -11,7 +11,7 @@ import { OUTPUTS } from '../../models/networks/network.js';
 import type { DenseViews } from '../../models/dense-views.js';
 import { PRECISIONS } from '../../models/manifest.js';
 import type { ModelEntry } from '../../models/registry.js';
-import { wordsOf } from '../../vocabulary.js';
+import { meaningsOf, wordsOf } from '../../vocabulary.js';
 import type { RouteParts } from '../parts.js';
 import { json, route } from '../route.js';
 
@@ -71,11 +71,14 @@ const modelSummary = z
       .describe(
         'The cost of a run of the classifier on that device, fitted to its own runs; absent before the first run',
       ),
-    output: z.enum(OUTPUTS).optional().describe("What the net's own numbers are"),
-    probabilities: z
-      .enum(ACTIVATIONS)
+    output: z
+      .enum(wordsOf(OUTPUTS))
       .optional()
-      .describe('softmax: one class excludes the others; sigmoid: each is true or not by itself'),
+      .describe(`What the net's own numbers are: ${meaningsOf(OUTPUTS)}`),
+    probabilities: z
+      .enum(wordsOf(ACTIVATIONS))
+      .optional()
+      .describe(`What makes probabilities of its scores: ${meaningsOf(ACTIVATIONS)}`),
     outputStrides: z
       .array(z.number())
       .optional()

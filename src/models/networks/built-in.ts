@@ -49,8 +49,7 @@ function bound(content: ModelFolder, built: Graph, weights: UnstampedWeights, di
     dense: { graph: convolutional, poolsGlobally: pooled !== undefined },
     nativeSize,
     parameters: countParameters(built),
-    output: content.manifest.output ?? 'logits',
-    activation: content.manifest.output === 'sigmoid' || content.labels.length === 1 ? 'sigmoid' : 'softmax',
+    ...outputOf(content),
     fileDigest: digest,
     weightsDigest: digest,
     weightsFolder: weights.folder,
@@ -92,6 +91,13 @@ function manifestError({ folder }: ModelFolder, field: string, detail: string, c
 
 function nativeSizeOf({ manifest: { options, input } }: ModelFolder): number {
   return Number(options?.['inputSize'] ?? input.size);
+}
+
+/** The architectures all end in logits. */
+function outputOf(content: ModelFolder): Pick<Network, 'output' | 'activation'> {
+  const { output = 'logits' } = content.manifest;
+  if (output === 'probabilities') throw manifestError(content, 'output', 'the architecture gives logits');
+  return { output, activation: output === 'sigmoid' || content.labels.length === 1 ? 'sigmoid' : 'softmax' };
 }
 
 /** The unbound graph. Options that the architecture refuses are reported as faults of the manifest. */

@@ -112,6 +112,9 @@ function outputKind(found: Activation | undefined, stated: OutputKind | undefine
       'its output is stated to be probabilities, but the net ends in neither a Softmax nor a Sigmoid',
     );
   }
+  if (stated === 'sigmoid' && found === 'softmax') {
+    throw new GraphError('its output is stated to be a sigmoid of each class, but the net ends in a Softmax');
+  }
   return stated ?? (found === undefined ? 'logits' : found === 'softmax' ? 'probabilities' : 'sigmoid');
 }
 

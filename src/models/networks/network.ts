@@ -8,13 +8,14 @@ import type { Graph } from '../../graph/graph.js';
 import type { Activation } from '../../maps/scores.js';
 import type { StampedFile } from '../../regular-files.js';
 
-/**
- * What the numbers are that a classifier's file gives: logits, probabilities that exclude each other, or probabilities that are
- * independent. What the sessions give are logits, whatever the file gives.
- */
-export const OUTPUTS = ['logits', 'probabilities', 'sigmoid'] as const;
+/** What the numbers are that a classifier's file gives. What its sessions give are logits. */
+export const OUTPUTS = {
+  logits: 'raw scores',
+  probabilities: 'the softmax of scores',
+  sigmoid: 'the sigmoid of each score',
+} as const;
 
-export type OutputKind = (typeof OUTPUTS)[number];
+export type OutputKind = keyof typeof OUTPUTS;
 
 export interface Network {
   /** float32 [N, 3, H, W], normalized → `logits` float32 [N, K]. */

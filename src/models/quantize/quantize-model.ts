@@ -25,6 +25,7 @@ import { DigestedFiles } from '../files/file-access.js';
 import type { ModelFolder, QuantizationFigures } from '../manifest.js';
 import type { Network } from '../networks/network.js';
 import { calibrate, type CalibrationImages } from './calibrate.js';
+import type { Activation } from '../../maps/scores.js';
 import type { Clipping } from './clipping.js';
 import { gatherWeights, type ConstantRunner } from './gather-weights.js';
 
@@ -40,6 +41,8 @@ export interface QuantizeOptions {
 export interface QuantizedModel {
   /** The complete ONNX file. */
   readonly bytes: Uint8Array;
+  /** What makes probabilities of its logits; the file itself does not tell. */
+  readonly activation: Activation;
   readonly figures: QuantizationFigures;
   /** Fraction of the multiply-adds that are computed in integers, at the native size. */
   readonly integerPart: number;
@@ -97,7 +100,12 @@ export async function quantizeModel(
   const changed = await new DigestedFiles(weightsFolder, network.weightsFiles).findChanged();
   if (changed !== undefined) throw changed;
   if (known === undefined) await keepJson(file, { ranges: [...ranges], figures });
-  return { bytes: writeOnnx(quantizeBy(ranges)), figures, integerPart: integerPart(gathered, plan, nativeSize) };
+  return {
+    bytes: writeOnnx(quantizeBy(ranges)),
+    activation: network.activation,
+    figures,
+    integerPart: integerPart(gathered, plan, nativeSize),
+  };
 }
 
 /** The plan leaves out the last layer unless it is much of the work, like SqueezeNet's convolution to the classes. */

@@ -22,9 +22,9 @@ export async function writeQuantizedModel(
   models: string,
   name: string,
   { manifest, labels }: Pick<ModelFolder, 'manifest' | 'labels'>,
-  { bytes, figures }: Pick<QuantizedModel, 'bytes' | 'figures'>,
+  { bytes, activation, figures }: Pick<QuantizedModel, 'bytes' | 'activation' | 'figures'>,
 ): Promise<string> {
-  const { description, license, source, version, options, input } = manifest;
+  const { description, license, source, version, options, input, maps } = manifest;
   const inputSize = options?.['inputSize'];
   const written: Manifest = {
     name,
@@ -38,7 +38,10 @@ export async function writeQuantizedModel(
     quantization: figures,
     weights: { file: WEIGHTS_FILE, sha256: createHash('sha256').update(bytes).digest('hex') },
     labels: LABELS_FILE,
+    // The net ends in its logits, whatever the original ended in.
+    output: activation === 'sigmoid' ? 'sigmoid' : 'logits',
     input,
+    ...(maps === undefined ? {} : { maps }),
   };
   const folder = join(models, name);
   const workshop = join(models, '.quantizing');

@@ -202,8 +202,9 @@ function isLarge({ largeFeed = Infinity }: SessionSpec, feeds: TensorMap): boole
 
 /**
  * From this part of a large feed on, a run leaves up to hundreds of megabytes in the arena of a session, which keeps the most that
- * it ever took. The next runs may need them again. When none of that size has come for `GROWN_MS`, the session is opened anew:
- * that takes a few milliseconds with an optimized model that is kept, and tens without.
+ * it ever took. The next runs may need them again. When none of that size has come for `GROWN_MS`, the session is opened anew.
+ * That takes a few milliseconds with an optimized model that is kept, or with a small one. A large one that is not kept would be
+ * optimized, and its weights copied, as often as somebody sends such an image: its arena stays.
  */
 const GROWN_PART = 1 / 10;
 export const GROWN_MS = 5000;
@@ -240,7 +241,8 @@ function wrap(spec: SessionSpec, first: Opened, options: EngineOptions): Session
   }
 
   async function runShared(feeds: TensorMap): Promise<TensorMap> {
-    if (provider === 'cpu' && growsArena(spec, feeds)) {
+    const opensFast = opened.source.isKept || spec.digest === undefined;
+    if (provider === 'cpu' && opensFast && growsArena(spec, feeds)) {
       clearTimeout(grown);
       grown = setTimeout(() => void turns(openAnew), GROWN_MS).unref();
     }

@@ -269,6 +269,27 @@ describe('the batcher', () => {
     expect(order.slice(2)).toEqual(['slow', 'quick', 'quick', 'quick', 'slow']);
   });
 
+  it('runs the images of a busy connection one by one while another asks little', async () => {
+    start(1, { maxBatchSize: 4, runOverhead: 100 });
+    const ask = (connection: number): Promise<unknown> =>
+      batcher.submit(submission(0, { flow: { client: 'x', connection } }));
+    const sizesOf = async (all: Promise<unknown>[]): Promise<number[]> => {
+      const before = batchSizes(executor).length;
+      await turn();
+      while (batcher.queued + batcher.running > 0) {
+        await executor.last.succeed(1);
+        await turn();
+      }
+      await Promise.all(all);
+      return batchSizes(executor).slice(before);
+    };
+    const busy = (): Promise<unknown>[] => Array.from({ length: 9 }, () => ask(1));
+    expect(await sizesOf(busy())).toEqual([1, 4, 4]);
+    expect(await sizesOf([...busy(), ask(2)])).toEqual(Array.from({ length: 10 }, () => 1));
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(Math.max(...(await sizesOf(busy())))).toBe(4);
+  });
+
   it('answers the connections of one client in turn, whatever the sizes of their photographs', async () => {
     const order: number[] = [];
     const ask = async (connection: number, prepareMs: number): Promise<unknown> => {

@@ -30,6 +30,7 @@ const CONTENT: Pick<ModelFolder, 'manifest' | 'labels'> = {
     weights: { file: 'model.safetensors' },
     labels: 'labels.json',
     input: INPUT,
+    maps: { size: 300 },
   },
   labels: [{ id: 'a', label: 'a' }],
 };
@@ -47,6 +48,7 @@ afterEach(async () => {
 const write = (images: number): Promise<string> =>
   writeQuantizedModel(models, 'net-int8', CONTENT, {
     bytes: Uint8Array.of(images),
+    activation: 'sigmoid',
     figures: { images, agreement: 1, logitError: 0 },
   });
 const imagesOf = async (): Promise<number | undefined> =>
@@ -56,6 +58,11 @@ const found = async (): Promise<string[]> => (await readdir(models, { recursive:
 const WHOLE = ['', '/labels.json', '/model.json', '/model.onnx'].map((file) => `net-int8${file}`);
 
 describe('a quantized model', () => {
+  it('says what its numbers are, and keeps the defaults of its maps', async () => {
+    const { manifest } = await readModelFolder(await write(20));
+    expect(manifest).toMatchObject({ output: 'sigmoid', maps: { size: 300 } });
+  });
+
   it('takes a free place, and that of another', async () => {
     for (const images of [20, 30]) {
       await write(images);

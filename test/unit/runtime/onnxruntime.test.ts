@@ -259,6 +259,21 @@ describe('the ONNX Runtime engine', () => {
     }
   });
 
+  it('keeps a session open that would be optimized again: a large net that is not kept', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const create = vi.spyOn(InferenceSession, 'create');
+    try {
+      const session = await engine.open({ id: 'tiny', model: tinyModel(), largeFeed: 1200, digest: 'of a large net' });
+      await session.run(feeds(10));
+      await vi.advanceTimersByTimeAsync(10 * GROWN_MS);
+      expect(create).toHaveBeenCalledTimes(1);
+      await session.release();
+    } finally {
+      vi.useRealTimers();
+      vi.restoreAllMocks();
+    }
+  });
+
   it('keeps a session open that has run small inputs alone', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const create = vi.spyOn(InferenceSession, 'create');

@@ -204,6 +204,7 @@ describe('what the numbers are', () => {
     // A softmax that is part of the net: its numbers are the logits.
     expect(of(net(4, 'Softmax'), 4, 'logits')).toEqual({ output: 'logits', activation: 'softmax' });
     expect(() => of(net(4), 4, 'probabilities')).toThrow(/stated to be probabilities/);
+    expect(() => of(net(4, 'Softmax'), 4, 'sigmoid')).toThrow(/ends in a Softmax/);
   });
 
   it.each([undefined, 'Sigmoid'])('gives two classes to one number: ends in %s', async (last) => {
@@ -221,6 +222,24 @@ describe('what the numbers are', () => {
     });
     expectClose(spatialMean(await run(denseOf(network), x)), logits);
   });
+});
+
+it('a half-precision net of one number gets two classes too', async () => {
+  const graph = inHalf(
+    graphOf(['N', 3, 16, 16], (b, x) => {
+      const maps = b.node('Relu', [b.node('Conv', [x, b.parameter('c.weight', [8, 3, 3, 3])])]);
+      const pooled = b.node('Flatten', [b.node('GlobalAveragePool', [maps])]);
+      return b.node('Gemm', [pooled, b.parameter('h.weight', [1, 8])], { attributes: { transB: int(1) } });
+    }),
+    'float16',
+  );
+  const network = importClassifier(readOnnx(writeOnnx(graph)), { size: 16, classes: 2 });
+  expect(network.original!.isHalf).toBe(true);
+  const x = randomTensor([2, 3, 16, 16]);
+  const logits = await run(network.classifier, x);
+  expect(logits.dims).toEqual([2, 2]);
+  expectClose(spatialMean(await run(denseOf(network), x)), logits);
+  expectClose(await run(network.original!.graph, x), logits, 1e-2);
 });
 
 describe('importClassifier', () => {
