@@ -23,7 +23,7 @@
  * workers fairly between clients (fair-shares.ts); clients that use less than their share are served in the order of
  * arrival. A lower priority waits as long as a higher one keeps all workers busy, at most until its deadline.
  *
- * Where a run costs little beside its items, items of light clients, which have had less than their share, are in no batch
+ * Where a run costs little beside its items, items of light clients (light-connections.ts) are in no batch
  * with those of the others: their answer is there when they have run, and not when a whole batch of the others has. Nor do
  * they wait behind one: the others run one by one while light clients come. Many light clients share batches.
  *
@@ -51,7 +51,7 @@ export interface WaitingItem {
   /** Among equal priorities lower goes first: see fair-shares.ts. */
   readonly turn: number;
   readonly flow: Flow;
-  /** Its client has had less than its share of the workers. */
+  /** Its connection asks little: see light-connections.ts. */
   readonly isLight: boolean;
   /** How long this item alone is expected to take, prepared and run; 0 if unknown. */
   readonly expectedMs: number;
@@ -81,9 +81,6 @@ export interface BatchLimits {
   readonly runOverhead?: number;
 }
 
-/** An item of a light client arrived. */
-export type LightArrival = Pick<WaitingItem, 'flow' | 'arrival'>;
-
 export interface WorkersNow {
   readonly count: number;
   readonly idle: number;
@@ -93,18 +90,16 @@ export interface WorkersNow {
   readonly freeBytes: number;
   /** When an item arrived last whose run is short. */
   readonly lastShort: number;
-  /** The last items of light clients that arrived, of two connections. */
-  readonly lastLight: readonly LightArrival[];
+  /** Light clients keep coming. */
+  readonly lightCome: boolean;
 }
 
 /** A run of this many milliseconds holds up those that take a few. */
 const LONG_RUN_MS = 300;
 /** A worker is kept for short runs this long after the last one came. */
 const SHORT_TRAFFIC_MS = 10_000;
-/** The others run one by one this long after the last item of a light client came. */
-const LIGHT_TRAFFIC_MS = 2_000;
 
-export function isShort({ expectedMs }: WaitingItem): boolean {
+export function isShort({ expectedMs }: Pick<WaitingItem, 'expectedMs'>): boolean {
   return expectedMs < LONG_RUN_MS;
 }
 
@@ -141,7 +136,7 @@ export function decide(
     else if (best === undefined || goesBefore(head, best.head)) best = { key, queue, head };
   }
   if (lacking !== undefined && best !== undefined && !mayPass(best.head, lacking, now)) best = undefined;
-  if (best !== undefined) return { action: 'dispatch', key: best.key, ...batchOf(best.queue, workers, limits, now) };
+  if (best !== undefined) return { action: 'dispatch', key: best.key, ...batchOf(best.queue, workers, limits) };
   return wakeUp === Infinity ? { action: 'wait' } : { action: 'wait', until: wakeUp };
 }
 
@@ -218,23 +213,17 @@ function ofItsKind(items: readonly WaitingItem[]): readonly WaitingItem[] {
   return end < 0 ? items : items.slice(0, end);
 }
 
-export function isSameFlow({ flow: a }: Pick<WaitingItem, 'flow'>, { flow: b }: Pick<WaitingItem, 'flow'>): boolean {
-  return a.client === b.client && a.connection === b.connection;
-}
-
 /** An item of a busy client, while light ones come that would wait for its batch. */
-function runsAlone(head: WaitingItem, { lastLight }: WorkersNow, { runOverhead }: BatchLimits, now: number): boolean {
-  if (runOverhead === undefined || head.isLight) return false;
-  return lastLight.some((light) => now - light.arrival < LIGHT_TRAFFIC_MS && !isSameFlow(light, head));
+function runsAlone(head: WaitingItem, { lightCome }: WorkersNow, { runOverhead }: BatchLimits): boolean {
+  return runOverhead !== undefined && lightCome && !head.isLight;
 }
 
 function batchOf(
   queue: WaitingQueue,
   workers: WorkersNow,
   limits: BatchLimits,
-  now: number,
 ): { count: number; reason: DispatchReason } {
-  if (runsAlone(queue.items[0]!, workers, limits, now)) return { count: 1, reason: 'idle' };
+  if (runsAlone(queue.items[0]!, workers, limits)) return { count: 1, reason: 'idle' };
   const items = limits.runOverhead === undefined ? queue.items : ofItsKind(queue.items);
   const fits = fitting(items, limits, workers.freeBytes);
   const share = shareOf(items.length, workers, limits);
@@ -244,10 +233,10 @@ function batchOf(
 }
 
 /**
- * A higher utilization counts as this: otherwise the best batch size would grow beyond any cap. What larger batches save then
- * is a hundredth of the processor's time, and they have everybody wait longer and hold more memory (load/results/README.md).
+ * A higher utilization counts as this: otherwise the best batch size would grow beyond any cap. Smaller batches at full load
+ * cost a ResNet up to a seventh of its images a second, because each run reads the weights from memory (load/results/README.md).
  */
-const MAX_UTILIZATION = 0.9;
+const MAX_UTILIZATION = 0.98;
 
 /** How many of the waiting items one idle worker takes. */
 function shareOf(waiting: number, { count, idle, utilization }: WorkersNow, { runOverhead }: BatchLimits): number {

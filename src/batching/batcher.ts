@@ -8,11 +8,12 @@
  * is then removed before it runs. If the item is running, its batch goes on and its part is dropped.
  */
 import { ServiceError } from '../errors.js';
-import type { BatchLimits } from './batch-policy.js';
+import { isShort, type BatchLimits } from './batch-policy.js';
 import { createBatchRuns, type DispatchReport } from './batch-runs.js';
 import { createDispatcher } from './dispatcher.js';
 import type { Executor } from './executor.js';
-import { createFairShares, type Costs } from './fair-shares.js';
+import { createFairShares, type Arrival } from './fair-shares.js';
+import { createLightConnections } from './light-connections.js';
 import { createItem, deadlineExceeded, isSlow, type ItemResult, type Submission } from './item.js';
 import { costOfMs, createRunCosts, predictMs, type RunCost } from './run-cost.js';
 import { createWaitingItems } from './waiting-items.js';
@@ -65,6 +66,7 @@ export function createBatcher<Work, Output>({
 }: BatcherOptions<Work, Output>): Batcher<Work, Output> {
   const costs = createRunCosts();
   const shares = createFairShares();
+  const light = createLightConnections();
   const waiting = createWaitingItems<Work, Output>();
   const runs = createBatchRuns<Work, Output>({
     executor,
@@ -73,7 +75,7 @@ export function createBatcher<Work, Output>({
     onRun: observeRun,
     retry: (item) => waiting.retry(item),
   });
-  const dispatcher = createDispatcher({ executor, limits, waiting, runs, shares, onRunOver: finishDrain });
+  const dispatcher = createDispatcher({ executor, limits, waiting, runs, shares, light, onRunOver: finishDrain });
   const lingers = limits.lingerMs > 0;
   let drained: { promise: Promise<void>; resolve: () => void } | undefined;
 
@@ -135,17 +137,26 @@ export function createBatcher<Work, Output>({
         const line = costs.of(session);
         // An item that takes more than there is runs alone.
         const bytes = Math.min(submission.bytes, limits.memoryBytes);
+        const expectedMs = prepareMs + (line === undefined ? 0 : predictMs(line, 1, cost));
+        const seen = light.arrived(flow, waiting.count, now);
+        const isLight = seen.isLight && isShort({ expectedMs });
         const item = createItem<Work, Output>(
           { ...submission, bytes },
           {
             arrival: now,
-            ...shares.shareOf(flow, costsOf(submission, line), waiting.of(flow.client)),
-            expectedMs: prepareMs + (line === undefined ? 0 : predictMs(line, 1, cost)),
+            isLight,
+            ...shares.shareOf(
+              flow,
+              { ...costsOf(submission, line), isLight, isSingle: seen.isSingle },
+              waiting.of(flow.client),
+            ),
+            expectedMs,
           },
           {
             resolve,
             reject,
             onSettled(settled) {
+              light.answered(flow, now, performance.now());
               waiting.remove(settled);
               finishDrain();
             },
@@ -167,7 +178,10 @@ export function createBatcher<Work, Output>({
 }
 
 /** What is prepared within the time of a run or two counts between addresses, but not between the connections of one. */
-function costsOf({ cost, prepareMs = 0 }: Submission<unknown>, line: RunCost | undefined): Costs {
+function costsOf(
+  { cost, prepareMs = 0 }: Submission<unknown>,
+  line: RunCost | undefined,
+): Pick<Arrival, 'cost' | 'costAmongOwn'> {
   const preparing = line === undefined ? 0 : costOfMs(line, prepareMs);
   return { cost: cost + preparing, costAmongOwn: cost + (isSlow(prepareMs) ? preparing : 0) };
 }

@@ -8,6 +8,7 @@ import type { BatchRuns, DispatchReport } from './batch-runs.js';
 import type { Executor } from './executor.js';
 import type { FairShares } from './fair-shares.js';
 import { deadlineExceeded, type Item } from './item.js';
+import type { LightConnections } from './light-connections.js';
 import type { WaitingItems } from './waiting-items.js';
 
 /** Weight of the newest arrival in the running mean of the fraction of workers found busy. */
@@ -19,6 +20,7 @@ export interface DispatcherOptions<Work, Output> {
   readonly waiting: WaitingItems<Work, Output>;
   readonly runs: BatchRuns<Work, Output>;
   readonly shares: Pick<FairShares, 'served' | 'turnsOf'>;
+  readonly light: Pick<LightConnections, 'come'>;
   readonly onRunOver: () => void;
 }
 
@@ -36,6 +38,7 @@ export function createDispatcher<Work, Output>({
   waiting,
   runs,
   shares,
+  light,
   onRunOver,
 }: DispatcherOptions<Work, Output>): Dispatcher {
   /** Arrivals that come at random see what holds on average over time. */
@@ -58,9 +61,10 @@ export function createDispatcher<Work, Output>({
       }
       waiting.sort((items) => shares.turnsOf(items));
       const now = performance.now();
-      const { lastShort, lastLight } = waiting;
+      const { lastShort } = waiting;
       const freeBytes = limits.memoryBytes - runs.bytes;
-      const workers = { count: executor.size, idle: executor.idle, utilization, freeBytes, lastShort, lastLight };
+      const lightCome = light.come(now);
+      const workers = { count: executor.size, idle: executor.idle, utilization, freeBytes, lastShort, lightCome };
       const decision = decide(waiting.queues, workers, limits, now);
       if (decision.action === 'wait') {
         if (decision.until !== undefined) wakeUp = setTimeout(dispatchAll, Math.ceil(decision.until - now));

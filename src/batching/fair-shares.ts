@@ -32,23 +32,27 @@ export interface Share {
   readonly step: number;
   /** What it moves its address on. */
   readonly charge: number;
-  /** Its connection has had less than its share: nothing that it asked before is ahead of virtual time. */
-  readonly isLight: boolean;
+  /** Nothing that its connection asked before is ahead of virtual time. */
+  readonly isAhead: boolean;
 }
 
-/** What an item takes, in multiply-adds. */
-export interface Costs {
+/** An item that arrives. What it takes is in multiply-adds. */
+export interface Arrival {
   readonly cost: number;
   /**
    * What its address's other connections hold against it. It may be less: who sends photographs of several sizes on several
    * connections wants each answered after about the same time.
    */
   readonly costAmongOwn: number;
+  /** Its connection asks little (light-connections.ts): it goes before the others of its address. */
+  readonly isLight: boolean;
+  /** All that its connection asked before has its answer. */
+  readonly isSingle: boolean;
 }
 
 export interface FairShares {
   /** The share of a flow's next item. `waiting`: how many of its client's wait. */
-  shareOf(flow: Flow, costs: Costs, waiting: number): Share;
+  shareOf(flow: Flow, arrival: Arrival, waiting: number): Share;
   /** The turns of waiting items, lower goes first. Given in the order of service within each client. */
   turnsOf(items: readonly { readonly flow: Flow; readonly charge: number }[]): number[];
   /** An item is served now. `waiting`: how many of its client's wait, with this one. */
@@ -68,12 +72,19 @@ const MAX_CLIENTS = 256;
 const MAX_CONNECTIONS = 512;
 
 /**
- * Parts of an item: how far the virtual time of an address goes beyond the start of what was served last, and how far a light
- * item goes before it. Connections that ask all the time have the same start: a light one is before them. Light items one after
- * the other take virtual time along, up to the end of each, so that a connection that goes on asking is not behind all of them.
+ * Items that a connection may be ahead of the others of its address, if it asks one after the other: its next has the turn of the
+ * moment when it arrives. A pool of connections gives most requests to those that were free last, and nobody has asked too much.
+ */
+const TOLERANCE = 8;
+/** Weight of the newest item in the running mean of what an item of an address takes. */
+const STEP_WEIGHT = 1 / 32;
+
+/**
+ * Part of an item: how far the virtual time of an address goes beyond the start of what was served last. Items one after the other
+ * of connections that have nothing ahead take virtual time along, up to the end of each, so that a connection that goes on asking
+ * is not behind all of them.
  */
 const BEYOND = 1 / 16;
-const LIGHT_BEFORE = 1 / 8;
 
 /** An address that has items waiting, or has had more than its share. */
 interface Client {
@@ -81,6 +92,8 @@ interface Client {
   next: number;
   /** Of its connections. */
   virtualTime: number;
+  /** What an item of it moves its connection on, on average. */
+  step: number;
   /** When the last item of a connection would be over, of those that are ahead of `virtualTime`. */
   readonly connections: Map<number, number>;
 }
@@ -90,7 +103,12 @@ export function createFairShares(): FairShares {
   let virtualTime = 0;
 
   function clientOf(name: string): Client {
-    const client = clients.get(name) ?? { next: virtualTime, virtualTime: 0, connections: new Map<number, number>() };
+    const client = clients.get(name) ?? {
+      next: virtualTime,
+      virtualTime: 0,
+      step: LEAST_COST,
+      connections: new Map<number, number>(),
+    };
     clients.set(name, client);
     if (clients.size > MAX_CLIENTS) {
       const hasNoPast = [...clients].find(([, { next }]) => next < virtualTime)?.[0];
@@ -100,7 +118,7 @@ export function createFairShares(): FairShares {
   }
 
   return {
-    shareOf({ client: name, connection }, { cost, costAmongOwn }, waiting) {
+    shareOf({ client: name, connection }, { cost, costAmongOwn, isLight, isSingle }, waiting) {
       // One with nothing to do and nothing ahead has no past.
       if (waiting === 0 && (clients.get(name)?.next ?? Infinity) <= virtualTime) clients.delete(name);
       const client = clientOf(name);
@@ -112,9 +130,12 @@ export function createFairShares(): FairShares {
       const start = own ?? client.virtualTime;
       client.connections.set(connection, start + step);
       if (client.connections.size > MAX_CONNECTIONS) client.connections.delete(client.connections.keys().next().value!);
-      const isLight = own === undefined;
-      const rank = isLight ? start - step * LIGHT_BEFORE : start;
-      return { start, rank, step, charge: Math.max(cost, LEAST_COST), isLight };
+      const isAhead = own === undefined;
+      client.step += STEP_WEIGHT * (step - client.step);
+      const isTolerated = isSingle && start - client.virtualTime <= TOLERANCE * Math.min(step, client.step);
+      const turn = isTolerated ? client.virtualTime : start;
+      const rank = isLight ? -Infinity : turn;
+      return { start, rank, step, charge: Math.max(cost, LEAST_COST), isAhead };
     },
     turnsOf(items) {
       const next = new Map<string, number>();
@@ -124,10 +145,10 @@ export function createFairShares(): FairShares {
         return turn;
       });
     },
-    served({ flow, start, step, charge, isLight }, waiting) {
+    served({ flow, start, step, charge, isAhead }, waiting) {
       const client = clientOf(flow.client);
       const goneOn = client.virtualTime + step / Math.max(1, waiting);
-      const furthest = start + step * (isLight ? 1 : BEYOND);
+      const furthest = start + step * (isAhead ? 1 : BEYOND);
       client.virtualTime = Math.max(client.virtualTime, start, Math.min(goneOn, furthest));
       virtualTime = Math.max(virtualTime, client.next);
       client.next += charge;

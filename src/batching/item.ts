@@ -77,7 +77,16 @@ const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 /** An item that was submitted now, at `arrival`. */
 export function createItem<Work, Output>(
   submission: Submission<Work>,
-  { arrival, start, rank, step, charge, isLight, expectedMs }: Pick<WaitingItem, 'arrival' | 'expectedMs'> & Share,
+  {
+    arrival,
+    start,
+    rank,
+    step,
+    charge,
+    isAhead,
+    isLight,
+    expectedMs,
+  }: Pick<WaitingItem, 'arrival' | 'expectedMs' | 'isLight'> & Share,
   listener: Listener<Work, Output>,
 ): Item<Work, Output> {
   const { session, shape, work, flow, cost, prepareMs = 0, bytes, priority, deadline, signal } = submission;
@@ -107,6 +116,7 @@ export function createItem<Work, Output>(
       rank,
       step,
       charge,
+      isAhead,
       isLight,
       expectedMs,
     },

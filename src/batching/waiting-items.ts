@@ -4,14 +4,7 @@
  * is served.
  */
 import type { FairShares } from './fair-shares.js';
-import {
-  inOrderOfService,
-  isSameFlow,
-  isShort,
-  type LightArrival,
-  type WaitingItem,
-  type WaitingQueue,
-} from './batch-policy.js';
+import { inOrderOfService, isShort, type WaitingItem, type WaitingQueue } from './batch-policy.js';
 import type { Item } from './item.js';
 
 interface Queue<QueuedItem extends WaitingItem> extends WaitingQueue {
@@ -25,8 +18,6 @@ export interface WaitingItems<Work, Output> {
   readonly queues: ReadonlyMap<string, Queue<Item<Work, Output>>>;
   /** When an item arrived last whose run is short; −Infinity before the first. */
   readonly lastShort: number;
-  /** The last items of light clients that arrived, of two connections. */
-  readonly lastLight: readonly LightArrival[];
   /** How many wait of a client. */
   of(client: string): number;
   /** The item of a failed batch that is next. */
@@ -54,7 +45,6 @@ export function createWaitingItems<Work, Output>(): WaitingItems<Work, Output> {
   };
   let count = 0;
   let lastShort = -Infinity;
-  let lastLight: readonly LightArrival[] = [];
   return {
     get count() {
       return count;
@@ -63,16 +53,12 @@ export function createWaitingItems<Work, Output>(): WaitingItems<Work, Output> {
     get lastShort() {
       return lastShort;
     },
-    get lastLight() {
-      return lastLight;
-    },
     of: (client) => ofClients.get(client) ?? 0,
     get nextRetry() {
       return retries[0];
     },
     add(item, fixedCostMs) {
       if (isShort(item)) lastShort = item.arrival;
-      if (item.isLight) lastLight = withArrival(lastLight, item);
       const { items } = queues.get(item.key) ?? { items: [] as Item<Work, Output>[] };
       items.push(item);
       queues.set(item.key, { items, arrivalGapMs: gaps.arrived(item.key, item.arrival), fixedCostMs });
@@ -103,10 +89,6 @@ export function createWaitingItems<Work, Output>(): WaitingItems<Work, Output> {
     },
     all: () => [...retries, ...[...queues.values()].flatMap(({ items }) => items)],
   };
-}
-
-function withArrival(known: readonly LightArrival[], { flow, arrival }: LightArrival): LightArrival[] {
-  return [{ flow, arrival }, ...known.filter((other) => !isSameFlow(other, { flow })).slice(0, 1)];
 }
 
 /** Running means of the time between arrivals, for the keys seen last. */

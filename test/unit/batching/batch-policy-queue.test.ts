@@ -36,7 +36,7 @@ function simulate(limits: BatchLimits, overhead: number, share: number): Outcome
       const queue = { items, arrivalGapMs: Infinity, fixedCostMs: 0 };
       const decision = decide(
         new Map([['net', queue]]),
-        { count: WORKERS, idle, utilization, freeBytes: Infinity, lastShort: -Infinity, lastLight: [] },
+        { count: WORKERS, idle, utilization, freeBytes: Infinity, lastShort: -Infinity, lightCome: false },
         limits,
         now,
       );

@@ -269,25 +269,59 @@ describe('the batcher', () => {
     expect(order.slice(2)).toEqual(['slow', 'quick', 'quick', 'quick', 'slow']);
   });
 
-  it('runs the images of a busy connection one by one while another asks little', async () => {
-    start(1, { maxBatchSize: 4, runOverhead: 100 });
+  it('runs the images of busy connections one by one while another asks little, and again and again', async () => {
+    start(1, { maxBatchSize: 4, runOverhead: 100, maxQueue: 64 });
+    let over = false;
     const ask = (connection: number): Promise<unknown> =>
       batcher.submit(submission(0, { flow: { client: 'x', connection } }));
-    const sizesOf = async (all: Promise<unknown>[]): Promise<number[]> => {
-      const before = batchSizes(executor).length;
-      await turn();
-      while (batcher.queued + batcher.running > 0) {
-        await executor.last.succeed(1);
-        await turn();
-      }
-      await Promise.all(all);
-      return batchSizes(executor).slice(before);
+    const busy = async (connection: number): Promise<void> => {
+      while (!over) await ask(connection);
     };
-    const busy = (): Promise<unknown>[] => Array.from({ length: 9 }, () => ask(1));
-    expect(await sizesOf(busy())).toEqual([1, 4, 4]);
-    expect(await sizesOf([...busy(), ask(2)])).toEqual(Array.from({ length: 10 }, () => 1));
-    await vi.advanceTimersByTimeAsync(2000);
-    expect(Math.max(...(await sizesOf(busy())))).toBe(4);
+    const clients = Array.from({ length: 32 }, (_, connection) => busy(connection));
+    const all: Promise<unknown>[] = [...clients];
+    /** Sizes of the batches within so many runs of 20 ms, in every fifth of which the light connection asks. */
+    const sizesOf = async (runs: number, light = false): Promise<number[]> => {
+      const before = batchSizes(executor).length;
+      for (let run = 0; run < runs; run++) {
+        if (light && run % 5 === 0) all.push(ask(100 + run));
+        await turn(20);
+        await executor.last.succeed(1);
+      }
+      return batchSizes(executor).slice(before + 1);
+    };
+    await sizesOf(60);
+    expect(Math.min(...(await sizesOf(10)))).toBe(4);
+    await sizesOf(20, true);
+    expect(Math.max(...(await sizesOf(20, true)))).toBe(1);
+    await sizesOf(110);
+    expect(Math.min(...(await sizesOf(10)))).toBe(4);
+    over = true;
+    while (batcher.queued + batcher.running > 0) {
+      await turn();
+      await executor.last.succeed(1);
+    }
+    await Promise.all(all);
+  });
+
+  it('takes batches of connections that all ask again as soon as they have their answer', async () => {
+    start(1, { maxBatchSize: 8, runOverhead: 100, maxQueue: 64 });
+    let over = false;
+    const client = async (connection: number): Promise<void> => {
+      while (!over) await batcher.submit(submission(0, { flow: { client: 'x', connection } }));
+    };
+    const clients = Array.from({ length: 32 }, (_, connection) => client(connection));
+    for (let run = 0; run < 60; run++) {
+      await turn();
+      await vi.advanceTimersByTimeAsync(20);
+      await executor.last.succeed(1);
+    }
+    expect(Math.min(...batchSizes(executor).slice(10))).toBe(8);
+    over = true;
+    while (batcher.queued + batcher.running > 0) {
+      await turn();
+      await executor.last.succeed(1);
+    }
+    await Promise.all(clients);
   });
 
   it('answers the connections of one client in turn, whatever the sizes of their photographs', async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   createFairShares,
-  type Costs,
+  type Arrival,
   type FairShares,
   type Flow,
   type Share,
@@ -9,7 +9,7 @@ import {
 
 const flow = (client: string, connection: number): Flow => ({ client, connection });
 
-const costs = (cost: number): Costs => ({ cost, costAmongOwn: cost });
+const costs = (cost: number): Arrival => ({ cost, costAmongOwn: cost, isLight: false, isSingle: false });
 
 interface Waiting extends Share {
   readonly name: string;
@@ -21,8 +21,8 @@ function queueOf(shares: FairShares) {
   const waiting: Waiting[] = [];
   const countOf = ({ client }: Flow): number => waiting.filter((item) => item.flow.client === client).length;
   return {
-    add(name: string, from: Flow, cost: number): void {
-      waiting.push({ name, flow: from, ...shares.shareOf(from, costs(cost), countOf(from)) });
+    add(name: string, from: Flow, cost: number, arrival: Partial<Arrival> = {}): void {
+      waiting.push({ name, flow: from, ...shares.shareOf(from, { ...costs(cost), ...arrival }, countOf(from)) });
     },
     serve(): string | undefined {
       const inOrder = waiting.toSorted((a, b) => a.rank - b.rank);
@@ -88,12 +88,12 @@ describe('fair shares', () => {
     expect(served.filter((name) => name === 'a').length).toBeGreaterThanOrEqual(4);
   });
 
-  it('call a client light whose earlier work would be over, had every client its share', () => {
+  it('have a client go ahead whose earlier work would be over, had every client its share', () => {
     const shares = createFairShares();
     const ask = (client: string): boolean => {
       const share = shares.shareOf(flow(client, 1), costs(1e9), 0);
       shares.served({ flow: flow(client, 1), ...share }, 1);
-      return share.isLight;
+      return share.isAhead;
     };
     expect([ask('busy'), ask('busy'), ask('busy')]).toEqual([true, false, false]);
     expect([ask('light'), ask('light')]).toEqual([true, false]);
@@ -162,7 +162,7 @@ describe('fair shares', () => {
     expect(Array.from({ length: 21 }, () => queue.serve())).toContain('costly');
   });
 
-  it('call none of several connections light that ask as much as each other', () => {
+  it('have none of several connections go ahead that ask as much as each other', () => {
     const shares = createFairShares();
     const items = [1, 2, 3].map((connection) => flow('x', connection));
     const round = (): boolean[] => {
@@ -171,21 +171,48 @@ describe('fair shares', () => {
         ...shares.shareOf(from, costs(1e9), all),
       }));
       waiting.forEach((item, index) => shares.served(item, 3 - index));
-      return waiting.map(({ isLight }) => isLight);
+      return waiting.map(({ isAhead }) => isAhead);
     };
     round();
     for (let count = 0; count < 5; count++) expect(round()).toEqual([false, false, false]);
   });
 
-  it('let a new connection go before the others of its address, which ask all the time', () => {
+  it('let a light connection go before the others of its address, which ask all the time', () => {
     const queue = queueOf(createFairShares());
     for (let index = 0; index < 32; index++) queue.add('heavy', flow('x', index), 1e9);
     for (let index = 0; index < 5 * 32 + 7; index++) {
       queue.serve();
       queue.add('heavy', flow('x', index % 32), 1e9);
     }
-    queue.add('light', flow('x', 100), 1e9);
+    queue.add('light', flow('x', 100), 1e9, { isLight: true });
     expect(queue.serve()).toBe('light');
+  });
+
+  it('answer a pool of connections in the order of arrival, which gives most requests to a few of them', () => {
+    const queue = queueOf(createFairShares());
+    const single = { isSingle: true };
+    const served: (string | undefined)[] = [];
+    // The first connection is free again after each answer, and is asked first.
+    for (let index = 0; index < 6; index++) {
+      queue.add(`hot ${index}`, flow('x', 1), 1e9, single);
+      queue.add(`cold ${index}`, flow('x', 2 + index), 1e9, single);
+      served.push(queue.serve(), queue.serve());
+    }
+    expect(served).toEqual(Array.from({ length: 6 }, (_, index) => [`hot ${index}`, `cold ${index}`]).flat());
+  });
+
+  it('have a connection that asks far more than the others of its address wait for them', () => {
+    const queue = queueOf(createFairShares());
+    const served: (string | undefined)[] = [];
+    const ask = (connection: number): void =>
+      queue.add(`${connection}`, flow('x', connection), connection === 0 ? 20e9 : 1e9, { isSingle: true });
+    for (let connection = 0; connection < 8; connection++) ask(connection);
+    for (let turn = 0; turn < 400; turn++) {
+      served.push(queue.serve());
+      ask(Number(served.at(-1)));
+    }
+    // One in turn with the others would be 50.
+    expect(served.filter((name) => name === '0').length).toBeLessThan(15);
   });
 
   it('answer connections that all begin now in the order of arrival', () => {
