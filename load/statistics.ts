@@ -34,6 +34,14 @@ export function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
+/**
+ * How much y rises by for each unit of x: the median over all pairs of points, which a few outliers do not move (Theil and Sen).
+ * NaN for fewer than two points.
+ */
+export function slope(points: readonly (readonly [x: number, y: number])[]): number {
+  return median(points.flatMap(([x, y], index) => points.slice(index + 1).map(([x2, y2]) => (y2 - y) / (x2 - x))));
+}
+
 /** The rate of a mix in which all kinds of work are equally frequent: the harmonic mean of their own rates. */
 export function rateOfMix(rates: readonly number[]): number {
   return 1 / mean(rates.map((rate) => 1 / rate));

@@ -13,13 +13,13 @@ import { positive, whole } from '../options.js';
 import { readPhotos } from '../photos.js';
 import { describeMachine, machineLine } from '../report.js';
 import { SAMPLES } from '../scenario.js';
-import { processTree, residentOf, startServer, type RunningServer } from '../server-process.js';
+import { startServer } from '../server-process.js';
 import { median, percentile } from '../statistics.js';
 import { FAILURES, STRANGERS, type Action } from './actions.js';
 import { mostP99Ms } from './bystander.js';
+import { footprintOf, watchGrowth, type Footprint } from './footprint.js';
 import { createFriends } from './friends.js';
 import { limitMemory, type MemoryLimit } from './memory-limit.js';
-import { openFiles } from './open-files.js';
 import { createRandom } from './random.js';
 
 const HELP = `npm run chaos -- [options], npm run soak -- [options]
@@ -38,20 +38,6 @@ const MOST_GROWTH_MIB = 200;
 const MOST_FILES = 20;
 /** The bystander's, before the trouble begins. */
 const ALONE_MS = 2000;
-
-interface Footprint {
-  readonly residentMiB: number;
-  readonly files: number;
-  readonly processes: number;
-}
-
-async function footprintOf(server: RunningServer): Promise<Footprint> {
-  return {
-    residentMiB: (await residentOf(server)) ?? NaN,
-    files: await openFiles(server.pid),
-    processes: (await processTree(server.pid)).length,
-  };
-}
 
 interface Options {
   readonly minutes: number;
@@ -126,15 +112,19 @@ async function cause({ minutes, seed, clients, photos: folder, memoryMiB }: Opti
     const watching = bystander ? [friends.bystander(isOver, () => now)] : [];
     await Promise.all([makeTrouble(actions, isOver), ...watching, ...friends.steady(clients, isOver)]);
   };
+  let isOver = false;
   const calmUntil = performance.now() + ALONE_MS;
   await friends.bystander(
     () => performance.now() >= calmUntil,
     () => now,
   );
   const alone = friends.seen.latencies.map(({ ms }) => ms);
+  const growing = watchGrowth(server, minutes * 60_000, () => isOver || signal.aborted);
   // No stranger makes a light client wait. Where processes are lost, it waits until others have started.
   await phase(STRANGERS, true);
   await phase([...STRANGERS, ...FAILURES], false);
+  isOver = true;
+  const growth = await growing;
   const after = await footprintAtRest();
   const kills = (await memory?.kills()) ?? 0;
   const peakMiB = await memory?.peakMiB();
@@ -163,6 +153,10 @@ async function cause({ minutes, seed, clients, photos: folder, memoryMiB }: Opti
   for (const [when, { residentMiB, files, processes }] of Object.entries({ before, after })) {
     process.stdout.write(`${when}: ${Math.round(residentMiB)} MiB, ${files} open files, ${processes} processes\n`);
   }
+  process.stdout.write(
+    `under load, for each hour: ${growth.residentMiB.toFixed(0)} MiB, ${growth.files.toFixed(1)} open files ` +
+      `(slopes of ${growth.samples} samples)\n`,
+  );
   if (peakMiB !== undefined)
     process.stdout.write(`peak: ${Math.round(peakMiB)} of ${memoryMiB} MiB, with page cache\n`);
   for (const fault of new Set(faults)) process.stdout.write(`FAULT: ${fault}\n`);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ceilingOf, latencyOf, median, percentile, rateOfMix } from '../../../load/statistics.js';
+import { ceilingOf, latencyOf, median, percentile, rateOfMix, slope } from '../../../load/statistics.js';
 
 describe('percentile', () => {
   it('is the smallest value that so many do not exceed', () => {
@@ -35,5 +35,17 @@ describe('the ceiling', () => {
 
   it('is the slower of the two where they do not', () => {
     expect(ceilingOf(60, 120, false)).toBe(60);
+  });
+});
+
+describe('the slope', () => {
+  it('is that of a line, whatever a few outliers say', () => {
+    const line = Array.from({ length: 21 }, (_, x) => [x, 3 * x + 5] as const);
+    expect(slope(line)).toBeCloseTo(3);
+    expect(slope(line.map(([x, y], index) => [x, index % 7 === 0 ? 1000 : y]))).toBeCloseTo(3);
+  });
+
+  it('is not a number for a single point', () => {
+    expect(slope([[1, 2]])).toBeNaN();
   });
 });
