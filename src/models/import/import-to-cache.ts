@@ -1,0 +1,109 @@
+/**
+ * Imports what lies in a folder of models, or is named on the command line, into the cache, from where it is served like
+ * any model folder. The same files are imported once: a folder in the cache has a name made of their sizes and times.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, realpath, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { isFile, makeWhole, removeAbandoned } from '../../files.js';
+import { kindOfFile } from '../files/file-kind.js';
+import { MANIFEST_FILE } from '../manifest.js';
+import { importOnThread, type DraftThreadOptions } from './draft-thread.js';
+import { ownLabelFiles } from './label-files.js';
+import { isBeside } from './recognize.js';
+
+/** Increment it whenever the same files would become another model. */
+const VERSION = 1;
+
+/** Files of a source that are looked at for changes, and folders inside of it. */
+const MAX_FILES = 1000;
+const MAX_DEPTH = 2;
+
+export interface CacheImportOptions extends DraftThreadOptions {
+  /** The setting FULLCONV_CACHE. */
+  readonly cache: string;
+}
+
+/** The folder that the model NAME at `path` is served from. Throws OperatorError or ModelFileError if it cannot be imported. */
+export type FolderFinder = (name: string, path: string) => Promise<string>;
+
+/** A finder that imports what is no model folder. */
+export function createFolderFinder({ cache, ...thread }: CacheImportOptions): FolderFinder {
+  return async (name, path) => {
+    if (await isModelFolder(path)) return path;
+    const folder = join(cache, 'imports', await keyOf(name, path));
+    if (await isFile(join(folder, MANIFEST_FILE))) return folder;
+    await removeAbandoned(dirname(folder));
+    try {
+      await makeWhole(folder, async (unfinished) => {
+        await mkdir(unfinished);
+        // What lies beside a file belongs to other models.
+        const isAlone = !(await stat(path)).isDirectory();
+        await importOnThread(path, unfinished, { name, input: {}, isAlone }, thread);
+      });
+    } catch (error) {
+      // Another process may have been faster.
+      if (!(await isFile(join(folder, MANIFEST_FILE)))) throw error;
+    }
+    return folder;
+  };
+}
+
+/** Whether a folder has a manifest, which is none if it is the topology of a TensorFlow.js model. */
+export async function isModelFolder(path: string): Promise<boolean> {
+  const manifest = join(path, MANIFEST_FILE);
+  const there = await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  if (!there || !(await readdir(path)).includes(MANIFEST_FILE)) return false;
+  const kind = await kindOfFile(manifest).catch(() => undefined);
+  return kind?.name !== 'tfjs-json';
+}
+
+/**
+ * Whether something in a folder of models might be a model, by names alone: a file that is no text or picture, or a folder
+ * with one. What it really is turns out when it is loaded.
+ */
+export async function mightBeModel(path: string, depth = 0): Promise<boolean> {
+  const entries = await readdir(path, { withFileTypes: true }).catch(() => undefined);
+  if (entries === undefined) return !isBeside(basename(path)) && (await isFile(path));
+  if (entries.length > MAX_FILES) return false;
+  for (const entry of entries) {
+    if (entry.name.startsWith('.')) continue;
+    if (!entry.isDirectory()) {
+      if (!isBeside(entry.name) || ['config.json', MANIFEST_FILE].includes(entry.name)) return true;
+    } else if (depth < MAX_DEPTH && (await mightBeModel(join(path, entry.name), depth + 1))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+async function keyOf(name: string, path: string): Promise<string> {
+  const found = await stat(path);
+  const files = found.isDirectory() ? await filesBelow(path, 0) : [path, ...(await ownLabelFiles(dirname(path), path))];
+  const stamps = await Promise.all(
+    files.map(async (file) => {
+      const { size, mtimeNs, ctimeNs } = await stat(file, { bigint: true });
+      return [file, String(size), String(mtimeNs), String(ctimeNs)];
+    }),
+  );
+  return createHash('sha256')
+    .update(JSON.stringify([VERSION, name, await realpath(path), stamps]))
+    .digest('hex');
+}
+
+async function filesBelow(folder: string, depth: number): Promise<string[]> {
+  const files: string[] = [];
+  for (const name of (await readdir(folder)).sort().slice(0, MAX_FILES)) {
+    const path = join(folder, name);
+    const isFolder = await stat(path).then(
+      (found) => found.isDirectory(),
+      () => undefined,
+    );
+    if (isFolder === false) files.push(path);
+    else if (isFolder === true && depth < MAX_DEPTH) files.push(...(await filesBelow(path, depth + 1)));
+  }
+  return files.slice(0, MAX_FILES);
+}
