@@ -234,7 +234,7 @@ function loadModels(
     {
       folder: config.models,
       given: models,
-      findFolder: createFolderFinder({ cache: config.cache, workerFile: importerFile }),
+      findFolder: createFolderFinder({ cache: config.cache, models: config.models, workerFile: importerFile }),
       cache: config.cache,
       untrained: config.untrained,
       defaultModel: config.defaultModel,

@@ -251,8 +251,9 @@ async function isNodeDef(handle: FileHandle, field: ProtobufField): Promise<bool
 function textual(head: Buffer): Found | undefined {
   const text = head.toString('utf8').replace(/^\ufeff/, '');
   // The last character may be cut.
+  const checked = head.length < HEAD_BYTES ? text : text.slice(0, -4);
   // eslint-disable-next-line no-control-regex
-  if (/[\x00-\x08\x0e-\x1a\x1c-\x1f\ufffd]/.test(text.slice(0, -4))) return undefined;
+  if (/[\x00-\x08\x0e-\x1a\x1c-\x1f\ufffd]/.test(checked)) return undefined;
   const begin = text.trimStart();
   if (/^<!doctype html|^<html/i.test(begin)) return whole('html');
   if (begin.startsWith('<?xml') || begin.startsWith('<net')) return whole(/<net[\s>]/.test(begin) ? 'openvino' : 'xml');

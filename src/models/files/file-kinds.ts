@@ -18,7 +18,7 @@ export const FILE_KINDS = {
   // Formats that are read.
   onnx: { what: 'an ONNX model', todo: IMPORT },
   safetensors: { what: 'a safetensors file', todo: IMPORT },
-  hdf5: { what: 'an HDF5 file, as Keras writes them', todo: IMPORT },
+  hdf5: { what: 'an HDF5 file', todo: IMPORT },
   'torch-zip': { what: 'a PyTorch checkpoint', todo: IMPORT },
   'torch-legacy': { what: 'a PyTorch checkpoint in the form before 1.6', todo: IMPORT },
   'torch-tar': { what: 'a PyTorch checkpoint in the form before 0.1.10', todo: IMPORT },

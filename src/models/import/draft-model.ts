@@ -19,13 +19,14 @@ import {
 import { nativeForm, isArchitecture } from '../../architectures/index.js';
 import { readCatalog } from '../pull/catalog.js';
 import type { Conversion, Stated } from './conversion.js';
-import { converterOf, FORMATS } from './formats.js';
+import { converterOf } from './converters.js';
 import { describeGraph, USUAL_SIZE, type GraphFacts } from './graph-facts.js';
 import { readBesideConfig } from './hugging-face.js';
 import { chooseInput, guessInput } from './input-choice.js';
 import { findLabelFiles, LABELS_FILE, readLabelFile } from './label-files.js';
 import { numberedLabel } from './label-text.js';
-import { recognize, sourceAt, type Source } from './recognize.js';
+import { recognize, sourceAt } from './recognize.js';
+import { FORMATS, type FormatName, type Source } from './source.js';
 import { teachableInput } from './teachable-machine.js';
 import { readLayersModel } from './tfjs-layers.js';
 import { whileUnpacked } from './unpack.js';
@@ -55,6 +56,9 @@ export interface Draft {
   readonly notes: readonly string[];
 }
 
+/** Formats beside which a folder of Hugging Face may have its configuration. */
+const CONFIGURED: ReadonlySet<FormatName> = new Set<FormatName>(['onnx', 'pytorch', 'safetensors']);
+
 /** The word for ImageNet's 1,000 classes, which need no file. */
 export const IMAGENET_LABELS = 'imagenet';
 
@@ -70,13 +74,13 @@ export async function draftModel(source: Source, folder: string, options: DraftO
       return draftModel(await sourceInside(source.file, unpacked), folder, options);
     });
   }
-  const convert = converterOf(source.format);
-  const { what } = FORMATS[source.format];
+  const convert = converterOf(source, options);
+  const what = FORMATS[source.format];
   if (convert === undefined) throw new OperatorError(`${source.file}: is ${what}, which cannot be imported yet`);
   const conversion = await convert(source.file, folder, { architecture: options.architecture });
   const facts = await factsOf(conversion, folder);
   const beside: Pick<Conversion, 'labels' | 'input'> =
-    conversion.model.architecture === ONNX && options.isAlone !== true ? await readBesideConfig(source.folder) : {};
+    CONFIGURED.has(source.format) && options.isAlone !== true ? await readBesideConfig(source.folder) : {};
   const chosen = await chooseLabels(source, options, {
     classes: conversion.classes ?? facts.classes,
     own: conversion.labels ?? beside.labels,
@@ -88,10 +92,10 @@ export async function draftModel(source: Source, folder: string, options: DraftO
     stated: options.input,
     known: {
       ...(shape.size !== undefined && { size: shape.size }),
+      ...shape.pixels,
       ...beside.input,
       ...(isTeachable && teachableInput(shape.size)),
       ...conversion.input,
-      ...shape.pixels,
     },
     guess,
     usualSize: shape.size ?? usualSize(conversion),
@@ -115,7 +119,7 @@ export async function draftModel(source: Source, folder: string, options: DraftO
     labelsFrom: chosen.from,
     guessed,
     guessedBecause: guess.because,
-    notes: [...conversion.notes, ...chosen.notes, ...(shape.pixels === undefined ? [] : [PIXELS_NOTE])],
+    notes: [...conversion.notes, ...chosen.notes, ...(shape.pixels?.range === input.range ? [PIXELS_NOTE] : [])],
   };
 }
 
@@ -128,7 +132,7 @@ async function sourceInside(archive: string, folder: string): Promise<Source> {
   throw new ModelFileError(archive, 'file', `is a zip archive ${reason}`);
 }
 
-const PIXELS_NOTE = 'the graph itself normalizes pixels, so they are given to it as they are, or from 0 to 1';
+const PIXELS_NOTE = 'its graph normalizes pixels itself; no mean is subtracted before';
 
 type Facts = GraphFacts & { readonly names?: readonly string[] };
 

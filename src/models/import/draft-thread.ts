@@ -8,7 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { errorOf, explainEnd } from '../thread-failure.js';
 import type { Draft, DraftOptions } from './draft-model.js';
 import type { DraftReply, DraftStart } from './draft-worker.js';
-import type { Source } from './recognize.js';
+import type { Source } from './source.js';
 
 export interface DraftThreadOptions {
   /** Path of the built draft-worker.js. Default: beside this file. */

@@ -2,7 +2,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { failureOf, type ThreadFailure } from '../thread-failure.js';
 import { draftModel, importInto, type Draft, type DraftOptions } from './draft-model.js';
-import { sourceAt, type Source } from './recognize.js';
+import { sourceAt } from './recognize.js';
+import type { Source } from './source.js';
 
 /** The thread's `workerData`. */
 export type DraftStart =

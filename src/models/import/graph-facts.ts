@@ -67,6 +67,8 @@ function pixelsOf(graph: Graph): Pixels | undefined {
   if (input.dataType === 'uint8') return AS_THEY_ARE;
   const { steps, scale, offset } = normalizationOf(graph, input.name);
   if (steps === 0) return undefined;
+  // A layer that changes nothing much says nothing: it may follow any normalization.
+  if (scale.every((value) => value > 0.7 && value < 1.4) && offset.every((value) => Math.abs(value) < 0.5)) return undefined;
   const factor = scale.reduce((sum, value) => sum + Math.abs(value), 0) / scale.length;
   if (scale.every((value) => value === 1) && offset.some((value) => Math.abs(value) > 10)) {
     const isCaffe = offset.every((value, channel) => Math.abs(value + CAFFE_MEANS[channel]!) < 2);

@@ -4,12 +4,11 @@
  */
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, realpath, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, extname, join, resolve } from 'node:path';
 import { isFile, makeWhole, removeAbandoned } from '../../files.js';
 import { kindOfFile } from '../files/file-kind.js';
 import { MANIFEST_FILE } from '../manifest.js';
 import { importOnThread, type DraftThreadOptions } from './draft-thread.js';
-import { ownLabelFiles } from './label-files.js';
 import { isBeside } from './recognize.js';
 
 /** Increment it whenever the same files would become another model. */
@@ -22,23 +21,24 @@ const MAX_DEPTH = 2;
 export interface CacheImportOptions extends DraftThreadOptions {
   /** The setting FULLCONV_CACHE. */
   readonly cache: string;
+  /** The setting FULLCONV_MODELS. What lies beside a file there belongs to other models. */
+  readonly models: string;
 }
 
 /** The folder that the model NAME at `path` is served from. Throws OperatorError or ModelFileError if it cannot be imported. */
 export type FolderFinder = (name: string, path: string) => Promise<string>;
 
 /** A finder that imports what is no model folder. */
-export function createFolderFinder({ cache, ...thread }: CacheImportOptions): FolderFinder {
+export function createFolderFinder({ cache, models, ...thread }: CacheImportOptions): FolderFinder {
   return async (name, path) => {
     if (await isModelFolder(path)) return path;
-    const folder = join(cache, 'imports', await keyOf(name, path));
+    const isAlone = resolve(dirname(path)) === resolve(models) && (await isFile(path));
+    const folder = join(cache, 'imports', await keyOf(name, path, isAlone));
     if (await isFile(join(folder, MANIFEST_FILE))) return folder;
     await removeAbandoned(dirname(folder));
     try {
       await makeWhole(folder, async (unfinished) => {
         await mkdir(unfinished);
-        // What lies beside a file belongs to other models.
-        const isAlone = !(await stat(path)).isDirectory();
         await importOnThread(path, unfinished, { name, input: {}, isAlone }, thread);
       });
     } catch (error) {
@@ -80,9 +80,8 @@ export async function mightBeModel(path: string, depth = 0): Promise<boolean> {
   return false;
 }
 
-async function keyOf(name: string, path: string): Promise<string> {
-  const found = await stat(path);
-  const files = found.isDirectory() ? await filesBelow(path, 0) : [path, ...(await ownLabelFiles(dirname(path), path))];
+async function keyOf(name: string, path: string, isAlone: boolean): Promise<string> {
+  const files = (await isFile(path)) ? await filesOf(path, isAlone) : await filesBelow(path, 0);
   const stamps = await Promise.all(
     files.map(async (file) => {
       const { size, mtimeNs, ctimeNs } = await stat(file, { bigint: true });
@@ -92,6 +91,13 @@ async function keyOf(name: string, path: string): Promise<string> {
   return createHash('sha256')
     .update(JSON.stringify([VERSION, name, await realpath(path), stamps]))
     .digest('hex');
+}
+
+/** The files that a model of one file may be made of: with `isAlone` those alone that are named after it. */
+async function filesOf(file: string, isAlone: boolean): Promise<string[]> {
+  const below = await filesBelow(dirname(file), MAX_DEPTH);
+  const stem = basename(file, extname(file));
+  return [file, ...below.filter((path) => path !== file && (!isAlone || basename(path).startsWith(`${stem}.`)))];
 }
 
 async function filesBelow(folder: string, depth: number): Promise<string[]> {

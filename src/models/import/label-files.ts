@@ -56,7 +56,7 @@ export async function findLabelFiles(folder: string, file: string, isAlone: bool
 }
 
 /** The files in a folder that are named after the model `file`: of flowers.onnx flowers.txt or flowers.labels.json. */
-export async function ownLabelFiles(folder: string, file: string): Promise<string[]> {
+async function ownLabelFiles(folder: string, file: string): Promise<string[]> {
   const stem = `${basename(file, extname(file)).toLowerCase()}.`;
   const entries = (await readdir(folder).catch(() => [])).slice(0, MAX_ENTRIES);
   return entries

@@ -29,8 +29,8 @@ export function labelsOfNames(names: readonly string[]): Label[] {
 /** The labels in a text of any of the forms; undefined if it has none. */
 export function readLabels(text: string): Label[] | undefined {
   const plain = text.replace(/^\ufeff/, '').trim();
-  const parsed = /^[[{]/.test(plain) ? (readJson(plain) ?? readPythonLiteral(plain)) : undefined;
-  const labels = parsed === undefined ? labelsOfLines(plain) : labelsOfValue(parsed);
+  const isStructured = /^[[{]/.test(plain);
+  const labels = isStructured ? labelsOfValue(readJson(plain) ?? readPythonLiteral(plain)) : labelsOfLines(plain);
   if (labels === undefined || labels.length === 0 || labels.length > MAX_LABELS) return undefined;
   return labels.every(({ id, label }) => isName(id) && isName(label)) ? labels : undefined;
 }
@@ -56,7 +56,7 @@ function asValue(json: unknown): PythonValue {
 }
 
 /** The labels of a list, or of a dictionary either of names by number or of numbers by name. */
-export function labelsOfValue(value: PythonValue): Label[] | undefined {
+export function labelsOfValue(value: PythonValue | undefined): Label[] | undefined {
   if (Array.isArray(value)) return labelsOfList(value as readonly PythonValue[]);
   if (!(value instanceof Map)) return undefined;
   const entries = [...(value as ReadonlyMap<string, PythonValue>)];

@@ -10,18 +10,7 @@ import { FILE_KINDS, type FileKindName } from '../files/file-kinds.js';
 import { readJson } from '../files/json-file.js';
 import { ModelFileError } from '../files/model-file-error.js';
 import { MANIFEST_FILE } from '../manifest.js';
-import type { FormatName } from './formats.js';
-
-/** Something that can be imported. Plain data. */
-export interface Source {
-  readonly format: FormatName;
-  /** What the format's converter takes. */
-  readonly file: string;
-  /** Where files with the names of classes are looked for. */
-  readonly folder: string;
-  /** A name for the model, made of that of the file or folder. */
-  readonly name: string;
-}
+import type { FormatName, Source } from './source.js';
 
 export type Recognition =
   | { readonly kind: 'source'; readonly source: Source }
@@ -88,6 +77,7 @@ async function recognizeFile(file: string): Promise<Recognition> {
   const kind = await kindOfFile(file);
   if (kind.isCut) return refused(describeCut(kind));
   const format = FORMAT_OF[kind.name];
+  if (format === 'safetensors') return recognizeWeights(file);
   if (format !== undefined) return sourceOf(format, file);
   if (kind.name === 'json' || kind.name === 'tfjs-json') return recognizeJson(file);
   const { what, todo } = FILE_KINDS[kind.name];
@@ -110,6 +100,13 @@ async function recognizeJson(file: string): Promise<Recognition> {
   if (basename(file) === 'config.json' && isHuggingFace(json)) return recognizeFolder(dirname(file), MAX_DEPTH);
   if (basename(file) === MANIFEST_FILE) return { kind: 'model' };
   return { kind: 'none', reason: `is ${FILE_KINDS.json.what}; ${FILE_KINDS.json.todo}` };
+}
+
+/** Weights, whose net may be in the configuration beside them. */
+async function recognizeWeights(file: string): Promise<Recognition> {
+  const config = join(dirname(file), 'config.json');
+  const found = await readJson(config, z.unknown()).catch(() => undefined);
+  return isHuggingFace(found?.value) ? sourceOf('hugging-face', config) : sourceOf('safetensors', file);
 }
 
 function isHuggingFace(json: unknown): boolean {
