@@ -99,7 +99,7 @@ command('serve', 'start the server')
   .option(
     '--model <path>',
     'serve this too, a model folder or what fullconv import takes; may be given several times',
-    (path: string, others: readonly string[] = []) => [...others, path],
+    (path: string, others: readonly string[] | undefined) => [...(others ?? []), path],
   )
   .action(async ({ model: models = [], ...flags }: SettingFlags & { readonly model?: readonly string[] }) => {
     const { serve } = await import('../server.js');

@@ -32,7 +32,12 @@ export async function startTestApp(
     ...PATIENCE,
     ...environment,
   });
-  const service = await createService(config, SILENT, { workerFile: WORKER_FILE, loaderFile: LOADER_FILE, importerFile: IMPORTER_FILE, ...options });
+  const service = await createService(config, SILENT, {
+    workerFile: WORKER_FILE,
+    loaderFile: LOADER_FILE,
+    importerFile: IMPORTER_FILE,
+    ...options,
+  });
   const app = await createApp(config, service, false, PLAYGROUND_FOLDER);
   return {
     ...app,

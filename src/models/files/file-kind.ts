@@ -252,7 +252,7 @@ function textual(head: Buffer): Found | undefined {
   const text = head.toString('utf8').replace(/^\ufeff/, '');
   // The last character may be cut.
   const checked = head.length < HEAD_BYTES ? text : text.slice(0, -4);
-  // eslint-disable-next-line no-control-regex
+
   if (/[\x00-\x08\x0e-\x1a\x1c-\x1f\ufffd]/.test(checked)) return undefined;
   const begin = text.trimStart();
   if (/^<!doctype html|^<html/i.test(begin)) return whole('html');

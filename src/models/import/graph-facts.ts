@@ -68,7 +68,8 @@ function pixelsOf(graph: Graph): Pixels | undefined {
   const { steps, scale, offset } = normalizationOf(graph, input.name);
   if (steps === 0) return undefined;
   // A layer that changes nothing much says nothing: it may follow any normalization.
-  if (scale.every((value) => value > 0.7 && value < 1.4) && offset.every((value) => Math.abs(value) < 0.5)) return undefined;
+  if (scale.every((value) => value > 0.7 && value < 1.4) && offset.every((value) => Math.abs(value) < 0.5))
+    return undefined;
   const factor = scale.reduce((sum, value) => sum + Math.abs(value), 0) / scale.length;
   if (scale.every((value) => value === 1) && offset.some((value) => Math.abs(value) > 10)) {
     const isCaffe = offset.every((value, channel) => Math.abs(value + CAFFE_MEANS[channel]!) < 2);
@@ -134,7 +135,7 @@ function stepOf(graph: Graph, node: Node, value: string): Pick<Normalization, 's
 
 function batchNormalization(graph: Graph, node: Node): Pick<Normalization, 'scale' | 'offset'> | undefined {
   const [gamma, beta, mean, variance] = node.inputs.slice(1, 5).map((name) => perChannel(graph, name));
-  if (!gamma || !beta || !mean || !variance) return undefined;
+  if (gamma === undefined || beta === undefined || mean === undefined || variance === undefined) return undefined;
   const epsilon = attribute(node, 'epsilon', 'float') ?? 1e-5;
   const scale = gamma.map((each, channel) => each / Math.sqrt(variance[channel]! + epsilon));
   return { scale, offset: beta.map((each, channel) => each - mean[channel]! * scale[channel]!) };

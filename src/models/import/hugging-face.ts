@@ -190,6 +190,17 @@ function resnetOf(file: string, config: Config): Pick<Described, 'architecture' 
   };
 }
 
+/** Arguments of timm's nets that leave them as they are built in, by their values. */
+const USUAL_ARGS: Readonly<Record<string, (value: unknown) => boolean>> = {
+  num_classes: () => true,
+  in_chans: (value) => value === 3,
+  global_pool: (value) => value === 'avg' || value === '' || value === null,
+  drop_rate: () => true,
+  drop_path_rate: () => true,
+  pretrained: () => true,
+  scriptable: () => true,
+};
+
 async function describeTimm(file: string, config: Config, stated: ArchitectureName | undefined): Promise<Described> {
   const parsed = timmSchema.safeParse(config);
   if (!parsed.success) {
@@ -200,7 +211,7 @@ async function describeTimm(file: string, config: Config, stated: ArchitectureNa
   const [name = ''] = timm.architecture.split('.');
   const catalog = await readCatalog();
   const architecture = stated ?? timmArchitecture(name, catalog.models);
-  const args = Object.keys(timm.model_args ?? {}).filter((key) => key !== 'num_classes' && key !== 'in_chans');
+  const args = Object.entries(timm.model_args ?? {}).flatMap(([key, value]) => (USUAL_ARGS[key]?.(value) ? [] : [key]));
   if (architecture === undefined || (args.length > 0 && stated === undefined)) {
     throw cannotBuild(file, args.length > 0 ? `${name} with ${args.join(', ')}` : name, 'timm');
   }

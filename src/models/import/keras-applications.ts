@@ -14,7 +14,9 @@ export const convertKerasApplication: Converter = async (file, folder, { archite
   if (!isArchitecture(architecture)) throw unknownArchitecture(architecture);
   if (!KERAS_ARCHITECTURES.includes(architecture)) {
     const names = KERAS_ARCHITECTURES.join(', ');
-    throw new OperatorError(`--architecture ${architecture}: has no weights in Keras; these architectures have: ${names}`);
+    throw new OperatorError(
+      `--architecture ${architecture}: has no weights in Keras; these architectures have: ${names}`,
+    );
   }
   const sha256 = await copyModelFile(file, join(folder, WEIGHTS_FILE));
   return { model: { architecture, weights: { file: WEIGHTS_FILE, sha256 } }, notes: [] };

@@ -106,6 +106,6 @@ function labelsOfLines(text: string): Label[] | undefined {
 }
 
 function unquoted(name: string): string {
-  const [, inner] = /^(?:"([^"]*)"|'([^']*)'),?$/.exec(name)?.filter((group) => group !== undefined) ?? [];
-  return inner ?? name;
+  const match = /^(?:"([^"]*)"|'([^']*)'),?$/.exec(name);
+  return match?.[1] ?? match?.[2] ?? name;
 }

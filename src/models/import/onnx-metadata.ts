@@ -48,7 +48,7 @@ async function readFields(handle: FileHandle, file: string): Promise<OnnxMetadat
       producer[number - 2] = (await readExactly(handle, file, length, offset)).toString('utf8');
     }
   }
-  // eslint-disable-next-line no-control-regex
+
   return {
     producer: producer
       .join(' ')

@@ -159,15 +159,21 @@ async function recognizeFolder(folder: string, depth: number): Promise<Recogniti
       entries.some(({ name }) => name === 'onnx'),
     );
   const models = kinds.filter(({ kind }) => FORMAT_OF[kind.name] !== undefined);
+  if (models.length === 1 && models[0]!.kind.isCut) return insteadOf(models[0]!.file);
   if (models.length > 0) return recognizeOneOf(models.map(({ file }) => file));
-  const others = kinds.filter(({ file, kind }) => MODELS.has(kind.name) || kind.isCut || MODEL_NAMES.test(file));
-  if (others.length > 0) {
-    const found = await recognizeFile(others[0]!.file);
-    return found.kind === 'refused' ? refused(`holds ${basename(others[0]!.file)}, which ${found.reason}`) : found;
-  }
+  const other = kinds.find(({ kind }) => MODELS.has(kind.name)) ?? kinds.find(({ file }) => MODEL_NAMES.test(file));
+  if (other !== undefined) return insteadOf(other.file);
   const folders = entries.filter((entry) => entry.isDirectory());
   if (folders.length === 1 && depth < MAX_DEPTH) return recognizeFolder(join(folder, folders[0]!.name), depth + 1);
   return { kind: 'none', reason: 'is a folder without a file that could be a model' };
+}
+
+/** What a folder is refused for: a file in it that is no model, or none that can be imported. */
+async function insteadOf(file: string): Promise<Recognition> {
+  const found = await recognizeFile(file);
+  return found.kind === 'refused' || found.kind === 'none'
+    ? refused(`holds ${basename(file)}, which ${found.reason}`)
+    : found;
 }
 
 /** Hugging Face's configuration, and weights in one of several formats. */
@@ -184,7 +190,7 @@ function recognizeHuggingFace(
   if (rest.length > 0) return recognizeOneOf(rest.map(({ file }) => file));
   if (hasOnnx) return recognizeFolder(join(folder, 'onnx'), MAX_DEPTH);
   const pointer = kinds.find(({ kind }) => kind.name === 'git-lfs');
-  if (pointer !== undefined) return recognizeFile(pointer.file);
+  if (pointer !== undefined) return insteadOf(pointer.file);
   return refused("has Hugging Face's config.json, but no weights beside it (model.safetensors)");
 }
 

@@ -7,7 +7,7 @@ import { describeGraph } from '../../../../src/models/import/graph-facts.js';
 /** A classifier of 7 classes behind `before`, whose result has channels first. */
 function classifier(
   before: (builder: GraphBuilder, image: string) => string,
-  { dims = ['N', 3, 32, 32], dataType = 'float32' as DataType }: { dims?: readonly Dim[]; dataType?: DataType } = {},
+  { dims = ['N', 3, 32, 32], dataType = 'float32' }: { dims?: readonly Dim[]; dataType?: DataType } = {},
 ): Graph {
   const builder = graphBuilder({ name: 'net' });
   const x = before(builder, builder.input('image', dataType, dims));
