@@ -151,7 +151,7 @@ async function* inflated(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer, 
       if (!inflate.write(piece))
         await new Promise<void>((resolve) => inflate.once('drain', resolve).once('close', resolve));
     }
-    inflate.end();
+    if (!inflate.destroyed) inflate.end();
   };
   void feed().catch((error: unknown) => inflate.destroy(error as Error));
   for await (const piece of inflate) yield piece as Buffer;
@@ -181,19 +181,22 @@ async function readEntries(archive: Archive): Promise<ReadonlyMap<string, ZipEnt
     if (at + ENTRY_BYTES > bytes.length || bytes.readUInt32LE(at) !== SIGNATURES.entry)
       throw fail('is not in the list');
     const [nameBytes, extraBytes, commentBytes] = [28, 30, 32].map((field) => bytes.readUInt16LE(at + field)) as [
-      ...[number, number, number],
+      number,
+      number,
+      number,
     ];
     const next = at + ENTRY_BYTES + nameBytes + extraBytes + commentBytes;
     if (next > bytes.length) throw fail('is cut off');
     const name = bytes.toString('utf8', at + ENTRY_BYTES, at + ENTRY_BYTES + nameBytes);
     const extra = bytes.subarray(at + ENTRY_BYTES + nameBytes, at + ENTRY_BYTES + nameBytes + extraBytes);
+    const flags = bytes.readUInt16LE(at + 8);
     const method = bytes.readUInt16LE(at + 10);
     const entry = { name, ...sizesOf(bytes.subarray(at, next), extra), isStored: method === STORED };
     at = next;
     if (name.endsWith('/')) continue;
     const named = (detail: string): ModelFileError => new ModelFileError(file, `entry "${name.slice(0, 200)}"`, detail);
     if (!isInside(name)) throw named('leads out of the archive');
-    if ((bytes.readUInt16LE(next - commentBytes - extraBytes - nameBytes - ENTRY_BYTES + 8) & ENCRYPTED) !== 0) {
+    if ((flags & ENCRYPTED) !== 0) {
       throw new ModelFileError(file, 'file', 'is an encrypted zip archive; unpack it with its password first');
     }
     if (method !== STORED && method !== DEFLATED)
@@ -244,7 +247,10 @@ async function findList({ file, handle, size }: Archive): Promise<List> {
   while (at >= 0 && !isEnd()) at -= 1;
   if (at < 0) throw new ModelFileError(file, 'file', DAMAGED);
   const [disk, firstDisk, , count] = [4, 6, 8, 10].map((field) => tail.readUInt16LE(at + field)) as [
-    ...[number, number, number, number],
+    number,
+    number,
+    number,
+    number,
   ];
   const [bytes, begin] = [tail.readUInt32LE(at + 12), tail.readUInt32LE(at + 16)];
   const locator = at - LOCATOR_BYTES;
@@ -261,7 +267,9 @@ async function findList64({ file, handle, size }: Archive, position: number): Pr
   const end = await readExactly(handle, file, END64_BYTES, position);
   if (end.readUInt32LE(0) !== SIGNATURES.end64) throw new ModelFileError(file, 'file', DAMAGED);
   const [count, bytes, begin] = [32, 40, 48].map((field) => Number(end.readBigUInt64LE(field))) as [
-    ...[number, number, number],
+    number,
+    number,
+    number,
   ];
   return { begin, end: begin + bytes, count };
 }

@@ -6,7 +6,7 @@ import { writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { OperatorError } from '../../errors.js';
 import { readOnnxFile } from '../files/onnx-file.js';
-import { ModelFileError } from '../files/model-file-error.js';
+import { explain, ModelFileError } from '../files/model-file-error.js';
 import {
   MANIFEST_FILE,
   manifestSchema,
@@ -67,7 +67,7 @@ export async function importInto(path: string, folder: string, options: DraftOpt
   return draftModel(await sourceAt(path), folder, options);
 }
 
-/** Make the folder's files; it is empty. Throws ModelFileError, GraphError or OperatorError with what is wrong. */
+/** Make the folder's files; it is empty. Throws ModelFileError or OperatorError with what is wrong. */
 export async function draftModel(source: Source, folder: string, options: DraftOptions): Promise<Draft> {
   if (source.format === 'zip') {
     return whileUnpacked(source.file, folder, async (unpacked) => {
@@ -139,16 +139,18 @@ type Facts = GraphFacts & { readonly names?: readonly string[] };
 /** What the converted model's own graph says; nothing for weights of an architecture by name. */
 async function factsOf({ model }: Conversion, folder: string): Promise<Facts> {
   const file = join(folder, model.weights.file);
-  switch (model.architecture) {
-    case ONNX:
-      return describeGraph((await readOnnxFile(file)).graph);
-    case TFJS_LAYERS: {
-      const { graph, names } = await readLayersModel(file);
-      return { ...describeGraph(graph), names };
+  return explain(file, async (): Promise<Facts> => {
+    switch (model.architecture) {
+      case ONNX:
+        return describeGraph((await readOnnxFile(file)).graph);
+      case TFJS_LAYERS: {
+        const { graph, names } = await readLayersModel(file);
+        return { ...describeGraph(graph), names };
+      }
+      default:
+        return { size: undefined, classes: undefined, pixels: undefined };
     }
-    default:
-      return { size: undefined, classes: undefined, pixels: undefined };
-  }
+  });
 }
 
 function usualSize({ model: { architecture } }: Conversion): number {

@@ -145,7 +145,7 @@ function batchNormalization(graph: Graph, node: Node): Pick<Normalization, 'scal
 function perChannel({ initializers }: Graph, name: string): number[] | undefined {
   const constant = initializers.get(name);
   const values = constant && floatValues(constant);
-  if (values === undefined || !values.every(Number.isFinite)) return undefined;
+  if (values?.every(Number.isFinite) !== true) return undefined;
   if (values.length === 1) return Array<number>(3).fill(values[0]!);
   return values.length === 3 ? [...values] : undefined;
 }

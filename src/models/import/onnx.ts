@@ -6,7 +6,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
 import { OperatorError } from '../../errors.js';
 import { copyModelFile } from '../files/file-access.js';
-import { ModelFileError } from '../files/model-file-error.js';
+import { explain, ModelFileError } from '../files/model-file-error.js';
 import { readOnnxFile } from '../files/onnx-file.js';
 import { MANIFEST_FILE, ONNX, type InputPreset, type Label } from '../manifest.js';
 import type { Conversion, Converter } from './conversion.js';
@@ -39,7 +39,7 @@ export const convertOnnx: Converter = async (file, folder): Promise<Conversion> 
   const { producer } = metadata;
   return {
     model: { architecture: ONNX, weights: { file: name, sha256 } },
-    classes: describeGraph(graph).classes,
+    classes: await explain(file, () => describeGraph(graph).classes),
     labels: labelsOf(metadata),
     input: inputOf(metadata),
     notes: producer === '' ? [] : [`written by ${producer}`],

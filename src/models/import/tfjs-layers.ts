@@ -27,7 +27,7 @@ export const convertTfjsLayers: Converter = async (file, folder): Promise<Conver
   }
   return {
     model: { architecture: TFJS_LAYERS, weights: { file: `${FOLDER}/${name}`, sha256: content.digest } },
-    classes: describeGraph(graph).classes,
+    classes: await explain(file, () => describeGraph(graph).classes),
     notes: [],
   };
 };
