@@ -29,7 +29,7 @@ export async function importCommand(config: Config, path: string, flags: ImportF
   const imported = await importModel(
     path,
     { name, labels, output, architecture, force, models, input },
-    (folder, model) => proveByLoading(config, folder, model),
+    (folder, model) => proveByLoading(config, { path, models: folder, name: model }),
   );
   process.stdout.write(json ? asJson(imported) : summary(imported, models));
 }
@@ -44,8 +44,15 @@ const INPUT_FIELDS = [
   'std',
 ] as const satisfies readonly (keyof InputPreset)[];
 
+/** A drafted model: what it was made of, and its name and place. */
+interface Drafted {
+  readonly path: string;
+  readonly models: string;
+  readonly name: string;
+}
+
 /** Load the model as a server does, with sessions of the engine and the check of its maps. Throws OperatorError with the reason. */
-async function proveByLoading(config: Config, models: string, name: string): Promise<CompiledModel> {
+async function proveByLoading(config: Config, { path, models, name }: Drafted): Promise<CompiledModel> {
   let thrown: unknown;
   const log: Logger = {
     info: () => undefined,
@@ -59,7 +66,7 @@ async function proveByLoading(config: Config, models: string, name: string): Pro
     if (model !== undefined) return model;
     const isKnown = thrown instanceof OperatorError || reason !== COULD_NOT_OPEN;
     const engine = thrown instanceof Error ? thrown.message.replaceAll(models, '') : '';
-    throw new OperatorError(`it cannot be served: ${isKnown ? reason : `the engine refuses it: ${engine}`}`, {
+    throw new OperatorError(`${path}: cannot be served: ${isKnown ? reason : `the engine refuses it: ${engine}`}`, {
       cause: thrown,
     });
   } finally {

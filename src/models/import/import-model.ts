@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isArchitecture } from '../../architectures/index.js';
 import { OperatorError, UsageError } from '../../errors.js';
 import { flushTree, isTaken, removeAbandoned, replaceFolder, restoreFolder } from '../../files.js';
 import { whileLocked } from '../folder-lock.js';
@@ -37,6 +38,12 @@ export async function importModel<T>(path: string, options: ImportOptions, prove
   const { name: given } = stated;
   if (given !== undefined && !manifestSchema.shape.name.safeParse(given).success) {
     throw new UsageError(`--name ${given}: must be letters, digits, dots, dashes and underscores`);
+  }
+  const { architecture } = stated;
+  if (architecture !== undefined && !isArchitecture(architecture)) {
+    throw new UsageError(
+      `--architecture ${architecture}: there is no such architecture; fullconv architectures lists them`,
+    );
   }
   if (!(await isTaken(path))) throw new UsageError(`${path}: there is no such file or folder`);
   const source = await findOnThread(path);

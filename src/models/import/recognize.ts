@@ -218,8 +218,13 @@ function sourceOf(format: FormatName, file: string): Recognition {
 const EMPTY_NAMES =
   /^(?:(?:keras|pytorch|tf|torch|converted)?[._-]?(?:model|keras|weights|config)(?:[._-](?:fp16|fp32|quantized|optimized))?|best|last|onnx|tfjs|web[._-]?model|checkpoint|index|group1|download|export(?:ed)?)$/i;
 
+/** The repository's name in a path of the cache of Hugging Face's hub. */
+const HUB_CACHE = /\/models--[^/]+--([^/]+)\/snapshots\//;
+
 /** A valid name of a model for a path. */
 export function nameOf(path: string): string {
+  const [, repository] = HUB_CACHE.exec(path) ?? [];
+  if (repository !== undefined) return nameOf(`/${repository}/model`);
   for (let place = path; ; place = dirname(place)) {
     const file = basename(place);
     const stem = place === path ? basename(file, /^\.[a-z]\w{0,11}$/i.test(extname(file)) ? extname(file) : '') : file;

@@ -118,6 +118,8 @@ describe('a model has the name', () => {
     ['/a/v1.2.onnx', 'v1.2'],
     ['/a/../../x/最.onnx', 'x'],
     ['/model.onnx', 'imported'],
+    ['/hub/models--microsoft--resnet-18/snapshots/c6a4e3/config.json', 'resnet-18'],
+    ['/hub/models--timm--resnet18.a1_in1k/snapshots/c6a4e3/config.json', 'resnet18.a1_in1k'],
   ])('of its file or folder: %s', (path, name) => {
     expect(nameOf(path)).toBe(name);
   });
