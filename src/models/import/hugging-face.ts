@@ -19,7 +19,7 @@ import { readCatalog } from '../pull/catalog.js';
 import type { Conversion, Converter } from './conversion.js';
 import { labelsOfNames } from './label-text.js';
 import { readProcessor } from './processor-config.js';
-import { unknownArchitecture } from './safetensors.js';
+import { classesIn, unknownArchitecture } from './safetensors.js';
 
 const WEIGHTS_FILE = 'model.safetensors';
 
@@ -70,23 +70,25 @@ export const convertHuggingFace: Converter = async (file, folder, stated): Promi
   const described = await describeConfig(file, config, stated.architecture);
   const { architecture, options, ...rest } = described;
   const weights = await weightsBeside(file);
-  // The tensors' types are checked before anything is copied.
-  await readSafetensors(weights);
+  // The tensors' types and names are checked before anything is copied.
+  const classes = classesIn(weights, architecture, (await readSafetensors(weights)).tensors);
   const sha256 = await copyModelFile(weights, join(folder, WEIGHTS_FILE));
   return {
     ...rest,
+    classes,
     model: { architecture, ...(options && { options }), weights: { file: WEIGHTS_FILE, sha256 } },
   };
 };
 
 /** The names of classes and the preprocessing in the files beside a model in another format, e.g. ONNX; empty if there are none. */
 export async function readBesideConfig(folder: string): Promise<Pick<Conversion, 'labels' | 'input'>> {
-  for (const place of [folder, dirname(folder)]) {
+  // Optimum keeps its files in a folder of their own.
+  for (const place of [folder, ...(basename(folder) === 'onnx' ? [dirname(folder)] : [])]) {
     const config = await readJson(join(place, 'config.json'), z.record(z.string(), z.unknown())).catch(() => undefined);
-    if (config === undefined) continue;
-    const timm = timmSchema.safeParse(config.value).data;
+    if (typeof (config?.value['model_type'] ?? config?.value['architecture']) !== 'string') continue;
+    const timm = timmSchema.safeParse(config!.value).data;
     const input = timm === undefined ? (await readProcessor(place))?.input : timmInput(timm);
-    return { labels: labelsOf(config.value) ?? labelsOfNames(timm?.label_names ?? []).slice(), input };
+    return { labels: labelsOf(config!.value) ?? labelsOfNames(timm?.label_names ?? []), input };
   }
   return {};
 }
