@@ -5,7 +5,7 @@
 import { readdir } from 'node:fs/promises';
 import { basename, extname, join, resolve } from 'node:path';
 import { UsageError } from '../errors.js';
-import { isTaken, isUnfinished } from '../files.js';
+import { isFile, isTaken, isUnfinished } from '../files.js';
 import { isModelFolder, mightBeModel } from './import/import-to-cache.js';
 import { isBeside, nameOf } from './import/recognize.js';
 import { MANIFEST_FILE, readManifest } from './manifest.js';
@@ -42,7 +42,8 @@ export async function findModels(root: string): Promise<FoundModels> {
   for (const [index, name] of names.entries()) {
     if (areFolders[index]) continue;
     const path = join(root, name);
-    const free = (await mightBeModel(path)) ? [nameOfEntry(name, false), nameOfEntry(name, true)] : [];
+    const stems = (await isFile(path)) ? [basename(name, extname(name)), name] : [name];
+    const free = (await mightBeModel(path)) ? stems.map(asModelName) : [];
     const chosen = free.find((each) => !models.has(each));
     if (chosen !== undefined) models.set(chosen, path);
     else if (!isBeside(name)) others.push(name);
@@ -50,15 +51,10 @@ export async function findModels(root: string): Promise<FoundModels> {
   return { models, others };
 }
 
-/** The model's name for an entry: without its extension, or with it where that name is taken. */
-function nameOfEntry(name: string, isWhole: boolean): string {
-  const stem = isWhole ? name : basename(name, extname(name));
-  return (
-    stem
-      .replace(/[^a-z0-9._-]+/gi, '-')
-      .replace(/^[^a-z0-9]+/i, '')
-      .slice(0, 100) || 'model'
-  );
+/** A valid name of a model for a file's or folder's. */
+function asModelName(name: string): string {
+  const valid = name.replace(/[^a-z0-9._-]+/gi, '-').replace(/^[^a-z0-9]+/i, '');
+  return valid.slice(0, 100) || 'model';
 }
 
 /** The path of a model that is named by its path, and its name. Throws UsageError if there is nothing. */

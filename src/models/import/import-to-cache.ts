@@ -9,7 +9,7 @@ import { isFile, makeWhole, removeAbandoned } from '../../files.js';
 import { kindOfFile } from '../files/file-kind.js';
 import { MANIFEST_FILE } from '../manifest.js';
 import { importOnThread, type DraftThreadOptions } from './draft-thread.js';
-import { isBeside } from './recognize.js';
+import { looksLikeModel } from './recognize.js';
 
 /** Increment it whenever the same files would become another model. */
 const VERSION = 1;
@@ -61,23 +61,27 @@ export async function isModelFolder(path: string): Promise<boolean> {
   return kind?.name !== 'tfjs-json';
 }
 
+/** Files that are looked at in an entry of a folder of models. */
+const MAX_LOOKS = 200;
+
 /**
- * Whether something in a folder of models might be a model, by names alone: a file that is no text or picture, or a folder
- * with one. What it really is turns out when it is loaded.
+ * Whether something in a folder of models might be a model: a file that looks like one, or a folder with such a file, or
+ * with a configuration of one. What it really is turns out when it is loaded.
  */
-export async function mightBeModel(path: string, depth = 0): Promise<boolean> {
-  const entries = await readdir(path, { withFileTypes: true }).catch(() => undefined);
-  if (entries === undefined) return !isBeside(basename(path)) && (await isFile(path));
-  if (entries.length > MAX_FILES) return false;
-  for (const entry of entries) {
-    if (entry.name.startsWith('.')) continue;
-    if (!entry.isDirectory()) {
-      if (!isBeside(entry.name) || ['config.json', MANIFEST_FILE].includes(entry.name)) return true;
-    } else if (depth < MAX_DEPTH && (await mightBeModel(join(path, entry.name), depth + 1))) {
-      return true;
+export async function mightBeModel(path: string): Promise<boolean> {
+  let looks = 0;
+  const look = async (place: string, depth: number): Promise<boolean> => {
+    if (await isFile(place)) return looksLikeModel(place);
+    const names = depth > MAX_DEPTH ? [] : await readdir(place).catch(() => []);
+    if (names.some((name) => name === 'config.json' || name === MANIFEST_FILE)) return true;
+    for (const name of names.filter((each) => !each.startsWith('.')).sort()) {
+      looks += 1;
+      if (looks > MAX_LOOKS) return false;
+      if (await look(join(place, name), depth + 1)) return true;
     }
-  }
-  return false;
+    return false;
+  };
+  return look(path, 0);
 }
 
 async function keyOf(name: string, path: string, isAlone: boolean): Promise<string> {

@@ -59,6 +59,14 @@ const MODELS: ReadonlySet<FileKindName> = new Set([
 const MODEL_NAMES =
   /\.(onnx|pth?|ckpt|bin|safetensors|h5|hdf5|keras|tflite|pb|xml|mlmodel|mlpackage|mlmodelc|caffemodel|ort|pte|zip)$/i;
 
+/** Whether a file has the name of a model, or begins as one does. Never rejects. */
+export async function looksLikeModel(file: string): Promise<boolean> {
+  if (MODEL_NAMES.test(file)) return true;
+  if (BESIDE.test(basename(file))) return false;
+  const kind = await kindOfFile(file).catch(() => undefined);
+  return kind !== undefined && MODELS.has(kind.name);
+}
+
 /** What can be imported at a path. Throws ModelFileError if it is nothing: what it is, and what to do with it. */
 export async function sourceAt(path: string): Promise<Source> {
   const found = await recognize(path);
