@@ -57,13 +57,33 @@ function asModelName(name: string): string {
   return valid.slice(0, 100) || 'model';
 }
 
-/** The path of a model that is named by its path, and its name. Throws UsageError if there is nothing. */
-export async function findGivenModel(path: string): Promise<readonly [name: string, path: string]> {
+/**
+ * The path of a model that is named by its path, and its name: one that `others` do not have. Throws UsageError if there is
+ * nothing, or if a model folder has the name of another.
+ */
+export async function findGivenModel(
+  path: string,
+  others: ReadonlyMap<string, string>,
+): Promise<readonly [name: string, path: string]> {
   if (!(await isTaken(path))) throw new UsageError(`--model ${path}: there is no such file or folder`);
   const place = resolve(path);
-  if (!(await isModelFolder(place))) return [nameOf(place), place];
+  const isFree = (name: string): boolean => {
+    const other = others.get(name);
+    return other === undefined || resolve(other) === place;
+  };
+  if (!(await isModelFolder(place))) {
+    const name = nameOf(place);
+    const free = (number: number): string => {
+      const numbered = number === 1 ? name : `${name.slice(0, 90)}-${number}`;
+      return isFree(numbered) ? numbered : free(number + 1);
+    };
+    return [free(1), place];
+  }
   // A manifest that cannot be read is told when the model is loaded.
   const { name } = await readManifest(place).catch(() => ({ name: basename(place) }));
+  if (!isFree(name)) {
+    throw new UsageError(`--model ${path}: there is another model called "${name}"`);
+  }
   return [name, place];
 }
 

@@ -115,11 +115,7 @@ export async function createRegistry(
 async function addGiven(found: Map<string, string>, given: readonly string[]): Promise<readonly string[]> {
   const names: string[] = [];
   for (const path of given) {
-    const [name, place] = await findGivenModel(path);
-    const taken = found.get(name);
-    if (taken !== undefined && taken !== place) {
-      throw new UsageError(`--model ${path}: there is another model called "${name}"; fullconv import gives it a name`);
-    }
+    const [name, place] = await findGivenModel(path, found);
     found.set(name, place);
     names.push(name);
   }

@@ -204,6 +204,8 @@ describe('a folder of Hugging Face', () => {
     const answer = await ask(name);
     expect(answer.labels).toEqual(NAMES);
     expectClose(answer.probabilities, probabilities['hf-resnet']!);
+    // Without an import of its own, from the cache.
+    expect(await ask(fixture('hf-resnet'))).toEqual(answer);
   });
 
   it("of timm's has what its configuration says", async () => {
