@@ -132,7 +132,9 @@ function classText({ labels, labelsFrom }: Imported['draft']): string {
 
 function inputText(input: InputPreset): string {
   const { size, resize, interpolation } = input;
-  return `${size}×${size}: short side to ${resize} (${interpolation}), the middle cut out; ${pixels(input)}`;
+  const sides = [size].flat().reverse();
+  const square = sides.length === 1 ? [...sides, ...sides] : sides;
+  return `${square.join('×')}: short side to ${resize} (${interpolation}), the middle cut out; ${pixels(input)}`;
 }
 
 /** The flags that state what was guessed. */

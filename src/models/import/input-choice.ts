@@ -38,10 +38,12 @@ export function chooseInput({ stated, known, guess, usualSize }: InputSources): 
     return other();
   };
   const size = pick('size', () => usualSize);
+  const short = shortSide(size);
   const { resize: knownResize } = known;
-  const scaled = knownResize === undefined ? undefined : Math.round((knownResize * size) / (known.size ?? size));
+  const scaled =
+    knownResize === undefined ? undefined : Math.round((knownResize * short) / shortSide(known.size ?? size));
   if (stated.resize === undefined && scaled === undefined) guessed.push('resize');
-  const resize = stated.resize ?? scaled ?? Math.round(size / guess.crop);
+  const resize = stated.resize ?? scaled ?? Math.round(short / guess.crop);
   const input: InputPreset = {
     size,
     resize,
@@ -52,6 +54,10 @@ export function chooseInput({ stated, known, guess, usualSize }: InputSources): 
     std: pick('std', () => guess.input.std),
   };
   return { input, guessed };
+}
+
+function shortSide(size: InputPreset['size']): number {
+  return Math.min(...[size].flat());
 }
 
 const IMAGENET: Guess = {
