@@ -21,6 +21,7 @@ import { createStudio, type DrawJob, type Studio } from './drawing/studio.js';
 import { createInference, type Inference } from './inference/infer.js';
 import type { Work, WorkOutput } from './inference/work.js';
 import { ChangedFileError } from './models/files/file-access.js';
+import { createFolderFinder } from './models/import/import-to-cache.js';
 import { createNetworkLoader } from './models/load-thread.js';
 import { createRegistry, type Registry } from './models/registry.js';
 import { createJobPool } from './processes/job-pool.js';
@@ -56,12 +57,16 @@ export interface Service extends EngineRoom {
   readonly inference: Inference;
 }
 
-/** Replaces the built files of threads and processes, and the devices that the settings name, in tests. */
+/** What the settings do not have; in tests, other built files of threads and processes, and other devices. */
 export interface ServiceOptions {
   readonly workerFile?: string;
   /** Path of the built models/load-worker.js. */
   readonly loaderFile?: string;
+  /** Path of the built models/import/draft-worker.js. */
+  readonly importerFile?: string;
   readonly plan?: DevicePlan;
+  /** Paths of models beside those in the folder of models: model folders, and what can be imported. */
+  readonly models?: readonly string[];
 }
 
 export type Logger = Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>;
@@ -71,6 +76,9 @@ const WORKER_FILE = fileURLToPath(new URL('./engine-process/main.js', import.met
 
 /** The built file of the threads that read strangers' networks, beside this one. */
 const LOADER_FILE = fileURLToPath(new URL('./models/load-worker.js', import.meta.url));
+
+/** The built file of the threads that import models, beside this one. */
+const IMPORTER_FILE = fileURLToPath(new URL('./models/import/draft-worker.js', import.meta.url));
 
 /** The built page, beside this file. */
 const PLAYGROUND_FOLDER = fileURLToPath(new URL('./playground/', import.meta.url));
@@ -177,6 +185,7 @@ export async function createService(config: Config, log: Logger, options: Servic
     throw loaded.reason;
   }
   const registry = loaded.value;
+  if (registry.others.length > 0) log.info({ names: registry.others }, 'in the folder of models, and no models');
   const memoryBytes = config.memoryMb * 2 ** 20;
   const unwatch = registry.watchFiles();
   const inference = createInference({
@@ -209,7 +218,12 @@ export async function createService(config: Config, log: Logger, options: Servic
 function loadModels(
   config: Config,
   log: Logger,
-  { plan: { device }, loaderFile = LOADER_FILE }: ServiceOptions & { readonly plan: DevicePlan },
+  {
+    plan: { device },
+    loaderFile = LOADER_FILE,
+    importerFile = IMPORTER_FILE,
+    models = [],
+  }: ServiceOptions & { readonly plan: DevicePlan },
   starting: Promise<EngineRoom>,
 ): Promise<Registry> {
   const { kind } = device.devices[0]!;
@@ -219,6 +233,8 @@ function loadModels(
   return createRegistry(
     {
       folder: config.models,
+      given: models,
+      findFolder: createFolderFinder({ cache: config.cache, models: config.models, workerFile: importerFile }),
       cache: config.cache,
       untrained: config.untrained,
       defaultModel: config.defaultModel,

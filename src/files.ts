@@ -79,6 +79,19 @@ export async function flushFolder(folder: string): Promise<void> {
   }
 }
 
+/** As flushFolder, with all folders below. */
+export async function flushTree(folder: string): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) {
+      await flushTree(path);
+    } else {
+      const file = await open(path, 'r+');
+      await file.sync().finally(() => file.close());
+    }
+  }
+}
+
 /**
  * Move the folder `draft` to `folder`. An old folder is moved to `aside`, and removed at the end. If the draft cannot
  * be moved, the old folder comes back and the draft stays where it is. Only one process may do this at a time.

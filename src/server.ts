@@ -30,9 +30,12 @@ const FEW_CONNECTIONS = 256;
 
 /**
  * Serve until a signal comes. Resolves when the server listens. Rejects if it cannot start. `warnings` about the
- * settings go to the log, which the settings have set up.
+ * settings go to the log, which the settings have set up. `models` are paths of models beside those in the folder of models.
  */
-export async function serve(config: Config, warnings: readonly string[] = []): Promise<void> {
+export async function serve(
+  config: Config,
+  { warnings = [], models = [] }: { readonly warnings?: readonly string[]; readonly models?: readonly string[] } = {},
+): Promise<void> {
   let service: Service | undefined;
   const log = openLog(config.logLevel, STANDARD_OUTPUT, () => service?.metrics.observeLogLineDropped());
   const { logger } = log;
@@ -46,7 +49,7 @@ export async function serve(config: Config, warnings: readonly string[] = []): P
     const started = performance.now();
     warnings.forEach((warning) => logger.warn(warning));
     await warnOfCache(config, logger);
-    service = await createService(config, logger);
+    service = await createService(config, logger, { models });
     const app = await listen(config, service, logger);
     logger.info(
       {

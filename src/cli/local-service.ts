@@ -1,9 +1,10 @@
 /** The engine without a server, for the commands that work on local files. */
 import { readFile } from 'node:fs/promises';
-import { basename } from 'node:path';
-import { createEngineRoom, createService, type EngineRoom, type Service } from '../app.js';
+import { basename, join } from 'node:path';
+import { createEngineRoom, createService, type EngineRoom, type Service, type ServiceOptions } from '../app.js';
 import type { Config } from '../config.js';
 import { OperatorError, UnavailableError, UsageError } from '../errors.js';
+import { isTaken } from '../files.js';
 import type { ImageInput } from '../inference/infer.js';
 import { passesPerImage, type InputOptions } from '../inference/plan.js';
 import type { RequestContext } from '../inference/request-context.js';
@@ -11,8 +12,12 @@ import { openLog, STANDARD_ERROR } from '../log.js';
 import type { CompiledModel } from '../models/compile.js';
 
 /** Start the service, do the work, and end the workers even if the work throws. */
-export async function withService<T>(config: Config, work: (service: Service) => T | Promise<T>): Promise<T> {
-  const service = await starting(createService(config, openLog(config.logLevel, STANDARD_ERROR).logger));
+export async function withService<T>(
+  config: Config,
+  work: (service: Service) => T | Promise<T>,
+  options?: ServiceOptions,
+): Promise<T> {
+  const service = await starting(createService(config, openLog(config.logLevel, STANDARD_ERROR).logger, options));
   try {
     return await work(service);
   } finally {
@@ -39,22 +44,25 @@ export function starting<T>(started: Promise<T>): Promise<T> {
   });
 }
 
-/** As withService, with one model. Throws UnavailableError if the model exists but could not be loaded. */
+/** As withService, with one model, which may be named by its path: it is imported then. Throws UnavailableError if the model exists but could not be loaded. */
 export async function withModel<T>(
   config: Config,
   name: string | undefined,
   work: (service: Service, model: CompiledModel) => Promise<T>,
 ): Promise<T> {
-  return withService(config, async (service) => {
+  const isPath = name !== undefined && !(await isTaken(join(config.models, name))) && (await isTaken(name));
+  const use = async (service: Service): Promise<T> => {
     const { registry } = service;
     const entries = registry.list();
-    const meant = name === undefined && registry.defaultName === undefined ? entries[0]?.name : name;
+    const [given = name] = registry.given;
+    const meant = given === undefined && registry.defaultName === undefined ? entries[0]?.name : given;
     const entry = entries.find((each) => each.name === meant);
     if (entry !== undefined && entry.model === undefined) {
       throw new UnavailableError(`The model "${entry.name}" is ${entry.state}: ${entry.reason ?? ''}`);
     }
-    return registry.use(name, (model) => work(service, model));
-  });
+    return registry.use(given, (model) => work(service, model));
+  };
+  return withService(config, use, isPath ? { models: [name] } : {});
 }
 
 /** Files in flight: twice what the workers' batches hold, but no more than the queue can take with all their passes. */

@@ -11,6 +11,8 @@ import { EDGES } from '../maps/edges.js';
 import { FITS, type Fit } from '../maps/input-plan.js';
 import { MAP_SCORES } from '../maps/scores.js';
 import { RANGES } from '../maps/value-range.js';
+import type { InputPreset } from '../models/manifest.js';
+import { OUTPUTS } from '../models/networks/network.js';
 import type { Clipping } from '../models/quantize/clipping.js';
 import { VERSION } from '../version.js';
 import type { Vocabulary } from '../vocabulary.js';
@@ -18,9 +20,22 @@ import type { EvaluateFlags } from './commands/evaluate.js';
 import type { LocalizationFlags } from './commands/evaluate-localization.js';
 import { errorText } from './error-text.js';
 import { EXIT_HELP, exitCodeOf } from './exit-code.js';
+import type { ImportFlags } from './commands/import.js';
 import type { InspectFlags } from './commands/inspect.js';
 import type { ListArchitecturesFlags } from './commands/list-architectures.js';
-import { address, notNegative, numbers, oneOf, probability, rank, whole, wholes, words } from './option-values.js';
+import {
+  address,
+  notNegative,
+  numbers,
+  oneOf,
+  positive,
+  probability,
+  rank,
+  triple,
+  whole,
+  wholes,
+  words,
+} from './option-values.js';
 import type { PullFlags } from './commands/pull.js';
 import type { QuantizeFlags } from './commands/quantize.js';
 import { SHELL_SCRIPTS, SHELLS, type Shell } from './completion/shell-scripts.js';
@@ -74,17 +89,26 @@ const CLIPPINGS: Vocabulary<Clipping> = {
   error: 'by least error',
 };
 
+const INTERPOLATIONS = ['nearest', 'bilinear', 'bicubic', 'lanczos3'] satisfies InputPreset['interpolation'][];
+const CHANNELS = ['RGB', 'BGR'] satisfies InputPreset['channels'][];
+
 /** The standard output of a server is its log, which may fail without end. */
 let isServing = false;
 
-command('serve', 'start the server').action(async (flags: SettingFlags) => {
-  const { serve } = await import('../server.js');
-  const { starting } = await import('./local-service.js');
-  const warnings: string[] = [];
-  const config = configOf(flags, false, (message) => warnings.push(message));
-  isServing = true;
-  await starting(serve(config, warnings));
-});
+command('serve', 'start the server')
+  .option(
+    '--model <path>',
+    'serve this too, a model folder or what fullconv import takes; may be given several times',
+    (path: string, others: readonly string[] | undefined) => [...(others ?? []), path],
+  )
+  .action(async ({ model: models = [], ...flags }: SettingFlags & { readonly model?: readonly string[] }) => {
+    const { serve } = await import('../server.js');
+    const { starting } = await import('./local-service.js');
+    const warnings: string[] = [];
+    const config = configOf(flags, false, (message) => warnings.push(message));
+    isServing = true;
+    await starting(serve(config, { warnings, models }));
+  });
 
 const FILES_HELP = `
 Files are images, folders (all images in them and below), patterns in quotes such as 'photos/**/*.jpg', or - for the
@@ -175,6 +199,27 @@ command('inspect', 'describe a model: its layers, its class map, the requests th
   .action(async (model: string, flags: InspectFlags & SettingFlags) => {
     const { inspectCommand } = await import('./commands/inspect.js');
     await inspectCommand(configOf(flags, true), model, flags);
+  });
+
+command('import', 'make a model folder of a file or folder of another library')
+  .argument('<path>', 'ONNX, safetensors, TensorFlow.js, Teachable Machine, a folder of Hugging Face; Keras, PyTorch')
+  .option('--name <name>', "the model's name; default that of the file or folder")
+  .option('--to <folder>', 'folder of models; default FULLCONV_MODELS')
+  .option('--labels <file>', "names of the classes: a name a line, or JSON; imagenet for ImageNet's 1,000")
+  .option('--architecture <name>', 'of weights without a net; fullconv architectures lists them')
+  .option('--size <pixels>', "side of the net's input", whole)
+  .option('--resize <pixels>', 'short side before the middle is cut out', whole)
+  .addOption(oneOf('--interpolation <filter>', 'how photos are scaled', INTERPOLATIONS))
+  .addOption(oneOf('--channels <order>', "order of the input's channels", CHANNELS))
+  .option('--range <number>', 'pixels are divided by it first; 255 makes numbers from 0 to 1', positive)
+  .option('--mean <numbers>', 'is subtracted then, for each channel or for all', triple)
+  .option('--std <numbers>', 'divides then, for each channel or for all', triple)
+  .addOption(oneOf('--output <kind>', "what the net's numbers are; default what its graph ends in", OUTPUTS))
+  .option('--force', 'replace a model of that name')
+  .option('--json', 'for programs')
+  .action(async (path: string, flags: ImportFlags & SettingFlags) => {
+    const { importCommand } = await import('./commands/import.js');
+    await importCommand(configOf(flags, true), path, flags);
   });
 
 command('pull', 'fetch pretrained weights of the catalog as a model; without a name, list the catalog')

@@ -36,6 +36,16 @@ export function probability(text: string): number {
   return value;
 }
 
+/** Three numbers, one for each channel, or one for all. */
+export function triple(text: string): [number, number, number] {
+  const values = text.split(',').map((part) => (part.trim() === '' ? NaN : Number(part)));
+  const [first = NaN, second = first, third = first] = values;
+  if (![1, 3].includes(values.length) || !values.every(Number.isFinite)) {
+    throw new InvalidArgumentError('It must be three numbers, e.g. 0.485,0.456,0.406, or one.');
+  }
+  return [first, second, third];
+}
+
 export const numbers = (text: string): number[] => text.split(',').map(positive);
 export const wholes = (text: string): number[] => text.split(',').map(whole);
 export const words = (text: string): string[] => text.split(',').filter((word) => word !== '');

@@ -136,9 +136,14 @@ export interface ModelFolder {
 /** The file that marks a folder as a model. */
 export const MANIFEST_FILE = 'model.json';
 
+/** Read and check a model's manifest. Throws ModelFileError naming the file and all faulty fields. */
+export async function readManifest(folder: string): Promise<Manifest> {
+  return (await readJson(join(folder, MANIFEST_FILE), manifestSchema, MAX_MANIFEST_BYTES)).value;
+}
+
 /** Read and check a model's manifest and labels. Throws ModelFileError naming the file and the field. */
 export async function readModelFolder(folder: string): Promise<ModelFolder> {
-  const { value: manifest } = await readJson(join(folder, MANIFEST_FILE), manifestSchema, MAX_MANIFEST_BYTES);
+  const manifest = await readManifest(folder);
   const { value: labels } = await readJson(join(folder, manifest.labels), labelsSchema);
   return { folder, manifest, labels };
 }

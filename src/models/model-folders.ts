@@ -1,9 +1,14 @@
-/** Finds the folders of models: those that hold a manifest, and those of architectures that are served untrained. */
+/**
+ * What can be served by name: model folders and what can become one (in the folder of models, or named), and folders of
+ * untrained models, which are written if they are missing.
+ */
 import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, extname, join, resolve } from 'node:path';
 import { UsageError } from '../errors.js';
-import { isTaken } from '../files.js';
-import { MANIFEST_FILE } from './manifest.js';
+import { isFile, isTaken, isUnfinished } from '../files.js';
+import { isModelFolder, mightBeModel } from './import/import-to-cache.js';
+import { isBeside, nameOf } from './import/recognize.js';
+import { MANIFEST_FILE, readManifest } from './manifest.js';
 import { prepareUntrained } from './networks/untrained.js';
 
 /**
@@ -12,13 +17,74 @@ import { prepareUntrained } from './networks/untrained.js';
  * and unreadable entries are skipped. Throws UsageError if `root` cannot be read.
  */
 export async function findModelFolders(root: string): Promise<Map<string, string>> {
-  const names = await readdir(root).catch((cause: unknown) => {
+  return (await findModels(root)).models;
+}
+
+export interface FoundModels {
+  /** Paths by the models' names: folders with a manifest, and what might become a model. */
+  readonly models: Map<string, string>;
+  /** Names of the other entries, without texts and hidden ones. */
+  readonly others: readonly string[];
+}
+
+/** What lies directly below `root`. Throws UsageError if `root` cannot be read. */
+export async function findModels(root: string): Promise<FoundModels> {
+  const entries = await readdir(root).catch((cause: unknown) => {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new UsageError(`FULLCONV_MODELS=${root}: the folder of models cannot be read: ${why}`, { cause });
   });
-  const folders = names.sort((a, b) => a.localeCompare(b)).map((name) => [name, join(root, name)] as const);
-  const areModels = await Promise.all(folders.map(([, folder]) => isTaken(join(folder, MANIFEST_FILE))));
-  return new Map(folders.filter((_, position) => areModels[position]));
+  const names = entries
+    .filter((name) => !name.startsWith('.') && !isUnfinished(name))
+    .sort((a, b) => a.localeCompare(b));
+  const areFolders = await Promise.all(names.map((name) => isTaken(join(root, name, MANIFEST_FILE))));
+  const models = new Map(names.filter((_, index) => areFolders[index]).map((name) => [name, join(root, name)]));
+  const others: string[] = [];
+  for (const [index, name] of names.entries()) {
+    if (areFolders[index]) continue;
+    const path = join(root, name);
+    const stems = (await isFile(path)) ? [basename(name, extname(name)), name] : [name];
+    const free = (await mightBeModel(path)) ? stems.map(asModelName) : [];
+    const chosen = free.find((each) => !models.has(each));
+    if (chosen !== undefined) models.set(chosen, path);
+    else if (!isBeside(name)) others.push(name);
+  }
+  return { models, others };
+}
+
+/** A valid name of a model for a file's or folder's. */
+function asModelName(name: string): string {
+  const valid = name.replace(/[^a-z0-9._-]+/gi, '-').replace(/^[^a-z0-9]+/i, '');
+  return valid.slice(0, 100) || 'model';
+}
+
+/**
+ * The path of a model that is named by its path, and its name: one that `others` do not have. Throws UsageError if there is
+ * nothing, or if a model folder has the name of another.
+ */
+export async function findGivenModel(
+  path: string,
+  others: ReadonlyMap<string, string>,
+): Promise<readonly [name: string, path: string]> {
+  if (!(await isTaken(path))) throw new UsageError(`--model ${path}: there is no such file or folder`);
+  const place = resolve(path);
+  const isFree = (name: string): boolean => {
+    const other = others.get(name);
+    return other === undefined || resolve(other) === place;
+  };
+  if (!(await isModelFolder(place))) {
+    const name = nameOf(place);
+    const free = (number: number): string => {
+      const numbered = number === 1 ? name : `${name.slice(0, 90)}-${number}`;
+      return isFree(numbered) ? numbered : free(number + 1);
+    };
+    return [free(1), place];
+  }
+  // A manifest that cannot be read is told when the model is loaded.
+  const { name } = await readManifest(place).catch(() => ({ name: basename(place) }));
+  if (!isFree(name)) {
+    throw new UsageError(`--model ${path}: there is another model called "${name}"`);
+  }
+  return [name, place];
 }
 
 /**

@@ -11,7 +11,8 @@ import type { CompiledModel } from './compile.js';
 import type { View } from './dense-views.js';
 import { createModelLoader, type LoadOptions, type ModelLoader } from './load-model.js';
 import type { LoadedModel, SessionLease } from './loaded-model.js';
-import { findModelFolders, prepareUntrainedFolders } from './model-folders.js';
+import type { FolderFinder } from './import/import-to-cache.js';
+import { findGivenModel, findModels, prepareUntrainedFolders } from './model-folders.js';
 import { ModelSlot, type ModelEntry, type ModelReport } from './model-slot.js';
 import type { SessionRunner } from './parity.js';
 
@@ -20,6 +21,10 @@ export type { ModelEntry, ModelReport } from './model-slot.js';
 export interface Registry {
   /** All models, ready or not, by name. */
   list(): readonly ModelEntry[];
+  /** Names of the models that were given by their paths. */
+  readonly given: readonly string[];
+  /** Names of what lies in the folder of models and is no model, as it was at the start. */
+  readonly others: readonly string[];
   /**
    * Name of the model that answers requests without a model name; undefined if the configured default is not ready, or
    * if none is configured and no model is ready.
@@ -54,6 +59,10 @@ export interface Registry {
 export interface RegistryOptions extends LoadOptions {
   /** The folder of model folders: the setting FULLCONV_MODELS. */
   readonly folder: string;
+  /** Paths of further models: model folders, and what can be imported. The first answers requests that name no model. */
+  readonly given?: readonly string[];
+  /** Finds the folder that a model is served from, and imports what is none. Default: every model is a folder. */
+  readonly findFolder?: FolderFinder;
   /** Architectures to serve untrained, with weights written into the cache: the setting FULLCONV_UNTRAINED. */
   readonly untrained: readonly string[];
   /**
@@ -81,12 +90,20 @@ export async function createRegistry(
   sessions: SessionRunner,
   report: ModelReport = () => undefined,
 ): Promise<Registry> {
-  const { defaultModel, folder, cache, untrained } = options;
-  const found = new Map([...(await findModelFolders(folder)), ...(await prepareUntrainedFolders(cache, untrained))]);
-  const registry = new Models(options, createModelLoader(options, sessions), report);
+  const { folder, cache, untrained, given = [] } = options;
+  const { models, others } = await findModels(folder);
+  const found = new Map([...models, ...(await prepareUntrainedFolders(cache, untrained))]);
+  const names = await addGiven(found, given);
+  const defaultModel = options.defaultModel === '' ? (names[0] ?? '') : options.defaultModel;
+  const registry = new Models(
+    { ...options, defaultModel },
+    { given: names, others },
+    createModelLoader(options, sessions),
+    report,
+  );
   if (defaultModel !== '' && !found.has(defaultModel)) {
-    const names = [...found.keys()].join(', ') || 'none';
-    throw new UsageError(`FULLCONV_DEFAULT_MODEL=${defaultModel}: there is no such model; there are: ${names}`);
+    const all = [...found.keys()].join(', ') || 'none';
+    throw new UsageError(`FULLCONV_DEFAULT_MODEL=${defaultModel}: there is no such model; there are: ${all}`);
   }
   const atOnce = pLimit(LOADS_AT_ONCE);
   const slots = [...found].map(([name, from]) => registry.place(name, from));
@@ -94,7 +111,20 @@ export async function createRegistry(
   return registry;
 }
 
+/** Add the models that are named by their paths; returns their names. Throws UsageError if a name is taken. */
+async function addGiven(found: Map<string, string>, given: readonly string[]): Promise<readonly string[]> {
+  const names: string[] = [];
+  for (const path of given) {
+    const [name, place] = await findGivenModel(path, found);
+    found.set(name, place);
+    names.push(name);
+  }
+  return names;
+}
+
 class Models implements Registry {
+  readonly given: readonly string[];
+  readonly others: readonly string[];
   readonly #folder: string;
   readonly #default: string;
   readonly #loader: ModelLoader;
@@ -103,12 +133,19 @@ class Models implements Registry {
   /** Includes replaced and unloaded models, which requests in flight still use. */
   readonly #loads = new WeakMap<CompiledModel, LoadedModel>();
 
-  constructor({ folder, defaultModel }: RegistryOptions, loader: ModelLoader, report: ModelReport) {
+  constructor(
+    { folder, defaultModel, findFolder = keepPath }: RegistryOptions,
+    { given, others }: Pick<Registry, 'given' | 'others'>,
+    loader: ModelLoader,
+    report: ModelReport,
+  ) {
+    this.given = given;
+    this.others = others;
     this.#folder = folder;
     this.#default = defaultModel;
     this.#report = report;
     this.#loader = async (name, from) => {
-      const loaded = await loader(name, from);
+      const loaded = await loader(name, await findFolder(name, from));
       this.#loads.set(loaded.model, loaded);
       return loaded;
     };
@@ -152,7 +189,7 @@ class Models implements Registry {
   }
 
   async load(name: string): Promise<ModelEntry> {
-    const folder = this.#slots.get(name)?.entry.folder ?? (await findModelFolders(this.#folder)).get(name);
+    const folder = this.#slots.get(name)?.entry.folder ?? (await findModels(this.#folder)).models.get(name);
     if (folder === undefined) throw this.#unknown(name);
     return this.place(name, folder).load();
   }
@@ -217,6 +254,8 @@ class Models implements Registry {
     return notFound(`There is no model "${name}".`, [...this.#slots.keys()]);
   }
 }
+
+const keepPath: FolderFinder = (_, path) => Promise.resolve(path);
 
 /** `names` are the models that may be asked for instead. */
 function notFound(detail: string, names: readonly string[]): ServiceError {

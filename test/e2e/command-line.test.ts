@@ -143,7 +143,7 @@ describe('fullconv', () => {
 
     await writeFile(weights, 'garbage');
     const broken = await fullconvWith(environment, 'classify', photo('coffee.png'));
-    expect(broken.stdout + broken.stderr).toMatch(/weights\.h5: file: cannot be read/);
+    expect(broken.stdout + broken.stderr).toMatch(/weights\.h5: file: is a text, and not an HDF5 file/);
     expect(broken.code).toBe(3);
   });
 

@@ -8,6 +8,7 @@ import { writeTinyModels } from './tiny-models.js';
 const SILENT: Logger = { info: () => undefined, warn: () => undefined, error: () => undefined };
 const WORKER_FILE = new URL('../../dist/engine-process/main.js', import.meta.url).pathname;
 const LOADER_FILE = new URL('../../dist/models/load-worker.js', import.meta.url).pathname;
+const IMPORTER_FILE = new URL('../../dist/models/import/draft-worker.js', import.meta.url).pathname;
 const PLAYGROUND_FOLDER = new URL('../../dist/playground/', import.meta.url).pathname;
 
 export interface TestApp extends App {
@@ -31,7 +32,12 @@ export async function startTestApp(
     ...PATIENCE,
     ...environment,
   });
-  const service = await createService(config, SILENT, { workerFile: WORKER_FILE, loaderFile: LOADER_FILE, ...options });
+  const service = await createService(config, SILENT, {
+    workerFile: WORKER_FILE,
+    loaderFile: LOADER_FILE,
+    importerFile: IMPORTER_FILE,
+    ...options,
+  });
   const app = await createApp(config, service, false, PLAYGROUND_FOLDER);
   return {
     ...app,

@@ -24,8 +24,12 @@ export const PATIENCE = {
 const PATIENT_STOP = { FULLCONV_DRAIN_TIMEOUT_MS: '3600000' };
 
 /** Start the server on a free port and wait until it is ready. Rejects with its output if it ends before. */
-export async function startServer(environment: Record<string, string>, entry = ENTRY): Promise<ServerProcess> {
-  const child = spawn(process.execPath, [entry, 'serve'], {
+export async function startServer(
+  environment: Record<string, string>,
+  entry = ENTRY,
+  flags: readonly string[] = [],
+): Promise<ServerProcess> {
+  const child = spawn(process.execPath, [entry, 'serve', ...flags], {
     env: { ...process.env, PORT: '0', FULLCONV_DEVICE: 'cpu', ...PATIENCE, ...PATIENT_STOP, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

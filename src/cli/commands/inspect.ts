@@ -58,7 +58,7 @@ function outputText({ output, activation }: ModelDescription): string {
 }
 
 /** Lines of a name and a text. A long text is wrapped and goes on below itself. */
-function facts(rows: readonly (readonly [name: string, text: string | undefined])[]): string {
+export function facts(rows: readonly (readonly [name: string, text: string | undefined])[]): string {
   const indent = 18;
   return rows
     .filter(([, text]) => text !== undefined)
@@ -95,7 +95,8 @@ function input({ input: preset, nativeSize }: ModelDescription): string {
   return `${square(size)}${made}: short side to ${resize} (${interpolation}), the middle cut out; ${pixels(preset)}`;
 }
 
-function pixels({ channels, range, mean, std }: InputPreset): string {
+/** How the numbers of the input are made of pixels, in words. */
+export function pixels({ channels, range, mean, std }: InputPreset): string {
   const list = (values: readonly number[]): string => values.map((value) => Number(value.toPrecision(4))).join(', ');
   return `${channels}, (pixel / ${range} − mean) / std with mean ${list(mean)} and std ${list(std)}`;
 }

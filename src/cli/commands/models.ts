@@ -4,8 +4,9 @@ import type { CompiledModel } from '../../models/compile.js';
 import { printRows, withService } from '../local-service.js';
 
 export async function modelsCommand(config: Config, flags: { json?: boolean }): Promise<void> {
-  const rows = await withService({ ...config, workers: 1 }, ({ registry }) =>
-    registry.list().map(({ name, state, reason, model }) => ({
+  const { rows, others } = await withService({ ...config, workers: 1 }, ({ registry }) => ({
+    others: registry.others,
+    rows: registry.list().map(({ name, state, reason, model }) => ({
       name: name === registry.defaultName ? `${name} (default)` : name,
       state: reason === undefined ? state : `${state}: ${reason}`,
       architecture: model?.manifest.architecture ?? '',
@@ -16,8 +17,10 @@ export async function modelsCommand(config: Config, flags: { json?: boolean }): 
       'input size': model?.manifest.input.size ?? 0,
       'output strides': model !== undefined && 'view' in model.dense ? model.dense.outputStrides.join(', ') : '',
     })),
-  );
+  }));
   printRows(flags.json ? rows.map(withOldName) : rows, flags.json);
+  if (!flags.json && others.length > 0)
+    process.stdout.write(`\nAlso in ${config.models}, and no models: ${others.join(', ')}\n`);
 }
 
 function gmacs({ classifier, manifest: { input } }: CompiledModel): number {

@@ -3,8 +3,10 @@
  * files of bounded size (regular-files.ts); those that a model names lie inside its folder. What is wrong is a
  * ModelFileError naming the file.
  */
+import { createHash } from 'node:crypto';
 import { realpath, type FileHandle } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
+import { createFile } from '../../files.js';
 import {
   DigestedPath,
   digestFile,
@@ -53,6 +55,36 @@ export function readExactly(
 /** The digest of a file of weights. Throws ModelFileError. */
 export function stampModelFile(file: string): Promise<FileStamp> {
   return explained(file, () => digestFile(file, MAX_WEIGHTS_BYTES));
+}
+
+/** Bytes copied at a time. */
+const PIECE_BYTES = 2 ** 20;
+
+/** Copy a file to a path where there is none. Returns the sha256 of what was copied. Throws ModelFileError. */
+export async function copyModelFile(from: string, to: string): Promise<string> {
+  const source = await openModelFile(from);
+  try {
+    const target = await createFile(to);
+    try {
+      const hash = createHash('sha256');
+      const piece = Buffer.alloc(PIECE_BYTES);
+      for (let position = 0; ;) {
+        const { bytesRead } = await explained(from, () => source.read(piece, 0, piece.length, position));
+        if (bytesRead === 0) return hash.digest('hex');
+        const bytes = piece.subarray(0, bytesRead);
+        hash.update(bytes);
+        await target.writeFile(bytes);
+        position += bytesRead;
+        if (position > MAX_WEIGHTS_BYTES) {
+          throw new ModelFileError(from, 'file', `has more than ${MAX_WEIGHTS_BYTES} bytes`);
+        }
+      }
+    } finally {
+      await target.close();
+    }
+  } finally {
+    await source.close();
+  }
 }
 
 /** A file whose bytes are not those that were digested. */

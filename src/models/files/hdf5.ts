@@ -11,6 +11,7 @@ import { closeSync, fstatSync, readSync } from 'node:fs';
 import { ready } from 'h5wasm';
 import { elementCount } from '../../tensor.js';
 import { openModelFileSync } from './file-access.js';
+import { refusalOf } from './file-kind.js';
 import { ModelFileError } from './model-file-error.js';
 
 /** Bytes of a dataset held in the library's memory at a time; an unpacked chunk may be as large. */
@@ -25,7 +26,12 @@ type Library = Awaited<typeof ready>;
 
 /** Open a file. Throws ModelFileError. */
 export async function openHdf5(file: string): Promise<Hdf5File> {
-  return new Hdf5File(await ready, file);
+  const library = await ready;
+  try {
+    return new Hdf5File(library, file);
+  } catch (cause) {
+    throw await refusalOf(file, 'hdf5', { cause });
+  }
 }
 
 /** An open file. Its functions throw ModelFileError naming the faulty object. */

@@ -24,7 +24,7 @@ export class ModelFileError extends OperatorError {
    */
   messageWithin(folder: string): string {
     const path = relative(folder, this.file);
-    return `${path.startsWith('..') ? basename(path) : path}: ${this.field}: ${this.detail}`;
+    return `${path === '' || path.startsWith('..') ? basename(this.file) : path}: ${this.field}: ${this.detail}`;
   }
 }
 

@@ -8,6 +8,7 @@ import type { Graph, Initializer } from '../../graph/graph.js';
 import { readOnnxInPlace } from '../../graph/onnx/model.js';
 import type { StampedFile } from '../../regular-files.js';
 import { openModelFile, readExactly, sizeInside, stampModelFile } from './file-access.js';
+import { refusalOf } from './file-kind.js';
 import { explain, ModelFileError } from './model-file-error.js';
 
 export interface OnnxFile {
@@ -40,10 +41,19 @@ async function readGraph(file: string): Promise<Graph> {
     const { size } = await handle.stat();
     const read = (position: number, length: number) => readExactly(handle, file, length, position);
     return await explain(file, () => readOnnxInPlace({ size, read }, basename(file)));
+  } catch (error) {
+    throw isUnreadable(error) ? await refusalOf(file, 'onnx', { cause: error }) : error;
   } finally {
     await handle.close();
   }
 }
+
+/** Whether the bytes are no ONNX model: what a decoder met in them says nothing to people. */
+function isUnreadable(error: unknown): boolean {
+  return error instanceof ModelFileError && error.detail.startsWith(NOT_ONNX);
+}
+
+const NOT_ONNX = 'not an ONNX model';
 
 function attributeTensors({ nodes }: Graph): Initializer[] {
   return nodes.flatMap(({ attributes }) =>

@@ -10,6 +10,7 @@ import { byteSize } from '../../graph/constants.js';
 import type { DataType } from '../../graph/graph.js';
 import type { StoredTensor } from '../../graph/passes/bind-weights.js';
 import { openModelFile, readExactly } from './file-access.js';
+import { refusalOf } from './file-kind.js';
 import { duplicateKey } from './json-keys.js';
 import { excessOf } from './json-limits.js';
 import { createFile, makeWhole } from '../../files.js';
@@ -53,11 +54,9 @@ export async function readSafetensors(file: string): Promise<Safetensors> {
 }
 
 async function headerLength(handle: FileHandle, file: string, size: number): Promise<number> {
-  if (size < LENGTH_BYTES) throw new ModelFileError(file, 'header length', `the file has only ${size} bytes`);
-  const length = (await readExactly(handle, file, LENGTH_BYTES, 0)).readBigUInt64LE();
-  if (length > BigInt(size - LENGTH_BYTES)) {
-    throw new ModelFileError(file, 'header length', `${length.toString()} bytes, but the file has ${size}`);
-  }
+  const length = size < LENGTH_BYTES ? undefined : (await readExactly(handle, file, LENGTH_BYTES, 0)).readBigUInt64LE();
+  // The first bytes of any other format are a length beyond that of the file.
+  if (length === undefined || length > BigInt(size - LENGTH_BYTES)) throw await refusalOf(file, 'safetensors');
   if (length > MAX_HEADER_BYTES) {
     throw new ModelFileError(
       file,

@@ -154,10 +154,15 @@ describe('a Keras file', () => {
     await expect(read(file)).rejects.toThrow("Keras 3's .weights.h5");
   });
 
-  it.each(['', 'garbage', 'PK\u0003\u0004'])('that is no HDF5 (%j) is refused', async (text) => {
+  it.each([
+    ['', 'is empty (0 bytes), and not an HDF5 file'],
+    ['garbage', 'is a text, and not an HDF5 file'],
+    ['PK\u0003\u0004', 'is a zip archive, and not an HDF5 file'],
+    ['\u0089HDF', 'is in no format that is known here, and not an HDF5 file'],
+  ])('that is no HDF5 (%j) is refused as what it is', async (text, detail) => {
     const file = join(folder, 'garbage.h5');
-    await writeFile(file, text);
-    await expect(read(file)).rejects.toThrow(`${file}: file: cannot be read`);
+    await writeFile(file, text, 'latin1');
+    await expect(read(file)).rejects.toThrow(`${file}: file: ${detail}`);
   });
 
   it('that is not there is refused', async () => {
@@ -203,7 +208,7 @@ describe('convertKerasWeights', () => {
     const file = join(folder, 'garbage.h5');
     await writeFile(file, 'garbage');
     await expect(convert(file)).rejects.toThrow(ModelFileError);
-    await expect(convert(file)).rejects.toThrow(`${file}: file: cannot be read`);
+    await expect(convert(file)).rejects.toThrow(`${file}: file: is a text, and not an HDF5 file`);
   });
 
   it.each([

@@ -78,8 +78,20 @@ describe('readSafetensors', () => {
   });
 
   it.each<[string, unknown, number, RegExp, bigint?]>([
-    ['a header longer than the file', {}, 0, /header length: 99 bytes, but the file has 10/, 99n],
-    ['a header length beyond 2^53', {}, 0, /header length: 18446744073709551615 bytes/, 2n ** 64n - 1n],
+    [
+      'a header longer than the file',
+      {},
+      0,
+      /file: is a safetensors file that is cut off after 10 bytes; copy or download it again/,
+      99n,
+    ],
+    [
+      'a header length beyond 2^53',
+      {},
+      0,
+      /file: is in no format that is known here, and not a safetensors file/,
+      2n ** 64n - 1n,
+    ],
     ['a header that is not JSON', '{"a": ', 0, /header: is not JSON/],
     ['a header that is not an object', [], 0, /header: is not an object/],
     ['a tensor that is not an object', { a: 3 }, 0, /: a: is not an object/],
@@ -141,7 +153,7 @@ describe('readSafetensors', () => {
   it('rejects a file of a few bytes, and one that is not there', async () => {
     const path = join(folder, 'short.safetensors');
     await writeFile(path, 'abc');
-    await expect(readSafetensors(path)).rejects.toThrow(/header length: the file has only 3 bytes/);
+    await expect(readSafetensors(path)).rejects.toThrow(/file: is a text, and not a safetensors file/);
     await expect(readSafetensors(join(folder, 'absent'))).rejects.toThrow(/absent: file: cannot be read/);
   });
 

@@ -29,7 +29,11 @@ describe('loadBuiltIn', () => {
       'model.json: architecture: has no weights in Keras; these architectures have: vgg16, vgg19, resnet50_v1',
     ],
     ['vgg16', 'w.keras', "w.keras: file: is Keras 3's own format; save the net with model.save('model.h5')"],
-    ['vgg16', 'w.safetensors', 'w.safetensors: header length: the file has only 0 bytes'],
+    [
+      'vgg16',
+      'w.safetensors',
+      'w.safetensors: file: is empty (0 bytes), and not a safetensors file; copy or download it again',
+    ],
   ])('refuses for %s the file %s, and says why', async (architecture, file, message) => {
     await expect(load(architecture, file)).rejects.toThrow(ModelFileError);
     await expect(load(architecture, file)).rejects.toThrow(message);

@@ -1,0 +1,103 @@
+/**
+ * transformers' `preprocessor_config.json` as the preprocessing of a manifest. Source: transformers, image_processing_utils.py
+ * and models/{vit,convnext,resnet}/…; the filters are Pillow's numbers.
+ */
+import { join } from 'node:path';
+import { z } from 'zod';
+import { isFile } from '../../files.js';
+import { readJson } from '../files/json-file.js';
+import type { InputPreset } from '../manifest.js';
+
+const FILE = 'preprocessor_config.json';
+
+const side = z.number().int().positive().max(8192);
+const sizeSchema = z.union([
+  side.transform((edge) => ({ edge, isSquare: undefined })),
+  z.looseObject({ shortest_edge: side }).transform(({ shortest_edge: edge }) => ({ edge, isSquare: false })),
+  z.looseObject({ height: side, width: side }).transform(({ height, width }) => ({
+    edge: Math.min(height, width),
+    isSquare: true,
+  })),
+]);
+const triple = z.union([
+  z.tuple([z.number(), z.number(), z.number()]),
+  z.number().transform((value): [number, number, number] => [value, value, value]),
+]);
+
+const processorSchema = z.looseObject({
+  image_processor_type: z.string().nullish(),
+  feature_extractor_type: z.string().nullish(),
+  do_resize: z.boolean().nullish(),
+  size: sizeSchema.nullish(),
+  crop_pct: z.number().positive().nullish(),
+  do_center_crop: z.boolean().nullish(),
+  crop_size: sizeSchema.nullish(),
+  resample: z.number().int().nullish(),
+  do_rescale: z.boolean().nullish(),
+  rescale_factor: z.number().positive().nullish(),
+  do_normalize: z.boolean().nullish(),
+  image_mean: triple.nullish(),
+  image_std: triple.nullish(),
+});
+
+const FILTERS: readonly (InputPreset['interpolation'] | undefined)[] = ['nearest', 'lanczos3', 'bilinear', 'bicubic'];
+
+/** From this size on ConvNeXt's processor, which ResNet's checkpoints have, takes the whole image. */
+const WHOLE_FROM = 384;
+
+export interface Processor {
+  readonly input: Partial<InputPreset>;
+  readonly notes: readonly string[];
+}
+
+/** The preprocessing in a folder; undefined if it has no such file. Throws ModelFileError for a faulty one. */
+export async function readProcessor(folder: string): Promise<Processor | undefined> {
+  const file = join(folder, FILE);
+  if (!(await isFile(file))) return undefined;
+  const { value: config } = await readJson(file, processorSchema);
+  const isRescaled = config.do_rescale ?? true;
+  const isNormalized = config.do_normalize ?? true;
+  const filter = FILTERS[config.resample ?? 2];
+  const { sizes, isSquashed } = sizesOf(config);
+  return {
+    input: {
+      ...sizes,
+      channels: 'RGB',
+      ...(filter !== undefined && { interpolation: filter }),
+      range: isRescaled ? rangeOf(config.rescale_factor) : 1,
+      ...(isNormalized
+        ? { ...(config.image_mean && { mean: config.image_mean }), ...(config.image_std && { std: config.image_std }) }
+        : { mean: [0, 0, 0], std: [1, 1, 1] }),
+    },
+    notes: isSquashed ? ['its own processor squashes the whole image into the square; here the middle is cut out'] : [],
+  };
+}
+
+/** 0.00392156862745098 is 1/255. */
+function rangeOf(factor: number | null | undefined): number {
+  const range = 1 / (factor ?? 1 / 255);
+  return Math.abs(range - Math.round(range)) < 1e-6 ? Math.round(range) : range;
+}
+
+function sizesOf(config: z.output<typeof processorSchema>): {
+  readonly sizes: Partial<Pick<InputPreset, 'size' | 'resize'>>;
+  readonly isSquashed: boolean;
+} {
+  const { size, crop_size: crop, crop_pct: part } = config;
+  if (size == null) {
+    return crop == null ? { sizes: {}, isSquashed: false } : { sizes: { size: crop.edge }, isSquashed: false };
+  }
+  const type = config.image_processor_type ?? config.feature_extractor_type ?? '';
+  if (/ConvNext/i.test(type)) {
+    if (size.edge >= WHOLE_FROM) return { sizes: { size: size.edge, resize: size.edge }, isSquashed: true };
+    const resize = Math.floor(size.edge / (part ?? 224 / 256));
+    return { sizes: { size: size.edge, resize: Math.max(size.edge, resize) }, isSquashed: false };
+  }
+  if (config.do_center_crop === true && crop != null) {
+    return {
+      sizes: { size: crop.edge, resize: Math.max(crop.edge, size.edge) },
+      isSquashed: size.isSquare === true && size.edge > crop.edge,
+    };
+  }
+  return { sizes: { size: size.edge, resize: size.edge }, isSquashed: size.isSquare !== false };
+}
