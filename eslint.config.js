@@ -86,6 +86,7 @@ const homes = {
     'src/models/manifest.ts',
     'src/models/pull/catalog.ts',
     'src/models/files/tfjs-file.ts',
+    'src/models/import/**',
     'src/models/keras/**',
     'src/http/**',
   ],

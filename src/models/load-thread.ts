@@ -7,12 +7,11 @@
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { OperatorError } from '../errors.js';
 import { loadNetwork, type NetworkLoader } from './compile.js';
-import { ModelFileError } from './files/model-file-error.js';
 import type { LoadReply, LoadStart } from './load-worker.js';
 import { isSelfContained, type ModelFolder } from './manifest.js';
 import type { Network } from './networks/network.js';
+import { errorOf, explainEnd } from './thread-failure.js';
 
 export interface LoadThreadOptions {
   /** Path of the built load-worker.js. */
@@ -47,29 +46,8 @@ async function loadOnThread(
     if (reply.kind === 'loaded') return reply.network;
     throw errorOf(reply);
   } catch (cause) {
-    throw explained(cause, file, { limitMs, heapMb });
+    throw explainEnd(cause, file, { limitMs, heapMb });
   } finally {
     await thread.terminate();
   }
-}
-
-function errorOf({ error, file, field, detail }: Extract<LoadReply, { kind: 'failed' }>): Error {
-  const cause = Object.assign(new Error(error.message), { stack: error.stack });
-  if (file !== undefined) return new ModelFileError(file, field ?? '', detail ?? '', { cause });
-  return error.isForOperator ? new OperatorError(error.message, { cause }) : cause;
-}
-
-function explained(
-  cause: unknown,
-  file: string,
-  { limitMs, heapMb }: Required<Omit<LoadThreadOptions, 'workerFile'>>,
-): unknown {
-  const { name, code } = cause as { readonly name?: unknown; readonly code?: unknown };
-  if (code === 'ERR_WORKER_OUT_OF_MEMORY') {
-    return new ModelFileError(file, 'file', `needs more than ${heapMb} MiB to be read`, { cause });
-  }
-  if (name === 'AbortError' || name === 'TimeoutError') {
-    return new ModelFileError(file, 'file', `was not read in ${limitMs / 1000} s`, { cause });
-  }
-  return cause;
 }
