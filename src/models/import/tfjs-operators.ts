@@ -189,7 +189,8 @@ function fused(
 ): TfValue {
   let result = y;
   let given = args;
-  for (const step of steps) {
+  // TensorFlow.js' converter writes NoOp where there is no bias.
+  for (const step of steps.filter((known) => known !== 'NoOp')) {
     const [operand, ...rest] = given;
     if (step === 'BiasAdd' || step === 'Add') {
       if (operand === undefined) throw tools.node.fail('the operand of what is fused into it is missing');
