@@ -285,23 +285,52 @@ function noneFits(
   tensors: Tensors,
   stated: string | undefined,
 ): GraphError {
-  const share = ({ view }: (typeof attempts)[number]): number => 1 - view.missing.length / view.parameters.length;
-  const covered = ({ view }: (typeof attempts)[number]): number =>
-    (view.parameters.length - view.missing.length) / Math.max(1, tensors.size);
-  const [best] = [...attempts].sort((a, b) => share(b) + covered(b) - share(a) - covered(a));
+  const [best] = attempts
+    .map((attempt) => ({ ...attempt, ...resemblanceOf(attempt.view, tensors) }))
+    .sort((a, b) => b.likeness - a.likeness);
   const differs = best !== undefined && 'differs' in best.result ? best.result.differs : undefined;
-  if (best === undefined || differs === undefined || (share(best) < RESEMBLANCE && stated === undefined)) {
-    const what = stated === undefined ? 'those of no built-in architecture' : `not those of ${stated}`;
+  if (best === undefined || differs === undefined || (best.named < RESEMBLANCE && stated === undefined)) {
+    const kin = KINDRED.find(([, pattern]) => [...tensors.keys()].some((name) => pattern.test(name)))?.[0];
+    const whose = kin === undefined ? 'those of no built-in architecture' : `those of ${kin}, which is not built in`;
+    const what = stated === undefined ? whose : `not those of ${stated}`;
     return new GraphError(`its tensors are ${what}; they begin with ${firstOf(tensors.keys())}; ${EXPORT}`);
   }
   const { architecture } = best.view;
-  const part = Math.floor(100 * share(best));
   const resembles =
     stated === undefined
-      ? `it resembles ${architecture} (${part} % of its tensors by name), but`
+      ? `it resembles ${architecture} (${Math.floor(100 * best.named)} % of its tensors by name), but`
       : `it is not ${architecture}:`;
   return new GraphError(`${resembles} ${differs}; ${EXPORT}`);
 }
+
+/** The part of an architecture's tensors that the file has by name; and a figure that shapes and surplus count in, too. */
+function resemblanceOf(
+  { parameters, missing, nameOf }: View,
+  tensors: Tensors,
+): { readonly named: number; readonly likeness: number } {
+  const found = parameters.length - missing.length;
+  const fitting = parameters.filter(({ name, dims }) => {
+    const known = tensors.get(nameOf(name));
+    return known !== undefined && areSameLayer(known, dims);
+  });
+  const named = found / parameters.length;
+  const counted = [...tensors.keys()].filter((name) => !IDLE.test(name)).length;
+  return { named, likeness: named + fitting.length / parameters.length + found / Math.max(1, counted) };
+}
+
+/** Names of tensors that only these nets have, for messages. Source: torchvision/models, timm/models. */
+const KINDRED: readonly (readonly [net: string, pattern: RegExp])[] = [
+  ["torchvision's MobileNetV2", /(^|\.)features\.1\.conv\.0\.0\.weight$/],
+  ["torchvision's MobileNetV3", /(^|\.)features\.1\.block\.0\.0\.weight$/],
+  ["torchvision's EfficientNet", /(^|\.)features\.1\.0\.block\.0\.0\.weight$/],
+  ['ConvNeXt', /(^|\.)(features\.1\.0\.layer_scale|stages\.0\.blocks\.0\.gamma)$/],
+  ['RegNet', /(^|\.)(trunk_output\.block1\.|s1\.b1\.conv1\.)/],
+  ['a Swin Transformer', /(^|\.)relative_position_bias_table$/],
+  ['a Vision Transformer', /(^|\.)(class_token|cls_token)$/],
+  ['ShuffleNetV2', /(^|\.)stage2\.0\.branch1\.0\.weight$/],
+  ['MnasNet', /(^|\.)layers\.8\.0\.layers\.0\.weight$/],
+  ["timm's MobileNet or EfficientNet", /(^|\.)blocks\.0\.0\.(conv_dw|conv)\.weight$/],
+];
 
 /** Part of an architecture's names that a state dict has at least if it is said to resemble it. */
 const RESEMBLANCE = 0.3;
