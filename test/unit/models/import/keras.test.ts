@@ -1,6 +1,7 @@
 /** Keras' own files: what they hold is what Keras computed; what cannot be read is told by name. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { File, ready } from 'h5wasm/node';
 import { describe, expect, it, vi } from 'vitest';
 import { OperatorError } from '../../../../src/errors.js';
 import { convertKerasFile } from '../../../../src/models/import/keras-file.js';
@@ -65,6 +66,30 @@ describe('what is refused', () => {
     await expect(convert('keras', fixture('keras/lambda-keras2.h5'))).rejects.toThrow(
       /layer "twice" \(Lambda\): holds Python code, which is not executed; export the model to ONNX/,
     );
+  });
+
+  it('gigabytes of weights in a file of kilobytes', async () => {
+    await expect(convert('keras', fixture('keras/huge-keras2.h5'))).rejects.toThrow(
+      /its weights would have 429\d+ bytes, but the file has only \d{4,5}$/,
+    );
+  });
+
+  it('models inside of models, without an end', async () => {
+    const nested = Array.from({ length: 30 }).reduce<object>(
+      (inner, _, level) => ({
+        class_name: 'Sequential',
+        config: { name: `level${30 - level}`, layers: [inner] },
+      }),
+      { class_name: 'Sequential', config: { name: 'innermost', layers: [] } },
+    );
+    await inFolder(async (folder) => {
+      const file = join(folder, 'nested.h5');
+      await ready;
+      const hdf5 = new File(file, 'w');
+      hdf5.create_attribute('model_config', JSON.stringify(nested));
+      hdf5.close();
+      await expect(convert('keras', file)).rejects.toThrow('models are nested deeper than 16');
+    });
   });
 
   it.each([

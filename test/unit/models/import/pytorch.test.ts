@@ -2,10 +2,12 @@
 import { access, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { buildArchitecture, parametersOf } from '../../../../src/architectures/index.js';
 import { OperatorError } from '../../../../src/errors.js';
 import { convertPytorchFile } from '../../../../src/models/import/pytorch-file.js';
 import { convert, expectedOutputs, fixture, importAndRun, inFolder, picture } from '../../../support/import.js';
 import { relativeError } from '../../../support/ort.js';
+import { zip } from '../../../support/zip.js';
 
 const TOLERANCE = 1e-4;
 
@@ -85,7 +87,39 @@ describe('what is refused', () => {
   });
 });
 
+/** A checkpoint of SqueezeNet whose tensors are all views of one storage of 8 numbers. */
+function checkpoint({ strides = '', storage = true, deflated = false, flags = 0 }): Buffer {
+  const tensors = parametersOf(buildArchitecture('squeezenet1_1')).map(({ name, dims }) => {
+    const tuple = (sizes: readonly unknown[]): string => `(${sizes.map((size) => `I${String(size)}\n`).join('')}t`;
+    const own = dims.map((_, axis) => dims.slice(axis + 1).reduce((product, size) => product * size, 1));
+    const view = `I0\n${tuple(dims)}${tuple(strides === '' ? own : dims.map(() => strides))}I00\nN`;
+    return `V${name}\nctorch._utils\n_rebuild_tensor_v2\n((S"storage"\nctorch\nFloatStorage\nV0\nS"cpu"\nI8\ntQ${view}tR`;
+  });
+  const data = Buffer.from(`(${tensors.join('')}d.`);
+  const storages = storage ? [{ name: 'net/data/0', data: Buffer.alloc(32), deflated, flags }] : [];
+  return zip([{ name: 'net/data.pkl', data }, ...storages]);
+}
+
 describe('hostile files', () => {
+  it.each([
+    [
+      'tensors larger than their storage',
+      checkpoint({}),
+      /tensor "features\.0\.weight": \[64, 3, 3, 3\] does not lie inside its storage of 8 elements/,
+    ],
+    ['one number as a million', checkpoint({ strides: '0' }), /does not lie inside its storage of 8 elements/],
+    ['strides beyond all numbers', checkpoint({ strides: '9007199254740991' }), /does not lie inside its storage/],
+    ['a storage that there is not', checkpoint({ storage: false }), /storage 0: is missing in the archive/],
+    ['a compressed storage', checkpoint({ deflated: true }), /is compressed, which torch\.save never does/],
+    ['an encrypted archive', checkpoint({ flags: 1 }), /is an encrypted zip archive/],
+  ])('%s', async (_, bytes, reason) => {
+    await inFolder(async (folder) => {
+      const file = join(folder, 'model.pt');
+      await writeFile(file, bytes);
+      await expect(here(file)).rejects.toThrow(reason);
+    });
+  });
+
   it('an object that would run a command is left out, and nothing is run', async () => {
     const { model } = await convert('pytorch', fixture('pytorch/hostile.pt'));
     expect(model.architecture).toBe('resnet18');
