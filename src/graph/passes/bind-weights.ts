@@ -62,8 +62,8 @@ function bindOne(parameter: Initializer, { file, tensors, nameOf }: WeightSource
   return { ...parameter, data: { kind: 'external', file, offset, length, ...storedAs } };
 }
 
-/** Whether they are equal, or one is the fully connected form of the other. */
-function areSameLayer(a: readonly number[], b: readonly number[]): boolean {
+/** Whether two shapes are equal, or one is the fully connected form of the other. */
+export function areSameLayer(a: readonly number[], b: readonly number[]): boolean {
   if (a.length === b.length) return a.every((size, axis) => size === b[axis]);
   const isBoth = [a, b].every(({ length }) => length === 2 || length === 4);
   return isBoth && a[0] === b[0] && elementCount(a) === elementCount(b);

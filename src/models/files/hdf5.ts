@@ -9,6 +9,7 @@
  */
 import { closeSync, fstatSync, readSync } from 'node:fs';
 import { ready } from 'h5wasm';
+import { halfValue } from '../../graph/constants.js';
 import { elementCount } from '../../tensor.js';
 import { openModelFileSync } from './file-access.js';
 import { refusalOf } from './file-kind.js';
@@ -21,6 +22,13 @@ const PIECE_BYTES = 2 ** 26;
 const MAX_TEXT_BYTES = 2 ** 24;
 
 const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
+
+/** Makes single precision of numbers of so many bytes. */
+const FLOATS: ReadonlyMap<number, (bytes: ArrayBuffer, begin: number, count: number) => Float32Array> = new Map([
+  [2, (bytes, begin, count) => Float32Array.from(new Uint16Array(bytes, begin, count), halfValue)],
+  [4, (bytes, begin, count) => new Float32Array(bytes, begin, count)],
+  [8, (bytes, begin, count) => Float32Array.from(new Float64Array(bytes, begin, count))],
+]);
 
 type Library = Awaited<typeof ready>;
 
@@ -39,6 +47,7 @@ export class Hdf5File {
   readonly #library: Library;
   readonly #file: string;
   readonly #unmount: () => void;
+  readonly #size: number;
   readonly #id: bigint;
 
   constructor(library: Library, file: string) {
@@ -51,12 +60,18 @@ export class Hdf5File {
       throw cause instanceof ModelFileError ? cause : this.#error('file', 'cannot be read', cause);
     }
     this.#unmount = mounted.unmount;
+    this.#size = mounted.size;
     try {
       this.#id = this.#attempt('file', () => library.open(mounted.path, library.H5F_ACC_RDONLY, false, -1, -1));
     } catch (error) {
       mounted.unmount();
       throw error;
     }
+  }
+
+  /** Bytes of the file. */
+  get size(): number {
+    return this.#size;
   }
 
   /** Names in a group, in no order; undefined if it is not a group. */
@@ -67,6 +82,15 @@ export class Hdf5File {
 
   /** An attribute that is a list of strings, of fixed or variable length; undefined if there is none of that name. */
   texts(group: string, attribute: string): readonly string[] | undefined {
+    return this.#texts(group, attribute, 1);
+  }
+
+  /** An attribute that is one string; undefined if there is none of that name. */
+  text(group: string, attribute: string): string | undefined {
+    return this.#texts(group, attribute, 0)?.[0];
+  }
+
+  #texts(group: string, attribute: string, rank: 0 | 1): readonly string[] | undefined {
     const library = this.#library;
     const field = `attribute "${attribute}" of "${group}"`;
     const there = this.#attempt(field, () => library.get_attribute_names(this.#id, group));
@@ -75,8 +99,8 @@ export class Hdf5File {
     const { type, shape, size, total_size: count, vlen } = metadata;
     // h5py writes an empty list as a list of numbers.
     if (count === 0) return [];
-    const isList = type === library.H5T_class_t.H5T_STRING.value && shape?.length === 1;
-    if (!isList) throw this.#error(field, 'is not a list of strings');
+    const isText = type === library.H5T_class_t.H5T_STRING.value && shape?.length === rank;
+    if (!isText) throw this.#error(field, rank === 0 ? 'is not a string' : 'is not a list of strings');
     return this.#withMemory(field, size * count, MAX_TEXT_BYTES, (pointer) => {
       this.#attempt(field, () => library.get_attribute_data(this.#id, group, attribute, BigInt(pointer)));
       const heap = library.HEAPU8;
@@ -89,47 +113,54 @@ export class Hdf5File {
     });
   }
 
-  /** Sizes of a float32 dataset. Throws if it is missing, virtual or in another file. */
+  /** Sizes of a dataset of floating-point numbers. Throws if it is missing, virtual or in another file. */
   dims(dataset: string): readonly number[] {
+    return this.#floats(dataset).dims;
+  }
+
+  #floats(dataset: string): { readonly dims: readonly number[]; readonly width: number } {
     const library = this.#library;
     const field = `dataset "${dataset}"`;
     const kind = this.#kindOf(dataset);
     if (kind === library.H5G_UDLINK) throw this.#error(field, 'lies in another file');
     if (kind !== library.H5G_DATASET) throw this.#error(field, 'is missing');
     const metadata = this.#attempt(field, () => library.get_dataset_metadata(this.#id, dataset));
-    const { type, size, shape, chunks, virtual_sources: sources } = metadata;
-    if (type !== library.H5T_class_t.H5T_FLOAT.value || size !== FLOAT_BYTES) {
-      throw this.#error(field, 'does not hold float32 numbers');
-    }
+    const { type, size, shape, chunks, littleEndian, virtual_sources: sources } = metadata;
+    const isFloat = type === library.H5T_class_t.H5T_FLOAT.value && littleEndian && FLOATS.has(size);
+    if (!isFloat) throw this.#error(field, 'does not hold floating-point numbers of 2, 4 or 8 bytes, little-endian');
     if (sources !== undefined) throw this.#error(field, 'is virtual: it is made of other datasets');
     if (!shape?.every(Number.isSafeInteger)) throw this.#error(field, 'has no valid shape');
     if (chunks !== null && elementCount(chunks) > Math.max(elementCount(shape), PIECE_BYTES / FLOAT_BYTES)) {
       throw this.#error(field, `has chunks of [${chunks.join(', ')}], larger than itself`);
     }
-    return shape;
+    return { dims: shape, width: size };
   }
 
   /**
    * Walk through a dataset along its first axis, in pieces of up to 64 MiB, or of one row if a row is larger. `visit`
-   * gets the rows from `begin` on, row-major; their buffer belongs to the library and is valid only until `visit`
-   * returns.
+   * gets the rows from `begin` on, row-major, in single precision; their buffer may belong to the library and is valid
+   * only until `visit` returns.
    */
   read(dataset: string, visit: (rows: Float32Array, begin: number) => void): void {
     const library = this.#library;
     const field = `dataset "${dataset}"`;
-    const [rows = 1, ...rest] = this.dims(dataset);
+    const { dims, width: bytes } = this.#floats(dataset);
+    const [rows = 1, ...rest] = dims;
     const width = elementCount(rest);
-    const step = Math.max(1, Math.floor(PIECE_BYTES / (width * FLOAT_BYTES)));
-    const strides = [1, ...rest.map(() => 1)].map(BigInt);
+    const step = Math.max(1, Math.floor(PIECE_BYTES / (width * bytes)));
+    const floatsIn = FLOATS.get(bytes)!;
+    const strides = dims.map(() => 1n);
+    const isScalar = dims.length === 0;
     for (let begin = 0; begin < rows; begin += step) {
       const count = Math.min(step, rows - begin);
       const counts = [count, ...rest].map(BigInt);
-      const offsets = [begin, ...rest.map(() => 0)].map(BigInt);
-      this.#withMemory(field, count * width * FLOAT_BYTES, library.MAXIMUM_MEMORY, (pointer) => {
-        this.#attempt(field, () =>
-          library.get_dataset_data(this.#id, dataset, counts, offsets, strides, BigInt(pointer)),
-        );
-        visit(new Float32Array(library.HEAPU8.buffer, pointer, count * width), begin);
+      const offsets = dims.map((_, axis) => BigInt(axis === 0 ? begin : 0));
+      const where: readonly [bigint[] | null, bigint[] | null, bigint[] | null] = isScalar
+        ? [null, null, null]
+        : [counts, offsets, strides];
+      this.#withMemory(field, count * width * bytes, library.MAXIMUM_MEMORY, (pointer) => {
+        this.#attempt(field, () => library.get_dataset_data(this.#id, dataset, ...where, BigInt(pointer)));
+        visit(floatsIn(library.HEAPU8.buffer as ArrayBuffer, pointer, count * width), begin);
       });
     }
   }
@@ -197,6 +228,7 @@ const NOT_FOUND = 44;
 interface Mounted {
   /** The file's path inside the library's file system. */
   readonly path: string;
+  readonly size: number;
   readonly unmount: () => void;
 }
 
@@ -216,6 +248,7 @@ function mount(file: string, fs: FileSystem): Mounted {
   };
   return {
     path,
+    size: node.usedBytes,
     unmount() {
       fs.open = open;
       fs.unlink(path);

@@ -1,7 +1,7 @@
 /**
- * A TensorFlow.js LayersModel, hostile until proven otherwise: a JSON file with the topology and the manifest of the
- * weights, and the files of their bytes beside it. In the result every weight lies inside its files; these lie in the
- * folder and have exactly as many bytes as the weights need. The topology is not checked here.
+ * A TensorFlow.js LayersModel or GraphModel, hostile until proven otherwise: a JSON file with the topology and the
+ * manifest of the weights, and the files of their bytes beside it. In the result every weight lies inside its files;
+ * these lie in the folder and have exactly as many bytes as the weights need. The topology is not checked here.
  *
  * A group's weights follow each other in the concatenation of its files, so a weight may begin in one file and end in
  * the next. Source: tfjs-core's io/types.ts (WeightsManifestConfig) and io_utils.ts (decodeWeights).
@@ -34,6 +34,8 @@ export interface TfjsFile {
 
 export interface TfjsWeight {
   readonly dims: readonly number[];
+  /** The type that the model computes with; quantized weights are stored in another. */
+  readonly dtype: 'float32' | 'int32' | 'uint8' | 'bool';
   /** The values, row-major, converted to single precision. The caller owns them. Throws ModelFileError. */
   read(): Promise<Float32Array<ArrayBuffer>>;
 }
@@ -50,7 +52,7 @@ const weightSchema = z.object({
   quantization: quantization.nullish(),
 });
 
-const NO_GRAPHS = 'belongs to a GraphModel, a frozen graph; only LayersModels can be read';
+const NO_GRAPHS = 'belongs to a GraphModel, a frozen graph; fullconv import makes a model of it';
 
 const modelSchema = z.object({
   format: z.literal('layers-model', NO_GRAPHS).nullish(),
@@ -66,20 +68,10 @@ export async function readTfjsFile(file: string): Promise<TfjsFile> {
   const { value: model, digest } = await readJson(file, modelSchema);
   const { modelTopology: topology } = model;
   if ('node' in topology) throw new ModelFileError(file, 'modelTopology', NO_GRAPHS);
-  const weights = new Map<string, TfjsWeight>();
+  const weights = await locateAll(file, model.weightsManifest);
   const files: StampedFile[] = [];
-  const given = new Set<string>();
-  for (const [position, group] of model.weightsManifest.entries()) {
-    for (const path of group.paths.map(normalize)) {
-      if (given.has(path)) throw new ModelFileError(file, `weightsManifest.${position}`, `"${path}" is given twice`);
-      given.add(path);
-    }
-    const found = await locate(file, group, `weightsManifest.${position}`);
-    for (const [name, weight] of found) {
-      if (weights.has(name)) throw new ModelFileError(file, `weight "${name}"`, 'is given twice');
-      weights.set(name, weight);
-    }
-    for (const name of group.paths) files.push({ name, stamp: await stampModelFile(join(dirname(file), name)) });
+  for (const name of model.weightsManifest.flatMap(({ paths }) => paths)) {
+    files.push({ name, stamp: await stampModelFile(join(dirname(file), name)) });
   }
   return {
     topology: topology.model_config ?? topology,
@@ -91,6 +83,50 @@ export async function readTfjsFile(file: string): Promise<TfjsFile> {
       .digest('hex'),
     files,
   };
+}
+
+/** A GraphModel: a frozen graph of TensorFlow's operators. */
+export interface TfjsGraphFile {
+  /** Not checked. */
+  readonly nodes: readonly unknown[];
+  /** What the model calls its inputs and outputs; not checked. */
+  readonly signature: unknown;
+  /** By the name of the constant. */
+  readonly weights: ReadonlyMap<string, TfjsWeight>;
+}
+
+const graphSchema = z.object({
+  format: z.literal('graph-model', 'is not that of a GraphModel').nullish(),
+  modelTopology: z.object({ node: z.array(z.unknown()) }, 'has no nodes: it belongs to no GraphModel'),
+  weightsManifest: modelSchema.shape.weightsManifest,
+  signature: z.unknown().optional(),
+  userDefinedMetadata: z.looseObject({ signature: z.unknown() }).nullish(),
+});
+
+/** Read the JSON file of a GraphModel, and the sizes of its weight files. Throws ModelFileError as readTfjsFile does. */
+export async function readTfjsGraphFile(file: string): Promise<TfjsGraphFile> {
+  const { value: model } = await readJson(file, graphSchema);
+  return {
+    nodes: model.modelTopology.node,
+    signature: model.signature ?? model.userDefinedMetadata?.signature,
+    weights: await locateAll(file, model.weightsManifest),
+  };
+}
+
+async function locateAll(file: string, groups: readonly Group[]): Promise<ReadonlyMap<string, TfjsWeight>> {
+  const weights = new Map<string, TfjsWeight>();
+  const given = new Set<string>();
+  for (const [position, group] of groups.entries()) {
+    for (const path of group.paths.map(normalize)) {
+      if (given.has(path)) throw new ModelFileError(file, `weightsManifest.${position}`, `"${path}" is given twice`);
+      given.add(path);
+    }
+    for (const [name, weight] of await locate(file, group, `weightsManifest.${position}`)) {
+      if (weights.has(name)) throw new ModelFileError(file, `weight "${name}"`, 'is given twice');
+      weights.set(name, weight);
+    }
+  }
+  return weights;
 }
 
 /** A file of a group, and its range in the bytes of the group. */
@@ -114,7 +150,8 @@ async function locate(file: string, { paths, weights }: Group, field: string): P
     const begin = end;
     end += elementCount(weight.shape) * storage(weight).width;
     const range = { begin, end };
-    return [weight.name, { dims: weight.shape, read: async () => decode(weight, await readRange(shards, range)) }];
+    const read = async () => decode(weight, await readRange(shards, range));
+    return [weight.name, { dims: weight.shape, dtype: weight.dtype, read }];
   });
   if (end === available) return located;
   throw new ModelFileError(file, field, `its weights need ${end} bytes, but its files have ${available}`);

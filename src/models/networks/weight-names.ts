@@ -59,13 +59,18 @@ function inBlock(stage?: string, block?: string, layer?: string): string {
  */
 const WRAPPERS = ['', 'module.', '_orig_mod.', 'model.', 'net.', 'backbone.'];
 
-/** All namings of a net with these parameters. */
-function namingsOf(parameters: readonly string[]): Naming[] {
-  const owners = OWNERS.map(([owner, renaming]) => {
+/** The namings of a net with these parameters, one for each library; the architecture's own comes first. */
+export function libraryNamings(parameters: readonly string[]): Naming[] {
+  return OWNERS.map(([owner, renaming]) => {
     const nameOf =
       typeof renaming === 'function' ? renaming(parameters) : (name: string): string => renameBy(renaming, name);
     return { owner, nameOf };
   });
+}
+
+/** All namings of a net with these parameters. */
+function namingsOf(parameters: readonly string[]): Naming[] {
+  const owners = libraryNamings(parameters);
   return WRAPPERS.flatMap((wrapper) =>
     owners.map(({ owner, nameOf }) => ({
       owner: wrapper === '' ? owner : `${owner} after "${wrapper}"`,

@@ -62,6 +62,14 @@ describe('a Keras file', () => {
     expect(Array.from(kernel!.slice(0, 9))).toEqual([0, 4, 8, 12, 16, 20, 24, 28, 1]);
   });
 
+  it('may have numbers of other precision', async () => {
+    const file = await changed('double.h5', (layer) => {
+      layer.create_dataset({ name: 'kernel:0', data: Float64Array.from(numbers), shape: [8, 4] });
+    });
+    const [kernel] = await read(file);
+    expect(Array.from(kernel!.slice(0, 9))).toEqual([0, 4, 8, 12, 16, 20, 24, 28, 1]);
+  });
+
   it.each<[string, (layer: Group) => void, string]>([
     ['no dataset', () => undefined, 'dataset "/predictions/kernel:0": is missing'],
     ['a group for a dataset', (layer) => layer.create_group('kernel:0'), 'dataset "/predictions/kernel:0": is missing'],
@@ -87,13 +95,13 @@ describe('a Keras file', () => {
     ],
     [
       'other numbers',
-      (layer) => layer.create_dataset({ name: 'kernel:0', data: new Float64Array(32), shape: [8, 4] }),
-      'dataset "/predictions/kernel:0": does not hold float32 numbers',
+      (layer) => layer.create_dataset({ name: 'kernel:0', data: new Int32Array(32), shape: [8, 4] }),
+      'dataset "/predictions/kernel:0": does not hold floating-point numbers of 2, 4 or 8 bytes, little-endian',
     ],
     [
       'texts for numbers',
       (layer) => layer.create_dataset({ name: 'kernel:0', data: ['a', 'b'] }),
-      'dataset "/predictions/kernel:0": does not hold float32 numbers',
+      'dataset "/predictions/kernel:0": does not hold floating-point numbers of 2, 4 or 8 bytes, little-endian',
     ],
     [
       'numbers for names',
