@@ -126,7 +126,7 @@ function mapCommand(name: string, about: string): Command {
 
 imageCommand('classify', 'print the classes of images')
   .option('--top <k>', 'how many classes; default 5, or all if there are fewer', whole)
-  .addOption(oneOf('--fit <fit>', 'how the image becomes the input', FITS, 'crop'))
+  .addOption(oneOf('--fit <fit>', "how the image becomes the input (default the model's own, crop or stretch)", FITS))
   .option('--json', 'for programs: a list, an entry for each image and scale')
   .action(async (files: string[], flags: ClassifyFlags & SettingFlags) => {
     const { classifyCommand } = await import('./commands/classify.js');
@@ -216,7 +216,9 @@ command('evaluate', 'measure top-1 and top-5 on labelled images, or how well hea
   .argument('<folder>', 'one folder for each class, or files with a class id in their names, or val_annotations.txt')
   .option('--model <model>', 'one, or several as a,b', words)
   .option('--size <list>', "short sides; default the model's own", wholes)
-  .addOption(oneOf('--fit <fit>', 'how the image becomes the input (default crop, with --localization whole)', FITS))
+  .addOption(
+    oneOf('--fit <fit>', "how the image becomes the input (default the model's own, with --localization whole)", FITS),
+  )
   .option(
     '--localization',
     'measure pointing game, MaxBoxAccV2 and PxAP of heatmaps on photographs with boxes or masks',
@@ -240,7 +242,7 @@ command('evaluate', 'measure top-1 and top-5 on labelled images, or how well hea
       await evaluateLocalizationCommand(config, folder, { ...flags, fit: fit ?? 'whole' });
     } else {
       const { evaluateCommand } = await import('./commands/evaluate.js');
-      await evaluateCommand(config, folder, { ...flags, fit: fit ?? 'crop' });
+      await evaluateCommand(config, folder, { ...flags, fit });
     }
   });
 

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import type { RunCost } from '../../batching/run-cost.js';
 import { deviceName } from '../../device.js';
 import { EDGES } from '../../maps/edges.js';
+import { pixelSize } from '../../maps/input-plan.js';
 import { ACTIVATIONS, MAP_SCORES } from '../../maps/scores.js';
 import { OUTPUTS } from '../../models/networks/network.js';
 import type { DenseViews } from '../../models/dense-views.js';
@@ -182,13 +183,13 @@ function describeEntry({ name, state, reason, model }: ModelEntry, parts: Surrou
     quantization: manifest.quantization,
     digest: model.digest,
     parameters: model.parameters,
-    multiplyAdds: model.classifier.multiplyAdds({ width: manifest.input.size, height: manifest.input.size }),
+    multiplyAdds: model.classifier.multiplyAdds(pixelSize(manifest.input.size)),
     classes: model.labels.length,
     output: model.output,
     probabilities: model.activation,
     input: manifest.input,
     maps: manifest.maps,
-    inputStep,
+    inputStep: Math.max(inputStep, 'view' in dense ? dense.sizeStep : 1),
     devices: device.devices.map(deviceName),
     provider: device.devices[0]?.kind,
     runCost: describeRunCost(runCosts().get(model.classifier.session.id)),
