@@ -38,6 +38,7 @@ import { raiseOpset } from '../../graph/passes/raise-opset.js';
 import { reorderFlattenedWeight } from '../../graph/passes/reorder-flattened-weight.js';
 import { reserveNames } from '../../graph/passes/reserve-names.js';
 import { resolveAutoPadding } from '../../graph/passes/resolve-auto-padding.js';
+import { spreadHead } from '../../graph/passes/spread-head.js';
 import { skipIdleViews } from '../../graph/passes/skip-idle-views.js';
 import { takePlanarInput } from '../../graph/passes/take-planar-input.js';
 import { transposeGemmWeight } from '../../graph/passes/transpose-gemm-weight.js';
@@ -214,14 +215,36 @@ function convolutionalize(
   }
 
   const pooled = applyPass(freed, convolutionalizeGlobalPool());
-  const convolutional =
-    pooled ??
-    applyPass(freed, convolutionalizePooledStack(nativeSize)) ??
-    applyPass(freed, convolutionalizeGemm(nativeSize));
-  if (convolutional === undefined) return { classifier: freed, dense: { unavailable: describeHead(freed) } };
-  const unavailable = whyNoMap(convolutional, nativeSize);
-  const net = { graph: convolutional, poolsGlobally: pooled !== undefined };
-  return { classifier: freed, dense: unavailable === undefined ? net : { unavailable } };
+  const cells = attempt(() => spreadHead(freed, 'cells', nativeSize));
+  const affine = pooled ?? ('result' in cells && cells.result.isAffine ? cells.result.graph : undefined);
+  const spread = attempt(() => spreadHead(freed, 'windows', nativeSize));
+  const candidates = [
+    affine,
+    applyPass(freed, convolutionalizePooledStack(nativeSize)),
+    applyPass(freed, convolutionalizeGemm(nativeSize)),
+    'result' in spread ? spread.result.graph : undefined,
+  ].filter((candidate) => candidate !== undefined);
+  const reasons = candidates.map((candidate) => whyNoMap(candidate, nativeSize));
+  const graph = candidates[reasons.indexOf(undefined)];
+  if (graph === undefined) {
+    const why = 'reason' in spread ? `${describeHead(freed)}: ${spread.reason}` : describeHead(freed);
+    return { classifier: freed, dense: { unavailable: reasons[0] ?? why } };
+  }
+  const ofCells = affine === undefined && 'result' in cells ? cells.result.graph : undefined;
+  const hasCells = ofCells !== undefined && whyNoMap(ofCells, nativeSize) === undefined;
+  return {
+    classifier: freed,
+    dense: { graph, poolsGlobally: graph === affine, ...(hasCells && { cells: ofCells }) },
+  };
+}
+
+function attempt<T>(make: () => T): { readonly result: T } | { readonly reason: string } {
+  try {
+    return { result: make() };
+  } catch (error) {
+    if (!(error instanceof GraphError)) throw error;
+    return { reason: error.message };
+  }
 }
 
 /** Why the freed graph does not take every batch size; undefined if it does. */

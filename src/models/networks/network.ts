@@ -45,6 +45,11 @@ export interface Network {
 export interface ConvolutionalNet {
   /** float32 [N, 3, H, W], normalized → class map float32 [N, K, h, w]. */
   readonly graph: Graph;
+  /**
+   * The head applied to each cell of the last map, → class map float32 [N, K, h, w]. Of nets whose head is not affine: its mean is not
+   * the logits, and a cell is no classification.
+   */
+  readonly cells?: Graph;
   /** Whether the net ends in global average pooling: then the class map's mean equals the logits at any size. */
   readonly poolsGlobally: boolean;
   /** Where the kernels look. Default: all look at their middles. */
