@@ -7,6 +7,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { SETTING_LIST, readConfig, type Config, type SettingFlags } from '../config.js';
 import { DRAWINGS, LABEL_DRAWINGS, OPACITIES, PICTURE_FORMATS, SHEET_CLASSES } from '../drawing/words.js';
 import { COLORMAP_NAMES, DEFAULT_COLORMAP } from '../maps/colormap.js';
+import { MAP_KINDS } from '../maps/map-kinds.js';
 import { EDGES } from '../maps/edges.js';
 import { FITS, type Fit } from '../maps/input-plan.js';
 import { MAP_SCORES } from '../maps/scores.js';
@@ -121,6 +122,7 @@ function mapCommand(name: string, about: string): Command {
     .option('--flip', 'also average over the mirrored image', false)
     .option('--output-stride <pixels>', "input pixels between cells; default the net's own", whole)
     .addOption(oneOf('--edge <edge>', 'where the map ends', EDGES, 'valid'))
+    .addOption(oneOf('--map <kind>', "what a cell is (default the model's own, or windows)", MAP_KINDS))
     .option('--json', 'for programs: a line of JSON for each image');
 }
 

@@ -4,14 +4,13 @@
  * data: carry-out.ts needs only the plan and the encoded bytes, neither the model nor the request.
  */
 import { ServiceError, type ParameterError } from '../errors.js';
-import type { MapGeometry } from '../graph/geometry.js';
 import type { Interpolation } from '../images/decode.js';
 import { inputDecodeCost } from '../images/decode-cost.js';
 import type { ImageHeader } from '../images/image-header.js';
 import { inputPixels, ofSameShape, planInput, shortSide, type Fit, type InputPlan } from '../maps/input-plan.js';
 import { planTiles, type Tiling } from '../maps/tiles.js';
 import type { CompiledModel } from '../models/compile.js';
-import type { DenseView, View } from '../models/dense-views.js';
+import type { DenseView, View, ViewGeometry } from '../models/dense-views.js';
 import type { Size } from '../models/input-size.js';
 import type { SessionSpec } from '../runtime/session.js';
 import type { MapAccount, MapCost } from './map-account.js';
@@ -104,7 +103,7 @@ export interface PassPlan {
 }
 
 export interface PlannedMap extends Size {
-  readonly geometry: MapGeometry;
+  readonly geometry: ViewGeometry;
 }
 
 export interface PlanLimits {

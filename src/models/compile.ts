@@ -24,7 +24,7 @@ import { pixelSize } from '../maps/input-plan.js';
 import type { Activation } from '../maps/scores.js';
 import type { SessionSpec } from '../runtime/session.js';
 import { loadBuiltIn } from './networks/built-in.js';
-import { createDenseViews, type DenseViews, type View } from './dense-views.js';
+import { createDenseViews, type DenseForm, type DenseView, type DenseViews, type View } from './dense-views.js';
 import { isSameSize, memoizeBySize, statedSize, type Size } from './input-size.js';
 import {
   MANIFEST_FILE,
@@ -99,6 +99,11 @@ const TOLERANCE = { float32: 1e-3, float16: 1e-2 };
 export function denseViews({ manifest, dense }: CompiledModel): DenseViews {
   if ('view' in dense) return dense;
   throw new ServiceError('OUTPUT_UNSUPPORTED', `${manifest.name} has no class map: ${dense.unavailable}.`);
+}
+
+/** The class map of a form; where it says no kind, the model's own. Throws OUTPUT_UNSUPPORTED. */
+export function denseView(model: CompiledModel, form: DenseForm): DenseView {
+  return denseViews(model).view({ ...form, map: form.map ?? model.manifest.maps?.map });
 }
 
 /** Loads and convolutionalizes; `cache` is as in CompileOptions. Throws ModelFileError or GraphError. */

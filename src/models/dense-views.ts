@@ -17,6 +17,7 @@ import { reduceOutputStride } from '../graph/passes/reduce-output-stride.js';
 import { selectClasses } from '../graph/passes/select-classes.js';
 import { inferShapes } from '../graph/shapes.js';
 import { EDGES, type Edge } from '../maps/edges.js';
+import { MAP_KINDS, type MapKind } from '../maps/map-kinds.js';
 import type { SessionSpec } from '../runtime/session.js';
 import { wordsOf } from '../vocabulary.js';
 import { memoizeBySize, type Size } from './input-size.js';
@@ -36,10 +37,15 @@ export interface View {
   readonly check: (input: Size) => void;
 }
 
+/** Where the cells look, and what one is. */
+export interface ViewGeometry extends MapGeometry {
+  readonly kind: MapKind;
+}
+
 /** Image and classes → the maps of those classes (graph/passes/select-classes.ts). */
 export interface DenseView extends View {
   /** Where the cells look, in input pixels; `offset` accounts for the trained kernels (graph/effective-centre.ts). */
-  readonly geometry: MapGeometry;
+  readonly geometry: ViewGeometry;
   /** Undefined if cells also see pixels outside their receptive fields, so that tiles cannot be exact. */
   readonly tiling: TilingGeometry | undefined;
   /** Cells for an input; zero or less if the input is smaller than one window. */
@@ -52,6 +58,8 @@ export interface TilingGeometry extends MapGeometry {
 }
 
 export interface DenseForm {
+  /** Default: `windows`. */
+  readonly map?: MapKind | undefined;
   /** Pixels between cells; default: the net's own. */
   readonly outputStride?: number | undefined;
   /** Default: `valid`. */
@@ -68,9 +76,11 @@ export interface DenseViews {
   /** The net's own, then finer ones. */
   readonly outputStrides: readonly number[];
   readonly edges: readonly Edge[];
+  /** Those that the net has. */
+  readonly kinds: readonly MapKind[];
   /** Throws OUTPUT_UNSUPPORTED for an input that holds no window or that the net does not take; the same for all forms. */
   readonly check: (input: Size) => void;
-  /** Throws OUTPUT_UNSUPPORTED for an output stride or edge that is not listed here. */
+  /** Throws OUTPUT_UNSUPPORTED for a kind, an output stride or an edge that is not listed here. */
   view(form?: DenseForm): DenseView;
 }
 
@@ -83,12 +93,24 @@ const LARGE = 8;
 export interface DenseOptions {
   /** Name of the model, for messages. */
   readonly name: string;
+  /** Of the maps. Default: `windows`. */
+  readonly kind?: MapKind;
   readonly nativeSize: Size;
   readonly session: SessionWriter;
 }
 
 /** The views of a net whose output is the class map. */
-export function createDenseViews(net: ConvolutionalNet, { name, nativeSize, session }: DenseOptions): DenseViews {
+export function createDenseViews(net: ConvolutionalNet, options: DenseOptions): DenseViews {
+  const { name, kind = 'windows', nativeSize, session } = options;
+  const cells =
+    net.cells === undefined
+      ? undefined
+      : createDenseViews(
+          // Cells cover the image, as those of a net with global average pooling do.
+          { graph: net.cells, poolsGlobally: true },
+          { ...options, kind: 'cells', session: (view, ...others) => session(`cells-${view}`, ...others) },
+        );
+  const kinds: MapKind[] = net.poolsGlobally || cells !== undefined ? wordsOf(MAP_KINDS) : [kind];
   const own = mapGeometry(net.graph, CLASS_MAP).outputStride;
   const sizeStep = sizeStepOf(net.graph, nativeSize) ?? 1;
   const outputStrides = FINENESS.map((fineness) => own / fineness).filter((stride) => {
@@ -109,9 +131,13 @@ export function createDenseViews(net: ConvolutionalNet, { name, nativeSize, sess
     if (Math.min(width, height) >= minimumSize) {
       const reason = whyNot(input);
       if (reason === undefined) return;
-      throw new ServiceError('OUTPUT_UNSUPPORTED', `${name} does not take an input of ${width}×${height} pixels: ${reason}.`, {
-        errors: [{ parameter: 'size', detail: `both sides must be multiples of ${sizeStep}` }],
-      });
+      throw new ServiceError(
+        'OUTPUT_UNSUPPORTED',
+        `${name} does not take an input of ${width}×${height} pixels: ${reason}.`,
+        {
+          errors: [{ parameter: 'size', detail: `both sides must be multiples of ${sizeStep}` }],
+        },
+      );
     }
     throw new ServiceError(
       'OUTPUT_UNSUPPORTED',
@@ -139,7 +165,7 @@ export function createDenseViews(net: ConvolutionalNet, { name, nativeSize, sess
     const pixelCost = Math.max(1, multiplyAdds(large) / coarsest(large));
     return {
       session: session(view, graph, { ends: [selectClasses({ cells })], pixelCost }),
-      geometry: { ...geometry, offset: effectiveOffset(graph, CLASS_MAP, net.kernelCentres ?? new Map()) },
+      geometry: { ...geometry, kind, offset: effectiveOffset(graph, CLASS_MAP, net.kernelCentres ?? new Map()) },
       tiling: sizeStep > 1 || seesEverything(graph, CLASS_MAP) ? undefined : { ...geometry, alignment: own },
       mapSize: mapSizer(graph),
       multiplyAdds,
@@ -156,14 +182,17 @@ export function createDenseViews(net: ConvolutionalNet, { name, nativeSize, sess
     sizeStep,
     outputStrides,
     edges,
+    kinds,
     check,
-    view({ outputStride = own, edge = 'valid' } = {}) {
+    view({ map = kind, outputStride = own, edge = 'valid' } = {}) {
+      if (!kinds.includes(map)) throw unsupported(name, 'map', map, kinds);
+      if (map === 'cells' && cells !== undefined) return cells.view({ outputStride, edge });
       if (!outputStrides.includes(outputStride)) throw unsupported(name, 'outputStride', outputStride, outputStrides);
       if (!edges.includes(edge)) throw unsupported(name, 'edge', edge, edges);
       const key = `${outputStride} ${pads === undefined ? 'valid' : edge}`;
       const view = made.get(key) ?? make(outputStride, edge);
       made.set(key, view);
-      return view;
+      return map === kind ? view : { ...view, geometry: { ...view.geometry, kind: map } };
     },
   };
 }

@@ -6,6 +6,7 @@ import { isAbsolute, join, normalize, sep } from 'node:path';
 import { z } from 'zod';
 import { ARCHITECTURE_NAMES } from '../architectures/index.js';
 import { pixelSize, shortSide, type PixelSize } from '../maps/input-plan.js';
+import { MAP_KINDS } from '../maps/map-kinds.js';
 import { MAP_SCORES } from '../maps/scores.js';
 import { wordsOf } from '../vocabulary.js';
 import { OUTPUTS } from './networks/network.js';
@@ -72,6 +73,8 @@ export type QuantizationFigures = z.output<typeof quantizationFigures>;
 const mapPreset = z.strictObject({
   /** Short side in pixels to which the whole photo is scaled. Default: the size of `input`. */
   size: z.number().int().min(8).max(4096).optional(),
+  /** What a cell is. Default: windows. */
+  map: z.enum(wordsOf(MAP_KINDS)).optional(),
   /** The scores that pictures show; numbers are always probabilities. Default: probabilities. */
   scores: z.enum(wordsOf(MAP_SCORES)).optional(),
 });

@@ -249,7 +249,7 @@ class Spreading {
   /** A Gemm's bias may be a scalar, [1] or [1, K]; a convolution's is [K]. */
   #bias(name: string, channels: number): string {
     const bias = this.#graph.initializers.get(name);
-    if (bias === undefined || bias.dims.reduce((product, size) => product * size, 1) !== channels) {
+    if (bias?.dims.reduce((product, size) => product * size, 1) !== channels) {
       throw new GraphError(`the bias "${name}" of a fully connected layer has not one number for each of its outputs`);
     }
     return bias.dims.length === 1 ? name : this.#constant(bias, [channels]);
