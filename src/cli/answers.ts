@@ -7,6 +7,7 @@ import type { Drawing, LabelDrawing, Opacity } from '../drawing/words.js';
 import type { ClassSegment } from '../inference/segment.js';
 import type { ColormapName } from '../maps/colormap.js';
 import type { Edge } from '../maps/edges.js';
+import type { MapKind } from '../maps/map-kinds.js';
 import type { Fit } from '../maps/input-plan.js';
 import type { Box, Peak } from '../maps/localize.js';
 import type { ClassMap } from '../maps/row-sampler.js';
@@ -43,6 +44,7 @@ export interface MapFlags {
   readonly flip: boolean;
   readonly outputStride?: number;
   readonly edge: Edge;
+  readonly map?: MapKind | undefined;
   readonly width?: number;
   readonly server?: URL;
   readonly picture: PictureChoice;

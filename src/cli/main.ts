@@ -7,6 +7,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { SETTING_LIST, readConfig, type Config, type SettingFlags } from '../config.js';
 import { DRAWINGS, LABEL_DRAWINGS, OPACITIES, PICTURE_FORMATS, SHEET_CLASSES } from '../drawing/words.js';
 import { COLORMAP_NAMES, DEFAULT_COLORMAP } from '../maps/colormap.js';
+import { MAP_KINDS } from '../maps/map-kinds.js';
 import { EDGES } from '../maps/edges.js';
 import { FITS, type Fit } from '../maps/input-plan.js';
 import { MAP_SCORES } from '../maps/scores.js';
@@ -145,12 +146,13 @@ function mapCommand(name: string, about: string): Command {
     .option('--flip', 'also average over the mirrored image', false)
     .option('--output-stride <pixels>', "input pixels between cells; default the net's own", whole)
     .addOption(oneOf('--edge <edge>', 'where the map ends', EDGES, 'valid'))
+    .addOption(oneOf('--map <kind>', "what a cell is (default the model's own, or windows)", MAP_KINDS))
     .option('--json', 'for programs: a line of JSON for each image');
 }
 
 imageCommand('classify', 'print the classes of images')
   .option('--top <k>', 'how many classes; default 5, or all if there are fewer', whole)
-  .addOption(oneOf('--fit <fit>', 'how the image becomes the input', FITS, 'crop'))
+  .addOption(oneOf('--fit <fit>', "how the image becomes the input (default the model's own, crop or stretch)", FITS))
   .option('--json', 'for programs: a list, an entry for each image and scale')
   .action(async (files: string[], flags: ClassifyFlags & SettingFlags) => {
     const { classifyCommand } = await import('./commands/classify.js');
@@ -261,7 +263,9 @@ command('evaluate', 'measure top-1 and top-5 on labelled images, or how well hea
   .argument('<folder>', 'one folder for each class, or files with a class id in their names, or val_annotations.txt')
   .option('--model <model>', 'one, or several as a,b', words)
   .option('--size <list>', "short sides; default the model's own", wholes)
-  .addOption(oneOf('--fit <fit>', 'how the image becomes the input (default crop, with --localization whole)', FITS))
+  .addOption(
+    oneOf('--fit <fit>', "how the image becomes the input (default the model's own, with --localization whole)", FITS),
+  )
   .option(
     '--localization',
     'measure pointing game, MaxBoxAccV2 and PxAP of heatmaps on photographs with boxes or masks',
@@ -285,7 +289,7 @@ command('evaluate', 'measure top-1 and top-5 on labelled images, or how well hea
       await evaluateLocalizationCommand(config, folder, { ...flags, fit: fit ?? 'whole' });
     } else {
       const { evaluateCommand } = await import('./commands/evaluate.js');
-      await evaluateCommand(config, folder, { ...flags, fit: fit ?? 'crop' });
+      await evaluateCommand(config, folder, { ...flags, fit });
     }
   });
 

@@ -38,7 +38,7 @@ export function remoteHeatmaps(
   flags: HeatmapFlags,
   format: PictureFormat,
 ): Answerer<DrawnMap<HeatmapSummary>> {
-  const { model, size, outputStride, class: name, top, fit, scale, flip, edge, scores } = flags;
+  const { model, size, outputStride, class: name, top, fit, scale, flip, edge, map, scores } = flags;
   const { render, colormap, range, opacity, legend, width } = flags;
   const chosen = choose({
     model,
@@ -50,7 +50,7 @@ export function remoteHeatmaps(
     ...chosen,
     ...(name === undefined ? {} : { class: [name] }),
     ...{ fit, scale: [...scale], flip, edge },
-    ...choose({ scores }),
+    ...choose({ scores, map }),
   };
   const style = { render, colormap, opacity, legend, ...choose({ range, width }) };
   const client = createClient(server);
@@ -79,8 +79,8 @@ export function remoteSegments(
   flags: SegmentFlags,
   format: PictureFormat,
 ): Answerer<DrawnMap<SegmentSummary>> {
-  const { model, size, outputStride, fit, scale, flip, edge, minProbability, render, width } = flags;
-  const query = { ...choose({ model, size, outputStride }), fit, scale: [...scale], flip, edge, minProbability };
+  const { model, size, outputStride, fit, scale, flip, edge, map, minProbability, render, width } = flags;
+  const query = { ...choose({ model, size, outputStride, map }), fit, scale: [...scale], flip, edge, minProbability };
   const client = createClient(server);
   return {
     atOnce: requestsAtOnce(flags),

@@ -252,6 +252,11 @@ export interface components {
                 /** @description In place of the rest, if the image failed */
                 problem?: components["schemas"]["Problem"];
                 map?: {
+                    /**
+                     * @description What a cell is. windows: the classifier in a window at each place; cells: the classifier's head at each cell of its last map; inexact for heads with hidden layers
+                     * @enum {string}
+                     */
+                    kind: "windows" | "cells";
                     width: number;
                     height: number;
                     /** @description Input pixels between the centres of neighbouring cells */
@@ -349,7 +354,13 @@ export interface components {
             multiplyAdds?: number;
             classes?: number;
             input?: {
-                size: number;
+                /** @description The side of a square, or [height, width] */
+                size: number | [
+                    number,
+                    number
+                ];
+                /** @description How a photo becomes the input where the request does not say; absent: crop */
+                fit?: string;
                 resize: number;
                 interpolation: string;
                 channels: string;
@@ -394,6 +405,8 @@ export interface components {
                 scores?: "probability" | "logit" | "normalized";
             };
             edges?: ("valid" | "same")[];
+            /** @description What its cells can be, see the parameter map */
+            mapKinds?: ("windows" | "cells")[];
             /** @description For an imported net: how far its class map is from its file’s logits, as a fraction of the largest */
             deviation?: number;
             /** @description Why the model has no class map */
@@ -435,7 +448,13 @@ export interface components {
             multiplyAdds?: number;
             classes?: number;
             input?: {
-                size: number;
+                /** @description The side of a square, or [height, width] */
+                size: number | [
+                    number,
+                    number
+                ];
+                /** @description How a photo becomes the input where the request does not say; absent: crop */
+                fit?: string;
                 resize: number;
                 interpolation: string;
                 channels: string;
@@ -480,6 +499,8 @@ export interface components {
                 scores?: "probability" | "logit" | "normalized";
             };
             edges?: ("valid" | "same")[];
+            /** @description What its cells can be, see the parameter map */
+            mapKinds?: ("windows" | "cells")[];
             /** @description For an imported net: how far its class map is from its file’s logits, as a fraction of the largest */
             deviation?: number;
             /** @description Why the model has no class map */
@@ -558,6 +579,11 @@ export interface components {
                 /** @description In place of the rest, if the image failed */
                 problem?: components["schemas"]["Problem"];
                 map?: {
+                    /**
+                     * @description What a cell is. windows: the classifier in a window at each place; cells: the classifier's head at each cell of its last map; inexact for heads with hidden layers
+                     * @enum {string}
+                     */
+                    kind: "windows" | "cells";
                     width: number;
                     height: number;
                     /** @description Input pixels between the centres of neighbouring cells */
@@ -644,7 +670,7 @@ export interface operations {
                 priority?: number;
                 /** @description Longest wait, the body's way included; at most the server's own, which begins when the body has come */
                 deadlineMs?: number;
-                /** @description crop: short side to the model's evaluation size, centre crop; whole: aspect kept, short side = size; native: the image's own pixels; stretch: to size × size */
+                /** @description crop: short side to the model's evaluation size, centre crop; whole: aspect kept, short side = size; native: the image's own pixels; stretch: to the shape of the model's input; default: the model's own, which is crop unless its manifest says stretch */
                 fit?: "crop" | "whole" | "native" | "stretch";
                 /** @description How many classes; at most the number the model has. Default: 5, or all if it has fewer */
                 topK?: number;
@@ -827,12 +853,14 @@ export interface operations {
                 priority?: number;
                 /** @description Longest wait, the body's way included; at most the server's own, which begins when the body has come */
                 deadlineMs?: number;
-                /** @description crop: short side to the model's evaluation size, centre crop; whole: aspect kept, short side = size; native: the image's own pixels; stretch: to size × size */
+                /** @description crop: short side to the model's evaluation size, centre crop; whole: aspect kept, short side = size; native: the image's own pixels; stretch: to the shape of the model's input */
                 fit?: "crop" | "whole" | "native" | "stretch";
                 /** @description Input pixels between cells, one of the model's outputStrides; absent: the net's own, the coarsest */
                 outputStride?: number;
                 /** @description valid: exact sliding window; same: zero-padded head, the map covers the image */
                 edge?: "valid" | "same";
+                /** @description What a cell is. windows: the classifier in a window at each place; cells: the classifier's head at each cell of its last map; inexact for heads with hidden layers; default: the model's maps.map, or windows */
+                map?: "windows" | "cells";
                 /** @description Cut an input beyond the pixel limit into at most 16 overlapping tiles; the maps are those of the whole input */
                 tiles?: boolean;
                 /** @description Opacity of the map over the photo, for render=overlay and sheet */
@@ -1060,12 +1088,14 @@ export interface operations {
                 priority?: number;
                 /** @description Longest wait, the body's way included; at most the server's own, which begins when the body has come */
                 deadlineMs?: number;
-                /** @description crop: short side to the model's evaluation size, centre crop; whole: aspect kept, short side = size; native: the image's own pixels; stretch: to size × size */
+                /** @description crop: short side to the model's evaluation size, centre crop; whole: aspect kept, short side = size; native: the image's own pixels; stretch: to the shape of the model's input */
                 fit?: "crop" | "whole" | "native" | "stretch";
                 /** @description Input pixels between cells, one of the model's outputStrides; absent: the net's own, the coarsest */
                 outputStride?: number;
                 /** @description valid: exact sliding window; same: zero-padded head, the map covers the image */
                 edge?: "valid" | "same";
+                /** @description What a cell is. windows: the classifier in a window at each place; cells: the classifier's head at each cell of its last map; inexact for heads with hidden layers; default: the model's maps.map, or windows */
+                map?: "windows" | "cells";
                 /** @description Cut an input beyond the pixel limit into at most 16 overlapping tiles; the maps are those of the whole input */
                 tiles?: boolean;
                 /** @description Opacity of the map over the photo, for render=overlay and sheet */

@@ -5,12 +5,16 @@
 import type { Graph } from './graph.js';
 import { inferKnownShapes } from './shapes.js';
 
+/** The size of the images that a classifier was made for, in pixels; a number is the side of a square. */
+export type NativeSize = number | { readonly height: number; readonly width: number };
+
 /**
- * The shapes of the values for `batch` images [N, 3, size, size]. Sizes that an input declares take precedence, so
+ * The shapes of the values for `batch` images [N, 3, height, width]. Sizes that an input declares take precedence, so
  * `batch` counts only if the batch is free. Throws GraphError only for an input that cannot be an image.
  */
-export function nativeShapes(graph: Graph, size: number, batch = 1): ReadonlyMap<string, readonly number[]> {
-  return inferKnownShapes(graph, imageShapes(graph, { batch, height: size, width: size }));
+export function nativeShapes(graph: Graph, size: NativeSize, batch = 1): ReadonlyMap<string, readonly number[]> {
+  const { height, width } = typeof size === 'number' ? { height: size, width: size } : size;
+  return inferKnownShapes(graph, imageShapes(graph, { batch, height, width }));
 }
 
 /** The shape of every graph input for images of one size: [N, 3, H, W], free sizes filled in. */

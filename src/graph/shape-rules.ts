@@ -76,7 +76,7 @@ export const SHAPE_RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
 
   // Sources of values.
   ['Constant', constant],
-  ['ConstantOfShape', (context) => [{ dims: values(context, 0) }]],
+  ['ConstantOfShape', constantOfShape],
   ['Range', range],
   ['Shape', shape],
 ]);
@@ -265,11 +265,48 @@ function reshape(context: Context): Known[] {
 }
 
 function transpose(context: Context): Known[] {
-  const { dims } = input(context, 0);
+  const source = input(context, 0);
+  const { dims } = source;
   const order = attribute(context.node, 'perm', 'ints') ?? [...dims.keys()].reverse();
   if (order.length !== dims.length || new Set(order).size !== dims.length)
     throw disagreement(context.node, dims, order);
-  return [{ dims: order.map((axis) => dims[axisIndex(context.node, axis, dims.length)]!) }];
+  const axes = order.map((axis) => axisIndex(context.node, axis, dims.length));
+  const moved = axes.map((axis) => dims[axis]!);
+  const strides = stridesOf(dims);
+  return [
+    {
+      dims: moved,
+      values: pick(
+        source.values,
+        moved,
+        axes.map((axis) => strides[axis]!),
+        0,
+      ),
+    },
+  ];
+}
+
+/** How far apart neighbours along each axis lie, row-major. */
+function stridesOf(dims: Dims): number[] {
+  return dims.map((_, axis) => elementCount(dims.slice(axis + 1)));
+}
+
+/** The values at offset + Σ index · stride, for all indices below `dims`. */
+function pick(
+  source: readonly number[] | undefined,
+  dims: Dims,
+  strides: readonly number[],
+  offset: number,
+): readonly number[] | undefined {
+  if (source === undefined) return undefined;
+  const steps = stridesOf(dims);
+  return Array.from({ length: elementCount(dims) }, (_, position) => {
+    const at = dims.reduce(
+      (sum, size, axis) => sum + (Math.floor(position / steps[axis]!) % size) * strides[axis]!,
+      offset,
+    );
+    return source[at]!;
+  });
 }
 
 function squeeze(context: Context): Known[] {
@@ -341,8 +378,9 @@ function slice(context: Context): Known[] {
   if (![ends, axes, steps].every(({ length }) => length === starts.length))
     throw disagreement(node, starts, ends, axes);
 
-  let kept = rank === 1 ? source.values : undefined;
   const dims = [...source.dims];
+  const strides = stridesOf(dims);
+  let offset = 0;
   for (const [position, given] of axes.entries()) {
     const axis = axisIndex(node, given, rank);
     const [size, step] = [source.dims[axis]!, steps[position]!];
@@ -352,9 +390,10 @@ function slice(context: Context): Known[] {
     const start = Math.max(clamp(starts[position]!), 0);
     const count = Math.max(0, Math.ceil((clamp(ends[position]!) - start) / step));
     dims[axis] = count;
-    kept = kept && Array.from({ length: count }, (_, index) => source.values![start + index * step]!);
+    offset += start * strides[axis]!;
+    strides[axis]! *= step;
   }
-  return [{ dims, values: kept }];
+  return [{ dims, values: pick(source.values, dims, strides, offset) }];
 }
 
 function pad(context: Context): Known[] {
@@ -408,6 +447,16 @@ function constant({ node }: Context): Known[] {
   if (floats !== undefined) return [{ dims: [floats.length] }];
   const tensor = requiredAttribute(node, 'value', 'tensor');
   return [{ dims: tensor.dims, values: integerValues(tensor) }];
+}
+
+function constantOfShape(context: Context): Known[] {
+  const dims = values(context, 0);
+  const value = attribute(context.node, 'value', 'tensor');
+  const [number] = (value && integerValues(value)) ?? [];
+  const isSmall = elementCount(dims) <= MAX_RANGE;
+  return [
+    { dims, values: number === undefined || !isSmall ? undefined : Array<number>(elementCount(dims)).fill(number) },
+  ];
 }
 
 /** A longer range is data, not sizes. */

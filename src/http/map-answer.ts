@@ -24,14 +24,14 @@ export function presentImage({
   header,
   map: { height, width },
   plan: { crop, scale },
-  geometry: { outputStride, offset, receptiveField },
+  geometry: { kind, outputStride, offset, receptiveField },
 }: Omit<DescribedMap, 'classes'> & Pick<ImageHeatmaps, 'name' | 'header'>): object {
   return {
     name,
     width: header.width,
     height: header.height,
     input: { width: crop.width, height: crop.height, scale },
-    map: { height, width, outputStride, offset, receptiveField },
+    map: { kind, height, width, outputStride, offset, receptiveField },
   };
 }
 
@@ -44,11 +44,11 @@ export function describeMap(
   reply: FastifyReply,
   { map: { height, width }, plan: { crop, scale }, geometry }: Omit<DescribedMap, 'classes'>,
 ): void {
-  const { outputStride, offset, receptiveField } = geometry;
+  const { kind, outputStride, offset, receptiveField } = geometry;
   void reply
     .header(
       'fullconv-map',
-      `height=${height}, width=${width}, output-stride=${outputStride}, offset=${offset}, receptive-field=${receptiveField}`,
+      `height=${height}, width=${width}, output-stride=${outputStride}, offset=${offset}, receptive-field=${receptiveField}, kind=${kind}`,
     )
     .header('fullconv-input', `width=${crop.width}, height=${crop.height}, scale=${scale}`);
 }

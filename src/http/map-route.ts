@@ -7,6 +7,7 @@ import type { FastifyReply } from 'fastify';
 import type { z } from 'zod';
 import type { DrawJob, Drawn } from '../drawing/studio.js';
 import { DEFAULT_ALPHA } from '../drawing/words.js';
+import { MAP_KINDS } from '../maps/map-kinds.js';
 import { EDGES } from '../maps/edges.js';
 import { FITS } from '../maps/input-plan.js';
 import type { CompiledModel } from '../models/compile.js';
@@ -36,6 +37,7 @@ export const mapParameters = {
     .optional()
     .describe("Input pixels between cells, one of the model's outputStrides; absent: the net's own, the coarsest"),
   edge: oneOf(EDGES).default('valid'),
+  map: oneOf(MAP_KINDS, 'What a cell is', "default: the model's maps.map, or windows").optional(),
   tiles: flag
     .default(false)
     .describe(

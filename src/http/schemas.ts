@@ -3,6 +3,8 @@
  * OpenAPI document repeats them.
  */
 import { z } from 'zod';
+import { MAP_KINDS } from '../maps/map-kinds.js';
+import { meaningsOf, wordsOf } from '../vocabulary.js';
 import { problemSchema } from './problem.js';
 
 const size = { width: z.number().int(), height: z.number().int() };
@@ -44,6 +46,7 @@ export function imagesAnswer(result: z.ZodRawShape, ofAll: z.ZodRawShape = {}): 
 }
 
 export const map = z.object({
+  kind: z.enum(wordsOf(MAP_KINDS)).describe(`What a cell is. ${meaningsOf(MAP_KINDS)}`),
   ...size,
   outputStride: z.number().describe('Input pixels between the centres of neighbouring cells'),
   offset: z

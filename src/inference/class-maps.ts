@@ -4,7 +4,7 @@
  * finest one by geometry, not by stretching, and averaged (multi-scale evaluation: Simonyan 2015 §3.2, Chen 2015).
  */
 import { ANY_CLASS } from '../classes/classes.js';
-import type { MapGeometry } from '../graph/geometry.js';
+import type { ViewGeometry } from '../models/dense-views.js';
 import type { InputPlan } from '../maps/input-plan.js';
 import { composeAffine, invertAffine, mirrorInput, placeMap, type Affine, type Placement } from '../maps/place.js';
 import { rowSampler, type ClassMap } from '../maps/row-sampler.js';
@@ -18,7 +18,7 @@ import type { PassPlan } from './plan.js';
 export interface PassMaps {
   readonly plan: InputPlan;
   /** Where the cells look, in pixels of the input. */
-  readonly geometry: MapGeometry;
+  readonly geometry: ViewGeometry;
   readonly placement: Placement;
   readonly width: number;
   readonly height: number;

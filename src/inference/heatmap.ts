@@ -7,7 +7,6 @@
  * is run again with the class's index.
  */
 import { ANY_CLASS, type ClassSelector } from '../classes/classes.js';
-import type { MapGeometry } from '../graph/geometry.js';
 import type { ImageHeader } from '../images/image-header.js';
 import type { InputPlan } from '../maps/input-plan.js';
 import { extentOf, extremesOf, HALF, peakOf, type Extent, type Peak, type Threshold } from '../maps/localize.js';
@@ -16,8 +15,8 @@ import { MAX_REGIONS } from '../maps/regions.js';
 import type { ClassMap } from '../maps/row-sampler.js';
 import { meanScores, topK, type MapScores, type ScoreKind } from '../maps/scores.js';
 import { eachRange, type Steps } from '../maps/steps.js';
-import { denseViews, type CompiledModel } from '../models/compile.js';
-import type { DenseForm } from '../models/dense-views.js';
+import { denseView, type CompiledModel } from '../models/compile.js';
+import type { DenseForm, ViewGeometry } from '../models/dense-views.js';
 import { inTurns } from '../turns.js';
 import { answerEach, type AnsweredImage, type Asking, type FailedImage } from './answer-each.js';
 import { averageMap, finestOf, needMapsOf, readMaps, type PassMaps } from './class-maps.js';
@@ -62,7 +61,7 @@ export interface ImageHeatmaps {
   /** The input plan of the finest pass. The maps have its cells. */
   readonly plan: InputPlan;
   /** Where the cells of the maps look, in pixels of that plan's input. */
-  readonly geometry: MapGeometry;
+  readonly geometry: ViewGeometry;
   readonly placement: Placement;
   readonly classes: readonly ClassHeatmap[];
   readonly timing: Timing;
@@ -135,7 +134,7 @@ function heatmapQuestion(
   kinds: readonly MapScores[],
 ): Asking<PassMaps, PhotoHeatmaps[]> {
   const { labels } = model;
-  const view = denseViews(model).view(options);
+  const view = denseView(model, options);
   // Every run gives the best class of each position. The graph needs one more class, even if none is asked for.
   const named = options.classes.filter((selector) => selector !== ANY_CLASS);
   const isRanked = named.some((selector) => selector >= labels.length);

@@ -4,14 +4,13 @@
  * data: carry-out.ts needs only the plan and the encoded bytes, neither the model nor the request.
  */
 import { ServiceError, type ParameterError } from '../errors.js';
-import type { MapGeometry } from '../graph/geometry.js';
 import type { Interpolation } from '../images/decode.js';
 import { inputDecodeCost } from '../images/decode-cost.js';
 import type { ImageHeader } from '../images/image-header.js';
-import { inputPixels, planInput, type Fit, type InputPlan } from '../maps/input-plan.js';
+import { inputPixels, ofSameShape, planInput, shortSide, type Fit, type InputPlan } from '../maps/input-plan.js';
 import { planTiles, type Tiling } from '../maps/tiles.js';
 import type { CompiledModel } from '../models/compile.js';
-import type { DenseView, View } from '../models/dense-views.js';
+import type { DenseView, View, ViewGeometry } from '../models/dense-views.js';
 import type { Size } from '../models/input-size.js';
 import type { SessionSpec } from '../runtime/session.js';
 import type { MapAccount, MapCost } from './map-account.js';
@@ -36,7 +35,8 @@ const PIXEL_BYTES = 3 * (1 + 1 + 4 + 4);
 
 /** How an image enters the network, as every request may choose. */
 export interface InputOptions {
-  readonly fit: Fit;
+  /** Absent: the model's own for classifying. */
+  readonly fit?: Fit | undefined;
   /** Pixels of the short side; absent: the model's input size. */
   readonly size?: number | undefined;
   readonly scales: readonly number[];
@@ -103,7 +103,7 @@ export interface PassPlan {
 }
 
 export interface PlannedMap extends Size {
-  readonly geometry: MapGeometry;
+  readonly geometry: ViewGeometry;
 }
 
 export interface PlanLimits {
@@ -184,12 +184,18 @@ function planAt(
   limits: PlanLimits,
 ): Omit<PassPlan, 'mirrored'> {
   const { model, viewFor } = request;
-  const { fit, tiles } = request.input;
   const preset = model.manifest.input;
+  const { fit = preset.fit ?? 'crop', tiles } = request.input;
   const side = sideOf(request);
-  const resize = Math.round((side * preset.resize) / preset.size);
+  const resize = Math.round((side * preset.resize) / shortSide(preset.size));
   const planFor = (factor: number): InputPlan =>
-    planInput(header, { fit, size: side, resize, scale: factor, step: limits.inputStep ?? 1 });
+    planInput(header, {
+      fit,
+      size: ofSameShape(preset.size, side),
+      resize,
+      scale: factor,
+      step: stepOf(model, limits),
+    });
   const input = planFor(scale);
   const view = viewFor(input.crop);
   view.check(input.crop);
@@ -211,13 +217,18 @@ function planAt(
   return { input, tiling, session, cost: view.multiplyAdds(size), decodeMs: 1000 * decode.seconds, bytes, map };
 }
 
+/** Sides that depend on the photo are rounded to multiples of this: for the device, and for nets that take no others. */
+function stepOf({ dense }: CompiledModel, { inputStep = 1 }: PlanLimits): number {
+  return Math.max(inputStep, 'view' in dense ? dense.sizeStep : 1);
+}
+
 /**
  * Pixels of the short side: as asked for, or the model's own. A model may have another size for maps of the whole
  * photo.
  */
 function sideOf({ model: { manifest }, input: { fit, size }, classes }: PassRequest): number {
   const ofMaps = classes !== undefined && fit === 'whole' ? manifest.maps?.size : undefined;
-  return size ?? ofMaps ?? manifest.input.size;
+  return size ?? ofMaps ?? shortSide(manifest.input.size);
 }
 
 /** The tiles of an input that is too large for one run; undefined if none are needed or possible. */

@@ -7,7 +7,6 @@
  * all classes at once. If that would take too much memory (plan.ts), the passes are decoded and run a second time for
  * the candidates: only the candidates' own maps give the exact mean.
  */
-import type { MapGeometry } from '../graph/geometry.js';
 import type { ImageHeader } from '../images/image-header.js';
 import type { InputPlan } from '../maps/input-plan.js';
 import { UNLABELLED, type LabelMap } from '../maps/label-map.js';
@@ -17,8 +16,8 @@ import type { Placement } from '../maps/place.js';
 import { Largest, MAX_REGIONS, regionFrom, type Region } from '../maps/regions.js';
 import { probabilitiesOf, type ScoreKind } from '../maps/scores.js';
 import { eachRange, StepCounter, type Steps } from '../maps/steps.js';
-import { denseViews, type CompiledModel } from '../models/compile.js';
-import type { DenseForm } from '../models/dense-views.js';
+import { denseView, type CompiledModel } from '../models/compile.js';
+import type { DenseForm, ViewGeometry } from '../models/dense-views.js';
 import { inTurns } from '../turns.js';
 import { answerEach, type Asking, type FailedImage } from './answer-each.js';
 import { averageMap, finestOf, needMapsOf, readMaps, type PassMaps } from './class-maps.js';
@@ -54,7 +53,7 @@ export interface Segmentation {
   readonly header: ImageHeader;
   readonly plan: InputPlan;
   /** Where the cells look, in pixels of that plan's input. */
-  readonly geometry: MapGeometry;
+  readonly geometry: ViewGeometry;
   readonly placement: Placement;
   readonly labels: LabelMap;
   /** The classes that win somewhere, the largest share first. */
@@ -100,7 +99,7 @@ export function segmentQuestion(
   options: SegmentOptions,
 ): Asking<PassMaps, Omit<Segmentation, 'name' | 'timing'>> {
   const { labels: names } = model;
-  const view = denseViews(model).view(options);
+  const view = denseView(model, options);
   return (context) => ({
     model,
     viewFor: () => view,

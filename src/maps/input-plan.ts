@@ -9,14 +9,14 @@
 
 /**
  * What becomes of a photo's shape. `crop`: resized by its short side and cut to a square around its centre, as models
- * are evaluated. `whole`: resized by its short side, nothing is cut. `native`: the photo's own pixels. `stretch`:
- * resized to a square, whatever its shape.
+ * are evaluated, or to the model's own shape if that is another. `whole`: resized by its short side, nothing is cut. `native`:
+ * the photo's own pixels. `stretch`: resized to a square, or to the model's own shape, whatever the photo's shape is.
  */
 export const FITS = {
   crop: "short side to the model's evaluation size, centre crop",
   whole: 'aspect kept, short side = size',
   native: "the image's own pixels",
-  stretch: 'to size × size',
+  stretch: "to the shape of the model's input",
 } as const;
 
 export type Fit = keyof typeof FITS;
@@ -31,11 +31,34 @@ export interface PixelRectangle extends PixelSize {
   readonly top: number;
 }
 
+/** The size of a model's input as its manifest says it: the side of a square, or height and width. */
+export type StatedSize = number | readonly [height: number, width: number];
+
+export function pixelSize(stated: StatedSize): PixelSize {
+  const [height, width] = typeof stated === 'number' ? [stated, stated] : stated;
+  return { width, height };
+}
+
+export function shortSide(stated: StatedSize): number {
+  return typeof stated === 'number' ? stated : Math.min(...stated);
+}
+
+/** A size of the same shape whose short side has `short` pixels. */
+export function ofSameShape(stated: StatedSize, short: number): StatedSize {
+  if (typeof stated === 'number') return short;
+  const [height, width] = stated;
+  const factor = short / shortSide(stated);
+  return [atLeastOne(Math.round(height * factor)), atLeastOne(Math.round(width * factor))];
+}
+
 export interface InputRequest {
   readonly fit: Fit;
-  /** Pixels of the input's short side, before `scale`. */
-  readonly size: number;
-  /** For `crop`: pixels of the photo's short side before the cut, before `scale`; at least `size`. */
+  /** Pixels of the input, before `scale`. `whole` takes its short side. */
+  readonly size: StatedSize;
+  /**
+   * For `crop`: pixels of the photo's short side before the cut, before `scale`. The photo is larger where the cut would not fit into
+   * it.
+   */
   readonly resize: number;
   readonly scale: number;
   /**
@@ -57,7 +80,12 @@ export interface InputPlan {
 
 /** Plan the input of a photo. No side is ever less than one pixel. */
 export function planInput(photo: PixelSize, { fit, size, resize, scale, step = 1 }: InputRequest): InputPlan {
-  const side = atLeastOne(Math.round(size * scale));
+  const asked = pixelSize(size);
+  const cut = {
+    width: atLeastOne(Math.round(asked.width * scale)),
+    height: atLeastOne(Math.round(asked.height * scale)),
+  };
+  const side = Math.min(cut.width, cut.height);
   const { width, height } = photo;
   const whole = (resized: PixelSize): InputPlan => ({
     photo: { width, height },
@@ -67,14 +95,13 @@ export function planInput(photo: PixelSize, { fit, size, resize, scale, step = 1
   });
   switch (fit) {
     case 'crop': {
-      const resized = withShortSide(photo, Math.max(side, Math.round(resize * scale)));
+      const resized = toCover(withShortSide(photo, Math.max(side, Math.round(resize * scale))), cut);
       return {
         ...whole(resized),
         crop: {
-          left: roundHalfToEven((resized.width - side) / 2),
-          top: roundHalfToEven((resized.height - side) / 2),
-          width: side,
-          height: side,
+          left: roundHalfToEven((resized.width - cut.width) / 2),
+          top: roundHalfToEven((resized.height - cut.height) / 2),
+          ...cut,
         },
       };
     }
@@ -86,7 +113,7 @@ export function planInput(photo: PixelSize, { fit, size, resize, scale, step = 1
         height: toMultiple(height * scale, step),
       });
     case 'stretch':
-      return whole({ width: side, height: side });
+      return whole(cut);
   }
 }
 
@@ -102,6 +129,16 @@ function withShortSide({ width, height }: PixelSize, short: number, step = 1): P
   const long = (short * Math.max(width, height)) / Math.min(width, height);
   const other = step === 1 ? Math.floor(long) : Math.max(short, toMultiple(long, step));
   return width <= height ? { width: short, height: other } : { width: other, height: short };
+}
+
+/** The size, or the smallest of its shape that the cut fits into. */
+function toCover(size: PixelSize, cut: PixelSize): PixelSize {
+  const factor = Math.max(1, cut.width / size.width, cut.height / size.height);
+  if (factor === 1) return size;
+  return {
+    width: Math.max(cut.width, Math.floor(size.width * factor)),
+    height: Math.max(cut.height, Math.floor(size.height * factor)),
+  };
 }
 
 /** The nearest multiple of `step`, but at least `step`. */

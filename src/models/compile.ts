@@ -20,11 +20,12 @@ import { averageClassMap } from '../graph/passes/average-class-map.js';
 import { LOGITS } from '../graph/passes/name-logits.js';
 import { halfWeights, reportWeights } from '../graph/passes/report-weights.js';
 import { inferShapes } from '../graph/shapes.js';
+import { pixelSize } from '../maps/input-plan.js';
 import type { Activation } from '../maps/scores.js';
 import type { SessionSpec } from '../runtime/session.js';
 import { loadBuiltIn } from './networks/built-in.js';
-import { createDenseViews, type DenseViews, type View } from './dense-views.js';
-import { memoizeBySize, type Size } from './input-size.js';
+import { createDenseViews, type DenseForm, type DenseView, type DenseViews, type View } from './dense-views.js';
+import { isSameSize, memoizeBySize, statedSize, type Size } from './input-size.js';
 import {
   MANIFEST_FILE,
   ONNX,
@@ -54,8 +55,8 @@ export interface CompiledModel {
   /** What the file gives, and what makes probabilities of the logits that the sessions give. */
   readonly output: OutputKind;
   readonly activation: Activation;
-  /** Side in pixels of the images that the classifier was made for. */
-  readonly nativeSize: number;
+  /** The images that the classifier was made for. */
+  readonly nativeSize: Size;
   /** The classifier at its native size. */
   readonly classifier: View;
   /** The views of the fully convolutional net, or why there is none. */
@@ -84,7 +85,7 @@ export interface ParityCheck {
   readonly converted: SessionSpec;
   /** The weights whose largest values the converted net reports (passes/report-weights.ts). */
   readonly weights?: readonly string[];
-  readonly nativeSize: number;
+  readonly nativeSize: Size;
   /** Largest allowed difference, as a part of the largest absolute logit. */
   readonly tolerance: number;
   /** sha256 over the two graphs and the weights, hexadecimal. */
@@ -98,6 +99,11 @@ const TOLERANCE = { float32: 1e-3, float16: 1e-2 };
 export function denseViews({ manifest, dense }: CompiledModel): DenseViews {
   if ('view' in dense) return dense;
   throw new ServiceError('OUTPUT_UNSUPPORTED', `${manifest.name} has no class map: ${dense.unavailable}.`);
+}
+
+/** The class map of a form; where it says no kind, the model's own. Throws OUTPUT_UNSUPPORTED. */
+export function denseView(model: CompiledModel, form: DenseForm): DenseView {
+  return denseViews(model).view({ ...form, map: form.map ?? model.manifest.maps?.map });
 }
 
 /** Loads and convolutionalizes; `cache` is as in CompileOptions. Throws ModelFileError or GraphError. */
@@ -127,6 +133,7 @@ export async function loadNetwork(content: ModelFolder, cache: string): Promise<
   checkDigest(content, network);
   checkSize(folder, manifest, network);
   checkPrecision(content, network);
+  checkChannels(content, network);
   const complete = await withKernelCentres(network);
   // The files were opened several times: all that was read is of the bytes that were digested.
   const changed = await new DigestedFiles(network.weightsFolder, network.weightsFiles).findChanged();
@@ -157,10 +164,10 @@ export function finishNetwork(
   const serve: SessionWriter = (view, net, options) => write(view, net, { ...options, inHalf });
 
   const multiplyAdds = multiplyAddCounter(network);
-  const side = manifest.input.size;
+  const usual = pixelSize(manifest.input.size);
   const typical = {
-    feeds: { image: { type: 'uint8', dims: [side, side, 3] } },
-    cost: multiplyAdds({ width: side, height: side }),
+    feeds: { image: { type: 'uint8', dims: [usual.height, usual.width, 3] } },
+    cost: multiplyAdds(usual),
   } as const;
   const fixed: View = {
     session: { ...serve('classify', network.classifier), typical },
@@ -191,14 +198,13 @@ export function finishNetwork(
   const score: View = { ...fixed, session: serve('score', dense.graph, { ends: [averageClassMap()] }), check };
   // A net that pools a window of its map takes images below `minimumSize` by itself.
   const takes = memoizeBySize((input) => takesSize(network.classifier, input));
-  const isNative = ({ width, height }: Size): boolean => width === nativeSize && height === nativeSize;
   const isSmall = ({ width, height }: Size): boolean => Math.min(width, height) < views.minimumSize;
   return {
     ...common,
     dense: views,
     classifier,
     classifyView: (input) =>
-      dense.poolsGlobally || isNative(input) || (isSmall(input) && takes(input)) ? classifier : score,
+      dense.poolsGlobally || isSameSize(input, nativeSize) || (isSmall(input) && takes(input)) ? classifier : score,
     ...(network.original && { parityCheck: parityCheckOf(network.original, dense.graph, network, write) }),
   };
 }
@@ -235,7 +241,7 @@ export function withoutDense(model: CompiledModel, unavailable: string): Compile
     dense: { unavailable },
     classifier,
     classifyView(input) {
-      if (input.width === nativeSize && input.height === nativeSize) return classifier;
+      if (isSameSize(input, nativeSize)) return classifier;
       throw otherSize(manifest, nativeSize, input);
     },
   };
@@ -257,14 +263,26 @@ function checkPrecision({ folder, manifest: { precision } }: ModelFolder, { clas
   if (precision === 'fp16' && isQuantized) throw fail('is fp16, but the net computes in 8-bit integers');
 }
 
+/** Refuses a preset that does not say what the net's channels are. */
+function checkChannels({ folder, manifest: { input } }: ModelFolder, { classifier }: Network): void {
+  const isGrey = classifier.inputs[0]!.dims[1] === 1;
+  const fail = (field: string, detail: string): ModelFileError =>
+    new ModelFileError(join(folder, MANIFEST_FILE), `input.${field}`, detail);
+  if (!isGrey && input.channels === 'GRAY') throw fail('channels', 'is GRAY, but the net takes three channels');
+  for (const field of ['mean', 'std'] as const) {
+    if (isGrey && new Set(input[field]).size > 1) throw fail(field, 'must be one number: the net takes one channel');
+    if (!isGrey && input[field].length !== 3) throw fail(field, 'must be three numbers: the net takes three channels');
+  }
+}
+
 /** Refuses an input size that a net of one fixed size does not take. */
 function checkSize(folder: string, { input }: Manifest, { classifier, dense, nativeSize }: Network): void {
-  if (input.size === nativeSize || 'graph' in dense) return;
-  if (takesSize(classifier, { width: input.size, height: input.size })) return;
+  const size = pixelSize(input.size);
+  if (isSameSize(size, nativeSize) || 'graph' in dense || takesSize(classifier, size)) return;
   throw new ModelFileError(
     join(folder, MANIFEST_FILE),
     'input.size',
-    `must be ${nativeSize}: the net takes no other size`,
+    `must be ${statedSize(nativeSize)}: the net takes no other size`,
   );
 }
 
@@ -276,16 +294,18 @@ function fixedSizeClassifier(
 ): (input: Size) => View {
   const takes = memoizeBySize((input) => takesSize(classifier, input));
   return (input) => {
-    if ((input.width === nativeSize && input.height === nativeSize) || takes(input)) return view;
+    if (isSameSize(input, nativeSize) || takes(input)) return view;
     throw otherSize(manifest, nativeSize, input);
   };
 }
 
-function otherSize({ name }: Manifest, nativeSize: number, { width, height }: Size): ServiceError {
+function otherSize({ name }: Manifest, nativeSize: Size, { width, height }: Size): ServiceError {
+  const native = `${nativeSize.width}×${nativeSize.height}`;
+  const short = Math.min(nativeSize.width, nativeSize.height);
   return new ServiceError(
     'OUTPUT_UNSUPPORTED',
-    `${name} classifies only inputs of ${nativeSize}×${nativeSize} pixels; this one would be ${width}×${height}.`,
-    { errors: [{ parameter: 'size', detail: `must be ${nativeSize}, with fit=crop or fit=stretch` }] },
+    `${name} classifies only inputs of ${native} pixels; this one would be ${width}×${height}.`,
+    { errors: [{ parameter: 'size', detail: `must be ${short}, with fit=crop or fit=stretch` }] },
   );
 }
 
@@ -294,7 +314,7 @@ function takesSize(classifier: Graph, input: Size): boolean {
   try {
     const logits = inferShapes(classifier, imageShapes(classifier, { batch: 1, ...input })).get(LOGITS);
     const [, channels, ...size] = classifier.inputs[0]!.dims;
-    const isFree = channels === 3 && size.every((dim) => typeof dim === 'string');
+    const isFree = typeof channels === 'number' && size.every((dim) => typeof dim === 'string');
     return isFree && logits?.length === 2 && logits[0] === 1 && logits[1] === classifier.outputs[0]!.dims[1];
   } catch (error) {
     if (error instanceof GraphError) return false;

@@ -8,6 +8,7 @@ import { countMultiplyAdds, countPeakValues } from '../graph/cost.js';
 import { effectiveOffset } from '../graph/effective-centre.js';
 import { mapGeometry, seesEverything, type MapGeometry } from '../graph/geometry.js';
 import type { Graph } from '../graph/graph.js';
+import { GraphError } from '../graph/graph-error.js';
 import { imageShapes } from '../graph/native-shapes.js';
 import { applyPass, applyPasses } from '../graph/pass.js';
 import { CLASS_MAP } from '../graph/passes/convolutionalize-gemm.js';
@@ -16,6 +17,7 @@ import { reduceOutputStride } from '../graph/passes/reduce-output-stride.js';
 import { selectClasses } from '../graph/passes/select-classes.js';
 import { inferShapes } from '../graph/shapes.js';
 import { EDGES, type Edge } from '../maps/edges.js';
+import { MAP_KINDS, type MapKind } from '../maps/map-kinds.js';
 import type { SessionSpec } from '../runtime/session.js';
 import { wordsOf } from '../vocabulary.js';
 import { memoizeBySize, type Size } from './input-size.js';
@@ -35,10 +37,15 @@ export interface View {
   readonly check: (input: Size) => void;
 }
 
+/** Where the cells look, and what one is. */
+export interface ViewGeometry extends MapGeometry {
+  readonly kind: MapKind;
+}
+
 /** Image and classes → the maps of those classes (graph/passes/select-classes.ts). */
 export interface DenseView extends View {
   /** Where the cells look, in input pixels; `offset` accounts for the trained kernels (graph/effective-centre.ts). */
-  readonly geometry: MapGeometry;
+  readonly geometry: ViewGeometry;
   /** Undefined if cells also see pixels outside their receptive fields, so that tiles cannot be exact. */
   readonly tiling: TilingGeometry | undefined;
   /** Cells for an input; zero or less if the input is smaller than one window. */
@@ -51,6 +58,8 @@ export interface TilingGeometry extends MapGeometry {
 }
 
 export interface DenseForm {
+  /** Default: `windows`. */
+  readonly map?: MapKind | undefined;
   /** Pixels between cells; default: the net's own. */
   readonly outputStride?: number | undefined;
   /** Default: `valid`. */
@@ -62,12 +71,16 @@ export interface DenseViews {
   readonly poolsGlobally: boolean;
   /** Smallest side in pixels that holds one window. */
   readonly minimumSize: number;
+  /** The net takes sides that are multiples of this, and hardly others; 1 for nearly all nets. */
+  readonly sizeStep: number;
   /** The net's own, then finer ones. */
   readonly outputStrides: readonly number[];
   readonly edges: readonly Edge[];
-  /** Throws OUTPUT_UNSUPPORTED for an input that holds no window; the limit is the same for all forms. */
+  /** Those that the net has. */
+  readonly kinds: readonly MapKind[];
+  /** Throws OUTPUT_UNSUPPORTED for an input that holds no window or that the net does not take; the same for all forms. */
   readonly check: (input: Size) => void;
-  /** Throws OUTPUT_UNSUPPORTED for an output stride or edge that is not listed here. */
+  /** Throws OUTPUT_UNSUPPORTED for a kind, an output stride or an edge that is not listed here. */
   view(form?: DenseForm): DenseView;
 }
 
@@ -80,24 +93,52 @@ const LARGE = 8;
 export interface DenseOptions {
   /** Name of the model, for messages. */
   readonly name: string;
-  readonly nativeSize: number;
+  /** Of the maps. Default: `windows`. */
+  readonly kind?: MapKind;
+  readonly nativeSize: Size;
   readonly session: SessionWriter;
 }
 
 /** The views of a net whose output is the class map. */
-export function createDenseViews(net: ConvolutionalNet, { name, nativeSize, session }: DenseOptions): DenseViews {
+export function createDenseViews(net: ConvolutionalNet, options: DenseOptions): DenseViews {
+  const { name, kind = 'windows', nativeSize, session } = options;
+  const cells =
+    net.cells === undefined
+      ? undefined
+      : createDenseViews(
+          // Cells cover the image, as those of a net with global average pooling do.
+          { graph: net.cells, poolsGlobally: true },
+          { ...options, kind: 'cells', session: (view, ...others) => session(`cells-${view}`, ...others) },
+        );
+  const kinds: MapKind[] = net.poolsGlobally || cells !== undefined ? wordsOf(MAP_KINDS) : [kind];
   const own = mapGeometry(net.graph, CLASS_MAP).outputStride;
-  const outputStrides = FINENESS.map((fineness) => own / fineness).filter(
-    (stride) => stride === own || (Number.isInteger(stride) && applyPass(net.graph, reduceOutputStride(stride))),
-  );
+  const sizeStep = sizeStepOf(net.graph, nativeSize) ?? 1;
+  const outputStrides = FINENESS.map((fineness) => own / fineness).filter((stride) => {
+    if (stride === own) return true;
+    const finer = Number.isInteger(stride) ? applyPass(net.graph, reduceOutputStride(stride)) : undefined;
+    return finer !== undefined && (sizeStep === 1 || (sizeStepOf(finer, nativeSize) ?? Infinity) <= sizeStep);
+  });
   // A net with global average pooling scores every cell of its last map, so its class map covers the image unpadded.
   const pads = net.poolsGlobally ? undefined : headPads(net.graph);
   const coversImage = net.poolsGlobally || pads !== undefined;
   const edges: Edge[] = coversImage ? wordsOf(EDGES) : ['valid'];
-  const minimumSize = smallestSide(nativeSize, mapSizer(net.graph));
+  const minimumSize = smallestSide(nativeSize, sizeStep, mapSizer(net.graph));
 
-  function check({ width, height }: Size): void {
-    if (Math.min(width, height) >= minimumSize) return;
+  const whyNot = memoizeBySize((input) => whyShapesFail(net.graph, input));
+
+  function check(input: Size): void {
+    const { width, height } = input;
+    if (Math.min(width, height) >= minimumSize) {
+      const reason = whyNot(input);
+      if (reason === undefined) return;
+      throw new ServiceError(
+        'OUTPUT_UNSUPPORTED',
+        `${name} does not take an input of ${width}×${height} pixels: ${reason}.`,
+        {
+          errors: [{ parameter: 'size', detail: `both sides must be multiples of ${sizeStep}` }],
+        },
+      );
+    }
     throw new ServiceError(
       'OUTPUT_UNSUPPORTED',
       `An input of ${width}×${height} pixels is smaller than one window of ${name}; the smallest side is ${minimumSize} pixels.`,
@@ -118,13 +159,14 @@ export function createDenseViews(net: ConvolutionalNet, { name, nativeSize, sess
     const multiplyAdds = multiplyAddCounter(graph);
     const peakBytes = memoizeBySize((input) => 4 * countPeakValues(graph, shapesFor(graph, input)));
     const geometry = mapGeometry(graph, CLASS_MAP);
-    const large = { width: LARGE * nativeSize, height: LARGE * nativeSize };
+    const side = sizeStep * Math.ceil((LARGE * Math.max(nativeSize.width, nativeSize.height)) / sizeStep);
+    const large = { width: side, height: side };
     const view = ['dense', ...(step === 1 ? [] : [outputStride]), ...(padding === undefined ? [] : [edge])].join('-');
     const pixelCost = Math.max(1, multiplyAdds(large) / coarsest(large));
     return {
       session: session(view, graph, { ends: [selectClasses({ cells })], pixelCost }),
-      geometry: { ...geometry, offset: effectiveOffset(graph, CLASS_MAP, net.kernelCentres ?? new Map()) },
-      tiling: seesEverything(graph, CLASS_MAP) ? undefined : { ...geometry, alignment: own },
+      geometry: { ...geometry, kind, offset: effectiveOffset(graph, CLASS_MAP, net.kernelCentres ?? new Map()) },
+      tiling: sizeStep > 1 || seesEverything(graph, CLASS_MAP) ? undefined : { ...geometry, alignment: own },
       mapSize: mapSizer(graph),
       multiplyAdds,
       peakBytes,
@@ -137,16 +179,20 @@ export function createDenseViews(net: ConvolutionalNet, { name, nativeSize, sess
   return {
     poolsGlobally: net.poolsGlobally,
     minimumSize,
+    sizeStep,
     outputStrides,
     edges,
+    kinds,
     check,
-    view({ outputStride = own, edge = 'valid' } = {}) {
+    view({ map = kind, outputStride = own, edge = 'valid' } = {}) {
+      if (!kinds.includes(map)) throw unsupported(name, 'map', map, kinds);
+      if (map === 'cells' && cells !== undefined) return cells.view({ outputStride, edge });
       if (!outputStrides.includes(outputStride)) throw unsupported(name, 'outputStride', outputStride, outputStrides);
       if (!edges.includes(edge)) throw unsupported(name, 'edge', edge, edges);
       const key = `${outputStride} ${pads === undefined ? 'valid' : edge}`;
       const view = made.get(key) ?? make(outputStride, edge);
       made.set(key, view);
-      return view;
+      return map === kind ? view : { ...view, geometry: { ...view.geometry, kind: map } };
     },
   };
 }
@@ -172,14 +218,47 @@ function shapesFor(graph: Graph, { width, height }: Size): ReadonlyMap<string, r
   return inferShapes(graph, imageShapes(graph, { batch: 1, width, height }));
 }
 
-/** The smallest square with one cell, by bisection: the native size has one, and a larger input never has fewer. */
-function smallestSide(nativeSize: number, mapSize: (input: Size) => Size): number {
-  let without = 0;
-  let withCell = nativeSize;
-  while (withCell - without > 1) {
-    const side = Math.floor((without + withCell) / 2);
-    if (mapSize({ width: side, height: side }).width >= 1) withCell = side;
-    else without = side;
+/** Steps that are tried, and how many sizes in a row must agree. */
+const SIZE_STEPS = [1, 2, 4, 8, 16, 32, 64];
+const SIZES_TRIED = 9;
+
+/**
+ * The smallest step whose multiples a net takes from its native size on; undefined if there is none. Where branches pad in unlike ways,
+ * their sizes agree only for some inputs.
+ */
+export function sizeStepOf(graph: Graph, { width, height }: Size): number | undefined {
+  const first = Math.max(width, height);
+  return SIZE_STEPS.find((step) =>
+    Array.from({ length: SIZES_TRIED }, (_, index) => step * (Math.ceil(first / step) + index)).every(
+      (side) => whyShapesFail(graph, { width: side, height: side }) === undefined,
+    ),
+  );
+}
+
+/** Why the net does not take an input; undefined if it does. */
+function whyShapesFail(graph: Graph, input: Size): string | undefined {
+  try {
+    shapesFor(graph, input);
+    return undefined;
+  } catch (error) {
+    if (error instanceof GraphError) return error.message;
+    throw error;
   }
-  return withCell;
+}
+
+/**
+ * The smallest square with one cell, by bisection over multiples of `step`: the native size has one, and a larger input never has
+ * fewer.
+ */
+function smallestSide({ width, height }: Size, step: number, mapSize: (input: Size) => Size): number {
+  let without = 0;
+  let withCell = Math.ceil(Math.max(width, height) / step);
+  while (withCell - without > 1) {
+    const steps = Math.floor((without + withCell) / 2);
+    const side = steps * step;
+    const size = mapSize({ width: side, height: side });
+    if (Math.min(size.width, size.height) >= 1) withCell = steps;
+    else without = steps;
+  }
+  return withCell * step;
 }

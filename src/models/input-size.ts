@@ -6,6 +6,15 @@ export interface Size {
   readonly height: number;
 }
 
+export function isSameSize(a: Size, b: Size): boolean {
+  return a.width === b.width && a.height === b.height;
+}
+
+/** As a manifest says it: the side of a square, or [height, width]. */
+export function statedSize({ width, height }: Size): string {
+  return width === height ? String(width) : `[${height}, ${width}]`;
+}
+
 /** Remember the results for the sizes used last. The memory is bounded, because a client may send ever new sizes. */
 export function memoizeBySize<T>(compute: (size: Size) => T, capacity = 64): (size: Size) => T {
   const known = new Map<string, T>();

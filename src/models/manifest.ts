@@ -5,6 +5,8 @@
 import { isAbsolute, join, normalize, sep } from 'node:path';
 import { z } from 'zod';
 import { ARCHITECTURE_NAMES } from '../architectures/index.js';
+import { pixelSize, shortSide, type PixelSize } from '../maps/input-plan.js';
+import { MAP_KINDS } from '../maps/map-kinds.js';
 import { MAP_SCORES } from '../maps/scores.js';
 import { wordsOf } from '../vocabulary.js';
 import { OUTPUTS } from './networks/network.js';
@@ -19,19 +21,28 @@ export const insideFolder = z
     'must lie inside the model folder',
   );
 
-const channelTriple = z.tuple([z.number(), z.number(), z.number()]);
+/** One number for each channel: three, or one of a net that takes grey pictures. */
+const perChannel = z.union(
+  [z.tuple([z.number(), z.number(), z.number()]), z.tuple([z.number()])],
+  'must be 3 numbers, or 1 for GRAY',
+);
+
+const side = z.number().int().min(8).max(4096);
 
 /** Preprocessing of the input: `(pixel / range − mean) / std`, with mean and std in the order of `channels`. */
 const inputPreset = z.strictObject({
-  /** Side of the centre crop in pixels. */
-  size: z.number().int().min(8).max(4096),
-  /** Short side in pixels before the centre crop; at least `size`. */
+  /** Of the input, in pixels: the side of a square, or [height, width]. */
+  size: z.union([side, z.tuple([side, side])], 'must be a whole number from 8 to 4096, or two: [height, width]'),
+  /** How a photo becomes the input when a request does not say. Default: `crop`. */
+  fit: z.enum(['crop', 'stretch']).optional(),
+  /** Short side in pixels before the centre crop; at least that of `size`. */
   resize: z.number().int().min(8).max(8192),
   interpolation: z.enum(['nearest', 'bilinear', 'bicubic', 'lanczos3']),
-  channels: z.enum(['RGB', 'BGR']),
+  /** GRAY: one channel, the luma of the picture. */
+  channels: z.enum(['RGB', 'BGR', 'GRAY']),
   range: z.number().positive(),
-  mean: channelTriple,
-  std: channelTriple.refine((std) => std.every((value) => value > 0), 'must be positive'),
+  mean: perChannel,
+  std: perChannel.refine((std) => std.every((value) => value > 0), 'must be positive'),
 });
 
 /** `architecture` of models whose weights file holds the architecture itself: ONNX, TensorFlow.js's LayersModel. */
@@ -62,6 +73,8 @@ export type QuantizationFigures = z.output<typeof quantizationFigures>;
 const mapPreset = z.strictObject({
   /** Short side in pixels to which the whole photo is scaled. Default: the size of `input`. */
   size: z.number().int().min(8).max(4096).optional(),
+  /** What a cell is. Default: windows. */
+  map: z.enum(wordsOf(MAP_KINDS)).optional(),
   /** The scores that pictures show; numbers are always probabilities. Default: probabilities. */
   scores: z.enum(wordsOf(MAP_SCORES)).optional(),
 });
@@ -90,7 +103,12 @@ export const manifestSchema = z.strictObject({
       .optional(),
   }),
   labels: insideFolder,
-  input: inputPreset.refine((input) => input.resize >= input.size, 'resize must be at least size'),
+  input: inputPreset
+    .refine((input) => input.resize >= shortSide(input.size), 'resize must be at least size')
+    .refine(
+      ({ channels, mean, std }) => [mean, std].every(({ length }) => length === 3 || channels === 'GRAY'),
+      'mean and std must have a number for each channel',
+    ),
   /** What the net's numbers are. Default: told from what it ends in. */
   output: z.enum(wordsOf(OUTPUTS)).optional(),
   maps: mapPreset.optional(),
@@ -116,6 +134,12 @@ export const labelsSchema = z
     }
     return labels;
   });
+
+/** The images that a net was made for: as an option says that `fullconv quantize` writes, otherwise the size of its inputs. */
+export function nativeSizeOf({ options, input }: Pick<Manifest, 'options' | 'input'>): PixelSize {
+  const side = options?.['inputSize'];
+  return side === undefined ? pixelSize(input.size) : pixelSize(Number(side));
+}
 
 export type InputPreset = z.output<typeof inputPreset>;
 export type Manifest = z.output<typeof manifestSchema>;

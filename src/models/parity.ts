@@ -14,6 +14,7 @@ import { elementCount, expectTensor, type Tensor, type TensorMap } from '../tens
 import { withoutDense, type CompiledModel, type ParityCheck } from './compile.js';
 import { generatedUniform } from './networks/generated-weights.js';
 import type { SessionOpener } from './loaded-model.js';
+import type { Size } from './input-size.js';
 import { MANIFEST_FILE } from './manifest.js';
 import { ModelFileError } from './files/model-file-error.js';
 
@@ -147,9 +148,9 @@ function compare(expected: readonly Float32Array[], actual: readonly Float32Arra
   return { difference, largest };
 }
 
-/** Uniform noise, uint8 [size, size, 3]. */
-function randomImage(seed: string, size: number): Tensor<'uint8'> {
-  const dims = [size, size, 3];
+/** Uniform noise, uint8 [height, width, 3]. */
+function randomImage(seed: string, { width, height }: Size): Tensor<'uint8'> {
+  const dims = [height, width, 3];
   const data = Uint8Array.from(generatedUniform(seed, elementCount(dims)), (u) => Math.floor(128 + 127 * u));
   return { type: 'uint8', dims, data };
 }

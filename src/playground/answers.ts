@@ -109,7 +109,13 @@ function placeMaps({ results }: Heatmaps, { model, fit }: Question, timing: Aske
   if (!width || !height || !input || !map || !classes || !model.input) throw new Error('the answer has no map');
   const photo = { width, height };
   const { size, resize } = model.input;
-  const plan = planInput(photo, { fit, size, resize, scale: input.scale, step: model.inputStep ?? 1 });
+  const plan = planInput(photo, {
+    fit,
+    size,
+    resize,
+    scale: input.scale,
+    step: model.inputStep ?? 1,
+  });
   if (plan.crop.width !== input.width || plan.crop.height !== input.height) {
     throw new Error(`the input is ${input.width}×${input.height}, not ${plan.crop.width}×${plan.crop.height}`);
   }

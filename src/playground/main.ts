@@ -5,6 +5,7 @@
 import { ProblemError, createClient, type ModelDetail } from '../client/index.js';
 import { COLORMAP_NAMES, DEFAULT_COLORMAP, type ColormapName } from '../maps/colormap.js';
 import type { Edge } from '../maps/edges.js';
+import { shortSide } from '../maps/input-plan.js';
 import { createAnswers, type Classes } from './answers.js';
 import { createBars } from './bars.js';
 import { createClassPicker } from './class-picker.js';
@@ -170,11 +171,12 @@ function hasMaps({ outputStrides = [] }: ModelDetail): boolean {
 }
 
 function showScale({ scale, model: { input } }: Question): void {
-  const side = Math.round(scale * (input?.size ?? 0));
+  const size = input === undefined ? undefined : shortSide(input.size);
+  const side = Math.round(scale * (size ?? 0));
   controls.scale.setAttribute('aria-valuetext', `${scale} times, ${side} pixels`);
   const { width, height } = answered?.question.scale === scale ? answered.classes.input : { width: 0, height: 0 };
   element('scale-text', HTMLParagraphElement).textContent =
-    `${scale}× the model’s ${input?.size ?? '?'} pixels` + (width > 0 ? `: an input of ${width} × ${height}` : '');
+    `${scale}× the model’s ${size ?? '?'} pixels` + (width > 0 ? `: an input of ${width} × ${height}` : '');
 }
 
 /** Lists the scales that the server refused for this picture, and offers the centre crop instead. */

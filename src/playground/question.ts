@@ -2,7 +2,7 @@
 import { queryString, type ClassifyQuery, type HeatmapQuery, type ModelDetail } from '../client/index.js';
 import type { ColormapName } from '../maps/colormap.js';
 import type { Edge } from '../maps/edges.js';
-import type { Fit } from '../maps/input-plan.js';
+import { shortSide, type Fit } from '../maps/input-plan.js';
 import type { MapInterpolation } from '../maps/row-sampler.js';
 import type { ValueRange } from '../maps/value-range.js';
 
@@ -63,7 +63,7 @@ export function heatmapQuery(question: Question, classes: readonly number[]): He
 
 /** The map must show the input that the classes were computed from, so a model's own size for maps is overridden. */
 function sizeOfMaps({ model: { input, maps }, fit }: Question): HeatmapQuery {
-  return fit === 'whole' && maps?.size !== undefined && input !== undefined ? { size: input.size } : {};
+  return fit === 'whole' && maps?.size !== undefined && input !== undefined ? { size: shortSide(input.size) } : {};
 }
 
 /** The query of a picture that looks as the page does. */

@@ -17,6 +17,24 @@ const expected = hasShared
 
 const sigmoid = (value: number): number => 1 / (1 + Math.exp(-value));
 
+function softmax(values: readonly number[]): number[] {
+  const largest = Math.max(...values);
+  const terms = values.map((value) => Math.exp(value - largest));
+  const sum = terms.reduce((total, term) => total + term, 0);
+  return terms.map((term) => term / sum);
+}
+
+/** Models whose file gives logits of classes that exclude each other, and what each has. */
+const OTHERS = {
+  bnhead: 'arithmetic between fully connected layers',
+  chainpad: 'padding that is computed from constants',
+  concatpool: 'two poolings, joined',
+  gray: 'one channel',
+  incpool28: 'branches whose sizes agree only for some inputs',
+  minus1: 'a free size, written as -1',
+  padres: 'branches whose sizes agree only for some inputs',
+};
+
 /** What the file's numbers are, and what an answer has of them. */
 const READINGS = {
   sigmoid1: { output: 'sigmoid', probabilities: 'sigmoid', of: (value: number) => value },
@@ -54,6 +72,44 @@ describe.skipIf(!hasShared)("other people's classifiers", () => {
     const right = expected[name]!.file_output.map(of);
     expect(byClass).toHaveLength(right.length);
     byClass.forEach(({ probability }, index) => expect(probability).toBeCloseTo(right[index]!, 4));
+  });
+
+  it.each(Object.entries(OTHERS))('answer as the file computes: %s, with %s', async (name) => {
+    expect(await describeModel(name)).toMatchObject({ state: 'ready', output: 'logits' });
+    const { results } = (await (await ask(`/v1/classify?model=${name}&fit=native`, name)).json()) as Answer;
+    const byClass = results[0]!.predictions.toSorted((a, b) => a.index - b.index);
+    const right = softmax(expected[name]!.file_output);
+    expect(byClass.map(({ probability }) => probability)).toHaveLength(right.length);
+    byClass.forEach(({ probability }, index) => expect(probability).toBeCloseTo(right[index]!, 4));
+  });
+
+  it.each(Object.keys(OTHERS))('answer at each size, or say why not: %s', async (name) => {
+    const statuses = new Set<number>();
+    for (let size = 24; size <= 41; size++) {
+      for (const question of [`classify?fit=stretch&size=${size}`, `heatmap?size=${size}`, `segment?size=${size}`]) {
+        const response = await ask(`/v1/${question}&model=${name}`, name);
+        statuses.add(response.status);
+        const answer = (await response.json()) as { code?: string };
+        if (response.status !== 200) expect(answer.code).toBe('OUTPUT_UNSUPPORTED');
+      }
+    }
+    expect([...statuses].filter((status) => status !== 200 && status !== 422)).toEqual([]);
+    expect(statuses).toContain(200);
+  });
+
+  it('show where the head of a net with hidden layers answers what, cell by cell', async () => {
+    const maps = await describeModel('concatpool');
+    expect(maps).toMatchObject({ mapKinds: ['windows', 'cells'] });
+    const response = await ask('/v1/heatmap?model=concatpool&fit=native&map=cells&class=0', 'concatpool');
+    const { results } = (await response.json()) as { results: { map: object }[] };
+    expect(results[0]!.map).toMatchObject({ kind: 'cells', width: 8, height: 8 });
+    const exact = await ask('/v1/heatmap?model=concatpool&fit=native&class=0', 'concatpool');
+    expect(((await exact.json()) as { results: { map: object }[] }).results[0]!.map).toMatchObject({
+      kind: 'windows',
+      width: 1,
+      height: 1,
+    });
+    expect((await ask('/v1/heatmap?model=bnhead&map=cells', 'bnhead')).status).toBe(422);
   });
 
   it('have maps of independent classes that are the sigmoids of their logits', async () => {

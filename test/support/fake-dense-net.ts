@@ -46,7 +46,7 @@ export function fakeInference(net: FakeNet): FakeInference {
     peakBytes: () => 0,
     pixelCost: 1,
     check: () => undefined,
-    geometry,
+    geometry: { ...geometry, kind: 'windows' },
     tiling: { ...geometry, alignment: stride },
     mapSize: ({ width, height }) => ({ width: Math.floor(width / stride), height: Math.floor(height / stride) }),
   };

@@ -195,7 +195,62 @@ export const HEADS: readonly Head[] = [
     kind: 'pooled',
     build: (tools, map) => tools.b.node('Flatten', [conv(tools, tools.b.node('GlobalAveragePool', [map]))]),
   },
+  {
+    name: 'GlobalAveragePool → Flatten → BatchNormalization → Gemm → Div by a temperature',
+    kind: 'pooled',
+    build(tools, map) {
+      const { b } = tools;
+      const flat = b.node('Flatten', [b.node('GlobalAveragePool', [map])]);
+      const logits = tools.gemm(batchNorm(tools, flat, CHANNELS), 'fc', CHANNELS, K);
+      return b.node('Div', [logits, b.constant('temperature', 'float32', [], [1.5])]);
+    },
+  },
+  {
+    name: 'Flatten → Gemm → ReLU → Mul → Add → Gemm',
+    kind: 'windowed',
+    build(tools, map) {
+      const { b } = tools;
+      const hidden = b.node('Relu', [tools.gemm(b.node('Flatten', [map]), 'fc1', FEATURES, 7)]);
+      const scaled = b.node('Mul', [hidden, b.parameter('scale', [7])]);
+      return tools.gemm(b.node('Add', [scaled, b.parameter('shift', [1, 7])]), 'fc2', 7, K);
+    },
+  },
+  {
+    name: 'GlobalMaxPool and GlobalAveragePool → Concat → Flatten → BatchNormalization → ReLU → Gemm',
+    kind: 'windowed',
+    build(tools, map) {
+      const { b } = tools;
+      const pools = ['GlobalMaxPool', 'GlobalAveragePool'].map((op) => b.node(op, [map]));
+      const joined = b.node('Flatten', [b.node('Concat', pools, { attributes: { axis: int(1) } })]);
+      return tools.gemm(b.node('Relu', [batchNorm(tools, joined, 2 * CHANNELS)]), 'fc', 2 * CHANNELS, K);
+    },
+  },
+  {
+    name: 'ReduceMax → Gemm',
+    kind: 'windowed',
+    build: (tools, map) =>
+      tools.gemm(tools.withAxes('ReduceMax', map, [2, 3], 18, { keepdims: int(0) }), 'fc', CHANNELS, K),
+  },
+  {
+    name: 'GlobalAveragePool → Flatten → normalization over the channels, written out → Gemm',
+    kind: 'windowed',
+    build(tools, map) {
+      const { b } = tools;
+      const mean = (x: string): string => tools.withAxes('ReduceMean', x, [-1], 18, { keepdims: int(1) });
+      const flat = b.node('Flatten', [b.node('GlobalAveragePool', [map])]);
+      const centred = b.node('Sub', [flat, mean(flat)]);
+      const variance = mean(b.node('Mul', [centred, centred]));
+      const deviation = b.node('Sqrt', [b.node('Add', [variance, b.constant('epsilon', 'float32', [], [1e-5])])]);
+      const scaled = b.node('Mul', [b.node('Div', [centred, deviation]), b.parameter('scale', [CHANNELS])]);
+      return tools.gemm(b.node('Add', [scaled, b.parameter('shift', [CHANNELS])]), 'fc', CHANNELS, K);
+    },
+  },
 ];
+
+function batchNorm({ b }: HeadTools, x: string, channels: number): string {
+  const statistics = ['weight', 'bias', 'running_mean', 'running_var'];
+  return b.node('BatchNormalization', [x, ...statistics.map((name) => b.parameter(`bn.${name}`, [channels]))]);
+}
 
 /** Dropout's ratio is an attribute before opset 12. */
 function ratio({ opset }: HeadTools): Record<string, Attribute> {
@@ -234,13 +289,15 @@ export function tinyClassifier(head: Head, { opset = 13, sizes = 'fixed' }: Clas
   return { ...withGeneratedWeights(b.finish([output])), opset };
 }
 
-/** A softmax within the head: over a map it would run over other axes. */
+/** A softmax over groups of channels within the head: over a map it would run over other axes. */
 export const HIDDEN_BEHIND_POOLING: Head = {
-  name: 'GlobalAveragePool → Flatten → Gemm → Softmax → Gemm',
+  name: 'GlobalAveragePool → Flatten → Gemm → Reshape to groups → Softmax → Reshape → Gemm',
   kind: 'pooled',
   build(tools, map) {
     const flat = tools.b.node('Flatten', [tools.b.node('GlobalAveragePool', [map])]);
-    return tools.gemm(tools.b.node('Softmax', [tools.gemm(flat, 'fc1', CHANNELS, 7)]), 'fc2', 7, K);
+    const groups = tools.reshape(tools.gemm(flat, 'fc1', CHANNELS, 8), [-1, 2, 4]);
+    const softmax = tools.b.node('Softmax', [groups], { attributes: { axis: int(2) } });
+    return tools.gemm(tools.reshape(softmax, [-1, 8]), 'fc2', 8, K);
   },
 };
 

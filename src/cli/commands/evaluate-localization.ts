@@ -20,7 +20,7 @@ import { composeAffine, type Affine } from '../../maps/place.js';
 import { upsampleMap } from '../../maps/upsample.js';
 import type { CompiledModel } from '../../models/compile.js';
 import type { Edge } from '../../maps/edges.js';
-import type { Fit } from '../../maps/input-plan.js';
+import { shortSide, type Fit } from '../../maps/input-plan.js';
 import type { MapScores } from '../../maps/scores.js';
 import type { Label } from '../../models/manifest.js';
 import { localContext, printRows, readImage, withService } from '../local-service.js';
@@ -62,7 +62,7 @@ export async function evaluateLocalizationCommand(
         const known = casesKnownTo(model.labels, cases, categories);
         if (known.length === 0) throw new OperatorError(`no category is a class of ${model.manifest.name}`);
         if (done.length === 0) done.push(row('the centre', '', scoreOfCentre(known, flags.tolerance)));
-        for (const size of flags.size ?? [model.manifest.maps?.size ?? model.manifest.input.size]) {
+        for (const size of flags.size ?? [model.manifest.maps?.size ?? shortSide(model.manifest.input.size)]) {
           const { fit, scale: scales, flip, outputStride, edge, scores } = flags;
           const options: MapOptions = { fit, size, scales, flip, outputStride, edge, scores };
           done.push(

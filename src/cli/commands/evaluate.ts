@@ -10,7 +10,7 @@ import { SingleBar } from 'cli-progress';
 import type { Config } from '../../config.js';
 import { OperatorError } from '../../errors.js';
 import type { ClassifyOptions } from '../../inference/classify.js';
-import type { Fit } from '../../maps/input-plan.js';
+import { shortSide, type Fit } from '../../maps/input-plan.js';
 import type { CompiledModel } from '../../models/compile.js';
 import type { Label } from '../../models/manifest.js';
 import type { Service } from '../../app.js';
@@ -21,7 +21,7 @@ import { IMAGE_EXTENSIONS, printRows, withService } from '../local-service.js';
 export interface EvaluateFlags {
   readonly model?: readonly string[];
   readonly size?: readonly number[];
-  readonly fit: Fit;
+  readonly fit?: Fit | undefined;
   readonly json?: boolean;
 }
 
@@ -50,7 +50,7 @@ export async function evaluateCommand(config: Config, folder: string, flags: Eva
         if (samples.length === 0) {
           throw new OperatorError(`${folder} has no image of a class of ${model.manifest.name}`);
         }
-        for (const size of flags.size ?? [model.manifest.input.size]) {
+        for (const size of flags.size ?? [shortSide(model.manifest.input.size)]) {
           done.push(await evaluate(service, config, model, samples, size, flags.fit));
         }
       });
@@ -66,7 +66,7 @@ async function evaluate(
   model: CompiledModel,
   samples: readonly Sample[],
   size: number,
-  fit: Fit,
+  fit: Fit | undefined,
 ): Promise<Evaluation> {
   const { name } = model.manifest;
   const files = samples.map(({ file }) => file);

@@ -34,13 +34,13 @@ async function withLocalHeatmaps(
   format: PictureFormat,
   work: (heatmaps: Answerer<DrawnMap<HeatmapSummary>>) => Promise<void>,
 ): Promise<void> {
-  const { fit, size, scale: scales, flip, outputStride, edge, scores = 'probability' } = flags;
+  const { fit, size, scale: scales, flip, outputStride, edge, map, scores = 'probability' } = flags;
   await withModel(config, flags.model, (service, model) => {
     const { inference, studio } = service;
     const { background, maxPixels } = config;
     const output = { format, background, maxPixels };
     const classes = classesOf(flags, model.labels);
-    const options: HeatmapOptions = { fit, size, scales, flip, outputStride, edge, scores, classes };
+    const options: HeatmapOptions = { fit, size, scales, flip, outputStride, edge, map, scores, classes };
     const style = { ...flags, scores: flags.scores ?? pictureScores(model, flags.render), alpha: DEFAULT_ALPHA };
     return work({
       atOnce: filesAtOnce(service, config, options),

@@ -1,5 +1,6 @@
 /** `fullconv inspect MODEL`: describes a model: its layers, its class map, and the requests that it answers. */
 import type { Config } from '../../config.js';
+import { pixelSize, type StatedSize } from '../../maps/input-plan.js';
 import { ACTIVATIONS } from '../../maps/scores.js';
 import type { Heatmaps, ModelDescription } from '../../models/look/description.js';
 import { inspectModel } from '../../models/look/inspect.js';
@@ -90,9 +91,13 @@ function classText({ classes, labels }: ModelDescription): string {
 
 function input({ input: preset, nativeSize }: ModelDescription): string {
   if (preset === undefined) return `${square(nativeSize)}; nothing says how the net wants its pixels`;
-  const { size, resize, interpolation } = preset;
-  const made = size === nativeSize ? '' : `, made for ${square(nativeSize)}`;
-  return `${square(size)}${made}: short side to ${resize} (${interpolation}), the middle cut out; ${pixels(preset)}`;
+  const { size, resize, interpolation, fit } = preset;
+  const how =
+    fit === 'stretch'
+      ? `stretched to it (${interpolation})`
+      : `short side to ${resize} (${interpolation}), the middle cut out`;
+  const made = square(size) === square(nativeSize) ? '' : `, made for ${square(nativeSize)}`;
+  return `${square(size)}${made}: ${how}; ${pixels(preset)}`;
 }
 
 /** How the numbers of the input are made of pixels, in words. */
@@ -171,7 +176,7 @@ function operatorsText(layers: readonly Layer[]): string {
   return [...counts].map(([name, times]) => (times === 1 ? name : `${times} ${name}`)).join(', ');
 }
 
-function mapText(heatmaps: Heatmaps, nativeSize: number): string | undefined {
+function mapText(heatmaps: Heatmaps, nativeSize: StatedSize): string | undefined {
   if (!heatmaps.available) return undefined;
   const { geometry, cells, smallest } = heatmaps;
   return (
@@ -202,7 +207,10 @@ function parityText({ parity }: ModelDescription): string | undefined {
     : `its logits are off by ${difference.toExponential(1)} of the largest; ${tolerance} is allowed`;
 }
 
-const square = (side: number): string => `${side}×${side}`;
+function square(size: StatedSize): string {
+  const { width, height } = pixelSize(size);
+  return `${width}×${height}`;
+}
 const sizes = (dims: readonly number[] | undefined): string => dims?.join('×') ?? '?';
 const count = (value: number): string => (value === 0 ? '' : value.toLocaleString('en-US'));
 const millions = (value: number): string => (value / 1e6).toFixed(2);

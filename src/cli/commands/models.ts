@@ -1,5 +1,6 @@
 /** `fullconv models`: lists the models that can be served, and their states. */
 import type { Config } from '../../config.js';
+import { pixelSize } from '../../maps/input-plan.js';
 import type { CompiledModel } from '../../models/compile.js';
 import { printRows, withService } from '../local-service.js';
 
@@ -14,7 +15,7 @@ export async function modelsCommand(config: Config, flags: { json?: boolean }): 
       classes: model?.labels.length ?? 0,
       'parameters (M)': Math.round((model?.parameters ?? 0) / 1e4) / 100,
       GMAC: Math.round((model === undefined ? 0 : gmacs(model)) * 1000) / 1000,
-      'input size': model?.manifest.input.size ?? 0,
+      'input size': model === undefined ? 0 : sizeText(model),
       'output strides': model !== undefined && 'view' in model.dense ? model.dense.outputStrides.join(', ') : '',
     })),
   }));
@@ -23,8 +24,13 @@ export async function modelsCommand(config: Config, flags: { json?: boolean }): 
     process.stdout.write(`\nAlso in ${config.models}, and no models: ${others.join(', ')}\n`);
 }
 
+/** A number for a square, as programs have read it. */
+function sizeText({ manifest: { input } }: CompiledModel): number | string {
+  return typeof input.size === 'number' ? input.size : input.size.join('×');
+}
+
 function gmacs({ classifier, manifest: { input } }: CompiledModel): number {
-  return classifier.multiplyAdds({ width: input.size, height: input.size }) / 1e9;
+  return classifier.multiplyAdds(pixelSize(input.size)) / 1e9;
 }
 
 /** Programs read the column by its name, so the old name stays beside the new one for one version. */

@@ -60,7 +60,7 @@ function row({ name, architecture, top1, input, license }: CatalogEntry): Record
     name,
     architecture,
     'parameters (M)': Math.round(architectureFigures(architecture).publishedParameters / 1e4) / 100,
-    'input size': input.size,
+    'input size': typeof input.size === 'number' ? input.size : input.size.join('×'),
     'top-1 %': top1?.toFixed(1) ?? '',
     license,
   };

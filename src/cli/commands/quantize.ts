@@ -131,7 +131,7 @@ async function calibrationImages(
       const request = {
         model,
         viewFor: () => view,
-        input: { fit: 'crop', scales: [1], flip: false },
+        input: { scales: [1], flip: false },
       } as const;
       const load = new LoadedModel(model, pool);
       const { background } = config;

@@ -28,8 +28,8 @@ async function withLocalSegments(
   format: PictureFormat,
   work: (segments: Answerer<DrawnMap<SegmentSummary>>) => Promise<void>,
 ): Promise<void> {
-  const { fit, size, scale: scales, flip, outputStride, edge, minProbability } = flags;
-  const options: SegmentOptions = { fit, size, scales, flip, outputStride, edge, minProbability };
+  const { fit, size, scale: scales, flip, outputStride, edge, map, minProbability } = flags;
+  const options: SegmentOptions = { fit, size, scales, flip, outputStride, edge, map, minProbability };
   await withModel(config, flags.model, (service, model) => {
     const { inference, studio } = service;
     const { background, maxPixels } = config;

@@ -67,8 +67,8 @@ function decodeValue({ name, type }: ValueInfoProto): ValueInfo {
     if (value.case === 'dimParam' && value.value !== '') return value.value;
     if (value.case !== 'dimValue') return `${name}.${axis}`;
     const size = safeInteger(value.value);
-    if (size < 0) throw fail(`dimension ${axis} is ${size}`);
-    return size;
+    // Paddle and others write a free size as −1, some as 0.
+    return size <= 0 ? `${name}.${axis}` : size;
   });
   return { name, dataType, dims };
 }

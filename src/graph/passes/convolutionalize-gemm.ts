@@ -18,19 +18,19 @@ import { ints } from '../attributes.js';
 import { fullyConnected, isActivation, isFlatten, tailOf, type FullyConnected } from '../classifier-head.js';
 import type { Graph, Node } from '../graph.js';
 import { isOfKind } from '../operators.js';
+import { nativeShapes, type NativeSize } from '../native-shapes.js';
 import type { Pass } from '../pass.js';
 import { renameIn, rewriteNodes, type Replace } from '../rewrite.js';
-import { inferShapes } from '../shapes.js';
 
 /** Name of the output of a convolutionalized graph, [N, K, h, w]. */
 export const CLASS_MAP = 'class_map';
 
-/** The pass for a classifier whose native input has this side, in pixels. */
-export function convolutionalizeGemm(nativeSize: number): Pass {
+/** The pass for a classifier of this native size. */
+export function convolutionalizeGemm(nativeSize: NativeSize): Pass {
   return { name: 'convolutionalize-gemm', apply: (graph) => convolutionalize(graph, nativeSize) };
 }
 
-function convolutionalize(graph: Graph, nativeSize: number): Graph | undefined {
+function convolutionalize(graph: Graph, nativeSize: NativeSize): Graph | undefined {
   const tail = tailOf(graph);
   const end = tail.findIndex((node) => fullyConnected(graph, node) === undefined && !isActivation(graph, node));
   const [flatten, trunk] = tail.slice(end, end + 2);
@@ -52,19 +52,10 @@ function convolutionalize(graph: Graph, nativeSize: number): Graph | undefined {
   return replaceHead(graph, { flatten, layers, kernels });
 }
 
-/** The trunk's map [C, h, w] at the native size. */
-function nativeMap(graph: Graph, value: string, nativeSize: number): readonly number[] | undefined {
-  const inputs = graph.inputs.map(({ name, dims }) => {
-    const shape = dims.map((dim, axis) => (typeof dim === 'number' ? dim : axis === 0 ? 1 : nativeSize));
-    return [name, shape] as const;
-  });
-  const dims = inferShapes({ ...graph, nodes: nodesUpTo(graph, value) }, Object.fromEntries(inputs)).get(value);
+/** The trunk's map [C, h, w] at the native size; the head may not fit it. */
+function nativeMap(graph: Graph, value: string, nativeSize: NativeSize): readonly number[] | undefined {
+  const dims = nativeShapes(graph, nativeSize).get(value);
   return dims?.length === 4 ? dims.slice(1) : undefined;
-}
-
-/** The nodes that the trunk's map needs: the head may not fit the native size. */
-function nodesUpTo(graph: Graph, value: string): readonly Node[] {
-  return graph.nodes.slice(0, graph.nodes.findIndex(({ outputs }) => outputs.includes(value)) + 1);
 }
 
 interface Head {

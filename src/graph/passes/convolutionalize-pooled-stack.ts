@@ -18,19 +18,19 @@
 import { ints } from '../attributes.js';
 import { fullyConnected, isActivation, isFlatten, isIdentity, isPointwise, tailOf } from '../classifier-head.js';
 import type { Graph, Node } from '../graph.js';
-import { nativeShapes } from '../native-shapes.js';
+import { nativeShapes, type NativeSize } from '../native-shapes.js';
 import type { Pass } from '../pass.js';
 import { rewriteNodes, type Replace } from '../rewrite.js';
 import { CLASS_MAP } from './convolutionalize-gemm.js';
 
 const SLIDING: Readonly<Record<string, string>> = { GlobalAveragePool: 'AveragePool', GlobalMaxPool: 'MaxPool' };
 
-/** The pass for a classifier whose native input has this side, in pixels. */
-export function convolutionalizePooledStack(nativeSize: number): Pass {
+/** The pass for a classifier of this native size. */
+export function convolutionalizePooledStack(nativeSize: NativeSize): Pass {
   return { name: 'convolutionalize-pooled-stack', apply: (graph) => convolutionalize(graph, nativeSize) };
 }
 
-function convolutionalize(graph: Graph, nativeSize: number): Graph | undefined {
+function convolutionalize(graph: Graph, nativeSize: NativeSize): Graph | undefined {
   const tail = tailOf(graph);
   const pool = tail.find(({ op }) => op in SLIDING);
   if (pool === undefined) return undefined;

@@ -16,7 +16,7 @@ import { attribute } from '../attributes.js';
 import { tailOf } from '../classifier-head.js';
 import { floatValues } from '../constants.js';
 import type { DataType, Graph, Node } from '../graph.js';
-import { nativeShapes } from '../native-shapes.js';
+import { nativeShapes, type NativeSize } from '../native-shapes.js';
 import { isOfKind, onlyRearranges } from '../operators.js';
 import type { Pass } from '../pass.js';
 import { bypassAll } from '../rewrite.js';
@@ -25,14 +25,14 @@ import { bypassAll } from '../rewrite.js';
 export type OutputActivation = 'softmax' | 'sigmoid';
 
 /** What makes probabilities of a classifier's logits, whose native input has this side; undefined if the graph gives logits. */
-export function outputActivation(graph: Graph, nativeSize: number): OutputActivation | undefined {
+export function outputActivation(graph: Graph, nativeSize: NativeSize): OutputActivation | undefined {
   const found = find(graph, nativeSize);
   if (found === undefined || found.activation.op === 'LogSoftmax') return undefined;
   return found.activation.op === 'Sigmoid' ? 'sigmoid' : 'softmax';
 }
 
-/** The pass for a classifier whose native input has this side, in pixels. */
-export function dropOutputActivation(nativeSize: number): Pass {
+/** The pass for a classifier of this native size. */
+export function dropOutputActivation(nativeSize: NativeSize): Pass {
   return {
     name: 'drop-output-activation',
     apply(graph) {
@@ -56,7 +56,7 @@ interface Found {
   readonly nodes: readonly Node[];
 }
 
-function find(graph: Graph, nativeSize: number): Found | undefined {
+function find(graph: Graph, nativeSize: NativeSize): Found | undefined {
   const nodes: Node[] = [];
   for (const node of tailOf(graph)) {
     if (onlyRearranges(node) || isOfKind(node, 'cast', 'identity')) continue;
@@ -88,7 +88,7 @@ function cutsNothing(graph: Graph, node: Node): boolean {
   return (bound('min', 1) ?? 0) <= 0.001 && (bound('max', 2) ?? 1) >= 0.999;
 }
 
-function isOverClasses(graph: Graph, softmax: Node, nativeSize: number): boolean {
+function isOverClasses(graph: Graph, softmax: Node, nativeSize: NativeSize): boolean {
   const [output = ''] = softmax.outputs;
   const declared = graph.outputs.find(({ name }) => name === output)?.dims;
   const dims =

@@ -15,17 +15,17 @@ import { elementCount } from '../../tensor.js';
 import { int } from '../attributes.js';
 import { isFlatten, tailOf } from '../classifier-head.js';
 import type { Graph, Node } from '../graph.js';
-import { nativeShapes } from '../native-shapes.js';
+import { nativeShapes, type NativeSize } from '../native-shapes.js';
 import { isOfKind } from '../operators.js';
 import type { Pass } from '../pass.js';
 import { bypassAll, rewriteNodes } from '../rewrite.js';
 
-/** The pass for a graph whose native input has this side, in pixels. */
-export function flattenHead(nativeSize: number): Pass {
+/** The pass for a graph of this native size. */
+export function flattenHead(nativeSize: NativeSize): Pass {
   return { name: 'flatten-head', apply: (graph) => flatten(graph, nativeSize) };
 }
 
-function flatten(graph: Graph, nativeSize: number): Graph | undefined {
+function flatten(graph: Graph, nativeSize: NativeSize): Graph | undefined {
   // With two images the batch is not mistaken for an axis of size 1. A fixed batch stays as it is.
   const shapes = nativeShapes(graph, nativeSize, 2);
   const tail = new Set(tailOf(graph).filter((node) => isOfKind(node, 'view')));

@@ -10,18 +10,18 @@
  */
 import { attribute } from '../attributes.js';
 import type { Graph, Initializer, Node } from '../graph.js';
-import { nativeShapes } from '../native-shapes.js';
+import { nativeShapes, type NativeSize } from '../native-shapes.js';
 import { isOfKind } from '../operators.js';
 import type { Pass } from '../pass.js';
 import { rewriteNodes, type Draft } from '../rewrite.js';
 import { transposeWeight } from '../weights.js';
 
-/** The pass for a graph whose native input has this side, in pixels. */
-export function foldWeightViews(nativeSize: number): Pass {
+/** The pass for a graph of this native size. */
+export function foldWeightViews(nativeSize: NativeSize): Pass {
   return { name: 'fold-weight-views', apply: (graph) => fold(graph, nativeSize) };
 }
 
-function fold(graph: Graph, nativeSize: number): Graph | undefined {
+function fold(graph: Graph, nativeSize: NativeSize): Graph | undefined {
   const shapes = nativeShapes(graph, nativeSize);
   const outputs = new Set(graph.outputs.map(({ name }) => name));
   return rewriteNodes(graph, (node, draft) => {

@@ -12,16 +12,16 @@
 import { attribute } from '../attributes.js';
 import { integerValues } from '../constants.js';
 import type { Dim, Graph, Node, ValueInfo } from '../graph.js';
-import { nativeShapes } from '../native-shapes.js';
+import { nativeShapes, type NativeSize } from '../native-shapes.js';
 import type { Pass } from '../pass.js';
 import { rewriteNodes, type Replace } from '../rewrite.js';
 
-/** The pass for a graph whose native input has this side, in pixels. */
-export function freeSizes(nativeSize: number): Pass {
+/** The pass for a graph of this native size. */
+export function freeSizes(nativeSize: NativeSize): Pass {
   return { name: 'free-sizes', apply: (graph) => freeAll(graph, nativeSize) };
 }
 
-function freeAll(graph: Graph, nativeSize: number): Graph | undefined {
+function freeAll(graph: Graph, nativeSize: NativeSize): Graph | undefined {
   const [input, ...inputs] = graph.inputs;
   const [output, ...outputs] = graph.outputs;
   if (input?.dims.length !== 4 || output?.dims.length !== 2 || inputs.length + outputs.length > 0) return undefined;

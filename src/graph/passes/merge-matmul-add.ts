@@ -10,16 +10,16 @@
  */
 import { elementCount } from '../../tensor.js';
 import type { Graph, Initializer, Node } from '../graph.js';
-import { nativeShapes } from '../native-shapes.js';
+import { nativeShapes, type NativeSize } from '../native-shapes.js';
 import type { Pass } from '../pass.js';
 import { countReads, rewriteNodes } from '../rewrite.js';
 
-/** The pass for a graph whose native input has this side, in pixels. */
-export function mergeMatMulAdd(nativeSize: number): Pass {
+/** The pass for a graph of this native size. */
+export function mergeMatMulAdd(nativeSize: NativeSize): Pass {
   return { name: 'merge-matmul-add', apply: (graph) => merge(graph, nativeSize) };
 }
 
-function merge(graph: Graph, nativeSize: number): Graph | undefined {
+function merge(graph: Graph, nativeSize: NativeSize): Graph | undefined {
   const shapes = nativeShapes(graph, nativeSize);
   const reads = countReads(graph);
   const merged = new Set<Node>();

@@ -10,16 +10,16 @@
  */
 import { attribute, int } from '../attributes.js';
 import type { Graph, Node } from '../graph.js';
-import { nativeShapes } from '../native-shapes.js';
+import { nativeShapes, type NativeSize } from '../native-shapes.js';
 import type { Pass } from '../pass.js';
 import { countReads, producersOf, rewriteNodes } from '../rewrite.js';
 
-/** The pass for a graph whose native input has this side, in pixels. */
-export function pickShuffledChannels(nativeSize: number): Pass {
+/** The pass for a graph of this native size. */
+export function pickShuffledChannels(nativeSize: NativeSize): Pass {
   return { name: 'pick-shuffled-channels', apply: (graph) => pick(graph, nativeSize) };
 }
 
-function pick(graph: Graph, nativeSize: number): Graph | undefined {
+function pick(graph: Graph, nativeSize: NativeSize): Graph | undefined {
   const shapes = nativeShapes(graph, nativeSize);
   const reads = countReads(graph);
   const producers = producersOf(graph);

@@ -15,13 +15,13 @@ import { OPSET } from '../build.js';
 import { inlineConstant } from '../constants.js';
 import type { Attribute, Graph, Initializer, Node } from '../graph.js';
 import { GraphError } from '../graph-error.js';
-import { nativeShapes } from '../native-shapes.js';
+import { nativeShapes, type NativeSize } from '../native-shapes.js';
 import { operatorsOfKind } from '../operators.js';
 import type { Pass } from '../pass.js';
 import { rewriteNodes, type Replace } from '../rewrite.js';
 
-/** The pass for a graph whose native input has this side, in pixels. No match for opset 18 or newer, or below 7. */
-export function raiseOpset(nativeSize: number): Pass {
+/** The pass for a graph of this native size. No match for opset 18 or newer, or below 7. */
+export function raiseOpset(nativeSize: NativeSize): Pass {
   return { name: 'raise-opset', apply: (graph) => raise(graph, nativeSize) };
 }
 
@@ -48,7 +48,7 @@ const CHANGED: Readonly<Record<string, number>> = {
   Resize: 13,
 };
 
-function raise(graph: Graph, nativeSize: number): Graph | undefined {
+function raise(graph: Graph, nativeSize: NativeSize): Graph | undefined {
   const { opset } = graph;
   if (opset >= OPSET || opset < 7) return undefined;
   if (graph.nodes.some(({ op }) => opset < (CHANGED[op] ?? 0))) return undefined;

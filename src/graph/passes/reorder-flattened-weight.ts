@@ -14,17 +14,17 @@ import { elementCount } from '../../tensor.js';
 import { attribute, int } from '../attributes.js';
 import { isFlatten, tailOf } from '../classifier-head.js';
 import type { Graph } from '../graph.js';
-import { nativeShapes } from '../native-shapes.js';
+import { nativeShapes, type NativeSize } from '../native-shapes.js';
 import type { Pass } from '../pass.js';
 import { countReads, rewriteNodes } from '../rewrite.js';
 import { transposeWeight } from '../weights.js';
 
-/** The pass for a graph whose native input has this side, in pixels. */
-export function reorderFlattenedWeight(nativeSize: number): Pass {
+/** The pass for a graph of this native size. */
+export function reorderFlattenedWeight(nativeSize: NativeSize): Pass {
   return { name: 'reorder-flattened-weight', apply: (graph) => reorder(graph, nativeSize) };
 }
 
-function reorder(graph: Graph, nativeSize: number): Graph | undefined {
+function reorder(graph: Graph, nativeSize: NativeSize): Graph | undefined {
   const tail = tailOf(graph);
   const position = tail.findIndex((node) => node.op === 'Transpose');
   const [gemm, flatten, transpose] = position < 2 ? [] : tail.slice(position - 2, position + 1);

@@ -14,14 +14,14 @@
  */
 import { ints } from '../attributes.js';
 import type { Node } from '../graph.js';
-import { nativeShapes } from '../native-shapes.js';
+import { nativeShapes, type NativeSize } from '../native-shapes.js';
 import { isOfKind } from '../operators.js';
 import type { Pass } from '../pass.js';
 import { rewriteNodes } from '../rewrite.js';
 import { leadingPad, windowExtent, windowsOf } from '../windows.js';
 
-/** The pass for a graph whose native input has this side, in pixels. */
-export function resolveAutoPadding(nativeSize: number): Pass {
+/** The pass for a graph of this native size. */
+export function resolveAutoPadding(nativeSize: NativeSize): Pass {
   return {
     name: 'resolve-auto-padding',
     apply(graph) {

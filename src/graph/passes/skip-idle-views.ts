@@ -14,17 +14,17 @@
  */
 import { attribute, int } from '../attributes.js';
 import type { Graph, Node } from '../graph.js';
-import { nativeShapes } from '../native-shapes.js';
+import { nativeShapes, type NativeSize } from '../native-shapes.js';
 import { onlyRearranges } from '../operators.js';
 import type { Pass } from '../pass.js';
 import { renameReads, rewriteNodes } from '../rewrite.js';
 
-/** The pass for a graph whose native input has this side, in pixels. */
-export function skipIdleViews(nativeSize: number): Pass {
+/** The pass for a graph of this native size. */
+export function skipIdleViews(nativeSize: NativeSize): Pass {
   return { name: 'skip-idle-views', apply: (graph) => skip(graph, nativeSize) };
 }
 
-function skip(graph: Graph, nativeSize: number): Graph | undefined {
+function skip(graph: Graph, nativeSize: NativeSize): Graph | undefined {
   // With two images the batch is not mistaken for an axis of size 1.
   const shapes = nativeShapes(graph, nativeSize, 2);
   const outputs = new Set(graph.outputs.map(({ name }) => name));

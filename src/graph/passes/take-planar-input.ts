@@ -4,11 +4,11 @@
  *   Before: x [N, H, W, 3]
  *   After:  x [N, 3, H, W] → Transpose → [N, H, W, 3]
  *
- * Precondition: the only input has rank 4 with 3 channels last, and not second. Equal because the same numbers arrive;
+ * Precondition: the only input has rank 4 with 3 channels last, or 1, and not second. Equal because the same numbers arrive;
  * the engine cancels the Transpose against the net's own.
  */
 import { ints } from '../attributes.js';
-import type { Graph, Node } from '../graph.js';
+import type { Dim, Graph, Node } from '../graph.js';
 import { nameGiver } from '../names.js';
 import type { Pass } from '../pass.js';
 import { renameReads } from '../rewrite.js';
@@ -20,12 +20,16 @@ export function takePlanarInput(): Pass {
 
 function transpose(graph: Graph): Graph | undefined {
   const [input, ...others] = graph.inputs;
-  if (input?.dims.length !== 4 || others.length > 0 || input.dims[1] === 3 || input.dims[3] !== 3) return undefined;
-  const [batch, height, width] = input.dims as [string, string, string];
+  const [batch, height, width, channels] = input?.dims ?? [];
+  if (input?.dims.length !== 4 || others.length > 0 || isChannels(height) || !isChannels(channels)) return undefined;
   const fresh = nameGiver(graph);
   const last = fresh(`${input.name}.channels_last`);
   const attributes = { perm: ints(0, 2, 3, 1) };
   const transposed: Node = { op: 'Transpose', name: last, inputs: [input.name], outputs: [last], attributes };
   const rest = graph.nodes.map((node) => renameReads(node, (name) => (name === input.name ? last : name)));
-  return { ...graph, inputs: [{ ...input, dims: [batch, 3, height, width] }], nodes: [transposed, ...rest] };
+  return { ...graph, inputs: [{ ...input, dims: [batch!, channels!, height!, width!] }], nodes: [transposed, ...rest] };
+}
+
+function isChannels(dim: Dim | undefined): boolean {
+  return dim === 3 || dim === 1;
 }

@@ -17,13 +17,13 @@ import { attribute, int } from '../attributes.js';
 import { tailOf } from '../classifier-head.js';
 import { integerValues } from '../constants.js';
 import type { Graph, Node } from '../graph.js';
-import { nativeShapes } from '../native-shapes.js';
+import { nativeShapes, type NativeSize } from '../native-shapes.js';
 import type { Pass } from '../pass.js';
 import { rewriteNodes } from '../rewrite.js';
 import { outputSize, windowsOf } from '../windows.js';
 
-/** The pass for a graph whose native input has this side, in pixels. */
-export function unifyGlobalPool(nativeSize: number): Pass {
+/** The pass for a graph of this native size. */
+export function unifyGlobalPool(nativeSize: NativeSize): Pass {
   return { name: 'unify-global-pool', apply: (graph) => unify(graph, nativeSize) };
 }
 
@@ -33,7 +33,7 @@ interface GlobalMean {
   readonly keepsAxes: boolean;
 }
 
-function unify(graph: Graph, nativeSize: number): Graph | undefined {
+function unify(graph: Graph, nativeSize: NativeSize): Graph | undefined {
   const shapes = nativeShapes(graph, nativeSize);
   for (const node of tailOf(graph)) {
     const mean = meanOf(graph, node, shapes);

@@ -13,7 +13,7 @@ import { imagesAnswer } from '../schemas.js';
 
 const query = z.strictObject({
   ...imageParameters,
-  fit: oneOf(FITS).default('crop'),
+  fit: oneOf(FITS, '', "default: the model's own, which is crop unless its manifest says stretch").optional(),
   topK: integer(1, 100_000)
     .optional()
     .describe('How many classes; at most the number the model has. Default: 5, or all if it has fewer'),

@@ -151,9 +151,9 @@ export const heatmapRoute = mapRoute({
 });
 
 function optionsOf({ query: asked, model, mediaType }: MapQuestion<Query>) {
-  const { fit, size, scale: scales, flip, tiles, outputStride, edge, render } = asked;
+  const { fit, size, scale: scales, flip, tiles, outputStride, edge, map, render } = asked;
   return {
-    ...{ fit, size, scales, flip, tiles, outputStride, edge },
+    ...{ fit, size, scales, flip, tiles, outputStride, edge, map },
     scores: asked.scores ?? (pictureFormat(mediaType) === undefined ? 'probability' : pictureScores(model, render)),
     classes: selectorsOf(asked, model),
     threshold: { value: asked.threshold, of: asked.thresholdOf },

@@ -6,6 +6,8 @@ import { z } from 'zod';
 import type { RunCost } from '../../batching/run-cost.js';
 import { deviceName } from '../../device.js';
 import { EDGES } from '../../maps/edges.js';
+import { pixelSize } from '../../maps/input-plan.js';
+import { MAP_KINDS } from '../../maps/map-kinds.js';
 import { ACTIVATIONS, MAP_SCORES } from '../../maps/scores.js';
 import { OUTPUTS } from '../../models/networks/network.js';
 import type { DenseViews } from '../../models/dense-views.js';
@@ -43,7 +45,13 @@ const modelSummary = z
     classes: z.number().int().optional(),
     input: z
       .object({
-        size: z.number().int(),
+        size: z
+          .union([z.number().int(), z.tuple([z.number().int(), z.number().int()])])
+          .describe('The side of a square, or [height, width]'),
+        fit: z
+          .string()
+          .optional()
+          .describe('How a photo becomes the input where the request does not say; absent: crop'),
         resize: z.number().int(),
         interpolation: z.string(),
         channels: z.string(),
@@ -88,6 +96,10 @@ const modelSummary = z
       .optional()
       .describe('Defaults of its maps: the short side of the whole photo, and the scores that a picture shows'),
     edges: z.array(z.enum(wordsOf(EDGES))).optional(),
+    mapKinds: z
+      .array(z.enum(wordsOf(MAP_KINDS)))
+      .optional()
+      .describe('What its cells can be, see the parameter map'),
     deviation: z
       .number()
       .optional()
@@ -182,13 +194,13 @@ function describeEntry({ name, state, reason, model }: ModelEntry, parts: Surrou
     quantization: manifest.quantization,
     digest: model.digest,
     parameters: model.parameters,
-    multiplyAdds: model.classifier.multiplyAdds({ width: manifest.input.size, height: manifest.input.size }),
+    multiplyAdds: model.classifier.multiplyAdds(pixelSize(manifest.input.size)),
     classes: model.labels.length,
     output: model.output,
     probabilities: model.activation,
     input: manifest.input,
     maps: manifest.maps,
-    inputStep,
+    inputStep: Math.max(inputStep, 'view' in dense ? dense.sizeStep : 1),
     devices: device.devices.map(deviceName),
     provider: device.devices[0]?.kind,
     runCost: describeRunCost(runCosts().get(model.classifier.session.id)),
@@ -207,6 +219,6 @@ function describeRunCost(cost: RunCost | undefined) {
 /** The maps that a model has. Offset and receptive field are those of the net's own output stride and edge=valid. */
 function describeDense(dense: DenseViews) {
   const { offset, receptiveField } = dense.view().geometry;
-  const { outputStrides, edges, minimumSize } = dense;
-  return { outputStrides, edges, offset, receptiveField, minimumSize };
+  const { kinds, outputStrides, edges, minimumSize } = dense;
+  return { mapKinds: kinds, outputStrides, edges, offset, receptiveField, minimumSize };
 }

@@ -68,8 +68,20 @@ export const segmentRoute = mapRoute({
   description: `A picture with one colour per class at the size of the photo, the legend as JSON, or class indices as uint16 [h, w] (65535: unlabelled). ${CLASS_HEADERS}`,
   schema: segmentation,
   async answer({ inference }, { query: asked, images: photos, model, context }) {
-    const { fit, size, scale: scales, flip, tiles, outputStride, edge, scores, minProbability, shapes = [] } = asked;
-    const options = { fit, size, scales, flip, tiles, outputStride, edge, scores, minProbability };
+    const {
+      fit,
+      size,
+      scale: scales,
+      flip,
+      tiles,
+      outputStride,
+      edge,
+      map,
+      scores,
+      minProbability,
+      shapes = [],
+    } = asked;
+    const options = { fit, size, scales, flip, tiles, outputStride, edge, map, scores, minProbability };
     const answer = await segment(inference, model, photos, options, context);
     return {
       async json() {

@@ -9,6 +9,7 @@ import type { Graph, Initializer, Node } from '../../graph/graph.js';
 import { isOfKind } from '../../graph/operators.js';
 import type { CompiledModel } from '../compile.js';
 import type { Edge } from '../../maps/edges.js';
+import type { StatedSize } from '../../maps/input-plan.js';
 import type { Activation } from '../../maps/scores.js';
 import type { DenseViews } from '../dense-views.js';
 import type { Size } from '../input-size.js';
@@ -32,7 +33,8 @@ export interface ModelDescription extends Pick<Manifest, 'name' | 'version' | 'a
   /** What the file gives, and what makes probabilities of its logits. */
   readonly output: OutputKind;
   readonly activation: Activation;
-  readonly nativeSize: number;
+  /** The side of a square, or [height, width]. */
+  readonly nativeSize: StatedSize;
   readonly parameters: number;
   /** Multiply-adds of the classifier for one image of the native size. */
   readonly multiplyAdds: number;
@@ -97,7 +99,7 @@ export function describeModel(model: CompiledModel, network: Network, known: Kno
     output,
     activation,
     ...(known.manifest ? { labels, input } : {}),
-    nativeSize,
+    nativeSize: nativeSize.width === nativeSize.height ? nativeSize.width : [nativeSize.height, nativeSize.width],
     parameters,
     multiplyAdds: layers.reduce((sum, layer) => sum + layer.multiplyAdds, 0),
     weightBytes: storedBytes(network.original?.graph ?? classifier),
@@ -116,7 +118,7 @@ export function describeModel(model: CompiledModel, network: Network, known: Kno
   };
 }
 
-function heatmapsOf(dense: CompiledModel['dense'], side: number): Heatmaps {
+function heatmapsOf(dense: CompiledModel['dense'], size: Size): Heatmaps {
   if ('unavailable' in dense) return { available: false, reason: dense.unavailable };
   const { outputStrides, edges, minimumSize } = dense;
   const own = dense.view();
@@ -125,7 +127,7 @@ function heatmapsOf(dense: CompiledModel['dense'], side: number): Heatmaps {
     outputStrides: outputStrides.map((outputStride) => ({ outputStride, pixelCost: pixelCost(dense, outputStride) })),
     edges,
     geometry: own.geometry,
-    cells: own.mapSize({ width: side, height: side }),
+    cells: own.mapSize(size),
     smallest: minimumSize,
   };
 }
@@ -138,11 +140,12 @@ function pixelCost(dense: DenseViews, outputStride: number): number {
 /** Tells whether the classifier takes other sizes than the native one, by trying one twice as large. */
 function sizesOf(model: CompiledModel): ModelDescription['classify'] {
   const { nativeSize, dense } = model;
+  const { width, height } = nativeSize;
   try {
-    model.classifyView({ width: 2 * nativeSize, height: 2 * nativeSize });
+    model.classifyView({ width: 2 * width, height: 2 * height });
     return { sizes: 'any', smallest: 'view' in dense ? dense.minimumSize : 1 };
   } catch {
-    return { sizes: 'native', smallest: nativeSize };
+    return { sizes: 'native', smallest: Math.min(width, height) };
   }
 }
 

@@ -6,7 +6,7 @@ import { elementCount } from '../../tensor.js';
 import { attribute } from '../../graph/attributes.js';
 import { multiplyAddsOf, trainableInputs } from '../../graph/cost.js';
 import type { Graph, Node } from '../../graph/graph.js';
-import { nativeShapes } from '../../graph/native-shapes.js';
+import { nativeShapes, type NativeSize } from '../../graph/native-shapes.js';
 import { isOfKind } from '../../graph/operators.js';
 import { windowsOf } from '../../graph/windows.js';
 
@@ -38,7 +38,7 @@ export interface Block extends Pick<Layer, 'name' | 'output' | 'parameters' | 'm
 }
 
 /** The layers of a classifier at the native size, in the order in which they run. */
-export function layersOf(graph: Graph, nativeSize: number): Layer[] {
+export function layersOf(graph: Graph, nativeSize: NativeSize): Layer[] {
   const shapes = nativeShapes(graph, nativeSize);
   const counted = new Set<string>();
   return graph.nodes.map((node) => {

@@ -15,7 +15,7 @@ import type { FileStamp } from '../../regular-files.js';
 import { stampModelFile } from '../files/file-access.js';
 import { KERAS_ARCHITECTURES, kerasSources } from '../keras-applications/sources.js';
 import { convertKerasWeights } from '../keras-applications/thread.js';
-import { MANIFEST_FILE, type ModelFolder } from '../manifest.js';
+import { MANIFEST_FILE, nativeSizeOf, type ModelFolder } from '../manifest.js';
 import { ModelFileError } from '../files/model-file-error.js';
 import type { Network } from './network.js';
 import { readSafetensors } from '../files/safetensors.js';
@@ -37,7 +37,7 @@ export function builtInNetwork(content: ModelFolder, weights: UnstampedWeights, 
 }
 
 function bound(content: ModelFolder, built: Graph, weights: UnstampedWeights, digest: string): Network {
-  const nativeSize = nativeSizeOf(content);
+  const nativeSize = nativeSizeOf(content.manifest);
   const classifier = applyPasses(built, [bindWeights(weights)]);
   const pooled = applyPass(classifier, convolutionalizeGlobalPool());
   const convolutional = pooled ?? applyPass(classifier, convolutionalizeGemm(nativeSize));
@@ -89,10 +89,6 @@ function manifestError({ folder }: ModelFolder, field: string, detail: string, c
   return new ModelFileError(join(folder, MANIFEST_FILE), field, detail, { cause });
 }
 
-function nativeSizeOf({ manifest: { options, input } }: ModelFolder): number {
-  return Number(options?.['inputSize'] ?? input.size);
-}
-
 /** The architectures all end in logits. */
 function outputOf(content: ModelFolder): Pick<Network, 'output' | 'activation'> {
   const { output = 'logits' } = content.manifest;
@@ -103,7 +99,9 @@ function outputOf(content: ModelFolder): Pick<Network, 'output' | 'activation'> 
 /** The unbound graph. Options that the architecture refuses are reported as faults of the manifest. */
 function build(content: ModelFolder): Graph {
   const { architecture, options } = content.manifest;
-  const given = { inputSize: nativeSizeOf(content), classes: content.labels.length };
+  const { width, height } = nativeSizeOf(content.manifest);
+  if (width !== height) throw manifestError(content, 'input.size', 'must be a square: the architecture takes no other');
+  const given = { inputSize: width, classes: content.labels.length };
   if (!isArchitecture(architecture)) throw manifestError(content, 'architecture', `"${architecture}" is not built in`);
   try {
     return buildArchitecture(architecture, { ...options, ...given });

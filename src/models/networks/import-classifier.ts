@@ -12,7 +12,7 @@ import { countParameters } from '../../graph/cost.js';
 import { mapGeometry } from '../../graph/geometry.js';
 import type { Dim, Graph, ValueInfo } from '../../graph/graph.js';
 import { GraphError } from '../../graph/graph-error.js';
-import { imageShapes, nativeShapes } from '../../graph/native-shapes.js';
+import { imageShapes, nativeShapes, type NativeSize } from '../../graph/native-shapes.js';
 import { applyPass, applyPasses, applyWhereMatching, type Pass } from '../../graph/pass.js';
 import { absorbDequantizedWeights } from '../../graph/passes/absorb-dequantized-weights.js';
 import { castBorders } from '../../graph/passes/cast-borders.js';
@@ -24,6 +24,7 @@ import { dropIdentityCasts } from '../../graph/passes/drop-identity-casts.js';
 import { dropOutputCast } from '../../graph/passes/drop-output-cast.js';
 import { dropOutputActivation, outputActivation } from '../../graph/passes/drop-output-activation.js';
 import { flattenHead } from '../../graph/passes/flatten-head.js';
+import { foldSizes } from '../../graph/passes/fold-sizes.js';
 import { foldWeightViews } from '../../graph/passes/fold-weight-views.js';
 import { freeSizes } from '../../graph/passes/free-sizes.js';
 import { giveTwoClasses } from '../../graph/passes/give-two-classes.js';
@@ -37,6 +38,7 @@ import { raiseOpset } from '../../graph/passes/raise-opset.js';
 import { reorderFlattenedWeight } from '../../graph/passes/reorder-flattened-weight.js';
 import { reserveNames } from '../../graph/passes/reserve-names.js';
 import { resolveAutoPadding } from '../../graph/passes/resolve-auto-padding.js';
+import { spreadHead } from '../../graph/passes/spread-head.js';
 import { skipIdleViews } from '../../graph/passes/skip-idle-views.js';
 import { takePlanarInput } from '../../graph/passes/take-planar-input.js';
 import { transposeGemmWeight } from '../../graph/passes/transpose-gemm-weight.js';
@@ -44,6 +46,7 @@ import { unifyGlobalPool } from '../../graph/passes/unify-global-pool.js';
 import { widenHalf } from '../../graph/passes/widen-half.js';
 import { inferShapes } from '../../graph/shapes.js';
 import { elementCount } from '../../tensor.js';
+import type { PixelSize } from '../../maps/input-plan.js';
 import type { Activation } from '../../maps/scores.js';
 import type { ConvolutionalNet, Network, OutputKind, Unavailable } from './network.js';
 
@@ -51,7 +54,7 @@ import type { ConvolutionalNet, Network, OutputKind, Unavailable } from './netwo
 const MAX_ELEMENTS = 2 ** 31;
 
 /**
- * The classifier, its dense form and the original, from one graph. `size` is the native side if the graph leaves it
+ * The classifier, its dense form and the original, from one graph. `size` is the native size if the graph leaves it
  * free, `stated` what its numbers are, if somebody knows. Throws GraphError if the graph is not an image classifier with
  * `classes` classes.
  */
@@ -61,17 +64,18 @@ export function importClassifier(
     size,
     classes,
     stated,
-  }: { readonly size: number; readonly classes: number; readonly stated?: OutputKind | undefined },
+  }: { readonly size: NativeSize; readonly classes: number; readonly stated?: OutputKind | undefined },
 ): Omit<Network, 'fileDigest' | 'weightsDigest' | 'weightsFolder' | 'weightsFiles'> {
   const prepared = applyWhereMatching(graph, [
     reserveNames(),
     liftConstants(),
+    foldSizes(),
     absorbDequantizedWeights(),
     keepPaddingApart(),
     takePlanarInput(),
   ]);
-  const { side, graph: withImage } = checkInput(prepared);
-  const nativeSize = side ?? size;
+  const withImage = checkInput(prepared);
+  const nativeSize = sizeOf(withImage, size);
   const output = findOutput(withImage, nativeSize, classes);
   const complete = applyWhereMatching(withImage, [keepOutput(output), dropIdentities()]);
   const found = outputActivation(complete, nativeSize);
@@ -124,27 +128,37 @@ function activationOf(kind: OutputKind, found: Activation | undefined, classes: 
   return kind === 'probabilities' && found === 'sigmoid' ? 'sigmoid' : 'softmax';
 }
 
-/** The graph with three channels declared for its only input, and the input's fixed side, if any. */
-function checkInput(graph: Graph): { readonly graph: Graph; readonly side: number | undefined } {
+/** The graph, if its only input is an image, with its channels declared: three where it leaves them free. */
+function checkInput(graph: Graph): Graph {
   const [input, ...others] = graph.inputs;
   if (input === undefined) throw new GraphError('the graph has no input');
   if (others.length > 0) throw new GraphError(`input "${others[0]!.name}": the graph has more than one input`);
-  const [, channels, height, width] = input.dims;
-  const isImage = input.dims.length === 4 && (channels === 3 || typeof channels === 'string');
+  const [, channels] = input.dims;
+  const isImage = input.dims.length === 4 && (channels === 3 || channels === 1 || typeof channels === 'string');
   if (!isImage) {
     const declared = `[${input.dims.join(', ')}]`;
-    throw new GraphError(`input "${input.name}": is ${declared}, not an image [N, 3, H, W] or [N, H, W, 3]`);
+    const why = input.dims.length === 4 ? ', and pictures have three channels, or one' : '';
+    throw new GraphError(`input "${input.name}": is ${declared}, not an image [N, 3, H, W] or [N, H, W, 3]${why}`);
   }
-  if (typeof height === 'number' && typeof width === 'number' && height !== width) {
-    throw new GraphError(`input "${input.name}": ${height}×${width} is not a square`);
-  }
-  const side = [height, width].find((dim) => typeof dim === 'number');
-  const dims = input.dims.with(1, 3);
-  return { graph: { ...graph, inputs: [{ ...input, dims }] }, side };
+  const dims = input.dims.with(1, channels === 1 ? 1 : 3);
+  return { ...graph, inputs: [{ ...input, dims }] };
+}
+
+/** The size that the input declares; where it is free, that of the manifest. */
+function sizeOf({ inputs: [input] }: Graph, size: NativeSize): PixelSize {
+  const stated = typeof size === 'number' ? { height: size, width: size } : size;
+  const [, , height, width] = input!.dims;
+  const known = [height, width].find((dim) => typeof dim === 'number');
+  // One fixed side of two is that of a square.
+  const free = { height: known ?? stated.height, width: known ?? stated.width };
+  return {
+    height: typeof height === 'number' ? height : free.height,
+    width: typeof width === 'number' ? width : free.width,
+  };
 }
 
 /** The name of the first output with one number for each class; if there is none, of the first of unknown size. */
-function findOutput(graph: Graph, nativeSize: number, classes: number): string {
+function findOutput(graph: Graph, nativeSize: PixelSize, classes: number): string {
   const shapes = nativeShapes(graph, nativeSize);
   const known = ({ name, dims }: ValueInfo): readonly Dim[] => shapes.get(name) ?? dims;
   const found = graph.outputs.find((output) => {
@@ -177,7 +191,7 @@ function checkElements(shapes: ReadonlyMap<string, readonly number[]>): void {
 
 function convolutionalize(
   original: Graph,
-  nativeSize: number,
+  nativeSize: PixelSize,
 ): { readonly classifier: Graph; readonly dense: ConvolutionalNet | Unavailable } {
   const raised = applyWhereMatching(original, [
     raiseOpset(nativeSize),
@@ -201,22 +215,44 @@ function convolutionalize(
   }
 
   const pooled = applyPass(freed, convolutionalizeGlobalPool());
-  const convolutional =
-    pooled ??
-    applyPass(freed, convolutionalizePooledStack(nativeSize)) ??
-    applyPass(freed, convolutionalizeGemm(nativeSize));
-  if (convolutional === undefined) return { classifier: freed, dense: { unavailable: describeHead(freed) } };
-  const unavailable = whyNoMap(convolutional, nativeSize);
-  const net = { graph: convolutional, poolsGlobally: pooled !== undefined };
-  return { classifier: freed, dense: unavailable === undefined ? net : { unavailable } };
+  const cells = attempt(() => spreadHead(freed, 'cells', nativeSize));
+  const affine = pooled ?? ('result' in cells && cells.result.isAffine ? cells.result.graph : undefined);
+  const spread = attempt(() => spreadHead(freed, 'windows', nativeSize));
+  const candidates = [
+    affine,
+    applyPass(freed, convolutionalizePooledStack(nativeSize)),
+    applyPass(freed, convolutionalizeGemm(nativeSize)),
+    'result' in spread ? spread.result.graph : undefined,
+  ].filter((candidate) => candidate !== undefined);
+  const reasons = candidates.map((candidate) => whyNoMap(candidate, nativeSize));
+  const graph = candidates[reasons.indexOf(undefined)];
+  if (graph === undefined) {
+    const why = 'reason' in spread ? `${describeHead(freed)}: ${spread.reason}` : describeHead(freed);
+    return { classifier: freed, dense: { unavailable: reasons[0] ?? why } };
+  }
+  const ofCells = affine === undefined && 'result' in cells ? cells.result.graph : undefined;
+  const hasCells = ofCells !== undefined && whyNoMap(ofCells, nativeSize) === undefined;
+  return {
+    classifier: freed,
+    dense: { graph, poolsGlobally: graph === affine, ...(hasCells && { cells: ofCells }) },
+  };
+}
+
+function attempt<T>(make: () => T): { readonly result: T } | { readonly reason: string } {
+  try {
+    return { result: make() };
+  } catch (error) {
+    if (!(error instanceof GraphError)) throw error;
+    return { reason: error.message };
+  }
 }
 
 /** Why the freed graph does not take every batch size; undefined if it does. */
-function whyBound(graph: Graph, nativeSize: number): string | undefined {
+function whyBound(graph: Graph, nativeSize: PixelSize): string | undefined {
   const classes = graph.outputs[0]!.dims[1];
   return reasonOf(() => {
     for (const batch of [1, 2]) {
-      const given = imageShapes(graph, { batch, height: nativeSize, width: nativeSize });
+      const given = imageShapes(graph, { batch, ...nativeSize });
       const dims = inferShapes(graph, given).get(LOGITS);
       if (dims?.join() !== `${batch},${classes}`) throw new GraphError('the net is bound to the size of one image');
     }
@@ -224,11 +260,11 @@ function whyBound(graph: Graph, nativeSize: number): string | undefined {
 }
 
 /** Why the convolutional graph has no class map for larger images; undefined if it has one. */
-function whyNoMap(graph: Graph, nativeSize: number): string | undefined {
+function whyNoMap(graph: Graph, nativeSize: PixelSize): string | undefined {
   return reasonOf(() => {
     mapGeometry(graph, CLASS_MAP);
     for (const factor of [1, 2]) {
-      const given = imageShapes(graph, { batch: 1, height: factor * nativeSize, width: nativeSize });
+      const given = imageShapes(graph, { batch: 1, height: factor * nativeSize.height, width: nativeSize.width });
       const dims = inferShapes(graph, given).get(CLASS_MAP);
       if (dims?.length !== 4 || dims.includes(0)) throw new GraphError('its last value is not a map');
     }

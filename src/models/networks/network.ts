@@ -5,6 +5,7 @@
  */
 import type { KernelCentres } from '../../graph/geometry.js';
 import type { Graph } from '../../graph/graph.js';
+import type { PixelSize } from '../../maps/input-plan.js';
 import type { Activation } from '../../maps/scores.js';
 import type { StampedFile } from '../../regular-files.js';
 
@@ -18,12 +19,12 @@ export const OUTPUTS = {
 export type OutputKind = keyof typeof OUTPUTS;
 
 export interface Network {
-  /** float32 [N, 3, H, W], normalized → `logits` float32 [N, K]. */
+  /** float32 [N, 3, H, W], or [N, 1, H, W] for grey pictures, normalized → `logits` float32 [N, K]. */
   readonly classifier: Graph;
   /** The same weights as a fully convolutional net, or why they cannot be one. */
   readonly dense: ConvolutionalNet | Unavailable;
-  /** Side in pixels of the images that the classifier was made for. */
-  readonly nativeSize: number;
+  /** The images that the classifier was made for, in pixels. */
+  readonly nativeSize: PixelSize;
   readonly parameters: number;
   /** What its file gives. */
   readonly output: OutputKind;
@@ -44,6 +45,11 @@ export interface Network {
 export interface ConvolutionalNet {
   /** float32 [N, 3, H, W], normalized → class map float32 [N, K, h, w]. */
   readonly graph: Graph;
+  /**
+   * The head applied to each cell of the last map, → class map float32 [N, K, h, w]. Of nets whose head is not affine: its mean is not
+   * the logits, and a cell is no classification.
+   */
+  readonly cells?: Graph;
   /** Whether the net ends in global average pooling: then the class map's mean equals the logits at any size. */
   readonly poolsGlobally: boolean;
   /** Where the kernels look. Default: all look at their middles. */

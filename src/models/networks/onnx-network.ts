@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { importClassifier } from './import-classifier.js';
-import type { ModelFolder } from '../manifest.js';
+import { nativeSizeOf, type ModelFolder } from '../manifest.js';
 import { explain } from '../files/model-file-error.js';
 import type { Network } from './network.js';
 import { readOnnxFile } from '../files/onnx-file.js';
@@ -13,7 +13,7 @@ export async function loadOnnx({ folder, manifest, labels }: ModelFolder): Promi
   const file = join(folder, manifest.weights.file);
   const { graph, files } = await readOnnxFile(file);
   const [{ stamp: own }, ...others] = files;
-  const size = Number(manifest.options?.['inputSize'] ?? manifest.input.size);
+  const size = nativeSizeOf(manifest);
   const imported = await explain(file, () =>
     importClassifier(graph, { size, classes: labels.length, stated: manifest.output }),
   );

@@ -15,7 +15,7 @@ import { convertWeights } from './converted-weights.js';
 import { importClassifier } from './import-classifier.js';
 import { buildKerasGraph, type KerasParameter } from '../keras/build-graph.js';
 import { readKerasModel } from '../keras/topology.js';
-import type { ModelFolder } from '../manifest.js';
+import { nativeSizeOf, type ModelFolder } from '../manifest.js';
 import { explain } from '../files/model-file-error.js';
 import type { Network } from './network.js';
 import type { WritableTensor } from '../files/safetensors.js';
@@ -31,12 +31,12 @@ const CONVERSION = 'tfjs-layers-1';
 export async function loadTfjsLayers({ folder, manifest, labels }: ModelFolder, cache: string): Promise<Network> {
   const file = join(folder, manifest.weights.file);
   const content = await readTfjsFile(file);
-  const size = Number(manifest.options?.['inputSize'] ?? manifest.input.size);
+  const size = nativeSizeOf(manifest);
   return explain(file, async () => {
     const dims = new Map([...content.weights].map(([name, weight]) => [name, weight.dims]));
     const { graph, parameters } = buildKerasGraph(readKerasModel(content.topology), { dims, keras: content.keras });
     // Layers that do not fit together are refused here by name, before anything is written.
-    inferShapes(graph, imageShapes(graph, { batch: 1, height: size, width: size }));
+    inferShapes(graph, imageShapes(graph, { batch: 1, ...size }));
     const conversion = { cache, name: CONVERSION, digest: content.weightsDigest };
     const source = await convertWeights(conversion, {
       tensors: () => parameters.map((parameter) => tensorOf(parameter, content)),

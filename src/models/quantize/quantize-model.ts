@@ -11,7 +11,7 @@ import { OperatorError } from '../../errors.js';
 import { keepJson, readKept } from '../../files.js';
 import { countMultiplyAdds, multiplyAddsOf } from '../../graph/cost.js';
 import type { Graph } from '../../graph/graph.js';
-import { nativeShapes } from '../../graph/native-shapes.js';
+import { nativeShapes, type NativeSize } from '../../graph/native-shapes.js';
 import { writeOnnx } from '../../graph/onnx/model.js';
 import { applyPass, applyPasses } from '../../graph/pass.js';
 import { addImageInput } from '../../graph/passes/add-image-input.js';
@@ -109,14 +109,14 @@ export async function quantizeModel(
 }
 
 /** The plan leaves out the last layer unless it is much of the work, like SqueezeNet's convolution to the classes. */
-function planFor(graph: Graph, nativeSize: number): QuantizationPlan {
+function planFor(graph: Graph, nativeSize: NativeSize): QuantizationPlan {
   const last = graph.nodes.findLast((node) => isWeighted(node, graph));
   const shapes = nativeShapes(graph, nativeSize);
   const isLarge = last !== undefined && multiplyAddsOf(last, shapes) > LARGE_HEAD * countMultiplyAdds(graph, shapes);
   return planQuantization(graph, new Set(last === undefined || isLarge ? [] : [last.name]));
 }
 
-function integerPart(graph: Graph, { nodes }: QuantizationPlan, nativeSize: number): number {
+function integerPart(graph: Graph, { nodes }: QuantizationPlan, nativeSize: NativeSize): number {
   const shapes = nativeShapes(graph, nativeSize);
   const integers = graph.nodes.filter((node) => nodes.has(node));
   return countMultiplyAdds({ ...graph, nodes: integers }, shapes) / countMultiplyAdds(graph, shapes);

@@ -11,7 +11,7 @@ function requestFor(classes: number, asked: number, { stride = 1, tiles = false 
   const view: Partial<DenseView> = {
     pixelCost: 1,
     peakBytes: () => 0,
-    geometry: { outputStride: stride, offset: stride / 2, receptiveField: stride },
+    geometry: { kind: 'windows', outputStride: stride, offset: stride / 2, receptiveField: stride },
     tiling: { outputStride: stride, offset: stride / 2, receptiveField: stride, alignment: stride },
     mapSize: ({ width, height }) => ({ width: cells(width), height: cells(height) }),
     check: () => undefined,

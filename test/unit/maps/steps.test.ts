@@ -74,7 +74,7 @@ function passOf(of: Case): PassMaps {
   return {
     plan,
     placement,
-    geometry: { outputStride: 1, offset: 0.5, receptiveField: 1 },
+    geometry: { kind: 'windows', outputStride: 1, offset: 0.5, receptiveField: 1 },
     width,
     height,
     imageLogits: new Float32Array(1),

@@ -18,7 +18,13 @@ it('is measured anew where something else computes', async () => {
     },
   });
   const specOf = (id: string): SessionSpec => ({ id, model: new Uint8Array() });
-  const check = { original: specOf('a'), converted: specOf('b'), nativeSize: 8, tolerance: 1e-3, digest: 'x' };
+  const check = {
+    original: specOf('a'),
+    converted: specOf('b'),
+    nativeSize: { width: 8, height: 8 },
+    tolerance: 1e-3,
+    digest: 'x',
+  };
   const measure = (platform?: string) => measureParity({ ...check, asWritten: true }, on(platform), cache);
   try {
     const counts: number[] = [];
@@ -41,7 +47,13 @@ it('runs the original as it is written, and has nothing kept of either', async (
     run: () => Promise.resolve({ logits: { type: 'float32', dims: [1], data: Float32Array.of(1) } }),
   };
   const specOf = (id: string): SessionSpec => ({ id, model: new Uint8Array(), digest: 'of a large net' });
-  const check = { original: specOf('a'), converted: specOf('b'), nativeSize: 8, tolerance: 1e-3, digest: 'x' };
+  const check = {
+    original: specOf('a'),
+    converted: specOf('b'),
+    nativeSize: { width: 8, height: 8 },
+    tolerance: 1e-3,
+    digest: 'x',
+  };
   try {
     expect(await measureParity({ ...check, asWritten: true }, sessions, cache)).toEqual({ difference: 0, largest: 1 });
     expect(opened.map(({ id, asWritten, digest }) => [id, asWritten, digest])).toEqual([

@@ -51,7 +51,7 @@ function classification(): Classification {
 
 /** Maps of 2 × 3 cells, all of whose values are the class's index. */
 function heatmaps({ class: classes = [] }: HeatmapQuery, input = { width: 96, height: 64, scale: 1 }): Heatmaps {
-  const map = { width: 3, height: 2, outputStride: 32, offset: 16, receptiveField: 32 };
+  const map = { kind: 'windows' as const, width: 3, height: 2, outputStride: 32, offset: 16, receptiveField: 32 };
   return {
     model: REFERENCE,
     scores: 'probability',
