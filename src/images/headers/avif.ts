@@ -4,7 +4,7 @@
  * grid, the images of an overlay and the alpha planes, which may be larger than the picture: they count, each as often
  * as it is referred to. An image sequence that has a primary item too is that item, its first frame.
  *
- * Grey of 8 bits keeps the range of its stream through libheif, so the range is read here: from the nclx box, which goes
+ * Grey keeps the range of its stream through libheif, so the range is read here: from the nclx box, which goes
  * before, or from the stream itself.
  *
  * Sources: ISO/IEC 14496-12 §4.2 and §8.11 (boxes, meta), ISO/IEC 23008-12 §6 (properties, derived images), AV1-ISOBMFF
@@ -61,14 +61,23 @@ export function readAvif(bytes: Uint8Array): StoredImage {
   const coded = firstCoded(items, primary);
   const { bits, isGrey } = codingOf(coded);
   const { tiles, samples } = workOf(items, primary);
+  const colours = coloursOf(primary);
+  const stream = (): Uint8Array | undefined => {
+    const packed = inMeta.find(({ name }) => name === 'idat')?.body.bytes;
+    return dataOf(bytes, packed, find('iloc'), coded.id);
+  };
+  const limitedRange = isGrey && !isFullRange([primary, coded], stream);
+  if (limitedRange && colours === 'profile') {
+    throw new UnsupportedImageError('AVIF files of grey in limited range with a colour profile are not decoded.');
+  }
   return simpleImage({
     format: 'avif',
     stored: sizeOf(primary),
     deep: bits > 8,
     bytesPerSample: bits > 8 ? 2 : 1,
     channels: primary.hasAlpha ? 4 : 3,
-    colours: coloursOf(primary),
-    limitedRange: isGrey && bits === 8 && !isFullRange([primary, coded], () => dataOf(bytes, find('iloc'), coded.id)),
+    colours,
+    limitedRange,
     tiles,
     frames: isSequence(bytes) ? 2 : 1,
     codedSamples: samples,
@@ -201,8 +210,11 @@ function isFullRange(items: readonly Item[], stream: () => Uint8Array | undefine
   return data === undefined || (hasFullRange(data) ?? true);
 }
 
-/** The first part of an item's data; undefined where it has none in the file itself. ISO/IEC 14496-12 §8.11.3. */
-function dataOf(file: Uint8Array, iloc: Fields, id: number): Uint8Array | undefined {
+/**
+ * The first part of an item's data, in the file or packed into its header; undefined where it has none there. ISO/IEC
+ * 14496-12 §8.11.3.
+ */
+function dataOf(file: Uint8Array, packed: Uint8Array | undefined, iloc: Fields, id: number): Uint8Array | undefined {
   const version = iloc.u8(0);
   const [offsetBytes, lengthBytes, baseBytes] = [iloc.u8(4) >> 4, iloc.u8(4) & 15, iloc.u8(5) >> 4];
   const indexBytes = version === 0 ? 0 : iloc.u8(5) & 15;
@@ -221,7 +233,8 @@ function dataOf(file: Uint8Array, iloc: Fields, id: number): Uint8Array | undefi
     if (found === id && extents > 0) {
       const start = base + numberAt(at + indexBytes, offsetBytes);
       const length = numberAt(at + indexBytes + offsetBytes, lengthBytes);
-      return method === 0 && start >= 0 ? file.subarray(start, length > 0 ? start + length : file.length) : undefined;
+      const data = method === 0 ? file : method === 1 ? packed : undefined;
+      return start >= 0 ? data?.subarray(start, length > 0 ? start + length : data.length) : undefined;
     }
     at += extents * (indexBytes + offsetBytes + lengthBytes);
   }

@@ -117,6 +117,8 @@ export interface TiffKind extends Pick<StoredImage, 'deep' | 'bytesPerSample' | 
   readonly samples: number;
   readonly isJpeg: boolean;
   readonly compressed: boolean;
+  /** Chroma has fewer samples than there are pixels, in the file. */
+  readonly isSubsampled: boolean;
   /** libvips reads its strips whole, however long. */
   readonly isReadWhole: boolean;
 }
@@ -153,6 +155,7 @@ export function kindOf(directory: Directory): TiffKind {
     planes: hasPlanes ? samples : 1,
     isJpeg: compression === JPEG,
     compressed: compression !== NONE,
+    isSubsampled: isRgba,
     isReadWhole: hasPlanes || photometric === YCBCR,
     deep: bits > 8,
     bytesPerSample: bits > 8 ? 2 : 1,

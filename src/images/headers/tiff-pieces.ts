@@ -23,6 +23,8 @@ const TAG = {
 /** 50 megapixels in tiles of 32×32 are half as many. */
 const MAX_PIECES = 100_000;
 const MAX_JPEG_PIECES = 20_000;
+/** Bytes behind the end marker of a JPEG piece. */
+const MAX_PADDING = 64;
 /** A longer strip is read line by line, see libvips. */
 const MAX_STRIP_ROWS = 128;
 /** What libvips allows libtiff to take at once, and what it takes for a tile itself. */
@@ -48,7 +50,8 @@ export function piecesOf(directory: Directory, size: Size, kind: TiffKind): Piec
   if (tiles > MAX_PIECES) {
     throw new UnsupportedImageError(`TIFF files of more than ${MAX_PIECES} tiles or strips are not decoded.`);
   }
-  const extents = extentsOf(directory, tiles, tiled, kind.compressed ? undefined : bytesOf(piece, kind));
+  const isPlain = !kind.compressed && !kind.isSubsampled;
+  const extents = extentsOf(directory, tiles, tiled, isPlain ? bytesOf(piece, kind) : undefined);
   const scans = kind.isJpeg ? scansOf(directory, extents, piece, size, kind) : 1;
   const pieceBytes = piece.width * piece.height * channels * bytesPerSample;
   // A tile cache of two rows and what is being read; a strip as it is decoded and as it is given on; a strip that is
@@ -106,9 +109,11 @@ function extentsOf(
     throw new BrokenHeaderError(`says where ${offsets?.count ?? 0} of its ${pieces} ${name}s are`);
   }
   const tag = tiled ? TAG.tileByteCounts : TAG.stripByteCounts;
-  // Old programs leave the length of a single strip out.
-  const isImplied = pieces === 1 && !tiled && plainBytes !== undefined && count(tag) === 0;
-  const lengths: Integers | undefined = isImplied ? { count: 1, at: () => plainBytes } : integers(tag);
+  // Old programs leave the length of a single strip out, or get it wrong; libtiff knows better, and so do we.
+  const isImplied = pieces === 1 && !tiled && plainBytes !== undefined && count(tag) <= 1;
+  const lengths: Integers | undefined = isImplied
+    ? { count: 1, at: () => Math.max(plainBytes, integers(tag)?.at(0) ?? 0) }
+    : integers(tag);
   if (lengths === undefined || lengths.count < pieces) {
     throw new BrokenHeaderError(`says how long ${lengths?.count ?? 0} of its ${pieces} ${name}s are`);
   }
@@ -132,7 +137,9 @@ function scansOf({ fields }: Directory, extents: Extents, piece: Size, size: Siz
   const looks = looksFor(fields.length);
   for (let index = 0; index < pieces; index++) {
     const at = extents.offset(index);
-    const frame = readJpegFrame(fields.bytes.subarray(at, at + extents.bytes(index)), looks);
+    const bytes = fields.bytes.subarray(at, at + extents.bytes(index));
+    if (!endsAsJpeg(bytes)) throw new BrokenHeaderError('has a JPEG piece without an end: it was cut off');
+    const frame = readJpegFrame(bytes, looks);
     if (looks.left === 0) throw new BrokenHeaderError('has JPEG tiles that lie over each other');
     // libvips takes a smaller tile's lines for lines of a whole one.
     const isWhole = !kind.tiled || (frame.width === piece.width && frame.height === piece.height);
@@ -145,4 +152,12 @@ function scansOf({ fields }: Directory, extents: Extents, piece: Size, size: Siz
     most = Math.max(most, frame.scans);
   }
   return most;
+}
+
+/** Padding behind the end is usual. libtiff decodes what is there without a word. */
+function endsAsJpeg(bytes: Uint8Array): boolean {
+  for (let at = bytes.length - 2; at >= 2 && at > bytes.length - 2 - MAX_PADDING; at--) {
+    if (bytes[at] === 0xff && bytes[at + 1] === 0xd9) return true;
+  }
+  return false;
 }

@@ -419,7 +419,17 @@ describe('TIFF', () => {
         [323, 2, [16]],
       ],
     ],
-    ['strips without data', 8, 3, 2, [[279, 4, [0]]]],
+    [
+      'strips without data',
+      8,
+      3,
+      2,
+      [
+        [273, 4, [8, 8]],
+        [278, 2, [15]],
+        [279, 4, [1800, 0]],
+      ],
+    ],
   ])('refuses %s', async (kind, bits, samples, photometric, more) => {
     expect(await read(tiff(strip(bits, samples, photometric, more), { data }))).toMatchObject({
       code: 'IMAGE_UNDECODABLE',
@@ -454,9 +464,10 @@ describe('TIFF', () => {
     });
   });
 
-  it('takes a single strip whose length old programs left out', async () => {
+  it('takes a single strip whose length old programs left out or got wrong', async () => {
     const entries = strip(8, 3, 2).filter(([tag]) => tag !== 279);
     await expectAgreement(tiff(entries, { data }), 'no length');
+    await expectAgreement(tiff(strip(8, 3, 2, [[279, 4, [7]]]), { data }), 'a wrong length');
     expect(await read(tiff(entries, { data: data.subarray(0, 1000) }))).toMatchObject({
       message: expect.stringContaining('cut off') as string,
     });
@@ -483,6 +494,20 @@ describe('TIFF', () => {
     });
     expect(await read(jpegTiles(await photo(48, 32).jpeg().toBuffer()))).toMatchObject({
       message: expect.stringContaining('3 colours') as string,
+    });
+  });
+
+  it('refuses a JPEG strip without an end', async () => {
+    const jpeg = await photo(width, height).toColourspace('b-w').jpeg().toBuffer();
+    const entries = (length: number): TiffEntry[] =>
+      strip(8, 1, 1, [
+        [259, 2, [7]],
+        [279, 4, [length]],
+      ]);
+    const padded = Buffer.concat([jpeg, Buffer.alloc(3)]);
+    await expectAgreement(tiff(entries(padded.length), { data: padded }), 'padded');
+    expect(await read(tiff(entries(jpeg.length - 40), { data: jpeg }))).toMatchObject({
+      message: expect.stringContaining('without an end: it was cut off') as string,
     });
   });
 
