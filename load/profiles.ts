@@ -26,6 +26,11 @@ const HELP = `npm run load:profiles -- [options]
   --output NAME   also write load/results/NAME.md
 `;
 const BACKGROUND = { r: 255, g: 255, b: 255 };
+const STEPS = {
+  transformed: 'decoded with the transform',
+  leftOut: 'decoded without it',
+  header: 'the header read, its profile looked at',
+} as const;
 
 interface Photo {
   readonly bytes: Uint8Array;
@@ -66,12 +71,6 @@ await runCommand(async () => {
   process.stdout.write(text);
   if (values.output !== undefined) await writeFile(join(RESULTS, `${values.output}.md`), `# sRGB profiles\n\n${text}`);
 });
-
-const STEPS = {
-  transformed: 'decoded with the transform',
-  leftOut: 'decoded without it',
-  header: 'the header read, its profile looked at',
-} as const;
 
 /** Milliseconds of a photo, one for each round. */
 async function measure(

@@ -32,9 +32,33 @@ const FROM_XYZ = [
 /** A channel's value, 0 to 1, made linear. */
 type Curve = (value: number) => number;
 
+/** The linear values that are within the tolerance of each level. What sRGB does not have is cut to its ends. */
+const LOWEST = Float64Array.from({ length: 256 }, (_, level) =>
+  level <= TOLERANCE ? -Infinity : linearOf(level - TOLERANCE),
+);
+const HIGHEST = Float64Array.from({ length: 256 }, (_, level) =>
+  level >= 255 - TOLERANCE ? Infinity : linearOf(level + TOLERANCE),
+);
+
+/** Of a level of sRGB. */
+function linearOf(level: number): number {
+  const value = level / 255;
+  return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+}
+
+/** The profile that was looked at last, a copy, and what came of it: most photographs have the same. */
+let last: { readonly profile: Uint8Array; readonly isSrgb: boolean } | undefined;
+
 /** Whether the transform from this profile to sRGB changes no colour by more than a level of 8 bits. */
 export function isSrgb(profile: Uint8Array): boolean {
   if (profile.length < HEADER_BYTES + 4 || profile.length > MAX_SRGB_BYTES) return false;
+  if (last === undefined || Buffer.compare(last.profile, profile) !== 0) {
+    last = { profile: Uint8Array.from(profile), isSrgb: isSrgbInEffect(profile) };
+  }
+  return last.isSrgb;
+}
+
+function isSrgbInEffect(profile: Uint8Array): boolean {
   try {
     const fields = new Fields(profile, 'big');
     const isMatrix = CLASSES.has(fields.name(12)) && fields.name(16) === 'RGB ' && fields.name(20) === 'XYZ ';
@@ -66,16 +90,26 @@ function keepsColours(tags: ReadonlyMap<string, Fields>): boolean {
     return found;
   };
   const colorants = ['rXYZ', 'gXYZ', 'bXYZ'].map((name) => readXyz(tag(name)));
+  // One curve often stands for all three.
+  const curves = new Map<number, Float64Array>();
   const linear = ['rTRC', 'gTRC', 'bTRC'].map((name) => {
+    const { bytes } = tag(name);
+    const known = curves.get(bytes.byteOffset);
+    if (known !== undefined) return known;
     const curve = readCurve(tag(name));
-    return Float64Array.from({ length: 256 }, (_, level) => curve(level / 255));
+    const levels = Float64Array.from({ length: 256 }, (_, level) => curve(level / 255));
+    curves.set(bytes.byteOffset, levels);
+    return levels;
   });
   /** Linear sRGB of each colorant. */
   const toSrgb = FROM_XYZ.map((row) => colorants.map((xyz) => row[0] * xyz[0]! + row[1] * xyz[1]! + row[2] * xyz[2]!));
   const isKept = (levels: readonly [number, number, number]): boolean =>
     toSrgb.every((row, channel) => {
-      const sum = levels.reduce((total, level, i) => total + row[i]! * linear[i]![level]!, 0);
-      return Math.abs(255 * encoded(sum) - levels[channel]!) <= TOLERANCE;
+      const [r, g, b] = levels;
+      const sum = row[0]! * linear[0]![r]! + row[1]! * linear[1]![g]! + row[2]! * linear[2]![b]!;
+      const level = levels[channel]!;
+      // NaN is within no tolerance.
+      return sum >= LOWEST[level]! && sum <= HIGHEST[level]!;
     });
   for (let level = 0; level < 256; level++) if (!isKept([level, level, level])) return false;
   return STEPS.every((r) => STEPS.every((g) => STEPS.every((b) => isKept([r, g, b]))));
@@ -136,10 +170,4 @@ function parametricCurve(tag: Fields): Curve {
     default:
       throw new BrokenHeaderError('has a curve of an unknown kind');
   }
-}
-
-/** Of a linear value, which is cut to what sRGB has. 0 to 1; NaN for NaN, which is within no tolerance. */
-function encoded(linear: number): number {
-  const value = Math.min(Math.max(linear, 0), 1);
-  return value <= 0.0031308 ? 12.92 * value : 1.055 * value ** (1 / 2.4) - 0.055;
 }

@@ -118,12 +118,16 @@ describe('a profile', () => {
   });
 
   it('is looked at in a fraction of what its transform takes', () => {
-    const profile = SRGB['a table of 1,024 samples'];
-    for (let i = 0; i < 50; i++) isSrgb(profile);
+    // Another each time.
+    const profiles = Object.values(SRGB);
+    const look = (times: number): void => {
+      for (let i = 0; i < times; i++) isSrgb(profiles[i % profiles.length]!);
+    };
+    look(50);
     const start = process.cpuUsage();
-    for (let i = 0; i < 100; i++) isSrgb(profile);
+    look(100);
     const { user, system } = process.cpuUsage(start);
-    // 0.1 ms; the transform is made ready in some milliseconds.
+    // 0.1 ms, on a busy machine 0.3; the transform is made ready in some milliseconds.
     expect((user + system) / 1e5).toBeLessThan(1);
   });
 });
