@@ -29,6 +29,7 @@ export function readGif(bytes: Uint8Array): StoredImage {
   if (fields.u8(first.at) === TRAILER) throw new BrokenHeaderError('has no picture');
   if (fields.u8(first.at) !== FRAME) throw new BrokenHeaderError('has something else where its picture should begin');
   const [left, top, across, down] = [1, 3, 5, 7].map((offset) => fields.u16(first.at + offset)) as FourNumbers;
+  if (across === 0 || down === 0) throw new BrokenHeaderError('has an empty first frame');
   width = Math.max(width, left + across);
   height = Math.max(height, top + down);
   return simpleImage({

@@ -80,6 +80,7 @@ export function readJpegFrame(bytes: Uint8Array, looks = looksFor(bytes.length))
     at = markers.next(at);
     const marker = bytes[at];
     if (marker === undefined) throw endsTooEarly();
+    if (looks.left === 0) throw new BrokenHeaderError('has more markers than any encoder writes');
     at += 1;
     if (marker === SOI || marker === EOI) throw new BrokenHeaderError('has no picture');
     const end = at + segmentLength(fields, at, marker);

@@ -45,7 +45,7 @@ export function layoutOf(fields: Fields): Layout {
 /** The integers of an entry. */
 export interface Integers {
   readonly count: number;
-  /** `index` is below the count. Throws BrokenHeaderError where the file ends before. */
+  /** `index` is below the count. */
   readonly at: (index: number) => number;
 }
 
@@ -56,7 +56,10 @@ export interface Directory {
   /** The value of an entry that has only one; undefined where there is none, or more, as in libtiff. */
   readonly single: (tag: number) => number | undefined;
   readonly count: (tag: number) => number;
-  /** All values of an entry; undefined where there is none, or none of integers. */
+  /**
+   * All values of an entry; undefined where there is none, or none of integers. As the two above, it throws
+   * BrokenHeaderError where the file ends before the last of them.
+   */
   readonly integers: (tag: number) => Integers | undefined;
   /** The bytes of an entry of type BYTE or UNDEFINED; undefined where there is none, or where the file ends before. */
   readonly bytes: (tag: number) => Uint8Array | undefined;
@@ -92,9 +95,7 @@ export function readDirectory(fields: Fields, start: number, layout: Layout): Di
   const integers = (tag: number): Integers | undefined => {
     const entry = entries.get(tag);
     if (entry?.bytes === undefined) return undefined;
-    const { at, bytes, count } = entry;
-    const read = READERS[bytes];
-    return { count, at: (index) => read(fields, at + index * bytes) };
+    return { count: entry.count, at: fields.integers(entry.at, entry.count, entry.bytes) };
   };
   const value = (tag: number, index = 0): number | undefined => {
     const found = integers(tag);
@@ -109,13 +110,6 @@ export function readDirectory(fields: Fields, start: number, layout: Layout): Di
   };
   return { fields, value, count, integers, bytes, single: (tag) => (count(tag) === 1 ? value(tag) : undefined) };
 }
-
-const READERS: Readonly<Record<1 | 2 | 4 | 8, (fields: Fields, at: number) => number>> = {
-  1: (fields, at) => fields.u8(at),
-  2: (fields, at) => fields.u16(at),
-  4: (fields, at) => fields.u32(at),
-  8: (fields, at) => fields.u64(at),
-};
 
 export function tooManyEntries(): UnsupportedImageError {
   return new UnsupportedImageError(`TIFF files of more than ${MAX_ENTRIES} entries in a directory are not decoded.`);

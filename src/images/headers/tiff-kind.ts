@@ -19,6 +19,7 @@ const TAG = {
   fillOrder: 266,
   samples: 277,
   planar: 284,
+  rowsPerStrip: 278,
   predictor: 317,
   palette: 320,
   tileWidth: 322,
@@ -125,6 +126,8 @@ export interface TiffKind extends Pick<StoredImage, 'deep' | 'bytesPerSample' | 
 
 /** Throws UnsupportedImageError for a kind that is not read, and BrokenHeaderError. */
 export function kindOf(directory: Directory): TiffKind {
+  const wrong = Object.values(TAG).find((tag) => tag !== TAG.profile && !isWhole(directory, tag));
+  if (wrong !== undefined) throw new BrokenHeaderError(`has no whole number in tag ${wrong}`);
   const compression = directory.single(TAG.compression) ?? NONE;
   if (!COMPRESSIONS.has(compression)) {
     throw notRead(`${OTHER_COMPRESSIONS[compression] ?? `unknown (${compression})`} compression`);
@@ -166,6 +169,11 @@ export function kindOf(directory: Directory): TiffKind {
 
 export function notRead(kind: string): UnsupportedImageError {
   return new UnsupportedImageError(`This kind of TIFF is not read: ${kind}.`);
+}
+
+/** libtiff takes signed numbers for unsigned ones; nobody writes them. */
+function isWhole({ count, integers }: Directory, tag: number): boolean {
+  return count(tag) === 0 || integers(tag) !== undefined;
 }
 
 /** Whether the last sample is alpha. */

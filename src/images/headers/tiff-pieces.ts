@@ -20,9 +20,10 @@ const TAG = {
   tileByteCounts: 325,
 } as const;
 
-/** 50 megapixels in tiles of 32×32 are half as many. */
-const MAX_PIECES = 100_000;
-const MAX_JPEG_PIECES = 20_000;
+/** 50 megapixels in tiles of 32×32 are as many. To look at all takes some milliseconds. */
+const MAX_PIECES = 50_000;
+/** 50 megapixels in tiles of 128×128 are 3,000. */
+const MAX_JPEG_PIECES = 5_000;
 /** Bytes behind the end marker of a JPEG piece. */
 const MAX_PADDING = 64;
 /** A longer strip is read line by line, see libvips. */
@@ -118,7 +119,8 @@ function extentsOf(
     throw new BrokenHeaderError(`says how long ${lengths?.count ?? 0} of its ${pieces} ${name}s are`);
   }
   for (let index = 0; index < pieces; index++) {
-    const [at, bytes] = [offsets.at(index), lengths.at(index)];
+    const at = offsets.at(index);
+    const bytes = lengths.at(index);
     if (bytes === 0) throw notRead(`${name}s without data`);
     if (at + bytes > fields.length) {
       throw new BrokenHeaderError(`ends before its ${name} ${index + 1} of ${pieces} does: it was cut off`);
@@ -127,7 +129,10 @@ function extentsOf(
   return { offset: offsets.at, bytes: lengths.at };
 }
 
-/** The most scans that one of the JPEG pieces has. They may lie over each other, so what is looked at is bounded. */
+/**
+ * The most scans that one of the JPEG pieces has. They may lie over each other, so what is looked at in all of them
+ * together is bounded.
+ */
 function scansOf({ fields }: Directory, extents: Extents, piece: Size, size: Size, kind: TiffKind): number {
   const pieces = Math.ceil(size.width / piece.width) * Math.ceil(size.height / piece.height);
   if (pieces > MAX_JPEG_PIECES) {
@@ -140,7 +145,6 @@ function scansOf({ fields }: Directory, extents: Extents, piece: Size, size: Siz
     const bytes = fields.bytes.subarray(at, at + extents.bytes(index));
     if (!endsAsJpeg(bytes)) throw new BrokenHeaderError('has a JPEG piece without an end: it was cut off');
     const frame = readJpegFrame(bytes, looks);
-    if (looks.left === 0) throw new BrokenHeaderError('has JPEG tiles that lie over each other');
     // libvips takes a smaller tile's lines for lines of a whole one.
     const isWhole = !kind.tiled || (frame.width === piece.width && frame.height === piece.height);
     if (!isWhole || frame.channels !== kind.samples) {

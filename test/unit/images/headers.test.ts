@@ -239,6 +239,12 @@ describe('GIF', () => {
   ])('%s', async (name, bytes) => {
     await expectAgreement(bytes, name);
   });
+
+  it('whose first frame is empty is refused', async () => {
+    expect(await read(gif([20, 10], [{ ...frame, width: 0 }, frame]))).toMatchObject({
+      message: expect.stringContaining('empty first frame') as string,
+    });
+  });
 });
 
 describe('TIFF', () => {
@@ -462,6 +468,14 @@ describe('TIFF', () => {
       code: 'IMAGE_UNDECODABLE',
       message: `The header of the TIFF file is broken: it ${fault}.`,
     });
+  });
+
+  it('refuses numbers of a type that libtiff takes for another', async () => {
+    const bytes = tiff(strip(16, 3, 2, [[339, 2, [2, 2, 2]]]), { data });
+    const entry = bytes.indexOf(Buffer.from([0x53, 0x01, 3, 0]));
+    // SSHORT
+    bytes[entry + 2] = 8;
+    expect(await read(bytes)).toMatchObject({ message: expect.stringContaining('tag 339') as string });
   });
 
   it('takes a single strip whose length old programs left out or got wrong', async () => {
