@@ -31,6 +31,9 @@ const TAG = {
   profile: 34675,
 } as const;
 
+/** Tags of several values. */
+const MANY = new Set<number>([TAG.bits, TAG.palette, TAG.extraSamples, TAG.sampleFormat, TAG.subsampling]);
+
 /** What the samples of a pixel mean. */
 interface Meaning {
   readonly name: string;
@@ -126,8 +129,8 @@ export interface TiffKind extends Pick<StoredImage, 'deep' | 'bytesPerSample' | 
 
 /** Throws UnsupportedImageError for a kind that is not read, and BrokenHeaderError. */
 export function kindOf(directory: Directory): TiffKind {
-  const wrong = Object.values(TAG).find((tag) => tag !== TAG.profile && !isWhole(directory, tag));
-  if (wrong !== undefined) throw new BrokenHeaderError(`has no whole number in tag ${wrong}`);
+  const wrong = Object.values(TAG).find((tag) => tag !== TAG.profile && !isSound(directory, tag));
+  if (wrong !== undefined) throw new BrokenHeaderError(`has something else than a whole number in tag ${wrong}`);
   const compression = directory.single(TAG.compression) ?? NONE;
   if (!COMPRESSIONS.has(compression)) {
     throw notRead(`${OTHER_COMPRESSIONS[compression] ?? `unknown (${compression})`} compression`);
@@ -171,9 +174,12 @@ export function notRead(kind: string): UnsupportedImageError {
   return new UnsupportedImageError(`This kind of TIFF is not read: ${kind}.`);
 }
 
-/** libtiff takes signed numbers for unsigned ones; nobody writes them. */
-function isWhole({ count, integers }: Directory, tag: number): boolean {
-  return count(tag) === 0 || integers(tag) !== undefined;
+/**
+ * Whether a tag is as it should be, or left out. libtiff takes signed numbers for unsigned ones, and ignores some tags of
+ * too many; nobody writes them.
+ */
+function isSound({ count, integers }: Directory, tag: number): boolean {
+  return count(tag) === 0 || (integers(tag) !== undefined && (MANY.has(tag) || count(tag) === 1));
 }
 
 /** Whether the last sample is alpha. */

@@ -145,12 +145,13 @@ function scansOf({ fields }: Directory, extents: Extents, piece: Size, size: Siz
     const bytes = fields.bytes.subarray(at, at + extents.bytes(index));
     if (!endsAsJpeg(bytes)) throw new BrokenHeaderError('has a JPEG piece without an end: it was cut off');
     const frame = readJpegFrame(bytes, looks);
-    // libvips takes a smaller tile's lines for lines of a whole one.
-    const isWhole = !kind.tiled || (frame.width === piece.width && frame.height === piece.height);
+    const rows = kind.tiled ? piece.height : Math.min(piece.height, size.height - index * piece.height);
+    // libvips takes a smaller tile's lines for lines of a whole one. Where a strip ends early, libtiff leaves black.
+    const isWhole = frame.width === piece.width && (kind.tiled ? frame.height === rows : frame.height >= rows);
     if (!isWhole || frame.channels !== kind.samples) {
       throw new BrokenHeaderError(
         `has a JPEG piece of ${frame.width}×${frame.height} pixels and ${frame.channels} colours in place of ` +
-          `${piece.width}×${piece.height} and ${kind.samples}`,
+          `${piece.width}×${rows} and ${kind.samples}`,
       );
     }
     most = Math.max(most, frame.scans);

@@ -470,12 +470,14 @@ describe('TIFF', () => {
     });
   });
 
-  it('refuses numbers of a type that libtiff takes for another', async () => {
+  it('refuses numbers that libtiff takes for others', async () => {
     const bytes = tiff(strip(16, 3, 2, [[339, 2, [2, 2, 2]]]), { data });
     const entry = bytes.indexOf(Buffer.from([0x53, 0x01, 3, 0]));
     // SSHORT
     bytes[entry + 2] = 8;
     expect(await read(bytes)).toMatchObject({ message: expect.stringContaining('tag 339') as string });
+    const predictors = tiff(strip(8, 3, 2, [[317, 2, [2, 2]]]), { data });
+    expect(await read(predictors)).toMatchObject({ message: expect.stringContaining('tag 317') as string });
   });
 
   it('takes a single strip whose length old programs left out or got wrong', async () => {
@@ -511,7 +513,7 @@ describe('TIFF', () => {
     });
   });
 
-  it('refuses a JPEG strip without an end', async () => {
+  it('refuses a JPEG strip without an end, or of too few lines', async () => {
     const jpeg = await photo(width, height).toColourspace('b-w').jpeg().toBuffer();
     const entries = (length: number): TiffEntry[] =>
       strip(8, 1, 1, [
@@ -522,6 +524,13 @@ describe('TIFF', () => {
     await expectAgreement(tiff(entries(padded.length), { data: padded }), 'padded');
     expect(await read(tiff(entries(jpeg.length - 40), { data: jpeg }))).toMatchObject({
       message: expect.stringContaining('without an end: it was cut off') as string,
+    });
+    const low = await photo(width, height - 8)
+      .toColourspace('b-w')
+      .jpeg()
+      .toBuffer();
+    expect(await read(tiff(entries(low.length), { data: low }))).toMatchObject({
+      message: expect.stringContaining(`JPEG piece of ${width}×${height - 8} pixels`) as string,
     });
   });
 
