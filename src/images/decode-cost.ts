@@ -109,7 +109,8 @@ function costOf(header: ImageHeader, product: Product): DecodeCost {
   const loaded = pixels / shrink ** 2;
   const output = pixelsOf(product.output) * 3;
   const pixelBytes = channels * bytesPerSample;
-  const turned = !isTurned ? 0 : product.isCut || product.resized === undefined ? pixels * pixelBytes : output;
+  const isWhole = product.isCut || product.resized === undefined || header.hasSurplus;
+  const turned = !isTurned ? 0 : isWhole ? pixels * pixelBytes : output;
   const lines = lineBytes(stored.width / shrink, pixelBytes, product.resized !== undefined);
   return {
     bytes: lines + turned + codecBytes(header, output) + metadataMemory(header),
@@ -117,7 +118,7 @@ function costOf(header: ImageHeader, product: Product): DecodeCost {
       FIXED_SECONDS +
       (TRANSFORM_NS[header.colours] === 0 ? 0 : PROFILE_SECONDS) +
       codecSeconds(header, shrink) +
-      loaded * pixelNs(header, product) * NS +
+      loaded * (pixelNs(header, product) + (header.hasSurplus ? RAW_NS : 0)) * NS +
       (turned / 3) * TURN_NS * NS +
       HEADER_READS * headerSeconds(header),
   };
@@ -168,7 +169,7 @@ function codecBytes(header: ImageHeader, output: number): number {
         (frames > 1 ? 2 : 1) * encodedBytes
       );
     case 'tiff':
-      return output + header.heldBytes;
+      return output + header.heldBytes + (header.hasSurplus ? 3 * pixels : 0);
   }
 }
 
@@ -184,6 +185,8 @@ const FIXED_SECONDS = 0.003;
 /** Transforms made ready. */
 const PROFILE_SECONDS = 0.02;
 const TURN_NS = 8;
+/** Pixels that are decoded to memory first, and read from there. */
+const RAW_NS = 6;
 /** decode.ts holds what libvips reads against the header before it decodes. */
 const HEADER_READS = 2;
 const INFLATE_NS = 4;

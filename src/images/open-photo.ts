@@ -8,6 +8,7 @@
  * - Damaged strips and tiles of a TIFF are left black unless libtiff's own errors count.
  * - A sequence of AVIF images is not known to libvips by its brand.
  * - What the first frame of a GIF leaves uncovered is black.
+ * - Any sample behind the colours is taken for alpha.
  *
  * What libvips reads of a file's header is held against our own. Throws IMAGE_UNDECODABLE where they differ.
  */
@@ -35,7 +36,16 @@ export async function openPhoto(bytes: Uint8Array, header: ImageHeader, backgrou
   await checkSeen(image, header);
   if (header.frame !== undefined) return fillCanvas(image, header, background);
   const space = workingSpace(header);
-  return space === undefined ? image : image.pipelineColourspace(space);
+  if (space !== undefined) image.pipelineColourspace(space);
+  return header.hasSurplus ? withoutSurplus(image) : image;
+}
+
+/**
+ * The picture without samples that libvips would take for alpha. They have to go before anything is resized, because
+ * sharp multiplies colours by alpha there.
+ */
+async function withoutSurplus(image: Sharp): Promise<Sharp> {
+  return asRaw(image.removeAlpha());
 }
 
 /** Undefined: sharp's own choice. */
@@ -62,11 +72,15 @@ async function fillCanvas(image: Sharp, { stored, frame }: ImageHeader, backgrou
     .extend({
       ...{ left, top, right: stored.width - left - width, bottom: stored.height - top - height },
       background,
-    })
-    .toColourspace('srgb')
-    .raw();
-  const { data, info } = await canvas.toBuffer({ resolveWithObject: true }).catch(asUndecodable);
-  if (info.channels !== 3) throw new Error(`a canvas of ${info.channels} channels`);
+    });
+  return asRaw(canvas);
+}
+
+/** Decoded here, to be worked on from its pixels. */
+async function asRaw(image: Sharp): Promise<Sharp> {
+  const raw = image.toColourspace('srgb').raw();
+  const { data, info } = await raw.toBuffer({ resolveWithObject: true }).catch(asUndecodable);
+  if (info.channels !== 3) throw new Error(`a picture of ${info.channels} channels`);
   return openPixels(data, { width: info.width, height: info.height, channels: 3 });
 }
 

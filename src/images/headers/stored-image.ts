@@ -50,6 +50,8 @@ export interface StoredImage {
   readonly tiled: boolean;
   /** Where a first frame lies that leaves some of the picture uncovered; undefined where it covers all (GIF). */
   readonly frame: PixelRectangle | undefined;
+  /** Samples behind the colours are no alpha, and are left out (TIFF). */
+  readonly hasSurplus: boolean;
   /** Black is 16 and white 235, and the decoder gives those on (AVIF). */
   readonly limitedRange: boolean;
 }
@@ -84,6 +86,7 @@ export function simpleImage(
     metadataBytes: 0,
     tiled: false,
     frame: undefined,
+    hasSurplus: false,
     limitedRange: false,
     ...facts,
   };

@@ -108,12 +108,17 @@ const OTHER_FORMATS: Readonly<Record<number, string>> = {
   6: 'complex samples',
 };
 
-const [ASSOCIATED, UNASSOCIATED] = [1, 2];
+const [UNSPECIFIED, ASSOCIATED, UNASSOCIATED] = [0, 1, 2];
+/** Samples that are left out. */
+const MAX_SURPLUS = 2;
 const SEPARATE_PLANES = 2;
 const CMYK_INKS = 1;
 const DIFFERENCES = 2;
 
-export interface TiffKind extends Pick<StoredImage, 'deep' | 'bytesPerSample' | 'channels' | 'colours' | 'tiled'> {
+export interface TiffKind extends Pick<
+  StoredImage,
+  'deep' | 'bytesPerSample' | 'channels' | 'colours' | 'tiled' | 'hasSurplus'
+> {
   /** Pieces of their own for each sample: samples of a pixel, or 1. */
   readonly planes: number;
   readonly bits: number;
@@ -142,12 +147,12 @@ export function kindOf(directory: Directory): TiffKind {
     throw notRead(`samples that mean ${OTHER_MEANINGS[photometric] ?? `something unknown (${photometric})`}`);
   }
   const samples = directory.single(TAG.samples) ?? 1;
-  const hasAlpha = checkSamples(directory, meaning, samples);
+  const extra = extraOf(directory, meaning, samples);
   const bits = bitsOf(directory, meaning, samples);
   const tiled = directory.count(TAG.tileWidth) > 0 || directory.count(TAG.tileHeight) > 0;
   const hasPlanes = directory.single(TAG.planar) === SEPARATE_PLANES;
-  if (hasPlanes) checkPlanes({ photometric, samples, bits, tiled, hasAlpha, compression });
-  checkCoding(directory, { photometric, samples, bits, tiled, hasAlpha, compression });
+  if (hasPlanes) checkPlanes({ photometric, samples, bits, tiled, extra, compression });
+  checkCoding(directory, { photometric, samples, bits, tiled, extra, compression });
   if (photometric === PALETTE) checkPalette(directory, bits);
   if (photometric === SEPARATED && (directory.single(TAG.inkSet) ?? CMYK_INKS) !== CMYK_INKS) {
     throw notRead('inks other than cyan, magenta, yellow and black');
@@ -167,6 +172,7 @@ export function kindOf(directory: Directory): TiffKind {
     bytesPerSample: bits > 8 ? 2 : 1,
     channels: isRgba ? 4 : photometric === PALETTE ? 3 : samples,
     colours: coloursOf(directory, photometric),
+    hasSurplus: extra === 'surplus',
   };
 }
 
@@ -182,15 +188,23 @@ function isSound({ count, integers }: Directory, tag: number): boolean {
   return count(tag) === 0 || (integers(tag) !== undefined && (MANY.has(tag) || count(tag) === 1));
 }
 
-/** Whether the last sample is alpha. */
-function checkSamples(directory: Directory, { name, colours, takesAlpha }: Meaning, samples: number): boolean {
+/** What is behind the colours. `surplus`: a selection, or whatever else is no alpha. */
+type Extra = 'nothing' | 'alpha' | 'surplus';
+
+function extraOf(directory: Directory, { name, colours, takesAlpha }: Meaning, samples: number): Extra {
   if (samples < colours) throw notRead(`${name} of ${samples} samples a pixel`);
-  if (samples === colours) return false;
-  const kind = directory.single(TAG.extraSamples);
-  const isAlpha = samples === colours + 1 && (kind === ASSOCIATED || kind === UNASSOCIATED);
-  if (!isAlpha) throw notRead(`samples beside the colours that are not alpha (${samples} samples a pixel)`);
-  if (!takesAlpha) throw notRead(`${name} with alpha`);
-  return true;
+  if (samples === colours) return 'nothing';
+  const more = samples - colours;
+  const kinds = more <= MAX_SURPLUS ? Array.from({ length: more }, (_, i) => directory.value(TAG.extraSamples, i)) : [];
+  const [kind] = kinds;
+  if (more === 1 && (kind === ASSOCIATED || kind === UNASSOCIATED)) {
+    if (!takesAlpha) throw notRead(`${name} with alpha`);
+    return 'alpha';
+  }
+  const isSurplus = kinds.length > 0 && kinds.every((each) => each === undefined || each === UNSPECIFIED);
+  if (!isSurplus || colours !== 3 || !takesAlpha)
+    throw notRead(`${name} with samples that are not alpha (${samples} samples a pixel)`);
+  return 'surplus';
 }
 
 /** Bits of a sample. */
@@ -217,30 +231,31 @@ interface Shape {
   readonly samples: number;
   readonly bits: number;
   readonly tiled: boolean;
-  readonly hasAlpha: boolean;
+  readonly extra: Extra;
   readonly compression: number;
 }
 
 /** libvips puts planes together where pixels need no other work. */
-function checkPlanes({ photometric, samples, bits, tiled, hasAlpha, compression }: Shape): void {
+function checkPlanes({ photometric, samples, bits, tiled, compression }: Shape): void {
   const isCopied = photometric === RGB || photometric === SEPARATED || samples === 1;
   if (tiled) throw notRead('separate planes in tiles');
-  if (!isCopied || bits < 8 || hasAlpha) throw notRead(`separate planes of ${MEANINGS[photometric]!.name}`);
+  if (!isCopied || bits < 8) throw notRead(`separate planes of ${MEANINGS[photometric]!.name}`);
   if (compression === JPEG) throw notRead('separate planes in JPEG compression');
 }
 
-function checkCoding(directory: Directory, { photometric, samples, bits, hasAlpha, compression }: Shape): void {
+function checkCoding(directory: Directory, { photometric, samples, bits, extra, compression }: Shape): void {
   if (FAX.has(compression) && (bits !== 1 || samples !== 1))
     throw notRead('fax compression of more than one bit a pixel');
-  if (compression === JPEG && (bits !== 8 || hasAlpha || photometric === PALETTE)) {
-    throw notRead(`JPEG compression of ${MEANINGS[photometric]!.name} of ${bits} bits${hasAlpha ? ' with alpha' : ''}`);
+  if (compression === JPEG && (bits !== 8 || extra !== 'nothing' || photometric === PALETTE)) {
+    const more = extra === 'nothing' ? '' : ' with more samples';
+    throw notRead(`JPEG compression of ${MEANINGS[photometric]!.name} of ${bits} bits${more}`);
   }
   const predictor = directory.single(TAG.predictor) ?? 1;
   if (PREDICTED.has(compression) && predictor !== 1 && (predictor !== DIFFERENCES || bits < 8)) {
     throw notRead(`predictor ${predictor} of ${bits} bits a sample`);
   }
   const order = directory.single(TAG.fillOrder) ?? 1;
-  if (order !== 1 && (order !== 2 || bits !== 1)) throw notRead(`samples of ${bits} bits in fill order ${order}`);
+  if (order !== 1 && (order !== 2 || bits > 8)) throw notRead(`samples of ${bits} bits in fill order ${order}`);
 }
 
 function checkPalette(directory: Directory, bits: number): void {

@@ -29,12 +29,12 @@ export function readTiff(bytes: Uint8Array): StoredImage {
   if (width === 0 || height === 0) throw new BrokenHeaderError(`says ${width}×${height} pixels`);
   const orientation = single(TAG.orientation) ?? 1;
   const kind = kindOf(directory);
-  const { deep, bytesPerSample, channels, colours, tiled, compressed } = kind;
+  const { deep, bytesPerSample, channels, colours, tiled, compressed, hasSurplus } = kind;
   return simpleImage({
     format: 'tiff',
     stored: { width, height },
     orientation: orientation >= 1 && orientation <= 8 ? orientation : 1,
-    ...{ deep, bytesPerSample, channels, colours, tiled, compressed },
+    ...{ deep, bytesPerSample, channels, colours, tiled, compressed, hasSurplus },
     ...piecesOf(directory, { width, height }, kind),
     frames: countPages(fields, first, layout),
   });

@@ -129,6 +129,7 @@ describe('what is refused on sight', () => {
       metadataBytes: 0,
       tiled: false,
       frame: undefined,
+      hasSurplus: false,
       limitedRange: false,
     };
     const large = { ...common, ...rest, encodedBytes: 32 * 2 ** 20 };

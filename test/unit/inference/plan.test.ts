@@ -51,6 +51,7 @@ function headerOf(side: number): ImageHeader {
     compressed: true,
     tiled: false,
     frame: undefined,
+    hasSurplus: false,
     limitedRange: false,
     colours: 'plain',
     metadataBytes: 0,
