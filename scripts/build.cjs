@@ -56,6 +56,7 @@ if (!isForServer && existsSync('load')) {
       'allocators',
       'messages',
       'overload',
+      'profiles',
     ].map((file) => [`load-${file.replace('/run', '')}`, `load/${file}.ts`]),
   );
   build({ ...modules, entryPoints, outdir: 'dist', bundle: true, packages: 'external' });

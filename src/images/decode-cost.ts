@@ -109,15 +109,16 @@ function costOf(header: ImageHeader, product: Product): DecodeCost {
   const loaded = pixels / shrink ** 2;
   const output = pixelsOf(product.output) * 3;
   const pixelBytes = channels * bytesPerSample;
-  const turned = !isTurned ? 0 : product.isCut || product.resized === undefined ? pixels * pixelBytes : output;
+  const isWhole = product.isCut || product.resized === undefined || header.hasSurplus;
+  const turned = !isTurned ? 0 : isWhole ? pixels * pixelBytes : output;
   const lines = lineBytes(stored.width / shrink, pixelBytes, product.resized !== undefined);
   return {
     bytes: lines + turned + codecBytes(header, output) + metadataMemory(header),
     seconds:
       FIXED_SECONDS +
-      (header.colours === 'plain' ? 0 : PROFILE_SECONDS) +
+      (TRANSFORM_NS[header.colours] === 0 ? 0 : PROFILE_SECONDS) +
       codecSeconds(header, shrink) +
-      loaded * pixelNs(header, product) * NS +
+      loaded * (pixelNs(header, product) + (header.hasSurplus ? RAW_NS : 0)) * NS +
       (turned / 3) * TURN_NS * NS +
       HEADER_READS * headerSeconds(header),
   };
@@ -144,7 +145,7 @@ function lineBytes(width: number, pixelBytes: number, isResized: boolean): numbe
 
 /** What a format's decoder holds, and the decoded photo. */
 function codecBytes(header: ImageHeader, output: number): number {
-  const { format, channels, bytesPerSample, codedSamples, encodedBytes } = header;
+  const { format, channels, bytesPerSample, codedSamples, encodedBytes, frames } = header;
   const pixels = pixelsOf(header.stored);
   switch (format) {
     case 'jpeg':
@@ -157,12 +158,18 @@ function codecBytes(header: ImageHeader, output: number): number {
       // the canvas that libvips makes when it only reads the header.
       return Math.max(8 * pixels + Math.min(output, 16 * MB), 4 * pixels + output) + Math.min(4 * pixels, 32 * MB);
     case 'gif':
-      return output + 4 * pixels;
+      // The canvas, and where a frame is put over a background, that.
+      return output + (header.frame === undefined ? 4 : 7) * pixels;
     case 'avif':
       // Planes of 16 bits in the codec and in libheif, RGB of libheif's; then planes that are larger than the picture.
-      return Math.max(20.6 * pixels, 6 * pixels + output) + 12 * Math.max(0, codedSamples - 4 * pixels) + encodedBytes;
+      // Of a sequence a copy is decoded.
+      return (
+        Math.max(20.6 * pixels, 6 * pixels + output) +
+        12 * Math.max(0, codedSamples - 4 * pixels) +
+        (frames > 1 ? 2 : 1) * encodedBytes
+      );
     case 'tiff':
-      return output + header.heldBytes;
+      return output + header.heldBytes + (header.hasSurplus ? 3 * pixels : 0);
   }
 }
 
@@ -178,6 +185,8 @@ const FIXED_SECONDS = 0.003;
 /** Transforms made ready. */
 const PROFILE_SECONDS = 0.02;
 const TURN_NS = 8;
+/** Pixels that are decoded to memory first, and read from there. */
+const RAW_NS = 6;
 /** decode.ts holds what libvips reads against the header before it decodes. */
 const HEADER_READS = 2;
 const INFLATE_NS = 4;
@@ -204,7 +213,7 @@ function codecSeconds(header: ImageHeader, shrink: number): number {
       if (header.lossless) return NS * (25 * encodedBytes + 18 * pixels);
       return NS * (60 * encodedBytes + 27 * pixels + (channels > 3 ? 12 * pixels : 0));
     case 'gif':
-      return NS * (6 * encodedBytes + 13 * pixels);
+      return NS * (6 * encodedBytes + (header.frame === undefined ? 13 : 20) * pixels);
     case 'avif':
       return NS * (270 * encodedBytes + (header.deep ? 40 : 28) * codedSamples) + header.tiles * AVIF_TILE_SECONDS;
     case 'tiff': {
@@ -223,12 +232,15 @@ const SCAN_NS = 0.25;
 const AVIF_TILE_SECONDS = 2e-3;
 const TIFF_TILE_SECONDS = 5e-6;
 
+/** To sRGB, of 8 bits. */
+const TRANSFORM_NS = { plain: 0, srgb: 0, profile: 16, cmyk: 90 } as const;
+
 /** What happens to each decoded pixel on its way to sRGB. */
 function pixelNs({ colours, channels, deep }: ImageHeader, { resized }: Product): number {
   const hasAlpha = colours !== 'cmyk' && (channels === 2 || channels === 4);
   return (
     (resized === undefined ? 4 : 6) +
-    { plain: 0, profile: deep ? 40 : 16, cmyk: 90 }[colours] +
+    TRANSFORM_NS[colours] * (deep && colours === 'profile' ? 2.5 : 1) +
     (hasAlpha ? (resized === undefined ? 6 : 10) : 0) +
     (deep ? 4 : 0)
   );

@@ -1,9 +1,8 @@
 /**
- * Encoded bytes to pixels: 8-bit sRGB, upright, first frame, alpha blended over a background. Hides the kinds of pixels
- * that files hold (grey, CMYK, palette, 1-bit, 16-bit, with or without a colour profile) and how libvips is made to
- * give exactly the planned size. image-header.ts has read the header and checked the limits before. A file that is
- * broken after its header fails here with IMAGE_UNDECODABLE, and so does a file of which libvips reads another size or
- * depth than the header said.
+ * Encoded bytes to pixels: 8-bit sRGB, upright, first frame, alpha blended over a background. Hides how libvips is made
+ * to give exactly the planned size; the kinds of pixels that files hold are for open-photo.ts. image-header.ts has read
+ * the header and checked the limits before. A file that is broken after its header fails here with IMAGE_UNDECODABLE,
+ * and so does a file of which libvips reads another size or depth than the header said.
  *
  * libvips resamples. It antialiases when it shrinks, like Pillow and torchvision, after an integer box filter if the
  * factor is above 2. Shrink-on-load (libjpeg's scaled DCT) leaves at least a factor of 2 to the real kernel. From 12
@@ -12,16 +11,11 @@
  */
 import type { Sharp } from 'sharp';
 import { ServiceError } from '../errors.js';
-import type { ImageHeader } from './image-header.js';
-import { openImage } from './image-library.js';
 import type { InputPlan, PixelRectangle, PixelSize } from '../maps/input-plan.js';
+import type { ImageHeader } from './image-header.js';
+import { asUndecodable, openPhoto, type Background } from './open-photo.js';
 
-/** 8-bit sRGB. */
-export interface Background {
-  readonly r: number;
-  readonly g: number;
-  readonly b: number;
-}
+export type { Background };
 
 export type Interpolation = 'nearest' | 'bilinear' | 'bicubic' | 'lanczos3';
 
@@ -69,7 +63,7 @@ export async function decodeInput({
   background,
 }: Omit<DecodeRequest, 'mirrored'>): Promise<Uint8Array> {
   const { photo, crop } = input;
-  const image = await openInSrgb(bytes, header);
+  const image = await openPhoto(bytes, header, background);
   const cut = cutBeforeEnlarging(input);
   if (cut !== undefined) image.extract(cut.photo);
   const resized = cut?.resized ?? input.resized;
@@ -79,7 +73,7 @@ export async function decodeInput({
   }
   const { left, top } = cut?.crop ?? crop;
   image.extract({ ...sizeOf(part), left: left + part.left, top: top + part.top });
-  return (await readPixels(image, background, part)).pixels;
+  return (await readPixels(image, header, background, part)).pixels;
 }
 
 /** The image mirrored left to right, a new buffer. `[h, w, 3]` */
@@ -111,47 +105,25 @@ export async function decodePhoto(
   header: ImageHeader,
   { background, size: { width, height } = header }: { readonly background: Background; readonly size?: PixelSize },
 ): Promise<Photo> {
-  const image = await openInSrgb(bytes, header);
+  const image = await openPhoto(bytes, header, background);
   if (width !== header.width || height !== header.height)
     image.resize({ width, height, fit: 'fill', kernel: 'cubic', fastShrinkOnLoad: false });
-  return readPixels(image, background, { width, height });
-}
-
-/**
- * The image, to be worked on in sRGB. sharp converts colours with a profile to sRGB, but 16-bit ones to Display P3,
- * which are then taken for sRGB: pure red became (234, 51, 34). So 16-bit images are brought to 8 bits first.
- */
-async function openInSrgb(bytes: Uint8Array, header: ImageHeader): Promise<Sharp> {
-  const image = openImage(bytes, header.width * header.height);
-  await checkSeen(image, header);
-  return header.deep ? image.pipelineColourspace('srgb') : image;
-}
-
-/** Hold the header against what libvips reads, before it decodes. Throws IMAGE_UNDECODABLE where they differ. */
-async function checkSeen(image: Sharp, header: ImageHeader): Promise<void> {
-  const { autoOrient: seen, depth } = await image.metadata().catch(asUndecodable);
-  const isDeep = depth !== 'uchar';
-  if (seen.width === header.width && seen.height === header.height && isDeep === header.deep) return;
-  throw new ServiceError(
-    'IMAGE_UNDECODABLE',
-    `The file's header says ${describe(header, header.deep)}, its decoder finds ${describe(seen, isDeep)}.`,
-  );
-}
-
-function describe({ width, height }: PixelSize, isDeep: boolean): string {
-  return `${width}×${height} pixels of ${isDeep ? 'more than 8' : '8'} bits a sample`;
-}
-
-function asUndecodable(cause: unknown): never {
-  throw new ServiceError('IMAGE_UNDECODABLE', 'The image is damaged or truncated.', { cause });
+  return readPixels(image, header, background, { width, height });
 }
 
 /**
  * Uses toBuffer, because toUint8Array of sharp 0.35.5 leaks the pixels of each call (a server lost 30 kB an image) and
  * copies them on the main thread.
  */
-async function readPixels(image: Sharp, background: Background, { width, height }: PixelSize): Promise<Photo> {
-  const rgb = image.flatten({ background }).toColourspace('srgb').raw();
+async function readPixels(
+  image: Sharp,
+  { limitedRange }: ImageHeader,
+  background: Background,
+  { width, height }: PixelSize,
+): Promise<Photo> {
+  if (limitedRange) image.flatten({ background: narrowed(background) }).linear(255 / 219, (-16 * 255) / 219);
+  else image.flatten({ background });
+  const rgb = image.toColourspace('srgb').raw();
   const { data, info } = await rgb.toBuffer({ resolveWithObject: true }).catch(asUndecodable);
   if (info.channels !== 3) {
     throw new ServiceError('IMAGE_UNDECODABLE', `The image has ${info.channels} channels that are not colours.`);
@@ -160,6 +132,12 @@ async function readPixels(image: Sharp, background: Background, { width, height 
     throw new Error(`planned ${width}×${height} pixels, decoded ${info.width}×${info.height}`);
   }
   return { pixels: data, width, height };
+}
+
+/** What widening the range makes the background of. */
+function narrowed({ r, g, b }: Background): Background {
+  const [red, green, blue] = [r, g, b].map((level) => Math.round(16 + (level * 219) / 255)) as [number, number, number];
+  return { r: red, g: green, b: blue };
 }
 
 interface Cut {

@@ -23,9 +23,19 @@ sharp.unblock({
   ],
 });
 
+/** What damage makes reading fail, from little to much. */
+export type FailOn = 'truncated' | 'error' | 'warning';
+
+export interface OpenOptions {
+  /** Reading fails if the image has more. */
+  readonly maxPixels: number | false;
+  readonly failOn?: FailOn;
+  /** Take the colours for sRGB, whatever profile the file has. */
+  readonly ignoreProfile?: boolean;
+}
+
 /**
  * Encoded bytes as a lazy image: the first frame, upright. `bytes` must not change until the image has been read.
- * Reading fails if the image has more than `maxPixels`.
  *
  * `failOn: 'truncated'` refuses an image whose end is missing: libvips would fill the rest with grey or black, and the
  * network would silently classify that. The next stricter level, `error`, is not used: damage that loses few pixels or
@@ -33,8 +43,11 @@ sharp.unblock({
  * decoders accept it. A JPEG that lacks only its end marker is refused too, because libjpeg cannot tell it from one
  * that lacks its last rows.
  */
-export function openImage(bytes: Uint8Array, maxPixels: number | false): Sharp {
-  return sharp(bytes, { failOn: 'truncated', autoOrient: true, limitInputPixels: maxPixels });
+export function openImage(
+  bytes: Uint8Array,
+  { maxPixels, failOn = 'truncated', ignoreProfile = false }: OpenOptions,
+): Sharp {
+  return sharp(bytes, { failOn, autoOrient: true, limitInputPixels: maxPixels, ignoreIcc: ignoreProfile });
 }
 
 /** Raw pixels `[height, width, channels]`, 8 or 16 bits by the array's type, as a lazy image. Read when awaited. */

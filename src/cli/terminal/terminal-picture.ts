@@ -57,10 +57,10 @@ export function pictureMode(
 /** An encoded picture as text for the terminal, with a line end. Empty for `characters`, which show only maps. */
 export async function showPicture(bytes: Uint8Array, mode: PictureMode, screen: Screen): Promise<string> {
   if (mode === 'none' || mode === 'characters') return '';
-  const { width, height } = await openImage(bytes, false).metadata().then(upright);
+  const { width, height } = await openImage(bytes, { maxPixels: false }).metadata().then(upright);
   const { columns, rows } = cellsFor(width / height, screen);
   if (mode === 'blocks') return halfBlocks(await pixelsOf(bytes, columns, rows * 2), columns);
-  const small = openImage(bytes, false)
+  const small = openImage(bytes, { maxPixels: false })
     .resize({ width: columns * CELL_PIXELS, withoutEnlargement: true })
     .flatten({ background: 'white' })
     .toColourspace('srgb');
@@ -88,7 +88,7 @@ function cellsFor(aspect: number, screen: Screen): { columns: number; rows: numb
 
 /** 8-bit RGB, `[height, width, 3]`. */
 function pixelsOf(bytes: Uint8Array, width: number, height: number): Promise<Buffer> {
-  return openImage(bytes, false)
+  return openImage(bytes, { maxPixels: false })
     .resize(width, height, { fit: 'fill' })
     .flatten({ background: 'white' })
     .toColourspace('srgb')

@@ -2,13 +2,19 @@
  * AVIF: the primary item, through the boxes that say what it is made of. Its size is that of `ispe`, cut by `clap` and
  * turned by `irot`, as libheif gives it; its depth is that of its first coded image. A decode also takes the tiles of a
  * grid, the images of an overlay and the alpha planes, which may be larger than the picture: they count, each as often
- * as it is referred to. An image sequence that has a primary item too is that item.
+ * as it is referred to. An image sequence that has a primary item too is that item, its first frame.
+ *
+ * Grey keeps the range of its stream through libheif, so the range is read here: from the nclx box, which goes
+ * before, or from the stream itself.
  *
  * Sources: ISO/IEC 14496-12 §4.2 and §8.11 (boxes, meta), ISO/IEC 23008-12 §6 (properties, derived images), AV1-ISOBMFF
  * §2.3.3 (av1C); libheif context.cc.
  */
+import { hasFullRange } from './av1-sequence.js';
+import { isSequence } from './avif-brands.js';
 import { BrokenHeaderError, Fields, UnsupportedImageError } from './fields.js';
-import { simpleImage, type StoredImage } from './stored-image.js';
+import { isSrgb } from './icc.js';
+import { simpleImage, type Colours, type StoredImage } from './stored-image.js';
 
 /** Boxes in one box, and items of a file. libvips takes 256 items, libheif 100 boxes in a box. */
 const MAX_BOXES = 256;
@@ -24,6 +30,7 @@ interface Box {
 }
 
 interface Item {
+  readonly id: number;
   readonly type: string;
   readonly properties: Box[];
   /** Items that its decode takes, and how often each. */
@@ -52,16 +59,27 @@ export function readAvif(bytes: Uint8Array): StoredImage {
   const primary = items.get(pitm.u8(0) === 0 ? pitm.u16(4) : pitm.u32(4));
   if (primary === undefined) throw new BrokenHeaderError('has no primary item');
   const coded = firstCoded(items, primary);
-  const { bits } = codingOf(coded);
+  const { bits, isGrey } = codingOf(coded);
   const { tiles, samples } = workOf(items, primary);
+  const colours = coloursOf(primary);
+  const stream = (): Uint8Array | undefined => {
+    const packed = inMeta.find(({ name }) => name === 'idat')?.body.bytes;
+    return dataOf(bytes, packed, find('iloc'), coded.id);
+  };
+  const limitedRange = isGrey && !isFullRange([primary, coded], stream);
+  if (limitedRange && colours === 'profile') {
+    throw new UnsupportedImageError('AVIF files of grey in limited range with a colour profile are not decoded.');
+  }
   return simpleImage({
     format: 'avif',
     stored: sizeOf(primary),
     deep: bits > 8,
     bytesPerSample: bits > 8 ? 2 : 1,
     channels: primary.hasAlpha ? 4 : 3,
-    colours: hasProfile(primary) ? 'profile' : 'plain',
+    colours,
+    limitedRange,
     tiles,
+    frames: isSequence(bytes) ? 2 : 1,
     codedSamples: samples,
   });
 }
@@ -109,7 +127,7 @@ function readItems(iinf: Fields): Map<number, Item> {
     // Older versions have no type and hold no image.
     if (version < 2) continue;
     const [id, type] = version === 2 ? [body.u16(4), body.name(8)] : [body.u32(4), body.name(10)];
-    items.set(id, { type, properties: [], parts: new Map(), hasAlpha: false });
+    items.set(id, { id, type, properties: [], parts: new Map(), hasAlpha: false });
   }
   return items;
 }
@@ -174,8 +192,53 @@ function isAlpha(item: Item | undefined): boolean {
   ].some((alpha) => type?.has(4, alpha) ?? false);
 }
 
-function hasProfile({ properties }: Item): boolean {
-  return properties.some(({ name, body }) => name === 'colr' && (body.has(0, 'prof') || body.has(0, 'rICC')));
+function coloursOf({ properties }: Item): Colours {
+  const [profile, ...more] = properties.filter(
+    ({ name, body }) => name === 'colr' && (body.has(0, 'prof') || body.has(0, 'rICC')),
+  );
+  if (profile === undefined) return 'plain';
+  return more.length === 0 && isSrgb(profile.body.bytes.subarray(4)) ? 'srgb' : 'profile';
+}
+
+/** Full where neither a box nor the stream says. */
+function isFullRange(items: readonly Item[], stream: () => Uint8Array | undefined): boolean {
+  for (const { properties } of items) {
+    const nclx = properties.find(({ name, body }) => name === 'colr' && body.has(0, 'nclx'));
+    if (nclx !== undefined) return (nclx.body.u8(10) & 0x80) !== 0;
+  }
+  const data = stream();
+  return data === undefined || (hasFullRange(data) ?? true);
+}
+
+/**
+ * The first part of an item's data, in the file or packed into its header; undefined where it has none there. ISO/IEC
+ * 14496-12 §8.11.3.
+ */
+function dataOf(file: Uint8Array, packed: Uint8Array | undefined, iloc: Fields, id: number): Uint8Array | undefined {
+  const version = iloc.u8(0);
+  const [offsetBytes, lengthBytes, baseBytes] = [iloc.u8(4) >> 4, iloc.u8(4) & 15, iloc.u8(5) >> 4];
+  const indexBytes = version === 0 ? 0 : iloc.u8(5) & 15;
+  const numberAt = (at: number, bytes: number): number =>
+    bytes === 0 ? 0 : bytes === 4 ? iloc.u32(at) : bytes === 8 ? iloc.u64(at) : NaN;
+  const idBytes = version < 2 ? 2 : 4;
+  const count = idBytes === 2 ? iloc.u16(6) : iloc.u32(6);
+  let at = 6 + idBytes;
+  for (let i = 0; i < Math.min(count, MAX_ITEMS); i++) {
+    const found = idBytes === 2 ? iloc.u16(at) : iloc.u32(at);
+    const method = version === 0 ? 0 : iloc.u16(at + idBytes) & 15;
+    at += idBytes + (version === 0 ? 0 : 2) + 2;
+    const base = numberAt(at, baseBytes);
+    const extents = iloc.u16(at + baseBytes);
+    at += baseBytes + 2;
+    if (found === id && extents > 0) {
+      const start = base + numberAt(at + indexBytes, offsetBytes);
+      const length = numberAt(at + indexBytes + offsetBytes, lengthBytes);
+      const data = method === 0 ? file : method === 1 ? packed : undefined;
+      return start >= 0 ? data?.subarray(start, length > 0 ? start + length : data.length) : undefined;
+    }
+    at += extents * (indexBytes + offsetBytes + lengthBytes);
+  }
+  return undefined;
 }
 
 /** Upright pixels. */
@@ -216,6 +279,7 @@ function printable(name: string): string {
 
 interface Coding {
   readonly bits: number;
+  readonly isGrey: boolean;
   /** For each pixel, chroma included. */
   readonly samples: number;
 }
@@ -228,6 +292,7 @@ function codingOf({ properties }: Item): Coding {
   const [isHigh, isTwelve, isGrey, across, down] = [0x40, 0x20, 0x10, 0x08, 0x04].map((bit) => (flags & bit) !== 0);
   return {
     bits: !isHigh ? 8 : isTwelve ? 12 : 10,
+    isGrey: isGrey!,
     samples: isGrey ? 1 : 1 + 2 / ((across ? 2 : 1) * (down ? 2 : 1)),
   };
 }

@@ -52,6 +52,22 @@ export class Fields {
     return Number(this.#view.getBigUint64(this.#checked(at, 8), this.#isLittle));
   }
 
+  /** An array of unsigned integers of so many bytes each, by index. Checked here, as a whole. */
+  integers(at: number, count: number, bytes: 1 | 2 | 4 | 8): (index: number) => number {
+    this.#checked(at, count * bytes);
+    const [view, isLittle] = [this.#view, this.#isLittle];
+    switch (bytes) {
+      case 1:
+        return (index) => view.getUint8(at + index);
+      case 2:
+        return (index) => view.getUint16(at + 2 * index, isLittle);
+      case 4:
+        return (index) => view.getUint32(at + 4 * index, isLittle);
+      case 8:
+        return (index) => Number(view.getBigUint64(at + 8 * index, isLittle));
+    }
+  }
+
   /** Whether these characters (Latin-1) stand there; false where the bytes end before. */
   has(at: number, text: string): boolean {
     for (let i = 0; i < text.length; i++) if (this.bytes[at + i] !== text.charCodeAt(i)) return false;

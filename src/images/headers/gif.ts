@@ -1,7 +1,8 @@
 /**
  * GIF: the canvas as libnsgif makes it, and the number of frames, because that decoder lists all frames before it draws
  * the first. The canvas is the logical screen, grown to hold the first frame. libnsgif ignores a screen of a monitor's
- * usual size or of more than 2,048 pixels a side; then the first frame alone counts.
+ * usual size or of more than 2,048 pixels a side; then the first frame alone counts. What the first frame leaves
+ * uncovered is transparent, as in browsers, whatever background colour the file names; libvips makes it black.
  *
  * Sources: GIF89a §18 to §23; libnsgif gif.c (nsgif_data_scan, nsgif__parse_image_descriptor).
  */
@@ -14,6 +15,7 @@ const MONITORS = new Set(['640×480', '640×512', '800×600', '1024×768', '1280
 const MAX_BELIEVED = 2048;
 /** Sub-blocks and frames that are walked. Sub-blocks of 255 bytes, as usual, make 128 MB of file. */
 const MAX_STEPS = 500_000;
+type FourNumbers = [number, number, number, number];
 /** Bytes of the smallest frame. */
 const SMALLEST_FRAME = 12;
 
@@ -26,14 +28,16 @@ export function readGif(bytes: Uint8Array): StoredImage {
   if (first.steps >= MAX_STEPS) throw new BrokenHeaderError('has too many blocks before its picture');
   if (fields.u8(first.at) === TRAILER) throw new BrokenHeaderError('has no picture');
   if (fields.u8(first.at) !== FRAME) throw new BrokenHeaderError('has something else where its picture should begin');
-  const [left, top, across, down] = [1, 3, 5, 7].map((offset) => fields.u16(first.at + offset));
-  width = Math.max(width, left! + across!);
-  height = Math.max(height, top! + down!);
+  const [left, top, across, down] = [1, 3, 5, 7].map((offset) => fields.u16(first.at + offset)) as FourNumbers;
+  if (across === 0 || down === 0) throw new BrokenHeaderError('has an empty first frame');
+  width = Math.max(width, left + across);
+  height = Math.max(height, top + down);
   return simpleImage({
     format: 'gif',
     stored: { width, height },
     channels: 4,
-    codedSamples: across! * down!,
+    codedSamples: across * down,
+    frame: across === width && down === height ? undefined : { left, top, width: across, height: down },
     frames: countFrames(bytes, first.at),
   });
 }

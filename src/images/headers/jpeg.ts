@@ -7,13 +7,16 @@
  */
 import { exifOrientation } from './exif.js';
 import { BrokenHeaderError, endsTooEarly, Fields, UnsupportedImageError } from './fields.js';
-import { simpleImage, type StoredImage } from './stored-image.js';
+import { isSrgb } from './icc.js';
+import { simpleImage, type Colours, type StoredImage } from './stored-image.js';
 
 const [SOI, EOI, SOS, APP1, APP2, TEM] = [0xd8, 0xd9, 0xda, 0xe1, 0xe2, 0x01];
-/** Baseline, extended, progressive and lossless in Huffman coding; extended and progressive in arithmetic coding. */
-const FRAMES = new Set([0xc0, 0xc1, 0xc2, 0xc3, 0xc9, 0xca]);
+/** Baseline, extended and progressive in Huffman coding; extended and progressive in arithmetic coding. */
+const FRAMES = new Set([0xc0, 0xc1, 0xc2, 0xc9, 0xca]);
+const PROFILE = 'ICC_PROFILE\0';
 const PROGRESSIVE = new Set([0xc2, 0xca]);
 const OTHER_FRAMES: Readonly<Record<number, string>> = {
+  0xc3: 'lossless',
   0xc5: 'hierarchical',
   0xc6: 'hierarchical',
   0xc7: 'hierarchical',
@@ -52,13 +55,16 @@ export interface JpegFrame {
   /** Coefficients of all components, padded to whole blocks. */
   readonly codedSamples: number;
   readonly orientation: number;
+  /** An ICC profile of one segment; undefined where there is none, or a larger one. */
+  readonly profile: Uint8Array | undefined;
   readonly hasProfile: boolean;
 }
 
 /** Throws BrokenHeaderError and UnsupportedImageError. */
 export function readJpeg(bytes: Uint8Array): StoredImage {
-  const { width, height, hasProfile, ...facts } = readJpegFrame(bytes);
-  const colours = facts.channels === 4 ? 'cmyk' : hasProfile ? 'profile' : 'plain';
+  const { width, height, profile, hasProfile, ...facts } = readJpegFrame(bytes);
+  const isPlain = facts.channels === 3 && profile !== undefined && isSrgb(profile);
+  const colours: Colours = facts.channels === 4 ? 'cmyk' : !hasProfile ? 'plain' : isPlain ? 'srgb' : 'profile';
   return simpleImage({ format: 'jpeg', stored: { width, height }, colours, ...facts });
 }
 
@@ -69,11 +75,12 @@ export function readJpegFrame(bytes: Uint8Array, looks = looksFor(bytes.length))
   let at = 2;
   let frame: Frame | undefined;
   let orientation: number | undefined;
-  let hasProfile = false;
+  const profiles: Fields[] = [];
   for (let segments = 0; segments < MAX_SEGMENTS; segments++) {
     at = markers.next(at);
     const marker = bytes[at];
     if (marker === undefined) throw endsTooEarly();
+    if (looks.left === 0) throw new BrokenHeaderError('has more markers than any encoder writes');
     at += 1;
     if (marker === SOI || marker === EOI) throw new BrokenHeaderError('has no picture');
     const end = at + segmentLength(fields, at, marker);
@@ -82,8 +89,8 @@ export function readJpegFrame(bytes: Uint8Array, looks = looksFor(bytes.length))
       frame = readFrame(fields.part(at, end), PROGRESSIVE.has(marker));
     } else if (marker === APP1 && orientation === undefined && end - at > 6 && fields.has(at + 2, 'Exif')) {
       orientation = exifOrientation(bytes.subarray(at + 2, end));
-    } else if (marker === APP2 && fields.has(at + 2, 'ICC_PROFILE\0')) {
-      hasProfile = true;
+    } else if (marker === APP2 && fields.has(at + 2, PROFILE)) {
+      profiles.push(fields.part(at + 2 + PROFILE.length, Math.max(end, at + 2 + PROFILE.length)));
     } else if (marker === SOS) {
       if (frame === undefined) throw new BrokenHeaderError('has a scan before its frame header');
       const isWhole = !frame.progressive && fields.u8(at + 2) >= frame.components;
@@ -94,12 +101,19 @@ export function readJpegFrame(bytes: Uint8Array, looks = looksFor(bytes.length))
         channels: components,
         progressive: !isWhole,
         orientation: orientation ?? 1,
-        hasProfile,
+        profile: wholeProfile(profiles),
+        hasProfile: profiles.length > 0,
       };
     }
     at = end;
   }
   throw new BrokenHeaderError(`has more than ${MAX_SEGMENTS} segments before its picture`);
+}
+
+/** ICC.1 annex B.4: a segment has its number, how many there are, and its part of the profile. */
+function wholeProfile([first, ...more]: readonly Fields[]): Uint8Array | undefined {
+  if (first === undefined || more.length > 0 || first.length <= 2) return undefined;
+  return first.u8(0) === 1 && first.u8(1) === 1 ? first.bytes.subarray(2) : undefined;
 }
 
 interface Frame {

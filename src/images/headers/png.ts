@@ -5,9 +5,11 @@
  *
  * Sources: PNG 3rd ed. §5 and §11; libpng 1.6 pngrutil.c; libvips vipspng.c.
  */
+import { inflateSync } from 'node:zlib';
 import { exifOrientation } from './exif.js';
 import { BrokenHeaderError, Fields } from './fields.js';
-import { simpleImage, type StoredImage } from './stored-image.js';
+import { isSrgb, MAX_SRGB_BYTES } from './icc.js';
+import { simpleImage, type Colours, type StoredImage } from './stored-image.js';
 
 /** Colour type: samples of a pixel, and the depths it may have. */
 const COLOUR_TYPES: Readonly<Record<number, readonly [samples: number, depths: readonly number[]]>> = {
@@ -18,12 +20,16 @@ const COLOUR_TYPES: Readonly<Record<number, readonly [samples: number, depths: r
   6: [4, [8, 16]],
 };
 const PALETTE = 3;
+/** A bit of the colour type. */
+const COLOURED = 2;
 
 /** Chunks before the picture's data. Real files have a few, or a few hundred texts. */
 const MAX_CHUNKS = 4_000;
 /** libvips lets libpng keep this many texts and unknown chunks, and inflate each to so many bytes. */
 const MAX_KEPT_CHUNKS = 100;
 const MAX_INFLATED_BYTES = 50 * 1024 * 1024;
+/** Of a profile, without the zero behind it. */
+const MAX_NAME = 79;
 /** Deflate's largest ratio. */
 const MAX_INFLATION = 1032;
 const COMPRESSED = new Set(['zTXt', 'iTXt', 'iCCP']);
@@ -41,7 +47,7 @@ export function readPng(bytes: Uint8Array): StoredImage {
     throw new BrokenHeaderError(`says ${width}×${height} pixels`);
   }
   if (compression !== 0 || filter !== 0 || interlace! > 1) throw new BrokenHeaderError('says an unknown method');
-  const { isTransparent, ...rest } = readChunks(fields, colour === PALETTE);
+  const { isTransparent, ...rest } = readChunks(fields, colour!);
   const deep = depth === 16;
   return simpleImage({
     format: 'png',
@@ -59,17 +65,18 @@ interface Chunks extends Pick<StoredImage, 'orientation' | 'frames' | 'metadataB
 }
 
 /** The chunks between IHDR and the picture's data. */
-function readChunks(fields: Fields, needsPalette: boolean): Chunks {
+function readChunks(fields: Fields, colour: number): Chunks {
   let orientation: number | undefined;
   let [isTransparent, hasPalette] = [false, false];
-  let colours: StoredImage['colours'] = 'plain';
+  const profiles: Fields[] = [];
   let [frames, metadataBytes, kept] = [1, 0, 0];
   let at = 33;
   for (let count = 0; count < MAX_CHUNKS; count++) {
     const length = fields.u32(at);
     const name = fields.name(at + 4);
     if (name === 'IDAT') {
-      if (needsPalette && !hasPalette) throw new BrokenHeaderError('has no palette');
+      if (colour === PALETTE && !hasPalette) throw new BrokenHeaderError('has no palette');
+      const colours = coloursOf(profiles, (colour & COLOURED) !== 0);
       return { orientation: orientation ?? 1, isTransparent, frames, metadataBytes, colours };
     }
     if (name === 'IEND') break;
@@ -77,7 +84,7 @@ function readChunks(fields: Fields, needsPalette: boolean): Chunks {
     const [start, end] = [at + 8, at + 8 + length];
     if (name === 'PLTE') hasPalette = true;
     if (name === 'tRNS') isTransparent = true;
-    if (name === 'iCCP') colours = 'profile';
+    if (name === 'iCCP') profiles.push(fields.part(Math.min(start, fields.length), Math.min(end, fields.length)));
     if (name === 'acTL' && length >= 4) frames = fields.u32(start);
     // libpng takes an eXIf chunk without the prefix only.
     if (name === 'eXIf' && !fields.has(start, 'Exif')) orientation ??= exifOrientation(fields.part(start, end).bytes);
@@ -90,4 +97,19 @@ function readChunks(fields: Fields, needsPalette: boolean): Chunks {
   throw new BrokenHeaderError(
     at > fields.length ? 'ends too early' : `has no picture in its first ${MAX_CHUNKS} chunks`,
   );
+}
+
+/** An iCCP chunk: a name of up to 79 characters and a zero, the method zero, and the profile, deflated. */
+function coloursOf([chunk, ...more]: readonly Fields[], isColoured: boolean): Colours {
+  if (chunk === undefined) return 'plain';
+  const end = chunk.bytes.subarray(0, MAX_NAME + 1).indexOf(0);
+  const deflated = chunk.bytes.subarray(end + 2);
+  const isKnown = end > 0 && chunk.bytes[end + 1] === 0 && deflated.length <= MAX_SRGB_BYTES;
+  if (!isKnown || more.length > 0 || !isColoured) return 'profile';
+  try {
+    return isSrgb(inflateSync(deflated, { maxOutputLength: MAX_SRGB_BYTES })) ? 'srgb' : 'profile';
+  } catch {
+    // Not deflated, or too long.
+    return 'profile';
+  }
 }

@@ -3,8 +3,14 @@
  * decode costs (decode-cost.ts). Plain data. Numbers are the file's own claims: a decoder finds out whether they are
  * true.
  */
-import type { PixelSize } from '../../maps/input-plan.js';
+import type { PixelRectangle, PixelSize } from '../../maps/input-plan.js';
 import type { ImageFormat } from '../image-format.js';
+
+/**
+ * How pixels become sRGB: as they are, `plain` without a profile and `srgb` with one that says just that; by the file's
+ * colour profile; or from four inks, with or without a profile.
+ */
+export type Colours = 'plain' | 'srgb' | 'profile' | 'cmyk';
 
 export interface StoredImage {
   readonly format: ImageFormat;
@@ -22,7 +28,7 @@ export interface StoredImage {
   readonly progressive: boolean;
   /** Passes over the picture that the decoder makes: SOS markers of a JPEG, of thousands only some; 1 for the others. */
   readonly scans: number;
-  /** Frames or pages of the file, of which the first is decoded. Counting stops at a bound of the parser. */
+  /** Frames or pages of the file, of which the first is decoded. Counting stops at a bound of the parser, in an AVIF at two. */
   readonly frames: number;
   /** Pieces that are decoded one by one: AVIF images, TIFF tiles or strips. */
   readonly tiles: number;
@@ -37,10 +43,17 @@ export interface StoredImage {
   readonly lossless: boolean;
   /** False for pixels that are stored as they are (TIFF). */
   readonly compressed: boolean;
-  /** How pixels become sRGB: as they are, or by the file's colour profile, or from four inks. */
-  readonly colours: 'plain' | 'profile' | 'cmyk';
+  readonly colours: Colours;
   /** Bytes that compressed texts and profiles beside the picture may grow to (PNG). */
   readonly metadataBytes: number;
+  /** The pieces are tiles, not strips (TIFF). */
+  readonly tiled: boolean;
+  /** Where a first frame lies that leaves some of the picture uncovered; undefined where it covers all (GIF). */
+  readonly frame: PixelRectangle | undefined;
+  /** Samples behind the colours are no alpha, and are left out (TIFF). */
+  readonly hasSurplus: boolean;
+  /** Black is 16 and white 235, and the decoder gives those on (AVIF). */
+  readonly limitedRange: boolean;
 }
 
 /** The same, upright. */
@@ -71,6 +84,10 @@ export function simpleImage(
     compressed: true,
     colours: 'plain',
     metadataBytes: 0,
+    tiled: false,
+    frame: undefined,
+    hasSurplus: false,
+    limitedRange: false,
     ...facts,
   };
 }

@@ -6,7 +6,8 @@
  */
 import { exifOrientation } from './exif.js';
 import { BrokenHeaderError, Fields } from './fields.js';
-import { simpleImage, type StoredImage } from './stored-image.js';
+import { isSrgb } from './icc.js';
+import { simpleImage, type Colours, type StoredImage } from './stored-image.js';
 
 /** Bits of VP8X. */
 const [ANIMATION, EXIF, ALPHA, PROFILE] = [0x02, 0x08, 0x10, 0x20];
@@ -34,6 +35,7 @@ export function readWebp(bytes: Uint8Array): StoredImage {
   let hasAlphaPlane = false;
   let orientation: number | undefined;
   let frames = 0;
+  const profiles: Uint8Array[] = [];
   for (const { name, start, end } of chunksFrom(fields, 30)) {
     if (name === 'ANMF' && (flags & ANIMATION) !== 0) {
       frames += 1;
@@ -43,17 +45,23 @@ export function readWebp(bytes: Uint8Array): StoredImage {
       bitstream ??= readBitstream(fields, start - 8);
     } else if (name === 'ALPH') {
       hasAlphaPlane = true;
+    } else if (name === 'ICCP') {
+      profiles.push(bytes.subarray(start, Math.min(end, fields.length)));
     } else if (name === 'EXIF' && (flags & EXIF) !== 0 && end <= fields.length) {
       orientation ??= exifOrientation(bytes.subarray(start, end));
     }
   }
   if (bitstream === undefined) throw new BrokenHeaderError('has no picture');
   const hasAlpha = (flags & ALPHA) !== 0 || hasAlphaPlane || bitstream.hasAlpha;
-  const colours = (flags & PROFILE) === 0 ? 'plain' : 'profile';
+  const colours = (flags & PROFILE) === 0 ? 'plain' : coloursOf(profiles);
   return describe(
     { ...bitstream, hasAlpha },
     { canvas, frames: Math.max(1, frames), orientation: orientation ?? 1, colours },
   );
+}
+
+function coloursOf([profile, ...more]: readonly Uint8Array[]): Colours {
+  return profile !== undefined && more.length === 0 && isSrgb(profile) ? 'srgb' : 'profile';
 }
 
 function describe(

@@ -127,6 +127,10 @@ describe('what is refused on sight', () => {
       lossless: false,
       compressed: true,
       metadataBytes: 0,
+      tiled: false,
+      frame: undefined,
+      hasSurplus: false,
+      limitedRange: false,
     };
     const large = { ...common, ...rest, encodedBytes: 32 * 2 ** 20 };
     const headers: ImageHeader[] = [

@@ -79,8 +79,6 @@ describe('what encoders write', () => {
     'TIFF of 16 bits': () => photo().toColourspace('rgb16').tiff(),
     'TIFF of 1 bit': () => photo().toColourspace('b-w').tiff({ bitdepth: 1 }),
     'CMYK TIFF': () => photo().toColourspace('cmyk').tiff(),
-    'float TIFF': () => photo().toColourspace('scrgb').tiff(),
-    'Lab TIFF': () => photo().toColourspace('lab').tiff(),
   };
   it.each(Object.keys(kinds))('%s', async (kind) => {
     await expectAgreement(await kinds[kind]!().toBuffer(), kind);
@@ -241,6 +239,12 @@ describe('GIF', () => {
   ])('%s', async (name, bytes) => {
     await expectAgreement(bytes, name);
   });
+
+  it('whose first frame is empty is refused', async () => {
+    expect(await read(gif([20, 10], [{ ...frame, width: 0 }, frame]))).toMatchObject({
+      message: expect.stringContaining('empty first frame') as string,
+    });
+  });
 });
 
 describe('TIFF', () => {
@@ -279,7 +283,7 @@ describe('TIFF', () => {
     }
   });
 
-  it('of every depth, sample format and colour that libvips takes', async () => {
+  it('of every depth, sample format and colour that is read', async () => {
     let agreed = 0;
     for (const bits of [1, 2, 4, 8, 12, 16, 24, 32]) {
       for (const format of [1, 2, 3, 4]) {
@@ -303,7 +307,11 @@ describe('TIFF', () => {
             ...palette,
           ];
           const bytes = tiff(strip(bits, samples, photometric, more), { data });
-          if ((await seenByLibvips(bytes)) === undefined) continue;
+          const header = await read(bytes);
+          if (header instanceof ServiceError) {
+            expect(header.message).toMatch(/^This kind of TIFF is not read: .+\.$|palette of the wrong length/);
+            continue;
+          }
           await expectAgreement(
             bytes,
             `${bits} bits, format ${format}, ${samples} samples, photometric ${photometric}`,
@@ -312,7 +320,7 @@ describe('TIFF', () => {
         }
       }
     }
-    expect(agreed).toBeGreaterThan(60);
+    expect(agreed).toBe(40);
   });
 
   it('counts tiles, and what the decoder holds of them', async () => {
@@ -332,6 +340,188 @@ describe('TIFF', () => {
       ] satisfies TiffEntry[]),
     ];
     expect(await read(tiff(entries, { data: tile }))).toMatchObject({ scans: 50, tiles: 6 });
+  });
+
+  it.each<[kind: string, bits: number, samples: number, photometric: number, more: TiffEntry[]]>([
+    ['LZMA compression', 8, 3, 2, [[259, 2, [34925]]]],
+    ['Zstandard compression', 8, 3, 2, [[259, 2, [50000]]]],
+    ['WebP compression', 8, 3, 2, [[259, 2, [50001]]]],
+    ['JPEG 2000 compression', 8, 3, 2, [[259, 2, [34712]]]],
+    ['JPEG of the old style compression', 8, 3, 6, [[259, 2, [6]]]],
+    ['unknown (12345) compression', 8, 3, 2, [[259, 2, [12345]]]],
+    ['samples that mean CIE Lab', 8, 3, 8, []],
+    ['samples that mean ICC Lab', 8, 3, 9, []],
+    ['samples that mean ITU Lab', 8, 3, 10, []],
+    ['samples that mean LogL', 16, 1, 32844, []],
+    ['samples that mean the mosaic of a camera sensor', 16, 1, 32803, []],
+    ['samples that mean a transparency mask', 1, 1, 4, []],
+    ['samples that mean something unknown (77)', 8, 1, 77, []],
+    ['RGB of 32 bits a sample', 32, 3, 2, []],
+    ['grey of 12 bits a sample', 12, 1, 1, []],
+    ['grey of 64 bits a sample', 64, 1, 1, []],
+    ['RGB of 4 bits a sample', 4, 3, 2, []],
+    ['samples of unlike sizes', 8, 3, 2, [[258, 2, [5, 6, 5]]]],
+    ['signed samples', 16, 3, 2, [[339, 2, [2, 2, 2]]]],
+    ['samples in floating point', 32, 3, 2, [[339, 2, [3]]]],
+    ['complex samples', 64, 1, 1, [[339, 2, [6]]]],
+    ['grey with samples that are not alpha (2 samples a pixel)', 8, 2, 1, []],
+    ['RGB with samples that are not alpha (5 samples a pixel)', 8, 5, 2, [[338, 2, [2, 0]]]],
+    ['RGB with samples that are not alpha (9 samples a pixel)', 8, 9, 2, []],
+    ['CMYK with alpha', 8, 5, 5, [[338, 2, [2]]]],
+    ['grey with white as zero with alpha', 8, 2, 0, [[338, 2, [2]]]],
+    ['RGB of 2 samples a pixel', 8, 2, 2, []],
+    ['inks other than cyan, magenta, yellow and black', 8, 4, 5, [[332, 2, [2]]]],
+    ['YCbCr that is not subsampled, without JPEG compression', 8, 3, 6, [[530, 2, [1, 1]]]],
+    ['fax compression of more than one bit a pixel', 8, 1, 1, [[259, 2, [4]]]],
+    [
+      'predictor 3 of 8 bits a sample',
+      8,
+      3,
+      2,
+      [
+        [259, 2, [5]],
+        [317, 2, [3]],
+      ],
+    ],
+    ['samples of 16 bits in fill order 2', 16, 3, 2, [[266, 2, [2]]]],
+    [
+      'separate planes of grey',
+      8,
+      2,
+      1,
+      [
+        [284, 2, [2]],
+        [338, 2, [2]],
+      ],
+    ],
+    [
+      'separate planes in tiles',
+      8,
+      3,
+      2,
+      [
+        [284, 2, [2]],
+        [322, 2, [16]],
+        [323, 2, [16]],
+      ],
+    ],
+    [
+      'tiles of 17×16 pixels',
+      8,
+      3,
+      2,
+      [
+        [322, 2, [17]],
+        [323, 2, [16]],
+      ],
+    ],
+    [
+      'strips without data',
+      8,
+      3,
+      2,
+      [
+        [273, 4, [8, 8]],
+        [278, 2, [15]],
+        [279, 4, [1800, 0]],
+      ],
+    ],
+  ])('refuses %s', async (kind, bits, samples, photometric, more) => {
+    expect(await read(tiff(strip(bits, samples, photometric, more), { data }))).toMatchObject({
+      code: 'IMAGE_UNDECODABLE',
+      message: `This kind of TIFF is not read: ${kind}.`,
+    });
+  });
+
+  it.each<[fault: string, more: TiffEntry[]]>([
+    ['ends before its strip 1 of 1 does: it was cut off', [[279, 4, [1_000_000]]]],
+    ['ends before its strip 1 of 1 does: it was cut off', [[273, 4, [0xfffffff0]]]],
+    [
+      'ends before its strip 2 of 2 does: it was cut off',
+      [
+        [273, 4, [8, 39_000]],
+        [278, 2, [15]],
+        [279, 4, [1800, 1800]],
+      ],
+    ],
+    ['says where 1 of its 3 strips are', [[278, 2, [10]]]],
+    [
+      'says how long 1 of its 2 strips are',
+      [
+        [273, 4, [8, 8]],
+        [278, 2, [15]],
+      ],
+    ],
+    ['describes 2 of its 3 samples', [[258, 2, [8, 8]]]],
+  ])('says that the file %s', async (fault, more) => {
+    expect(await read(tiff(strip(8, 3, 2, more), { data }))).toMatchObject({
+      code: 'IMAGE_UNDECODABLE',
+      message: `The header of the TIFF file is broken: it ${fault}.`,
+    });
+  });
+
+  it('refuses numbers that libtiff takes for others', async () => {
+    const bytes = tiff(strip(16, 3, 2, [[339, 2, [2, 2, 2]]]), { data });
+    const entry = bytes.indexOf(Buffer.from([0x53, 0x01, 3, 0]));
+    // SSHORT
+    bytes[entry + 2] = 8;
+    expect(await read(bytes)).toMatchObject({ message: expect.stringContaining('tag 339') as string });
+    const predictors = tiff(strip(8, 3, 2, [[317, 2, [2, 2]]]), { data });
+    expect(await read(predictors)).toMatchObject({ message: expect.stringContaining('tag 317') as string });
+  });
+
+  it('takes a single strip whose length old programs left out or got wrong', async () => {
+    const entries = strip(8, 3, 2).filter(([tag]) => tag !== 279);
+    await expectAgreement(tiff(entries, { data }), 'no length');
+    await expectAgreement(tiff(strip(8, 3, 2, [[279, 4, [7]]]), { data }), 'a wrong length');
+    expect(await read(tiff(entries, { data: data.subarray(0, 1000) }))).toMatchObject({
+      message: expect.stringContaining('cut off') as string,
+    });
+  });
+
+  it('refuses a JPEG tile that is smaller than a tile, or has other colours', async () => {
+    const jpegTiles = (tile: Buffer): Buffer =>
+      tiff(
+        [
+          ...strip(8, 1, 1, [[259, 2, [7]]]).filter(([tag]) => ![273, 278, 279].includes(tag)),
+          ...([
+            [322, 2, [48]],
+            [323, 2, [32]],
+            [324, 4, [8]],
+            [325, 4, [tile.length]],
+          ] satisfies TiffEntry[]),
+        ],
+        { data: tile },
+      );
+    const grey = (width: number) => photo(width, 32).toColourspace('b-w').jpeg().toBuffer();
+    await expectAgreement(jpegTiles(await grey(48)), 'whole');
+    expect(await read(jpegTiles(await grey(32)))).toMatchObject({
+      message: expect.stringContaining('JPEG piece of 32×32 pixels') as string,
+    });
+    expect(await read(jpegTiles(await photo(48, 32).jpeg().toBuffer()))).toMatchObject({
+      message: expect.stringContaining('3 colours') as string,
+    });
+  });
+
+  it('refuses a JPEG strip without an end, or of too few lines', async () => {
+    const jpeg = await photo(width, height).toColourspace('b-w').jpeg().toBuffer();
+    const entries = (length: number): TiffEntry[] =>
+      strip(8, 1, 1, [
+        [259, 2, [7]],
+        [279, 4, [length]],
+      ]);
+    const padded = Buffer.concat([jpeg, Buffer.alloc(3)]);
+    await expectAgreement(tiff(entries(padded.length), { data: padded }), 'padded');
+    expect(await read(tiff(entries(jpeg.length - 40), { data: jpeg }))).toMatchObject({
+      message: expect.stringContaining('without an end: it was cut off') as string,
+    });
+    const low = await photo(width, height - 8)
+      .toColourspace('b-w')
+      .jpeg()
+      .toBuffer();
+    expect(await read(tiff(entries(low.length), { data: low }))).toMatchObject({
+      message: expect.stringContaining(`JPEG piece of ${width}×${height - 8} pixels`) as string,
+    });
   });
 
   it('refuses tags that libtiff takes seconds for', async () => {
