@@ -1,5 +1,6 @@
 /** The whole server, in process, over the tiny models: real workers, real engine, requests by `inject` or over a port. */
 import { rm } from 'node:fs/promises';
+import type { FastifyBaseLogger } from 'fastify';
 import { createApp, createService, type App, type Logger, type Service, type ServiceOptions } from '../../src/app.js';
 import { readConfig } from '../../src/config.js';
 import { PATIENCE } from './server.js';
@@ -19,7 +20,7 @@ export interface TestApp extends App {
 export async function startTestApp(
   environment: Record<string, string> = {},
   models?: string,
-  options: ServiceOptions = {},
+  { logger = false, ...options }: ServiceOptions & { readonly logger?: FastifyBaseLogger | false } = {},
 ): Promise<TestApp> {
   const folder = models ?? (await writeTinyModels());
   const config = readConfig({
@@ -32,7 +33,7 @@ export async function startTestApp(
     ...environment,
   });
   const service = await createService(config, SILENT, { workerFile: WORKER_FILE, loaderFile: LOADER_FILE, ...options });
-  const app = await createApp(config, service, false, PLAYGROUND_FOLDER);
+  const app = await createApp(config, service, logger, PLAYGROUND_FOLDER);
   return {
     ...app,
     service,

@@ -1,0 +1,260 @@
+/**
+ * The bytes of a text in base64, as programs and people write it: in either alphabet, with or without its padding, in lines,
+ * with blanks around it, or as a `data:` URL, whose bytes may also be percent-encoded. The text is that of a JSON string, with
+ * its escapes. It is decoded in place, piece by piece, and the event loop goes on in between. What cannot be read is told with
+ * its position among the characters of the text, the first of which is 0.
+ *
+ * Sources: RFC 4648, sections 4 and 5 (the two alphabets); RFC 2397 (data: URLs); the Fetch standard, "data: URL processor"
+ * (blanks in them, and base64 that is percent-encoded itself).
+ */
+import type { ServiceError } from '../errors.js';
+import { nextTurn } from '../turns.js';
+
+const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
+const EQUALS = 0x3d;
+const HASH = 0x23;
+const PERCENT = 0x25;
+const SLASH = 0x2f;
+const ZERO = 0x30;
+const LETTER_U = 0x75;
+const MINUS = 0x2d;
+const PLUS = 0x2b;
+const UNDERSCORE = 0x5f;
+
+/** Of a JSON string, those that stand for blanks. */
+const ESCAPED_BLANKS = new Map([0x6e, 0x72, 0x74, 0x66].map((letter, at) => [letter, [0x0a, 0x0d, 0x09, 0x0c][at]!]));
+
+/** Characters that are decoded at once: a multiple of four, and a millisecond or two of work. */
+const PIECE = 2 ** 18;
+/** Pieces that nothing but Node's own decoder has touched take a fifth of that. */
+const PIECES_IN_A_ROW = 4;
+/** Characters of a data: URL before its bytes. */
+const MAX_URL_HEADER = 1000;
+
+/**
+ * Decode a text. The bytes lie where it lay. Throws what `fault` makes of what is wrong.
+ *
+ * @example
+ * await decodeText(Buffer.from('data:image/png;base64,iVBORw0K'), (detail) => new Error(detail));
+ */
+export async function decodeText(written: Buffer, fault: (detail: string) => ServiceError): Promise<Buffer> {
+  const unescaped = written.includes(BACKSLASH) ? await unescape(written, fault) : written;
+  let start = 0;
+  let end = unescaped.length;
+  while (start < end && isBlank(unescaped[start]!)) start += 1;
+  while (end > start && isBlank(unescaped[end - 1]!)) end -= 1;
+  const text = unescaped.subarray(start, end);
+  if (text.length === 0) throw fault('is empty');
+  if (!/^data:/i.test(text.toString('latin1', 0, 5))) return decodeBase64(text, start, false, fault);
+  const comma = text.subarray(0, MAX_URL_HEADER).indexOf(COMMA);
+  if (comma < 0) throw fault('is a data: URL without a comma in front of its bytes');
+  const data = text.subarray(comma + 1);
+  if (data.length === 0) throw fault('is a data: URL without bytes');
+  const at = start + comma + 1;
+  return /; *base64 *$/i.test(text.toString('latin1', 0, comma))
+    ? decodeBase64(data, at, data.includes(PERCENT), fault)
+    : decodePercents(data, at, fault);
+}
+
+/** `first`: the position of the first character. `isEncoded`: some may be percent-encoded. */
+async function decodeBase64(
+  text: Buffer,
+  first: number,
+  isEncoded: boolean,
+  fault: (detail: string) => ServiceError,
+): Promise<Buffer> {
+  const alphabets = createAlphabets(fault);
+  const hasBlanks = [0x20, 0x0a, 0x0d, 0x09, 0x0c].some((blank) => text.includes(blank));
+  const plain = isEncoded || hasBlanks ? await tidy(text, first, alphabets, fault) : text;
+  const padding = plain.at(-1) !== EQUALS ? 0 : plain.at(-2) !== EQUALS ? 1 : 2;
+  const count = plain.length - padding;
+  let length = 0;
+  for (let at = 0, pieces = 1; at < count; at += PIECE, pieces += 1) {
+    const piece = plain.subarray(at, Math.min(at + PIECE, count));
+    if (plain === text) alphabets.observe(piece, first + at);
+    // Decoding overwrites it.
+    const characters = piece.toString('latin1');
+    const decoded = plain.write(characters, length, 'base64');
+    // Node skips what is not base64, and then there are fewer bytes; but for one character alone there is none at all.
+    if (decoded !== Math.floor((piece.length * 3) / 4) || piece.length % 4 === 1) {
+      alphabets.check(Buffer.from(characters, 'latin1'), first + at);
+    }
+    length += decoded;
+    if (pieces % PIECES_IN_A_ROW === 0) await nextTurn();
+  }
+  if (count % 4 === 1) throw fault(`has ${count} characters of base64, which cannot be its whole text`);
+  if (plain.length === 0) throw fault('is empty');
+  if (count === 0 || (padding > 0 && (count + padding) % 4 !== 0)) {
+    throw fault(`has ${padding} "=" behind ${count} characters of base64, which is the wrong padding`);
+  }
+  return plain.subarray(0, length);
+}
+
+interface Alphabets {
+  /** Throws if characters are of another alphabet than others before them. */
+  observe(piece: Buffer, first: number): void;
+  /** Throws if a character is not base64. */
+  check(piece: Buffer, first: number): void;
+}
+
+function createAlphabets(fault: (detail: string) => ServiceError): Alphabets {
+  let seen: { readonly character: number; readonly isSafe: boolean } | undefined;
+  return {
+    observe(piece, first) {
+      const found = [MINUS, UNDERSCORE, PLUS, SLASH]
+        .map((character) => ({ character, at: piece.indexOf(character), isSafe: isOfUrls(character) }))
+        .filter(({ at }) => at >= 0)
+        .sort((a, b) => a.at - b.at);
+      for (const { character, at, isSafe } of found) {
+        seen ??= { character, isSafe };
+        if (seen.isSafe === isSafe) continue;
+        const [other, before] = [character, seen.character].map((code) => String.fromCharCode(code));
+        throw fault(`has "${other}" at position ${first + at} and "${before}" before it, which are of two alphabets`);
+      }
+    },
+    check(piece, first) {
+      const at = piece.findIndex((byte) => !isBase64(byte));
+      if (at < 0) return;
+      const why = piece[at] === EQUALS ? 'which is not its end' : 'which is not base64';
+      throw fault(`has ${shown(piece, at)} at position ${first + at}, ${why}`);
+    },
+  };
+}
+
+/** Take out the blanks, and decode what is percent-encoded. */
+async function tidy(
+  text: Buffer,
+  first: number,
+  alphabets: Alphabets,
+  fault: (detail: string) => ServiceError,
+): Promise<Buffer> {
+  let length = 0;
+  let ended: number | undefined;
+  const observed = [false, false];
+  const one = Buffer.alloc(1);
+  for (let at = 0, next = PIECE; at < text.length; at += 1) {
+    const position = first + at;
+    let byte = text[at]!;
+    if (byte === PERCENT) {
+      byte = percentAt(text, at);
+      if (Number.isNaN(byte)) throw fault(wrongPercent(position));
+      at += 2;
+    }
+    if (!isBlank(byte)) {
+      if (byte === EQUALS) ended ??= position;
+      else if (!isBase64(byte))
+        alphabets.check(byte === text[at] ? text.subarray(at, at + 4) : one.fill(byte), position);
+      else if (ended !== undefined) throw fault(`has "=" at position ${ended}, which is not its end`);
+      else if (byte === PLUS || byte === SLASH || isOfUrls(byte)) {
+        const alphabet = Number(isOfUrls(byte));
+        if (!observed[alphabet]) alphabets.observe(one.fill(byte), position);
+        observed[alphabet] = true;
+      }
+      text[length] = byte;
+      length += 1;
+    }
+    if (at >= next) {
+      await nextTurn();
+      next = at + PIECE;
+    }
+  }
+  return text.subarray(0, length);
+}
+
+/** Bytes that are not in base64: each is a character of a URL, or `%` and two hexadecimal digits. */
+async function decodePercents(text: Buffer, first: number, fault: (detail: string) => ServiceError): Promise<Buffer> {
+  let length = 0;
+  for (let at = 0, next = PIECE; at < text.length; at += 1) {
+    let byte = text[at]!;
+    const position = first + at;
+    if (byte === PERCENT) {
+      byte = percentAt(text, at);
+      if (Number.isNaN(byte)) throw fault(wrongPercent(position));
+      at += 2;
+    } else if (isBlank(byte) && byte !== 0x20) {
+      continue;
+    } else if (byte < 0x20 || byte > 0x7e || byte === HASH) {
+      throw fault(`has ${shown(text, at)} at position ${position}, which must be percent-encoded in a data: URL`);
+    }
+    text[length] = byte;
+    length += 1;
+    if (at >= next) {
+      await nextTurn();
+      next = at + PIECE;
+    }
+  }
+  return text.subarray(0, length);
+}
+
+/** Resolve the escapes of JSON: some programs write `\/` for a slash, some `\u002b` for a plus, many `\n` between lines. */
+async function unescape(text: Buffer, fault: (detail: string) => ServiceError): Promise<Buffer> {
+  let length = 0;
+  for (let at = 0, next = PIECE; at < text.length; at += 1) {
+    let byte = text[at]!;
+    if (byte === BACKSLASH) {
+      at += 1;
+      const letter = text[at] ?? NaN;
+      if (letter === SLASH) {
+        byte = SLASH;
+      } else if (ESCAPED_BLANKS.has(letter)) {
+        byte = ESCAPED_BLANKS.get(letter)!;
+      } else if (letter === LETTER_U && text[at + 1] === ZERO && text[at + 2] === ZERO) {
+        byte = hexDigit(text[at + 3]) * 16 + hexDigit(text[at + 4]);
+        at += 4;
+      }
+      // No text in base64 has a character beyond ASCII.
+      if (!(byte < 0x80) || byte === BACKSLASH) {
+        throw fault(`has an escape at position ${length} that stands for no character of base64`);
+      }
+    }
+    text[length] = byte;
+    length += 1;
+    if (at >= next) {
+      await nextTurn();
+      next = at + PIECE;
+    }
+  }
+  return text.subarray(0, length);
+}
+
+/** The byte of `%` and two digits; NaN if they are none. */
+function percentAt(text: Buffer, at: number): number {
+  return hexDigit(text[at + 1]) * 16 + hexDigit(text[at + 2]);
+}
+
+function wrongPercent(position: number): string {
+  return `has "%" at position ${position} without two hexadecimal digits behind it`;
+}
+
+/** NaN if it is none. */
+function hexDigit(byte = 0): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const letter = byte | 0x20;
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : NaN;
+}
+
+function isBlank(byte: number): boolean {
+  return byte === 0x20 || (byte >= 0x09 && byte <= 0x0d && byte !== 0x0b);
+}
+
+function isOfUrls(byte: number): boolean {
+  return byte === MINUS || byte === UNDERSCORE;
+}
+
+function isBase64(byte: number): boolean {
+  const letter = byte | 0x20;
+  return (
+    (letter >= 0x61 && letter <= 0x7a) ||
+    (byte >= 0x30 && byte <= 0x39) ||
+    byte === PLUS ||
+    byte === SLASH ||
+    isOfUrls(byte)
+  );
+}
+
+/** The character of UTF-8 that begins at a byte. */
+function shown(text: Buffer, at: number): string {
+  const [character = ''] = text.toString('utf8', at, at + 4);
+  return JSON.stringify(character);
+}
