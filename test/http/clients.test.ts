@@ -4,6 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pino from 'pino';
+import sharp from 'sharp';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startTestApp, type TestApp } from '../support/app.js';
 import { head } from '../support/raw-client.js';
@@ -140,4 +141,33 @@ describe('a client that leaves', () => {
     await until(() => app.service.inference.admission.admitted === 0);
     expect(await count()).toBe(before + 1);
   });
+});
+
+it('a body that waits for another process counts until it has left, though nobody waits for its answer any more', async () => {
+  const large = await sharp({
+    create: {
+      width: 800,
+      height: 700,
+      channels: 3,
+      background: 'red',
+      noise: { type: 'gaussian', mean: 128, sigma: 60 },
+    },
+  })
+    .png({ compressionLevel: 0 })
+    .toBuffer();
+  const { pids } = app.service.pool;
+  const signal = (name: NodeJS.Signals): void => pids.forEach((pid) => process.kill(pid, name));
+  signal('SIGSTOP');
+  try {
+    const headers = { 'Content-Length': large.length };
+    const { answer, socket } = send('127.0.0.5', head('POST /v1/classify?deadlineMs=1500', headers), large);
+    await until(() => answer().startsWith('HTTP/1.1 504'));
+    socket.destroy();
+    await sleep(100);
+    const [, held] = /^fullconv_bodies_bytes (\d+)$/m.exec(await metrics())!;
+    expect(Number(held)).toBeGreaterThanOrEqual(large.length);
+  } finally {
+    signal('SIGCONT');
+  }
+  await until(async () => (await metrics()).includes('\nfullconv_bodies_bytes 0\n'));
 });
