@@ -53,49 +53,58 @@ export async function decodeText(written: Buffer, fault: (detail: string) => Ser
   if (data.length === 0) throw fault('is a data: URL without bytes');
   const at = start + comma + 1;
   return /; *base64 *$/i.test(text.toString('latin1', 0, comma))
-    ? decodeBase64(data, at, data.includes(PERCENT), fault)
+    ? decodeBase64(data, at, true, fault)
     : decodePercents(data, at, fault);
 }
 
-/** `first`: the position of the first character. `isEncoded`: some may be percent-encoded. */
+/** `first`: the position of the first character. `mayBeEncoded`: some may be percent-encoded. */
 async function decodeBase64(
   text: Buffer,
   first: number,
-  isEncoded: boolean,
+  mayBeEncoded: boolean,
   fault: (detail: string) => ServiceError,
 ): Promise<Buffer> {
   const alphabets = createAlphabets(fault);
-  const hasBlanks = [0x20, 0x0a, 0x0d, 0x09, 0x0c].some((blank) => text.includes(blank));
-  const plain = isEncoded || hasBlanks ? await tidy(text, first, alphabets, fault) : text;
-  const padding = plain.at(-1) !== EQUALS ? 0 : plain.at(-2) !== EQUALS ? 1 : 2;
-  const count = plain.length - padding;
+  let rest = text;
+  let isTidy = false;
   let length = 0;
-  for (let at = 0, pieces = 1; at < count; at += PIECE, pieces += 1) {
-    const piece = plain.subarray(at, Math.min(at + PIECE, count));
-    if (plain === text) alphabets.observe(piece, first + at);
+  let count = 0;
+  for (let at = 0, pieces = 1; at < rest.length - paddingOf(rest); pieces += 1) {
+    const piece = rest.subarray(at, Math.min(at + PIECE, rest.length - paddingOf(rest)));
+    if (!isTidy) alphabets.observe(piece, first + at);
     // Decoding overwrites it.
     const characters = piece.toString('latin1');
-    const decoded = plain.write(characters, length, 'base64');
+    const decoded = text.write(characters, length, 'base64');
     // Node skips what is not base64, and then there are fewer bytes; but for one character alone there is none at all.
-    if (decoded !== Math.floor((piece.length * 3) / 4) || piece.length % 4 === 1) {
-      alphabets.check(Buffer.from(characters, 'latin1'), first + at);
+    if (decoded === Math.floor((piece.length * 3) / 4) && (isTidy || piece.length % 4 !== 1)) {
+      length += decoded;
+      count += piece.length;
+      at += piece.length;
+      if (pieces % PIECES_IN_A_ROW === 0) await nextTurn();
+    } else {
+      if (isTidy) throw fault('is not base64');
+      piece.write(characters, 'latin1');
+      rest = await tidy(rest.subarray(at), first + at, { alphabets, mayBeEncoded, fault });
+      isTidy = true;
+      at = 0;
     }
-    length += decoded;
-    if (pieces % PIECES_IN_A_ROW === 0) await nextTurn();
   }
+  const padding = paddingOf(rest);
+  if (count + padding === 0) throw fault('is empty');
   if (count % 4 === 1) throw fault(`has ${count} characters of base64, which cannot be its whole text`);
-  if (plain.length === 0) throw fault('is empty');
   if (count === 0 || (padding > 0 && (count + padding) % 4 !== 0)) {
     throw fault(`has ${padding} "=" behind ${count} characters of base64, which is the wrong padding`);
   }
-  return plain.subarray(0, length);
+  return text.subarray(0, length);
+}
+
+function paddingOf(text: Buffer): number {
+  return text.at(-1) !== EQUALS ? 0 : text.at(-2) !== EQUALS ? 1 : 2;
 }
 
 interface Alphabets {
   /** Throws if characters are of another alphabet than others before them. */
   observe(piece: Buffer, first: number): void;
-  /** Throws if a character is not base64. */
-  check(piece: Buffer, first: number): void;
 }
 
 function createAlphabets(fault: (detail: string) => ServiceError): Alphabets {
@@ -113,44 +122,46 @@ function createAlphabets(fault: (detail: string) => ServiceError): Alphabets {
         throw fault(`has "${other}" at position ${first + at} and "${before}" before it, which are of two alphabets`);
       }
     },
-    check(piece, first) {
-      const at = piece.findIndex((byte) => !isBase64(byte));
-      if (at < 0) return;
-      const why = piece[at] === EQUALS ? 'which is not its end' : 'which is not base64';
-      throw fault(`has ${shown(piece, at)} at position ${first + at}, ${why}`);
-    },
   };
 }
 
-/** Take out the blanks, and decode what is percent-encoded. */
-async function tidy(
-  text: Buffer,
-  first: number,
-  alphabets: Alphabets,
-  fault: (detail: string) => ServiceError,
-): Promise<Buffer> {
+interface Tidying {
+  readonly alphabets: Alphabets;
+  readonly mayBeEncoded: boolean;
+  readonly fault: (detail: string) => ServiceError;
+}
+
+/** Take out the blanks, decode what is percent-encoded, and find what is not base64. */
+async function tidy(text: Buffer, first: number, { alphabets, mayBeEncoded, fault }: Tidying): Promise<Buffer> {
   let length = 0;
-  let ended: number | undefined;
+  let equals = 0;
+  let firstEquals = 0;
   const observed = [false, false];
-  const one = Buffer.alloc(1);
   for (let at = 0, next = PIECE; at < text.length; at += 1) {
     const position = first + at;
     let byte = text[at]!;
-    if (byte === PERCENT) {
+    if (byte === PERCENT && mayBeEncoded) {
       byte = percentAt(text, at);
       if (Number.isNaN(byte)) throw fault(wrongPercent(position));
       at += 2;
     }
-    if (!isBlank(byte)) {
-      if (byte === EQUALS) ended ??= position;
-      else if (!isBase64(byte))
-        alphabets.check(byte === text[at] ? text.subarray(at, at + 4) : one.fill(byte), position);
-      else if (ended !== undefined) throw fault(`has "=" at position ${ended}, which is not its end`);
-      else if (byte === PLUS || byte === SLASH || isOfUrls(byte)) {
-        const alphabet = Number(isOfUrls(byte));
-        if (!observed[alphabet]) alphabets.observe(one.fill(byte), position);
+    if (byte === EQUALS) {
+      if (equals === 0) firstEquals = position;
+      equals += 1;
+    } else if (isBase64(byte)) {
+      const alphabet = Number(isOfUrls(byte));
+      if ((byte === PLUS || byte === SLASH || alphabet === 1) && !observed[alphabet]) {
+        alphabets.observe(Buffer.of(byte), position);
         observed[alphabet] = true;
       }
+    } else if (!isBlank(byte)) {
+      const character = byte === text[at] ? shown(text, at) : JSON.stringify(String.fromCharCode(byte));
+      throw fault(`has ${character} at position ${position}, which is not base64`);
+    }
+    if (equals > 2 || (equals > 0 && isBase64(byte))) {
+      throw fault(`has "=" at position ${firstEquals}, which is not its end`);
+    }
+    if (!isBlank(byte)) {
       text[length] = byte;
       length += 1;
     }
