@@ -85,11 +85,15 @@ def map_case(context, case):
     forms = [*case.operation.definition.raw['responses']['200'].get('content', {}), '*/*']
     case.headers = {**(case.headers or {}), 'Accept': pick(forms)}
     def made_known(values):
-        return {name: known(name, value) if name in KNOWN and is_valid(name, value) else value for name, value in values.items()}
+        return {
+            name: known(name, value) if name in KNOWN and is_valid(name, value) else value
+            for name, value in values.items()
+        }
 
-    # A form has the same parameters, those that are not in the query.
+    # A form may have the same parameters, but none that is in the query, too.
     if case.media_type == 'multipart/form-data' and isinstance(case.body, dict):
-        case.body = made_known({name: value for name, value in case.body.items() if name not in query})
+        fields = {name: value for name, value in case.body.items() if not is_right or name not in query}
+        case.body = made_known(fields)
     case.query = made_known(query)
     return case
 
