@@ -93,7 +93,10 @@ def map_case(context, case):
     # A form may have the same parameters, but none that is in the query, too.
     if case.media_type == 'multipart/form-data' and isinstance(case.body, dict):
         fields = {name: value for name, value in case.body.items() if not is_right or name not in query}
-        case.body = made_known(fields)
+        fields = made_known(fields)
+        # One that is set is judged anew.
+        if fields != case.body:
+            case.body = fields
     case.query = made_known(query)
     return case
 
