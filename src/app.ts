@@ -12,6 +12,7 @@ import { coreCount } from './cores.js';
 import { deviceNames, type DeviceChoice } from './device.js';
 import { ServiceError, UsageError } from './errors.js';
 import { createHttpServer } from './http/http-server.js';
+import { listen, type ListenAt } from './http/listeners.js';
 import { createMetrics, type Metrics } from './http/metrics.js';
 import type { BatchLimits } from './batching/batch-policy.js';
 import { shapeKey } from './batching/batch-tensors.js';
@@ -274,6 +275,8 @@ async function openWarm({ pool, batcher, policy, limits }: EngineRoom, spec: Ses
 
 export interface App {
   readonly http: FastifyInstance;
+  /** Rejects if the address cannot be had. */
+  listen(at: ListenAt): Promise<void>;
   /** Readiness turns false at once; the routes go on answering. */
   markDraining(): void;
   /** Refuse new requests with DRAINING, answer those in flight, end the workers. */
@@ -312,6 +315,7 @@ export async function createApp(
   });
   return {
     http,
+    listen: (at) => listen(http, at),
     markDraining: () => {
       state.ready = false;
     },

@@ -217,7 +217,8 @@ const SETTINGS = {
     variable: 'FULLCONV_MAX_BODIES_BYTES',
     schema: count(1, 1024 * 1024 * MIB),
     default: String(512 * MIB),
-    about: 'bytes of all request bodies in memory at once; further requests are refused with 503',
+    about:
+      'bytes of all request bodies in memory at once; further requests are refused with 503, and with 429 those of an address that holds as many as are free beside it',
   },
   maxAnswersBytes: {
     variable: 'FULLCONV_MAX_ANSWERS_BYTES',
@@ -249,7 +250,7 @@ const SETTINGS = {
     schema: list.transform(toBlockList),
     default: '',
     about:
-      'addresses of proxies, e.g. 10.0.0.7,10.1.0.0/16: their X-Forwarded-For is believed, and their connections are not limited by address; empty: none',
+      'addresses of proxies, e.g. 10.0.0.7,10.1.0.0/16: what they say of their clients in X-Forwarded-For or Forwarded is believed, and their connections are not limited by address; empty: none',
   },
   requestTimeoutMs: {
     variable: 'FULLCONV_REQUEST_TIMEOUT_MS',

@@ -86,7 +86,7 @@ async function listen(config: Config, service: Service, logger: Logger): Promise
     if (connections < FEW_CONNECTIONS) {
       logger.warn({ connections }, 'few files may be open (ulimit -n): connections beyond this number are closed');
     }
-    await app.http.listen({ port, host }).catch((error: unknown) => {
+    await app.listen({ port, host }).catch((error: unknown) => {
       const { message } = error as Error;
       throw new UnavailableError(`PORT=${port} HOST=${host}: ${message}`, { cause: error });
     });

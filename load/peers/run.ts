@@ -27,17 +27,6 @@ const RAMP_S = 3;
 const HERE = resolve('load/peers');
 const PYTHON = join(HERE, 'venv/bin');
 
-const { values } = parseArgs({
-  options: {
-    model: { type: 'string', default: 'resnet50' },
-    photos: { type: 'string', default: 'test/fixtures/photos' },
-    servers: { type: 'string' },
-    clients: { type: 'string', default: '32' },
-    duration: { type: 'string', default: '20' },
-    output: { type: 'string' },
-  },
-});
-
 interface Server {
   readonly name: string;
   readonly command: readonly string[];
@@ -60,11 +49,30 @@ interface Measurement {
   readonly failures: number;
 }
 
+/** Set first of all. */
+let values: ReturnType<typeof readOptions>;
+
 const work = await mkdtemp(join(tmpdir(), 'fullconv-peers-'));
 try {
-  await runCommand(run);
+  await runCommand(async () => {
+    values = readOptions();
+    await run();
+  });
 } finally {
   await rm(work, { recursive: true, force: true });
+}
+
+/** Throws parseArgs' own error for an option that does not exist. */
+function readOptions() {
+  const options = {
+    model: { type: 'string', default: 'resnet50' },
+    photos: { type: 'string', default: 'test/fixtures/photos' },
+    servers: { type: 'string' },
+    clients: { type: 'string', default: '32' },
+    duration: { type: 'string', default: '20' },
+    output: { type: 'string' },
+  } as const;
+  return parseArgs({ options }).values;
 }
 
 async function run(): Promise<void> {

@@ -111,6 +111,13 @@ export function withId(label: string, id: string): string {
   return `${label} (${id})`;
 }
 
+/** How a request names the class of an index: by its number, or as `index:3` where that is another class's label or id. */
+export function referenceTo(index: number, labels: readonly NamedClass[]): string {
+  const number = String(index);
+  const isTaken = labels.some(({ id, label }, other) => other !== index && [id.trim(), label.trim()].includes(number));
+  return isTaken ? `index:${number}` : number;
+}
+
 /** A typed word, and its cost in a word of a label. */
 interface Price {
   readonly typed: Word;

@@ -24,7 +24,8 @@ export function exitCodeOf(error: unknown): number {
   const code = codeOf(error);
   if (code !== undefined) {
     if (IMAGE_PROBLEMS.has(code)) return EXIT.inputFailed;
-    return ERROR_TABLE[code].status < 500 ? EXIT.usage : EXIT.unavailable;
+    const { status, retryable } = ERROR_TABLE[code];
+    return status < 500 && !retryable ? EXIT.usage : EXIT.unavailable;
   }
   const isAboutInput = error instanceof OperatorError || (error instanceof Error && 'syscall' in error);
   return isAboutInput ? EXIT.inputFailed : EXIT.unavailable;

@@ -160,7 +160,10 @@ imageCommand('classify', 'print the classes of images')
   });
 
 mapCommand('heatmap', 'draw where in images a class is')
-  .option('--class <name>', 'index, id, label, top or none (the best of each position); default top')
+  .option(
+    '--class <name>',
+    'index, id, label (label:1984 if it is a number), top or none (the best of each position); default top',
+  )
   .option('--top <n>', `how many of the image's best classes, for --render sheet; default ${SHEET_CLASSES}`, rank)
   .addOption(
     oneOf(

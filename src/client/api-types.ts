@@ -317,7 +317,10 @@ export interface components {
         };
         Images: {
             images: {
-                /** Format: base64 */
+                /**
+                 * Format: base64
+                 * @description In either alphabet, with or without padding, in lines or not; or a data: URL, in base64 or percent-encoded
+                 */
                 base64: string;
                 name?: string;
             }[];
@@ -541,7 +544,7 @@ export interface components {
             /** @description The id of the request, as in X-Request-Id */
             instance?: string;
             /** @enum {string} */
-            code: "INVALID_REQUEST" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "MODEL_NOT_FOUND" | "CLASS_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "REQUEST_TIMEOUT" | "BODY_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "IMAGE_UNDECODABLE" | "IMAGE_TOO_LARGE" | "OUTPUT_UNSUPPORTED" | "RATE_LIMITED" | "HEADERS_TOO_LARGE" | "INFERENCE_FAILED" | "QUEUE_FULL" | "DRAINING" | "WORKER_LOST" | "DEADLINE_EXCEEDED";
+            code: "INVALID_REQUEST" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "MODEL_NOT_FOUND" | "CLASS_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "REQUEST_TIMEOUT" | "BODY_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "UNSUPPORTED_ENCODING" | "IMAGE_UNDECODABLE" | "IMAGE_TOO_LARGE" | "OUTPUT_UNSUPPORTED" | "RATE_LIMITED" | "HEADERS_TOO_LARGE" | "INFERENCE_FAILED" | "QUEUE_FULL" | "DRAINING" | "WORKER_LOST" | "DEADLINE_EXCEEDED";
             errors?: {
                 parameter: string;
                 detail: string;
@@ -549,10 +552,10 @@ export interface components {
             /** @description The limit that the request goes beyond, if that is why it is refused */
             limit?: {
                 /**
-                 * @description What is limited. connections: connections of the server (FULLCONV_MAX_CONNECTIONS); connections_per_address: connections of one address (FULLCONV_MAX_CONNECTIONS_PER_ADDRESS); pipelined: requests of one connection that wait for their answers; headers_bytes: bytes of the address and headers of a request; headers_time: milliseconds until the headers have come; request_time: milliseconds until the body has come (FULLCONV_REQUEST_TIMEOUT_MS); body_rate: bytes a second of a body: the least (FULLCONV_MIN_RATE); body_bytes: bytes of a body (FULLCONV_MAX_BYTES); chunk_extension_bytes: bytes of the extensions of a chunk; bodies_bytes: bytes of all bodies in the server (FULLCONV_MAX_BODIES_BYTES); images: images, or images × scales, of a request (FULLCONV_MAX_IMAGES); form_fields: text fields of a form; passes: passes (images × scales × mirrors) in the server (FULLCONV_MAX_QUEUE); waiting_images: images that wait for a worker (FULLCONV_MAX_QUEUE); wait_ms: milliseconds that a new request would wait for a worker; image_pixels: pixels of a photo (FULLCONV_MAX_PIXELS); image_scans: scans of a photo; decode_seconds: processor seconds that a photo takes to decode (FULLCONV_MAX_DECODE_SECONDS); decode_bytes: bytes that a photo takes to decode; input_pixels: pixels of an input of the network (FULLCONV_MAX_INPUT_PIXELS, less where a map is finer); run_bytes: bytes that a run takes (FULLCONV_MEMORY_MB); run_values: values (cells × classes) of the class map of a run; maps_bytes: bytes of the maps of a request; map_values: map values (cells × classes × images) of an answer; predictions: predictions (images × scales × topK) of an answer; polygon_corners: corners of the polygons of an answer; rle_runs: run lengths of an answer; picture_pixels: pixels of a picture (FULLCONV_MAX_PIXELS); picture_side: pixels of a side of a picture in its format
+                 * @description What is limited. connections: connections of the server (FULLCONV_MAX_CONNECTIONS); connections_per_address: connections of one address (FULLCONV_MAX_CONNECTIONS_PER_ADDRESS); pipelined: requests of one connection that wait for their answers; headers_bytes: bytes of the address and headers of a request; headers_time: milliseconds until the headers have come; request_time: milliseconds until the body has come (FULLCONV_REQUEST_TIMEOUT_MS); body_rate: bytes a second of a body: the least (FULLCONV_MIN_RATE); body_bytes: bytes of a body (FULLCONV_MAX_BYTES); chunk_extension_bytes: bytes of the extensions of a chunk; bodies_bytes: bytes of all bodies in the server (FULLCONV_MAX_BODIES_BYTES); bodies_bytes_per_address: bytes of the bodies of one address: as many as are free beside them; images: images, or images × scales, of a request (FULLCONV_MAX_IMAGES); form_fields: text fields of a form; form_fields_bytes: bytes of the text fields of a form; passes: passes (images × scales × mirrors) in the server (FULLCONV_MAX_QUEUE); waiting_images: images that wait for a worker (FULLCONV_MAX_QUEUE); wait_ms: milliseconds that a new request would wait for a worker; image_pixels: pixels of a photo (FULLCONV_MAX_PIXELS); image_scans: scans of a photo; decode_seconds: processor seconds that a photo takes to decode (FULLCONV_MAX_DECODE_SECONDS); decode_bytes: bytes that a photo takes to decode; input_pixels: pixels of an input of the network (FULLCONV_MAX_INPUT_PIXELS, less where a map is finer); run_bytes: bytes that a run takes (FULLCONV_MEMORY_MB); run_values: values (cells × classes) of the class map of a run; maps_bytes: bytes of the maps of a request; map_values: map values (cells × classes × images) of an answer; predictions: predictions (images × scales × topK) of an answer; polygon_corners: corners of the polygons of an answer; rle_runs: run lengths of an answer; picture_pixels: pixels of a picture (FULLCONV_MAX_PIXELS); picture_side: pixels of a side of a picture in its format
                  * @enum {string}
                  */
-                name: "connections" | "connections_per_address" | "pipelined" | "headers_bytes" | "headers_time" | "request_time" | "body_rate" | "body_bytes" | "chunk_extension_bytes" | "bodies_bytes" | "images" | "form_fields" | "passes" | "waiting_images" | "wait_ms" | "image_pixels" | "image_scans" | "decode_seconds" | "decode_bytes" | "input_pixels" | "run_bytes" | "run_values" | "maps_bytes" | "map_values" | "predictions" | "polygon_corners" | "rle_runs" | "picture_pixels" | "picture_side";
+                name: "connections" | "connections_per_address" | "pipelined" | "headers_bytes" | "headers_time" | "request_time" | "body_rate" | "body_bytes" | "chunk_extension_bytes" | "bodies_bytes" | "bodies_bytes_per_address" | "images" | "form_fields" | "form_fields_bytes" | "passes" | "waiting_images" | "wait_ms" | "image_pixels" | "image_scans" | "decode_seconds" | "decode_bytes" | "input_pixels" | "run_bytes" | "run_values" | "maps_bytes" | "map_values" | "predictions" | "polygon_corners" | "rle_runs" | "picture_pixels" | "picture_side";
                 /** @description The limit, in the unit of its name */
                 value: number;
                 /** @description What the request needs, or the least that is known of it; absent if nothing is known */
@@ -648,6 +651,8 @@ export interface components {
         "Retry-After": string;
         /** @description The scheme that is asked for: Bearer */
         "WWW-Authenticate": string;
+        /** @description Where the Content-Encoding is not supported: those that are */
+        "Accept-Encoding": string;
     };
     pathItems: never;
 }
@@ -679,7 +684,7 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        /** @description One image as the body, whatever its Content-Type; or many, as multipart parts or as base64 in JSON */
+        /** @description One image as the body, whatever its Content-Type; or many, as multipart parts or as base64 in JSON. A form may have parameters of the query as text fields. The body may be compressed: Content-Encoding gzip, deflate or br */
         requestBody: {
             content: {
                 "image/jpeg": unknown;
@@ -691,6 +696,43 @@ export interface operations {
                 "application/octet-stream": unknown;
                 "multipart/form-data": {
                     image: string[];
+                    /** @description A name from /v1/models; absent: the server's default model */
+                    model?: string;
+                    /** @description Pixels of the short side; absent: the model's input size */
+                    size?: number;
+                    /**
+                     * @description One or several multipliers of the size, e.g. scale=1,1.5,2
+                     * @default [
+                     *       1
+                     *     ]
+                     */
+                    scale?: number[];
+                    /**
+                     * @description Also average over the mirrored image
+                     * @default false
+                     */
+                    flip?: boolean;
+                    /**
+                     * @description probability: softmax over classes; of independent classes the sigmoid of each; logit: raw scores
+                     * @default probability
+                     * @enum {string}
+                     */
+                    scores?: "probability" | "logit";
+                    /**
+                     * @description Higher goes first
+                     * @default 0
+                     */
+                    priority?: number;
+                    /** @description Longest wait, the body's way included; at most the server's own, which begins when the body has come */
+                    deadlineMs?: number;
+                    /**
+                     * @description crop: short side to the model's evaluation size, centre crop; whole: aspect kept, short side = size; native: the image's own pixels; stretch: to size × size
+                     * @default crop
+                     * @enum {string}
+                     */
+                    fit?: "crop" | "whole" | "native" | "stretch";
+                    /** @description How many classes; at most the number the model has. Default: 5, or all if it has fewer */
+                    topK?: number;
                 };
                 "application/json": components["schemas"]["Images"];
             };
@@ -761,10 +803,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description UNSUPPORTED_MEDIA_TYPE: The image format is not supported */
+            /** @description UNSUPPORTED_MEDIA_TYPE: The image format is not supported; UNSUPPORTED_ENCODING: The Content-Encoding is not supported */
             415: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Accept-Encoding": components["headers"]["Accept-Encoding"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -781,7 +824,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description RATE_LIMITED: Too many requests from this client */
+            /** @description RATE_LIMITED: The client asks for too much at once */
             429: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -867,7 +910,7 @@ export interface operations {
                 alpha?: number;
                 /** @description Width of the picture in pixels, aspect kept; absent: the photo's own */
                 width?: number;
-                /** @description Index, id or label; repeatable. top: the image's own best class; none: the best class of each position. Absent: top */
+                /** @description Index, id or label, repeated for several: a comma is a part of a label. index:3, id:… and label:… say which is meant, as they must where a number is the index of one class and the label of another. top: the image's own best class; none: the best class of each position. Absent: top */
                 class?: string[];
                 /** @description This many of the image's own best classes, after those of class; with those at most 32 maps */
                 top?: number;
@@ -892,7 +935,7 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        /** @description One image as the body, whatever its Content-Type; or many, as multipart parts or as base64 in JSON */
+        /** @description One image as the body, whatever its Content-Type; or many, as multipart parts or as base64 in JSON. A form may have parameters of the query as text fields. The body may be compressed: Content-Encoding gzip, deflate or br */
         requestBody: {
             content: {
                 "image/jpeg": unknown;
@@ -904,6 +947,108 @@ export interface operations {
                 "application/octet-stream": unknown;
                 "multipart/form-data": {
                     image: string[];
+                    /** @description A name from /v1/models; absent: the server's default model */
+                    model?: string;
+                    /** @description Pixels of the short side; absent: for fit=whole the model's maps.size if it has one, otherwise its input size */
+                    size?: number;
+                    /**
+                     * @description One or several multipliers of the size, e.g. scale=1,1.5,2
+                     * @default [
+                     *       1
+                     *     ]
+                     */
+                    scale?: number[];
+                    /**
+                     * @description Also average over the mirrored image
+                     * @default false
+                     */
+                    flip?: boolean;
+                    /**
+                     * @description probability: softmax over classes at each position; of independent classes the sigmoid of each; logit: raw scores; normalized: raw scores scaled to 0–1 by the extremes of each map; absent: probability, or for pictures the model's maps.scores if it has one
+                     * @enum {string}
+                     */
+                    scores?: "probability" | "logit" | "normalized";
+                    /**
+                     * @description Higher goes first
+                     * @default 0
+                     */
+                    priority?: number;
+                    /** @description Longest wait, the body's way included; at most the server's own, which begins when the body has come */
+                    deadlineMs?: number;
+                    /**
+                     * @description crop: short side to the model's evaluation size, centre crop; whole: aspect kept, short side = size; native: the image's own pixels; stretch: to size × size
+                     * @default whole
+                     * @enum {string}
+                     */
+                    fit?: "crop" | "whole" | "native" | "stretch";
+                    /** @description Input pixels between cells, one of the model's outputStrides; absent: the net's own, the coarsest */
+                    outputStride?: number;
+                    /**
+                     * @description valid: exact sliding window; same: zero-padded head, the map covers the image
+                     * @default valid
+                     * @enum {string}
+                     */
+                    edge?: "valid" | "same";
+                    /**
+                     * @description Cut an input beyond the pixel limit into at most 16 overlapping tiles; the maps are those of the whole input
+                     * @default false
+                     */
+                    tiles?: boolean;
+                    /**
+                     * @description Opacity of the map over the photo, for render=overlay and sheet
+                     * @default 0.5
+                     */
+                    alpha?: number;
+                    /** @description Width of the picture in pixels, aspect kept; absent: the photo's own */
+                    width?: number;
+                    /** @description Index, id or label, repeated for several: a comma is a part of a label. index:3, id:… and label:… say which is meant, as they must where a number is the index of one class and the label of another. top: the image's own best class; none: the best class of each position. Absent: top */
+                    class?: string[];
+                    /** @description This many of the image's own best classes, after those of class; with those at most 32 maps */
+                    top?: number;
+                    /**
+                     * @description Cells at or above it belong to the boxes, regions and share of a class
+                     * @default 0.5
+                     */
+                    threshold?: number;
+                    /**
+                     * @description What threshold is. range: a part (0–1) of the map's own range; value: one of its values
+                     * @default range
+                     * @enum {string}
+                     */
+                    thresholdOf?: "range" | "value";
+                    /**
+                     * @description For pictures. overlay: colours over the photo; heat: colours alone; contours: lines at each fifth of the range; gray16: 16-bit values, PNG only; sheet: the photo and a captioned map of each class, by default of the three best
+                     * @default overlay
+                     * @enum {string}
+                     */
+                    render?: "overlay" | "heat" | "contours" | "gray16" | "sheet";
+                    /**
+                     * @description For pictures
+                     * @default inferno
+                     * @enum {string}
+                     */
+                    colormap?: "viridis" | "magma" | "inferno" | "plasma" | "cividis" | "turbo";
+                    /**
+                     * @description Where alpha holds, for render=overlay and sheet. constant: everywhere; value: at the highest values, less below
+                     * @default constant
+                     * @enum {string}
+                     */
+                    opacity?: "constant" | "value";
+                    /**
+                     * @description For overlay, heat and contours: add the bar of colours with its values below
+                     * @default false
+                     */
+                    legend?: boolean;
+                    /**
+                     * @description Between cells, for pictures. nearest: the cell that is nearest; bilinear: linear between four cells; bicubic: Catmull-Rom through sixteen; absent: bicubic for contours, otherwise bilinear
+                     * @enum {string}
+                     */
+                    interpolation?: "nearest" | "bilinear" | "bicubic";
+                    /**
+                     * @description What the colours span. absolute: 0–1; minmax: the map's own extremes; absent: minmax for logits, otherwise absolute
+                     * @enum {string}
+                     */
+                    range?: "absolute" | "minmax";
                 };
                 "application/json": components["schemas"]["Images"];
             };
@@ -996,10 +1141,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description UNSUPPORTED_MEDIA_TYPE: The image format is not supported */
+            /** @description UNSUPPORTED_MEDIA_TYPE: The image format is not supported; UNSUPPORTED_ENCODING: The Content-Encoding is not supported */
             415: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Accept-Encoding": components["headers"]["Accept-Encoding"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1016,7 +1162,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description RATE_LIMITED: Too many requests from this client */
+            /** @description RATE_LIMITED: The client asks for too much at once */
             429: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1113,7 +1259,7 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        /** @description One image as the body, whatever its Content-Type; or many, as multipart parts or as base64 in JSON */
+        /** @description One image as the body, whatever its Content-Type; or many, as multipart parts or as base64 in JSON. A form may have parameters of the query as text fields. The body may be compressed: Content-Encoding gzip, deflate or br */
         requestBody: {
             content: {
                 "image/jpeg": unknown;
@@ -1125,6 +1271,74 @@ export interface operations {
                 "application/octet-stream": unknown;
                 "multipart/form-data": {
                     image: string[];
+                    /** @description A name from /v1/models; absent: the server's default model */
+                    model?: string;
+                    /** @description Pixels of the short side; absent: for fit=whole the model's maps.size if it has one, otherwise its input size */
+                    size?: number;
+                    /**
+                     * @description One or several multipliers of the size, e.g. scale=1,1.5,2
+                     * @default [
+                     *       1
+                     *     ]
+                     */
+                    scale?: number[];
+                    /**
+                     * @description Also average over the mirrored image
+                     * @default false
+                     */
+                    flip?: boolean;
+                    /**
+                     * @description What several scales and mirrors are averaged as, before the best class wins. probability: softmax over classes; of independent classes the sigmoid of each; logit: raw scores
+                     * @default probability
+                     * @enum {string}
+                     */
+                    scores?: "probability" | "logit";
+                    /**
+                     * @description Higher goes first
+                     * @default 0
+                     */
+                    priority?: number;
+                    /** @description Longest wait, the body's way included; at most the server's own, which begins when the body has come */
+                    deadlineMs?: number;
+                    /**
+                     * @description crop: short side to the model's evaluation size, centre crop; whole: aspect kept, short side = size; native: the image's own pixels; stretch: to size × size
+                     * @default whole
+                     * @enum {string}
+                     */
+                    fit?: "crop" | "whole" | "native" | "stretch";
+                    /** @description Input pixels between cells, one of the model's outputStrides; absent: the net's own, the coarsest */
+                    outputStride?: number;
+                    /**
+                     * @description valid: exact sliding window; same: zero-padded head, the map covers the image
+                     * @default valid
+                     * @enum {string}
+                     */
+                    edge?: "valid" | "same";
+                    /**
+                     * @description Cut an input beyond the pixel limit into at most 16 overlapping tiles; the maps are those of the whole input
+                     * @default false
+                     */
+                    tiles?: boolean;
+                    /**
+                     * @description Opacity of the map over the photo, for render=overlay and sheet
+                     * @default 0.5
+                     */
+                    alpha?: number;
+                    /** @description Width of the picture in pixels, aspect kept; absent: the photo's own */
+                    width?: number;
+                    /** @description For application/json: each class's area as polygons, as COCO's run lengths, or both; at most 1048576 corners and 4194304 runs in an answer */
+                    shapes?: ("polygons" | "rle")[];
+                    /**
+                     * @description Positions whose best class is less probable stay unlabelled
+                     * @default 0
+                     */
+                    minProbability?: number;
+                    /**
+                     * @description For pictures. palette: the labels alone; overlay: the labels over the photo
+                     * @default palette
+                     * @enum {string}
+                     */
+                    render?: "palette" | "overlay";
                 };
                 "application/json": components["schemas"]["Images"];
             };
@@ -1217,10 +1431,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description UNSUPPORTED_MEDIA_TYPE: The image format is not supported */
+            /** @description UNSUPPORTED_MEDIA_TYPE: The image format is not supported; UNSUPPORTED_ENCODING: The Content-Encoding is not supported */
             415: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Accept-Encoding": components["headers"]["Accept-Encoding"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1237,7 +1452,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description RATE_LIMITED: Too many requests from this client */
+            /** @description RATE_LIMITED: The client asks for too much at once */
             429: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1355,7 +1570,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description RATE_LIMITED: Too many requests from this client */
+            /** @description RATE_LIMITED: The client asks for too much at once */
             429: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1464,7 +1679,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description RATE_LIMITED: Too many requests from this client */
+            /** @description RATE_LIMITED: The client asks for too much at once */
             429: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1571,7 +1786,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description RATE_LIMITED: Too many requests from this client */
+            /** @description RATE_LIMITED: The client asks for too much at once */
             429: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1678,7 +1893,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description RATE_LIMITED: Too many requests from this client */
+            /** @description RATE_LIMITED: The client asks for too much at once */
             429: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1762,7 +1977,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description RATE_LIMITED: Too many requests from this client */
+            /** @description RATE_LIMITED: The client asks for too much at once */
             429: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1846,7 +2061,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description RATE_LIMITED: Too many requests from this client */
+            /** @description RATE_LIMITED: The client asks for too much at once */
             429: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1930,7 +2145,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description RATE_LIMITED: Too many requests from this client */
+            /** @description RATE_LIMITED: The client asks for too much at once */
             429: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2027,7 +2242,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description RATE_LIMITED: Too many requests from this client */
+            /** @description RATE_LIMITED: The client asks for too much at once */
             429: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];

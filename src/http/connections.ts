@@ -11,8 +11,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Server, ServerResponse, IncomingMessage } from 'node:http';
 import { maxHeaderSize, STATUS_CODES } from 'node:http';
-import { BlockList, isIPv6, type Socket } from 'node:net';
+import type { BlockList, Socket } from 'node:net';
 import { ServiceError } from '../errors.js';
+import { isIn, plainAddress } from './client-address.js';
 import { createLingeringClose } from './lingering-close.js';
 import { createPace, type Pace } from './pace.js';
 import { PROBLEM_MEDIA_TYPE, problemOf } from './problem.js';
@@ -115,7 +116,7 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
       taken: 0,
       movedAt: 0,
     });
-    const address = socket.remoteAddress ?? '';
+    const address = plainAddress(socket.remoteAddress);
     const ofAddress = (perAddress.get(address) ?? 0) + 1;
     perAddress.set(address, ofAddress);
     socket.once('close', () => {
@@ -326,10 +327,4 @@ function answerByHand(error: ServiceError): string {
     '',
     body,
   ].join('\r\n');
-}
-
-/** Whether an address is in a list, also when it is an IPv4 address written as one of IPv6. */
-export function isIn(list: BlockList, address: string): boolean {
-  const plain = address.replace(/^::ffff:(?=\d+\.)/i, '');
-  return list.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4');
 }

@@ -14,6 +14,7 @@ const EXPOSED = [
   'Traceparent',
   'Retry-After',
   'ETag',
+  'Accept-Encoding',
   'Allow',
   'WWW-Authenticate',
   'Fullconv-Model',

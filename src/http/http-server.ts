@@ -4,10 +4,11 @@
  * that it uses.
  */
 import { randomUUID } from 'node:crypto';
-import Fastify, { LogController, type FastifyInstance } from 'fastify';
+import Fastify, { LogController, type FastifyInstance, type FastifyRequest } from 'fastify';
 import { ServiceError } from '../errors.js';
 import { createBodyMemory } from './body-memory.js';
-import { CHECK_MS, HEADERS_TIMEOUT_MS, isIn, watchConnections, type Connections } from './connections.js';
+import { clientAddress } from './client-address.js';
+import { CHECK_MS, HEADERS_TIMEOUT_MS, watchConnections, type Connections } from './connections.js';
 import { allowOrigins } from './cross-origin.js';
 import { createForeignCheck } from './foreign-pages.js';
 import { acceptBodies } from './image-bodies.js';
@@ -21,6 +22,9 @@ import { addRoutes } from './router.js';
 import { ROUTES } from './routes/index.js';
 import { playgroundRoutes } from './routes/playground.js';
 import { createSending } from './sending.js';
+
+/** What the log and the metrics have in the place of a status where the client left before it had its whole answer. */
+const CLIENT_GONE = 499;
 
 /** A client's own request id is kept if it is safe to print. */
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
@@ -40,7 +44,6 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
       // What it would answer is no problem+json: see foreign-pages.ts.
       requireHostHeader: false,
     },
-    trustProxy: (address: string) => isIn(config.trustedProxies, address),
     genReqId: (request) => {
       const given = request.headers['x-request-id'];
       return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
@@ -81,11 +84,25 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
     done();
   });
   closeBehindUnread(app, connections);
-  app.addHook('onResponse', (request, reply, done) => {
+  const recorded = new WeakSet<FastifyRequest>();
+  const record = (request: FastifyRequest, status: number, ms: number): void => {
+    if (recorded.has(request)) return;
+    recorded.add(request);
     const { method, url } = request;
-    const { statusCode: status, elapsedTime: ms } = reply;
     metrics.observeRequest(request.routeOptions.url ?? 'none', method, status, ms / 1000);
-    request.log.info({ method, url, status, ms }, 'request');
+    request.log.info({ method, url, status, ms, client: clientAddress(request.raw, config.trustedProxies) }, 'request');
+  };
+  app.addHook('onRequest', (request, reply, done) => {
+    // While there is still a connection, which has an address.
+    clientAddress(request.raw, config.trustedProxies);
+    // Fastify says nothing of these.
+    reply.raw.once('close', () => {
+      if (!reply.raw.writableFinished) record(request, CLIENT_GONE, reply.elapsedTime);
+    });
+    done();
+  });
+  app.addHook('onResponse', (request, reply, done) => {
+    record(request, reply.statusCode, reply.elapsedTime);
     done();
   });
   app.setErrorHandler(handleError);

@@ -1,7 +1,8 @@
 /**
  * Reads the images of a request's body, in its three forms: the raw bytes of one image (whatever the Content-Type: the
- * bytes are sniffed later), multipart/form-data with any number of file parts, or JSON with base64. A route reads its body
- * itself, after all that it checks without one. Hostile bodies are refused before they cost more than their own bytes.
+ * bytes are sniffed later), multipart/form-data with any number of file parts, or JSON with base64; each of them compressed
+ * or not. A route reads its body itself, after all that it checks without one. Hostile bodies are refused before they cost
+ * more than their own bytes.
  *
  * The images lie in memory that is given back when the answer begins to leave, or when the route has ended without one:
  * an answer is sent after everything that the request started has ended.
@@ -11,40 +12,60 @@ import { z } from 'zod';
 import type { Config } from '../config.js';
 import { ServiceError } from '../errors.js';
 import type { ImageInput } from '../inference/infer.js';
-import type { BodyMemory, HeldBody } from './body-memory.js';
+import type { BodyAccount, BodyMemory } from './body-memory.js';
+import { codingOf, createInflater } from './content-coding.js';
+import { NO_FIELDS, type Fields } from './form-fields.js';
 import { readJsonImages } from './json-images.js';
 import type { Metrics } from './metrics.js';
-import { createMultipartReader } from './multipart-images.js';
+import { createMultipartReader, type Form } from './multipart-images.js';
 import { announcedLength, hasBody, receiveBody } from './receive-body.js';
 import type { Refusal } from './refusals.js';
+import type { Forms } from './route.js';
 
 export type BodyLimits = Pick<Config, 'maxBytes' | 'maxImages' | 'requestTimeoutMs' | 'minRate'>;
 
 /** For the description of the API: json-images.ts reads it. */
 const imagesBody = z
   .strictObject({
-    images: z.array(z.strictObject({ base64: z.base64().min(1), name: z.string().max(255).optional() })).min(1),
+    images: z
+      .array(
+        z.strictObject({
+          base64: z
+            .string()
+            .min(1)
+            .meta({ format: 'base64' })
+            .describe(
+              'In either alphabet, with or without padding, in lines or not; or a data: URL, in base64 or percent-encoded',
+            ),
+          name: z.string().max(255).optional(),
+        }),
+      )
+      .min(1),
   })
   .meta({ id: 'Images' });
 
 const IMAGE_TYPES = ['image/jpeg', 'image/png', 'image/webp', 'image/gif', 'image/avif', 'image/tiff'] as const;
 
-/** The body of the routes that ask about images, for their description. */
-export const IMAGES = {
-  description: 'One image as the body, whatever its Content-Type; or many, as multipart parts or as base64 in JSON',
-  content: {
-    ...Object.fromEntries([...IMAGE_TYPES, 'application/octet-stream'].map((type) => [type, {}])),
-    'multipart/form-data': {
-      type: 'object',
-      properties: {
-        image: { type: 'array', items: { type: 'string', contentMediaType: 'application/octet-stream' }, minItems: 1 },
+/** The body of the routes that ask about images, for their description. `query`: what may also be fields of a form. */
+export function imagesOrForm(query: z.ZodType): { readonly description: string; readonly content: Forms } {
+  const { properties = {} } = z.toJSONSchema(query, { io: 'output', unrepresentable: 'any' });
+  const image = { type: 'array', items: { type: 'string', contentMediaType: 'application/octet-stream' }, minItems: 1 };
+  return {
+    description:
+      'One image as the body, whatever its Content-Type; or many, as multipart parts or as base64 in JSON. A form may have parameters of the query as text fields. The body may be compressed: Content-Encoding gzip, deflate or br',
+    content: {
+      ...Object.fromEntries([...IMAGE_TYPES, 'application/octet-stream'].map((type) => [type, {}])),
+      'multipart/form-data': {
+        type: 'object',
+        properties: { image, ...properties },
+        required: ['image'],
+        additionalProperties: false,
+        encoding: { image: { contentType: [...IMAGE_TYPES, 'application/octet-stream'].join(', ') } },
       },
-      required: ['image'],
-      encoding: { image: { contentType: [...IMAGE_TYPES, 'application/octet-stream'].join(', ') } },
+      'application/json': imagesBody,
     },
-    'application/json': imagesBody,
-  },
-};
+  };
+}
 
 /** Matches a Content-Type that is a media type at all. */
 const MEDIA_TYPE = /^[\w!#$&^.+-]+\/[\w!#$&^.+-]+\s*(;|$)/;
@@ -70,73 +91,123 @@ export function acceptBodies(app: FastifyInstance): void {
   });
 }
 
+/** Whether a request's body is a form, whose fields are parameters. */
+export function isForm(request: FastifyRequest): boolean {
+  return mediaTypeOf(request) === 'multipart/form-data';
+}
+
+function mediaTypeOf({ headers }: FastifyRequest): string {
+  return /^[^;\s]*/.exec(headers['content-type'] ?? '')![0].toLowerCase();
+}
+
 export interface ImageReading {
   readonly bodies: BodyMemory;
   readonly metrics: Pick<Metrics, 'observeRefused'>;
   readonly limits: BodyLimits;
+  /** The client's address. */
+  readonly client: string;
   /** When the client wants no answer any more, in milliseconds of `performance.now()`. */
   readonly deadline: number;
 }
 
 /**
- * Do `work` with the images of a request, in order. They are valid until it has ended or the answer begins to leave. Throws
- * INVALID_REQUEST, BODY_TOO_LARGE, REQUEST_TIMEOUT, DEADLINE_EXCEEDED, or QUEUE_FULL if there is no memory for them.
+ * Do `work` with the images of a request, in order, and with the text fields beside them. The images are valid until it has
+ * ended or the answer begins to leave. Throws INVALID_REQUEST, UNSUPPORTED_ENCODING, BODY_TOO_LARGE, REQUEST_TIMEOUT,
+ * DEADLINE_EXCEEDED, or QUEUE_FULL or RATE_LIMITED if there is no memory for them.
  */
 export async function withImages<T>(
   { request, reply }: { readonly request: FastifyRequest; readonly reply: FastifyReply },
-  { bodies, metrics, limits, deadline }: ImageReading,
-  work: (images: readonly ImageInput[]) => T | Promise<T>,
+  { bodies, metrics, limits, client, deadline }: ImageReading,
+  work: (images: readonly ImageInput[], fields: Readonly<Fields>) => T | Promise<T>,
 ): Promise<T> {
-  const held: HeldBody[] = [];
-  const open = (): HeldBody => {
-    const body = bodies.open(announcedLength(request.raw) ?? limits.maxBytes);
-    held.push(body);
-    return body;
-  };
-  const release = (): void => held.forEach((body) => body.release());
+  const account = bodies.account(client);
+  const release = (): void => account.release();
   const onRefused = (refusal: Refusal): void => metrics.observeRefused(refusal);
-  const receive = (take: (chunk: Buffer) => void): Promise<void> => {
-    const { maxBytes, requestTimeoutMs: timeoutMs, minRate } = limits;
-    return receiveBody(request.raw, reply.raw, take, { maxBytes, timeoutMs, minRate, deadline, onRefused });
-  };
   releases.set(request, release);
   try {
-    const images = await readImages(request, { bodies, limits, open, receive }).catch((error: unknown) => {
+    const source = { account, limits, deadline, onRefused };
+    const { images, fields } = await readForm({ request, reply }, source).catch((error: unknown) => {
       if (error instanceof ServiceError && error.code === 'QUEUE_FULL') onRefused('bodies_bytes');
+      if (error instanceof ServiceError && error.code === 'RATE_LIMITED') onRefused('bodies_bytes_per_address');
       throw error;
     });
     if (images.length === 0) throw new ServiceError('INVALID_REQUEST', 'The request holds no image.');
-    return await work(images);
+    return await work(images, fields);
   } finally {
     release();
   }
 }
 
 interface Source {
-  readonly bodies: BodyMemory;
+  readonly account: BodyAccount;
   readonly limits: BodyLimits;
-  readonly open: () => HeldBody;
-  readonly receive: (take: (chunk: Buffer) => void) => Promise<void>;
+  readonly deadline: number;
+  readonly onRefused: (refusal: Refusal) => void;
 }
 
-async function readImages(
-  request: FastifyRequest,
-  { bodies, limits, open, receive }: Source,
-): Promise<readonly ImageInput[]> {
-  if (!hasBody(request.raw)) return [];
+interface Exchange {
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+}
+
+async function readForm(exchange: Exchange, source: Source): Promise<Form> {
+  const { raw, headers } = exchange.request;
+  if (!hasBody(raw)) return { images: [], fields: NO_FIELDS };
+  const { account, limits, deadline } = source;
   const { maxBytes, maxImages } = limits;
-  const length = announcedLength(request.raw) ?? 0;
+  const length = announcedLength(raw) ?? 0;
   // One that is too large is refused for that.
-  if (length <= maxBytes) bodies.expect(length);
-  const type = /^[^;\s]*/.exec(request.headers['content-type'] ?? '')![0].toLowerCase();
-  if (type === 'multipart/form-data') {
-    const reader = createMultipartReader(request.headers, { maxImages, open });
-    await receive((chunk) => reader.write(chunk));
-    return reader.end();
+  if (length <= maxBytes) account.expect(length);
+  const isCompressed = codingOf(headers['content-encoding']) !== undefined;
+  const open = () => account.open((isCompressed ? undefined : announcedLength(raw)) ?? maxBytes);
+  if (isForm(exchange.request)) {
+    const reader = createMultipartReader(headers, { maxImages, open });
+    await receive(exchange, source, (chunk) => reader.write(chunk));
+    return reader.end(deadline);
   }
   const body = open();
-  await receive((chunk) => body.append(chunk));
+  await receive(exchange, source, (chunk) => body.append(chunk));
   const bytes = body.bytes();
-  if (type === 'application/json') return readJsonImages(bytes, maxImages);
-  return bytes.length === 0 ? [] : [{ name: 'image-0', bytes }];
+  if (mediaTypeOf(exchange.request) === 'application/json')
+    return { images: await readJsonImages(bytes, maxImages), fields: NO_FIELDS };
+  return { images: bytes.length === 0 ? [] : [{ name: 'image-0', bytes }], fields: NO_FIELDS };
+}
+
+/** Hand on the bytes of a body, inflated if they come compressed. Both what comes and what that holds are limited. */
+async function receive(
+  { request, reply }: Exchange,
+  { account, limits, deadline, onRefused }: Source,
+  take: (chunk: Buffer) => void,
+): Promise<void> {
+  const { maxBytes, requestTimeoutMs: timeoutMs, minRate } = limits;
+  const options = { maxBytes, timeoutMs, minRate, deadline, onRefused };
+  const coding = codingOf(request.headers['content-encoding']);
+  if (coding === undefined) {
+    await receiveBody(request.raw, reply.raw, take, options);
+    return;
+  }
+  let inflated = 0;
+  const inflater = createInflater(coding, {
+    take(piece) {
+      inflated += piece.length;
+      if (inflated > maxBytes) {
+        onRefused('body_bytes');
+        const limit = { name: 'body_bytes', value: maxBytes, needed: inflated } as const;
+        const detail = `The body has more than ${maxBytes} bytes when it is inflated, which is the limit.`;
+        throw new ServiceError('BODY_TOO_LARGE', detail, { limit });
+      }
+      take(piece);
+    },
+    onMemory: (bytes) => account.setOther(bytes),
+  });
+  try {
+    await receiveBody(request.raw, reply.raw, (chunk) => inflater.write(chunk), options);
+    await inflater.end();
+  } finally {
+    inflater.close();
+    account.setOther(0);
+  }
+  if (performance.now() >= deadline) {
+    throw new ServiceError('DEADLINE_EXCEEDED', 'The deadline passed before the body was inflated.');
+  }
 }

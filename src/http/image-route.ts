@@ -9,8 +9,10 @@ import type { RequestContext } from '../inference/request-context.js';
 import type { Timing } from '../inference/timing.js';
 import { SCORES } from '../maps/scores.js';
 import type { CompiledModel } from '../models/compile.js';
-import { IMAGES, withImages } from './image-bodies.js';
-import { flag, integer, list, number, oneOf, type QuerySchema } from './parameters.js';
+import { clientAddress } from './client-address.js';
+import { joinParameters } from './form-fields.js';
+import { imagesOrForm, isForm, withImages } from './image-bodies.js';
+import { flag, integer, list, number, oneOf, parseParameters, withoutRules, type QuerySchema } from './parameters.js';
 import type { RouteParts } from './parts.js';
 import { problemOf } from './problem.js';
 import { limitPasses, modelReference, requestContext, roundTiming } from './request.js';
@@ -23,6 +25,7 @@ const REQUEST_ERRORS = [
   'REQUEST_TIMEOUT',
   'BODY_TOO_LARGE',
   'UNSUPPORTED_MEDIA_TYPE',
+  'UNSUPPORTED_ENCODING',
 ] as const;
 const IMAGE_ERRORS = ['IMAGE_UNDECODABLE', 'IMAGE_TOO_LARGE', 'OUTPUT_UNSUPPORTED'] as const;
 const LOAD_ERRORS = ['INFERENCE_FAILED', 'QUEUE_FULL', 'DRAINING', 'WORKER_LOST', 'DEADLINE_EXCEEDED'] as const;
@@ -68,29 +71,43 @@ export function imageRoute<Query extends ImageQuery>({
   answer,
   ...definition
 }: ImageRouteDefinition<Query>): Route {
+  const { query: schema } = definition;
   return route<Query, string>({
     ...definition,
     method: 'POST',
-    body: IMAGES,
+    body: imagesOrForm(schema),
     errors: [...REQUEST_ERRORS, ...errors, ...IMAGE_ERRORS, ...LOAD_ERRORS],
+    // A form may have other parameters: the rules between them wait for it.
+    parse: (_, request) => parseParameters(isForm(request) ? withoutRules(schema) : schema, request.query),
     async answer(parts, asked) {
-      const { config, registry, inference, bodies, metrics, ending } = parts;
-      const { reply, query } = asked;
-      registry.get(query.model);
+      const { config, bodies, metrics, ending } = parts;
+      const { request, reply, query: inQuery } = asked;
+      const arrived = performance.now() - reply.elapsedTime;
+      const deadlineOf = ({ deadlineMs = Infinity }: ImageQuery): number => arrived + deadlineMs;
+      const client = clientAddress(request.raw, config.trustedProxies);
       // Before its body is read: what is refused then costs next to nothing.
-      inference.admission.checkWait(Math.min(query.deadlineMs ?? Infinity, config.deadlineMs) / 2);
-      const deadline = performance.now() - reply.elapsedTime + (query.deadlineMs ?? Number.POSITIVE_INFINITY);
-      return withImages(asked, { bodies, metrics, limits: config, deadline }, (images) => {
+      checkQuery(parts, inQuery);
+      const reading = { bodies, metrics, limits: config, client, deadline: deadlineOf(inQuery) };
+      return withImages(asked, reading, (images, fields) => {
+        const query = isForm(request) ? parseParameters(schema, joinParameters(request.query, fields)) : inQuery;
+        if (Object.keys(fields).length > 0) checkQuery(parts, query);
         limitPasses(images.length * query.scale.length, config.maxImages);
         const context = requestContext(reply, {
+          client,
           priority: Math.min(query.priority, config.maxPriority),
-          deadline: Math.min(deadline, performance.now() + config.deadlineMs),
+          deadline: Math.min(deadlineOf(query), performance.now() + config.deadlineMs),
           ending,
         });
-        return answer(parts, { ...asked, images, context });
+        return answer(parts, { ...asked, query, images, context });
       });
     },
   });
+}
+
+/** Throws MODEL_NOT_FOUND, or QUEUE_FULL if the request would wait for half of its time. */
+function checkQuery({ registry, inference, config }: RouteParts, { model, deadlineMs = Infinity }: ImageQuery): void {
+  registry.get(model);
+  inference.admission.checkWait(Math.min(deadlineMs, config.deadlineMs) / 2);
 }
 
 interface FailedImage {

@@ -1,26 +1,18 @@
 /**
  * Reads the images of a JSON body, `{"images":[{"base64":"…","name":"…"}]}`, out of its bytes. Nothing but this form is
- * ever built, so a hostile body costs no more than its own bytes: the first thing that does not belong there ends it. The
- * base64 is decoded in place, piece by piece, and the event loop goes on in between.
+ * ever built, so a hostile body costs no more than its own bytes: the first thing that does not belong there ends it. What
+ * stands for an image is decoded in place (base64-text.ts).
  *
- * Source: RFC 8259 (JSON); RFC 4648, section 4 (base64, with padding).
+ * Source: RFC 8259 (JSON).
  */
-import { setImmediate as eventLoop } from 'node:timers/promises';
 import { ServiceError } from '../errors.js';
 import type { ImageInput } from '../inference/infer.js';
+import { decodeText } from './base64-text.js';
 import { tooManyImages } from './request.js';
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
-const EQUALS = 0x3d;
-const SLASH = 0x2f;
-const ZERO = 0x30;
-const LETTER_U = 0x75;
 
-/** Characters of base64 that are decoded at once: a multiple of four, and less than a millisecond. */
-const PIECE = 2 ** 18;
-/** A few milliseconds of work, after which the event loop has its turn. */
-const PIECES_IN_A_ROW = 4;
 /** Characters, each a code point, as JSON Schema counts them. */
 const MAX_NAME_LENGTH = 255;
 /** Bytes of a key or a name, as written: a character is at most two escapes. */
@@ -59,7 +51,7 @@ async function readImage(text: JsonBytes, position: number): Promise<ImageInput>
       if (Array.from(name).length > MAX_NAME_LENGTH)
         throw faultAt(place, `must have at most ${MAX_NAME_LENGTH} characters`);
     } else {
-      bytes = await decodeBase64(text.rawText(place), place);
+      bytes = await decodeText(text.rawText(place), (detail) => faultAt(place, detail));
     }
   }
   if (bytes === undefined) throw faultAt(`images[${position}].base64`, 'is missing');
@@ -171,60 +163,6 @@ class JsonBytes {
 
 function isBlank(byte: number | undefined): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
-}
-
-/** Decode base64 in place: the bytes lie where the text lay. */
-async function decodeBase64(written: Buffer, place: string): Promise<Buffer> {
-  const text = written.includes(BACKSLASH) ? await unescape(written, place) : written;
-  const fault = (): ServiceError => faultAt(place, 'must be base64, with its padding');
-  if (text.length === 0 || text.length % 4 !== 0) throw fault();
-  const padding = text.at(-1) !== EQUALS ? 0 : text.at(-2) !== EQUALS ? 1 : 2;
-  let length = 0;
-  for (let at = 0, pieces = 1; at < text.length; at += PIECE, pieces += 1) {
-    const piece = text.subarray(at, at + PIECE);
-    // Node also takes the alphabet of URLs.
-    if (piece.includes('-') || piece.includes('_')) throw fault();
-    const isLast = at + piece.length === text.length;
-    // Node skips what is not base64, and then there are fewer bytes.
-    const decoded = text.write(piece.toString('latin1'), length, 'base64');
-    if (decoded !== (piece.length / 4) * 3 - (isLast ? padding : 0)) throw fault();
-    length += decoded;
-    if (pieces % PIECES_IN_A_ROW === 0) await eventLoop();
-  }
-  return text.subarray(0, length);
-}
-
-/** Resolve the escapes that a text in base64 may have: some programs write `\/` for a slash, some `\u002b` for a plus. */
-async function unescape(text: Buffer, place: string): Promise<Buffer> {
-  let length = 0;
-  for (let at = 0, next = PIECE; at < text.length; at += 1) {
-    let byte = text[at]!;
-    if (byte === BACKSLASH) {
-      at += 1;
-      if (text[at] === SLASH) {
-        byte = SLASH;
-      } else if (text[at] === LETTER_U && text[at + 1] === ZERO && text[at + 2] === ZERO) {
-        byte = hexDigit(text[at + 3]) * 16 + hexDigit(text[at + 4]);
-        at += 4;
-      }
-      // No text in base64 has a byte beyond ASCII.
-      if (!(byte < 0x80) || byte === BACKSLASH) throw faultAt(place, 'has an escape that is not of base64');
-    }
-    text[length] = byte;
-    length += 1;
-    if (at >= next) {
-      await eventLoop();
-      next = at + PIECE;
-    }
-  }
-  return text.subarray(0, length);
-}
-
-/** NaN if it is none. */
-function hexDigit(byte = 0): number {
-  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
-  const letter = byte | 0x20;
-  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : NaN;
 }
 
 function faultAt(parameter: string, detail: string): ServiceError {

@@ -61,6 +61,8 @@ export interface MapForms {
   readonly json: () => object | Promise<object>;
   /** The map of the only image. If it had failed, the request would have failed. */
   readonly only: () => MapOfImage;
+  /** Of the maps that the forms are made from, and of what `json` has made of them. */
+  readonly bytes: () => number;
 }
 
 /** One image's map, for the forms that hold one. */
@@ -108,11 +110,11 @@ export function mapRoute<Query extends ImageQuery>({
       });
       // The model is free again before the answer leaves: that may take as long as the client likes.
       const send = await registry.use(query.model, async (model): Promise<() => FastifyReply> => {
-        const { json, only } = await answer(parts, { ...question, model, mediaType });
+        const { json, only, bytes } = await answer(parts, { ...question, model, mediaType });
         describeModel(reply, model);
         if (mediaType === 'application/json') {
           const body = await json();
-          return () => sendPieces(reply.type(JSON_TYPE), write(body));
+          return () => sendPieces(reply.type(JSON_TYPE), write(body), bytes());
         }
         const image = only();
         describeMap(reply, image);
@@ -121,7 +123,7 @@ export function mapRoute<Query extends ImageQuery>({
         const format = pictureFormat(mediaType);
         if (format === undefined) {
           const file = image.npy();
-          return () => sendPieces(reply.header('content-length', file.length), file.pieces());
+          return () => sendPieces(reply.header('content-length', file.length), file.pieces(), bytes());
         }
         const { background, maxPixels } = config;
         const job = image.picture({ format, background, maxPixels });

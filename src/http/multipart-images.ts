@@ -1,20 +1,19 @@
 /**
- * Reads the images of a multipart/form-data body while it comes: each part with a file name or the Content-Type of an image
- * becomes one image. The parser keeps at most one chunk. Text fields beside them are ignored, since forms often have a few.
+ * Reads a multipart/form-data body while it comes: each part with a file name or the Content-Type of an image becomes one
+ * image, and every other part is a parameter (form-fields.ts), whether it stands before the images or behind them. The parser
+ * keeps at most one chunk, and one text.
  *
  * Source: RFC 7578.
  */
 import { Busboy } from '@fastify/busboy';
 import type { IncomingHttpHeaders } from 'node:http';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { ServiceError } from '../errors.js';
 import type { ImageInput } from '../inference/infer.js';
 import type { HeldBody } from './body-memory.js';
+import { createFormFields, MAX_FIELD_BYTES, MAX_FIELDS, type Fields } from './form-fields.js';
 import { tooManyImages } from './request.js';
 
-/** Text fields, and their length. */
-const MAX_FIELDS = 32;
-const MAX_FIELD_BYTES = 65_536;
 /** Headers of one part. */
 const MAX_HEADERS = 32;
 const MAX_HEADER_BYTES = 16_384;
@@ -28,14 +27,30 @@ const PIECE = 8192;
  * that it skips, and does not always go on behind them.
  */
 const WAITING_BYTES = 2 ** 20;
-/** Turns of the event loop in which a parser that has been given everything is over. It needs one. */
+/**
+ * A parser that has been given everything is over within a turn of the event loop. One that is not over after both of these is
+ * stuck.
+ */
 const LAST_TURNS = 10;
+const LAST_MS = 500;
+
+/** How the bytes of a part may be written: as they are. */
+const PLAIN = /^(7bit|8bit|binary)$/i;
+
+/** What a form has. */
+export interface Form {
+  readonly images: readonly ImageInput[];
+  readonly fields: Readonly<Fields>;
+}
 
 export interface MultipartReader {
-  /** Throws INVALID_REQUEST or QUEUE_FULL as soon as the body has a fault. */
+  /** Throws INVALID_REQUEST, QUEUE_FULL or RATE_LIMITED as soon as the body has a fault. */
   write(chunk: Buffer): void;
-  /** Resolves to the images when the body has ended. */
-  end(): Promise<ImageInput[]>;
+  /**
+   * Resolves to what the form has when the body has ended. Rejects with INVALID_REQUEST, and with DEADLINE_EXCEEDED at the
+   * deadline, in milliseconds of `performance.now()`.
+   */
+  end(deadline: number): Promise<Form>;
 }
 
 /** `open` gives each part the memory for its bytes. Throws INVALID_REQUEST if the headers name no boundary. */
@@ -43,25 +58,36 @@ export function createMultipartReader(
   headers: IncomingHttpHeaders,
   { maxImages, open }: { readonly maxImages: number; readonly open: () => HeldBody },
 ): MultipartReader {
-  const parts: { readonly name: string; readonly body: HeldBody }[] = [];
+  const parts: { readonly filename: string | undefined; readonly body: HeldBody }[] = [];
+  const { fields, add } = createFormFields();
   let failure: ServiceError | undefined;
   let hasBytes = false;
+  let isOver = false;
   const fail = (error: ServiceError): void => void (failure ??= error);
   const malformed = (cause?: unknown): void =>
     fail(new ServiceError('INVALID_REQUEST', 'The multipart body is malformed.', { cause }));
   const parser = createParser(headers, maxImages);
   // The parser may be done, or give up, long before the body has come, and says so only once.
-  const over = new Promise<void>((resolve) => {
-    parser.once('finish', resolve).once('error', (error: unknown) => {
+  parser
+    .once('finish', () => (isOver = true))
+    .once('error', (error: unknown) => {
       malformed(error);
-      resolve();
+      isOver = true;
     });
-  });
 
-  parser.on('file', (_field, stream, filename: string | undefined) => {
+  const checkEncoding = (name: string | undefined, encoding: string): void => {
+    if (PLAIN.test(encoding)) return;
+    const detail = `is in ${encoding.slice(0, 100)}; the parts of a form have no Content-Transfer-Encoding`;
+    fail(
+      new ServiceError('INVALID_REQUEST', 'The form has a part whose bytes are not written as they are.', {
+        errors: [{ parameter: (name ?? '').slice(0, 100), detail }],
+      }),
+    );
+  };
+  parser.on('file', (field: string | undefined, stream, filename: string | undefined, encoding) => {
+    checkEncoding(field, encoding);
     const body = open();
-    const name = filename === undefined || filename === '' ? `image-${parts.length}` : filename;
-    parts.push({ name: Array.from(name).slice(0, MAX_NAME_LENGTH).join(''), body });
+    parts.push({ filename, body });
     stream.on('data', (chunk: Buffer) => {
       try {
         if (failure === undefined) body.append(chunk);
@@ -70,6 +96,14 @@ export function createMultipartReader(
       }
     });
     stream.on('error', malformed);
+  });
+  parser.on('field', (name: string | undefined, value, _isNameCut, isCut, encoding) => {
+    checkEncoding(name, encoding);
+    try {
+      if (failure === undefined) add(name, value, isCut);
+    } catch (error) {
+      fail(error as ServiceError);
+    }
   });
   parser.on('filesLimit', () => fail(tooManyImages(maxImages)));
   const tooManyFields = (): void =>
@@ -90,21 +124,40 @@ export function createMultipartReader(
       }
       if (failure !== undefined) throw failure;
     },
-    async end() {
+    async end(deadline) {
       // The parser calls nothing malformed that it has been given nothing of.
       if (hasBytes) {
         parser.end();
-        await Promise.race([over, afterLastTurns().then(malformed)]);
+        if (await isStuck(() => isOver, deadline)) malformed();
       }
       if (failure !== undefined) throw failure;
-      return parts.map(({ name, body }) => ({ name, bytes: body.bytes() }));
+      return { images: parts.map(imageOf).filter((image) => image !== undefined), fields };
     },
   };
 }
 
-/** The parser waits for nothing but the event loop: one that is not over then will never be. */
-async function afterLastTurns(): Promise<void> {
-  for (let turns = 0; turns < LAST_TURNS; turns += 1) await turn();
+/** A part as an image. A browser sends one without a name and without bytes where no file was chosen: that is none. */
+function imageOf(
+  { filename, body }: { readonly filename: string | undefined; readonly body: HeldBody },
+  position: number,
+): ImageInput | undefined {
+  const bytes = body.bytes();
+  if (filename === '' && bytes.length === 0) return undefined;
+  const name = filename === undefined || filename === '' ? `image-${position}` : filename;
+  return { name: Array.from(name).slice(0, MAX_NAME_LENGTH).join(''), bytes };
+}
+
+/** Wait for a parser that has been given everything. Resolves to whether it will never be over. */
+async function isStuck(isOver: () => boolean, deadline: number): Promise<boolean> {
+  const stuckAt = performance.now() + LAST_MS;
+  for (let turns = 0; !isOver(); turns += 1) {
+    const now = performance.now();
+    if (now >= deadline) throw new ServiceError('DEADLINE_EXCEEDED', 'The deadline passed before the form was read.');
+    if (turns < LAST_TURNS) await turn();
+    else if (now >= stuckAt) return true;
+    else await sleep(Math.min(LAST_MS / 10, deadline - now));
+  }
+  return false;
 }
 
 function createParser(headers: IncomingHttpHeaders, maxImages: number) {

@@ -28,6 +28,7 @@ const HEADERS = {
   ETag: 'Of the answer, for If-None-Match',
   'Retry-After': 'Seconds after which a retry is worth it',
   'WWW-Authenticate': 'The scheme that is asked for: Bearer',
+  'Accept-Encoding': 'Where the Content-Encoding is not supported: those that are',
 } as const;
 
 type SharedHeader = keyof typeof HEADERS;
@@ -64,7 +65,11 @@ export function openapiDocument(routes: readonly Route[]): ApiDocument {
     components: {
       securitySchemes: { administrator: { type: 'http', scheme: 'bearer' } },
       headers: Object.fromEntries(
-        Object.entries(HEADERS).map(([name, description]) => [name, describeHeader({ description, required: true })]),
+        Object.entries(HEADERS).map(([name, description]) => [
+          name,
+          // Two kinds of refusals share the status of the last.
+          describeHeader({ description, ...(name === 'Accept-Encoding' ? {} : { required: true }) }),
+        ]),
       ),
       schemas: componentSchemas(described),
     },
@@ -148,6 +153,7 @@ function responses(answers: Operation['answers'], errors: readonly ErrorCode[], 
           ? (['Retry-After'] as const)
           : []),
         ...(status === 401 ? (['WWW-Authenticate'] as const) : []),
+        ...(problems.includes('UNSUPPORTED_ENCODING') ? (['Accept-Encoding'] as const) : []),
       ];
       const headers = {
         ...Object.fromEntries(shared.map((name) => [name, { $ref: `#/components/headers/${name}` }])),

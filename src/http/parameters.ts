@@ -49,6 +49,11 @@ export function repeated<T extends z.ZodType>(item: T, maximum: number) {
   return z.preprocess((value) => [value].flat(), z.array(item).min(1).max(maximum));
 }
 
+/** The same parameters, without the rules between them: for a query whose other parameters are still to come. */
+export function withoutRules<Query>(schema: QuerySchema<Query>): QuerySchema<Query> {
+  return z.strictObject(schema.shape as z.ZodRawShape) as unknown as QuerySchema<Query>;
+}
+
 /** Parse a query string. Throws INVALID_REQUEST with an entry for each wrong parameter. */
 export function parseParameters<Query>(schema: QuerySchema<Query>, query: unknown): Query {
   const result = schema.safeParse(query);

@@ -13,15 +13,26 @@ export type Piece = string | Uint8Array;
 /** Bytes, or characters, that wait for the client before no further piece is made. */
 const AHEAD = 2 ** 16;
 
+/** What the pieces of a stream are made from. */
+const sources = new WeakMap<object, number>();
+
 /**
  * Send an answer. Its status and headers must be set, Content-Length among them if it is known. The pieces may not throw:
- * when the first one has left, there is no way to say what went wrong.
+ * when the first one has left, there is no way to say what went wrong. `sourceBytes`: the memory that they are made from,
+ * and that is held until the last one is.
  */
-export function sendPieces(reply: FastifyReply, pieces: Iterator<Piece, void>): FastifyReply {
+export function sendPieces(reply: FastifyReply, pieces: Iterator<Piece, void>, sourceBytes: number): FastifyReply {
   const first = pieces.next();
   const second = first.done ? first : pieces.next();
   if (second.done) return reply.send(first.done ? '' : first.value);
-  return reply.send(streamOf(pieces, [first.value as Piece, second.value]));
+  const stream = streamOf(pieces, [first.value as Piece, second.value]);
+  sources.set(stream, sourceBytes);
+  return reply.send(stream);
+}
+
+/** The memory that a payload is made from, if it is made in pieces. */
+export function sourceBytesOf(payload: object): number {
+  return sources.get(payload) ?? 0;
 }
 
 /** The pieces as a stream: those that have been made already, then the others. */

@@ -7,6 +7,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { ERROR_TABLE, LIMITS, ServiceError, toServiceError, type ErrorCode } from '../errors.js';
 import { meaningsOf, wordsOf } from '../vocabulary.js';
+import { CODINGS } from './content-coding.js';
 import { ClientGoneError } from './request.js';
 
 export const PROBLEM_MEDIA_TYPE = 'application/problem+json';
@@ -70,6 +71,7 @@ export function handleError(error: FastifyError | ServiceError, request: Fastify
   const failure = error instanceof ServiceError ? error : fromFastify(error);
   if (failure.status === 500) request.log.error({ err: failure.cause ?? failure }, 'inference failed');
   else if (failure.status > 500) request.log.warn({ code: failure.code }, failure.message);
+  if (failure.code === 'UNSUPPORTED_ENCODING') void reply.header('accept-encoding', CODINGS.join(', '));
   if (failure.status === 401) void reply.header('www-authenticate', 'Bearer');
   if (failure.retryAfterS !== undefined) void reply.header('retry-after', String(failure.retryAfterS));
   // A request that fails before the hooks run (for a broken URL, say) does not have these yet.

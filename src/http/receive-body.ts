@@ -49,13 +49,14 @@ export function announcedLength({ headers }: IncomingMessage): number | undefine
 }
 
 /**
- * Hand each chunk of a body to `take`, which must not keep it. Rejects with what `take` throws, and with BODY_TOO_LARGE,
- * REQUEST_TIMEOUT, DEADLINE_EXCEEDED, INVALID_REQUEST or ClientGoneError. Then nothing more is handed on.
+ * Hand each chunk of a body to `take`, which must not keep it; where it returns a promise, the next chunk waits for that.
+ * Rejects with what `take` throws, and with BODY_TOO_LARGE, REQUEST_TIMEOUT, DEADLINE_EXCEEDED, INVALID_REQUEST or
+ * ClientGoneError. Then nothing more is handed on.
  */
 export function receiveBody(
   request: IncomingMessage,
   response: ServerResponse,
-  take: (chunk: Buffer) => void,
+  take: (chunk: Buffer) => void | Promise<void>,
   { maxBytes, timeoutMs, minRate, deadline, onRefused }: ReceiveOptions,
 ): Promise<void> {
   const tooLarge = (needed: number): ServiceError => {
@@ -85,7 +86,10 @@ export function receiveBody(
           onRefused('body_chunks');
           throw new ServiceError('INVALID_REQUEST', 'The body comes in too many chunks of a few bytes each.');
         }
-        take(chunk);
+        const taken = take(chunk);
+        if (taken === undefined) return;
+        request.pause();
+        taken.then(() => request.resume(), fail);
       } catch (error) {
         fail(error as Error);
       }

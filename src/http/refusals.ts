@@ -11,6 +11,7 @@ export const REFUSALS = {
   body_bytes: 'a body larger than FULLCONV_MAX_BYTES',
   body_chunks: 'a body in countless tiny chunks',
   bodies_bytes: 'FULLCONV_MAX_BODIES_BYTES were in use',
+  bodies_bytes_per_address: 'the bodies of one address had as many bytes as were free beside them',
   answer_rate: 'an answer that its client took slower than FULLCONV_MIN_RATE',
   answers_bytes: 'FULLCONV_MAX_ANSWERS_BYTES were in use, and this client took nothing of its answer',
   host: 'a Host that is not this server',

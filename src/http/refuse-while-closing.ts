@@ -9,6 +9,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { ServiceError } from '../errors.js';
 import type { Connections } from './connections.js';
+import { listenersOf } from './listeners.js';
 
 /** The longest wait for a moment without new connections. */
 const BACKLOG_MS = 5000;
@@ -47,7 +48,7 @@ export function refuseWhileClosing(app: FastifyInstance, connections: Connection
     if (app.server.listening) {
       await backlogEmpty();
       // Not http's own close, which also closes connections.
-      Server.prototype.close.call(app.server);
+      for (const listener of listenersOf(app.server)) Server.prototype.close.call(listener);
     }
     await connections.drain();
   });

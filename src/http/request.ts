@@ -10,33 +10,36 @@ import type { CompiledModel } from '../models/compile.js';
 import type { Answer } from './route.js';
 
 /**
- * `deadline` is in milliseconds of `performance.now()`. The signal is aborted when the client hangs up early, or when
+ * `client` is its address. `deadline` is in milliseconds of `performance.now()`. The signal is aborted when the client hangs up early, or when
  * `ending` is, which is the server's own.
  */
 export function requestContext(
   reply: FastifyReply,
-  { priority, deadline, ending }: { priority: number; deadline: number; ending: AbortSignal },
+  { client, priority, deadline, ending }: { client: string; priority: number; deadline: number; ending: AbortSignal },
 ): RequestContext {
   const over = new AbortController();
   const end = (): void => over.abort(ending.reason);
   if (ending.aborted) end();
   ending.addEventListener('abort', end);
-  reply.raw.once('close', () => {
+  const close = (): void => {
     ending.removeEventListener('abort', end);
     if (!reply.raw.writableEnded) over.abort(new ClientGoneError());
-  });
-  return { flow: flowOf(reply.raw.socket), priority, deadline, signal: over.signal };
+  };
+  // The client may have left while its images were read.
+  if (reply.raw.closed || reply.raw.destroyed) close();
+  else reply.raw.once('close', close);
+  return { flow: { client, connection: numberOf(reply.raw.socket) }, priority, deadline, signal: over.signal };
 }
 
 const connections = new WeakMap<Socket, number>();
 let opened = 0;
 
 /** A connection's number is its own as long as it is open. Requests by `inject` have no connection. */
-function flowOf(socket: Socket | null): Flow {
-  if (socket === null) return { client: '', connection: 0 };
+function numberOf(socket: Socket | null): Flow['connection'] {
+  if (socket === null) return 0;
   const connection = connections.get(socket) ?? (opened += 1);
   connections.set(socket, connection);
-  return { client: socket.remoteAddress ?? '', connection };
+  return connection;
 }
 
 /** The client has closed the connection; there is nobody to answer. */

@@ -78,6 +78,8 @@ type NameIn<Path extends string> = Path extends `${string}:${infer Name}/${infer
 
 export interface RouteDefinition<Query, Path extends string = string> extends Address<Path>, Operation {
   readonly query?: QuerySchema<Query>;
+  /** How the query is parsed; absent: by its schema. */
+  readonly parse?: (schema: QuerySchema<Query>, request: FastifyRequest) => Query;
   /** Returns what a fastify handler returns: the body, the reply, or a promise of one. */
   readonly answer: (parts: RouteParts, asked: Asked<Query, Path>) => unknown;
 }
@@ -107,6 +109,7 @@ export function route<Query, const Path extends string>({
   path,
   revalidated = false,
   security,
+  parse = (schema, request) => parseParameters(schema, request.query),
   answer,
   ...operation
 }: RouteDefinition<Query, Path>): Route {
@@ -122,7 +125,7 @@ export function route<Query, const Path extends string>({
       if (choosesForm) variesBy(reply, 'Accept');
       if (security === 'administrator') authorize(request, parts.config);
       const { query: schema } = operation;
-      const query = schema === undefined ? (undefined as Query) : parseParameters(schema, request.query);
+      const query = schema === undefined ? (undefined as Query) : parse(schema, request);
       return answer(parts, { request, reply, query, params: request.params as Asked<Query, Path>['params'] });
     },
   };

@@ -1,16 +1,18 @@
 /**
  * Answers on their way out. Large ones leave in pieces, each when the client has taken the one before: so the bytes queued
  * at a connection are few, and it shows how fast the client takes them. The answers that are held for clients have a budget
- * together; when it is used up, the connections are given up first whose clients take nothing.
+ * together, and so has what others are made from while they leave (pieces.ts); when it is used up, the connections are given
+ * up first whose clients take nothing.
  */
 import { Readable } from 'node:stream';
-import type { onSendHookHandler } from 'fastify';
+import { sourceBytesOf } from './pieces.js';
+import type { FastifyReply, onSendHookHandler } from 'fastify';
 
 /** Bytes of a piece: more than a client must take in the window of its pace. */
 const PIECE_BYTES = 2 ** 15;
 
 export interface Sending {
-  /** Bytes of the answers that are being taken. */
+  /** Bytes of the answers that are being taken, and of what the others are made from. */
   readonly held: number;
   /** A route's last `onSend` hook. */
   readonly inPieces: onSendHookHandler;
@@ -19,6 +21,15 @@ export interface Sending {
 /** `onFull` is called when the answers that are held have more than `budget` bytes. */
 export function createSending(budget: number, onFull: () => void): Sending {
   let held = 0;
+
+  function hold({ raw }: FastifyReply, bytes: number): void {
+    // Its client has left: nobody would say when to let go.
+    if (raw.closed || raw.destroyed) return;
+    held += bytes;
+    raw.once('close', () => (held -= bytes));
+    if (held > budget) onFull();
+  }
+
   return {
     get held() {
       return held;
@@ -26,12 +37,11 @@ export function createSending(budget: number, onFull: () => void): Sending {
     inPieces(_request, reply, payload, done) {
       const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload;
       if (!Buffer.isBuffer(bytes) || bytes.length <= PIECE_BYTES) {
+        if (payload instanceof Readable) hold(reply, sourceBytesOf(payload));
         done(null, payload);
         return;
       }
-      held += bytes.length;
-      reply.raw.once('close', () => (held -= bytes.length));
-      if (held > budget) onFull();
+      hold(reply, bytes.length);
       void reply.header('content-length', bytes.length);
       done(null, Readable.from(piecesOf(bytes), { objectMode: false, highWaterMark: PIECE_BYTES }));
     },

@@ -328,7 +328,9 @@ async function download(form: string): Promise<void> {
   const lit = kept ?? answered?.classes.predictions[0]?.index;
   if (asked === undefined || picture === undefined || lit === undefined) return;
   const { bytes, name } = picture;
-  const stem = `${name.replace(/\.\w+$/, '')}-${asked.model.labels?.[lit]?.label ?? lit}`;
+  const label = asked.model.labels?.[lit]?.label ?? String(lit);
+  // Without what some systems have in no file name.
+  const stem = `${name.replace(/\.\w+$/, '')}-${label}`.replace(/[\p{Cc}\\/:*?"<>|]+/gu, '-');
   try {
     if (form === 'image/png') {
       save(await client.heatmapFile(bytes, form, pictureQuery(asked, lit, style())), `${stem}.png`);

@@ -1,4 +1,5 @@
 /** The page's settings as queries of the API, most defaults left out, and as the command that asks the same. Pure. */
+import { referenceTo } from '../classes/class-search.js';
 import { queryString, type ClassifyQuery, type HeatmapQuery, type ModelDetail } from '../client/index.js';
 import type { ColormapName } from '../maps/colormap.js';
 import type { Edge } from '../maps/edges.js';
@@ -51,7 +52,7 @@ export function heatmapQuery(question: Question, classes: readonly number[]): He
   const { model, fit, scale, average, flip, outputStride, edge } = question;
   return {
     model: model.name,
-    class: classes.map(String),
+    class: classes.map((index) => referenceTo(index, model.labels ?? [])),
     fit,
     ...sizeOfMaps(question),
     scale: average.map((factor) => Math.round(factor * scale * 1000) / 1000),

@@ -185,10 +185,17 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
         return;
       }
       const number = (this.#asked += 1);
-      const release = this.#limit(number, options);
+      const unlimit = this.#limit(number, options);
       const { maxAnswerBytes = MAX_ANSWER_BYTES } = options;
-      this.#pending.set(number, { resolve, reject, release, maxAnswerBytes });
-      this.#whenReady(() => this.#send({ number, question }));
+      // Who has asked keeps the question until then, to ask it again where the process is lost.
+      const settled = new Promise<void>((settle) => {
+        const release = (): void => {
+          unlimit();
+          settle();
+        };
+        this.#pending.set(number, { resolve, reject, release, maxAnswerBytes });
+      });
+      this.#whenReady(() => this.#send({ number, question }, settled));
     });
   }
 
@@ -216,9 +223,9 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
     else this.#early.push(send);
   }
 
-  #send(request: ProcessRequest<Work, Job>): void {
+  #send(request: ProcessRequest<Work, Job>, settled?: Promise<void>): void {
     try {
-      void this.#channel?.send(request);
+      void this.#channel?.send(request, settled);
     } catch (error) {
       // Something in it cannot be cloned: the caller's fault, and the process knows nothing of it.
       if ('number' in request) this.#settle(request.number)?.reject(error as Error);

@@ -93,18 +93,23 @@ export function createJobPool<Job>({ size, workerFile: file, onWorkerLost }: Job
   }
 
   return {
-    do: <Answer>(job: Job, options: JobOptions) =>
-      turns(async (): Promise<Answer> => {
-        const { signal } = options;
+    do<Answer>(job: Job, options: JobOptions): Promise<Answer> {
+      const { signal } = options;
+      // A job that nobody waits for keeps its turn, but not its memory.
+      let wanted: Job | undefined = job;
+      const drop = (): void => void (wanted = undefined);
+      signal.addEventListener('abort', drop, { once: true });
+      return turns(async (): Promise<Answer> => {
         signal.throwIfAborted();
         try {
-          return await tryOnce<Answer>(job, options);
+          return await tryOnce<Answer>(wanted!, options);
         } catch (error) {
           if (!(error instanceof WorkerLostError)) throw error;
           signal.throwIfAborted();
-          return await tryOnce<Answer>(job, options).catch(twiceLost);
+          return await tryOnce<Answer>(wanted!, options).catch(twiceLost);
         }
-      }),
+      }).finally(() => signal.removeEventListener('abort', drop));
+    },
     async drain() {
       while (turns.activeCount + turns.pendingCount > 0) await new Promise((resolve) => setTimeout(resolve, 10));
       await Promise.all(slots.map((slot) => slot.end()));

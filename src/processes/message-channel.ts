@@ -11,6 +11,7 @@
  */
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { holdBuffers } from '../in-transit.js';
 import { decodeHeader, encodeMessage, MAX_HEADER_BYTES, type DecodedMessage } from './message-codec.js';
 
 /** The file descriptor of the child's end. */
@@ -29,9 +30,10 @@ export interface ChannelOptions<Received> {
 export interface MessageChannel<Sent> {
   /**
    * Send a message. Resolves when it has left, or cannot leave any more: the end tells. Until then nothing
-   * may write to its large arrays, or transfer them. Throws if something in it cannot be cloned.
+   * may write to its large arrays, or transfer them. Their memory is held (in-transit.ts) until then, and until `settled`
+   * resolves, if it is given. Throws if something in it cannot be cloned.
    */
-  send(message: Sent): Promise<void>;
+  send(message: Sent, settled?: Promise<void>): Promise<void>;
   close(): void;
 }
 
@@ -70,12 +72,13 @@ export function openChannel<Sent, Received>(
   stream.on('close', () => end());
 
   return {
-    send(message) {
+    send(message, settled) {
       const { header, parts, partBytes } = encodeMessage(message);
       const prefix = Buffer.alloc(PREFIX_BYTES);
       prefix.writeUInt32LE(header.length, 0);
       prefix.writeUInt32LE(partBytes, 4);
-      return new Promise((resolve) => {
+      const letGo = holdBuffers(parts.map(({ buffer }) => buffer));
+      const left = new Promise<void>((resolve) => {
         const pieces = [prefix, header, ...parts];
         const last = pieces.pop()!;
         stream.cork();
@@ -83,6 +86,8 @@ export function openChannel<Sent, Received>(
         stream.write(last, () => resolve());
         stream.uncork();
       });
+      void Promise.all([left, settled]).then(letGo);
+      return left;
     },
     close: () => end(),
   };

@@ -211,6 +211,12 @@ describe('fullconv', () => {
     expect(stderr).toMatch(message);
   });
 
+  it('quantize of a model that is not there is wrong usage, as everywhere', async () => {
+    const { code, stderr } = await fullconv('quantize', 'nothing', '--images', folder);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^fullconv: There is no model "nothing" in .*\n$/);
+  });
+
   it('heatmap writes a PNG at the photo’s size', async () => {
     const output = join(folder, 'map.png');
     const { stdout, code } = await fullconv('heatmap', photo('coffee.png'), '-o', output, '--class', 'id-3', '--json');

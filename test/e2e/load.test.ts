@@ -40,6 +40,14 @@ it('an int8 form that nobody has made is made for the load test', async () => {
   expect(stdout).not.toContain('Notes');
 });
 
+it('the comparison with peers names an option that does not exist, and nothing else', async () => {
+  const peers = fileURLToPath(new URL('../../dist/load-peers.js', import.meta.url));
+  await expect(promisify(execFile)(process.execPath, [peers, '--nonsense'])).rejects.toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/^Unknown option '--nonsense'[^\n]*\n$/) as string,
+  });
+});
+
 it('a load test of a model that is not there ends with its name', async () => {
   await expect(load('--models', 'nowhere')).rejects.toMatchObject({
     code: 2,

@@ -60,7 +60,7 @@ describe('a server that takes raw bodies', () => {
       reply: FastifyReply,
       work: (body: Buffer) => Promise<T>,
     ): Promise<T> =>
-      withImages({ request, reply }, { bodies: memory, metrics, limits, deadline: Infinity }, ([image]) =>
+      withImages({ request, reply }, { bodies: memory, metrics, limits, client: 'a', deadline: Infinity }, ([image]) =>
         work(image!.bytes as Buffer),
       );
     app.addHook('onResponse', (request, _reply, done) => {

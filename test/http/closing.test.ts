@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { startTestApp, type TestApp } from '../support/app.js';
@@ -73,7 +74,7 @@ it('refuses a request that was on its way when the server stopped to listen', as
 it('accepts and refuses the connections that waited to be accepted', async () => {
   const shared = new Int32Array(new SharedArrayBuffer(4));
   const { port } = app.http.server.address() as { port: number };
-  const visitors = new Worker(VISITORS, { eval: true, workerData: { port, shared, count: 100 } });
+  const visitors = new Worker(VISITORS, { eval: true, workerData: { port, host: '127.0.0.1', shared, count: 100 } });
   // This thread, which accepts connections, stands still until they wait.
   Atomics.wait(shared, 0, 0);
   const closed = app.close();
@@ -83,14 +84,40 @@ it('accepts and refuses the connections that waited to be accepted', async () =>
   expect(answers).toHaveLength(100);
 });
 
+it.skipIf(!hasIpv6())('is one server at all addresses of localhost, and ends at all of them', async () => {
+  const both = await startTestApp({ FULLCONV_WORKERS: '1', FULLCONV_MAX_CONNECTIONS_PER_ADDRESS: '100' }, app.models);
+  await both.listen({ host: 'localhost', port: 0 });
+  const { port } = both.http.server.address() as { port: number };
+  for (const host of ['127.0.0.1', '[::1]']) expect((await fetch(`http://${host}:${port}/livez`)).status).toBe(200);
+  const { body } = await both.http.inject('/metrics');
+  expect(/^fullconv_connections (\d+)$/m.exec(body)?.[1]).toBe('2');
+
+  const shared = new Int32Array(new SharedArrayBuffer(4));
+  const visitors = new Worker(VISITORS, { eval: true, workerData: { port, host: '::1', shared, count: 100 } });
+  Atomics.wait(shared, 0, 0);
+  const closed = both.close();
+  const [answers] = (await once(visitors, 'message')) as [string[]];
+  await closed;
+  expect(answers.filter((text) => !text.startsWith('HTTP/1.1 503 '))).toEqual([]);
+  expect(answers).toHaveLength(100);
+  for (const host of ['127.0.0.1', '[::1]']) await expect(fetch(`http://${host}:${port}/livez`)).rejects.toThrow();
+});
+
+function hasIpv6(): boolean {
+  const own = Object.values(networkInterfaces()).flat();
+  const is = own.some((each) => each?.address === '::1');
+  if (!is) console.warn('no IPv6 here: the second address of localhost is not tested');
+  return is;
+}
+
 /** A thread of clients which ask at once, say when they are connected, and then what they were answered. */
 const VISITORS = `
 const { connect } = require('node:net');
-const { parentPort, workerData: { port, shared, count } } = require('node:worker_threads');
+const { parentPort, workerData: { port, host, shared, count } } = require('node:worker_threads');
 const answers = [];
 let connected = 0;
 for (let index = 0; index < count; index += 1) {
-  const socket = connect(port, '127.0.0.1', () => {
+  const socket = connect(port, host, () => {
     socket.write('GET /livez HTTP/1.1\\r\\nHost: test\\r\\n\\r\\n');
     if ((connected += 1) < count) return;
     Atomics.store(shared, 0, 1);

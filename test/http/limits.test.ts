@@ -104,9 +104,9 @@ describe('a limit of the body', () => {
   it('of its fields beside the images', async () => {
     const field = '--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n';
     const form = { 'content-type': 'multipart/form-data; boundary=b' };
-    expect(await refusalOf('classify', `${field.repeat(33)}--b--`, form)).toMatchObject({
+    expect(await refusalOf('classify', `${field.repeat(257)}--b--`, form)).toMatchObject({
       status: 400,
-      limit: { name: 'form_fields', value: 32, needed: 33 },
+      limit: { name: 'form_fields', value: 256, needed: 257 },
     });
   });
 });

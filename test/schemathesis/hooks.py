@@ -84,9 +84,20 @@ def map_case(context, case):
 
     forms = [*case.operation.definition.raw['responses']['200'].get('content', {}), '*/*']
     case.headers = {**(case.headers or {}), 'Accept': pick(forms)}
-    case.query = {
-        name: known(name, value) if name in KNOWN and is_valid(name, value) else value for name, value in query.items()
-    }
+    def made_known(values):
+        return {
+            name: known(name, value) if name in KNOWN and is_valid(name, value) else value
+            for name, value in values.items()
+        }
+
+    # A form may have the same parameters, but none that is in the query, too.
+    if case.media_type == 'multipart/form-data' and isinstance(case.body, dict):
+        fields = {name: value for name, value in case.body.items() if not is_right or name not in query}
+        fields = made_known(fields)
+        # One that is set is judged anew.
+        if fields != case.body:
+            case.body = fields
+    case.query = made_known(query)
     return case
 
 

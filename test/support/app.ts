@@ -1,5 +1,6 @@
 /** The whole server, in process, over the tiny models: real workers, real engine, requests by `inject` or over a port. */
 import { rm } from 'node:fs/promises';
+import type { FastifyBaseLogger } from 'fastify';
 import { createApp, createService, type App, type Logger, type Service, type ServiceOptions } from '../../src/app.js';
 import { readConfig } from '../../src/config.js';
 import { PATIENCE } from './server.js';
@@ -20,7 +21,7 @@ export interface TestApp extends App {
 export async function startTestApp(
   environment: Record<string, string> = {},
   models?: string,
-  options: ServiceOptions = {},
+  { logger = false, ...options }: ServiceOptions & { readonly logger?: FastifyBaseLogger | false } = {},
 ): Promise<TestApp> {
   const folder = models ?? (await writeTinyModels());
   const config = readConfig({
@@ -38,7 +39,7 @@ export async function startTestApp(
     importerFile: IMPORTER_FILE,
     ...options,
   });
-  const app = await createApp(config, service, false, PLAYGROUND_FOLDER);
+  const app = await createApp(config, service, logger, PLAYGROUND_FOLDER);
   return {
     ...app,
     service,

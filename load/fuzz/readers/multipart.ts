@@ -44,14 +44,9 @@ export const multipart: Target = {
 
 async function readParts(bytes: Buffer): Promise<void> {
   const bodies = createBodyMemory(2 ** 24);
-  const held: { release(): void }[] = [];
-  const open = () => {
-    const body = bodies.open(2 ** 20);
-    held.push(body);
-    return body;
-  };
+  const account = bodies.account('client');
   const headers = { 'content-type': `multipart/form-data; boundary=${BOUNDARY}` };
-  const reader = createMultipartReader(headers, { maxImages: 5, open });
+  const reader = createMultipartReader(headers, { maxImages: 5, open: () => account.open(2 ** 20) });
   try {
     // As chunks come from a socket: cut somewhere that follows from the bytes.
     const cut = bytes.reduce((sum, byte) => sum + byte, 0) % (bytes.length + 1);
@@ -59,14 +54,14 @@ async function readParts(bytes: Buffer): Promise<void> {
     await turn();
     reader.write(bytes.subarray(cut));
     await turn();
-    const images = await reader.end();
+    const { images } = await reader.end(Infinity);
     check(images.length <= 5, 'there are not more images than allowed');
     check(
       images.reduce((sum, image) => sum + image.bytes.length, 0) <= bytes.length,
       'images have no more bytes than the body',
     );
   } finally {
-    held.forEach((body) => body.release());
+    account.release();
     check(bodies.held === 0, 'memory is given back');
   }
 }

@@ -67,7 +67,11 @@ function asRecords(outcome: Outcome<Classified>): object[] {
 
 function asText({ results, picture }: Classified): string {
   const tables = results.map(({ name, width, height, input, predictions }) => {
-    const rows = predictions.map(({ label, id, score }) => [label, id, `${(score * 100).toFixed(1)} %`.padStart(7)]);
+    const rows = predictions.map(({ label, id, score }) => [
+      printable(label),
+      printable(id),
+      `${(score * 100).toFixed(1)} %`.padStart(7),
+    ]);
     return (
       `${printable(name)}  ${width}×${height}, scale ${input.scale}\n` +
       `${formatTable(['class', 'id', 'probability'], rows)}\n\n`

@@ -9,7 +9,7 @@ import { SingleBar } from 'cli-progress';
 import pLimit from 'p-limit';
 import type { EngineRoom } from '../../app.js';
 import type { Config } from '../../config.js';
-import { OperatorError, ServiceError } from '../../errors.js';
+import { OperatorError, ServiceError, UsageError } from '../../errors.js';
 import { isFile, isTaken } from '../../files.js';
 import { createInference } from '../../inference/infer.js';
 import { finishNetwork, loadNetwork } from '../../models/compile.js';
@@ -41,7 +41,7 @@ const LEAST_AGREEMENT = 0.95;
 export async function quantizeCommand(config: Config, name: string, flags: QuantizeFlags): Promise<void> {
   const content = await findModel(config, name);
   const target = flags.as ?? `${content.manifest.name}-int8`;
-  if (!/^[a-z0-9][a-z0-9._-]{0,99}$/i.test(target)) throw new OperatorError(`"${target}" is not a valid model name`);
+  if (!/^[a-z0-9][a-z0-9._-]{0,99}$/i.test(target)) throw new UsageError(`"${target}" is not a valid model name`);
   if (!flags.force && (await isTaken(join(config.models, target)))) {
     throw new OperatorError(`There is a model "${target}" already; --as gives another name, --force replaces it.`);
   }
@@ -97,7 +97,7 @@ async function findModel({ models, untrained, cache }: Config, name: string): Pr
   for (const folder of [join(models, name), resolve(name)]) {
     if (await isFile(join(folder, MANIFEST_FILE))) return readModelFolder(folder);
   }
-  throw new OperatorError(`There is no model "${name}" in ${models}, and no such model folder.`);
+  throw new UsageError(`There is no model "${name}" in ${models}, and no such model folder.`);
 }
 
 /** `count` images of a folder and its subfolders, evenly spread over the sorted names; all if there are fewer. */

@@ -37,6 +37,9 @@ const MAX_PREDICTIONS = 2 ** 18;
 /** Answers of more predictions are written in pieces. Fastify writes shorter ones, in a millisecond at most. */
 const MANY_PREDICTIONS = 2000;
 
+/** The memory of a prediction that waits to be written; its label is the model's own. */
+const PREDICTION_BYTES = 64;
+
 const writeMany = jsonWriter(classification);
 
 export const classifyRoute = imageRoute({
@@ -59,7 +62,8 @@ export const classifyRoute = imageRoute({
         return { ...rest, predictions: isMany ? shown : [...shown] };
       });
     });
-    return isMany ? sendPieces(reply.type('application/json; charset=utf-8'), writeMany(body)) : body;
+    if (!isMany) return body;
+    return sendPieces(reply.type('application/json; charset=utf-8'), writeMany(body), predicted * PREDICTION_BYTES);
   },
 });
 

@@ -36,7 +36,7 @@ const query = z
     class: repeated(z.string().min(1), MAX_CLASSES)
       .optional()
       .describe(
-        "Index, id or label; repeatable. top: the image's own best class; none: the best class of each position. Absent: top",
+        "Index, id or label, repeated for several: a comma is a part of a label. index:3, id:… and label:… say which is meant, as they must where a number is the index of one class and the label of another. top: the image's own best class; none: the best class of each position. Absent: top",
       ),
     top: integer(1, MAX_CLASSES)
       .optional()
@@ -126,6 +126,7 @@ export const heatmapRoute = mapRoute({
     const { scores, threshold } = options;
     const answer = await heatmap(inference, model, images, options, context);
     return {
+      bytes: () => bytesOf(answer.results.flatMap((result) => ('classes' in result ? result.classes : []))),
       json() {
         for (const result of answer.results) if ('classes' in result) checkNumbers(result);
         return { ...presentAnswer(model, answer, presentMaps), scores, threshold };
@@ -149,6 +150,10 @@ export const heatmapRoute = mapRoute({
     };
   },
 });
+
+function bytesOf(classes: ImageHeatmaps['classes']): number {
+  return classes.reduce((sum, { map: { values } }) => sum + values.byteLength, 0);
+}
 
 function optionsOf({ query: asked, model, mediaType }: MapQuestion<Query>) {
   const { fit, size, scale: scales, flip, tiles, outputStride, edge, map, render } = asked;

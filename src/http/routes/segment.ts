@@ -83,10 +83,12 @@ export const segmentRoute = mapRoute({
     } = asked;
     const options = { fit, size, scales, flip, tiles, outputStride, edge, map, scores, minProbability };
     const answer = await segment(inference, model, photos, options, context);
+    const images = answer.results.filter((result): result is Segmentation => !('problem' in result));
+    let areas: ReadonlyMap<Segmentation, Shapes> = new Map();
     return {
+      bytes: () => images.reduce((sum, { labels }) => sum + labels.values.byteLength, bytesOf(areas.values())),
       async json() {
-        const images = answer.results.filter((result): result is Segmentation => !('problem' in result));
-        const areas = await shapesOf(images, shapes, context);
+        areas = await shapesOf(images, shapes, context);
         return presentAnswer<Segmentation>(model, answer, (image) => presentLabels(image, areas.get(image)!));
       },
       only() {
@@ -109,6 +111,13 @@ export const segmentRoute = mapRoute({
     };
   },
 });
+
+/** About so many: each corner and each run is a number of four or eight bytes. */
+function bytesOf(areas: Iterable<Shapes>): number {
+  let numbers = 0;
+  for (const { outlines, runLengths } of areas) numbers += (outlines?.points ?? 0) + (runLengths?.runs ?? 0);
+  return 8 * numbers;
+}
 
 function presentLabels(image: Segmentation, { outlines, runLengths }: Shapes): object {
   const { labels, classes, unlabelled } = image;

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { referenceTo } from '../../../src/classes/class-search.js';
 import { findClass, resolveClasses } from '../../../src/classes/classes.js';
 
 const LABELS = ['lemon', 'lion', 'altar', 'African elephant', 'espresso', 'tabby, tabby cat'].map((label, index) => ({
@@ -68,4 +69,95 @@ describe('findClass', () => {
     ['4', undefined],
     ['cran', undefined],
   ])('finds the class of %s', (name, index) => expect(findClass(name, labels)).toBe(index));
+});
+
+describe('labels of any text', () => {
+  const texts = [
+    '1984',
+    'Fish, & chips (50 %)',
+    'C++',
+    'C',
+    'Käsespätzle',
+    'Cafe\u0301',
+    'O\u2019Hara\u2019s "best"',
+    'top',
+    'index:3',
+    'id: a',
+    '7',
+    ' padded ',
+    'a,b',
+    'a',
+    'b',
+  ];
+  const labels = texts.map((label, index) => ({ id: `n${index}`, label }));
+
+  it.each(texts.filter((text) => !['top', '7', 'index:3'].includes(text)).map((text) => [text, texts.indexOf(text)]))(
+    '%s',
+    (text, index) => {
+      expect(resolveClasses([text], labels)).toEqual([index]);
+      expect(resolveClasses([`label:${text}`], labels)).toEqual([index]);
+    },
+  );
+
+  it.each([
+    ['label:top', 7],
+    ['LABEL: Top', 7],
+    ['label:7', 10],
+    ['index:7', 7],
+    ['id:n7', 7],
+    ['Index:0', 0],
+    ['index:3', 3],
+    ['label:index:3', 8],
+    ['Caf\u00e9', 5],
+    ['KÄSESPÄTZLE', 4],
+    ['8', 8],
+  ])('%s is understood', (name, index) => expect(resolveClasses([name], labels)).toEqual([index]));
+
+  it('a number that may mean two classes is refused, with both ways to say it', () => {
+    expect(() => resolveClasses(['1', '7'], labels)).toThrow(
+      expect.objectContaining({
+        code: 'INVALID_REQUEST',
+        errors: [
+          {
+            parameter: 'class',
+            detail: '7 is the index of "top" and the label of class 10; write index:7 or label:7',
+          },
+        ],
+      }),
+    );
+    const digits = ['0', '1', '10', '2'].map((label) => ({ id: `folder-${label}`, label }));
+    expect(resolveClasses(['0', '1', '10'], digits)).toEqual([0, 1, 2]);
+    expect(() => resolveClasses(['2'], digits)).toThrow('two classes that 2 may mean');
+    const ids = ['5', '1', '0'].map((id) => ({ id, label: `number ${id}` }));
+    expect(() => resolveClasses(['0'], ids)).toThrow(
+      expect.objectContaining({
+        errors: [expect.objectContaining({ detail: expect.stringMatching(/write index:0 or id:0$/) as string })],
+      }),
+    );
+  });
+
+  it.each(['index:99', 'label:nothing', 'id:1984', '99'])('%s is no class', (name) => {
+    expect(() => resolveClasses([name], labels)).toThrow(expect.objectContaining({ code: 'CLASS_NOT_FOUND' }));
+  });
+
+  it('commas separate no classes, and whoever thinks so is told', () => {
+    expect(resolveClasses(['a,b'], labels)).toEqual([12]);
+    expect(() => resolveClasses(['b,a'], labels)).toThrow(
+      expect.objectContaining({
+        errors: [
+          expect.objectContaining({
+            detail: expect.stringMatching(/; several classes are several parameters: class=…&class=…$/) as string,
+          }),
+        ],
+      }),
+    );
+  });
+});
+
+describe('referenceTo', () => {
+  it('is the number of a class, or says that it is one where others have that name', () => {
+    const labels = ['0', '2', '1', 'x'].map((label, index) => ({ id: `n${index}`, label }));
+    expect([0, 1, 2, 3].map((index) => referenceTo(index, labels))).toEqual(['0', 'index:1', 'index:2', '3']);
+    for (const index of [0, 1, 2, 3]) expect(resolveClasses([referenceTo(index, labels)], labels)).toEqual([index]);
+  });
 });

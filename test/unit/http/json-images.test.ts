@@ -77,6 +77,85 @@ describe('a body of images', () => {
   });
 });
 
+describe('the bytes of an image', () => {
+  const photo = bytes(1_000_000);
+  const text = photo.toString('base64');
+  const safe = photo.toString('base64url');
+  const lines = (length: number, end: string): string => text.replace(new RegExp(`.{${length}}`, 'g'), `$&${end}`);
+  const percent = (from: Buffer): string =>
+    Array.from(from, (byte) => `%${byte.toString(16).padStart(2, '0')}`).join('');
+
+  it.each<[string, string]>([
+    ['in the alphabet of URLs', safe],
+    ['without padding', text.replace(/=+$/, '')],
+    ['in the alphabet of URLs, with padding', safe.padEnd(Math.ceil(safe.length / 4) * 4, '=')],
+    ['in lines', lines(76, '\n')],
+    ['in lines of mail', lines(64, '\r\n')],
+    ['in lines, without padding', lines(76, '\n').replace(/=+$/, '')],
+    ['with blanks around', `  \n${text}\n\t `],
+    ['as a data: URL', `data:image/png;base64,${text}`],
+    ['as a data: URL with parameters', `DATA:image/png;charset=utf-8;name=a b;BASE64,${text}`],
+    ['as a data: URL of no type', ` data:;base64,${safe}\n`],
+    ['as a data: URL in lines', `data:image/png;base64,\n${lines(76, '\n')}`],
+    ['as a data: URL, percent-encoded', `data:image/png,${percent(photo)}`],
+    ['as a data: URL with encoded base64', `data:image/png;base64,${encodeURIComponent(text)}`],
+    [
+      'as a data: URL, encoded as little as may be',
+      `data:image/png;x=y,${percent(photo).replace(/%(4[1-9a-f]|5[0-9a])/g, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)))}`,
+    ],
+  ])('may be %s', async (_, written) => {
+    const [image] = await read(JSON.stringify({ images: [{ base64: written }] }));
+    expect(photo.equals(image!.bytes)).toBe(true);
+  });
+
+  it('may be in lines that a shell has put into the JSON, though that is none then', async () => {
+    const [image] = await read(`{"images":[{"base64":"${lines(76, '\n')}"}]}`);
+    expect(photo.equals(image!.bytes)).toBe(true);
+  });
+
+  it.each([1, 2, 3, 4, 5, 6])('of %i bytes may have their padding or not', async (length) => {
+    const few = bytes(length);
+    for (const written of [few.toString('base64'), few.toString('base64url')]) {
+      const [image] = await read(JSON.stringify({ images: [{ base64: written }] }));
+      expect([...image!.bytes]).toEqual([...few]);
+    }
+  });
+
+  it('are told where the first wrong character is, however far behind', async () => {
+    for (const at of [0, 2 ** 18 - 1, 2 ** 18, 1_200_001, text.length - 3]) {
+      const wrong = `${text.slice(0, at)}*${text.slice(at + 1)}`;
+      for (const written of [wrong, `data:image/png;base64,${wrong}`]) {
+        const { errors } = await refusal(JSON.stringify({ images: [{ base64: written }] }));
+        const position = written.indexOf('*');
+        expect(errors).toEqual([
+          { parameter: 'images[0].base64', detail: `has "*" at position ${position}, which is not base64` },
+        ]);
+      }
+    }
+  });
+
+  it.each([
+    ['in lines', '\\n', 60],
+    ['of escaped slashes', '\\/', 60],
+    ['of blanks', ' ', 60],
+    ['of pluses', '+', 15],
+    ['of two alphabets at their ends', 'A', 15],
+  ])('are decoded while the event loop goes on: %s', async (_, unit, least) => {
+    const body = Buffer.from(`{"images":[{"base64":"+${`AAA${unit}`.repeat(2 ** 22)}AA-"}]}`);
+    let turns = 0;
+    const count = (): void => {
+      turns += 1;
+      timer = setImmediate(count);
+    };
+    let timer = setImmediate(count);
+    await expect(readJsonImages(body, 1)).rejects.toMatchObject({
+      errors: [{ detail: expect.stringMatching(/^has "-" at position \d+ and "\+" before it/) as string }],
+    });
+    clearImmediate(timer);
+    expect(turns).toBeGreaterThanOrEqual(least);
+  });
+});
+
 describe('a fault is named by its place', () => {
   it.each([
     ['', 'the body', /object/],
@@ -88,16 +167,56 @@ describe('a fault is named by its place', () => {
     ['{"images":[{}]}', 'images[0].base64', /missing/],
     ['{"images":[0]}', 'images[0]', /object/],
     ['{"images":[{"base64":"AAAA"},{"base64":null}]}', 'images[1].base64', /text/],
-    ['{"images":[{"base64":""}]}', 'images[0].base64', /base64/],
-    ['{"images":[{"base64":"AAA"}]}', 'images[0].base64', /padding/],
-    ['{"images":[{"base64":"AA=A"}]}', 'images[0].base64', /base64/],
-    ['{"images":[{"base64":"A==="}]}', 'images[0].base64', /base64/],
-    ['{"images":[{"base64":"===="}]}', 'images[0].base64', /base64/],
-    ['{"images":[{"base64":"AA==AAAA"}]}', 'images[0].base64', /base64/],
-    ['{"images":[{"base64":"AA-_"}]}', 'images[0].base64', /base64/],
-    ['{"images":[{"base64":"AA A"}]}', 'images[0].base64', /base64/],
-    ['{"images":[{"base64":"AAAé"}]}', 'images[0].base64', /base64/],
-    ['{"images":[{"base64":"AA\\nAA"}]}', 'images[0].base64', /escape/],
+    ['{"images":[{"base64":""}]}', 'images[0].base64', /^is empty$/],
+    ['{"images":[{"base64":" \\n"}]}', 'images[0].base64', /^is empty$/],
+    ['{"images":[{"base64":"AA=A"}]}', 'images[0].base64', /^has "=" at position 2, which is not its end$/],
+    ['{"images":[{"base64":"A==="}]}', 'images[0].base64', /^has "=" at position 1, which is not its end$/],
+    ['{"images":[{"base64":"===="}]}', 'images[0].base64', /^has "=" at position 0, which is not its end$/],
+    ['{"images":[{"base64":"AA==AAAA"}]}', 'images[0].base64', /^has "=" at position 2, which is not its end$/],
+    ['{"images":[{"base64":"AA==\\nAAAA"}]}', 'images[0].base64', /^has "=" at position 2, which is not its end$/],
+    ['{"images":[{"base64":"AAA=="}]}', 'images[0].base64', /^has 2 "=" behind 3 characters of base64, which is/],
+    ['{"images":[{"base64":"AAAA="}]}', 'images[0].base64', /^has 1 "=" behind 4 characters of base64, which is/],
+    ['{"images":[{"base64":"AAAAA"}]}', 'images[0].base64', /^has 5 characters of base64, which cannot be its whole/],
+    ['{"images":[{"base64":"AAAé"}]}', 'images[0].base64', /^has "é" at position 3, which is not base64$/],
+    ['{"images":[{"base64":"AAAA!"}]}', 'images[0].base64', /^has "!" at position 4, which is not base64$/],
+    ['{"images":[{"base64":" AA\\r\\nA🐈A"}]}', 'images[0].base64', /^has "🐈" at position 6, which is not base64$/],
+    ['{"images":[{"base64":"AA+AA-AA"}]}', 'images[0].base64', /^has "-" at position 5 and "\+" before it, which are/],
+    [
+      '{"images":[{"base64":"AA_A\\nA/AA"}]}',
+      'images[0].base64',
+      /^has "\/" at position 6 and "_" before it, which are/,
+    ],
+    ['{"images":[{"base64":"AA%41A"}]}', 'images[0].base64', /^has "%" at position 2, which is not base64$/],
+    ['{"images":[{"base64":"data:image/png;base64"}]}', 'images[0].base64', /without a comma/],
+    ['{"images":[{"base64":"data:image/png;base64,"}]}', 'images[0].base64', /without bytes/],
+    [
+      '{"images":[{"base64":"data:;base64,AA*A"}]}',
+      'images[0].base64',
+      /^has "\*" at position 15, which is not base64$/,
+    ],
+    [
+      '{"images":[{"base64":"data:;base64,AA%2"}]}',
+      'images[0].base64',
+      /^has "%" at position 15 without two hexadecimal/,
+    ],
+    [
+      '{"images":[{"base64":"data:;base64,A%21AA"}]}',
+      'images[0].base64',
+      /^has "!" at position 14, which is not base64$/,
+    ],
+    ['{"images":[{"base64":"data:,%89P%4"}]}', 'images[0].base64', /^has "%" at position 10 without two hexadecimal/],
+    [
+      '{"images":[{"base64":"data:,%89é"}]}',
+      'images[0].base64',
+      /^has "é" at position 9, which must be percent-encoded/,
+    ],
+    [
+      '{"images":[{"base64":"data:,%89#a"}]}',
+      'images[0].base64',
+      /^has "#" at position 9, which must be percent-encoded/,
+    ],
+    ['{"images":[{"base64":"AA\\u00e9A"}]}', 'images[0].base64', /^has an escape at position 2 that stands for no/],
+    ['{"images":[{"base64":"AA\\tA\\bA"}]}', 'images[0].base64', /^has an escape at position 4 that stands for no/],
     ['{"images":[{"base64":"AAA\\"}]}', 'images[0].base64', /escape/],
     ['{"images":[{"base64":"AAA', 'images[0].base64', /end/],
     ['{"images":[{"base64":"AAAA","base64":"AAAA"}]}', 'images[0].base64', /twice/],
@@ -168,7 +287,7 @@ it('reads what JSON.parse reads, and refuses what it refuses', async () => {
     accepted += 1;
     const parsed = JSON.parse(text) as { images: { base64: string; name?: string }[] };
     expect(images.map(({ bytes: found }) => Buffer.from(found).toString('base64'))).toEqual(
-      parsed.images.map(({ base64 }) => base64),
+      parsed.images.map(({ base64 }) => Buffer.from(base64, 'base64').toString('base64')),
     );
     expect(images.map(({ name }) => name)).toEqual(parsed.images.map(({ name }, at) => name ?? `image-${at}`));
   }

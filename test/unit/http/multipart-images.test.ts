@@ -2,23 +2,27 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { createBodyMemory } from '../../../src/http/body-memory.js';
-import { createMultipartReader } from '../../../src/http/multipart-images.js';
+import { createMultipartReader, type Form } from '../../../src/http/multipart-images.js';
 import type { ImageInput } from '../../../src/inference/infer.js';
 
 const FILE = 'Content-Disposition: form-data; name="image"; filename="a.png"';
 
 /** Read a body whose boundary is `xyz`. */
 async function read(...pieces: readonly string[]): Promise<readonly ImageInput[]> {
-  const bodies = createBodyMemory(2 ** 20);
+  return (await readForm(pieces)).images;
+}
+
+async function readForm(pieces: readonly string[], deadline = Infinity): Promise<Form> {
+  const account = createBodyMemory(2 ** 20).account('client');
   const reader = createMultipartReader(
     { 'content-type': 'multipart/form-data; boundary=xyz' },
-    { maxImages: 4, open: () => bodies.open(2 ** 20) },
+    { maxImages: 4, open: () => account.open(2 ** 20) },
   );
   for (const piece of pieces) {
     reader.write(Buffer.from(piece, 'latin1'));
     await turn();
   }
-  return reader.end();
+  return reader.end(deadline);
 }
 
 describe('a multipart body', () => {
@@ -51,6 +55,26 @@ describe('a multipart body', () => {
 
   it('in which the parser gets stuck is refused', async () => {
     await expect(read(behindSkipped(2 ** 21))).rejects.toThrow('The multipart body is malformed.');
+  });
+
+  it('in which the parser gets stuck is refused at the deadline', async () => {
+    const started = performance.now();
+    await expect(readForm([behindSkipped(2 ** 21)], started + 100)).rejects.toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+    });
+    expect(performance.now() - started).toBeLessThan(450);
+  });
+
+  it('gives its texts, in their order', async () => {
+    const text = (name: string, value: string): string =>
+      `--xyz\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`;
+    const { fields, images } = await readForm([
+      text('class', 'a') + text('topK', ''),
+      `--xyz\r\n${FILE}\r\n\r\nbytes\r\n`,
+      `${text('class', 'b, c')}--xyz--\r\n`,
+    ]);
+    expect({ ...fields }).toEqual({ class: ['a', 'b, c'], topK: '' });
+    expect(images).toHaveLength(1);
   });
 
   it('that has no end is refused', async () => {

@@ -68,7 +68,7 @@ describe('the OpenAPI document', () => {
       ['403', 'FORBIDDEN: The request may not come from there'],
       ['404', 'NOT_FOUND: There is nothing at this address; MODEL_NOT_FOUND: No such model'],
       ['408', 'REQUEST_TIMEOUT: The request did not arrive in time'],
-      ['429', 'RATE_LIMITED: Too many requests from this client'],
+      ['429', 'RATE_LIMITED: The client asks for too much at once'],
       ['431', 'HEADERS_TOO_LARGE: The headers of the request are too large'],
       ['503', 'QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down'],
     ]);

@@ -24,7 +24,7 @@ function* piecesOf(count: number, making: Making, piece: Piece = PIECE): Generat
 async function ask(count: number, piece?: Piece) {
   const making: Making = { made: 0, isEnded: false };
   const app = Fastify();
-  app.get('/', (_, reply) => sendPieces(reply, piecesOf(count, making, piece)));
+  app.get('/', (_, reply) => sendPieces(reply, piecesOf(count, making, piece), 0));
   await app.listen({ host: '127.0.0.1', port: 0 });
   const { port } = app.server.address() as AddressInfo;
   return { making, app, port, close: () => app.close() };

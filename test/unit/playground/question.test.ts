@@ -54,6 +54,11 @@ describe('the query for maps', () => {
     });
   });
 
+  it('says that a number is an index where it is the label of another class', () => {
+    const labels = ['2', 'b', 'c', 'd'].map((label, index) => ({ id: `n${index}`, label }));
+    expect(heatmapQuery(asking({ model: { ...MODEL, labels } }), [0, 2, 3]).class).toEqual(['0', 'index:2', '3']);
+  });
+
   it('averages over multiples of the scale, to three decimals', () => {
     expect(heatmapQuery(asking({ scale: 1.1, average: [0.75, 1, 1.5] }), [3]).scale).toEqual([0.825, 1.1, 1.65]);
   });

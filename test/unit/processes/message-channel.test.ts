@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { duplexPair, type Duplex } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { whenFree } from '../../../src/in-transit.js';
 import { openChannel, type MessageChannel } from '../../../src/processes/message-channel.js';
 import { encodeMessage, MAX_HEADER_BYTES } from '../../../src/processes/message-codec.js';
 
@@ -193,5 +194,51 @@ describe('a channel', () => {
     await turn();
     expect(b.received).toEqual(['before']);
     expect(far.destroyed).toBe(true);
+  });
+});
+
+describe('the memory of a message', () => {
+  /** A channel to somebody who reads when `read` is called, and what is known of an array that is sent to them. */
+  async function sendLarge(settled?: Promise<void>) {
+    const [near, far] = await socketPair();
+    const { channel } = open(near);
+    const large = new Uint8Array(20 * MIB);
+    const left = channel.send({ large }, settled);
+    let isFree = false;
+    whenFree(large.buffer, () => (isFree = true));
+    // The kernel has taken what it will.
+    for (let turns = 0; turns < 20; turns += 1) await turn();
+    expect(isFree).toBe(false);
+    return { near, far, left, isFree: () => isFree };
+  }
+
+  it('is held until it has left', async () => {
+    const { near, far, left, isFree } = await sendLarge();
+    far.resume();
+    await left;
+    await turn();
+    expect(isFree()).toBe(true);
+    near.destroy();
+  });
+
+  it('is held until it cannot leave any more', async () => {
+    const { far, left, isFree } = await sendLarge();
+    far.destroy();
+    await left;
+    await turn();
+    expect(isFree()).toBe(true);
+  });
+
+  it('is held for as long as it may be sent again', async () => {
+    let settle = (): void => undefined;
+    const { near, far, left, isFree } = await sendLarge(new Promise((resolve) => (settle = resolve)));
+    far.resume();
+    await left;
+    await turn();
+    expect(isFree()).toBe(false);
+    settle();
+    await turn();
+    expect(isFree()).toBe(true);
+    near.destroy();
   });
 });
