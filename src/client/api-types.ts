@@ -726,8 +726,7 @@ export interface operations {
                     /** @description Longest wait, the body's way included; at most the server's own, which begins when the body has come */
                     deadlineMs?: number;
                     /**
-                     * @description crop: short side to the model's evaluation size, centre crop; whole: aspect kept, short side = size; native: the image's own pixels; stretch: to size × size
-                     * @default crop
+                     * @description crop: short side to the model's evaluation size, centre crop; whole: aspect kept, short side = size; native: the image's own pixels; stretch: to the shape of the model's input; default: the model's own, which is crop unless its manifest says stretch
                      * @enum {string}
                      */
                     fit?: "crop" | "whole" | "native" | "stretch";
@@ -976,7 +975,7 @@ export interface operations {
                     /** @description Longest wait, the body's way included; at most the server's own, which begins when the body has come */
                     deadlineMs?: number;
                     /**
-                     * @description crop: short side to the model's evaluation size, centre crop; whole: aspect kept, short side = size; native: the image's own pixels; stretch: to size × size
+                     * @description crop: short side to the model's evaluation size, centre crop; whole: aspect kept, short side = size; native: the image's own pixels; stretch: to the shape of the model's input
                      * @default whole
                      * @enum {string}
                      */
@@ -989,6 +988,11 @@ export interface operations {
                      * @enum {string}
                      */
                     edge?: "valid" | "same";
+                    /**
+                     * @description What a cell is. windows: the classifier in a window at each place; cells: the classifier's head at each cell of its last map; inexact for heads with hidden layers; default: the model's maps.map, or windows
+                     * @enum {string}
+                     */
+                    map?: "windows" | "cells";
                     /**
                      * @description Cut an input beyond the pixel limit into at most 16 overlapping tiles; the maps are those of the whole input
                      * @default false
@@ -1301,7 +1305,7 @@ export interface operations {
                     /** @description Longest wait, the body's way included; at most the server's own, which begins when the body has come */
                     deadlineMs?: number;
                     /**
-                     * @description crop: short side to the model's evaluation size, centre crop; whole: aspect kept, short side = size; native: the image's own pixels; stretch: to size × size
+                     * @description crop: short side to the model's evaluation size, centre crop; whole: aspect kept, short side = size; native: the image's own pixels; stretch: to the shape of the model's input
                      * @default whole
                      * @enum {string}
                      */
@@ -1314,6 +1318,11 @@ export interface operations {
                      * @enum {string}
                      */
                     edge?: "valid" | "same";
+                    /**
+                     * @description What a cell is. windows: the classifier in a window at each place; cells: the classifier's head at each cell of its last map; inexact for heads with hidden layers; default: the model's maps.map, or windows
+                     * @enum {string}
+                     */
+                    map?: "windows" | "cells";
                     /**
                      * @description Cut an input beyond the pixel limit into at most 16 overlapping tiles; the maps are those of the whole input
                      * @default false

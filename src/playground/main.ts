@@ -263,7 +263,8 @@ async function chooseModel(name: string): Promise<void> {
   answered = lastMap = undefined;
   picker.offer(labels);
   element('model-about', HTMLParagraphElement).textContent = `Knows ${labels.length.toLocaleString('en')} things.`;
-  element('trained-size', HTMLSpanElement).textContent = `${model.input?.size ?? '?'}`;
+  element('trained-size', HTMLSpanElement).textContent =
+    model.input === undefined ? '?' : String(shortSide(model.input.size));
   fillSelect(
     controls.stride,
     outputStrides.map((stride, i) => ({

@@ -1,11 +1,14 @@
 /** What converts each format. */
 import type { Converter, Stated } from './conversion.js';
 import { convertHuggingFace } from './hugging-face.js';
+import { convertKeras } from './keras.js';
 import { convertKerasApplication } from './keras-applications.js';
 import { convertOnnx } from './onnx.js';
+import { convertPytorch } from './pytorch.js';
 import { convertSafetensors } from './safetensors.js';
 import type { FormatName, Source } from './source.js';
 import { convertTeachableMachine } from './teachable-machine.js';
+import { convertTfjsGraph } from './tfjs-graph.js';
 import { convertTfjsLayers } from './tfjs-layers.js';
 
 /** Formats that are missing here are recognized, but not converted yet. */
@@ -15,8 +18,9 @@ const CONVERTERS: Readonly<Partial<Record<FormatName, Converter>>> = {
   'teachable-machine': convertTeachableMachine,
   'hugging-face': convertHuggingFace,
   safetensors: convertSafetensors,
-  // Here come 'tfjs-graph': convertTfjsGraph (tfjs-graph.ts), keras: convertKeras (keras.ts), for .h5 and .keras, and
-  // pytorch: convertPytorch (pytorch.ts).
+  'tfjs-graph': convertTfjsGraph,
+  keras: convertKeras,
+  pytorch: convertPytorch,
 };
 
 /** What converts a source; undefined if nothing does yet. */
