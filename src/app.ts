@@ -260,6 +260,7 @@ function loadModels(
       if (!isStarted) return;
       const facts = { model: name, state, reason, parameters: model?.parameters, precision: model?.precision };
       const isWidened = model?.manifest.precision === 'fp16' && model.precision === 'fp32';
+      if (model?.doubt !== undefined) log.warn({ model: name }, model.doubt);
       if (error === undefined) log.info(facts, isWidened ? 'model, in single precision on this device' : 'model');
       else log.error({ ...facts, err: error }, error instanceof ChangedFileError ? CHANGED : BROKEN);
     },

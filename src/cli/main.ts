@@ -91,7 +91,7 @@ const CLIPPINGS: Vocabulary<Clipping> = {
 };
 
 const INTERPOLATIONS = ['nearest', 'bilinear', 'bicubic', 'lanczos3'] satisfies InputPreset['interpolation'][];
-const CHANNELS = ['RGB', 'BGR'] satisfies InputPreset['channels'][];
+const CHANNELS = ['RGB', 'BGR', 'GRAY'] satisfies InputPreset['channels'][];
 
 /** The standard output of a server is its log, which may fail without end. */
 let isServing = false;
@@ -214,6 +214,7 @@ command('import', 'make a model folder of a file or folder of another library')
   .option('--architecture <name>', 'of weights without a net; fullconv architectures lists them')
   .option('--size <pixels>', "side of the net's input", whole)
   .option('--resize <pixels>', 'short side before the middle is cut out', whole)
+  .addOption(oneOf('--fit <fit>', 'how a photo becomes the input', ['crop', 'stretch']))
   .addOption(oneOf('--interpolation <filter>', 'how photos are scaled', INTERPOLATIONS))
   .addOption(oneOf('--channels <order>', "order of the input's channels", CHANNELS))
   .option('--range <number>', 'pixels are divided by it first; 255 makes numbers from 0 to 1', positive)

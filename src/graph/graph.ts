@@ -74,6 +74,7 @@ export type Attribute =
   | { readonly type: 'tensor'; readonly value: Initializer };
 
 export interface Node {
+  /** Of ONNX; one of another domain is `domain:operator`. */
   readonly op: string;
   /** Unique in the graph; for messages and profiles. */
   readonly name: string;

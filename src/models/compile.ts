@@ -16,6 +16,7 @@ import { countMultiplyAdds, countPeakValues } from '../graph/cost.js';
 import type { Graph } from '../graph/graph.js';
 import { GraphError } from '../graph/graph-error.js';
 import { imageShapes } from '../graph/native-shapes.js';
+import type { ImagePreprocessing } from '../graph/passes/add-image-input.js';
 import { averageClassMap } from '../graph/passes/average-class-map.js';
 import { LOGITS } from '../graph/passes/name-logits.js';
 import { halfWeights, reportWeights } from '../graph/passes/report-weights.js';
@@ -63,6 +64,8 @@ export interface CompiledModel {
   readonly dense: DenseViews | Unavailable;
   /** The view that gives the logits of an input of this size. Throws OUTPUT_UNSUPPORTED if none does. */
   classifyView(input: Size): View;
+  /** Why its numbers may not be what they are taken for; for the log. */
+  readonly doubt?: string;
   /** The files that the sessions are opened from. */
   readonly weights: DigestedFiles;
   /** The check that must pass before the dense view is trusted; absent for built-in nets. */
@@ -158,7 +161,7 @@ export function finishNetwork(
     .update(JSON.stringify([manifest, labels, weightsDigest]))
     .digest('hex');
   const id = `${manifest.name}@${manifest.version}#${digest.slice(0, 8)}.${load}`;
-  const write = sessionWriter(network, { id, preprocessing: manifest.input });
+  const write = sessionWriter(network, { id, preprocessing: preprocessingOf(manifest, network) });
   const precision = precisionOf(manifest, computesHalf);
   const inHalf = precision === 'fp16';
   const serve: SessionWriter = (view, net, options) => write(view, net, { ...options, inHalf });
@@ -264,15 +267,24 @@ function checkPrecision({ folder, manifest: { precision } }: ModelFolder, { clas
 }
 
 /** Refuses a preset that does not say what the net's channels are. */
-function checkChannels({ folder, manifest: { input } }: ModelFolder, { classifier }: Network): void {
+function checkChannels({ folder, manifest: { input } }: ModelFolder, { classifier, takesPixels }: Network): void {
   const isGrey = classifier.inputs[0]!.dims[1] === 1;
+  const isNormalized = input.mean.some((mean) => mean !== 0) || input.std.some((std) => std !== 1);
   const fail = (field: string, detail: string): ModelFileError =>
     new ModelFileError(join(folder, MANIFEST_FILE), `input.${field}`, detail);
+  if (takesPixels && isNormalized) {
+    throw fail('mean', 'must be 0, and std 1: the net takes pixels as they are, whole numbers from 0 to 255');
+  }
   if (!isGrey && input.channels === 'GRAY') throw fail('channels', 'is GRAY, but the net takes three channels');
   for (const field of ['mean', 'std'] as const) {
     if (isGrey && new Set(input[field]).size > 1) throw fail(field, 'must be one number: the net takes one channel');
     if (!isGrey && input[field].length !== 3) throw fail(field, 'must be three numbers: the net takes three channels');
   }
+}
+
+/** How pixels become the net's input: as the manifest says, or as they are. */
+export function preprocessingOf({ input }: Manifest, { takesPixels = false }: Network): ImagePreprocessing {
+  return takesPixels ? { channels: input.channels, range: 1, mean: [0], std: [1] } : input;
 }
 
 /** Refuses an input size that a net of one fixed size does not take. */

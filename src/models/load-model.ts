@@ -9,7 +9,7 @@ import type { View } from './dense-views.js';
 import { ModelFileError } from './files/model-file-error.js';
 import { LoadedModel } from './loaded-model.js';
 import { MANIFEST_FILE, readModelFolder, type ModelFolder } from './manifest.js';
-import { measureParity, refuseUnlessHalf, trusted, type SessionRunner } from './parity.js';
+import { doubtOf, measureParity, refuseUnlessHalf, trusted, type SessionRunner } from './parity.js';
 
 export interface LoadOptions {
   /** Folder for converted weights and for measurements of imported models: the setting FULLCONV_CACHE. */
@@ -69,7 +69,9 @@ async function compile(
 async function trust(model: CompiledModel, { cache }: LoadOptions, sessions: SessionRunner): Promise<CompiledModel> {
   const { parityCheck: check } = model;
   if (check === undefined) return model;
-  return trusted(model, check, await measureParity(check, sessions, cache));
+  const parity = await measureParity(check, sessions, cache);
+  const doubt = parity && doubtOf(model, parity);
+  return { ...trusted(model, check, parity), ...(doubt !== undefined && { doubt }) };
 }
 
 async function openLoad(model: CompiledModel, sessions: SessionRunner): Promise<LoadedModel> {

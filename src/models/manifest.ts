@@ -22,17 +22,22 @@ export const insideFolder = z
   );
 
 /** One number for each channel: three, or one of a net that takes grey pictures. */
-const perChannel = z.union(
-  [z.tuple([z.number(), z.number(), z.number()]), z.tuple([z.number()])],
-  'must be 3 numbers, or 1 for GRAY',
-);
+const perChannel = z.union([z.tuple([z.number(), z.number(), z.number()]), z.tuple([z.number()])], {
+  error: orMissing('must be 3 numbers, or 1 for GRAY'),
+});
+
+function orMissing(detail: string) {
+  return ({ input }: { readonly input?: unknown }): string => (input === undefined ? 'is missing' : detail);
+}
 
 const side = z.number().int().min(8).max(4096);
 
 /** Preprocessing of the input: `(pixel / range − mean) / std`, with mean and std in the order of `channels`. */
 const inputPreset = z.strictObject({
   /** Of the input, in pixels: the side of a square, or [height, width]. */
-  size: z.union([side, z.tuple([side, side])], 'must be a whole number from 8 to 4096, or two: [height, width]'),
+  size: z.union([side, z.tuple([side, side])], {
+    error: orMissing('must be a whole number from 8 to 4096, or two: [height, width]'),
+  }),
   /** How a photo becomes the input when a request does not say. Default: `crop`. */
   fit: z.enum(['crop', 'stretch']).optional(),
   /** Short side in pixels before the centre crop; at least that of `size`. */

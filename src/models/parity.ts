@@ -33,6 +33,8 @@ export interface Parity {
   readonly difference: number;
   /** Largest absolute logit of the original. */
   readonly largest: number;
+  /** Smallest logit of the original. */
+  readonly lowest?: number;
   /** Present if a net in half precision has an infinite weight: its name. */
   readonly infinite?: string;
 }
@@ -83,6 +85,20 @@ export function trusted(model: CompiledModel, check: ParityCheck, parity: Parity
   return withoutDense(
     model,
     `after conversion its logits differ by ${difference ?? ''} from the file's, whose largest is ${largest ?? ''}`,
+  );
+}
+
+/**
+ * Why the numbers that are taken for logits may be none: all of them lie between 0 and 1. Undefined where there is no such doubt, or
+ * the manifest says that they are logits.
+ */
+export function doubtOf({ output, manifest }: CompiledModel, { lowest, largest }: Parity): string | undefined {
+  if (output !== 'logits' || manifest.output !== undefined) return undefined;
+  if (lowest === undefined || lowest < 0 || largest > 1) return undefined;
+  const [from, to] = [lowest, largest].map((value) => value.toPrecision(3));
+  return (
+    `its numbers are taken for logits, but on two images of noise all lie between ${from} and ${to}, as probabilities do; ` +
+    `"output" in ${MANIFEST_FILE} says what they are: logits, probabilities or sigmoid`
   );
 }
 
@@ -137,15 +153,16 @@ function infiniteWeight({ weights = [] }: ParityCheck, outputs: TensorMap): stri
 }
 
 function compare(expected: readonly Float32Array[], actual: readonly Float32Array[]): Parity {
-  let [difference, largest] = [0, 0];
+  let [difference, largest, lowest] = [0, 0, Infinity];
   for (const [image, logits] of expected.entries()) {
     for (const [index, value] of logits.entries()) {
       // NaN must survive: Math.max returns it.
       difference = Math.max(difference, Math.abs(value - (actual[image]?.[index] ?? NaN)));
       largest = Math.max(largest, Math.abs(value));
+      lowest = Math.min(lowest, value);
     }
   }
-  return { difference, largest };
+  return { difference, largest, lowest };
 }
 
 /** Uniform noise, uint8 [height, width, 3]. */
@@ -156,8 +173,9 @@ function randomImage(seed: string, { width, height }: Size): Tensor<'uint8'> {
 }
 
 function parityOf(json: unknown): Parity | undefined {
-  const { difference, largest } = json as Partial<Parity>;
-  return typeof difference === 'number' && typeof largest === 'number' ? { difference, largest } : undefined;
+  const { difference, largest, lowest } = json as Partial<Parity>;
+  if (typeof difference !== 'number' || typeof largest !== 'number') return undefined;
+  return { difference, largest, ...(typeof lowest === 'number' && { lowest }) };
 }
 
 /** Keep only finite measurements: JSON has no NaN. A result with an infinite weight is not kept either. */

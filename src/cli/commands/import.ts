@@ -6,6 +6,7 @@ import type { CompiledModel } from '../../models/compile.js';
 import { importModel, type ImportedModel } from '../../models/import/import-model.js';
 import type { InputPreset } from '../../models/manifest.js';
 import { OUTPUTS, type OutputKind } from '../../models/networks/network.js';
+import { pixelSize } from '../../maps/input-plan.js';
 import { ACTIVATIONS } from '../../maps/scores.js';
 import { starting } from '../local-service.js';
 import { facts, pixels } from './inspect.js';
@@ -37,6 +38,7 @@ export async function importCommand(config: Config, path: string, flags: ImportF
 const INPUT_FIELDS = [
   'size',
   'resize',
+  'fit',
   'interpolation',
   'channels',
   'range',
@@ -131,10 +133,13 @@ function classText({ labels, labelsFrom }: Imported['draft']): string {
 }
 
 function inputText(input: InputPreset): string {
-  const { size, resize, interpolation } = input;
-  const sides = [size].flat().reverse();
-  const square = sides.length === 1 ? [...sides, ...sides] : sides;
-  return `${square.join('×')}: short side to ${resize} (${interpolation}), the middle cut out; ${pixels(input)}`;
+  const { size, resize, interpolation, fit } = input;
+  const { width, height } = pixelSize(size);
+  const how =
+    fit === 'stretch'
+      ? `stretched to it (${interpolation})`
+      : `short side to ${resize} (${interpolation}), the middle cut out`;
+  return `${width}×${height}: ${how}; ${pixels(input)}`;
 }
 
 /** The flags that state what was guessed. */
@@ -146,7 +151,7 @@ function guessText({ manifest: { input }, guessed, guessedBecause }: Imported['d
 
 function mapText({ dense }: CompiledModel): string {
   if ('unavailable' in dense) return `none: ${dense.unavailable}`;
-  return `output stride ${dense.outputStrides.join(', ')}; edge ${dense.edges.join(', ')}`;
+  return `output stride ${dense.outputStrides.join(', ')}; edge ${dense.edges.join(', ')}; map ${dense.kinds.join(', ')}`;
 }
 
 function quoted(path: string): string {

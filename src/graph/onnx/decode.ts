@@ -10,6 +10,7 @@ import { dataTypeName, dataTypeOf } from './data-types.js';
 import {
   AttributeProto_AttributeType as AttributeType,
   type AttributeProto,
+  type GraphProto,
   type ModelProto,
   type NodeProto,
   type ValueInfoProto,
@@ -32,15 +33,38 @@ export function decodeModel(model: ModelProto): Graph {
     initializers.set(proto.name, initializer);
   }
   const fresh = freshNames(new Set(graph.node.map(({ name }) => name)));
+  const { node: nodes, output: outputs } = withoutZipMaps(graph);
   return absorbCasts({
     name: graph.name,
     opset: opsetOf(model),
     // Before IR version 4 initializers were listed among the inputs.
     inputs: graph.input.filter(({ name }) => !initializers.has(name)).map(decodeValue),
-    outputs: graph.output.map(decodeValue),
-    nodes: graph.node.map((node, index) => decodeNode(node, node.name || fresh(`${node.opType}_${index}`))),
+    outputs,
+    nodes: nodes.map((node, index) => decodeNode(node, node.name || fresh(`${node.opType}_${index}`))),
     initializers,
   });
+}
+
+/**
+ * The graph's nodes and outputs. scikit-learn's converters end a classifier in a ZipMap, a list of maps from class to probability, beside
+ * the name of the best class: what goes into the ZipMap is the output then, and the rest is left out.
+ */
+function withoutZipMaps({ node, output }: GraphProto): { node: readonly NodeProto[]; output: readonly ValueInfo[] } {
+  const zipped = node.filter(({ domain, opType }) => domain === 'ai.onnx.ml' && opType === 'ZipMap');
+  const numbers = zipped
+    .filter((zip) => output.some(({ name }) => zip.output[0] === name))
+    .map(({ input }) => input[0]!);
+  if (numbers.length === 0) return { node, output: output.map(decodeValue) };
+  const needed = new Set(numbers);
+  const kept = node.toReversed().filter((candidate) => {
+    const isNeeded = candidate.output.some((name) => needed.has(name));
+    if (isNeeded) for (const name of candidate.input) needed.add(name);
+    return isNeeded;
+  });
+  return {
+    node: kept.toReversed(),
+    output: numbers.map((name) => ({ name, dataType: 'float32', dims: [`${name}.0`, `${name}.1`] })),
+  };
 }
 
 function opsetOf({ opsetImport }: ModelProto): number {
@@ -73,9 +97,14 @@ function decodeValue({ name, type }: ValueInfoProto): ValueInfo {
   return { name, dataType, dims };
 }
 
+/** Operators of ONNX Runtime itself, which other passes leave alone: `com.microsoft:FusedConv`. */
+export const MICROSOFT = 'com.microsoft';
+
 function decodeNode(proto: NodeProto, name: string): Node {
-  if (!isDefaultDomain(proto.domain)) {
-    throw new GraphError(`node "${name}" (${proto.opType}): the operator domain "${proto.domain}" is not supported`);
+  if (!isDefaultDomain(proto.domain) && proto.domain !== MICROSOFT) {
+    throw new GraphError(
+      `node "${name}" (${proto.opType}): operators of the domain "${proto.domain}" are not known; export the model without them`,
+    );
   }
   if (proto.opType === '') throw new GraphError(`node "${name}" has no operator`);
   const attributes = new Map<string, Attribute>();
@@ -86,7 +115,7 @@ function decodeNode(proto: NodeProto, name: string): Node {
     attributes.set(attribute.name, decodeAttribute(attribute, `node "${name}" (${proto.opType})`));
   }
   return {
-    op: proto.opType,
+    op: isDefaultDomain(proto.domain) ? proto.opType : `${proto.domain}:${proto.opType}`,
     name,
     inputs: proto.input,
     outputs: proto.output,

@@ -41,7 +41,10 @@ export function encodeModel(graph: Graph): ModelProto {
   return create(ModelProtoSchema, {
     irVersion: IR_VERSION,
     producerName: 'fullconv',
-    opsetImport: [create(OperatorSetIdProtoSchema, { domain: '', version: BigInt(graph.opset) })],
+    opsetImport: [
+      create(OperatorSetIdProtoSchema, { domain: '', version: BigInt(graph.opset) }),
+      ...domainsOf(graph).map((domain) => create(OperatorSetIdProtoSchema, { domain, version: 1n })),
+    ],
     graph: create(GraphProtoSchema, {
       name: graph.name,
       input: graph.inputs.map(encodeValue),
@@ -131,9 +134,16 @@ function encodeValue({ name, dataType, dims }: ValueInfo): ValueInfoProto {
   });
 }
 
+/** The domains of operators that are not ONNX's own: `domain:operator`. */
+function domainsOf({ nodes }: Graph): string[] {
+  return [...new Set(nodes.flatMap(({ op }) => (op.includes(':') ? [op.slice(0, op.indexOf(':'))] : [])))];
+}
+
 function encodeNode({ op, name, inputs, outputs, attributes }: Node): NodeProto {
+  const end = op.indexOf(':');
   return create(NodeProtoSchema, {
-    opType: op,
+    domain: op.slice(0, Math.max(0, end)),
+    opType: op.slice(end + 1),
     name,
     input: [...inputs],
     output: [...outputs],

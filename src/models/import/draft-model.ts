@@ -2,6 +2,7 @@
  * Makes the files of a model folder from a source: what its format's converter writes, labels, and a manifest whose
  * preprocessing is stated, known or guessed. draft-thread.ts runs it on a thread of its own.
  */
+import { shortSide } from '../../maps/input-plan.js';
 import { writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { OperatorError } from '../../errors.js';
@@ -86,7 +87,7 @@ export async function draftModel(source: Source, folder: string, options: DraftO
     own: conversion.labels ?? beside.labels,
   });
   const { names, ...shape } = facts;
-  const guess = guessInput(conversion.model, names);
+  const guess = guessInput(conversion.model, names, shape.isGrey);
   const isTeachable = source.format === 'keras' && basename(source.file) === 'keras_model.h5' && chosen.isTeachable;
   const { input, guessed } = chooseInput({
     stated: options.input,
@@ -94,11 +95,11 @@ export async function draftModel(source: Source, folder: string, options: DraftO
       ...(shape.size !== undefined && { size: shape.size }),
       ...shape.pixels,
       ...beside.input,
-      ...(isTeachable && teachableInput(shape.size)),
+      ...(isTeachable && teachableInput(shape.size === undefined ? undefined : shortSide(shape.size))),
       ...conversion.input,
     },
     guess,
-    usualSize: shape.size ?? usualSize(conversion),
+    usualSize: shape.size === undefined ? usualSize(conversion) : shortSide(shape.size),
   });
   const manifest: Manifest = {
     name: options.name,
@@ -148,7 +149,7 @@ async function factsOf({ model }: Conversion, folder: string): Promise<Facts> {
         return { ...describeGraph(graph), names };
       }
       default:
-        return { size: undefined, classes: undefined, pixels: undefined };
+        return { size: undefined, isGrey: false, classes: undefined, pixels: undefined };
     }
   });
 }

@@ -6,7 +6,7 @@ import { applyWhereMatching } from '../../graph/pass.js';
 import { attribute } from '../../graph/attributes.js';
 import { floatValues } from '../../graph/constants.js';
 import type { Graph, Node } from '../../graph/graph.js';
-import { nativeShapes } from '../../graph/native-shapes.js';
+import { nativeShapes, type NativeSize } from '../../graph/native-shapes.js';
 import { liftConstants } from '../../graph/passes/lift-constants.js';
 import { reserveNames } from '../../graph/passes/reserve-names.js';
 import { takePlanarInput } from '../../graph/passes/take-planar-input.js';
@@ -14,8 +14,10 @@ import { elementCount } from '../../tensor.js';
 import type { InputPreset } from '../manifest.js';
 
 export interface GraphFacts {
-  /** Side in pixels; undefined if the graph leaves it free. */
-  readonly size: number | undefined;
+  /** In pixels; undefined if the graph leaves it free. */
+  readonly size: InputPreset['size'] | undefined;
+  /** It takes one channel. */
+  readonly isGrey: boolean;
   /** Numbers of its first output whose size is known; undefined if there is none. */
   readonly classes: number | undefined;
   /** What it takes, if it shows that; undefined if its pixels may be normalized in any way. */
@@ -34,12 +36,15 @@ const MAX_CHANNELS = 4;
 /** The facts of a graph, verified or with unbound weights. Never throws for a graph that is no classifier. */
 export function describeGraph(graph: Graph): GraphFacts {
   const planar = applyWhereMatching(graph, [reserveNames(), liftConstants(), takePlanarInput()]);
-  const sides = (planar.inputs[0]?.dims ?? []).slice(1).filter((dim) => typeof dim === 'number' && dim > MAX_CHANNELS);
-  const size = sides[0] === undefined ? undefined : Number(sides[0]);
-  return { size, classes: countClasses(planar, size ?? USUAL_SIZE), pixels: pixelsOf(planar) };
+  const dims = planar.inputs[0]?.dims ?? [];
+  const sides = dims.slice(1).filter((dim) => typeof dim === 'number' && dim > MAX_CHANNELS);
+  const [height, width = height] = sides.map(Number);
+  const size = height === undefined || height === width ? height : ([height, width!] as [number, number]);
+  const native = height === undefined ? USUAL_SIZE : { height, width: width! };
+  return { size, isGrey: dims[1] === 1, classes: countClasses(planar, native), pixels: pixelsOf(planar) };
 }
 
-function countClasses(graph: Graph, size: number): number | undefined {
+function countClasses(graph: Graph, size: NativeSize): number | undefined {
   const shapes = graph.outputs.every(({ dims }) => dims.slice(1).every((dim) => typeof dim === 'number'))
     ? undefined
     : nativeShapes(graph, size);

@@ -2,6 +2,7 @@
  * How photos are prepared for an imported net: what somebody states wins over what the source says, and the rest is a
  * guess, which is told. Pure.
  */
+import { shortSide } from '../../maps/input-plan.js';
 import type { InputPreset, Manifest } from '../manifest.js';
 
 /** A guess, and where it comes from. */
@@ -44,8 +45,12 @@ export function chooseInput({ stated, known, guess, usualSize }: InputSources): 
     knownResize === undefined ? undefined : Math.round((knownResize * short) / shortSide(known.size ?? size));
   if (stated.resize === undefined && scaled === undefined) guessed.push('resize');
   const resize = stated.resize ?? scaled ?? Math.round(short / guess.crop);
+  const knownFit = stated.fit ?? known.fit;
+  const fit = knownFit ?? guess.input.fit;
+  if (knownFit === undefined && fit !== undefined) guessed.push('fit');
   const input: InputPreset = {
     size,
+    ...(fit !== undefined && { fit }),
     resize,
     interpolation: pick('interpolation', () => guess.input.interpolation),
     channels: pick('channels', () => guess.input.channels),
@@ -54,10 +59,6 @@ export function chooseInput({ stated, known, guess, usualSize }: InputSources): 
     std: pick('std', () => guess.input.std),
   };
   return { input, guessed };
-}
-
-function shortSide(size: InputPreset['size']): number {
-  return Math.min(...[size].flat());
 }
 
 const IMAGENET: Guess = {
@@ -96,6 +97,17 @@ const KERAS_NETS: readonly (readonly [name: RegExp, mode: keyof typeof KERAS_MOD
 export function guessInput(
   { architecture, weights }: Pick<Manifest, 'architecture' | 'weights'>,
   names?: readonly string[],
+  isGrey = false,
+): Guess {
+  const guess = guessOfThree({ architecture, weights }, names);
+  if (!isGrey) return guess;
+  const input = { ...guess.input, channels: 'GRAY', range: 255, mean: [0], std: [1] } satisfies Guess['input'];
+  return { ...guess, input, because: 'nets for grey pictures often take numbers from 0 to 1' };
+}
+
+function guessOfThree(
+  { architecture, weights }: Pick<Manifest, 'architecture' | 'weights'>,
+  names?: readonly string[],
 ): Guess {
   const isHdf5 = /\.(h5|hdf5)$/i.test(weights.file);
   const asKeras = names ?? (isHdf5 ? [architecture.replace('preresnet', 'resnetv2')] : undefined);
@@ -108,5 +120,6 @@ export function guessInput(
 }
 
 function keras(mode: keyof typeof KERAS_MODES, because: string): Guess {
-  return { input: KERAS_MODES[mode], crop: 1, because };
+  // Keras' own loaders resize to the input's size, whatever the photo's shape.
+  return { input: { ...KERAS_MODES[mode], fit: 'stretch' }, crop: 1, because };
 }

@@ -29,6 +29,7 @@ export function teachableInput(size = USUAL_SIZE): InputPreset {
   return {
     size,
     resize: size,
+    fit: 'crop',
     interpolation: 'bilinear',
     channels: 'RGB',
     range: 255,

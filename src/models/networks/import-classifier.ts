@@ -40,6 +40,7 @@ import { reserveNames } from '../../graph/passes/reserve-names.js';
 import { resolveAutoPadding } from '../../graph/passes/resolve-auto-padding.js';
 import { spreadHead } from '../../graph/passes/spread-head.js';
 import { skipIdleViews } from '../../graph/passes/skip-idle-views.js';
+import { takeOneImage } from '../../graph/passes/take-one-image.js';
 import { takePlanarInput } from '../../graph/passes/take-planar-input.js';
 import { transposeGemmWeight } from '../../graph/passes/transpose-gemm-weight.js';
 import { unifyGlobalPool } from '../../graph/passes/unify-global-pool.js';
@@ -68,6 +69,7 @@ export function importClassifier(
 ): Omit<Network, 'fileDigest' | 'weightsDigest' | 'weightsFolder' | 'weightsFiles'> {
   const prepared = applyWhereMatching(graph, [
     reserveNames(),
+    takeOneImage('none'),
     liftConstants(),
     foldSizes(),
     absorbDequantizedWeights(),
@@ -99,6 +101,7 @@ export function importClassifier(
     classifier: withFloatBorders(classifier),
     dense: 'graph' in dense ? { ...dense, graph: withFloatBorders(dense.graph) } : dense,
     nativeSize,
+    ...(original.inputs[0]!.dataType.includes('int') && { takesPixels: true }),
     parameters: countParameters(classifier),
     output: kind,
     activation: isBinary ? 'softmax' : activationOf(kind, found, classes),
@@ -208,7 +211,10 @@ function convolutionalize(
   ]);
   const freed = applyWhereMatching(headed, [resolveAutoPadding(nativeSize), freeSizes(nativeSize)]);
   const bound = whyBound(freed, nativeSize);
-  if (bound !== undefined) return { classifier: original, dense: { unavailable: bound } };
+  if (bound !== undefined) {
+    const single = applyPass(original, takeOneImage('fixed')) ?? original;
+    return { classifier: single, dense: { unavailable: bound } };
+  }
   if (raised.opset < OPSET) {
     const unavailable = `the net has opset ${raised.opset}, and not all of it means the same in opset ${OPSET}`;
     return { classifier: applyWhereMatching(original, [freeSizes(nativeSize)]), dense: { unavailable } };

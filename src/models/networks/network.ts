@@ -25,6 +25,8 @@ export interface Network {
   readonly dense: ConvolutionalNet | Unavailable;
   /** The images that the classifier was made for, in pixels. */
   readonly nativeSize: PixelSize;
+  /** The net takes pixels as they are, 0 to 255: its own input is of an integer type. */
+  readonly takesPixels?: boolean;
   readonly parameters: number;
   /** What its file gives. */
   readonly output: OutputKind;

@@ -23,6 +23,7 @@ import { isWeighted, planQuantization, type QuantizationPlan } from '../../graph
 import { expectTensor } from '../../tensor.js';
 import { DigestedFiles } from '../files/file-access.js';
 import type { ModelFolder, QuantizationFigures } from '../manifest.js';
+import { preprocessingOf } from '../compile.js';
 import type { Network } from '../networks/network.js';
 import { calibrate, type CalibrationImages } from './calibrate.js';
 import type { Activation } from '../../maps/scores.js';
@@ -88,9 +89,10 @@ export async function quantizeModel(
   const key = [VERSION, network.weightsDigest, manifest.input, nativeSize, images.digest, clipping, observed];
   const file = join(cache, 'quantization', `${createHash('sha256').update(JSON.stringify(key)).digest('hex')}.json`);
   const measure = async (): Promise<Measured> => {
-    const options = { preprocessing: manifest.input, weightsFolder, clipping };
+    const options = { preprocessing: preprocessingOf(manifest, network), weightsFolder, clipping };
     const ranges = await calibrate(folded, observed, images, options);
-    const asRun = (graph: Graph): Uint8Array => writeOnnx(applyPasses(graph, [addImageInput(manifest.input)]));
+    const asRun = (graph: Graph): Uint8Array =>
+      writeOnnx(applyPasses(graph, [addImageInput(preprocessingOf(manifest, network))]));
     const expected = await logitsOf(asRun(classifier), weightsFolder, images);
     const actual = await logitsOf(asRun(quantizeBy(ranges)), weightsFolder, images);
     return { ranges, figures: compare(expected, actual) };

@@ -31,7 +31,7 @@ const REST = {
   model: { digest: 'ab', version: '1', name: 'net' },
 };
 const IMAGE = {
-  map: { receptiveField: 31, offset: 0.5, outputStride: 16, height: 3, width: 4 },
+  map: { kind: 'windows', receptiveField: 31, offset: 0.5, outputStride: 16, height: 3, width: 4 },
   input: { scale: 1.5, height: 48, width: 64 },
   height: 300,
   width: 451,

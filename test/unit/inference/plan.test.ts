@@ -18,7 +18,11 @@ function requestFor(classes: number, asked: number, { stride = 1, tiles = false 
     multiplyAdds: ({ width, height }) => width * height,
     session: { id: 'dense', model: new Uint8Array() },
   };
-  const model = { manifest: { input: { size: 64, resize: 64 } }, labels: Array<unknown>(classes) };
+  const model = {
+    manifest: { input: { size: 64, resize: 64 } },
+    labels: Array<unknown>(classes),
+    dense: { unavailable: 'a fake' },
+  };
   return {
     model: model as unknown as CompiledModel,
     viewFor: () => view as DenseView,

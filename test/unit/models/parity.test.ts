@@ -1,8 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
-import { measureParity, type SessionRunner } from '../../../src/models/parity.js';
+import { describe, expect, it } from 'vitest';
+import type { CompiledModel } from '../../../src/models/compile.js';
+import type { OutputKind } from '../../../src/models/networks/network.js';
+import { doubtOf, measureParity, type Parity, type SessionRunner } from '../../../src/models/parity.js';
 import type { SessionSpec } from '../../../src/runtime/session.js';
 
 it('is measured anew where something else computes', async () => {
@@ -55,7 +57,11 @@ it('runs the original as it is written, and has nothing kept of either', async (
     digest: 'x',
   };
   try {
-    expect(await measureParity({ ...check, asWritten: true }, sessions, cache)).toEqual({ difference: 0, largest: 1 });
+    expect(await measureParity({ ...check, asWritten: true }, sessions, cache)).toEqual({
+      difference: 0,
+      largest: 1,
+      lowest: 1,
+    });
     expect(opened.map(({ id, asWritten, digest }) => [id, asWritten, digest])).toEqual([
       ['a', true, undefined],
       ['b', undefined, undefined],
@@ -63,4 +69,24 @@ it('runs the original as it is written, and has nothing kept of either', async (
   } finally {
     await rm(cache, { recursive: true });
   }
+});
+
+describe('numbers that are taken for logits', () => {
+  const model = (output: OutputKind, stated?: OutputKind) =>
+    ({ output, manifest: { output: stated } }) as unknown as CompiledModel;
+  const parity = (lowest: number, largest: number): Parity => ({ difference: 0, largest, lowest });
+
+  it('are doubted where all lie between 0 and 1, with the figures', () => {
+    expect(doubtOf(model('logits'), parity(0.0123, 0.87))).toMatch(
+      /between 0\.0123 and 0\.870.*"output" in model\.json/,
+    );
+  });
+
+  it('are not where some do not, or somebody says what they are', () => {
+    expect(doubtOf(model('logits'), parity(-0.1, 0.87))).toBeUndefined();
+    expect(doubtOf(model('logits'), parity(0.1, 1.2))).toBeUndefined();
+    expect(doubtOf(model('logits', 'logits'), parity(0.1, 0.9))).toBeUndefined();
+    expect(doubtOf(model('probabilities'), parity(0.1, 0.9))).toBeUndefined();
+    expect(doubtOf(model('logits'), { difference: 0, largest: 0.5 })).toBeUndefined();
+  });
 });

@@ -67,7 +67,7 @@ describe('a pull', () => {
   it('makes a model folder that says where it comes from and what it must be', async () => {
     const { folder, model } = await pull();
     expect(await found()).toEqual(['.pulling', ...MODEL_FILES]);
-    expect(model).toMatchObject({ nativeSize: 64, dense: { outputStrides: [16, 8, 4] } });
+    expect(model).toMatchObject({ nativeSize: { width: 64, height: 64 }, dense: { outputStrides: [16, 8, 4] } });
     const { manifest, labels } = await readModelFolder(folder);
     expect(labels).toEqual(LABELS);
     expect(manifest).toEqual({
