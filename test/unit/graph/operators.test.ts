@@ -20,8 +20,8 @@ const SOURCES = ['graph', 'architectures', 'models', 'runtime'].flatMap((part) =
 /** Where every word in quotes that begins with a capital is an operator. */
 const GRAPH = join('src', 'graph');
 
-/** But these: operators that are refused, and the name of an error. */
-const NO_OPERATORS = ['Resize', 'Scatter', 'Upsample', 'GraphError'];
+/** But these: operators that are refused or left out, and the name of an error. */
+const NO_OPERATORS = ['Resize', 'Scatter', 'Upsample', 'ZipMap', 'GraphError'];
 
 /** Their operands are truth values. */
 const LOGICAL = ['And', 'Not', 'Or', 'Xor'];

@@ -44,7 +44,7 @@ describe('the graph of a classifier', () => {
       undefined,
     ],
   ])('%s', (_, graph, size) => {
-    expect(describeGraph(graph)).toEqual({ size, classes: 7, pixels: undefined });
+    expect(describeGraph(graph)).toEqual({ size, isGrey: false, classes: 7, pixels: undefined });
   });
 
   it.each<[string, Graph, object | undefined]>([
