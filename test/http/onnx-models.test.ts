@@ -68,7 +68,8 @@ describe('GET /v1/models', () => {
     expect(byName.get('hidden')).toMatchObject({
       state: 'ready',
       outputStrides: [],
-      heatmapsUnavailable: expect.stringMatching(/Reshape → Softmax → Flatten → Gemm: node .* gives the channels another form/,
+      heatmapsUnavailable: expect.stringMatching(
+        /Reshape → Softmax → Flatten → Gemm: node .* gives the channels another form/,
       ) as string,
     });
     expect(byName.get('bound')).toMatchObject({ state: 'ready', outputStrides: [] });
