@@ -61,7 +61,10 @@ describe('loadTfjsLayers', () => {
   it('names the digests of its JSON and of all of its weights, which are part of what is converted', async () => {
     const content = await write();
     const network = await load(content);
-    expect(network).toMatchObject({ nativeSize: { width: 16, height: 16 }, weightsFolder: join(root, 'cache/weights') });
+    expect(network).toMatchObject({
+      nativeSize: { width: 16, height: 16 },
+      weightsFolder: join(root, 'cache/weights'),
+    });
     expect(network.parameters).toBe(3 * 3 * 3 * 4 + 4 + 2 * 4 + 3 * 3 * 4 + 4 + 4 * 5 + 5);
     const [path] = saved.files.keys();
     const bytes = await readFile(join(content.folder, 'tfjs', path!));
