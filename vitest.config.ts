@@ -26,8 +26,9 @@ export default defineConfig({
   test: {
     // Workers, servers and the command line run from dist/, which is never older than the sources.
     globalSetup: ['test/support/build-dist.ts'],
-    // Several files at once would each start worker pools; two cores are the smallest machine this must pass on.
-    maxWorkers: 2,
+    // Several files at once would each start worker pools; two cores are the smallest machine this must pass on. A third runs where two
+    // wait for processes and for clocks.
+    maxWorkers: 3,
     // Every file is in one of the three, and `npm test` runs them all. `npm run test:fast` runs the first two.
     projects: [
       // Half of its time would go into importing the same modules again for each file.

@@ -20,6 +20,7 @@ export const SLOW_FILES: readonly string[] = [
   'test/http/segment.test.ts',
   'test/http/start.test.ts',
   'test/unit/log.test.ts',
+  'test/unit/models/import/**',
   'test/unit/models/registry.test.ts',
   'test/unit/support-progress.test.ts',
   // Every operator and network on every engine, slow ones too, and networks of the published sizes.
