@@ -358,10 +358,7 @@ export interface components {
             classes?: number;
             input?: {
                 /** @description The side of a square, or [height, width] */
-                size: number | [
-                    number,
-                    number
-                ];
+                size: number | number[];
                 /** @description How a photo becomes the input where the request does not say; absent: crop */
                 fit?: string;
                 resize: number;
@@ -452,10 +449,7 @@ export interface components {
             classes?: number;
             input?: {
                 /** @description The side of a square, or [height, width] */
-                size: number | [
-                    number,
-                    number
-                ];
+                size: number | number[];
                 /** @description How a photo becomes the input where the request does not say; absent: crop */
                 fit?: string;
                 resize: number;

@@ -39,7 +39,7 @@ export function pixelSize(stated: StatedSize): PixelSize {
   return { width, height };
 }
 
-export function shortSide(stated: StatedSize): number {
+export function shortSide(stated: number | readonly number[]): number {
   return typeof stated === 'number' ? stated : Math.min(...stated);
 }
 

@@ -12,7 +12,7 @@ import {
   type Timing,
 } from '../client/index.js';
 import { distinctNames } from '../classes/class-search.js';
-import { planInput } from '../maps/input-plan.js';
+import { planInput, type StatedSize } from '../maps/input-plan.js';
 import { coveredPixels, placeMap } from '../maps/place.js';
 import { classifyQuery, heatmapQuery, type Question } from './question.js';
 import type { AskedTiming, PlacedMap } from './placed-map.js';
@@ -111,7 +111,7 @@ function placeMaps({ results }: Heatmaps, { model, fit }: Question, timing: Aske
   const { size, resize } = model.input;
   const plan = planInput(photo, {
     fit,
-    size,
+    size: size as StatedSize,
     resize,
     scale: input.scale,
     step: model.inputStep ?? 1,

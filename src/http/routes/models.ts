@@ -46,7 +46,7 @@ const modelSummary = z
     input: z
       .object({
         size: z
-          .union([z.number().int(), z.tuple([z.number().int(), z.number().int()])])
+          .union([z.number().int(), z.array(z.number().int()).length(2)])
           .describe('The side of a square, or [height, width]'),
         fit: z
           .string()
