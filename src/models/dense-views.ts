@@ -8,7 +8,6 @@ import { countMultiplyAdds, countPeakValues } from '../graph/cost.js';
 import { effectiveOffset } from '../graph/effective-centre.js';
 import { mapGeometry, seesEverything, type MapGeometry } from '../graph/geometry.js';
 import type { Graph } from '../graph/graph.js';
-import { GraphError } from '../graph/graph-error.js';
 import { imageShapes } from '../graph/native-shapes.js';
 import { applyPass, applyPasses } from '../graph/pass.js';
 import { CLASS_MAP } from '../graph/passes/convolutionalize-gemm.js';
@@ -16,6 +15,7 @@ import { headPads, padHead } from '../graph/passes/pad-head.js';
 import { reduceOutputStride } from '../graph/passes/reduce-output-stride.js';
 import { selectClasses } from '../graph/passes/select-classes.js';
 import { inferShapes } from '../graph/shapes.js';
+import { sizeStepOf, whySizesDisagree } from '../graph/size-step.js';
 import { EDGES, type Edge } from '../maps/edges.js';
 import { MAP_KINDS, type MapKind } from '../maps/map-kinds.js';
 import type { SessionSpec } from '../runtime/session.js';
@@ -107,12 +107,12 @@ export function createDenseViews(net: ConvolutionalNet, options: DenseOptions): 
       ? undefined
       : createDenseViews(
           // Cells cover the image, as those of a net with global average pooling do.
-          { graph: net.cells, poolsGlobally: true },
+          { graph: net.cells, poolsGlobally: true, sizeStep: net.sizeStep ?? 1 },
           { ...options, kind: 'cells', session: (view, ...others) => session(`cells-${view}`, ...others) },
         );
   const kinds: MapKind[] = net.poolsGlobally || cells !== undefined ? wordsOf(MAP_KINDS) : [kind];
   const own = mapGeometry(net.graph, CLASS_MAP).outputStride;
-  const sizeStep = sizeStepOf(net.graph, nativeSize) ?? 1;
+  const { sizeStep = 1 } = net;
   const outputStrides = FINENESS.map((fineness) => own / fineness).filter((stride) => {
     if (stride === own) return true;
     const finer = Number.isInteger(stride) ? applyPass(net.graph, reduceOutputStride(stride)) : undefined;
@@ -122,14 +122,21 @@ export function createDenseViews(net: ConvolutionalNet, options: DenseOptions): 
   const pads = net.poolsGlobally ? undefined : headPads(net.graph);
   const coversImage = net.poolsGlobally || pads !== undefined;
   const edges: Edge[] = coversImage ? wordsOf(EDGES) : ['valid'];
-  const minimumSize = smallestSide(nativeSize, sizeStep, mapSizer(net.graph));
+  const sizeOf = mapSizer(net.graph);
+  const none = { width: 0, height: 0 };
+  const minimumSize = smallestSide(nativeSize, sizeStep, (input) =>
+    whySizesDisagree(net.graph, input) === undefined ? sizeOf(input) : none,
+  );
 
-  const whyNot = memoizeBySize((input) => whyShapesFail(net.graph, input));
+  const whyNot = memoizeBySize((input) => whySizesDisagree(net.graph, input));
+  // What holds from the native size on may not hold below it.
+  const isSure = ({ width, height }: Size): boolean =>
+    sizeStep === 1 && width >= nativeSize.width && height >= nativeSize.height;
 
   function check(input: Size): void {
     const { width, height } = input;
     if (Math.min(width, height) >= minimumSize) {
-      const reason = whyNot(input);
+      const reason = isSure(input) ? undefined : whyNot(input);
       if (reason === undefined) return;
       throw new ServiceError(
         'OUTPUT_UNSUPPORTED',
@@ -216,34 +223,6 @@ function multiplyAddCounter(graph: Graph): (input: Size) => number {
 
 function shapesFor(graph: Graph, { width, height }: Size): ReadonlyMap<string, readonly number[]> {
   return inferShapes(graph, imageShapes(graph, { batch: 1, width, height }));
-}
-
-/** Steps that are tried, and how many sizes in a row must agree. */
-const SIZE_STEPS = [1, 2, 4, 8, 16, 32, 64];
-const SIZES_TRIED = 9;
-
-/**
- * The smallest step whose multiples a net takes from its native size on; undefined if there is none. Where branches pad in unlike ways,
- * their sizes agree only for some inputs.
- */
-export function sizeStepOf(graph: Graph, { width, height }: Size): number | undefined {
-  const first = Math.max(width, height);
-  return SIZE_STEPS.find((step) =>
-    Array.from({ length: SIZES_TRIED }, (_, index) => step * (Math.ceil(first / step) + index)).every(
-      (side) => whyShapesFail(graph, { width: side, height: side }) === undefined,
-    ),
-  );
-}
-
-/** Why the net does not take an input; undefined if it does. */
-function whyShapesFail(graph: Graph, input: Size): string | undefined {
-  try {
-    shapesFor(graph, input);
-    return undefined;
-  } catch (error) {
-    if (error instanceof GraphError) return error.message;
-    throw error;
-  }
 }
 
 /**

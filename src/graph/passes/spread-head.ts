@@ -132,8 +132,8 @@ class Spreading {
     else if (isOfKind(node, 'identity', 'view') || this.#onlyMovesAxes(node)) this.#sameCells(node);
     else if (node.op === 'Gemm' || node.op === 'MatMul') this.#layer(node);
     else if (node.op === 'Conv') this.#pointwise(node);
-    else if (isOfKind(node, 'elementwise')) this.#emit(node, [this.#mapOf(node, 0), ...node.inputs.slice(1)]);
-    else if (node.op === 'BatchNormalization') this.#emit(node, [this.#mapOf(node, 0), ...node.inputs.slice(1)]);
+    else if (isOfKind(node, 'elementwise', 'by-channel'))
+      this.#emit(node, [this.#mapOf(node, 0), ...node.inputs.slice(1)]);
     else if (isOfKind(node, 'broadcast')) this.#arithmetic(node);
     else if (node.op === 'LayerNormalization') this.#normalize(node);
     else if (isOfKind(node, 'reduction')) this.#reduce(node);

@@ -18,7 +18,6 @@ import { absorbDequantizedWeights } from '../../graph/passes/absorb-dequantized-
 import { castBorders } from '../../graph/passes/cast-borders.js';
 import { CLASS_MAP, convolutionalizeGemm } from '../../graph/passes/convolutionalize-gemm.js';
 import { convolutionalizeGlobalPool } from '../../graph/passes/convolutionalize-global-pool.js';
-import { convolutionalizePooledStack } from '../../graph/passes/convolutionalize-pooled-stack.js';
 import { dropIdentities } from '../../graph/passes/drop-identities.js';
 import { dropIdentityCasts } from '../../graph/passes/drop-identity-casts.js';
 import { dropOutputCast } from '../../graph/passes/drop-output-cast.js';
@@ -46,6 +45,7 @@ import { transposeGemmWeight } from '../../graph/passes/transpose-gemm-weight.js
 import { unifyGlobalPool } from '../../graph/passes/unify-global-pool.js';
 import { widenHalf } from '../../graph/passes/widen-half.js';
 import { inferShapes } from '../../graph/shapes.js';
+import { sizeStepOf } from '../../graph/size-step.js';
 import { elementCount } from '../../tensor.js';
 import type { PixelSize } from '../../maps/input-plan.js';
 import type { Activation } from '../../maps/scores.js';
@@ -226,7 +226,6 @@ function convolutionalize(
   const spread = attempt(() => spreadHead(freed, 'windows', nativeSize));
   const candidates = [
     affine,
-    applyPass(freed, convolutionalizePooledStack(nativeSize)),
     applyPass(freed, convolutionalizeGemm(nativeSize)),
     'result' in spread ? spread.result.graph : undefined,
   ].filter((candidate) => candidate !== undefined);
@@ -236,11 +235,15 @@ function convolutionalize(
     const why = 'reason' in spread ? `${describeHead(freed)}: ${spread.reason}` : describeHead(freed);
     return { classifier: freed, dense: { unavailable: reasons[0] ?? why } };
   }
+  const sizeStep = sizeStepOf(graph, nativeSize);
+  if (sizeStep === undefined) {
+    return { classifier: freed, dense: { unavailable: 'the sizes of its branches agree only for some inputs' } };
+  }
   const ofCells = affine === undefined && 'result' in cells ? cells.result.graph : undefined;
   const hasCells = ofCells !== undefined && whyNoMap(ofCells, nativeSize) === undefined;
   return {
     classifier: freed,
-    dense: { graph, poolsGlobally: graph === affine, ...(hasCells && { cells: ofCells }) },
+    dense: { graph, poolsGlobally: graph === affine, sizeStep, ...(hasCells && { cells: ofCells }) },
   };
 }
 

@@ -54,6 +54,8 @@ export interface ConvolutionalNet {
   readonly cells?: Graph;
   /** Whether the net ends in global average pooling: then the class map's mean equals the logits at any size. */
   readonly poolsGlobally: boolean;
+  /** It takes sides that are multiples of this, and hardly others. Default: 1. */
+  readonly sizeStep?: number;
   /** Where the kernels look. Default: all look at their middles. */
   readonly kernelCentres?: KernelCentres;
 }

@@ -5,7 +5,7 @@ import type { GraphBuilder } from '../../../../src/graph/build.js';
 import type { Graph } from '../../../../src/graph/graph.js';
 import { operatorsOfKind } from '../../../../src/graph/operators.js';
 import { applyPass, applyPasses } from '../../../../src/graph/pass.js';
-import { convolutionalizePooledStack } from '../../../../src/graph/passes/convolutionalize-pooled-stack.js';
+import { spreadHead } from '../../../../src/graph/passes/spread-head.js';
 import { averageClassMap } from '../../../../src/graph/passes/average-class-map.js';
 import { CLASS_MAP, convolutionalizeGemm } from '../../../../src/graph/passes/convolutionalize-gemm.js';
 import { convolutionalizeGlobalPool } from '../../../../src/graph/passes/convolutionalize-global-pool.js';
@@ -256,7 +256,7 @@ describe('convolutionalizeGlobalPool', () => {
   });
 });
 
-describe('convolutionalizePooledStack', () => {
+describe('spreadHead', () => {
   /** A trunk without padding, whose map at 6×6 pixels is 4×4, and a head on what is pooled of it. */
   const net = (pooling: string, layers: (b: GraphBuilder, pooled: string) => string): Graph =>
     graphOf(['N', 2, 'H', 'W'], (b, x) => {
@@ -279,7 +279,7 @@ describe('convolutionalizePooledStack', () => {
     ['several layers behind a maximum', net('GlobalMaxPool', perceptron)],
     ['one layer behind a maximum', net('GlobalMaxPool', single)],
   ])('scores every window as the classifier does: %s', async (_, classifier) => {
-    const dense = applyPasses(classifier, [convolutionalizePooledStack(6)]);
+    const dense = spreadHead(classifier, 'windows', 6).graph;
     const x = randomTensor([1, 2, 8, 9]);
     const map = (await runGraph(dense, { x }))[CLASS_MAP]!;
     expect(map.dims).toEqual([1, 5, 3, 4]);
@@ -300,7 +300,7 @@ describe('convolutionalizePooledStack', () => {
         return linear(b, b.node(op, [positive(b, op, hidden)]), 'out', 7, 5);
       }),
     );
-    const dense = applyPasses(classifier, [convolutionalizePooledStack(6)]);
+    const dense = spreadHead(classifier, 'windows', 6).graph;
     const x = randomTensor([1, 2, 7, 6]);
     const map = (await runGraph(dense, { x }))[CLASS_MAP]!;
     expect(map.dims).toEqual([1, 5, 2, 1]);
@@ -310,14 +310,34 @@ describe('convolutionalizePooledStack', () => {
     }
   });
 
-  it('leaves a single layer behind an average to the map without a window, and what is no such chain', () => {
-    const mixed = (b: GraphBuilder, pooled: string) => {
-      const hidden = linear(b, b.node('Flatten', [pooled]), 'hidden', 3, 7);
-      return linear(b, b.node('Softmax', [hidden]), 'out', 7, 5);
-    };
-    for (const graph of [net('GlobalAveragePool', single), net('GlobalAveragePool', mixed), tinyVgg()]) {
-      expect(applyPass(graph, convolutionalizePooledStack(64))).toBeUndefined();
-    }
+  it('tells an affine head, whose cells have the logits as their mean, from others', async () => {
+    const affine = spreadHead(net('GlobalAveragePool', single), 'cells', 6);
+    expect(affine.isAffine).toBe(true);
+    const x = randomTensor([1, 2, 8, 9]);
+    const [logits] = Object.values(await runGraph(net('GlobalAveragePool', single), { x }));
+    expectClose(spatialMean((await runGraph(affine.graph, { x }))[CLASS_MAP]!), logits);
+    expect(spreadHead(net('GlobalAveragePool', perceptron), 'cells', 6).isAffine).toBe(false);
+    expect(spreadHead(net('GlobalMaxPool', single), 'cells', 6).isAffine).toBe(false);
+  });
+
+  it('takes products and views that only name the channels anew', async () => {
+    const viewed = net('GlobalAveragePool', (b, pooled) => {
+      const shape = b.constant('groups', 'int64', [3], [-1, 3, 1]);
+      const groups = b.node('Reshape', [pooled, b.constant('pairs', 'int64', [3], [-1, 1, 3])], { name: 'pairs' });
+      const mixed = b.node('MatMul', [groups, b.parameter('mix', [3, 3])], { name: 'mixed' });
+      return linear(b, b.node('Flatten', [b.node('Reshape', [mixed, shape])]), 'out', 3, 5);
+    });
+    const x = randomTensor([2, 2, 6, 6]);
+    const [logits] = Object.values(await runGraph(viewed, { x }));
+    expectClose(spatialMean((await runGraph(spreadHead(viewed, 'windows', 6).graph, { x }))[CLASS_MAP]!), logits);
+  });
+
+  it('refuses a way past the pooling, and cells of a flattened map, and says what would have to change', () => {
+    const past = graphOf(['N', 2, 'H', 'W'], (b, x) => [
+      { name: b.node('ReduceMean', [x]), dataType: 'float32', dims: ['N', 5] },
+    ]);
+    expect(() => spreadHead(past, 'windows', 6)).toThrow('past any global pooling');
+    expect(() => spreadHead(tinyVgg(), 'cells', 64)).toThrow(/flattens the map.*The head must be built of/);
   });
 });
 
