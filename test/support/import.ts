@@ -5,12 +5,21 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadNetwork } from '../../src/models/compile.js';
 import type { Conversion, Stated } from '../../src/models/import/conversion.js';
-import { onThread, type Format, type ImportThreadOptions } from '../../src/models/import/thread.js';
+import { convertKerasFile } from '../../src/models/import/keras-file.js';
+import { convertPytorchFile } from '../../src/models/import/pytorch-file.js';
+import { convertTfjsGraphFile } from '../../src/models/import/tfjs-graph-file.js';
 import type { Manifest } from '../../src/models/manifest.js';
 import type { Network } from '../../src/models/networks/network.js';
 import { runGraph, type Value } from './ort.js';
 
-export const WORKER_FILE = fileURLToPath(new URL('../../dist/models/import/worker.js', import.meta.url));
+export const DRAFT_WORKER_FILE = fileURLToPath(new URL('../../dist/models/import/draft-worker.js', import.meta.url));
+
+const CONVERTERS = {
+  keras: convertKerasFile,
+  pytorch: convertPytorchFile,
+  'tfjs-graph': convertTfjsGraphFile,
+};
+type Format = keyof typeof CONVERTERS;
 
 /** The path of a file in test/fixtures/import. */
 export function fixture(name: string): string {
@@ -43,13 +52,8 @@ export async function inFolder<T>(use: (folder: string) => Promise<T>): Promise<
 }
 
 /** Convert a file into a folder that is removed at the end. */
-export function convert(
-  format: Format,
-  file: string,
-  stated: Stated = {},
-  options: ImportThreadOptions = {},
-): Promise<Conversion> {
-  return inFolder((folder) => onThread(format, { workerFile: WORKER_FILE, ...options })(file, folder, stated));
+export function convert(format: Format, file: string, stated: Stated = {}): Promise<Conversion> {
+  return inFolder((folder) => CONVERTERS[format](file, folder, stated));
 }
 
 /** Convert a file, load the result with the loader of the server, and run it on `input` [N, 3, H, W]. */
@@ -62,7 +66,7 @@ export function importAndRun(
   return inFolder(async (root) => {
     const folder = join(root, 'model');
     await mkdir(folder);
-    const conversion = await onThread(format, { workerFile: WORKER_FILE })(file, folder, stated);
+    const conversion = await CONVERTERS[format](file, folder, stated);
     const size = input.dims[2]!;
     const manifest: Manifest = {
       name: 'imported',

@@ -1,14 +1,14 @@
 /** What converts each format. */
 import type { Converter, Stated } from './conversion.js';
 import { convertHuggingFace } from './hugging-face.js';
-import { convertKeras } from './keras.js';
+import { convertKerasFile } from './keras-file.js';
 import { convertKerasApplication } from './keras-applications.js';
 import { convertOnnx } from './onnx.js';
-import { convertPytorch } from './pytorch.js';
+import { convertPytorchFile } from './pytorch-file.js';
 import { convertSafetensors } from './safetensors.js';
 import type { FormatName, Source } from './source.js';
 import { convertTeachableMachine } from './teachable-machine.js';
-import { convertTfjsGraph } from './tfjs-graph.js';
+import { convertTfjsGraphFile } from './tfjs-graph-file.js';
 import { convertTfjsLayers } from './tfjs-layers.js';
 
 /** Formats that are missing here are recognized, but not converted yet. */
@@ -18,9 +18,9 @@ const CONVERTERS: Readonly<Partial<Record<FormatName, Converter>>> = {
   'teachable-machine': convertTeachableMachine,
   'hugging-face': convertHuggingFace,
   safetensors: convertSafetensors,
-  'tfjs-graph': convertTfjsGraph,
-  keras: convertKeras,
-  pytorch: convertPytorch,
+  'tfjs-graph': convertTfjsGraphFile,
+  keras: convertKerasFile,
+  pytorch: convertPytorchFile,
 };
 
 /** What converts a source; undefined if nothing does yet. */

@@ -1,11 +1,10 @@
 /**
- * Finds and drafts models on a thread that lives for one of these: what a stranger's file costs to read is known only when
- * it has been read. The thread has limits of time and memory, and the event loop stays free meanwhile.
+ * Finds and drafts models on a thread that lives for one of these (../reader-thread.ts).
  */
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
-import { errorOf, explainEnd } from '../thread-failure.js';
+import { OperatorError } from '../../errors.js';
+import { ModelFileError } from '../files/model-file-error.js';
+import { askReader } from '../reader-thread.js';
 import type { Draft, DraftOptions } from './draft-model.js';
 import type { DraftReply, DraftStart } from './draft-worker.js';
 import type { Source } from './source.js';
@@ -54,26 +53,16 @@ async function askForDraft(start: DraftStart, file: string, options?: DraftThrea
   return reply.draft;
 }
 
-/** The thread's reply. Throws what the work throws, and ModelFileError at a limit. */
+/** The thread's reply. Throws what the work throws, and ModelFileError at a limit, or where a damaged file breaks a reader. */
 async function ask(
   start: DraftStart,
   file: string,
   { workerFile = WORKER_FILE, limitMs = 900_000, heapMb = 1024 }: DraftThreadOptions = {},
 ): Promise<Exclude<DraftReply, { kind: 'failed' }>> {
-  const thread = new Worker(workerFile, {
-    workerData: start,
-    execArgv: [],
-    resourceLimits: { maxOldGenerationSizeMb: heapMb },
-  });
   try {
-    const signal = AbortSignal.timeout(limitMs);
-    const ended = once(thread, 'exit').then(() => Promise.reject(new Error('the thread ended')));
-    const [reply] = (await Promise.race([once(thread, 'message', { signal }), ended])) as [DraftReply];
-    if (reply.kind === 'failed') throw errorOf(reply);
-    return reply;
+    return await askReader<DraftReply>({ workerFile, limitMs, heapMb }, start, file);
   } catch (cause) {
-    throw explainEnd(cause, file, { limitMs, heapMb });
-  } finally {
-    await thread.terminate();
+    if (cause instanceof OperatorError) throw cause;
+    throw new ModelFileError(file, 'file', 'is damaged, or has what cannot be read', { cause });
   }
 }

@@ -1,5 +1,6 @@
 /** Entry of the thread that finds or drafts one model. It sends one reply, and ends. Errors are sent as data. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { OperatorError } from '../../errors.js';
 import { failureOf, type ThreadFailure } from '../thread-failure.js';
 import { draftModel, importInto, type Draft, type DraftOptions } from './draft-model.js';
 import { sourceAt } from './recognize.js';
@@ -30,6 +31,7 @@ async function work(start: DraftStart): Promise<DraftReply> {
         return { kind: 'drafted', draft: await importInto(start.path, start.folder, start.options) };
     }
   } catch (thrown) {
-    return failureOf(thrown);
+    const isSystem = start.work !== 'find' && thrown instanceof Error && 'syscall' in thrown;
+    return failureOf(isSystem ? new OperatorError(`${start.folder}: cannot be written: ${thrown.message}`) : thrown);
   }
 }
