@@ -153,15 +153,24 @@ describe('a net is served whatever its input is:', () => {
   beforeAll(async () => {
     root = await mkdtemp(join(tmpdir(), 'fullconv-inputs-'));
     const models = join(root, 'models');
-    const add = async (name: string, file: Uint8Array): Promise<void> => {
+    const add = async (name: string, file: Uint8Array, others: object = {}): Promise<void> => {
       await writeOnnxModel(models, name, file, TINY);
       const manifest = join(models, name, 'model.json');
       const content = JSON.parse(await readFile(manifest, 'utf8')) as { input: object };
-      const input = { ...content.input, size: SIDE, resize: SIDE, range: 255, mean: [0, 0, 0], std: [1, 1, 1] };
+      const input = {
+        ...content.input,
+        size: SIDE,
+        resize: SIDE,
+        range: 255,
+        mean: [0, 0, 0],
+        std: [1, 1, 1],
+        ...others,
+      };
       await writeFile(manifest, JSON.stringify({ ...content, input }));
     };
     for (const { name, graph } of Object.values(CASES)) await add(name, writeOnnx(graph));
     await add('zipped', zipped(net));
+    await add('stretched', writeOnnx(net), { fit: 'stretch' });
     app = await startTestApp({ FULLCONV_CACHE: join(root, 'cache') }, models);
     picture = await sharp(PIXELS, { raw: { width: SIDE, height: SIDE, channels: 3 } })
       .png()
@@ -196,6 +205,24 @@ describe('a net is served whatever its input is:', () => {
   it('a ZipMap behind its numbers', async () => {
     const [logits] = Object.values(await runGraph(net, { x: { dims: [1, 3, SIDE, SIDE], data: float } }));
     expectSame(await classify('zipped'), Array.from(logits!.data, Number));
+  });
+
+  it('stretches photos where the manifest says so, and a request does not', async () => {
+    const wide = await sharp(PIXELS, { raw: { width: SIDE, height: SIDE, channels: 3 } })
+      .resize(3 * SIDE, SIDE, { fit: 'fill', kernel: 'nearest' })
+      .png()
+      .toBuffer();
+    const ask = async (query: string): Promise<unknown> => {
+      const url = `/v1/classify?model=stretched${query}`;
+      const { results } = (await app.http.inject({ method: 'POST', url, payload: wide })).json<{
+        results: { predictions: unknown }[];
+      }>();
+      return results[0]!.predictions;
+    };
+    expect(await ask('')).toEqual(await ask('&fit=stretch'));
+    expect(await ask('')).not.toEqual(await ask('&fit=crop'));
+    const described = await app.http.inject('/v1/models/stretched');
+    expect(described.json()).toMatchObject({ input: { fit: 'stretch' } });
   });
 
   it('refuses a net that takes bytes and a preset that normalizes them', async () => {

@@ -144,6 +144,19 @@ describe('decodeInput', () => {
     }
   });
 
+  it('leaves the transform of a profile out that is sRGB in effect, and no other', async () => {
+    const photoWith = (profile: string) =>
+      solid(8, 8, '#c84').withIccProfile(profile).jpeg({ quality: 100 }).toBuffer();
+    const [srgb, p3] = [await photoWith('srgb'), await photoWith('p3')];
+    expect(await readImageHeader(srgb, limits)).toMatchObject({ colours: 'srgb' });
+    const header = await readImageHeader(p3, limits);
+    expect(header.colours).not.toBe('srgb');
+    const decode = async (as: typeof header): Promise<Color> =>
+      at(await decodePhoto(p3, as, { background: white }), 0.5, 0.5);
+    // The mark alone makes the difference: the same bytes are taken as they are.
+    expect(await decode({ ...header, colours: 'srgb' })).not.toEqual(await decode(header));
+  });
+
   it('brings CMYK, grey, palette and 1-bit images to three channels', async () => {
     // Colours that inks can print; libvips' own CMYK profile on the way there and back.
     for (const [name, color] of [

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { inputPixels, planInput, type Fit } from '../../../src/maps/input-plan.js';
+import { inputPixels, ofSameShape, planInput, type Fit } from '../../../src/maps/input-plan.js';
 
 const request = (fit: Fit, scale = 1) => ({ fit, size: 224, resize: 256, scale });
 
@@ -41,6 +41,34 @@ describe('planInput', () => {
     const { resized, crop } = planInput({ width, height }, { ...request(fit, scale), step: 32 });
     expect(resized).toEqual({ width: w, height: h });
     expect(crop).toEqual({ left: 0, top: 0, width: w, height: h });
+  });
+
+  it.each([
+    // photo, fit → resized, crop, for an input of 64 by 256: it is covered, whatever the photo's shape.
+    [[500, 375], 'crop', [341, 256], [42, 96, 256, 64]],
+    [[100, 400], 'crop', [256, 1024], [0, 480, 256, 64]],
+    [[1000, 100], 'crop', [2560, 256], [1152, 96, 256, 64]],
+    [[500, 375], 'stretch', [256, 64], [0, 0, 256, 64]],
+    [[500, 375], 'whole', [85, 64], [0, 0, 85, 64]],
+  ] as const)('plans %j with fit %s for an input that is no square', ([width, height], fit, resized, crop) => {
+    const plan = planInput({ width, height }, { fit, size: [64, 256], resize: 256, scale: 1 });
+    expect([plan.resized.width, plan.resized.height]).toEqual(resized);
+    expect([plan.crop.left, plan.crop.top, plan.crop.width, plan.crop.height]).toEqual(crop);
+  });
+
+  it('enlarges a photo further where the cut would not fit into it', () => {
+    const { resized, crop } = planInput(
+      { width: 300, height: 100 },
+      { fit: 'crop', size: [128, 512], resize: 128, scale: 1 },
+    );
+    expect(resized).toEqual({ width: 512, height: 170 });
+    expect(crop).toEqual({ left: 0, top: 21, width: 512, height: 128 });
+  });
+
+  it('keeps the shape of an input that is asked for in another size', () => {
+    expect(ofSameShape(224, 100)).toBe(100);
+    expect(ofSameShape([64, 256], 32)).toEqual([32, 128]);
+    expect(ofSameShape([300, 100], 50)).toEqual([150, 50]);
   });
 
   it('plans one of few inputs for photos of any aspect, in steps', () => {

@@ -35,6 +35,21 @@ describe('addImageInput', () => {
     expectClose(logits, expected['logits']);
   });
 
+  it('gives a net of one channel the luma, to the number', async () => {
+    const grey = graphOf(['N', 1, 'H', 'W'], (b, x) => [output(b.node('Identity', [x]))]);
+    const pixels = Uint8Array.from({ length: 64 * 64 * 3 }, (_, index) => (index * 7919 + (index % 13) * 31) % 256);
+    pixels.set([255, 255, 255, 0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255]);
+    const given = { channels: 'GRAY', range: 1, mean: [0], std: [1] } as const;
+    const image = { dims: [1, 64, 64, 3], data: pixels };
+    const [luma] = Object.values(await runGraph(applyPasses(grey, [addImageInput(given)]), { image }));
+    expect(luma!.dims).toEqual([1, 1, 64, 64]);
+    const expected = Array.from({ length: 64 * 64 }, (_, at) => {
+      const [r, g, b] = pixels.subarray(3 * at) as unknown as [number, number, number];
+      return (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16;
+    });
+    expect(Array.from(luma!.data, Number)).toEqual(expected);
+  });
+
   it('takes uint8 pixels [N, H, W, 3]', () => {
     const { inputs } = applyPasses(tinyResNet(), [addImageInput(RGB)]);
     expect(inputs).toEqual([{ name: 'image', dataType: 'uint8', dims: ['N', 'H', 'W', 3] }]);

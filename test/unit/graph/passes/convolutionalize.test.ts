@@ -320,6 +320,29 @@ describe('spreadHead', () => {
     expect(spreadHead(net('GlobalMaxPool', single), 'cells', 6).isAffine).toBe(false);
   });
 
+  it('takes a normalization of the channels, as one operator', async () => {
+    const normalized = net('GlobalAveragePool', (b, pooled) => {
+      const weights = [b.parameter('scale', [3]), b.parameter('shift', [3])];
+      const flat = b.node('LayerNormalization', [b.node('Flatten', [pooled]), ...weights], {
+        attributes: { axis: int(-1) },
+      });
+      return linear(b, flat, 'out', 3, 5);
+    });
+    // One cell is all that is pooled of a map of one cell.
+    for (const [form, side] of [
+      ['windows', 6],
+      ['cells', 3],
+    ] as const) {
+      const { graph, isAffine } = spreadHead(normalized, form, 6);
+      expect(isAffine).toBe(false);
+      const x = randomTensor([2, 2, side, side]);
+      const [logits] = Object.values(await runGraph(normalized, { x }));
+      const map = (await runGraph(graph, { x }))[CLASS_MAP]!;
+      expect(map.dims).toEqual([2, 5, 1, 1]);
+      expectClose(spatialMean(map), logits);
+    }
+  });
+
   it('takes products and views that only name the channels anew', async () => {
     const viewed = net('GlobalAveragePool', (b, pooled) => {
       const shape = b.constant('groups', 'int64', [3], [-1, 3, 1]);

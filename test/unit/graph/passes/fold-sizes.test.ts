@@ -1,0 +1,43 @@
+import { expect, it } from 'vitest';
+import { int, ints } from '../../../../src/graph/attributes.js';
+import { inlineConstant, integerValues } from '../../../../src/graph/constants.js';
+import { applyPass, applyPasses } from '../../../../src/graph/pass.js';
+import { foldSizes } from '../../../../src/graph/passes/fold-sizes.js';
+import { expectClose, randomTensor, runGraph } from '../../../support/ort.js';
+import { graphOf, output, tinyResNet } from '../../../support/tiny-graphs.js';
+
+/** torch.nn.functional.pad as its exporter writes it: the padding of [left, right, top, bottom], brought into ONNX's order. */
+const padded = graphOf([1, 2, 'H', 'W'], (b, x) => {
+  const given = b.constant('given', 'int64', [4], [1, 2, 3, 4]);
+  const zeros = b.node('ConstantOfShape', [b.constant('count', 'int64', [1], [4])], {
+    attributes: { value: { type: 'tensor', value: inlineConstant('zero', 'int64', [1], [0]) } },
+  });
+  const all = b.node('Concat', [given, zeros], { attributes: { axis: int(0) } });
+  const pairs = b.node('Reshape', [all, b.constant('pairs', 'int64', [2], [-1, 2])]);
+  const bounds = [[-1], [-9007199254740991], [0], [-1]].map((value, index) =>
+    b.constant(`bound${index}`, 'int64', [1], value),
+  );
+  const turned = b.node('Slice', [pairs, ...bounds]);
+  const ordered = b.node('Transpose', [turned], { attributes: { perm: ints(1, 0) } });
+  const flat = b.node('Reshape', [ordered, b.constant('flat', 'int64', [1], [-1])]);
+  const pads = b.node('Cast', [flat], { name: 'pads', attributes: { to: int(7) } });
+  return [output(b.node('Pad', [x, pads]))];
+});
+
+it('computes the padding that an exporter wrote out, as the engine does', async () => {
+  const folded = applyPasses(padded, [foldSizes()]);
+  expect(folded.nodes.map(({ op }) => op)).toEqual(['Pad']);
+  expect(integerValues(folded.initializers.get('pads')!)).toEqual([0, 0, 3, 1, 0, 0, 4, 2]);
+  const x = randomTensor([1, 2, 5, 6]);
+  const [before] = Object.values(await runGraph(padded, { x }));
+  expectClose(Object.values(await runGraph(folded, { x }))[0], before);
+});
+
+it('leaves what comes from the image, or its size', () => {
+  expect(applyPass(tinyResNet(), foldSizes())).toBeUndefined();
+  const ofShape = graphOf(['N', 2, 'H', 'W'], (b, x) => {
+    const shape = b.node('Shape', [x]);
+    return [output(b.node('Expand', [x, shape]))];
+  });
+  expect(applyPass(ofShape, foldSizes())).toBeUndefined();
+});
