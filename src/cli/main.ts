@@ -207,7 +207,10 @@ command('inspect', 'describe a model: its layers, its class map, the requests th
   });
 
 command('import', 'make a model folder of a file or folder of another library')
-  .argument('<path>', 'ONNX, Keras, PyTorch, TensorFlow.js, safetensors, Teachable Machine, or a folder of Hugging Face')
+  .argument(
+    '<path>',
+    'ONNX, Keras, PyTorch, TensorFlow.js, safetensors, Teachable Machine, or a folder of Hugging Face',
+  )
   .option('--name <name>', "the model's name; default that of the file or folder")
   .option('--to <folder>', 'folder of models; default FULLCONV_MODELS')
   .option('--labels <file>', "names of the classes: a name a line, or JSON; imagenet for ImageNet's 1,000")
