@@ -12,6 +12,7 @@ import { isShort, type BatchLimits } from './batch-policy.js';
 import { createBatchRuns, type DispatchReport } from './batch-runs.js';
 import { createDispatcher } from './dispatcher.js';
 import type { Executor } from './executor.js';
+import { itemsBefore, type Asker } from './expected-wait.js';
 import { createFairShares, type Arrival } from './fair-shares.js';
 import { createLightConnections } from './light-connections.js';
 import { createItem, deadlineExceeded, isSlow, type ItemResult, type Submission } from './item.js';
@@ -42,8 +43,8 @@ export interface Batcher<Work, Output> {
   readonly queued: number;
   /** Items in a run. */
   readonly running: number;
-  /** How long an item submitted now would wait, judged by recent runs; 0 before the first run. */
-  expectedWaitMs(): number;
+  /** How long a request that came now would wait, judged by recent runs; 0 before the first run. Left out: behind all that waits. */
+  expectedWaitMs(asker?: Asker): number;
   /** The cost of a run, for each session that has run; see run-cost.ts. */
   runCosts(): ReadonlyMap<string, RunCost>;
   /** Record that a run outside of the batcher, with `cost` multiply-adds, took `ms`. */
@@ -91,24 +92,26 @@ export function createBatcher<Work, Output>({
     return line === undefined ? undefined : predictMs(line, 1, cost);
   }
 
-  function expectedWaitMs(): number {
+  function expectedWaitMs(asker?: Asker): number {
+    const counts = asker === undefined ? undefined : new Set(itemsBefore(waiting.all(), asker));
     let ms = 0;
     for (const { items } of waiting.queues.values()) {
+      const before = counts === undefined ? items : items.filter((item) => counts.has(item));
       const line = costs.of(items[0]!.session);
-      const cost = items.reduce((sum, item) => sum + item.cost, 0);
-      if (line !== undefined) ms += predictMs(line, Math.ceil(items.length / limits.maxBatchSize), cost);
+      const cost = before.reduce((sum, item) => sum + item.cost, 0);
+      if (line !== undefined) ms += predictMs(line, Math.ceil(before.length / limits.maxBatchSize), cost);
     }
     return ms / Math.max(1, runs.count + executor.idle);
   }
 
   /** Refuse at once what cannot be served. */
-  function admit({ signal, deadline }: Submission<Work>, now: number): void {
+  function admit({ signal, deadline, ...asker }: Submission<Work>, now: number): void {
     signal?.throwIfAborted();
     if (drained !== undefined) throw new ServiceError('DRAINING', 'The server is shutting down.');
     if (deadline <= now) throw deadlineExceeded();
     if (waiting.count >= limits.maxQueue) {
       throw new ServiceError('QUEUE_FULL', `The limit of ${limits.maxQueue} waiting images is reached.`, {
-        retryAfterS: Math.max(1, Math.ceil(expectedWaitMs() / 1000)),
+        retryAfterS: Math.max(1, Math.ceil(expectedWaitMs(asker) / 1000)),
         limit: { name: 'waiting_images', value: limits.maxQueue, needed: waiting.count + 1 },
       });
     }

@@ -3,6 +3,7 @@
  * request's query, model and number of images are checked before anything is decoded.
  */
 import { z } from 'zod';
+import type { Asker } from '../batching/expected-wait.js';
 import type { ErrorCode, ServiceError } from '../errors.js';
 import type { ImageInput } from '../inference/infer.js';
 import type { RequestContext } from '../inference/request-context.js';
@@ -15,7 +16,7 @@ import { imagesOrForm, isForm, withImages } from './image-bodies.js';
 import { flag, integer, list, number, oneOf, parseParameters, withoutRules, type QuerySchema } from './parameters.js';
 import type { RouteParts } from './parts.js';
 import { problemOf } from './problem.js';
-import { limitPasses, modelReference, requestContext, roundTiming } from './request.js';
+import { flowOf, limitPasses, modelReference, requestContext, roundTiming } from './request.js';
 import { route, type Asked, type Route, type RouteDefinition } from './route.js';
 
 const REQUEST_ERRORS = [
@@ -85,16 +86,19 @@ export function imageRoute<Query extends ImageQuery>({
       const arrived = performance.now() - reply.elapsedTime;
       const deadlineOf = ({ deadlineMs = Infinity }: ImageQuery): number => arrived + deadlineMs;
       const client = clientAddress(request.raw, config.trustedProxies);
+      const askerOf = ({ priority }: ImageQuery): Asker => ({
+        flow: flowOf(reply, client),
+        priority: Math.min(priority, config.maxPriority),
+      });
       // Before its body is read: what is refused then costs next to nothing.
-      checkQuery(parts, inQuery);
+      checkQuery(parts, inQuery, askerOf(inQuery));
       const reading = { bodies, metrics, limits: config, client, deadline: deadlineOf(inQuery) };
       return withImages(asked, reading, (images, fields) => {
         const query = isForm(request) ? parseParameters(schema, joinParameters(request.query, fields)) : inQuery;
-        if (Object.keys(fields).length > 0) checkQuery(parts, query);
+        if (Object.keys(fields).length > 0) checkQuery(parts, query, askerOf(query));
         limitPasses(images.length * query.scale.length, config.maxImages);
         const context = requestContext(reply, {
-          client,
-          priority: Math.min(query.priority, config.maxPriority),
+          ...askerOf(query),
           deadline: Math.min(deadlineOf(query), performance.now() + config.deadlineMs),
           ending,
         });
@@ -105,9 +109,13 @@ export function imageRoute<Query extends ImageQuery>({
 }
 
 /** Throws MODEL_NOT_FOUND, or QUEUE_FULL if the request would wait for half of its time. */
-function checkQuery({ registry, inference, config }: RouteParts, { model, deadlineMs = Infinity }: ImageQuery): void {
+function checkQuery(
+  { registry, inference, config }: RouteParts,
+  { model, deadlineMs = Infinity }: ImageQuery,
+  asker: Asker,
+): void {
   registry.get(model);
-  inference.admission.checkWait(Math.min(deadlineMs, config.deadlineMs) / 2);
+  inference.admission.checkWait(Math.min(deadlineMs, config.deadlineMs) / 2, asker);
 }
 
 interface FailedImage {

@@ -9,13 +9,18 @@ import type { RequestContext } from '../inference/request-context.js';
 import type { CompiledModel } from '../models/compile.js';
 import type { Answer } from './route.js';
 
+/** Whose share of the workers a request takes. `client` is its address. */
+export function flowOf(reply: FastifyReply, client: string): Flow {
+  return { client, connection: numberOf(reply.raw.socket) };
+}
+
 /**
- * `client` is its address. `deadline` is in milliseconds of `performance.now()`. The signal is aborted when the client hangs up early, or when
- * `ending` is, which is the server's own.
+ * `deadline` is in milliseconds of `performance.now()`. The signal is aborted when the client hangs up early, or when `ending` is,
+ * which is the server's own.
  */
 export function requestContext(
   reply: FastifyReply,
-  { client, priority, deadline, ending }: { client: string; priority: number; deadline: number; ending: AbortSignal },
+  { ending, ...asked }: Pick<RequestContext, 'flow' | 'priority' | 'deadline'> & { readonly ending: AbortSignal },
 ): RequestContext {
   const over = new AbortController();
   const end = (): void => over.abort(ending.reason);
@@ -28,7 +33,7 @@ export function requestContext(
   // The client may have left while its images were read.
   if (reply.raw.closed || reply.raw.destroyed) close();
   else reply.raw.once('close', close);
-  return { flow: { client, connection: numberOf(reply.raw.socket) }, priority, deadline, signal: over.signal };
+  return { ...asked, signal: over.signal };
 }
 
 const connections = new WeakMap<Socket, number>();

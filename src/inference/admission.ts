@@ -3,6 +3,7 @@
  * back when nothing of it runs any more. So a full server refuses at once and says when to retry. The last quarter of the
  * places is kept for small requests: a few requests of many passes do not shut out everybody else.
  */
+import type { Asker } from '../batching/expected-wait.js';
 import { ServiceError, type ExceededLimit } from '../errors.js';
 
 /** A request of so many passes is small. */
@@ -16,24 +17,25 @@ export interface Admission {
    * INVALID_REQUEST if `count` is above `maxQueue`.
    */
   admit(count: number): () => void;
-  /** Throws QUEUE_FULL if no place is free, or if a request that came now would wait longer for a worker than this. */
-  checkWait(limitMs: number): void;
+  /** Throws QUEUE_FULL if no place is free, or if a request of `asker` that came now would wait longer for a worker than this. */
+  checkWait(limitMs: number, asker: Asker): void;
 }
 
 export interface AdmissionOptions {
   /** All places, taken or free. */
   readonly maxQueue: number;
-  /** How long a refused request would have had to wait; becomes its Retry-After. */
-  readonly expectedWaitMs: () => number;
+  /** How long a request would wait, of a certain asker or behind all others; becomes the Retry-After of a refused one. */
+  readonly expectedWaitMs: (asker?: Asker) => number;
 }
 
 export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions): Admission {
   let admitted = 0;
-  const full = (detail: string, limit: ExceededLimit): ServiceError =>
-    new ServiceError('QUEUE_FULL', detail, { retryAfterS: Math.max(1, Math.ceil(expectedWaitMs() / 1000)), limit });
+  const full = (detail: string, waitMs: number, limit: ExceededLimit): ServiceError =>
+    new ServiceError('QUEUE_FULL', detail, { retryAfterS: Math.max(1, Math.ceil(waitMs / 1000)), limit });
   const noPlace = (value: number, count: number): ServiceError =>
     full(
       `The server is at its limit of ${value} passes (images × scales × mirrors)${value < maxQueue ? ' for large requests' : ''}.`,
+      expectedWaitMs(),
       {
         name: 'passes',
         value,
@@ -59,15 +61,19 @@ export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions):
         admitted -= count;
       };
     },
-    checkWait(limitMs) {
+    checkWait(limitMs, asker) {
       if (admitted >= maxQueue) throw noPlace(maxQueue, 1);
-      const expected = expectedWaitMs();
+      const expected = expectedWaitMs(asker);
       if (expected <= limitMs) return;
-      throw full('The server has more to do than it can answer in half of the time that a request may take.', {
-        name: 'wait_ms',
-        value: limitMs,
-        needed: Math.ceil(expected),
-      });
+      throw full(
+        'The server has more to do than it can answer in half of the time that a request may take.',
+        expected,
+        {
+          name: 'wait_ms',
+          value: limitMs,
+          needed: Math.ceil(expected),
+        },
+      );
     },
   };
 }

@@ -87,7 +87,7 @@ export function createInference({ batcher, lease, limits, background, observe }:
     };
 
   return {
-    admission: createAdmission({ maxQueue: limits.maxQueue, expectedWaitMs: () => batcher.expectedWaitMs() }),
+    admission: createAdmission({ maxQueue: limits.maxQueue, expectedWaitMs: (asker) => batcher.expectedWaitMs(asker) }),
 
     async answer({ bytes }, question, context) {
       const header = await readImageHeader(bytes, limits);

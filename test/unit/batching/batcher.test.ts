@@ -190,6 +190,22 @@ describe('the batcher', () => {
     expect(batcher.running).toBe(0);
   });
 
+  it('expects nobody to wait for more than goes before them', async () => {
+    const heavy = { flow: { client: 'heavy', connection: 1 } };
+    batcher.learn('net', 1, 100);
+    const results = Array.from({ length: 9 }, (_, value) => batcher.submit(submission(value, { ...heavy, cost: 100 })));
+    await turn();
+    const waitOf = (connection: number, client = 'heavy'): number =>
+      batcher.expectedWaitMs({ flow: { client, connection }, priority: 0 });
+    const all = batcher.expectedWaitMs();
+    expect(batcher.queued).toBe(8);
+    expect(waitOf(1)).toBe(all);
+    expect(waitOf(2)).toBeCloseTo(all / 8, 0);
+    expect(waitOf(3, 'light')).toBeCloseTo(all / 8, 0);
+    while (batcher.running > 0) await executor.last.succeed(5);
+    await Promise.all(results);
+  });
+
   it('gathers equal shapes while the worker is busy', async () => {
     const results = [1].map((value) => batcher.submit(submission(value)));
     await turn();

@@ -42,9 +42,10 @@ describe('admission', () => {
   });
 
   it('refuses on sight with QUEUE_FULL what would find no place, or would wait too long', () => {
-    const places = admission();
-    expect(() => places.checkWait(2300)).not.toThrow();
-    expect(() => places.checkWait(2299)).toThrow(
+    const asker = { flow: { client: 'somebody', connection: 1 }, priority: 0 };
+    const places = createAdmission({ maxQueue: 4, expectedWaitMs: (who) => (who === asker ? 2300 : 9000) });
+    expect(() => places.checkWait(2300, asker)).not.toThrow();
+    expect(() => places.checkWait(2299, asker)).toThrow(
       expect.objectContaining({
         code: 'QUEUE_FULL',
         retryAfterS: 3,
@@ -52,7 +53,7 @@ describe('admission', () => {
       }) as Error,
     );
     places.admit(4);
-    expect(() => places.checkWait(Infinity)).toThrow('at its limit');
+    expect(() => places.checkWait(Infinity, asker)).toThrow('at its limit');
   });
 
   it('refuses with INVALID_REQUEST what would never find places', () => {
