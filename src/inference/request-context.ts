@@ -2,6 +2,7 @@
  * How long a request lives, and how its parts run side by side. If a part fails, the other parts are aborted, and the
  * whole settles only when every part has ended. Admission and unloading rely on that.
  */
+import { setMaxListeners } from 'node:events';
 import type { Flow } from '../batching/fair-shares.js';
 import { ServiceError } from '../errors.js';
 
@@ -32,6 +33,8 @@ export async function allTogether<T>(
 ): Promise<T[]> {
   const siblings = new AbortController();
   const shared = { ...context, signal: AbortSignal.any([context.signal, siblings.signal]) };
+  // Each task listens.
+  setMaxListeners(0, shared.signal);
   let failure: { error: unknown } | undefined;
   const results = await Promise.allSettled(
     tasks.map((task) =>

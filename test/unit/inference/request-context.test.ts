@@ -61,6 +61,21 @@ describe('checkAlive', () => {
 });
 
 describe('allTogether', () => {
+  it('lets any number of tasks wait, without a warning of leaks', async () => {
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): number => warnings.push(warning);
+    process.on('warning', onWarning);
+    const tasks = Array.from(
+      { length: 20 },
+      (_, index) => async (context: RequestContext) => waitWithin(context, Promise.resolve(index)),
+    );
+    expect(await allTogether(contextOf(), tasks)).toHaveLength(20);
+    await vi.advanceTimersByTimeAsync(0);
+    await new Promise((resolve) => process.nextTick(resolve));
+    process.off('warning', onWarning);
+    expect(warnings).toEqual([]);
+  });
+
   it('gives the results in the order of the tasks, whichever ends first', async () => {
     const [first, second] = [pending<string>(), pending<string>()];
     const all = allTogether(contextOf(), [() => first.promise, () => second.promise]);
