@@ -7,9 +7,21 @@ import tseslint from 'typescript-eslint';
  * classes. What needs Node neither type-checks nor bundles there.
  */
 const allowed = {
-  app: ['batching', 'config', 'cores', 'device', 'drawing', 'http', 'inference', 'models', 'processes', 'runtime'],
+  app: [
+    'batching',
+    'config',
+    'cores',
+    'device',
+    'drawing',
+    'http',
+    'inference',
+    'memory',
+    'models',
+    'processes',
+    'runtime',
+  ],
   architectures: ['graph'],
-  batching: ['runtime', 'tensor'],
+  batching: ['memory', 'runtime', 'tensor'],
   'buffer-pool': [],
   classes: ['models'],
   cli: [
@@ -20,7 +32,7 @@ const allowed = {
   config: ['cores', 'device', 'runtime'],
   cores: [],
   device: [],
-  drawing: ['images', 'inference', 'maps', 'models'],
+  drawing: ['images', 'inference', 'maps', 'memory', 'models'],
   'engine-process': [
     ...['batching', 'buffer-pool', 'drawing', 'images', 'inference', 'maps', 'processes', 'runtime', 'tensor'],
   ],
@@ -39,6 +51,7 @@ const allowed = {
   inference: ['batching', 'classes', 'graph', 'images', 'maps', 'models', 'runtime', 'tensor', 'turns'],
   log: [],
   maps: ['tensor'],
+  memory: [],
   models: ['architectures', 'files', 'graph', 'maps', 'regular-files', 'runtime', 'tensor', 'vocabulary'],
   'open-files': [],
   playground: ['classes', 'client', 'maps', 'vocabulary'],

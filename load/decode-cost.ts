@@ -1,6 +1,6 @@
 /**
- * `npm run load:decode`: what decoding takes, each format and size in a process of its own, beside what decode-cost.ts
- * says of it. Linux only. An estimate has to be an upper one, and of common files not more than about twice what was
+ * `npm run load:decode`: what decoding takes, and drawing pictures, each format and size in a process of its own, beside what decode-cost.ts and
+ * plan-picture.ts say of it. Linux only. An estimate has to be an upper one, and of common files not more than about twice what was
  * measured.
  */
 import { execFile } from 'node:child_process';
@@ -22,6 +22,7 @@ import { RESULTS } from './write-report.js';
 const HELP = `npm run load:decode -- [options]
   --sides LIST    sides of the square images in pixels (2000,7000)
   --only REGEX    kinds of images, by name
+  --as LIST       input, photo, or pictures: overlay, legend, palette or sheet, a slash and a format (input,photo)
   --photos DIR    photographs, of which the first is enlarged and given some noise (${SAMPLES})
   --output NAME   also write load/results/NAME.md
 `;
@@ -66,7 +67,7 @@ interface Row extends Decoded {
 const MB = 1e6;
 const COLUMNS: readonly Column<Row>[] = [
   ['image', ({ kind }) => kind],
-  ['decoded as', ({ product }) => product],
+  ['made of it', ({ product }) => product],
   ['side', ({ side }) => String(side)],
   ['encoded MB', ({ encodedBytes }) => figure(encodedBytes / MB)],
   ['MB', ({ measured }) => figure(measured.bytes / MB)],
@@ -82,6 +83,7 @@ await runCommand(async () => {
     options: {
       sides: { type: 'string', default: '2000,7000' },
       only: { type: 'string', default: '' },
+      as: { type: 'string', default: 'input,photo' },
       photos: { type: 'string', default: SAMPLES },
       output: { type: 'string' },
       help: { type: 'boolean', default: false },
@@ -94,13 +96,20 @@ await runCommand(async () => {
   const only = new RegExp(values.only, 'i');
   const sides = values.sides.split(',').map((side) => whole('--sides', side));
   const [photo] = await readPhotos(values.photos);
-  const rows = await measureAll(photo!.bytes, sides, only);
-  const text = `${machineLine(await describeMachine())}; each decode in a process of its own.\n\n${markdownTable(COLUMNS, rows)}`;
+  const products = values.as.split(',') as Product[];
+  const rows = await measureAll(photo!.bytes, sides, only, products);
+  const text = `${machineLine(await describeMachine())}; each in a process of its own.\n\n${markdownTable(COLUMNS, rows)}`;
   process.stdout.write(text);
-  if (values.output !== undefined) await writeFile(join(RESULTS, `${values.output}.md`), `# Decoding\n\n${text}`);
+  if (values.output !== undefined)
+    await writeFile(join(RESULTS, `${values.output}.md`), `# Decoding and drawing\n\n${text}`);
 });
 
-async function measureAll(photo: Uint8Array, sides: readonly number[], only: RegExp): Promise<Row[]> {
+async function measureAll(
+  photo: Uint8Array,
+  sides: readonly number[],
+  only: RegExp,
+  products: readonly Product[],
+): Promise<Row[]> {
   const signal = interruption();
   const folder = await mkdtemp(join(tmpdir(), 'fullconv-decode-'));
   const rows: Row[] = [];
@@ -113,7 +122,7 @@ async function measureAll(photo: Uint8Array, sides: readonly number[], only: Reg
         const files = [join(folder, 'image'), join(folder, 'small')] as const;
         await writeFile(files[0], bytes);
         await writeFile(files[1], await encodeAs(encode, small!, 64));
-        for (const product of ['input', 'photo'] as const) {
+        for (const product of products) {
           const { stdout } = await run(process.execPath, [ONCE, ...files, product], { signal });
           rows.push({ kind, side, product, encodedBytes: bytes.length, ...(JSON.parse(stdout) as Decoded) });
         }

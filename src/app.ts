@@ -21,6 +21,7 @@ import { batchLimits, warmUpSizes, withWarmUp } from './batching/device-policy.j
 import { createStudio, type DrawJob, type Studio } from './drawing/studio.js';
 import { createInference, type Inference } from './inference/infer.js';
 import type { Work, WorkOutput } from './inference/work.js';
+import { createMemory } from './memory.js';
 import { ChangedFileError } from './models/files/file-access.js';
 import { createFolderFinder } from './models/import/import-to-cache.js';
 import { createNetworkLoader } from './models/load-thread.js';
@@ -140,14 +141,11 @@ export async function createEngineRoom(
     onWorkerLost,
   });
   const artists = createJobPool<DrawJob>({ size: config.renderers, workerFile, onWorkerLost });
+  const memory = createMemory(config.memoryMb * 2 ** 20);
   const batcher = createBatcher({
     executor: pool,
-    limits: {
-      ...limits,
-      maxQueue: config.maxQueue,
-      maxRunMs: config.deadlineMs,
-      memoryBytes: config.memoryMb * 2 ** 20,
-    },
+    limits: { ...limits, maxQueue: config.maxQueue, maxRunMs: config.deadlineMs },
+    memory,
     onDispatch: (report) => metrics.observeDispatch(report),
   });
   return {
@@ -156,6 +154,8 @@ export async function createEngineRoom(
     batcher,
     studio: createStudio({
       drawElsewhere: (job, options) => artists.do<Uint8Array>(job, options),
+      memory,
+      limits: { background: config.background, maxPixels: config.maxPixels, maxSeconds: config.maxDrawSeconds },
       observe: metrics.observePhase,
     }),
     metrics,

@@ -271,6 +271,13 @@ const SETTINGS = {
     about:
       'processor seconds that decoding one photo may take, estimated from its header; beyond it the photo is refused',
   },
+  maxDrawSeconds: {
+    variable: 'FULLCONV_MAX_DRAW_SECONDS',
+    schema: z.coerce.number().positive(),
+    default: '30',
+    about:
+      'processor seconds that drawing one picture may take, estimated from its size and format; beyond it the picture is refused',
+  },
   maxInputPixels: {
     variable: 'FULLCONV_MAX_INPUT_PIXELS',
     schema: count(1, 2 ** 31 - 1),
@@ -282,7 +289,8 @@ const SETTINGS = {
     schema: count(16, 2 ** 31 - 1),
     default: String(Math.max(64, Math.floor((0.3 * availableMemory()) / MIB))),
     defaultInWords: "three tenths of the machine's memory, or of the container's limit",
-    about: 'megabytes that all runs together may take for decoding, pixels and activations',
+    about:
+      'megabytes that all runs together may take for decoding, pixels and activations, and all drawings; drawings at most half of it',
   },
   maxPriority: {
     variable: 'FULLCONV_MAX_PRIORITY',

@@ -66,6 +66,8 @@ export const LIMITS = {
   rle_runs: 'run lengths of an answer',
   picture_pixels: 'pixels of a picture (FULLCONV_MAX_PIXELS)',
   picture_side: 'pixels of a side of a picture in its format',
+  picture_seconds: 'processor seconds that a picture takes (FULLCONV_MAX_DRAW_SECONDS)',
+  picture_bytes: 'bytes that a picture takes (half of FULLCONV_MEMORY_MB)',
 } as const satisfies Readonly<Record<string, string>>;
 
 export type LimitName = keyof typeof LIMITS;

@@ -3,6 +3,7 @@
  * each alone, so that one bad item fails alone. An item whose worker is lost twice is given up: it may be what kills them.
  */
 import { ServiceError, WorkerLostError } from '../errors.js';
+import type { Memory } from '../memory.js';
 import type { DispatchReason } from './batch-policy.js';
 import type { Executor } from './executor.js';
 import type { Item } from './item.js';
@@ -24,14 +25,13 @@ export interface BatchRuns<Work, Output> {
   readonly count: number;
   /** Items in these runs, including those already settled. */
   readonly items: number;
-  /** Memory that they take. */
-  readonly bytes: number;
   /** Run a batch of at least one item. Never rejects: whatever goes wrong rejects its items or gives them to `retry`. */
   run(batch: readonly Item<Work, Output>[], reason: DispatchReport['reason']): Promise<void>;
 }
 
 export interface BatchRunsOptions<Work, Output> {
   readonly executor: Pick<Executor<Work, Output>, 'run'>;
+  readonly memory: Pick<Memory, 'takeForRun'>;
   /** A run takes no longer; its worker is ended. Not that of an item without a deadline. */
   readonly maxRunMs: number;
   /** How long a run of a session is expected to take; undefined if unknown. */
@@ -46,6 +46,7 @@ const OUTPUT_BYTES = 2 ** 20;
 
 export function createBatchRuns<Work, Output>({
   executor,
+  memory,
   maxRunMs,
   expectedMs,
   onRun,
@@ -53,7 +54,6 @@ export function createBatchRuns<Work, Output>({
 }: BatchRunsOptions<Work, Output>): BatchRuns<Work, Output> {
   let count = 0;
   let items = 0;
-  let bytes = 0;
 
   async function tryBatch(batch: readonly Item<Work, Output>[], reason: DispatchReport['reason']): Promise<void> {
     const start = performance.now();
@@ -85,14 +85,10 @@ export function createBatchRuns<Work, Output>({
     get items() {
       return items;
     },
-    get bytes() {
-      return bytes;
-    },
     async run(batch, reason) {
       count += 1;
       items += batch.length;
-      const taken = bytesOf(batch);
-      bytes += taken;
+      const giveBack = memory.takeForRun(bytesOf(batch));
       try {
         await tryBatch(batch, reason);
       } catch (error) {
@@ -101,7 +97,7 @@ export function createBatchRuns<Work, Output>({
       } finally {
         count -= 1;
         items -= batch.length;
-        bytes -= taken;
+        giveBack();
       }
     },
   };

@@ -8,6 +8,7 @@
  * is then removed before it runs. If the item is running, its batch goes on and its part is dropped.
  */
 import { ServiceError } from '../errors.js';
+import type { Memory } from '../memory.js';
 import { isShort, type BatchLimits } from './batch-policy.js';
 import { createBatchRuns, type DispatchReport } from './batch-runs.js';
 import { createDispatcher } from './dispatcher.js';
@@ -28,13 +29,13 @@ export interface BatcherLimits extends BatchLimits {
   readonly maxQueue: number;
   /** Milliseconds that a run may take before its worker is ended. */
   readonly maxRunMs: number;
-  /** Bytes that all runs together may take. An item that takes more runs alone. */
-  readonly memoryBytes: number;
 }
 
 export interface BatcherOptions<Work, Output> {
   readonly executor: Executor<Work, Output>;
   readonly limits: BatcherLimits;
+  /** What runs take from. An item that takes more than there is runs alone. */
+  readonly memory: Memory;
   readonly onDispatch?: (report: DispatchReport) => void;
 }
 
@@ -63,6 +64,7 @@ export interface Batcher<Work, Output> {
 export function createBatcher<Work, Output>({
   executor,
   limits,
+  memory,
   onDispatch,
 }: BatcherOptions<Work, Output>): Batcher<Work, Output> {
   const costs = createRunCosts();
@@ -71,12 +73,22 @@ export function createBatcher<Work, Output>({
   const waiting = createWaitingItems<Work, Output>();
   const runs = createBatchRuns<Work, Output>({
     executor,
+    memory,
     maxRunMs: limits.maxRunMs,
     expectedMs,
     onRun: observeRun,
     retry: (item) => waiting.retry(item),
   });
-  const dispatcher = createDispatcher({ executor, limits, waiting, runs, shares, light, onRunOver: finishDrain });
+  const dispatcher = createDispatcher({
+    executor,
+    limits,
+    memory,
+    waiting,
+    runs,
+    shares,
+    light,
+    onRunOver: finishDrain,
+  });
   const lingers = limits.lingerMs > 0;
   let drained: { promise: Promise<void>; resolve: () => void } | undefined;
 
@@ -139,7 +151,7 @@ export function createBatcher<Work, Output>({
         const { session, flow, cost, prepareMs = 0 } = submission;
         const line = costs.of(session);
         // An item that takes more than there is runs alone.
-        const bytes = Math.min(submission.bytes, limits.memoryBytes);
+        const bytes = Math.min(submission.bytes, memory.bytes);
         const expectedMs = prepareMs + (line === undefined ? 0 : predictMs(line, 1, cost));
         const seen = light.arrived(flow, waiting.count, now);
         const isLight = seen.isLight && isShort({ expectedMs });

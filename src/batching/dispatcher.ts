@@ -3,6 +3,7 @@
  * arrives, a worker becomes idle, a run fails, or a wait that the policy asked for is over.
  */
 import { ServiceError } from '../errors.js';
+import type { Memory } from '../memory.js';
 import { decide, type BatchLimits } from './batch-policy.js';
 import type { BatchRuns, DispatchReport } from './batch-runs.js';
 import type { Executor } from './executor.js';
@@ -16,7 +17,8 @@ const UTILIZATION_WEIGHT = 1 / 32;
 
 export interface DispatcherOptions<Work, Output> {
   readonly executor: Pick<Executor<Work, Output>, 'size' | 'idle' | 'failure' | 'onIdle'>;
-  readonly limits: BatchLimits & { readonly memoryBytes: number };
+  readonly limits: BatchLimits;
+  readonly memory: Pick<Memory, 'freeForRuns' | 'onFreed'>;
   readonly waiting: WaitingItems<Work, Output>;
   readonly runs: BatchRuns<Work, Output>;
   readonly shares: Pick<FairShares, 'served' | 'turnsOf'>;
@@ -35,6 +37,7 @@ export interface Dispatcher {
 export function createDispatcher<Work, Output>({
   executor,
   limits,
+  memory,
   waiting,
   runs,
   shares,
@@ -47,6 +50,9 @@ export function createDispatcher<Work, Output>({
   let scheduled = false;
 
   executor.onIdle(dispatchAll);
+  memory.onFreed(() => {
+    if (waiting.count > 0) dispatchAll();
+  });
 
   /** Start every batch that the policy sends now. */
   function dispatchAll(): void {
@@ -62,7 +68,7 @@ export function createDispatcher<Work, Output>({
       waiting.sort((items) => shares.turnsOf(items));
       const now = performance.now();
       const { lastShort } = waiting;
-      const freeBytes = limits.memoryBytes - runs.bytes;
+      const freeBytes = memory.freeForRuns;
       const lightCome = light.come(now);
       const workers = { count: executor.size, idle: executor.idle, utilization, freeBytes, lastShort, lightCome };
       const decision = decide(waiting.queues, workers, limits, now);

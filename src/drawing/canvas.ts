@@ -20,9 +20,6 @@ export const PNG = { compressionLevel: 2, adaptiveFiltering: true };
 const WEBP = { quality: 85, effort: 2 };
 const AVIF = { quality: 65, effort: 2 };
 
-/** Pixels that a side of a picture may have: WebP counts them in 14 bits, libvips writes no larger AVIF. */
-export const MAX_SIDE: Readonly<Record<PictureFormat, number>> = { png: 2 ** 31 - 1, webp: 16_383, avif: 16_384 };
-
 /** Encode a picture. With `exact` a lossy format keeps every pixel's value. */
 export function encodeCanvas({ pixels, width, height }: Canvas, format: PictureFormat, exact = false): Promise<Buffer> {
   const image = openPixels(pixels, { width, height, channels: 3 });

@@ -1,20 +1,22 @@
 /**
  * Maps as pictures: at the photo's size or another width, in any of the formats. The photo is decoded only if it shows.
  */
-import { ServiceError, type ExceededLimit } from '../errors.js';
-import { encodeCanvas, MAX_SIDE } from './canvas.js';
+import { encodeCanvas } from './canvas.js';
 import { decodePhoto } from '../images/decode.js';
 import type { ClassHeatmap, ImageHeatmaps } from '../inference/heatmap.js';
 import type { InputPlan, PixelSize } from '../maps/input-plan.js';
+import type { SheetLayout } from './layout.js';
 import { formatTick, type Legend } from './legend.js';
 import { composeAffine, type Affine, type Placement } from '../maps/place.js';
+import { planPicture, SHEET_WIDTH } from './plan-picture.js';
 import { paintLabels } from './render-labels.js';
 import { encodeGray16, paintHeatmap, type RenderMode } from './render.js';
 import type { Segmentation } from '../inference/segment.js';
-import { composeSheet, layOut, sizeOf, sizeWithLegend, withLegend, type Panel } from './sheet.js';
+import { composeSheet, withLegend, type Panel } from './sheet.js';
 import type { MapScores } from '../maps/scores.js';
 import { rangeOf, type ValueRange } from '../maps/value-range.js';
-import type { DrawJob, DrawingStyle, Drawn, LabelStyle } from './studio.js';
+import type { DrawJob } from './studio.js';
+import type { DrawingStyle, Drawn, LabelStyle } from './style.js';
 
 /** How a picture is made. */
 export interface PictureOutput extends Drawn {
@@ -30,8 +32,6 @@ export function draw(job: DrawJob, signal?: AbortSignal): Promise<Buffer> {
     : drawLabels(job.bytes, job.image, job.style, output);
 }
 
-const SHEET_WIDTH = 1200;
-
 /** Draw the first class, or all of them on a sheet. An encoded picture. Throws IMAGE_UNDECODABLE, IMAGE_TOO_LARGE. */
 async function drawHeatmap(
   bytes: Uint8Array,
@@ -40,16 +40,16 @@ async function drawHeatmap(
   output: PictureOutput,
 ): Promise<Buffer> {
   const { render } = style;
-  if (render === 'sheet') return drawSheet(bytes, image, style, output);
-  const size = checkSize(sizeAt(image.header, style.width), output);
-  if (style.legend) checkLegend(size, output);
+  const picture = { kind: 'heatmap', style, classes: image.classes.length } as const;
+  const { size, sheet } = planPicture(image.header, picture, output);
+  if (sheet !== undefined) return drawSheet(bytes, image, style, sheet, output);
   const [first] = image.classes as readonly [ClassHeatmap, ...ClassHeatmap[]];
   const common = renderOf(first, image, size, style, output);
   if (render === 'gray16') return encodeGray16(common);
   const photo = render === 'heat' ? undefined : await decodePhoto(bytes, image.header, { ...output, size });
   output.checkpoint?.();
-  const picture = await paintHeatmap({ ...common, mode: render, photo });
-  const whole = style.legend ? await withLegend(picture, legendOf(first, style)) : picture;
+  const painted = await paintHeatmap({ ...common, mode: render as RenderMode, photo });
+  const whole = style.legend ? await withLegend(painted, legendOf(first, style)) : painted;
   return encodeCanvas(whole, output.format);
 }
 
@@ -57,11 +57,9 @@ async function drawSheet(
   bytes: Uint8Array,
   image: ImageHeatmaps,
   style: DrawingStyle,
+  layout: SheetLayout,
   output: PictureOutput,
 ): Promise<Buffer> {
-  const width = style.width ?? SHEET_WIDTH;
-  const layout = layOut(image.classes.length + 1, image.header, width);
-  checkSize(sizeOf(layout, width), output);
   const photo = await decodePhoto(bytes, image.header, { ...output, size: layout.panel });
   output.checkpoint?.();
   const panels: Panel[] = [{ picture: photo, caption: `${image.header.width} × ${image.header.height} pixels` }];
@@ -77,7 +75,7 @@ async function drawSheet(
     const caption = `${drawn.label}, ${captionOf(drawn, style.scores)}`;
     panels.push({ picture, caption, legend: legendOf(drawn, style) });
   }
-  return encodeCanvas(await composeSheet(panels, layout, width), output.format);
+  return encodeCanvas(await composeSheet(panels, layout, style.width ?? SHEET_WIDTH), output.format);
 }
 
 function renderOf(
@@ -119,66 +117,17 @@ function rangeFor({ range, scores }: DrawingStyle): ValueRange {
 async function drawLabels(
   bytes: Uint8Array,
   image: Segmentation,
-  { render, alpha, width }: LabelStyle,
+  style: LabelStyle,
   output: PictureOutput,
 ): Promise<Buffer> {
-  const size = checkSize(sizeAt(image.header, width), output);
+  const { render, alpha } = style;
+  const { size } = planPicture(image.header, { kind: 'labels', style }, output);
   const photo = render === 'overlay' ? await decodePhoto(bytes, image.header, { ...output, size }) : undefined;
   output.checkpoint?.();
   const { labels } = image;
   const { checkpoint } = output;
   const picture = await paintLabels({ labels, ...resizePhoto(image, size), photo, alpha, checkpoint });
   return encodeCanvas(picture, output.format, render === 'palette');
-}
-
-/** The photo's size at a width, aspect kept. */
-function sizeAt({ width, height }: PixelSize, wanted = width): PixelSize {
-  return { width: wanted, height: Math.max(1, Math.round((height * wanted) / width)) };
-}
-
-/** Throws IMAGE_TOO_LARGE. */
-function checkSize(size: PixelSize, output: PictureOutput): PixelSize {
-  const pixels = size.width * size.height;
-  if (pixels > output.maxPixels) {
-    const limit = { name: 'picture_pixels', value: output.maxPixels, needed: pixels } as const;
-    throw tooLarge(size, `the limit is ${output.maxPixels} pixels`, limit);
-  }
-  checkSides(size, output);
-  return size;
-}
-
-/** The part of `maxPixels` that a legend may take. Its height grows with the width, however flat the picture is. */
-const LEGEND_PART = 1 / 4;
-
-/** Throws IMAGE_TOO_LARGE. */
-function checkLegend(size: PixelSize, output: PictureOutput): void {
-  const whole = sizeWithLegend(size);
-  const pixels = whole.width * (whole.height - size.height);
-  const value = Math.floor(LEGEND_PART * output.maxPixels);
-  if (pixels > value) {
-    const limit = { name: 'picture_pixels', value, needed: Math.ceil(pixels) } as const;
-    throw tooLarge(size, `its legend alone would have ${Math.ceil(pixels)} pixels; the limit is ${value}`, limit);
-  }
-  checkSides(whole, output);
-}
-
-/** Throws IMAGE_TOO_LARGE for a picture that its format cannot hold. */
-function checkSides(size: PixelSize, { format }: PictureOutput): void {
-  const limit = MAX_SIDE[format];
-  const side = Math.max(size.width, size.height);
-  if (side <= limit) return;
-  throw tooLarge(size, `the limit of ${format} is ${limit} pixels a side`, {
-    name: 'picture_side',
-    value: limit,
-    needed: side,
-  });
-}
-
-function tooLarge({ width, height }: PixelSize, why: string, limit: ExceededLimit): ServiceError {
-  return new ServiceError('IMAGE_TOO_LARGE', `The picture would be ${width}×${height} pixels; ${why}.`, {
-    errors: [{ parameter: 'width', detail: 'must be smaller' }],
-    limit,
-  });
 }
 
 /** Plan and placement as if the photo had another size. */

@@ -1,5 +1,6 @@
 /** The legend of a picture: a bar that shows which colour is which value. */
 import { hasFonts, textWidth, writeText, type Canvas, type Color } from './canvas.js';
+import { BAR_GAP, BAR_HEIGHT, enlargement, TEXT_SIZE } from './layout.js';
 import { COLORMAP_SIZE, colormap, type ColormapName } from '../maps/colormap.js';
 
 export interface Legend {
@@ -9,30 +10,12 @@ export interface Legend {
   readonly high: number;
 }
 
-/** The height of the bar and of its numbers, in pixels of a picture that is not enlarged. */
-const BAR_HEIGHT = 12;
-const TEXT_SIZE = 12;
-/** Between the bar and its numbers, and at its ends. */
-const GAP = 4;
 /** Where numbers stand: the first of these lists that has room. A number is never cut, since that would change it. */
 const TICKS = [
   [0, 0.25, 0.5, 0.75, 1],
   [0, 0.5, 1],
   [0, 1],
 ];
-
-/** Bars and letters grow with pictures wider than this, because a picture is looked at as a whole. */
-const USUAL_WIDTH = 1000;
-
-/** How many times larger than usual the bar and letters of a picture are. */
-export function enlargement(width: number): number {
-  return Math.max(1, width / USUAL_WIDTH);
-}
-
-/** The height of a picture's legend, in pixels. */
-export function legendHeight(width: number): number {
-  return Math.ceil((BAR_HEIGHT + 2 * GAP + TEXT_SIZE) * enlargement(width));
-}
 
 /** Draw the bar with its numbers below it, from (left, top), `width` pixels wide. */
 export async function drawLegend(
@@ -55,7 +38,7 @@ export async function drawLegend(
     return formatTick(Math.abs(value) < (high - low) / 1000 ? 0 : value);
   };
   for (const tick of await ticksWithRoom(width / times, numberAt)) {
-    const place = { x: left + tick * width, y: top + (BAR_HEIGHT + GAP + TEXT_SIZE / 2) * times };
+    const place = { x: left + tick * width, y: top + (BAR_HEIGHT + BAR_GAP + TEXT_SIZE / 2) * times };
     const anchor = tick === 0 ? 'start' : tick === 1 ? 'end' : 'middle';
     await writeText(canvas, numberAt(tick), place, { size: TEXT_SIZE * times, color, maxWidth: width, anchor });
   }
@@ -69,7 +52,7 @@ export async function ticksWithRoom(width: number, numberAt: (tick: number) => s
   for (const ticks of TICKS) {
     const widest = Math.max(...(await Promise.all(ticks.map((tick) => textWidth(numberAt(tick), TEXT_SIZE)))));
     // The numbers at the ends extend inwards; the numbers between are centred on their place.
-    const room = ticks.length === 2 ? 2 * widest + GAP : 1.5 * widest + TEXT_SIZE;
+    const room = ticks.length === 2 ? 2 * widest + BAR_GAP : 1.5 * widest + TEXT_SIZE;
     if (room * (ticks.length - 1) <= width) return ticks;
   }
   return [];

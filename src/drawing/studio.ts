@@ -3,53 +3,20 @@
  * server's own process neither decodes nor encodes an image. Hides the wait for one of them, and what ends a drawing that
  * nobody waits for any more.
  */
-import type { Background } from '../images/decode.js';
 import type { ImageHeatmaps } from '../inference/heatmap.js';
 import { checkAlive, waitWithin, type RequestContext } from '../inference/request-context.js';
 import type { Segmentation } from '../inference/segment.js';
 import type { PhaseObserver } from '../inference/timing.js';
-import type { ColormapName } from '../maps/colormap.js';
-import type { MapInterpolation } from '../maps/row-sampler.js';
 import type { MapScores } from '../maps/scores.js';
-import type { ValueRange } from '../maps/value-range.js';
 import type { CompiledModel } from '../models/compile.js';
-import type { Drawing, LabelDrawing, Opacity, PictureFormat } from './words.js';
-
-export interface DrawingStyle {
-  readonly render: Drawing;
-  readonly colormap: ColormapName;
-  readonly alpha: number;
-  readonly opacity: Opacity;
-  /** Absent: `bicubic` for contours, which would have corners, else `bilinear`. */
-  readonly interpolation?: MapInterpolation | undefined;
-  /** Absent: `minmax` for logits, which have no scale of their own, else `absolute`. */
-  readonly range?: ValueRange | undefined;
-  readonly scores: MapScores;
-  /** Draw the bar of colours below the map. A sheet has it anyway. */
-  readonly legend: boolean;
-  /** Of the picture, in pixels; absent: the photo's own, a sheet's SHEET_WIDTH. */
-  readonly width?: number | undefined;
-}
-
-export interface LabelStyle {
-  readonly render: LabelDrawing;
-  readonly alpha: number;
-  /** Of the picture, in pixels; absent: the photo's own. */
-  readonly width?: number | undefined;
-}
+import type { Memory } from '../memory.js';
+import { planPicture, type Picture } from './plan-picture.js';
+import type { Drawn, DrawingStyle, LabelStyle, PictureLimits } from './style.js';
+import type { Drawing, PictureFormat } from './words.js';
 
 /** What a picture of the model's maps shows where nobody says; 16-bit values are numbers, not a picture. */
 export function pictureScores({ manifest }: CompiledModel, drawing: Drawing): MapScores {
   return (drawing === 'gray16' ? undefined : manifest.maps?.scores) ?? 'probability';
-}
-
-/** How a picture leaves the server. */
-export interface Drawn {
-  readonly format: PictureFormat;
-  /** Behind transparent pixels of the photo. */
-  readonly background: Background;
-  /** Pixels of a picture. */
-  readonly maxPixels: number;
 }
 
 /** A picture to be drawn: of the first class of heatmaps, or of all of them on a sheet; or of a label map. */
@@ -64,8 +31,10 @@ export type DrawJob = {
 
 /** Draws pictures. */
 export interface Studio {
+  /** How a picture leaves in a format. */
+  output(format: PictureFormat): Drawn;
   /**
-   * An encoded picture. Throws IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, DEADLINE_EXCEEDED, WORKER_LOST, or the reason of the
+   * An encoded picture, when there is memory to draw it. Throws IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, DEADLINE_EXCEEDED, WORKER_LOST, or the reason of the
    * context's signal.
    */
   draw(model: CompiledModel, job: DrawJob, context: RequestContext): Promise<Buffer>;
@@ -77,6 +46,8 @@ export interface StudioParts {
     job: DrawJob,
     options: { readonly signal: AbortSignal; readonly maxAnswerBytes: number },
   ) => Promise<Uint8Array>;
+  readonly memory: Pick<Memory, 'drawingBytes' | 'takeForDrawing'>;
+  readonly limits: Omit<PictureLimits, 'maxBytes'>;
   readonly observe: PhaseObserver;
 }
 
@@ -84,16 +55,21 @@ export interface StudioParts {
 const BYTES_PER_PIXEL = 4;
 const OTHER_BYTES = 2 ** 26;
 
-export function createStudio({ drawElsewhere, observe }: StudioParts): Studio {
+export function createStudio({ drawElsewhere, memory, limits, observe }: StudioParts): Studio {
   return {
+    output: (format) => ({ ...limits, maxBytes: memory.drawingBytes, format }),
     async draw({ manifest }, job, context) {
       checkAlive(context);
+      const { cost } = planPicture(job.image.header, pictureOf(job), job.output);
       const over = new AbortController();
       const started = performance.now();
-      try {
+      const drawing = async (): Promise<Uint8Array> => {
+        const giveBack = await memory.takeForDrawing(cost.bytes + bytesOf(job), over.signal);
         const maxAnswerBytes = BYTES_PER_PIXEL * job.output.maxPixels + OTHER_BYTES;
-        const drawing = drawElsewhere(job, { signal: over.signal, maxAnswerBytes });
-        const { buffer, byteOffset, byteLength } = await waitWithin(context, drawing);
+        return drawElsewhere(job, { signal: over.signal, maxAnswerBytes }).finally(giveBack);
+      };
+      try {
+        const { buffer, byteOffset, byteLength } = await waitWithin(context, drawing());
         observe('render', manifest.name, performance.now() - started);
         return Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
       } catch (error) {
@@ -102,4 +78,15 @@ export function createStudio({ drawElsewhere, observe }: StudioParts): Studio {
       }
     },
   };
+}
+
+function pictureOf(job: DrawJob): Picture {
+  const { kind, style } = job;
+  return kind === 'labels' ? { kind, style } : { kind, style, classes: job.image.classes.length };
+}
+
+/** What travels to the process that draws. */
+function bytesOf(job: DrawJob): number {
+  const maps = job.kind === 'labels' ? [job.image.labels] : job.image.classes.map(({ map }) => map);
+  return maps.reduce((sum, { values }) => sum + values.byteLength, job.bytes.byteLength);
 }

@@ -5,8 +5,11 @@
  */
 import type { FastifyReply } from 'fastify';
 import type { z } from 'zod';
-import type { DrawJob, Drawn } from '../drawing/studio.js';
+import { planPicture, type Picture } from '../drawing/plan-picture.js';
+import type { DrawJob } from '../drawing/studio.js';
+import type { Drawn } from '../drawing/style.js';
 import { DEFAULT_ALPHA } from '../drawing/words.js';
+import type { HeaderCheck } from '../inference/plan.js';
 import { MAP_KINDS } from '../maps/map-kinds.js';
 import { EDGES } from '../maps/edges.js';
 import { FITS } from '../maps/input-plan.js';
@@ -53,6 +56,8 @@ export interface MapQuestion<Query> extends ImageQuestion<Query> {
   readonly model: CompiledModel;
   /** The form that the answer will have. */
   readonly mediaType: MapMediaType;
+  /** Refuses a photo of which no such picture can be drawn; undefined for other forms. */
+  readonly checkHeader: HeaderCheck | undefined;
 }
 
 /** An answer in all its forms. Only the form asked for is made. */
@@ -78,6 +83,8 @@ export interface MapRouteDefinition<Query> extends Omit<ImageRouteDefinition<Que
   readonly schema: z.ZodType;
   /** Why a form cannot hold the answer for one image; undefined if it can. */
   readonly whyNot?: (type: MapMediaType, query: Query) => string | undefined;
+  /** The picture that a query asks for. */
+  readonly picture: (query: Query, model: CompiledModel) => Picture;
   readonly answer: (parts: RouteParts, question: MapQuestion<Query>) => Promise<MapForms>;
 }
 
@@ -86,6 +93,7 @@ export function mapRoute<Query extends ImageQuery>({
   schema,
   errors = [],
   whyNot,
+  picture,
   answer,
   ...definition
 }: MapRouteDefinition<Query>): Route {
@@ -102,15 +110,19 @@ export function mapRoute<Query extends ImageQuery>({
     answers: { 200: { description, headers: { ...MODEL_HEADERS, ...MAP_HEADERS }, content } },
     errors: [...errors, 'NOT_ACCEPTABLE'],
     async answer(parts, question) {
-      const { config, registry, studio } = parts;
+      const { registry, studio } = parts;
       const { request, reply, query, images, context } = question;
       const mediaType = negotiate(request, (type) => {
         if (type === 'application/json') return undefined;
         return images.length > 1 ? 'holds one image' : whyNot?.(type, query);
       });
+      const format = pictureFormat(mediaType);
+      const output = format === undefined ? undefined : studio.output(format);
       // The model is free again before the answer leaves: that may take as long as the client likes.
       const send = await registry.use(query.model, async (model): Promise<() => FastifyReply> => {
-        const { json, only, bytes } = await answer(parts, { ...question, model, mediaType });
+        const checkHeader: HeaderCheck | undefined =
+          output && ((header) => void planPicture(header, picture(query, model), output));
+        const { json, only, bytes } = await answer(parts, { ...question, model, mediaType, checkHeader });
         describeModel(reply, model);
         if (mediaType === 'application/json') {
           const body = await json();
@@ -120,15 +132,12 @@ export function mapRoute<Query extends ImageQuery>({
         describeMap(reply, image);
         describeClasses(reply, image.classes);
         void reply.type(mediaType);
-        const format = pictureFormat(mediaType);
-        if (format === undefined) {
+        if (output === undefined) {
           const file = image.npy();
           return () => sendPieces(reply.header('content-length', file.length), file.pieces(), bytes());
         }
-        const { background, maxPixels } = config;
-        const job = image.picture({ format, background, maxPixels });
-        const picture = await studio.draw(model, job, context);
-        return () => reply.send(picture);
+        const drawn = await studio.draw(model, image.picture(output), context);
+        return () => reply.send(drawn);
       });
       return send();
     },

@@ -22,7 +22,7 @@ import { answerEach, type AnsweredImage, type Asking, type FailedImage } from '.
 import { averageMap, finestOf, needMapsOf, readMaps, type PassMaps } from './class-maps.js';
 import type { ImageInput, Inference } from './infer.js';
 import type { ValueLimit } from './map-account.js';
-import type { ImagePlan, InputOptions } from './plan.js';
+import type { HeaderCheck, ImagePlan, InputOptions } from './plan.js';
 import { checkAlive, type RequestContext } from './request-context.js';
 import { sumTimings, type Timing } from './timing.js';
 
@@ -37,6 +37,7 @@ export interface HeatmapOptions extends InputOptions, DenseForm {
   readonly threshold?: Threshold | undefined;
   /** Of the answer; absent: MAX_VALUES. */
   readonly maxValues?: ValueLimit | undefined;
+  readonly checkHeader?: HeaderCheck | undefined;
 }
 
 /** The map of one class over the photo, or that of the best class of each position. */
@@ -145,6 +146,7 @@ function heatmapQuestion(
     input: options,
     classes: named.length === 0 ? [labels.length] : named,
     maps: { answered, made: answered * kinds.length, again: isRanked ? named.length : 0 },
+    checkHeader: options.checkHeader,
     read: (outputs, pass) => readMaps(outputs, pass, model.activation),
     *need(passes) {
       return needMapsOf(passes, yield* resolveSelectors(named, passes, options.scores));

@@ -67,7 +67,11 @@ export interface PassRequest {
   };
   /** Takes the cost of the image's maps; absent: nothing limits their sum. */
   readonly account?: MapAccount;
+  readonly checkHeader?: HeaderCheck | undefined;
 }
+
+/** Refuses an image on its header, for what is to be made of its answer. Throws ServiceError. */
+export type HeaderCheck = (header: ImageHeader) => void;
 
 /** The passes of one image. Plain data. */
 export interface ImagePlan {
@@ -120,6 +124,7 @@ export interface PlanLimits {
 /** Plan every pass, and add its maps to the request's account. Throws IMAGE_TOO_LARGE or OUTPUT_UNSUPPORTED. */
 export function planImage(header: ImageHeader, request: PassRequest, limits: PlanLimits): ImagePlan {
   const { manifest, labels } = request.model;
+  request.checkHeader?.(header);
   const passes = request.input.scales.flatMap((scale) => {
     const planned = planAt(scale, header, request, limits);
     return mirrorings(request.input).map((mirrored) => ({ ...planned, mirrored }));

@@ -22,7 +22,7 @@ import { inTurns } from '../turns.js';
 import { answerEach, type Asking, type FailedImage } from './answer-each.js';
 import { averageMap, finestOf, needMapsOf, readMaps, type PassMaps } from './class-maps.js';
 import type { ImageInput, Inference } from './infer.js';
-import type { InputOptions } from './plan.js';
+import type { HeaderCheck, InputOptions } from './plan.js';
 import { checkAlive, type RequestContext } from './request-context.js';
 import { sumTimings, type Timing } from './timing.js';
 
@@ -34,6 +34,7 @@ export interface SegmentOptions extends InputOptions, DenseForm {
   readonly scores?: ScoreKind | undefined;
   /** Positions whose best class is less probable than this stay unlabelled. */
   readonly minProbability: number;
+  readonly checkHeader?: HeaderCheck | undefined;
 }
 
 export interface ClassSegment {
@@ -107,6 +108,7 @@ export function segmentQuestion(
     // The graph needs a class: the image's own best.
     classes: [names.length],
     everyClass: true,
+    checkHeader: options.checkHeader,
     maps: {
       answered: 1,
       made: MAPS_MADE[options.scores ?? 'probability'],

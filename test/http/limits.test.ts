@@ -130,6 +130,24 @@ describe('a limit of what is asked', () => {
     expect(refusal.limit!.needed).toBeGreaterThan(100 * 2 ** 20);
   });
 
+  it('what drawing a picture takes, before anything runs', async () => {
+    const dispatches = async (): Promise<string[]> =>
+      (await app.http.inject('/metrics')).body
+        .split('\n')
+        .filter((line) => line.startsWith('fullconv_dispatches_total{'));
+    const before = await dispatches();
+    for (const path of ['heatmap?width=1500', 'segment?width=1500']) {
+      const refusal = await refusalOf(path, cat, { accept: 'image/avif' });
+      expect(refusal).toMatchObject({ status: 422, limit: { name: 'picture_bytes', value: 50 * 2 ** 20 } });
+      expect(refusal.limit!.needed).toBeGreaterThan(50 * 2 ** 20);
+    }
+    expect(await dispatches()).toEqual(before);
+    const small = await app.http.inject({
+      ...{ method: 'POST', url: '/v1/heatmap?width=500', payload: cat, headers: { accept: 'image/avif' } },
+    });
+    expect(small.statusCode).toBe(200);
+  });
+
   it('the side of a picture in its format', async () => {
     const long = await flat(100, 1);
     const response = await app.http.inject({

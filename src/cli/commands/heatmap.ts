@@ -37,8 +37,7 @@ async function withLocalHeatmaps(
   const { fit, size, scale: scales, flip, outputStride, edge, map, scores = 'probability' } = flags;
   await withModel(config, flags.model, (service, model) => {
     const { inference, studio } = service;
-    const { background, maxPixels } = config;
-    const output = { format, background, maxPixels };
+    const output = studio.output(format);
     const classes = classesOf(flags, model.labels);
     const options: HeatmapOptions = { fit, size, scales, flip, outputStride, edge, map, scores, classes };
     const style = { ...flags, scores: flags.scores ?? pictureScores(model, flags.render), alpha: DEFAULT_ALPHA };

@@ -32,8 +32,7 @@ async function withLocalSegments(
   const options: SegmentOptions = { fit, size, scales, flip, outputStride, edge, map, minProbability };
   await withModel(config, flags.model, (service, model) => {
     const { inference, studio } = service;
-    const { background, maxPixels } = config;
-    const output = { format, background, maxPixels };
+    const output = studio.output(format);
     const style = { ...flags, alpha: DEFAULT_ALPHA };
     return work({
       atOnce: filesAtOnce(service, config, options),

@@ -120,6 +120,11 @@ export const heatmapRoute = mapRoute({
     const { names, best } = classesAskedFor(asked);
     return render !== 'sheet' && names.length + best > 1 ? 'shows one class unless render=sheet' : undefined;
   },
+  picture(asked, model) {
+    const { names, best } = classesAskedFor(asked);
+    const scores = asked.scores ?? pictureScores(model, asked.render);
+    return { kind: 'heatmap', style: { ...asked, scores }, classes: names.length + best };
+  },
   async answer({ inference }, question) {
     const { query: asked, images, model, context } = question;
     const options = optionsOf(question);
@@ -155,13 +160,14 @@ function bytesOf(classes: ImageHeatmaps['classes']): number {
   return classes.reduce((sum, { map: { values } }) => sum + values.byteLength, 0);
 }
 
-function optionsOf({ query: asked, model, mediaType }: MapQuestion<Query>) {
+function optionsOf({ query: asked, model, mediaType, checkHeader }: MapQuestion<Query>) {
   const { fit, size, scale: scales, flip, tiles, outputStride, edge, map, render } = asked;
   return {
     ...{ fit, size, scales, flip, tiles, outputStride, edge, map },
     scores: asked.scores ?? (pictureFormat(mediaType) === undefined ? 'probability' : pictureScores(model, render)),
     classes: selectorsOf(asked, model),
     threshold: { value: asked.threshold, of: asked.thresholdOf },
+    checkHeader,
     maxValues: mediaType === 'application/json' ? MAX_JSON_VALUES : undefined,
   } satisfies HeatmapOptions;
 }

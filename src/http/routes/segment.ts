@@ -67,7 +67,8 @@ export const segmentRoute = mapRoute({
   query,
   description: `A picture with one colour per class at the size of the photo, the legend as JSON, or class indices as uint16 [h, w] (65535: unlabelled). ${CLASS_HEADERS}`,
   schema: segmentation,
-  async answer({ inference }, { query: asked, images: photos, model, context }) {
+  picture: (asked) => ({ kind: 'labels', style: asked }),
+  async answer({ inference }, { query: asked, images: photos, model, context, checkHeader }) {
     const {
       fit,
       size,
@@ -81,7 +82,7 @@ export const segmentRoute = mapRoute({
       minProbability,
       shapes = [],
     } = asked;
-    const options = { fit, size, scales, flip, tiles, outputStride, edge, map, scores, minProbability };
+    const options = { fit, size, scales, flip, tiles, outputStride, edge, map, scores, minProbability, checkHeader };
     const answer = await segment(inference, model, photos, options, context);
     const images = answer.results.filter((result): result is Segmentation => !('problem' in result));
     let areas: ReadonlyMap<Segmentation, Shapes> = new Map();

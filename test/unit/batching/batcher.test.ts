@@ -11,6 +11,7 @@ import {
   type ItemResult,
   type Submission,
 } from '../../../src/batching/batcher.js';
+import { createMemory } from '../../../src/memory.js';
 import { expectTensor, type TensorMap } from '../../../src/tensor.js';
 
 const LIMITS: BatcherLimits = {
@@ -19,7 +20,6 @@ const LIMITS: BatcherLimits = {
   maxQueue: 10,
   lingerMs: 0,
   maxRunMs: 1000,
-  memoryBytes: 1000,
 };
 
 interface Run {
@@ -158,6 +158,7 @@ describe('the batcher', () => {
     batcher = createBatcher({
       executor,
       limits: { ...LIMITS, ...limits },
+      memory: createMemory(1000),
       onDispatch: (report) => reports.push(report),
     });
   }

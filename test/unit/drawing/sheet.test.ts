@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { blankCanvas, encodeCanvas, hasFonts, paste, writeText, type Canvas } from '../../../src/drawing/canvas.js';
 import { colormap } from '../../../src/maps/colormap.js';
 import { formatTick, ticksWithRoom } from '../../../src/drawing/legend.js';
-import { composeSheet, layOut, sizeOf, withLegend } from '../../../src/drawing/sheet.js';
+import { layOut, sizeOf } from '../../../src/drawing/layout.js';
+import { composeSheet, withLegend } from '../../../src/drawing/sheet.js';
 
 const colorAt = ({ pixels, width }: Canvas, x: number, y: number): number[] => [
   ...pixels.subarray((y * width + x) * 3, (y * width + x) * 3 + 3),

@@ -4,6 +4,7 @@ import { createBatcher, type DispatchReport } from '../../../src/batching/batche
 import { shapeKey } from '../../../src/batching/batch-tensors.js';
 import type { Work, WorkOutput } from '../../../src/inference/work.js';
 import { createPool, type WorkerPool } from '../../../src/processes/pool.js';
+import { createMemory } from '../../../src/memory.js';
 import { expectTensor, type TensorMap } from '../../../src/tensor.js';
 import { BIAS, tinyModel } from '../../fixtures/tiny-onnx.js';
 
@@ -34,8 +35,8 @@ describe('the batcher on real workers', () => {
         maxQueue: 1000,
         lingerMs: 0,
         maxRunMs: 60_000,
-        memoryBytes: Infinity,
       },
+      memory: createMemory(Infinity),
       onDispatch: (report) => reports.push(report),
     });
     const values = Array.from({ length: 200 }, (_, index) => index);
