@@ -1,11 +1,13 @@
 /** What a server and the processes that work for it hold, and whether that grows. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { processTree, residentOf, type RunningServer } from '../server-process.js';
+import { ownResidentOf, processTree, residentOf, type RunningServer } from '../server-process.js';
 import { slope } from '../statistics.js';
 import { openFiles } from './open-files.js';
 
 export interface Footprint {
   readonly residentMiB: number;
+  /** Of the process alone that speaks HTTP. */
+  readonly ownMiB: number;
   readonly files: number;
   readonly processes: number;
 }
@@ -13,6 +15,7 @@ export interface Footprint {
 export async function footprintOf(server: RunningServer): Promise<Footprint> {
   return {
     residentMiB: (await residentOf(server)) ?? NaN,
+    ownMiB: (await ownResidentOf(server)) ?? NaN,
     files: await openFiles(server.pid),
     processes: (await processTree(server.pid)).length,
   };

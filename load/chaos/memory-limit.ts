@@ -5,6 +5,7 @@
  */
 import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface MemoryLimit {
   /** A command that runs the command behind it under the limit. */
@@ -12,7 +13,7 @@ export interface MemoryLimit {
   readonly peakMiB: () => Promise<number>;
   /** Processes that the system killed for lack of memory. */
   readonly kills: () => Promise<number>;
-  /** When no process is left in it. */
+  /** When the processes in it have ended, or a few seconds later: what they leave is told on standard output. */
   readonly remove: () => Promise<void>;
 }
 
@@ -28,12 +29,32 @@ interface Version {
 const ROOT = '/sys/fs/cgroup';
 const MIB = 2 ** 20;
 
+/** Undefined where there is to be none (0), or, with a notice, where the system does not allow it. */
+export async function limitOf(mebibytes: number): Promise<MemoryLimit | undefined> {
+  if (mebibytes === 0) return undefined;
+  return limitMemory(mebibytes).catch((error: unknown) => {
+    process.stdout.write(`NOTICE: the memory is not limited: ${String(error)}\n`);
+    return undefined;
+  });
+}
+
 /** Throws what the system says where it does not allow this. */
-export async function limitMemory(mebibytes: number): Promise<MemoryLimit> {
+async function limitMemory(mebibytes: number): Promise<MemoryLimit> {
   const { parent, limit, peak, events } = await version();
-  const folder = join(parent, `fullconv-chaos-${process.pid}`);
+  const folder = join(parent, `fullconv-load-${process.pid}`);
   await mkdir(folder);
-  const remove = (): Promise<void> => rmdir(folder);
+  const remove = async (): Promise<void> => {
+    for (let attempts = 0; attempts < 50; attempts++) {
+      // Busy while a process in it is not quite gone.
+      const isGone = await rmdir(folder).then(
+        () => true,
+        () => false,
+      );
+      if (isGone) return;
+      await sleep(100);
+    }
+    process.stdout.write(`NOTICE: ${folder} still has processes, and stays\n`);
+  };
   try {
     await writeFile(join(folder, limit), String(mebibytes * MIB));
   } catch (error) {

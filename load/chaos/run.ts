@@ -19,7 +19,7 @@ import { FAILURES, STRANGERS, type Action } from './actions.js';
 import { mostP99Ms } from './bystander.js';
 import { footprintOf, watchGrowth, type Footprint } from './footprint.js';
 import { createFriends } from './friends.js';
-import { limitMemory, type MemoryLimit } from './memory-limit.js';
+import { limitOf } from './memory-limit.js';
 import { createRandom } from './random.js';
 
 const HELP = `npm run chaos -- [options], npm run soak -- [options]
@@ -45,15 +45,6 @@ interface Options {
   readonly clients: number;
   readonly photos: string;
   readonly memoryMiB: number;
-}
-
-/** Undefined where there is to be none, or cannot be. */
-async function limitOf(memoryMiB: number): Promise<MemoryLimit | undefined> {
-  if (memoryMiB === 0) return undefined;
-  return limitMemory(memoryMiB).catch((error: unknown) => {
-    process.stdout.write(`NOTICE: the memory is not limited: ${String(error)}\n`);
-    return undefined;
-  });
 }
 
 async function cause({ minutes, seed, clients, photos: folder, memoryMiB }: Options): Promise<void> {

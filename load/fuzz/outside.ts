@@ -8,9 +8,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { mostP99Ms } from '../chaos/bystander.js';
-import { openFiles } from '../chaos/open-files.js';
+import { footprintOf } from '../chaos/footprint.js';
+import { limitOf } from '../chaos/memory-limit.js';
 import { createRandom, type Random } from '../chaos/random.js';
-import { ownResidentOf, processTree, residentOf, startServer, type RunningServer } from '../server-process.js';
+import { residentOf, startServer, type RunningServer } from '../server-process.js';
 import { percentile } from '../statistics.js';
 import type { Case, Fault } from './case-file.js';
 import { exchange, type Exchange } from './exchange.js';
@@ -27,11 +28,6 @@ const LOOK_MS = 500;
 /** Requests that may have ended a process: the last so many before it was noticed. */
 const SUSPECTS = 100;
 const SETTLE_MS = 8000;
-/**
- * Of all processes. Each session keeps the memory of its largest run, in each worker, so there is no coming back; what goes
- * beyond this grows without end.
- */
-const MOST_MIB = 2048;
 const MOST_GROWTH_MIB = 200;
 const MOST_FILES = 20;
 /** Requests of the bystander before the first case. */
@@ -53,30 +49,25 @@ export interface FuzzedServer {
 export interface FuzzServerOptions extends Samples {
   /** A photograph for the bystander. */
   readonly photo: Buffer;
+  /** Of all processes of the server together; 0: no limit. */
+  readonly memoryMiB: number;
   readonly signal: AbortSignal;
   readonly onFault: (fault: Fault) => void;
   /** Of the whole, not of one request. */
   readonly onFailure: (message: string) => void;
 }
 
-interface Footprint {
-  readonly residentMiB: number;
-  /** Of the process alone that speaks HTTP. */
-  readonly ownMiB: number;
-  readonly files: number;
-  readonly processes: number;
-}
-
-/** Start the server as a container of 1 GiB would. */
+/** Start the server, where the machine allows it under a limit of memory. */
 export async function startFuzzedServer(options: FuzzServerOptions): Promise<FuzzedServer> {
-  const server = await startServer({
+  const { document, memoryMiB, signal, onFault, onFailure } = options;
+  const memory = await limitOf(memoryMiB);
+  const settings = {
     FULLCONV_DEADLINE_MS: String(DEADLINE_MS),
     FULLCONV_REQUEST_TIMEOUT_MS: String(REQUEST_TIMEOUT_MS),
     FULLCONV_DEFAULT_MODEL: 'tinyimagenet-resnet18-w32',
-    FULLCONV_MEMORY_MB: '307',
     FULLCONV_RENDERERS: '1',
-  });
-  const { document, signal, onFault, onFailure } = options;
+  };
+  const server = await startServer(settings, '.', memory?.launcher);
   const rules = { document, deadlineMs: DEADLINE_MS };
   const answers = new Map<string, number>();
   const sent: Case[] = [];
@@ -186,17 +177,21 @@ export async function startFuzzedServer(options: FuzzServerOptions): Promise<Fuz
       await watching;
       await sleep(SETTLE_MS);
       const after = await footprintOf(server);
+      const kills = (await memory?.kills()) ?? 0;
+      const limitedPeakMiB = await memory?.peakMiB();
       await server.stop().catch((error: unknown) => onFailure(String(error)));
+      await memory?.remove();
       const p99 = percentile(Float64Array.from(latencies).sort(), 0.99);
       const most = mostP99Ms(alone);
       if (p99 > most) onFailure(`a bystander's p99 was ${Math.round(p99)} ms, more than ${Math.round(most)} ms`);
-      if (peakMiB > MOST_MIB) onFailure(`the memory grew to ${Math.round(peakMiB)} MiB`);
+      if (kills > 0) onFailure(`the system killed ${kills} processes for lack of memory`);
       if (after.ownMiB > before.ownMiB + MOST_GROWTH_MIB) onFailure("the server's own memory did not come back");
       if (after.files > before.files + MOST_FILES) onFailure('files stayed open');
       if (after.processes !== before.processes) onFailure('there are not as many processes as before');
       return [
         ...[...answers].sort().map(([kind, count]) => `${String(count).padStart(7)}  ${kind}`),
-        `bystander: ${latencies.length} requests, p99 ${Math.round(p99)} ms; peak ${Math.round(peakMiB)} MiB`,
+        `bystander: ${latencies.length} requests, p99 ${Math.round(p99)} ms; peak ${Math.round(peakMiB)} MiB` +
+          (limitedPeakMiB === undefined ? '' : `, ${Math.round(limitedPeakMiB)} of ${memoryMiB} MiB with page cache`),
         ...Object.entries({ before, after }).map(
           ([when, { residentMiB, ownMiB, files, processes }]) =>
             `${when}: ${Math.round(residentMiB)} MiB (${Math.round(ownMiB)} of the server itself), ${files} open files, ${processes} processes`,
@@ -209,15 +204,6 @@ export async function startFuzzedServer(options: FuzzServerOptions): Promise<Fuz
 /** Let every process start, and everything run once: every question about every image. */
 async function warmUp(url: string, samples: Samples): Promise<void> {
   for (const bytes of rightRequests(samples)) await exchange(url, bytes, PATIENCE_MS);
-}
-
-async function footprintOf(server: RunningServer): Promise<Footprint> {
-  return {
-    residentMiB: (await residentOf(server)) ?? NaN,
-    ownMiB: (await ownResidentOf(server)) ?? NaN,
-    files: await openFiles(server.pid),
-    processes: (await processTree(server.pid)).length,
-  };
 }
 
 async function classify({ url }: RunningServer, photo: Buffer, dispatcher?: Agent): Promise<number> {

@@ -22,6 +22,7 @@ const HELP = `npm run fuzz -- [options] [files]
   --cases N      cases of all kinds together (100000)
   --minutes N    end after this time, which the kinds share (as long as it takes)
   --seed N       of what is done (1)
+  --memory N     MiB that the server and its processes may take, where a control group can be made; 0: any (1024)
   --only KINDS   of ${KINDS.join(', ')} (all)
   files          cases to repeat, e.g. ${SEEDS}/…
 `;
@@ -43,6 +44,7 @@ interface Options {
   readonly cases: number;
   readonly minutes: number;
   readonly seed: number;
+  readonly memoryMiB: number;
   readonly only: readonly Kind[];
 }
 
@@ -78,13 +80,17 @@ function createFaults() {
   };
 }
 
-async function startServer(signal: AbortSignal, faults: ReturnType<typeof createFaults>): Promise<FuzzedServer> {
+async function startServer(
+  memoryMiB: number,
+  signal: AbortSignal,
+  faults: ReturnType<typeof createFaults>,
+): Promise<FuzzedServer> {
   const images = [...(await madeImages()), ...(await foundImages(IMAGE_FOLDERS))];
   const document = JSON.parse(await readFile('openapi/openapi.json', 'utf8')) as ApiDocument;
-  return startFuzzedServer({ images, document, photo: images[0]!.bytes, signal, ...faults });
+  return startFuzzedServer({ images, document, photo: images[0]!.bytes, memoryMiB, signal, ...faults });
 }
 
-async function fuzz({ cases, minutes, seed, only }: Options): Promise<void> {
+async function fuzz({ cases, minutes, seed, memoryMiB, only }: Options): Promise<void> {
   const signal = interruption();
   const faults = createFaults();
   const onFault = (fault: Fault): void => faults.onFault(fault);
@@ -100,7 +106,7 @@ async function fuzz({ cases, minutes, seed, only }: Options): Promise<void> {
 
   const outside = only.filter((kind): kind is OutsideKind => !isInside(kind));
   if (outside.length > 0) {
-    const server = await startServer(signal, faults);
+    const server = await startServer(memoryMiB, signal, faults);
     for (const kind of outside) say(kind, await server.fuzz(kind, limitsOf(kind)));
     for (const line of await server.stop()) process.stdout.write(`${line}\n`);
   }
@@ -124,13 +130,13 @@ async function fuzz({ cases, minutes, seed, only }: Options): Promise<void> {
 }
 
 /** Run cases of files again, and tell what becomes of each. */
-async function repeat(files: readonly string[]): Promise<void> {
+async function repeat(files: readonly string[], memoryMiB: number): Promise<void> {
   const signal = interruption();
   let server: FuzzedServer | undefined;
   const faults = createFaults();
   for (const file of files) {
     const one = await readCase(file);
-    server ??= isInside(one.kind) ? undefined : await startServer(signal, faults);
+    server ??= isInside(one.kind) ? undefined : await startServer(memoryMiB, signal, faults);
     const message = isInside(one.kind) ? await repeatInside(one) : await server?.repeat(one.bytes);
     process.stdout.write(`${file}: ${message ?? 'right'}\n`);
     if (message !== undefined) process.exitCode = 1;
@@ -151,18 +157,21 @@ await runCommand(async () => {
       cases: { type: 'string', default: '100000' },
       minutes: { type: 'string' },
       seed: { type: 'string', default: '1' },
+      memory: { type: 'string', default: '1024' },
       only: { type: 'string', default: KINDS.join(',') },
       help: { type: 'boolean', default: false },
     },
     allowPositionals: true,
   });
+  const memoryMiB = values.memory === '0' ? 0 : whole('--memory', values.memory);
   if (values.help) process.stdout.write(HELP);
-  else if (positionals.length > 0) await repeat(positionals);
+  else if (positionals.length > 0) await repeat(positionals, memoryMiB);
   else {
     await fuzz({
       cases: whole('--cases', values.cases),
       minutes: values.minutes === undefined ? Infinity : positive('--minutes')(values.minutes),
       seed: whole('--seed', values.seed),
+      memoryMiB,
       only: kindsOf(values.only),
     });
   }
