@@ -54,6 +54,8 @@ export async function allTogether<T>(
  * lives. Throws like checkAlive.
  */
 export async function waitWithin<T>(context: RequestContext, promise: Promise<T>): Promise<T> {
+  // Whatever becomes of it when nobody waits any more.
+  promise.catch(() => undefined);
   checkAlive(context);
   const { deadline, signal } = context;
   let giveUp: () => void = () => undefined;

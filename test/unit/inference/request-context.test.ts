@@ -137,6 +137,20 @@ describe('allTogether', () => {
 });
 
 describe('waitWithin', () => {
+  it('leaves no rejection unhandled when the context is dead before it waits', async () => {
+    const unhandled: unknown[] = [];
+    const onUnhandled = (reason: unknown): number => unhandled.push(reason);
+    process.on('unhandledRejection', onUnhandled);
+    const { promise, reject } = pending<void>();
+    await expect(waitWithin(contextOf({ ms: 0 }), promise)).rejects.toEqual(TIMED_OUT);
+    reject(new Error('later'));
+    await vi.advanceTimersByTimeAsync(0);
+    vi.useRealTimers();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    process.off('unhandledRejection', onUnhandled);
+    expect(unhandled).toEqual([]);
+  });
+
   it('gives what was waited for, and leaves no timer and no listener behind', async () => {
     const client = new AbortController();
     const removed = vi.spyOn(client.signal, 'removeEventListener');
