@@ -141,7 +141,7 @@ describe('waitWithin', () => {
     const unhandled: unknown[] = [];
     const onUnhandled = (reason: unknown): number => unhandled.push(reason);
     process.on('unhandledRejection', onUnhandled);
-    const { promise, reject } = pending<void>();
+    const { promise, reject } = pending<undefined>();
     await expect(waitWithin(contextOf({ ms: 0 }), promise)).rejects.toEqual(TIMED_OUT);
     reject(new Error('later'));
     await vi.advanceTimersByTimeAsync(0);
