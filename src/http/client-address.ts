@@ -34,6 +34,22 @@ export function plainAddress(address = ''): string {
   return [high, low].flatMap((part) => [parseInt(part, 16) >> 8, parseInt(part, 16) & 255]).join('.');
 }
 
+/**
+ * Whose limits and shares an address in its plain form has: an IPv4 address its own, IPv6 addresses those of their /64 network,
+ * `2001:db8:0:1::/64`. A subscriber has all addresses of one, and would otherwise be as many clients as it likes.
+ */
+export function holderOf(address: string): string {
+  if (!isIPv6(address)) return address;
+  const [before = '', after] = address.replace(/%.*$/, '').split('::');
+  const [head, tail] = [before, after ?? ''].map((part) => (part === '' ? [] : part.split(':'))) as [
+    string[],
+    string[],
+  ];
+  const zeros = Array.from({ length: 8 - head.length - tail.length }, () => '0');
+  const network = [...head, ...(after === undefined ? [] : zeros), ...tail].slice(0, 4).join(':');
+  return network === '0:0:0:0' ? address : `${network}::/64`;
+}
+
 /** Whether an address in its plain form is in a list. */
 export function isIn(list: BlockList, address: string): boolean {
   const plain = address.replace(/%.*$/, '');

@@ -13,7 +13,7 @@ import type { Server, ServerResponse, IncomingMessage } from 'node:http';
 import { maxHeaderSize, STATUS_CODES } from 'node:http';
 import type { BlockList, Socket } from 'node:net';
 import { ServiceError } from '../errors.js';
-import { isIn, plainAddress } from './client-address.js';
+import { holderOf, isIn, plainAddress } from './client-address.js';
 import { createLingeringClose } from './lingering-close.js';
 import { createPace, type Pace } from './pace.js';
 import { PROBLEM_MEDIA_TYPE, problemOf } from './problem.js';
@@ -117,14 +117,15 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
       movedAt: 0,
     });
     const address = plainAddress(socket.remoteAddress);
-    const ofAddress = (perAddress.get(address) ?? 0) + 1;
-    perAddress.set(address, ofAddress);
+    const holder = holderOf(address);
+    const ofAddress = (perAddress.get(holder) ?? 0) + 1;
+    perAddress.set(holder, ofAddress);
     socket.once('close', () => {
       for (const answer of connections.get(socket)!.answers) closeUnsent(answer);
       connections.delete(socket);
-      const left = perAddress.get(address)! - 1;
-      if (left === 0) perAddress.delete(address);
-      else perAddress.set(address, left);
+      const left = perAddress.get(holder)! - 1;
+      if (left === 0) perAddress.delete(holder);
+      else perAddress.set(holder, left);
     });
     if (connections.size > maxConnections) {
       onRefused('connections');

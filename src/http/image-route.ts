@@ -10,7 +10,7 @@ import type { RequestContext } from '../inference/request-context.js';
 import type { Timing } from '../inference/timing.js';
 import { SCORES } from '../maps/scores.js';
 import type { CompiledModel } from '../models/compile.js';
-import { clientAddress } from './client-address.js';
+import { clientAddress, holderOf } from './client-address.js';
 import { joinParameters } from './form-fields.js';
 import { imagesOrForm, isForm, withImages } from './image-bodies.js';
 import { flag, integer, list, number, oneOf, parseParameters, withoutRules, type QuerySchema } from './parameters.js';
@@ -85,7 +85,7 @@ export function imageRoute<Query extends ImageQuery>({
       const { request, reply, query: inQuery } = asked;
       const arrived = performance.now() - reply.elapsedTime;
       const deadlineOf = ({ deadlineMs = Infinity }: ImageQuery): number => arrived + deadlineMs;
-      const client = clientAddress(request.raw, config.trustedProxies);
+      const client = holderOf(clientAddress(request.raw, config.trustedProxies));
       const askerOf = ({ priority }: ImageQuery): Asker => ({
         flow: flowOf(reply, client),
         priority: Math.min(priority, config.maxPriority),

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { readConfig } from '../../../src/config.js';
-import { clientAddress, plainAddress } from '../../../src/http/client-address.js';
+import { clientAddress, holderOf, plainAddress } from '../../../src/http/client-address.js';
 
 const { trustedProxies } = readConfig({ FULLCONV_TRUSTED_PROXIES: '10.0.0.7,10.1.0.0/16,fd00::/8' });
 
@@ -19,6 +19,21 @@ describe('an address has one form', () => {
     ['fe80::1%eth0', 'fe80::1%eth0'],
     ['', ''],
   ])('%s', (address, plain) => expect(plainAddress(address)).toBe(plain));
+});
+
+describe('limits and shares are those', () => {
+  it.each([
+    ['192.0.2.1', '192.0.2.1'],
+    ['::1', '::1'],
+    ['2001:db8:0:1::7', '2001:db8:0:1::/64'],
+    ['2001:db8:0:1:ffff:1:2:3', '2001:db8:0:1::/64'],
+    ['2001:db8::7', '2001:db8:0:0::/64'],
+    ['1::', '1:0:0:0::/64'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+    ['', ''],
+  ])('of %s: %s', (address, holder) => {
+    expect(holderOf(plainAddress(address))).toBe(holder);
+  });
 });
 
 describe('the client', () => {
