@@ -5,7 +5,8 @@
  *   After:  z → (the same, without QuantizeLinear, DequantizeLinear and Clip) → output
  *
  * Preconditions: there is one output; only such nodes stand between the activation and it, each the only reader of the one
- * before; a Clip cuts off next to nothing of 0 to 1; a softmax is over all K numbers of an image.
+ * before; a Clip cuts off next to nothing of 0 to 1; a softmax is over all K numbers of an image. What a file spells out has become
+ * one node before (merge-activations.ts).
  *
  * The probabilities stay the same: they are softmax(z), and softmax(log softmax(z)) = softmax(z) because z and log
  * softmax(z) differ by a constant for each image; or sigmoid(z). Without their rounding to 8 bits they are more exact. Source:

@@ -20,9 +20,8 @@
  * Else a cell is what the classifier would say if all of the map were like this cell. Source: Zhou 2016 (class activation maps) for
  * the affine case.
  */
-import { attribute, int, ints } from '../attributes.js';
+import { attribute, axesOf, int, ints } from '../attributes.js';
 import { isPointwise } from '../classifier-head.js';
-import { integerValues } from '../constants.js';
 import { GraphError, nodeError } from '../graph-error.js';
 import type { Attribute, Graph, Initializer, Node } from '../graph.js';
 import { nativeShapes, type NativeSize } from '../native-shapes.js';
@@ -58,11 +57,6 @@ function isPool(graph: Graph, node: Node, shapes: Shapes): boolean {
   if (node.op !== 'ReduceMean' && node.op !== 'ReduceMax') return false;
   const axes = axesOf(graph, node)?.map((axis) => (axis < 0 ? axis + 4 : axis));
   return axes?.toSorted((a, b) => a - b).join() === '2,3';
-}
-
-function axesOf(graph: Graph, node: Node): readonly number[] | undefined {
-  const constant = graph.initializers.get(node.inputs[1] ?? '');
-  return attribute(node, 'axes', 'ints') ?? (constant && integerValues(constant));
 }
 
 /** [N, C, h, w] → [N, C·h·w], of more than one cell. */

@@ -13,9 +13,8 @@
  * where its window is the map (padding left out). Beyond the native size an AveragePool thereby becomes the mean over
  * the whole image.
  */
-import { attribute, int } from '../attributes.js';
+import { attribute, axesOf, int } from '../attributes.js';
 import { tailOf } from '../classifier-head.js';
-import { integerValues } from '../constants.js';
 import type { Graph, Node } from '../graph.js';
 import { nativeShapes, type NativeSize } from '../native-shapes.js';
 import type { Pass } from '../pass.js';
@@ -64,11 +63,6 @@ function meanOf(graph: Graph, node: Node, shapes: ReadonlyMap<string, readonly n
   const transpose = graph.nodes.find(({ op, outputs }) => op === 'Transpose' && outputs[0] === x);
   const channelsLast = transpose && attribute(transpose, 'perm', 'ints')?.join() === '0,2,3,1';
   return axes === '1,2' && channelsLast && !keepsAxes ? { map: transpose.inputs[0]!, keepsAxes } : undefined;
-}
-
-function axesOf(graph: Graph, node: Node): readonly number[] | undefined {
-  const constant = graph.initializers.get(node.inputs[1] ?? '');
-  return attribute(node, 'axes', 'ints') ?? (constant && integerValues(constant));
 }
 
 /** Whether one window sees the whole map, and no padding counts. */

@@ -30,6 +30,7 @@ import { giveTwoClasses } from '../../graph/passes/give-two-classes.js';
 import { keepOutput } from '../../graph/passes/keep-output.js';
 import { keepPaddingApart } from '../../graph/passes/keep-padding-apart.js';
 import { liftConstants } from '../../graph/passes/lift-constants.js';
+import { mergeActivations } from '../../graph/passes/merge-activations.js';
 import { mergeMatMulAdd } from '../../graph/passes/merge-matmul-add.js';
 import { LOGITS, nameLogits } from '../../graph/passes/name-logits.js';
 import { pickShuffledChannels } from '../../graph/passes/pick-shuffled-channels.js';
@@ -79,7 +80,7 @@ export function importClassifier(
   const withImage = checkInput(prepared);
   const nativeSize = sizeOf(withImage, size);
   const output = findOutput(withImage, nativeSize, classes);
-  const complete = applyWhereMatching(withImage, [keepOutput(output), dropIdentities()]);
+  const complete = applyWhereMatching(withImage, [keepOutput(output), dropIdentities(), mergeActivations(nativeSize)]);
   const found = outputActivation(complete, nativeSize);
   const kind = outputKind(found, stated);
   const bare = applyWhereMatching(complete, [

@@ -17,6 +17,7 @@ import { freeSizes } from '../../../../src/graph/passes/free-sizes.js';
 import { keepOutput } from '../../../../src/graph/passes/keep-output.js';
 import { keepPaddingApart } from '../../../../src/graph/passes/keep-padding-apart.js';
 import { liftConstants } from '../../../../src/graph/passes/lift-constants.js';
+import { mergeActivations } from '../../../../src/graph/passes/merge-activations.js';
 import { mergeMatMulAdd } from '../../../../src/graph/passes/merge-matmul-add.js';
 import { nameLogits } from '../../../../src/graph/passes/name-logits.js';
 import { pickShuffledChannels } from '../../../../src/graph/passes/pick-shuffled-channels.js';
@@ -84,6 +85,13 @@ function padThenPool(
   );
 }
 
+/** A number by itself. */
+const of = (b: GraphBuilder, value: number): string => b.constant('number', 'float32', [], [value]);
+/** Divided by the sum over these axes, of itself if nothing else is said. */
+function overSum(b: GraphBuilder, terms: string, axes: number[], summed = terms): string {
+  return b.node('Div', [terms, b.node('ReduceSum', [summed, b.constant('axes', 'int64', [axes.length], axes)])]);
+}
+
 const plain = one((b, x) => b.node('Relu', [x]), MAP, 4);
 
 it.each<[Pass, Graph]>([
@@ -127,6 +135,12 @@ it.each<[Pass, Graph]>([
       4,
     ),
   ],
+  [mergeActivations(4), plain],
+  // What is summed is another value, two axes, or one of several that a softmax is over; 1 ÷ (2 + eˣ).
+  [mergeActivations(4), one((b, x) => overSum(b, b.node('Relu', [x]), [1], b.node('Exp', [x])), VECTOR)],
+  [mergeActivations(4), one((b, x) => overSum(b, b.node('Exp', [x]), [2, 3]), MAP, 4)],
+  [mergeActivations(4), { ...one((b, x) => overSum(b, b.node('Exp', [x]), [1]), MAP, 4), opset: 12 }],
+  [mergeActivations(4), one((b, x) => b.node('Reciprocal', [b.node('Add', [b.node('Exp', [x]), of(b, 2)])]), VECTOR)],
   [mergeMatMulAdd(4), one((b, x) => b.node('MatMul', [x, b.parameter('w.weight', [4, 5])]), MAP, 4)],
   [transposeGemmWeight(), one((b, x) => gemm(b, x, [5, 6], { transB: int(1) }), VECTOR)],
   [reorderFlattenedWeight(4), one((b, x) => gemm(b, b.node('Flatten', [x]), [48, 5]))],
@@ -259,6 +273,57 @@ describe('dropOutputActivation', () => {
     (await run(graph, x)).data.forEach((value, index) =>
       expect(Math.abs(Number(value) - Number(exact.data[index]))).toBeLessThan(1 / 255),
     );
+  });
+});
+
+describe('mergeActivations', () => {
+  const reduced = (b: GraphBuilder, op: string, x: string, keepdims = 1): string =>
+    b.node(op, [x, b.constant('axis', 'int64', [1], [-1])], { attributes: { keepdims: int(keepdims) } });
+  const negated = (b: GraphBuilder, x: string): string => b.node('Exp', [b.node('Neg', [x])]);
+
+  it.each<[string, string, (b: GraphBuilder, x: string) => string]>([
+    ['a softmax', 'Softmax', (b, x) => overSum(b, b.node('Exp', [x]), [1])],
+    [
+      'a softmax of what is shifted by the largest',
+      'Softmax',
+      (b, x) => overSum(b, b.node('Exp', [b.node('Sub', [x, reduced(b, 'ReduceMax', x)])]), [-1]),
+    ],
+    [
+      'a softmax whose sum loses its axis and gets it again',
+      'Softmax',
+      (b, x) => {
+        const terms = b.node('Exp', [x]);
+        const sum = b.node('Unsqueeze', [reduced(b, 'ReduceSum', terms, 0), b.constant('axis', 'int64', [1], [1])]);
+        return b.node('Mul', [b.node('Reciprocal', [sum]), terms]);
+      },
+    ],
+    [
+      'the exponentials of a logarithm of a softmax',
+      'Softmax',
+      (b, x) => b.node('Exp', [b.node('LogSoftmax', [x], { attributes: { axis: int(1) } })]),
+    ],
+    ['a sigmoid', 'Sigmoid', (b, x) => b.node('Div', [of(b, 1), b.node('Add', [of(b, 1), negated(b, x)])])],
+    [
+      'a sigmoid by a reciprocal',
+      'Sigmoid',
+      (b, x) => {
+        const exponential = b.node('Exp', [b.node('Mul', [x, of(b, -1)])]);
+        return b.node('Mul', [b.node('Reciprocal', [b.node('Add', [exponential, of(b, 1)])]), of(b, 1)]);
+      },
+    ],
+  ])('makes one node of %s, and the classifier ends in it', async (_, op, build) => {
+    const graph = one((b, x) => b.node('Identity', [build(b, b.node('Tanh', [x]))]), VECTOR);
+    const merged = await rewritten(graph, mergeActivations(4));
+    expect(ops(merged)).toEqual(['Tanh', op, 'Identity']);
+    expect(outputActivation(merged, 4)).toBe(op.toLowerCase());
+    expect(ops(applyPass(merged, dropOutputActivation(4)))).toEqual(['Tanh', 'Identity']);
+  });
+
+  it('takes other shifts than the largest, and leaves those that differ from class to class', async () => {
+    const shifted = (dims: number[]) =>
+      one((b, x) => overSum(b, b.node('Exp', [b.node('Sub', [x, b.parameter('shift.weight', dims)])]), [1]), VECTOR);
+    expect(ops(await rewritten(shifted([1, 1]), mergeActivations(4)))).toEqual(['Softmax']);
+    expect(ops(await rewritten(shifted([1, 6]), mergeActivations(4)))).toEqual(['Sub', 'Softmax']);
   });
 });
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { float, int, ints } from '../../../../src/graph/attributes.js';
+import type { GraphBuilder } from '../../../../src/graph/build.js';
 import { inlineConstant } from '../../../../src/graph/constants.js';
 import type { Graph, Initializer, Node } from '../../../../src/graph/graph.js';
 import { GraphError } from '../../../../src/graph/graph-error.js';
@@ -49,6 +50,11 @@ function softmax({ dims, data }: Value): Value {
   const terms = Array.from(data, Number).map(Math.exp);
   const sum = terms.reduce((total, term) => total + term, 0);
   return { dims, data: Float32Array.from(terms, (term) => term / sum) };
+}
+
+/** Of each number by itself. */
+function sigmoid({ dims, data }: Value): Value {
+  return { dims, data: Float32Array.from(Array.from(data, Number), (value) => 1 / (1 + Math.exp(-value))) };
 }
 
 describe.each(cases)('$name in opset $opset', ({ head, opset }) => {
@@ -176,13 +182,14 @@ it('a mixed-precision net, whose every layer casts its input and its weight, has
 
 describe('what the numbers are', () => {
   /** A head of so many numbers, and what comes last. */
-  const net = (numbers: number, last?: string): Graph =>
+  const net = (numbers: number, last?: string | ((b: GraphBuilder, z: string) => string)): Graph =>
     graphOf(['N', 3, 16, 16], (b, x) => {
       const maps = b.node('Relu', [b.node('Conv', [x, b.parameter('c.weight', [8, 3, 3, 3])])]);
       const pooled = b.node('Flatten', [b.node('GlobalAveragePool', [maps])]);
       const scored = [pooled, b.parameter('h.weight', [numbers, 8]), b.parameter('h.bias', [numbers])];
       const z = b.node('Gemm', scored, { attributes: { transB: int(1) } });
       if (last === undefined) return z;
+      if (typeof last === 'function') return last(b, z);
       return b.node(last, [z], last === 'Softmax' ? { attributes: { axis: int(1) } } : {});
     });
   const of = (graph: Graph, classes: number, stated?: OutputKind) => {
@@ -197,6 +204,33 @@ describe('what the numbers are', () => {
     expect(of(net(4, 'Sigmoid'), 4)).toEqual({ output: 'sigmoid', activation: 'sigmoid' });
     expect(of(net(1), 1)).toEqual({ output: 'logits', activation: 'sigmoid' });
     expect(of(net(1, 'Sigmoid'), 1)).toEqual({ output: 'sigmoid', activation: 'sigmoid' });
+  });
+
+  it.each<[string, (b: GraphBuilder, z: string) => string]>([
+    [
+      'softmax',
+      (b, z) => {
+        const axis = b.constant('axis', 'int64', [1], [-1]);
+        const terms = b.node('Exp', [b.node('Sub', [z, b.node('ReduceMax', [z, axis])])]);
+        return b.node('Div', [terms, b.node('ReduceSum', [terms, axis])]);
+      },
+    ],
+    ['softmax', (b, z) => b.node('Exp', [b.node('LogSoftmax', [z], { attributes: { axis: int(1) } })])],
+    [
+      'sigmoid',
+      (b, z) =>
+        b.node('Reciprocal', [
+          b.node('Add', [b.node('Exp', [b.node('Neg', [z])]), b.constant('one', 'float32', [], [1])]),
+        ]),
+    ],
+  ])('is told of a %s that is spelled out: the file gives what is made of our logits', async (activation, build) => {
+    const graph = net(4, build);
+    expect(of(graph, 4)).toMatchObject({ activation });
+    const network = importClassifier(readOnnx(writeOnnx(graph)), { size: 16, classes: 4 });
+    const x = randomTensor([1, 3, 16, 16]);
+    const logits = await run(network.classifier, x);
+    expectClose(activation === 'softmax' ? softmax(logits) : sigmoid(logits), await run(graph, x));
+    expectClose(spatialMean(await run(denseOf(network), x)), logits);
   });
 
   it('is what model.json states', () => {
