@@ -387,7 +387,7 @@ export interface components {
                 msPerGflop: number;
             };
             /**
-             * @description What the net's own numbers are: logits: raw scores; probabilities: the softmax of scores; sigmoid: the sigmoid of each score
+             * @description What the net's own numbers are: logits: raw scores; probabilities: what sums to 1 over the classes, as a softmax gives; sigmoid: the sigmoid of each score
              * @enum {string}
              */
             output?: "logits" | "probabilities" | "sigmoid";
@@ -478,7 +478,7 @@ export interface components {
                 msPerGflop: number;
             };
             /**
-             * @description What the net's own numbers are: logits: raw scores; probabilities: the softmax of scores; sigmoid: the sigmoid of each score
+             * @description What the net's own numbers are: logits: raw scores; probabilities: what sums to 1 over the classes, as a softmax gives; sigmoid: the sigmoid of each score
              * @enum {string}
              */
             output?: "logits" | "probabilities" | "sigmoid";

@@ -21,11 +21,16 @@ import { convolutionalizeGlobalPool } from '../../graph/passes/convolutionalize-
 import { dropIdentities } from '../../graph/passes/drop-identities.js';
 import { dropIdentityCasts } from '../../graph/passes/drop-identity-casts.js';
 import { dropOutputCast } from '../../graph/passes/drop-output-cast.js';
-import { dropOutputActivation, outputActivation } from '../../graph/passes/drop-output-activation.js';
+import {
+  dropOutputActivation,
+  outputActivation,
+  type OutputActivation,
+} from '../../graph/passes/drop-output-activation.js';
 import { flattenHead } from '../../graph/passes/flatten-head.js';
 import { foldSizes } from '../../graph/passes/fold-sizes.js';
 import { foldWeightViews } from '../../graph/passes/fold-weight-views.js';
 import { freeSizes } from '../../graph/passes/free-sizes.js';
+import { giveLogits } from '../../graph/passes/give-logits.js';
 import { giveTwoClasses } from '../../graph/passes/give-two-classes.js';
 import { keepOutput } from '../../graph/passes/keep-output.js';
 import { keepPaddingApart } from '../../graph/passes/keep-padding-apart.js';
@@ -83,8 +88,9 @@ export function importClassifier(
   const complete = applyWhereMatching(withImage, [keepOutput(output), dropIdentities(), mergeActivations(nativeSize)]);
   const found = outputActivation(complete, nativeSize);
   const kind = outputKind(found, stated);
+  const givesLogits = found === undefined || found === 'log-softmax';
   const bare = applyWhereMatching(complete, [
-    ...(kind === 'logits' && found !== undefined ? [] : [dropOutputActivation(nativeSize)]),
+    ...(kind === 'logits' && !givesLogits ? [] : [dropOutputActivation(nativeSize)]),
     dropOutputCast(),
   ]);
   const shapes = nativeShapes(bare, nativeSize);
@@ -92,8 +98,11 @@ export function importClassifier(
   const rank = shapes.get(output)?.length ?? bare.outputs[0]!.dims.length;
   const numbers = elementCount((shapes.get(output) ?? [1, classes]).slice(rank > 1 ? 1 : 0));
   const isBinary = numbers === 1 && classes === 2;
-  const named = applyPasses(bare, [nameLogits(isBinary ? 1 : classes, rank)]);
-  const original = isBinary ? applyPasses(named, [giveTwoClasses()]) : named;
+  const original = applyPasses(bare, [
+    nameLogits(isBinary ? 1 : classes, rank),
+    ...(kind === 'probabilities' && found === undefined ? [giveLogits()] : []),
+    ...(isBinary ? [giveTwoClasses()] : []),
+  ]);
 
   const single = applyWhereMatching(original, [widenHalf(), dropIdentityCasts()]);
   const { classifier, dense } = convolutionalize(single, nativeSize);
@@ -114,20 +123,21 @@ export function importClassifier(
 }
 
 /** What the file's numbers are: what somebody states, else what the graph ends in. Throws GraphError where that cannot be. */
-function outputKind(found: Activation | undefined, stated: OutputKind | undefined): OutputKind {
-  if (stated === 'probabilities' && found === undefined) {
+function outputKind(found: OutputActivation | undefined, stated: OutputKind | undefined): OutputKind {
+  if (stated === 'probabilities' && found === 'log-softmax') {
     throw new GraphError(
-      'its output is stated to be probabilities, but the net ends in neither a Softmax nor a Sigmoid',
+      'its output is stated to be probabilities, but the net ends in a LogSoftmax, whose numbers are logits',
     );
   }
   if (stated === 'sigmoid' && found === 'softmax') {
     throw new GraphError('its output is stated to be a sigmoid of each class, but the net ends in a Softmax');
   }
-  return stated ?? (found === undefined ? 'logits' : found === 'softmax' ? 'probabilities' : 'sigmoid');
+  if (stated !== undefined) return stated;
+  return found === 'softmax' ? 'probabilities' : found === 'sigmoid' ? 'sigmoid' : 'logits';
 }
 
 /** A single class is true or not by itself. */
-function activationOf(kind: OutputKind, found: Activation | undefined, classes: number): Activation {
+function activationOf(kind: OutputKind, found: OutputActivation | undefined, classes: number): Activation {
   if (classes === 1 || kind === 'sigmoid') return 'sigmoid';
   return kind === 'probabilities' && found === 'sigmoid' ? 'sigmoid' : 'softmax';
 }

@@ -192,6 +192,11 @@ describe('what the numbers are', () => {
       if (typeof last === 'function') return last(b, z);
       return b.node(last, [z], last === 'Softmax' ? { attributes: { axis: int(1) } } : {});
     });
+  /** Probabilities without a softmax: positive numbers divided by their sum. */
+  const normalized = (b: GraphBuilder, z: string): string => {
+    const positive = b.node('Abs', [z]);
+    return b.node('Div', [positive, b.node('ReduceSum', [positive, b.constant('axis', 'int64', [1], [1])])]);
+  };
   const of = (graph: Graph, classes: number, stated?: OutputKind) => {
     const { output, activation } = importClassifier(readOnnx(writeOnnx(graph)), { size: 16, classes, stated });
     return { output, activation };
@@ -237,8 +242,35 @@ describe('what the numbers are', () => {
     expect(of(net(4), 4, 'sigmoid')).toEqual({ output: 'sigmoid', activation: 'sigmoid' });
     // A softmax that is part of the net: its numbers are the logits.
     expect(of(net(4, 'Softmax'), 4, 'logits')).toEqual({ output: 'logits', activation: 'softmax' });
-    expect(() => of(net(4), 4, 'probabilities')).toThrow(/stated to be probabilities/);
+    expect(of(net(4, normalized), 4, 'probabilities')).toEqual({ output: 'probabilities', activation: 'softmax' });
+    expect(() => of(net(4, 'LogSoftmax'), 4, 'probabilities')).toThrow(/stated to be probabilities, .* LogSoftmax/);
     expect(() => of(net(4, 'Softmax'), 4, 'sigmoid')).toThrow(/ends in a Softmax/);
+  });
+
+  it.each<[string, number, Graph]>([
+    ['of several classes', 4, net(4, normalized)],
+    ['of which one is 0', 4, net(4, (b, z) => normalized(b, b.node('Relu', [z])))],
+    ['of one class', 1, net(1, 'HardSigmoid')],
+    ['of the second of two classes', 2, net(1, 'HardSigmoid')],
+  ])('may be probabilities by another way than a softmax: %s', async (_, classes, graph) => {
+    const options = { size: 16, classes, stated: 'probabilities' } as const;
+    const network = importClassifier(readOnnx(writeOnnx(graph)), options);
+    const x = randomTensor([2, 3, 16, 16]);
+    const ofFile = await run(graph, x);
+    const logits = await run(network.classifier, x);
+    logits.data.forEach((logit) => expect(Number.isFinite(logit)).toBe(true));
+    for (const image of [0, 1]) {
+      const ofImage = ({ data }: Value): Value => {
+        const numbers = Array.from(data, Number).slice((image * data.length) / 2, ((image + 1) * data.length) / 2);
+        return { dims: [numbers.length], data: Float32Array.from(numbers) };
+      };
+      const answered = network.activation === 'softmax' ? softmax(ofImage(logits)) : sigmoid(ofImage(logits));
+      const right = ofImage(ofFile);
+      const [second = 0] = Array.from(right.data, Number);
+      expectClose(answered, classes === 2 ? { dims: [2], data: Float32Array.of(1 - second, second) } : right);
+    }
+    const small = randomTensor([1, 3, 16, 16]);
+    expectClose(spatialMean(await run(denseOf(network), small)), await run(network.classifier, small));
   });
 
   it.each([undefined, 'Sigmoid'])('gives two classes to one number: ends in %s', async (last) => {
