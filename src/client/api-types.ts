@@ -398,9 +398,11 @@ export interface components {
             probabilities?: "softmax" | "sigmoid";
             /** @description The output strides of its class maps, the net's own first; empty if the model has no class maps */
             outputStrides?: number[];
-            /** @description Defaults of its maps: the short side of the whole photo, and the scores that a picture shows */
+            /** @description Defaults of its maps: the short side of the whole photo, what a cell is, and the scores that a picture shows */
             maps?: {
                 size?: number;
+                /** @enum {string} */
+                map?: "windows" | "cells";
                 /** @enum {string} */
                 scores?: "probability" | "logit" | "normalized";
             };
@@ -489,9 +491,11 @@ export interface components {
             probabilities?: "softmax" | "sigmoid";
             /** @description The output strides of its class maps, the net's own first; empty if the model has no class maps */
             outputStrides?: number[];
-            /** @description Defaults of its maps: the short side of the whole photo, and the scores that a picture shows */
+            /** @description Defaults of its maps: the short side of the whole photo, what a cell is, and the scores that a picture shows */
             maps?: {
                 size?: number;
+                /** @enum {string} */
+                map?: "windows" | "cells";
                 /** @enum {string} */
                 scores?: "probability" | "logit" | "normalized";
             };
