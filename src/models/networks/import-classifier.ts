@@ -220,7 +220,11 @@ function convolutionalize(
     reorderFlattenedWeight(nativeSize),
     transposeGemmWeight(),
   ]);
-  const freed = applyWhereMatching(headed, [resolveAutoPadding(nativeSize), freeSizes(nativeSize)]);
+  const freed = applyWhereMatching(headed, [
+    resolveAutoPadding(nativeSize),
+    freeSizes(nativeSize),
+    foldSizes(nativeSize),
+  ]);
   const bound = whyBound(freed, nativeSize);
   if (bound !== undefined) {
     const single = applyPass(original, takeOneImage('fixed')) ?? original;

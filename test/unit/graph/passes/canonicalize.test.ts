@@ -122,6 +122,7 @@ it.each<[Pass, Graph]>([
   [skipIdleViews(4), one((b, x) => b.node('Flatten', [toLast(b, x)]))],
   [skipIdleViews(4), one((b, x) => b.node('Flatten', [b.node('GlobalAveragePool', [x])]))],
   [unifyGlobalPool(4), plain],
+  [unifyGlobalPool(4), one((b, x) => b.node('MaxPool', [x], { attributes: { kernel_shape: ints(4, 4) } }), MAP, 4)],
   [unifyGlobalPool(4), one((b, x) => b.node('AveragePool', [x], { attributes: { kernel_shape: ints(2, 2) } }), MAP, 4)],
   [unifyGlobalPool(4), one((b, x) => b.node('ReduceMean', [x, b.constant('axes', 'int64', [1], [2])]), MAP, 4)],
   [
@@ -577,7 +578,22 @@ describe('unifyGlobalPool', () => {
       }),
       ['GlobalAveragePool', 'Flatten'],
     ],
-  ])('makes GlobalAveragePool of %s', async (_, graph, expected) => {
+    [
+      'a mean, and GlobalMaxPool of a MaxPool over the whole map beside it',
+      one(
+        (b, x) => {
+          const attributes = { kernel_shape: ints(4, 4), strides: ints(4, 4) };
+          return b.node(
+            'Add',
+            ['GlobalAveragePool', 'MaxPool'].map((op) => b.node(op, [x], op === 'MaxPool' ? { attributes } : {})),
+          );
+        },
+        MAP,
+        4,
+      ),
+      ['GlobalAveragePool', 'GlobalMaxPool', 'Add'],
+    ],
+  ])('makes a global pooling of %s', async (_, graph, expected) => {
     expect(ops(await rewritten(graph, unifyGlobalPool(4)))).toEqual(expected);
   });
 });

@@ -41,3 +41,23 @@ it('leaves what comes from the image, or its size', () => {
   });
   expect(applyPass(ofShape, foldSizes())).toBeUndefined();
 });
+
+it('computes what comes from the channels of a map, and leaves what comes from its height', async () => {
+  const ofChannels = graphOf(['N', 2, 'H', 'W'], (b, x) => {
+    const size = (axis: number): string =>
+      b.node('Gather', [b.node('Shape', [x]), b.constant('axis', 'int64', [1], [axis])]);
+    const start = b.constant('start', 'int64', [1], [0]);
+    const half = (axis: number): string => b.node('Div', [size(axis), b.constant('two', 'int64', [1], [2])]);
+    const slice = (from: string, axis: number): string =>
+      b.node('Slice', [from, start, half(axis), b.constant('axis', 'int64', [1], [axis])]);
+    return [output(slice(slice(x, 1), 2))];
+  });
+  const folded = applyPasses(ofChannels, [foldSizes(8)]);
+  expect(folded.nodes.map(({ op }) => op)).toEqual(['Slice', 'Shape', 'Gather', 'Div', 'Slice']);
+  const x = randomTensor([2, 2, 5, 6]);
+  const [before] = Object.values(await runGraph(ofChannels, { x }));
+  expectClose(Object.values(await runGraph(folded, { x }))[0], before);
+  // Of one size, all could be computed, and the net could take no other.
+  const inputs = [{ name: 'x', dataType: 'float32', dims: [1, 2, 8, 8] }] as const;
+  expect(applyPass({ ...ofChannels, inputs }, foldSizes(8))).toBeUndefined();
+});

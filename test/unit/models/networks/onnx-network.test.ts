@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { float, int, ints } from '../../../../src/graph/attributes.js';
 import type { GraphBuilder } from '../../../../src/graph/build.js';
 import { inlineConstant } from '../../../../src/graph/constants.js';
-import type { Graph, Initializer, Node } from '../../../../src/graph/graph.js';
+import type { Attribute, Graph, Initializer, Node } from '../../../../src/graph/graph.js';
 import { GraphError } from '../../../../src/graph/graph-error.js';
 import { readOnnx, readOnnxInPlace, writeOnnx } from '../../../../src/graph/onnx/model.js';
 import { ModelProtoSchema, TensorProto_DataType } from '../../../../src/graph/onnx/proto/onnx_pb.js';
@@ -323,6 +323,55 @@ describe('a head that is not affine', () => {
   it('is an affine one where its cells already give its logits', () => {
     const affine = HEADS.filter(({ kind }) => kind === 'pooled');
     for (const head of affine) expect(imported(tinyClassifier(head)).dense).not.toHaveProperty('cells');
+  });
+});
+
+describe('a trunk', () => {
+  const node = (b: GraphBuilder, op: string, inputs: string[], attributes: Record<string, Attribute> = {}): string =>
+    b.node(op, inputs, { attributes });
+  const index = (b: GraphBuilder, ...values: number[]): string => b.constant('index', 'int64', [values.length], values);
+
+  it.each<[string, (b: GraphBuilder, map: string) => string]>([
+    [
+      'with its channels last in between, as ConvNeXt has them',
+      (b, map) => {
+        const last = node(b, 'Transpose', [map], { perm: ints(0, 2, 3, 1) });
+        const normalized = node(b, 'LayerNormalization', [
+          last,
+          b.parameter('ln.weight', [8]),
+          b.parameter('ln.bias', [8]),
+        ]);
+        const wide = node(b, 'Add', [
+          b.parameter('w1.bias', [12]),
+          node(b, 'MatMul', [normalized, b.parameter('w1.weight', [8, 12])]),
+        ]);
+        const narrow = node(b, 'MatMul', [node(b, 'Tanh', [wide]), b.parameter('w2.weight', [12, 8])]);
+        return node(b, 'Add', [map, node(b, 'Transpose', [narrow], { perm: ints(0, 3, 1, 2) })]);
+      },
+    ],
+    [
+      'halved at a channel that is computed from its shape, as ShuffleNet is',
+      (b, map) => {
+        const channels = node(b, 'Gather', [node(b, 'Shape', [map]), index(b, 1)]);
+        const half = node(b, 'Div', [node(b, 'Add', [channels, index(b, 1)]), index(b, 2)]);
+        const first = node(b, 'Slice', [map, index(b, 0), half, index(b, 1)]);
+        const second = node(b, 'Slice', [map, half, channels, index(b, 1)]);
+        return node(b, 'Concat', [node(b, 'Tanh', [second]), first], { axis: int(1) });
+      },
+    ],
+  ])('%s, has a class map', async (_, build) => {
+    const graph = graphOf(['N', 3, 16, 16], (b, x) => {
+      const map = node(b, 'Relu', [
+        node(b, 'Conv', [x, b.parameter('c.weight', [8, 3, 3, 3])], { strides: ints(2, 2) }),
+      ]);
+      const pooled = node(b, 'Flatten', [node(b, 'GlobalAveragePool', [build(b, map)])]);
+      return node(b, 'Gemm', [pooled, b.parameter('h.weight', [TINY.classes, 8])], { transB: int(1) });
+    });
+    const network = imported(graph);
+    const x = randomTensor([2, 3, 16, 16]);
+    expectClose(spatialMean(await run(denseOf(network), x)), await run(graph, x));
+    const large = await run(denseOf(network), randomTensor([1, 3, 33, 45], 'large'));
+    expect(large.dims).toEqual([1, TINY.classes, 16, 22]);
   });
 });
 
