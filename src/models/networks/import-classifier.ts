@@ -51,7 +51,7 @@ import { transposeGemmWeight } from '../../graph/passes/transpose-gemm-weight.js
 import { unifyGlobalPool } from '../../graph/passes/unify-global-pool.js';
 import { widenHalf } from '../../graph/passes/widen-half.js';
 import { inferShapes } from '../../graph/shapes.js';
-import { sizeStepOf } from '../../graph/size-step.js';
+import { sizeStepOf, whyNoStep } from '../../graph/size-step.js';
 import { elementCount } from '../../tensor.js';
 import type { PixelSize } from '../../maps/input-plan.js';
 import type { Activation } from '../../maps/scores.js';
@@ -252,7 +252,7 @@ function convolutionalize(
   }
   const sizeStep = sizeStepOf(graph, nativeSize);
   if (sizeStep === undefined) {
-    return { classifier: freed, dense: { unavailable: 'the sizes of its branches agree only for some inputs' } };
+    return { classifier: freed, dense: { unavailable: `${whyNoStep(graph, nativeSize)}; ${ANY_SIZE}` } };
   }
   const ofCells = affine === undefined && 'result' in cells ? cells.result.graph : undefined;
   const hasCells = ofCells !== undefined && whyNoMap(ofCells, nativeSize) === undefined;
@@ -271,10 +271,16 @@ function attempt<T>(make: () => T): { readonly result: T } | { readonly reason: 
   }
 }
 
+/** What would have to change, for people: a class map needs these. */
+const ANY_BATCH = 'a class map needs a net that takes any number of images, by operators whose shapes are known';
+const ANY_SIZE = 'a class map needs branches whose sizes agree at all multiples of 64 pixels, or of a divisor of 64';
+const PLACES =
+  'a class map needs layers that keep the places of their maps: convolutions, poolings, and what works at each place alone';
+
 /** Why the freed graph does not take every batch size; undefined if it does. */
 function whyBound(graph: Graph, nativeSize: PixelSize): string | undefined {
   const classes = graph.outputs[0]!.dims[1];
-  return reasonOf(() => {
+  return reasonOf(ANY_BATCH, () => {
     for (const batch of [1, 2]) {
       const given = imageShapes(graph, { batch, ...nativeSize });
       const dims = inferShapes(graph, given).get(LOGITS);
@@ -285,7 +291,7 @@ function whyBound(graph: Graph, nativeSize: PixelSize): string | undefined {
 
 /** Why the convolutional graph has no class map for larger images; undefined if it has one. */
 function whyNoMap(graph: Graph, nativeSize: PixelSize): string | undefined {
-  return reasonOf(() => {
+  return reasonOf(PLACES, () => {
     mapGeometry(graph, CLASS_MAP);
     for (const factor of [1, 2]) {
       const given = imageShapes(graph, { batch: 1, height: factor * nativeSize.height, width: nativeSize.width });
@@ -295,14 +301,9 @@ function whyNoMap(graph: Graph, nativeSize: PixelSize): string | undefined {
   });
 }
 
-function reasonOf(check: () => void): string | undefined {
-  try {
-    check();
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof GraphError)) throw error;
-    return error.message;
-  }
+function reasonOf(needed: string, check: () => void): string | undefined {
+  const checked = attempt(check);
+  return 'reason' in checked ? `${checked.reason}; ${needed}` : undefined;
 }
 
 function describeHead(graph: Graph): string {

@@ -439,7 +439,16 @@ describe('importClassifier', () => {
     [
       'an operator that is not known',
       withNode(tinyClassifier(POOLED), { op: 'Frobnicate', name: 'odd' }),
-      /node "odd" \(Frobnicate\): the shapes of this operator are not known/,
+      /node "odd" \(Frobnicate\): the shapes of this operator are not known; a class map needs .* operators whose shapes are known/,
+    ],
+    [
+      'an operator that moves places',
+      graphOf(['N', 3, 16, 16], (b, x) => {
+        const turned = b.node('Reshape', [x, b.constant('rows', 'int64', [4], [0, 3, 8, -1])], { name: 'turned' });
+        const map = b.node('Conv', [turned, b.parameter('c.weight', [TINY.classes, 3, 3, 3])]);
+        return b.node('Flatten', [b.node('GlobalAveragePool', [map])]);
+      }),
+      /node "turned" \(Reshape\): the map geometry cannot be followed .*; a class map needs layers that keep the places/,
     ],
   ])('still classifies, and says why it has no class map: %s', (_, graph, reason) => {
     const network = imported(graph);
