@@ -11,7 +11,7 @@ import { tailOf } from '../../graph/classifier-head.js';
 import { countParameters } from '../../graph/cost.js';
 import { mapGeometry } from '../../graph/geometry.js';
 import type { Dim, Graph, ValueInfo } from '../../graph/graph.js';
-import { GraphError } from '../../graph/graph-error.js';
+import { GraphError, nodeError } from '../../graph/graph-error.js';
 import { imageShapes, nativeShapes, type NativeSize } from '../../graph/native-shapes.js';
 import { applyPass, applyPasses, applyWhereMatching, type Pass } from '../../graph/pass.js';
 import { absorbDequantizedWeights } from '../../graph/passes/absorb-dequantized-weights.js';
@@ -281,13 +281,19 @@ const PLACES =
 function whyBound(graph: Graph, nativeSize: PixelSize): string | undefined {
   const classes = graph.outputs[0]!.dims[1];
   return reasonOf(ANY_BATCH, () => {
-    for (const batch of [1, 2]) {
-      const given = imageShapes(graph, { batch, ...nativeSize });
-      const dims = inferShapes(graph, given).get(LOGITS);
-      if (dims?.join() !== `${batch},${classes}`) throw new GraphError('the net is bound to the size of one image');
-    }
+    const shapesOf = (batch: number): Shapes => inferShapes(graph, imageShapes(graph, { batch, ...nativeSize }));
+    const [one, two] = [shapesOf(1), shapesOf(2)];
+    if (one.get(LOGITS)?.join() === `1,${classes}` && two.get(LOGITS)?.join() === `2,${classes}`) return;
+    const isSame = (name: string): boolean => one.get(name)?.join() === two.get(name)?.join();
+    const node = graph.nodes.findLast(
+      ({ op, inputs, outputs }) => op !== 'Shape' && outputs.every(isSame) && !inputs.every(isSame),
+    );
+    if (node === undefined) throw new GraphError('the net does not give the scores of each image by themselves');
+    throw nodeError(node, 'gives no more for two images than for one');
   });
 }
+
+type Shapes = ReturnType<typeof inferShapes>;
 
 /** Why the convolutional graph has no class map for larger images; undefined if it has one. */
 function whyNoMap(graph: Graph, nativeSize: PixelSize): string | undefined {

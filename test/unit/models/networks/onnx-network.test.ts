@@ -442,6 +442,15 @@ describe('importClassifier', () => {
       /node "odd" \(Frobnicate\): the shapes of this operator are not known; a class map needs .* operators whose shapes are known/,
     ],
     [
+      'numbers that are picked by where they lie for one image',
+      graphOf(['N', 3, 16, 16], (b, x) => {
+        const map = b.node('Conv', [x, b.parameter('c.weight', [TINY.classes, 3, 3, 3])]);
+        const flat = b.node('Reshape', [b.node('GlobalAveragePool', [map]), b.constant('flat', 'int64', [1], [-1])]);
+        return b.node('Gather', [flat, b.constant('places', 'int64', [1, 5], [0, 1, 2, 3, 4])], { name: 'picked' });
+      }),
+      /node "picked" \(Gather\): gives no more for two images than for one; a class map needs .* any number of images/,
+    ],
+    [
       'an operator that moves places',
       graphOf(['N', 3, 16, 16], (b, x) => {
         const turned = b.node('Reshape', [x, b.constant('rows', 'int64', [4], [0, 3, 8, -1])], { name: 'turned' });
