@@ -7,7 +7,7 @@
  *   After:  initializers p, end
  *
  * Preconditions: the value is int64, and does not come from the numbers of the graph's input. Where it comes from its size, all sizes of the
- * input are free, and the value is the same for one image of the native size and two of twice its height and three times its width.
+ * input are free, and the value is the same for one image of the native size and two of many times its height and width.
  *
  * Equal because the shape rules compute these values as the operators do (shape-rules.ts). What depends on the remainder of a size, as
  * padding may, becomes that of the native size, as in resolve-auto-padding.ts.
@@ -36,7 +36,8 @@ function unlikeImages(nativeSize: NativeSize): readonly Images[] {
   const { height, width } = typeof nativeSize === 'number' ? { height: nativeSize, width: nativeSize } : nativeSize;
   return [
     { batch: 1, height, width },
-    { batch: 2, height: 2 * height, width: 3 * width },
+    // With the same remainders by strides up to 32.
+    { batch: 2, height: 33 * height, width: 65 * width },
   ];
 }
 
