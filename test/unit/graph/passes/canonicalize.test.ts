@@ -457,6 +457,15 @@ describe('raiseOpset', () => {
         return b.node('BatchNormalization', [x, ...parameters]);
       }),
     ],
+    [
+      'BatchNormalization in training mode',
+      old(17, (b, x) => {
+        const parameters = ['weight', 'bias', 'running_mean', 'running_var'].map((name) =>
+          b.parameter(`bn.${name}`, [3]),
+        );
+        return b.nodes('BatchNormalization', [x, ...parameters], 3, { attributes: { training_mode: int(1) } })[0]!;
+      }),
+    ],
   ])('says %s in the newer form', async (_, graph) => {
     expect((await rewritten(graph, raiseOpset(4))).opset).toBe(18);
   });
