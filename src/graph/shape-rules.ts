@@ -42,6 +42,7 @@ export const SHAPE_RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ['Ceil', onNumbers(Math.ceil)],
   ['Floor', onNumbers(Math.floor)],
   ['Clip', clip],
+  ['BatchNormalization', batchNormalization],
   ['Dropout', (context) => [input(context, 0), { dims: input(context, 0).dims }]],
 
   // Broadcast over all inputs.
@@ -166,6 +167,13 @@ function arithmetic(compute: (a: number, b: number) => number): Rule {
 function divide(context: Context): readonly Known[] {
   const round = input(context, 0).isFloat ? Math.fround : Math.trunc;
   return arithmetic((a, b) => round(a / b))(context);
+}
+
+/** In training mode it also gives the mean and the variance of each channel. */
+function batchNormalization(context: Context): readonly Known[] {
+  const { dims } = input(context, 0);
+  const byChannel = { dims: [dims[1] ?? 1] };
+  return [{ dims }, byChannel, byChannel];
 }
 
 // ---- numbers by themselves ---------------------------------------------------------------------------------------
