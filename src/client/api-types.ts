@@ -387,7 +387,7 @@ export interface components {
                 msPerGflop: number;
             };
             /**
-             * @description What the net's own numbers are: logits: raw scores; probabilities: the softmax of scores; sigmoid: the sigmoid of each score
+             * @description What the net's own numbers are: logits: raw scores; probabilities: what sums to 1 over the classes, as a softmax gives; sigmoid: the sigmoid of each score
              * @enum {string}
              */
             output?: "logits" | "probabilities" | "sigmoid";
@@ -398,9 +398,11 @@ export interface components {
             probabilities?: "softmax" | "sigmoid";
             /** @description The output strides of its class maps, the net's own first; empty if the model has no class maps */
             outputStrides?: number[];
-            /** @description Defaults of its maps: the short side of the whole photo, and the scores that a picture shows */
+            /** @description Defaults of its maps: the short side of the whole photo, what a cell is, and the scores that a picture shows */
             maps?: {
                 size?: number;
+                /** @enum {string} */
+                map?: "windows" | "cells";
                 /** @enum {string} */
                 scores?: "probability" | "logit" | "normalized";
             };
@@ -478,7 +480,7 @@ export interface components {
                 msPerGflop: number;
             };
             /**
-             * @description What the net's own numbers are: logits: raw scores; probabilities: the softmax of scores; sigmoid: the sigmoid of each score
+             * @description What the net's own numbers are: logits: raw scores; probabilities: what sums to 1 over the classes, as a softmax gives; sigmoid: the sigmoid of each score
              * @enum {string}
              */
             output?: "logits" | "probabilities" | "sigmoid";
@@ -489,9 +491,11 @@ export interface components {
             probabilities?: "softmax" | "sigmoid";
             /** @description The output strides of its class maps, the net's own first; empty if the model has no class maps */
             outputStrides?: number[];
-            /** @description Defaults of its maps: the short side of the whole photo, and the scores that a picture shows */
+            /** @description Defaults of its maps: the short side of the whole photo, what a cell is, and the scores that a picture shows */
             maps?: {
                 size?: number;
+                /** @enum {string} */
+                map?: "windows" | "cells";
                 /** @enum {string} */
                 scores?: "probability" | "logit" | "normalized";
             };

@@ -2,7 +2,8 @@
  * Node attributes: made by builders and passes, read by everything that interprets a node. Reading checks the type,
  * so that a foreign graph fails with a GraphError that names the node.
  */
-import type { Attribute, Node } from './graph.js';
+import { integerValues } from './constants.js';
+import type { Attribute, Graph, Node } from './graph.js';
 import { nodeError } from './graph-error.js';
 
 type AttributeType = Attribute['type'];
@@ -26,4 +27,10 @@ export function requiredAttribute<T extends AttributeType>(node: Node, name: str
   const value = attribute(node, name, type);
   if (value === undefined) throw nodeError(node, `attribute "${name}" is missing`);
   return value;
+}
+
+/** The axes that a reduction names: an attribute in older opsets, a constant from opset 18 on. Undefined if they are computed. */
+export function axesOf({ initializers }: Graph, node: Node): readonly number[] | undefined {
+  const constant = initializers.get(node.inputs[1] ?? '');
+  return attribute(node, 'axes', 'ints') ?? (constant && integerValues(constant));
 }

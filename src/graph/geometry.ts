@@ -146,6 +146,11 @@ function fieldsAfter(
     return slide(node, fields, windowsOf(node, kernelOf(graph, node)), centre);
   }
   if (isOfKind(node, 'reduction')) return reduce(node, fields, graph);
+  // Channels last: a layer that is the same at every place.
+  if (node.op === 'LayerNormalization') return onLastAxes(node, fields, attribute(node, 'axis', 'int') ?? -1);
+  if (node.op === 'MatMul' && graph.initializers.get(node.inputs[1] ?? '')?.dims.length === 2) {
+    return onLastAxes(node, fields, -1);
+  }
   switch (node.op) {
     case 'Transpose':
       return (attribute(node, 'perm', 'ints') ?? [...fields.keys()].reverse()).map((axis) => fields[axis]);
@@ -238,6 +243,12 @@ function withAxes(fields: Fields, axes: readonly number[]): Fields {
 function onChannels(node: Node, fields: Fields, axis: number): Fields {
   if (fields.at(axis) !== undefined) throw nodeError(node, 'it works along a spatial axis');
   return fields;
+}
+
+/** What works along all axes from this one on. */
+function onLastAxes(node: Node, fields: Fields, axis: number): Fields {
+  const from = axis < 0 ? axis + fields.length : axis;
+  return fields.reduce<Fields>((kept, _, each) => (each < from ? kept : onChannels(node, kept, each)), fields);
 }
 
 /** Union of the fields of branches that join. */

@@ -9,13 +9,16 @@ import { integerValues } from './constants.js';
 import type { Node } from './graph.js';
 import { nodeError } from './graph-error.js';
 import { operatorsOfKind, type OperatorKind } from './operators.js';
+import { castType } from './value-types.js';
 import { outputSize, windowsOf } from './windows.js';
 
 /** What is known of a value before the graph runs. */
 export interface Known {
   readonly dims: readonly number[];
-  /** Row-major; present for small integer tensors that do not depend on the graph's input values. */
+  /** Row-major; present for small tensors of sizes, and of what is computed from sizes: no value of the graph's input is in it. */
   readonly values?: readonly number[] | undefined;
+  /** The values are of a floating-point type. */
+  readonly isFloat?: boolean | undefined;
 }
 
 interface Context {
@@ -34,7 +37,12 @@ export const SHAPE_RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
     (context) => [{ dims: input(context, 0).dims }],
     ...(['elementwise', 'by-channel', 'across-channels', 'along-axis', 'over-map', 'normalization'] as const),
   ),
-  ...ofKind((context) => [input(context, 0)], 'identity', 'cast'),
+  ...ofKind((context) => [input(context, 0)], 'identity'),
+  ['Cast', cast],
+  ['Ceil', onNumbers(Math.ceil)],
+  ['Floor', onNumbers(Math.floor)],
+  ['Clip', clip],
+  ['BatchNormalization', batchNormalization],
   ['Dropout', (context) => [input(context, 0), { dims: input(context, 0).dims }]],
 
   // Broadcast over all inputs.
@@ -42,7 +50,7 @@ export const SHAPE_RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ['Add', arithmetic((a, b) => a + b)],
   ['Sub', arithmetic((a, b) => a - b)],
   ['Mul', arithmetic((a, b) => a * b)],
-  ['Div', arithmetic((a, b) => Math.trunc(a / b))],
+  ['Div', divide],
 
   // Windows and channels.
   ...ofKind((context) => [{ dims: pool(context) }, { dims: pool(context) }], 'window'),
@@ -154,6 +162,43 @@ function arithmetic(compute: (a: number, b: number) => number): Rule {
     const at = (list: readonly number[], index: number): number => list[list.length === 1 ? 0 : index]!;
     return [{ dims, values: Array.from({ length: count }, (_, index) => compute(at(a, index), at(b, index))) }];
   };
+}
+
+function divide(context: Context): readonly Known[] {
+  const round = input(context, 0).isFloat ? Math.fround : Math.trunc;
+  return arithmetic((a, b) => round(a / b))(context);
+}
+
+/** In training mode it also gives the mean and the variance of each channel. */
+function batchNormalization(context: Context): readonly Known[] {
+  const { dims } = input(context, 0);
+  const byChannel = { dims: [dims[1] ?? 1] };
+  return [{ dims }, byChannel, byChannel];
+}
+
+// ---- numbers by themselves ---------------------------------------------------------------------------------------
+
+function onNumbers(compute: (value: number) => number): Rule {
+  return (context) => {
+    const { dims, values: numbers } = input(context, 0);
+    return [{ dims, values: numbers?.map(compute) }];
+  };
+}
+
+/** A type of whole numbers cuts off fractions. */
+function cast(context: Context): readonly Known[] {
+  const isFloat = castType(context.node)?.startsWith('float') ?? false;
+  return onNumbers(isFloat ? Number : Math.trunc)(context).map((known) => (isFloat ? { ...known, isFloat } : known));
+}
+
+function clip(context: Context): readonly Known[] {
+  const bound = (index: number, name: string, none: number): number | undefined => {
+    const given = context.inputs[index];
+    return given === undefined ? (attribute(context.node, name, 'float') ?? none) : given.values?.[0];
+  };
+  const [low, high] = [bound(1, 'min', -Infinity), bound(2, 'max', Infinity)];
+  if (low === undefined || high === undefined) return [{ dims: input(context, 0).dims }];
+  return onNumbers((value) => Math.min(Math.max(value, low), high))(context);
 }
 
 // ---- windows, channels, matrices ---------------------------------------------------------------------------------

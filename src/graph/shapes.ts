@@ -4,9 +4,10 @@
  * as data. Weights are never needed: an unbound graph has shapes.
  */
 import { elementCount } from '../tensor.js';
-import { integerValues } from './constants.js';
+import { floatValues, integerValues } from './constants.js';
 import type { Graph, Node, ValueInfo } from './graph.js';
 import { GraphError, nodeError } from './graph-error.js';
+import { OPERATOR_FACTS } from './operators.js';
 import { SHAPE_RULES, type Known } from './shape-rules.js';
 
 /** Larger integer tensors are data, not sizes. */
@@ -65,8 +66,12 @@ export function knownInputs(
 /** The known facts about the initializers, which hold for any inputs. */
 export function knownInitializers({ initializers }: Graph): ReadonlyMap<string, Known> {
   const known = [...initializers.values()].map((initializer): [string, Known] => {
-    const small = elementCount(initializer.dims) <= MAX_EVALUATED_ELEMENTS;
-    return [initializer.name, { dims: initializer.dims, values: small ? integerValues(initializer) : undefined }];
+    const { name, dims } = initializer;
+    const count = elementCount(dims);
+    const integers = count <= MAX_EVALUATED_ELEMENTS ? integerValues(initializer) : undefined;
+    // A size may be divided by a number in floating point, and rounded.
+    const number = count === 1 ? floatValues(initializer) : undefined;
+    return [name, number === undefined ? { dims, values: integers } : { dims, values: [...number], isFloat: true }];
   });
   return new Map(known);
 }
@@ -74,12 +79,14 @@ export function knownInitializers({ initializers }: Graph): ReadonlyMap<string, 
 /** Infer a node's outputs from its inputs and add them to `known`. Throws GraphError as inferShapes does. */
 export function inferNode(node: Node, known: Map<string, Known>): void {
   const results = applyRule(node, known);
+  const isFloat = OPERATOR_FACTS.get(node.op)?.keepsType === true && known.get(node.inputs[0] ?? '')?.isFloat === true;
   for (const [index, output] of node.outputs.entries()) {
     const result = results[index];
     if (output === '') continue;
     if (result === undefined) throw nodeError(node, `has no output ${index}`);
     const small = (result.values?.length ?? 0) <= MAX_EVALUATED_ELEMENTS;
-    known.set(output, small ? result : { dims: result.dims });
+    if (!small) known.set(output, { dims: result.dims });
+    else known.set(output, isFloat && result.values !== undefined ? { ...result, isFloat } : result);
   }
 }
 

@@ -13,7 +13,7 @@ export function valueTypes(graph: Graph): ReadonlyMap<string, DataType> {
   for (const { name, dataType } of [...graph.inputs, ...graph.initializers.values()]) types.set(name, dataType);
   for (const node of graph.nodes) {
     const kept = OPERATOR_FACTS.get(node.op)?.keepsType ? types.get(node.inputs[0] ?? '') : undefined;
-    const type = node.op === 'Cast' ? castType(node) : kept;
+    const type = node.op === 'Cast' ? castType(node) : node.op === 'Shape' ? 'int64' : kept;
     if (type === undefined) continue;
     // Other outputs have types of their own: MaxPool's indices, Dropout's mask.
     for (const output of node.op === 'Split' ? node.outputs : node.outputs.slice(0, 1)) types.set(output, type);

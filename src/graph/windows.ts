@@ -80,3 +80,14 @@ export function leadingPad(window: Window, input: number): number {
   const total = Math.max(0, (Math.ceil(input / stride) - 1) * stride + windowExtent(window) - input);
   return auto === 'SAME_UPPER' ? Math.floor(total / 2) : Math.ceil(total / 2);
 }
+
+/** Whether a pooling is global at this size [h, w]: one window sees the whole map, and no padding counts. */
+export function coversMap(node: Node, map: readonly number[]): boolean {
+  const countsPadding = attribute(node, 'count_include_pad', 'int') === 1;
+  return windowsOf(node).every((window, axis) => {
+    const { kernel, dilation, padBegin, auto } = window;
+    const size = map[axis]!;
+    const sees = countsPadding ? kernel === size && padBegin === 0 : kernel - padBegin >= size && padBegin >= 0;
+    return sees && outputSize(window, size) === 1 && dilation === 1 && (auto === 'NOTSET' || auto === 'VALID');
+  });
+}

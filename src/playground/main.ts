@@ -6,6 +6,7 @@ import { ProblemError, createClient, type ModelDetail } from '../client/index.js
 import { COLORMAP_NAMES, DEFAULT_COLORMAP, type ColormapName } from '../maps/colormap.js';
 import type { Edge } from '../maps/edges.js';
 import { shortSide } from '../maps/input-plan.js';
+import type { MapKind } from '../maps/map-kinds.js';
 import { createAnswers, type Classes } from './answers.js';
 import { createBars } from './bars.js';
 import { createClassPicker } from './class-picker.js';
@@ -16,10 +17,18 @@ import { createOverlay } from './overlay.js';
 import type { AskedTiming, PlacedMap } from './placed-map.js';
 import { percent } from './percent.js';
 import { takePictures, type Picture } from './photo-intake.js';
-import { SCALES, curlCommand, heatmapQuery, pictureQuery, type MapStyle, type Question } from './question.js';
+import {
+  SCALES,
+  curlCommand,
+  heatmapQuery,
+  ownMapKind,
+  pictureQuery,
+  type MapStyle,
+  type Question,
+} from './question.js';
 import { createScaleChart } from './scale-chart.js';
 import { copyCommand, save } from './take-away.js';
-import { EDGE_NAMES, FIT_NAMES, RANGE_NAMES, optionsOf } from './words.js';
+import { EDGE_NAMES, FIT_NAMES, MAP_KIND_NAMES, RANGE_NAMES, optionsOf } from './words.js';
 
 /** A slider that is being dragged asks after it has rested so long. */
 const REST_MS = 150;
@@ -37,6 +46,7 @@ const controls = {
   model: element('model', HTMLSelectElement),
   fit: element('fit', HTMLSelectElement),
   stride: element('stride', HTMLSelectElement),
+  mapKind: element('map-kind', HTMLSelectElement),
   edge: element('edge', HTMLSelectElement),
   average: element('average', HTMLSelectElement),
   flip: element('flip', HTMLInputElement),
@@ -73,6 +83,7 @@ function question(): Question | undefined {
     outputStride: controls.stride.value === '' ? undefined : Number(controls.stride.value),
     // The select is empty if the model has no maps.
     edge: (controls.edge.value || 'valid') as Edge,
+    map: controls.mapKind.value === '' ? undefined : (controls.mapKind.value as MapKind),
   };
 }
 
@@ -258,7 +269,7 @@ async function chooseModel(name: string): Promise<void> {
     showProblem(error, () => void chooseModel(name));
     return;
   }
-  const { outputStrides = [], edges = [], heatmapsUnavailable, labels = [] } = model;
+  const { outputStrides = [], edges = [], mapKinds = [], heatmapsUnavailable, labels = [] } = model;
   kept = undefined;
   answered = lastMap = undefined;
   picker.offer(labels);
@@ -271,6 +282,12 @@ async function chooseModel(name: string): Promise<void> {
       value: i === 0 ? '' : String(stride),
       text: i === 0 ? `${stride} (its own)` : String(stride),
     })),
+    '',
+  );
+  const own = ownMapKind(model);
+  fillSelect(
+    controls.mapKind,
+    mapKinds.map((kind) => ({ value: kind === own ? '' : kind, text: MAP_KIND_NAMES[kind] })),
     '',
   );
   fillSelect(
@@ -357,7 +374,7 @@ fillSelect(controls.range, optionsOf(RANGE_NAMES), 'absolute');
 fillSelect(controls.fit, optionsOf(FIT_NAMES), 'whole');
 controls.model.addEventListener('change', () => void chooseModel(controls.model.value));
 controls.scale.addEventListener('input', () => void ask());
-for (const control of [controls.stride, controls.edge, controls.average]) {
+for (const control of [controls.stride, controls.mapKind, controls.edge, controls.average]) {
   control.addEventListener('change', () => void ask());
 }
 for (const control of [controls.fit, controls.flip]) {

@@ -4,6 +4,7 @@ import { queryString, type ClassifyQuery, type HeatmapQuery, type ModelDetail } 
 import type { ColormapName } from '../maps/colormap.js';
 import type { Edge } from '../maps/edges.js';
 import { shortSide, type Fit } from '../maps/input-plan.js';
+import type { MapKind } from '../maps/map-kinds.js';
 import type { MapInterpolation } from '../maps/row-sampler.js';
 import type { ValueRange } from '../maps/value-range.js';
 
@@ -18,6 +19,8 @@ export interface Question {
   readonly flip: boolean;
   readonly outputStride: number | undefined;
   readonly edge: Edge;
+  /** What a cell of the map is. undefined: the model's own kind. */
+  readonly map: MapKind | undefined;
 }
 
 /** How a map is coloured. Nothing here changes what the network is asked. */
@@ -49,7 +52,7 @@ export function classifyQuery({ model, fit, scale, flip }: Question): ClassifyQu
 }
 
 export function heatmapQuery(question: Question, classes: readonly number[]): HeatmapQuery {
-  const { model, fit, scale, average, flip, outputStride, edge } = question;
+  const { model, fit, scale, average, flip, outputStride, edge, map } = question;
   return {
     model: model.name,
     class: classes.map((index) => referenceTo(index, model.labels ?? [])),
@@ -59,12 +62,18 @@ export function heatmapQuery(question: Question, classes: readonly number[]): He
     ...(flip ? { flip } : {}),
     ...(outputStride === undefined ? {} : { outputStride }),
     ...(edge === 'valid' ? {} : { edge }),
+    ...(map === undefined ? {} : { map }),
   };
 }
 
 /** The map must show the input that the classes were computed from, so a model's own size for maps is overridden. */
 function sizeOfMaps({ model: { input, maps }, fit }: Question): HeatmapQuery {
   return fit === 'whole' && maps?.size !== undefined && input !== undefined ? { size: shortSide(input.size) } : {};
+}
+
+/** The kind of map that the model has where nobody says one, first of those that it has. */
+export function ownMapKind({ maps, mapKinds = [] }: ModelDetail): MapKind | undefined {
+  return maps?.map ?? mapKinds[0];
 }
 
 /** The query of a picture that looks as the page does. */

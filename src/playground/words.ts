@@ -1,5 +1,6 @@
 /** The page's names for the words of the API, in the order of its lists. */
 import type { Edge } from '../maps/edges.js';
+import type { MapKind } from '../maps/map-kinds.js';
 import type { ValueRange } from '../maps/value-range.js';
 import type { Vocabulary } from '../vocabulary.js';
 import type { Question } from './question.js';
@@ -13,6 +14,11 @@ export const FIT_NAMES: Vocabulary<Question['fit']> = {
 export const EDGE_NAMES: Vocabulary<Edge> = {
   valid: 'valid (exact)',
   same: 'same (padded)',
+};
+
+export const MAP_KIND_NAMES: Vocabulary<MapKind> = {
+  windows: 'windows (exact)',
+  cells: 'cells (inexact)',
 };
 
 export const RANGE_NAMES: Vocabulary<ValueRange> = {

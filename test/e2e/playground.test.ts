@@ -203,6 +203,22 @@ describe.skipIf(!hasBrowser)('the playground', () => {
     await page.locator('#scale-text').filter({ hasText: '224 × 224' }).waitFor();
   });
 
+  it('offers the kinds of maps that a model has', async () => {
+    const page = await open();
+    const kinds = page.locator('#map-kind');
+    expect(await kinds.locator('option').allInnerTexts()).toEqual(['windows (exact)', 'cells (inexact)']);
+    const asked = page.waitForRequest((request) => request.url().includes('map=cells'));
+    await kinds.selectOption({ label: 'cells (inexact)' });
+    expect((await (await asked).response())!.status()).toBe(200);
+    await mapShown(page, 'espresso');
+    expect(await page.locator('#curl').innerText()).toContain('&map=cells');
+    // One whose head sees a window of the last map has no other.
+    await page.locator('#model').selectOption('tinyimagenet-vgg11bn-w32');
+    await page.getByText('Knows 200 things.').waitFor();
+    expect(await kinds.locator('option').allInnerTexts()).toEqual(['windows (exact)']);
+    await expect.poll(() => page.locator('#curl').innerText()).not.toContain('map=cells');
+  });
+
   it('finds another class by name, with the keyboard alone', async () => {
     const page = await open();
     await page.locator('#class-search').focus();

@@ -3,9 +3,11 @@
  * means it. The expected numbers are onnxruntime's, and TensorFlow.js's for LayersModels.
  */
 import { readFile } from 'node:fs/promises';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startServer, type ServerProcess } from '../support/server.js';
 import { hasShared, shared } from '../support/shared.js';
+import { predict, readLayersModel } from '../support/tfjs.js';
 
 interface Expected {
   readonly file_output: readonly number[];
@@ -41,6 +43,27 @@ const READINGS = {
   sigmoid4: { output: 'sigmoid', probabilities: 'sigmoid', of: (value: number) => value },
   logit1: { output: 'logits', probabilities: 'sigmoid', of: sigmoid },
 } as const;
+
+/** LayersModels, and what TensorFlow.js itself is given: planes of numbers from 0 to 1, or the luma of a picture. */
+const LAYERS_MODELS = {
+  'k-gray': { output: 'probabilities', channels: 1 },
+  'k-gapbn': { output: 'probabilities', channels: 3 },
+  'k-sigmoid1': { output: 'sigmoid', channels: 3 },
+} as const;
+
+/** A picture [1, C, h, w]. */
+async function planesOf(file: string, channels: 1 | 3) {
+  const { data, info } = await sharp(file).removeAlpha().raw().toBuffer({ resolveWithObject: true });
+  const pixels = Array.from({ length: info.width * info.height }, (_, index) => [
+    ...data.subarray(3 * index, 3 * index + 3),
+  ]);
+  const luma = ([r = 0, g = 0, b = 0]: number[]): number => Math.round(0.299 * r + 0.587 * g + 0.114 * b);
+  const planes = channels === 1 ? [pixels.map(luma)] : [0, 1, 2].map((c) => pixels.map((pixel) => pixel[c]!));
+  return {
+    dims: [1, channels, info.height, info.width],
+    data: Float32Array.from(planes.flat(), (value) => value / 255),
+  };
+}
 
 interface Answer {
   readonly results: readonly { readonly predictions: readonly { index: number; probability: number }[] }[];
@@ -80,6 +103,17 @@ describe.skipIf(!hasShared)("other people's classifiers", () => {
     const byClass = results[0]!.predictions.toSorted((a, b) => a.index - b.index);
     const right = softmax(expected[name]!.file_output);
     expect(byClass.map(({ probability }) => probability)).toHaveLength(right.length);
+    byClass.forEach(({ probability }, index) => expect(probability).toBeCloseTo(right[index]!, 4));
+  });
+
+  it.each(Object.entries(LAYERS_MODELS))('answer as TensorFlow.js does: %s', async (name, { output, channels }) => {
+    expect(await describeModel(name)).toMatchObject({ state: 'ready', output, mapKinds: ['windows', 'cells'] });
+    const picture = shared('wild-models', 'sigmoid4', 'input.png');
+    const model = await readLayersModel(shared('wild-models', name, 'tfjs'));
+    const right = Array.from(predict(model, await planesOf(picture, channels)).data, Number);
+    const { results } = (await (await ask(`/v1/classify?model=${name}&fit=native`, 'sigmoid4')).json()) as Answer;
+    const byClass = results[0]!.predictions.toSorted((a, b) => a.index - b.index);
+    expect(byClass).toHaveLength(right.length);
     byClass.forEach(({ probability }, index) => expect(probability).toBeCloseTo(right[index]!, 4));
   });
 

@@ -12,5 +12,6 @@ export const questionAbout =
     flip: false,
     outputStride: undefined,
     edge: 'valid',
+    map: undefined,
     ...changes,
   });

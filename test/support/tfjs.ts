@@ -1,5 +1,5 @@
 /** TensorFlow.js itself, which makes models, saves them in its own format, and computes their outputs. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
@@ -44,6 +44,23 @@ export function predict(model: tfl.LayersModel, { dims, data }: Value): Value {
     const planar = tf.tensor4d(data as Float32Array, dims as [number, number, number, number]);
     const result = model.predict(tf.transpose(planar, [0, 2, 3, 1])) as tf.Tensor;
     return { dims: result.shape, data: result.dataSync() as Float32Array };
+  });
+}
+
+/** What TensorFlow.js itself reads from a LayersModel's folder. */
+export async function readLayersModel(folder: string): Promise<tfl.LayersModel> {
+  const json = JSON.parse(await readFile(join(folder, 'model.json'), 'utf8')) as SavedModel['json'];
+  const files = json.weightsManifest.flatMap(({ paths }) => paths);
+  const bytes = Buffer.concat(await Promise.all(files.map((file) => readFile(join(folder, file)))));
+  return layersModelOf(json, bytes);
+}
+
+/** What TensorFlow.js itself reads from the parts of a saved model. */
+export function layersModelOf(json: SavedModel['json'], bytes: Buffer): Promise<tfl.LayersModel> {
+  const weightSpecs = json.weightsManifest.flatMap(({ weights }) => weights) as never;
+  const weightData = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer;
+  return tfl.loadLayersModel({
+    load: () => Promise.resolve({ modelTopology: json.modelTopology, weightSpecs, weightData }),
   });
 }
 

@@ -226,6 +226,36 @@ export const HEADS: readonly Head[] = [
     },
   },
   {
+    name: 'MaxPool over the whole map → Flatten → Gemm',
+    kind: 'windowed',
+    build(tools, map) {
+      const attributes = { kernel_shape: ints(SIDE, SIDE) };
+      return tools.gemm(tools.b.node('Flatten', [tools.b.node('MaxPool', [map], { attributes })]), 'fc', CHANNELS, K);
+    },
+  },
+  {
+    name: 'GlobalAveragePool and MaxPool over the whole map → Concat → Flatten → Gemm',
+    kind: 'windowed',
+    build(tools, map) {
+      const { b } = tools;
+      const attributes = { kernel_shape: ints(SIDE, SIDE) };
+      const pools = [b.node('GlobalAveragePool', [map]), b.node('MaxPool', [map], { attributes })];
+      const joined = b.node('Concat', pools, { attributes: { axis: int(1) } });
+      return tools.gemm(b.node('Flatten', [joined]), 'fc', 2 * CHANNELS, K);
+    },
+  },
+  {
+    name: 'GlobalAveragePool → Transpose to channels last → Mul → Flatten → Gemm',
+    kind: 'pooled',
+    build(tools, map) {
+      const { b } = tools;
+      const pooled = b.node('GlobalAveragePool', [map]);
+      const last = b.node('Transpose', [pooled], { attributes: { perm: ints(0, 2, 3, 1) } });
+      const scaled = b.node('Mul', [last, b.parameter('scale', [CHANNELS])]);
+      return tools.gemm(b.node('Flatten', [scaled]), 'fc', CHANNELS, K);
+    },
+  },
+  {
     name: 'ReduceMax → Gemm',
     kind: 'windowed',
     build: (tools, map) =>

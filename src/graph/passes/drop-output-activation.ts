@@ -5,7 +5,8 @@
  *   After:  z → (the same, without QuantizeLinear, DequantizeLinear and Clip) → output
  *
  * Preconditions: there is one output; only such nodes stand between the activation and it, each the only reader of the one
- * before; a Clip cuts off next to nothing of 0 to 1; a softmax is over all K numbers of an image.
+ * before; a Clip cuts off next to nothing of 0 to 1; a softmax is over all K numbers of an image. What a file spells out has become
+ * one node before (merge-activations.ts).
  *
  * The probabilities stay the same: they are softmax(z), and softmax(log softmax(z)) = softmax(z) because z and log
  * softmax(z) differ by a constant for each image; or sigmoid(z). Without their rounding to 8 bits they are more exact. Source:
@@ -21,14 +22,18 @@ import { isOfKind, onlyRearranges } from '../operators.js';
 import type { Pass } from '../pass.js';
 import { bypassAll } from '../rewrite.js';
 
-/** What a graph computes last. */
-export type OutputActivation = 'softmax' | 'sigmoid';
+/** What a graph computes last. What a log-softmax gives are logits too. */
+export type OutputActivation = 'softmax' | 'log-softmax' | 'sigmoid';
 
-/** What makes probabilities of a classifier's logits, whose native input has this side; undefined if the graph gives logits. */
+const ACTIVATIONS: ReadonlyMap<string, OutputActivation> = new Map([
+  ['Softmax', 'softmax'],
+  ['LogSoftmax', 'log-softmax'],
+  ['Sigmoid', 'sigmoid'],
+]);
+
+/** What a classifier of this native size ends in; undefined if it is none of these. */
 export function outputActivation(graph: Graph, nativeSize: NativeSize): OutputActivation | undefined {
-  const found = find(graph, nativeSize);
-  if (found === undefined || found.activation.op === 'LogSoftmax') return undefined;
-  return found.activation.op === 'Sigmoid' ? 'sigmoid' : 'softmax';
+  return find(graph, nativeSize)?.activation;
 }
 
 /** The pass for a classifier of this native size. */
@@ -51,8 +56,8 @@ function floatOf(dataType: DataType): DataType {
 }
 
 interface Found {
-  readonly activation: Node;
-  /** With it, those behind it that only mean something for probabilities. */
+  readonly activation: OutputActivation;
+  /** The activation, and those behind it that only mean something for probabilities. */
   readonly nodes: readonly Node[];
 }
 
@@ -62,14 +67,11 @@ function find(graph: Graph, nativeSize: NativeSize): Found | undefined {
     if (onlyRearranges(node) || isOfKind(node, 'cast', 'identity')) continue;
     nodes.push(node);
     if (isRounding(node) || cutsNothing(graph, node)) continue;
-    const ends = node.op === 'Sigmoid' || (isSoftmax(node) && isOverClasses(graph, node, nativeSize));
-    return ends ? { activation: node, nodes } : undefined;
+    const activation = ACTIVATIONS.get(node.op);
+    const ends = activation === 'sigmoid' || (activation !== undefined && isOverClasses(graph, node, nativeSize));
+    return ends ? { activation, nodes } : undefined;
   }
   return undefined;
-}
-
-function isSoftmax({ op }: Node): boolean {
-  return op === 'Softmax' || op === 'LogSoftmax';
 }
 
 function isRounding({ op }: Node): boolean {

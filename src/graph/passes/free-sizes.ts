@@ -30,7 +30,8 @@ function freeAll(graph: Graph, nativeSize: NativeSize): Graph | undefined {
     const target = bakedTarget(graph, node, shapes);
     if (target === undefined) return node;
     const shape = draft.constant(`${node.name}.free_shape`, 'int64', [target.length], [0, ...target.slice(1)]);
-    return { ...node, inputs: [node.inputs[0]!, shape] };
+    const { allowzero: _, ...attributes } = node.attributes;
+    return { ...node, inputs: [node.inputs[0]!, shape], attributes };
   };
   return rewriteNodes(graph, replace, {
     inputs: [withDims(input, ['N', input.dims[1]!, 'H', 'W'])],
@@ -50,8 +51,9 @@ function bakedTarget(
 ): readonly number[] | undefined {
   const [x = '', shape = ''] = node.inputs;
   const constant = graph.initializers.get(shape);
-  if (node.op !== 'Reshape' || constant === undefined || attribute(node, 'allowzero', 'int')) return undefined;
+  if (node.op !== 'Reshape' || constant === undefined) return undefined;
   const target = integerValues(constant);
+  if (target?.includes(0) && attribute(node, 'allowzero', 'int')) return undefined;
   const [batch, ...rest] = shapes.get(x) ?? [];
   return target !== undefined && rest.length > 0 && target[0] === batch ? target : undefined;
 }

@@ -67,10 +67,11 @@ function raise(graph: Graph, nativeSize: NativeSize): Graph | undefined {
 
 /**
  * The node without `spatial` (always on since opset 9) and without training outputs (gone in opset 14). Undefined for a
- * BatchNormalization whose statistics are not by channel.
+ * BatchNormalization whose statistics are not by channel. One in training mode, as nets that standardize their weights have, keeps
+ * its outputs.
  */
 function raiseBatchNorm(node: Node): Node | undefined {
-  if (node.op !== 'BatchNormalization') return node;
+  if (node.op !== 'BatchNormalization' || attribute(node, 'training_mode', 'int') === 1) return node;
   const { spatial: _, ...attributes } = node.attributes;
   return attribute(node, 'spatial', 'int') === 0
     ? undefined

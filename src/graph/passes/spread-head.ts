@@ -20,15 +20,16 @@
  * Else a cell is what the classifier would say if all of the map were like this cell. Source: Zhou 2016 (class activation maps) for
  * the affine case.
  */
-import { attribute, int, ints } from '../attributes.js';
+import { elementCount } from '../../tensor.js';
+import { attribute, axesOf, int, ints } from '../attributes.js';
 import { isPointwise } from '../classifier-head.js';
-import { integerValues } from '../constants.js';
 import { GraphError, nodeError } from '../graph-error.js';
 import type { Attribute, Graph, Initializer, Node } from '../graph.js';
 import { nativeShapes, type NativeSize } from '../native-shapes.js';
 import { isOfKind } from '../operators.js';
 import { nameGiver } from '../names.js';
 import { producersOf, prune } from '../rewrite.js';
+import { coversMap } from '../windows.js';
 import { CLASS_MAP } from './convolutionalize-gemm.js';
 
 export interface SpreadHead {
@@ -50,26 +51,22 @@ export function spreadHead(graph: Graph, form: 'cells' | 'windows', nativeSize: 
 
 type Shapes = ReadonlyMap<string, readonly number[]>;
 
-/** Behind a global pooling: reductions of both spatial axes are ones. */
+/** Whether it is a global pooling: reductions of both spatial axes are, and one window over the whole map. */
 function isPool(graph: Graph, node: Node, shapes: Shapes): boolean {
   const dims = shapes.get(node.inputs[0] ?? '');
   if (dims?.length !== 4) return false;
   if (node.op === 'GlobalAveragePool' || node.op === 'GlobalMaxPool') return true;
+  if (node.op === 'AveragePool' || node.op === 'MaxPool') return coversMap(node, dims.slice(2));
   if (node.op !== 'ReduceMean' && node.op !== 'ReduceMax') return false;
   const axes = axesOf(graph, node)?.map((axis) => (axis < 0 ? axis + 4 : axis));
   return axes?.toSorted((a, b) => a - b).join() === '2,3';
 }
 
-function axesOf(graph: Graph, node: Node): readonly number[] | undefined {
-  const constant = graph.initializers.get(node.inputs[1] ?? '');
-  return attribute(node, 'axes', 'ints') ?? (constant && integerValues(constant));
-}
-
-/** [N, C, h, w] → [N, C·h·w], of more than one cell. */
+/** [N, C, h, w] → [N, C·h·w], of more than one cell. What is pooled and has its channels last is no map. */
 function isFlattening(node: Node, shapes: Shapes): boolean {
   const [before, after] = [node.inputs[0], node.outputs[0]].map((name) => shapes.get(name ?? ''));
-  const cells = before?.length === 4 ? before[2]! * before[3]! : 1;
-  return isOfKind(node, 'view') && cells > 1 && after?.length === 2 && after[1] === before![1]! * cells;
+  if (!isOfKind(node, 'view') || before?.length !== 4 || after?.length !== 2) return false;
+  return channelAxis(before) === undefined && after[1] === elementCount(before.slice(1));
 }
 
 /** The poolings and what is behind them. Throws GraphError where a way leads past them. */
@@ -87,6 +84,8 @@ function headBehindPools(graph: Graph, output: string, shapes: Shapes): Readonly
   }
   return head;
 }
+
+const MEANS = new Set(['GlobalAveragePool', 'AveragePool', 'ReduceMean']);
 
 /** Operators by what keeps a head affine; those that are not here do not. */
 const AFFINE = new Set([
@@ -192,7 +191,7 @@ class Spreading {
     const [map = ''] = node.inputs;
     const [, , height, width] = this.#shapes.get(map)!;
     this.#sizes.add(`${height}×${width}`);
-    const isMean = node.op === 'GlobalAveragePool' || node.op === 'ReduceMean';
+    const isMean = MEANS.has(node.op);
     this.#isAffine &&= isMean;
     if (this.#form === 'cells') {
       this.#maps.set(node.outputs[0]!, map);

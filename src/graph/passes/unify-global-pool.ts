@@ -6,21 +6,23 @@
  *           x [N, C, h, w] → Transpose to [N, h, w, C] → ReduceMean over axes 1, 2 → [N, C]
  *   After:  x [N, C, h, w] → GlobalAveragePool → (Flatten)
  *
- * Preconditions: the node is in the chain that ends in the only output; h × w is the map at the native size. Pooling
+ *   Before: x [N, C, h, w] → MaxPool, one window over all of it, beside a GlobalAveragePool of x
+ *   After:  x [N, C, h, w] → GlobalMaxPool
+ *
+ * Preconditions of a mean: the node is in the chain that ends in the only output; h × w is the map at the native size. Pooling
  * inside of the net (squeeze and excitation) is left alone.
  *
  * Equal because each is the mean over all positions: for ReduceMean of any map; for AveragePool at the native size,
  * where its window is the map (padding left out). Beyond the native size an AveragePool thereby becomes the mean over
  * the whole image.
  */
-import { attribute, int } from '../attributes.js';
+import { attribute, axesOf, int } from '../attributes.js';
 import { tailOf } from '../classifier-head.js';
-import { integerValues } from '../constants.js';
 import type { Graph, Node } from '../graph.js';
 import { nativeShapes, type NativeSize } from '../native-shapes.js';
 import type { Pass } from '../pass.js';
 import { rewriteNodes } from '../rewrite.js';
-import { outputSize, windowsOf } from '../windows.js';
+import { coversMap } from '../windows.js';
 
 /** The pass for a graph of this native size. */
 export function unifyGlobalPool(nativeSize: NativeSize): Pass {
@@ -35,6 +37,21 @@ interface GlobalMean {
 
 function unify(graph: Graph, nativeSize: NativeSize): Graph | undefined {
   const shapes = nativeShapes(graph, nativeSize);
+  return unifyMean(graph, shapes) ?? unifyMaxima(graph, shapes);
+}
+
+/** A maximum over the whole map, beside a mean over it: both are of the whole map at any size. */
+function unifyMaxima(graph: Graph, shapes: ReadonlyMap<string, readonly number[]>): Graph | undefined {
+  const averaged = new Set(graph.nodes.filter(({ op }) => op === 'GlobalAveragePool').map(({ inputs }) => inputs[0]!));
+  return rewriteNodes(graph, (node) => {
+    const [x = ''] = node.inputs;
+    const map = shapes.get(x)?.slice(2);
+    const isGlobal = node.op === 'MaxPool' && node.outputs.length === 1 && averaged.has(x) && map?.length === 2;
+    return isGlobal && coversMap(node, map) ? { ...node, op: 'GlobalMaxPool', attributes: {} } : node;
+  });
+}
+
+function unifyMean(graph: Graph, shapes: ReadonlyMap<string, readonly number[]>): Graph | undefined {
   for (const node of tailOf(graph)) {
     const mean = meanOf(graph, node, shapes);
     if (mean === undefined) continue;
@@ -64,20 +81,4 @@ function meanOf(graph: Graph, node: Node, shapes: ReadonlyMap<string, readonly n
   const transpose = graph.nodes.find(({ op, outputs }) => op === 'Transpose' && outputs[0] === x);
   const channelsLast = transpose && attribute(transpose, 'perm', 'ints')?.join() === '0,2,3,1';
   return axes === '1,2' && channelsLast && !keepsAxes ? { map: transpose.inputs[0]!, keepsAxes } : undefined;
-}
-
-function axesOf(graph: Graph, node: Node): readonly number[] | undefined {
-  const constant = graph.initializers.get(node.inputs[1] ?? '');
-  return attribute(node, 'axes', 'ints') ?? (constant && integerValues(constant));
-}
-
-/** Whether one window sees the whole map, and no padding counts. */
-function coversMap(node: Node, map: readonly number[]): boolean {
-  const countsPadding = attribute(node, 'count_include_pad', 'int') === 1;
-  return windowsOf(node).every((window, axis) => {
-    const { kernel, dilation, padBegin, auto } = window;
-    const size = map[axis]!;
-    const sees = countsPadding ? kernel === size && padBegin === 0 : kernel - padBegin >= size && padBegin >= 0;
-    return sees && outputSize(window, size) === 1 && dilation === 1 && (auto === 'NOTSET' || auto === 'VALID');
-  });
 }

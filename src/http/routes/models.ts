@@ -92,9 +92,15 @@ const modelSummary = z
       .optional()
       .describe("The output strides of its class maps, the net's own first; empty if the model has no class maps"),
     maps: z
-      .object({ size: z.number().int().optional(), scores: z.enum(wordsOf(MAP_SCORES)).optional() })
+      .object({
+        size: z.number().int().optional(),
+        map: z.enum(wordsOf(MAP_KINDS)).optional(),
+        scores: z.enum(wordsOf(MAP_SCORES)).optional(),
+      })
       .optional()
-      .describe('Defaults of its maps: the short side of the whole photo, and the scores that a picture shows'),
+      .describe(
+        'Defaults of its maps: the short side of the whole photo, what a cell is, and the scores that a picture shows',
+      ),
     edges: z.array(z.enum(wordsOf(EDGES))).optional(),
     mapKinds: z
       .array(z.enum(wordsOf(MAP_KINDS)))

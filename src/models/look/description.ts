@@ -160,12 +160,13 @@ function storedBytes({ initializers }: Graph): number {
 
 function headOf({ classifier, dense }: Network, view: CompiledModel['dense']): Head {
   const tail = tailOf(classifier);
-  if ('unavailable' in view || !('graph' in dense)) {
-    const operators = tail.slice(0, 6).map(({ op }) => op);
-    return { was: `… → ${operators.reverse().join(' → ')}` };
-  }
+  const operators = tail.slice(0, 6).map(({ op }) => op);
+  const was = `… → ${operators.reverse().join(' → ')}`;
+  if ('unavailable' in view || !('graph' in dense)) return { was };
   const pool = tail.find((node) => isOfKind(node, 'global-pool'));
-  if (pool === undefined) return windowedHead(classifier, tail, dense.graph);
+  if (pool === undefined) {
+    return windowedHead(classifier, tail, dense.graph) ?? { was, became: 'the same in a window at each place' };
+  }
   return dense.poolsGlobally ? pooledHead(classifier, tail) : pooledStack(classifier, tail, pool, dense.graph);
 }
 
@@ -206,8 +207,10 @@ function pooledStack(classifier: Graph, tail: readonly Node[], pool: Node, convo
   };
 }
 
-function windowedHead(classifier: Graph, tail: readonly Node[], convolutional: Graph): Head {
+/** Undefined for a head without fully connected layers. */
+function windowedHead(classifier: Graph, tail: readonly Node[], convolutional: Graph): Head | undefined {
   const layers = tail.flatMap((node) => fullyConnected(classifier, node) ?? []).reverse();
+  if (layers.length === 0) return undefined;
   const kernels = layers.map(({ node }) => {
     const convolution = convolutional.nodes.find(({ name }) => name === node.name);
     return ((convolution && attribute(convolution, 'kernel_shape', 'ints')) ?? []).join('×');

@@ -11,7 +11,7 @@ import { tailOf } from '../../graph/classifier-head.js';
 import { countParameters } from '../../graph/cost.js';
 import { mapGeometry } from '../../graph/geometry.js';
 import type { Dim, Graph, ValueInfo } from '../../graph/graph.js';
-import { GraphError } from '../../graph/graph-error.js';
+import { GraphError, nodeError } from '../../graph/graph-error.js';
 import { imageShapes, nativeShapes, type NativeSize } from '../../graph/native-shapes.js';
 import { applyPass, applyPasses, applyWhereMatching, type Pass } from '../../graph/pass.js';
 import { absorbDequantizedWeights } from '../../graph/passes/absorb-dequantized-weights.js';
@@ -21,15 +21,21 @@ import { convolutionalizeGlobalPool } from '../../graph/passes/convolutionalize-
 import { dropIdentities } from '../../graph/passes/drop-identities.js';
 import { dropIdentityCasts } from '../../graph/passes/drop-identity-casts.js';
 import { dropOutputCast } from '../../graph/passes/drop-output-cast.js';
-import { dropOutputActivation, outputActivation } from '../../graph/passes/drop-output-activation.js';
+import {
+  dropOutputActivation,
+  outputActivation,
+  type OutputActivation,
+} from '../../graph/passes/drop-output-activation.js';
 import { flattenHead } from '../../graph/passes/flatten-head.js';
 import { foldSizes } from '../../graph/passes/fold-sizes.js';
 import { foldWeightViews } from '../../graph/passes/fold-weight-views.js';
 import { freeSizes } from '../../graph/passes/free-sizes.js';
+import { giveLogits } from '../../graph/passes/give-logits.js';
 import { giveTwoClasses } from '../../graph/passes/give-two-classes.js';
 import { keepOutput } from '../../graph/passes/keep-output.js';
 import { keepPaddingApart } from '../../graph/passes/keep-padding-apart.js';
 import { liftConstants } from '../../graph/passes/lift-constants.js';
+import { mergeActivations } from '../../graph/passes/merge-activations.js';
 import { mergeMatMulAdd } from '../../graph/passes/merge-matmul-add.js';
 import { LOGITS, nameLogits } from '../../graph/passes/name-logits.js';
 import { pickShuffledChannels } from '../../graph/passes/pick-shuffled-channels.js';
@@ -45,7 +51,7 @@ import { transposeGemmWeight } from '../../graph/passes/transpose-gemm-weight.js
 import { unifyGlobalPool } from '../../graph/passes/unify-global-pool.js';
 import { widenHalf } from '../../graph/passes/widen-half.js';
 import { inferShapes } from '../../graph/shapes.js';
-import { sizeStepOf } from '../../graph/size-step.js';
+import { sizeStepOf, whyNoStep } from '../../graph/size-step.js';
 import { elementCount } from '../../tensor.js';
 import type { PixelSize } from '../../maps/input-plan.js';
 import type { Activation } from '../../maps/scores.js';
@@ -79,11 +85,12 @@ export function importClassifier(
   const withImage = checkInput(prepared);
   const nativeSize = sizeOf(withImage, size);
   const output = findOutput(withImage, nativeSize, classes);
-  const complete = applyWhereMatching(withImage, [keepOutput(output), dropIdentities()]);
+  const complete = applyWhereMatching(withImage, [keepOutput(output), dropIdentities(), mergeActivations(nativeSize)]);
   const found = outputActivation(complete, nativeSize);
   const kind = outputKind(found, stated);
+  const givesLogits = found === undefined || found === 'log-softmax';
   const bare = applyWhereMatching(complete, [
-    ...(kind === 'logits' && found !== undefined ? [] : [dropOutputActivation(nativeSize)]),
+    ...(kind === 'logits' && !givesLogits ? [] : [dropOutputActivation(nativeSize)]),
     dropOutputCast(),
   ]);
   const shapes = nativeShapes(bare, nativeSize);
@@ -91,8 +98,11 @@ export function importClassifier(
   const rank = shapes.get(output)?.length ?? bare.outputs[0]!.dims.length;
   const numbers = elementCount((shapes.get(output) ?? [1, classes]).slice(rank > 1 ? 1 : 0));
   const isBinary = numbers === 1 && classes === 2;
-  const named = applyPasses(bare, [nameLogits(isBinary ? 1 : classes, rank)]);
-  const original = isBinary ? applyPasses(named, [giveTwoClasses()]) : named;
+  const original = applyPasses(bare, [
+    nameLogits(isBinary ? 1 : classes, rank),
+    ...(kind === 'probabilities' && found === undefined ? [giveLogits()] : []),
+    ...(isBinary ? [giveTwoClasses()] : []),
+  ]);
 
   const single = applyWhereMatching(original, [widenHalf(), dropIdentityCasts()]);
   const { classifier, dense } = convolutionalize(single, nativeSize);
@@ -113,20 +123,21 @@ export function importClassifier(
 }
 
 /** What the file's numbers are: what somebody states, else what the graph ends in. Throws GraphError where that cannot be. */
-function outputKind(found: Activation | undefined, stated: OutputKind | undefined): OutputKind {
-  if (stated === 'probabilities' && found === undefined) {
+function outputKind(found: OutputActivation | undefined, stated: OutputKind | undefined): OutputKind {
+  if (stated === 'probabilities' && found === 'log-softmax') {
     throw new GraphError(
-      'its output is stated to be probabilities, but the net ends in neither a Softmax nor a Sigmoid',
+      'its output is stated to be probabilities, but the net ends in a LogSoftmax, whose numbers are logits',
     );
   }
   if (stated === 'sigmoid' && found === 'softmax') {
     throw new GraphError('its output is stated to be a sigmoid of each class, but the net ends in a Softmax');
   }
-  return stated ?? (found === undefined ? 'logits' : found === 'softmax' ? 'probabilities' : 'sigmoid');
+  if (stated !== undefined) return stated;
+  return found === 'softmax' ? 'probabilities' : found === 'sigmoid' ? 'sigmoid' : 'logits';
 }
 
 /** A single class is true or not by itself. */
-function activationOf(kind: OutputKind, found: Activation | undefined, classes: number): Activation {
+function activationOf(kind: OutputKind, found: OutputActivation | undefined, classes: number): Activation {
   if (classes === 1 || kind === 'sigmoid') return 'sigmoid';
   return kind === 'probabilities' && found === 'sigmoid' ? 'sigmoid' : 'softmax';
 }
@@ -209,7 +220,11 @@ function convolutionalize(
     reorderFlattenedWeight(nativeSize),
     transposeGemmWeight(),
   ]);
-  const freed = applyWhereMatching(headed, [resolveAutoPadding(nativeSize), freeSizes(nativeSize)]);
+  const freed = applyWhereMatching(headed, [
+    resolveAutoPadding(nativeSize),
+    freeSizes(nativeSize),
+    foldSizes(nativeSize),
+  ]);
   const bound = whyBound(freed, nativeSize);
   if (bound !== undefined) {
     const single = applyPass(original, takeOneImage('fixed')) ?? original;
@@ -237,7 +252,7 @@ function convolutionalize(
   }
   const sizeStep = sizeStepOf(graph, nativeSize);
   if (sizeStep === undefined) {
-    return { classifier: freed, dense: { unavailable: 'the sizes of its branches agree only for some inputs' } };
+    return { classifier: freed, dense: { unavailable: `${whyNoStep(graph, nativeSize)}; ${ANY_SIZE}` } };
   }
   const ofCells = affine === undefined && 'result' in cells ? cells.result.graph : undefined;
   const hasCells = ofCells !== undefined && whyNoMap(ofCells, nativeSize) === undefined;
@@ -256,21 +271,33 @@ function attempt<T>(make: () => T): { readonly result: T } | { readonly reason: 
   }
 }
 
+/** What would have to change, for people: a class map needs these. */
+const ANY_BATCH = 'a class map needs a net that takes any number of images, by operators whose shapes are known';
+const ANY_SIZE = 'a class map needs branches whose sizes agree at all multiples of 64 pixels, or of a divisor of 64';
+const PLACES =
+  'a class map needs layers that keep the places of their maps: convolutions, poolings, and what works at each place alone';
+
 /** Why the freed graph does not take every batch size; undefined if it does. */
 function whyBound(graph: Graph, nativeSize: PixelSize): string | undefined {
   const classes = graph.outputs[0]!.dims[1];
-  return reasonOf(() => {
-    for (const batch of [1, 2]) {
-      const given = imageShapes(graph, { batch, ...nativeSize });
-      const dims = inferShapes(graph, given).get(LOGITS);
-      if (dims?.join() !== `${batch},${classes}`) throw new GraphError('the net is bound to the size of one image');
-    }
+  return reasonOf(ANY_BATCH, () => {
+    const shapesOf = (batch: number): Shapes => inferShapes(graph, imageShapes(graph, { batch, ...nativeSize }));
+    const [one, two] = [shapesOf(1), shapesOf(2)];
+    if (one.get(LOGITS)?.join() === `1,${classes}` && two.get(LOGITS)?.join() === `2,${classes}`) return;
+    const isSame = (name: string): boolean => one.get(name)?.join() === two.get(name)?.join();
+    const node = graph.nodes.findLast(
+      ({ op, inputs, outputs }) => op !== 'Shape' && outputs.every(isSame) && !inputs.every(isSame),
+    );
+    if (node === undefined) throw new GraphError('the net does not give the scores of each image by themselves');
+    throw nodeError(node, 'gives no more for two images than for one');
   });
 }
 
+type Shapes = ReturnType<typeof inferShapes>;
+
 /** Why the convolutional graph has no class map for larger images; undefined if it has one. */
 function whyNoMap(graph: Graph, nativeSize: PixelSize): string | undefined {
-  return reasonOf(() => {
+  return reasonOf(PLACES, () => {
     mapGeometry(graph, CLASS_MAP);
     for (const factor of [1, 2]) {
       const given = imageShapes(graph, { batch: 1, height: factor * nativeSize.height, width: nativeSize.width });
@@ -280,14 +307,9 @@ function whyNoMap(graph: Graph, nativeSize: PixelSize): string | undefined {
   });
 }
 
-function reasonOf(check: () => void): string | undefined {
-  try {
-    check();
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof GraphError)) throw error;
-    return error.message;
-  }
+function reasonOf(needed: string, check: () => void): string | undefined {
+  const checked = attempt(check);
+  return 'reason' in checked ? `${checked.reason}; ${needed}` : undefined;
 }
 
 function describeHead(graph: Graph): string {

@@ -12,7 +12,7 @@ import type { StampedFile } from '../../regular-files.js';
 /** What the numbers are that a classifier's file gives. What its sessions give are logits. */
 export const OUTPUTS = {
   logits: 'raw scores',
-  probabilities: 'the softmax of scores',
+  probabilities: 'what sums to 1 over the classes, as a softmax gives',
   sigmoid: 'the sigmoid of each score',
 } as const;
 

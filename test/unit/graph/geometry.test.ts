@@ -84,6 +84,20 @@ describe('mapGeometry', () => {
     expect(mapGeometry(graph, 'joined')).toEqual({ outputStride: 1, offset: 0.5, receptiveField: 1 });
   });
 
+  it('sees through layers over channels that come last, and refuses what works along a side of the map', () => {
+    const normalized = (axis: number) =>
+      graphOf(['N', 3, 'H', 'W'], (b, x) => {
+        const last = b.node('Transpose', [x], { attributes: { perm: ints(0, 2, 3, 1) } });
+        const y = b.node('LayerNormalization', [last, b.parameter('scale', [3])], { attributes: { axis: int(axis) } });
+        const layer = b.node('MatMul', [y, b.parameter('w', [3, 4])]);
+        return b.node('Transpose', [layer], { name: 'planar', attributes: { perm: ints(0, 3, 1, 2) } });
+      });
+    expect(mapGeometry(normalized(-1), 'planar')).toEqual({ outputStride: 1, offset: 0.5, receptiveField: 1 });
+    expect(() => mapGeometry(normalized(2), 'planar')).toThrow(/LayerNormalization.*works along a spatial axis/);
+    const product = graphOf(['N', 3, 'H', 8], (b, x) => b.node('MatMul', [x, b.parameter('w', [8, 8])], { name: 'y' }));
+    expect(() => mapGeometry(product, 'y')).toThrow(/MatMul.*works along a spatial axis/);
+  });
+
   it('takes what is computed from weights for a constant', () => {
     const graph = graphOf(['N', 3, 'H', 'W'], (b, x) => {
       const axes = b.constant('axes', 'int64', [2], [1, 2]);

@@ -94,6 +94,16 @@ describe('inferShapes', () => {
     ['Conv, grouped', 4, conv({ group: int(3), pads: ints(0, 1, 2, 3) }, [6, 2, 3, 5])],
     ['Conv, dilated, strided', 4, conv({ dilations: ints(2, 3), strides: ints(2, 1) }, [4, 6, 3, 2])],
     ['Conv, SAME_UPPER', 4, conv({ auto_pad: same('SAME_UPPER'), strides: ints(2, 2) }, [4, 6, 3, 3])],
+    [
+      'BatchNormalization in training mode',
+      4,
+      (b, x) => {
+        const parameters = ['a', 'b', 'c', 'd'].map((name) => b.parameter(`${name}.weight`, [6]));
+        const attributes = { training_mode: int(1) };
+        const [y = '', ...statistics] = b.nodes('BatchNormalization', [x, ...parameters], 3, { attributes });
+        return [output(y), ...statistics.map((name) => output(name, 1))];
+      },
+    ],
     ['GlobalMaxPool', 4, (b, x) => b.node('GlobalMaxPool', [x])],
     ['Flatten', 2, (b, x) => b.node('Flatten', [x], { attributes: { axis: int(-2) } })],
     ['Reshape', 3, on('Reshape', [0, -1, 3])],

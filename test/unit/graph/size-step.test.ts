@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ints } from '../../../src/graph/attributes.js';
 import type { Graph } from '../../../src/graph/graph.js';
-import { sizeStepOf, whySizesDisagree } from '../../../src/graph/size-step.js';
+import { sizeStepOf, whyNoStep, whySizesDisagree } from '../../../src/graph/size-step.js';
 import { graphOf, output, tinyResNet } from '../../support/tiny-graphs.js';
 
 /** A convolution of stride 2 with padding on all sides, beside a pooling that is padded behind only. */
@@ -31,6 +31,8 @@ describe('the sizes that a net takes', () => {
   });
 
   it('are told why not, with the node', () => {
+    expect(sizeStepOf(branches(7), 64)).toBeUndefined();
+    expect(whyNoStep(branches(7), 64)).toMatch(/node ".*" \(Add\): the sizes disagree/);
     expect(whySizesDisagree(branches(1), { height: 64, width: 64 })).toBeUndefined();
     expect(whySizesDisagree(branches(1), { height: 64, width: 33 })).toMatch(/\(Add\): the sizes disagree/);
   });

@@ -32,7 +32,7 @@ describe('the query for classes', () => {
 
   it('is the same whatever the map is to be: its answer is known then', () => {
     const classes = classifyQuery(asking());
-    expect(classifyQuery(asking({ average: [0.5, 1], outputStride: 8, edge: 'same' }))).toEqual(classes);
+    expect(classifyQuery(asking({ average: [0.5, 1], outputStride: 8, edge: 'same', map: 'cells' }))).toEqual(classes);
     expect(classifyQuery(asking({ flip: true }))).not.toEqual(classes);
   });
 });
@@ -43,15 +43,18 @@ describe('the query for maps', () => {
   });
 
   it('names what is chosen', () => {
-    expect(heatmapQuery(asking({ fit: 'crop', flip: true, outputStride: 8, edge: 'same' }), [3])).toEqual({
-      model: 'tiny',
-      class: ['3'],
-      fit: 'crop',
-      scale: [1],
-      flip: true,
-      outputStride: 8,
-      edge: 'same',
-    });
+    expect(heatmapQuery(asking({ fit: 'crop', flip: true, outputStride: 8, edge: 'same', map: 'cells' }), [3])).toEqual(
+      {
+        model: 'tiny',
+        class: ['3'],
+        fit: 'crop',
+        scale: [1],
+        flip: true,
+        outputStride: 8,
+        edge: 'same',
+        map: 'cells',
+      },
+    );
   });
 
   it('says that a number is an index where it is the label of another class', () => {

@@ -17,6 +17,7 @@ import { freeSizes } from '../../../../src/graph/passes/free-sizes.js';
 import { keepOutput } from '../../../../src/graph/passes/keep-output.js';
 import { keepPaddingApart } from '../../../../src/graph/passes/keep-padding-apart.js';
 import { liftConstants } from '../../../../src/graph/passes/lift-constants.js';
+import { mergeActivations } from '../../../../src/graph/passes/merge-activations.js';
 import { mergeMatMulAdd } from '../../../../src/graph/passes/merge-matmul-add.js';
 import { nameLogits } from '../../../../src/graph/passes/name-logits.js';
 import { pickShuffledChannels } from '../../../../src/graph/passes/pick-shuffled-channels.js';
@@ -84,6 +85,13 @@ function padThenPool(
   );
 }
 
+/** A number by itself. */
+const of = (b: GraphBuilder, value: number): string => b.constant('number', 'float32', [], [value]);
+/** Divided by the sum over these axes, of itself if nothing else is said. */
+function overSum(b: GraphBuilder, terms: string, axes: number[], summed = terms): string {
+  return b.node('Div', [terms, b.node('ReduceSum', [summed, b.constant('axes', 'int64', [axes.length], axes)])]);
+}
+
 const plain = one((b, x) => b.node('Relu', [x]), MAP, 4);
 
 it.each<[Pass, Graph]>([
@@ -114,6 +122,7 @@ it.each<[Pass, Graph]>([
   [skipIdleViews(4), one((b, x) => b.node('Flatten', [toLast(b, x)]))],
   [skipIdleViews(4), one((b, x) => b.node('Flatten', [b.node('GlobalAveragePool', [x])]))],
   [unifyGlobalPool(4), plain],
+  [unifyGlobalPool(4), one((b, x) => b.node('MaxPool', [x], { attributes: { kernel_shape: ints(4, 4) } }), MAP, 4)],
   [unifyGlobalPool(4), one((b, x) => b.node('AveragePool', [x], { attributes: { kernel_shape: ints(2, 2) } }), MAP, 4)],
   [unifyGlobalPool(4), one((b, x) => b.node('ReduceMean', [x, b.constant('axes', 'int64', [1], [2])]), MAP, 4)],
   [
@@ -127,6 +136,12 @@ it.each<[Pass, Graph]>([
       4,
     ),
   ],
+  [mergeActivations(4), plain],
+  // What is summed is another value, two axes, or one of several that a softmax is over; 1 ÷ (2 + eˣ).
+  [mergeActivations(4), one((b, x) => overSum(b, b.node('Relu', [x]), [1], b.node('Exp', [x])), VECTOR)],
+  [mergeActivations(4), one((b, x) => overSum(b, b.node('Exp', [x]), [2, 3]), MAP, 4)],
+  [mergeActivations(4), { ...one((b, x) => overSum(b, b.node('Exp', [x]), [1]), MAP, 4), opset: 12 }],
+  [mergeActivations(4), one((b, x) => b.node('Reciprocal', [b.node('Add', [b.node('Exp', [x]), of(b, 2)])]), VECTOR)],
   [mergeMatMulAdd(4), one((b, x) => b.node('MatMul', [x, b.parameter('w.weight', [4, 5])]), MAP, 4)],
   [transposeGemmWeight(), one((b, x) => gemm(b, x, [5, 6], { transB: int(1) }), VECTOR)],
   [reorderFlattenedWeight(4), one((b, x) => gemm(b, b.node('Flatten', [x]), [48, 5]))],
@@ -210,7 +225,7 @@ describe('dropOutputActivation', () => {
     const expected = await run(graph, x);
     expectClose(softmax(logits), op === 'Softmax' ? expected : softmax(expected));
     expect(ops(without)).not.toContain(op);
-    expect(outputActivation(graph, 4)).toBe(op === 'Softmax' ? 'softmax' : undefined);
+    expect(outputActivation(graph, 4)).toBe(op === 'Softmax' ? 'softmax' : 'log-softmax');
   });
 
   const sigmoid = ({ dims, data }: Value): Value => {
@@ -259,6 +274,57 @@ describe('dropOutputActivation', () => {
     (await run(graph, x)).data.forEach((value, index) =>
       expect(Math.abs(Number(value) - Number(exact.data[index]))).toBeLessThan(1 / 255),
     );
+  });
+});
+
+describe('mergeActivations', () => {
+  const reduced = (b: GraphBuilder, op: string, x: string, keepdims = 1): string =>
+    b.node(op, [x, b.constant('axis', 'int64', [1], [-1])], { attributes: { keepdims: int(keepdims) } });
+  const negated = (b: GraphBuilder, x: string): string => b.node('Exp', [b.node('Neg', [x])]);
+
+  it.each<[string, string, (b: GraphBuilder, x: string) => string]>([
+    ['a softmax', 'Softmax', (b, x) => overSum(b, b.node('Exp', [x]), [1])],
+    [
+      'a softmax of what is shifted by the largest',
+      'Softmax',
+      (b, x) => overSum(b, b.node('Exp', [b.node('Sub', [x, reduced(b, 'ReduceMax', x)])]), [-1]),
+    ],
+    [
+      'a softmax whose sum loses its axis and gets it again',
+      'Softmax',
+      (b, x) => {
+        const terms = b.node('Exp', [x]);
+        const sum = b.node('Unsqueeze', [reduced(b, 'ReduceSum', terms, 0), b.constant('axis', 'int64', [1], [1])]);
+        return b.node('Mul', [b.node('Reciprocal', [sum]), terms]);
+      },
+    ],
+    [
+      'the exponentials of a logarithm of a softmax',
+      'Softmax',
+      (b, x) => b.node('Exp', [b.node('LogSoftmax', [x], { attributes: { axis: int(1) } })]),
+    ],
+    ['a sigmoid', 'Sigmoid', (b, x) => b.node('Div', [of(b, 1), b.node('Add', [of(b, 1), negated(b, x)])])],
+    [
+      'a sigmoid by a reciprocal',
+      'Sigmoid',
+      (b, x) => {
+        const exponential = b.node('Exp', [b.node('Mul', [x, of(b, -1)])]);
+        return b.node('Mul', [b.node('Reciprocal', [b.node('Add', [exponential, of(b, 1)])]), of(b, 1)]);
+      },
+    ],
+  ])('makes one node of %s, and the classifier ends in it', async (_, op, build) => {
+    const graph = one((b, x) => b.node('Identity', [build(b, b.node('Tanh', [x]))]), VECTOR);
+    const merged = await rewritten(graph, mergeActivations(4));
+    expect(ops(merged)).toEqual(['Tanh', op, 'Identity']);
+    expect(outputActivation(merged, 4)).toBe(op.toLowerCase());
+    expect(ops(applyPass(merged, dropOutputActivation(4)))).toEqual(['Tanh', 'Identity']);
+  });
+
+  it('takes other shifts than the largest, and leaves those that differ from class to class', async () => {
+    const shifted = (dims: number[]) =>
+      one((b, x) => overSum(b, b.node('Exp', [b.node('Sub', [x, b.parameter('shift.weight', dims)])]), [1]), VECTOR);
+    expect(ops(await rewritten(shifted([1, 1]), mergeActivations(4)))).toEqual(['Softmax']);
+    expect(ops(await rewritten(shifted([1, 6]), mergeActivations(4)))).toEqual(['Sub', 'Softmax']);
   });
 });
 
@@ -391,6 +457,15 @@ describe('raiseOpset', () => {
         return b.node('BatchNormalization', [x, ...parameters]);
       }),
     ],
+    [
+      'BatchNormalization in training mode',
+      old(17, (b, x) => {
+        const parameters = ['weight', 'bias', 'running_mean', 'running_var'].map((name) =>
+          b.parameter(`bn.${name}`, [3]),
+        );
+        return b.nodes('BatchNormalization', [x, ...parameters], 3, { attributes: { training_mode: int(1) } })[0]!;
+      }),
+    ],
   ])('says %s in the newer form', async (_, graph) => {
     expect((await rewritten(graph, raiseOpset(4))).opset).toBe(18);
   });
@@ -512,7 +587,22 @@ describe('unifyGlobalPool', () => {
       }),
       ['GlobalAveragePool', 'Flatten'],
     ],
-  ])('makes GlobalAveragePool of %s', async (_, graph, expected) => {
+    [
+      'a mean, and GlobalMaxPool of a MaxPool over the whole map beside it',
+      one(
+        (b, x) => {
+          const attributes = { kernel_shape: ints(4, 4), strides: ints(4, 4) };
+          return b.node(
+            'Add',
+            ['GlobalAveragePool', 'MaxPool'].map((op) => b.node(op, [x], op === 'MaxPool' ? { attributes } : {})),
+          );
+        },
+        MAP,
+        4,
+      ),
+      ['GlobalAveragePool', 'GlobalMaxPool', 'Add'],
+    ],
+  ])('makes a global pooling of %s', async (_, graph, expected) => {
     expect(ops(await rewritten(graph, unifyGlobalPool(4)))).toEqual(expected);
   });
 });
@@ -589,10 +679,11 @@ describe('pickShuffledChannels', () => {
 });
 
 describe('freeSizes', () => {
-  it('lets a net made for one image take any batch and size', async () => {
+  // torch.export writes allowzero everywhere: it says that a 0 in the target is a size.
+  it.each([0, 1])('lets a net made for one image take any batch and size, with allowzero=%i', async (allowzero) => {
     const graph = one((b, x) => {
       const scaled = b.node('GlobalAveragePool', [b.node('Relu', [x])]);
-      return b.node('Reshape', [scaled, target(b, 1, 3)]);
+      return b.node('Reshape', [scaled, target(b, 1, 3)], { attributes: { allowzero: int(allowzero) } });
     });
     const free = await rewritten(graph, freeSizes(4));
     expect((await run(free, randomTensor([2, 3, 7, 5]))).dims).toEqual([2, 3]);

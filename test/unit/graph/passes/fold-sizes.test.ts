@@ -41,3 +41,48 @@ it('leaves what comes from the image, or its size', () => {
   });
   expect(applyPass(ofShape, foldSizes())).toBeUndefined();
 });
+
+it('computes what comes from the channels of a map, and leaves what comes from its height', async () => {
+  const ofChannels = graphOf(['N', 2, 'H', 'W'], (b, x) => {
+    const size = (axis: number): string =>
+      b.node('Gather', [b.node('Shape', [x]), b.constant('axis', 'int64', [1], [axis])]);
+    const start = b.constant('start', 'int64', [1], [0]);
+    const half = (axis: number): string => b.node('Div', [size(axis), b.constant('two', 'int64', [1], [2])]);
+    const slice = (from: string, axis: number): string =>
+      b.node('Slice', [from, start, half(axis), b.constant('axis', 'int64', [1], [axis])]);
+    return [output(slice(slice(x, 1), 2))];
+  });
+  const folded = applyPasses(ofChannels, [foldSizes(8)]);
+  expect(folded.nodes.map(({ op }) => op)).toEqual(['Slice', 'Shape', 'Gather', 'Div', 'Slice']);
+  const x = randomTensor([2, 2, 5, 6]);
+  const [before] = Object.values(await runGraph(ofChannels, { x }));
+  expectClose(Object.values(await runGraph(folded, { x }))[0], before);
+  // Of one size, all could be computed, and the net could take no other.
+  const inputs = [{ name: 'x', dataType: 'float32', dims: [1, 2, 8, 8] }] as const;
+  expect(applyPass({ ...ofChannels, inputs }, foldSizes(8))).toBeUndefined();
+});
+
+it('computes the padding of the native size where it is computed in floating point, as TensorFlow pads', async () => {
+  const graph = graphOf(['N', 2, 'H', 'W'], (b, x) => {
+    const to = (value: string, type: number): string => b.node('Cast', [value], { attributes: { to: int(type) } });
+    const number = (value: number): string => b.constant('number', 'float32', [], [value]);
+    const total = (axis: number): string => {
+      const size = to(b.node('Gather', [b.node('Shape', [x]), b.constant('axis', 'int64', [1], [axis])]), 1);
+      const windows = b.node('Ceil', [b.node('Div', [size, number(2)])]);
+      const last = b.node('Mul', [b.node('Sub', [windows, number(1)]), number(2)]);
+      return b.node('Clip', [b.node('Sub', [b.node('Add', [last, number(3)]), size]), number(0)]);
+    };
+    const none = b.constant('none', 'int64', [1], [0]);
+    const half = (axis: number): string => to(b.node('Floor', [b.node('Div', [total(axis), number(2)])]), 7);
+    const rest = (axis: number): string => b.node('Sub', [to(total(axis), 7), half(axis)]);
+    const pads = [none, none, half(2), half(3), none, none, rest(2), rest(3)];
+    const joined = b.node('Concat', pads, { name: 'pads', attributes: { axis: int(0) } });
+    return [output(b.node('Pad', [x, joined]))];
+  });
+  const folded = applyPasses(graph, [foldSizes({ height: 8, width: 7 })]);
+  expect(folded.nodes.map(({ op }) => op)).toEqual(['Pad']);
+  expect(integerValues(folded.initializers.get('pads')!)).toEqual([0, 0, 0, 1, 0, 0, 1, 1]);
+  const x = randomTensor([2, 2, 8, 7]);
+  const [before] = Object.values(await runGraph(graph, { x }));
+  expectClose(Object.values(await runGraph(folded, { x }))[0], before);
+});

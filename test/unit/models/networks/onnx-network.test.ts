@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { float, int, ints } from '../../../../src/graph/attributes.js';
+import type { GraphBuilder } from '../../../../src/graph/build.js';
 import { inlineConstant } from '../../../../src/graph/constants.js';
-import type { Graph, Initializer, Node } from '../../../../src/graph/graph.js';
+import type { Attribute, Graph, Initializer, Node } from '../../../../src/graph/graph.js';
 import { GraphError } from '../../../../src/graph/graph-error.js';
 import { readOnnx, readOnnxInPlace, writeOnnx } from '../../../../src/graph/onnx/model.js';
 import { ModelProtoSchema, TensorProto_DataType } from '../../../../src/graph/onnx/proto/onnx_pb.js';
@@ -49,6 +50,11 @@ function softmax({ dims, data }: Value): Value {
   const terms = Array.from(data, Number).map(Math.exp);
   const sum = terms.reduce((total, term) => total + term, 0);
   return { dims, data: Float32Array.from(terms, (term) => term / sum) };
+}
+
+/** Of each number by itself. */
+function sigmoid({ dims, data }: Value): Value {
+  return { dims, data: Float32Array.from(Array.from(data, Number), (value) => 1 / (1 + Math.exp(-value))) };
 }
 
 describe.each(cases)('$name in opset $opset', ({ head, opset }) => {
@@ -176,15 +182,21 @@ it('a mixed-precision net, whose every layer casts its input and its weight, has
 
 describe('what the numbers are', () => {
   /** A head of so many numbers, and what comes last. */
-  const net = (numbers: number, last?: string): Graph =>
+  const net = (numbers: number, last?: string | ((b: GraphBuilder, z: string) => string)): Graph =>
     graphOf(['N', 3, 16, 16], (b, x) => {
       const maps = b.node('Relu', [b.node('Conv', [x, b.parameter('c.weight', [8, 3, 3, 3])])]);
       const pooled = b.node('Flatten', [b.node('GlobalAveragePool', [maps])]);
       const scored = [pooled, b.parameter('h.weight', [numbers, 8]), b.parameter('h.bias', [numbers])];
       const z = b.node('Gemm', scored, { attributes: { transB: int(1) } });
       if (last === undefined) return z;
+      if (typeof last === 'function') return last(b, z);
       return b.node(last, [z], last === 'Softmax' ? { attributes: { axis: int(1) } } : {});
     });
+  /** Probabilities without a softmax: positive numbers divided by their sum. */
+  const normalized = (b: GraphBuilder, z: string): string => {
+    const positive = b.node('Abs', [z]);
+    return b.node('Div', [positive, b.node('ReduceSum', [positive, b.constant('axis', 'int64', [1], [1])])]);
+  };
   const of = (graph: Graph, classes: number, stated?: OutputKind) => {
     const { output, activation } = importClassifier(readOnnx(writeOnnx(graph)), { size: 16, classes, stated });
     return { output, activation };
@@ -199,12 +211,66 @@ describe('what the numbers are', () => {
     expect(of(net(1, 'Sigmoid'), 1)).toEqual({ output: 'sigmoid', activation: 'sigmoid' });
   });
 
+  it.each<[string, (b: GraphBuilder, z: string) => string]>([
+    [
+      'softmax',
+      (b, z) => {
+        const axis = b.constant('axis', 'int64', [1], [-1]);
+        const terms = b.node('Exp', [b.node('Sub', [z, b.node('ReduceMax', [z, axis])])]);
+        return b.node('Div', [terms, b.node('ReduceSum', [terms, axis])]);
+      },
+    ],
+    ['softmax', (b, z) => b.node('Exp', [b.node('LogSoftmax', [z], { attributes: { axis: int(1) } })])],
+    [
+      'sigmoid',
+      (b, z) =>
+        b.node('Reciprocal', [
+          b.node('Add', [b.node('Exp', [b.node('Neg', [z])]), b.constant('one', 'float32', [], [1])]),
+        ]),
+    ],
+  ])('is told of a %s that is spelled out: the file gives what is made of our logits', async (activation, build) => {
+    const graph = net(4, build);
+    expect(of(graph, 4)).toMatchObject({ activation });
+    const network = importClassifier(readOnnx(writeOnnx(graph)), { size: 16, classes: 4 });
+    const x = randomTensor([1, 3, 16, 16]);
+    const logits = await run(network.classifier, x);
+    expectClose(activation === 'softmax' ? softmax(logits) : sigmoid(logits), await run(graph, x));
+    expectClose(spatialMean(await run(denseOf(network), x)), logits);
+  });
+
   it('is what model.json states', () => {
     expect(of(net(4), 4, 'sigmoid')).toEqual({ output: 'sigmoid', activation: 'sigmoid' });
     // A softmax that is part of the net: its numbers are the logits.
     expect(of(net(4, 'Softmax'), 4, 'logits')).toEqual({ output: 'logits', activation: 'softmax' });
-    expect(() => of(net(4), 4, 'probabilities')).toThrow(/stated to be probabilities/);
+    expect(of(net(4, normalized), 4, 'probabilities')).toEqual({ output: 'probabilities', activation: 'softmax' });
+    expect(() => of(net(4, 'LogSoftmax'), 4, 'probabilities')).toThrow(/stated to be probabilities, .* LogSoftmax/);
     expect(() => of(net(4, 'Softmax'), 4, 'sigmoid')).toThrow(/ends in a Softmax/);
+  });
+
+  it.each<[string, number, Graph]>([
+    ['of several classes', 4, net(4, normalized)],
+    ['of which one is 0', 4, net(4, (b, z) => normalized(b, b.node('Relu', [z])))],
+    ['of one class', 1, net(1, 'HardSigmoid')],
+    ['of the second of two classes', 2, net(1, 'HardSigmoid')],
+  ])('may be probabilities by another way than a softmax: %s', async (_, classes, graph) => {
+    const options = { size: 16, classes, stated: 'probabilities' } as const;
+    const network = importClassifier(readOnnx(writeOnnx(graph)), options);
+    const x = randomTensor([2, 3, 16, 16]);
+    const ofFile = await run(graph, x);
+    const logits = await run(network.classifier, x);
+    logits.data.forEach((logit) => expect(Number.isFinite(logit)).toBe(true));
+    for (const image of [0, 1]) {
+      const ofImage = ({ data }: Value): Value => {
+        const numbers = Array.from(data, Number).slice((image * data.length) / 2, ((image + 1) * data.length) / 2);
+        return { dims: [numbers.length], data: Float32Array.from(numbers) };
+      };
+      const answered = network.activation === 'softmax' ? softmax(ofImage(logits)) : sigmoid(ofImage(logits));
+      const right = ofImage(ofFile);
+      const [second = 0] = Array.from(right.data, Number);
+      expectClose(answered, classes === 2 ? { dims: [2], data: Float32Array.of(1 - second, second) } : right);
+    }
+    const small = randomTensor([1, 3, 16, 16]);
+    expectClose(spatialMean(await run(denseOf(network), small)), await run(network.classifier, small));
   });
 
   it.each([undefined, 'Sigmoid'])('gives two classes to one number: ends in %s', async (last) => {
@@ -257,6 +323,55 @@ describe('a head that is not affine', () => {
   it('is an affine one where its cells already give its logits', () => {
     const affine = HEADS.filter(({ kind }) => kind === 'pooled');
     for (const head of affine) expect(imported(tinyClassifier(head)).dense).not.toHaveProperty('cells');
+  });
+});
+
+describe('a trunk', () => {
+  const node = (b: GraphBuilder, op: string, inputs: string[], attributes: Record<string, Attribute> = {}): string =>
+    b.node(op, inputs, { attributes });
+  const index = (b: GraphBuilder, ...values: number[]): string => b.constant('index', 'int64', [values.length], values);
+
+  it.each<[string, (b: GraphBuilder, map: string) => string]>([
+    [
+      'with its channels last in between, as ConvNeXt has them',
+      (b, map) => {
+        const last = node(b, 'Transpose', [map], { perm: ints(0, 2, 3, 1) });
+        const normalized = node(b, 'LayerNormalization', [
+          last,
+          b.parameter('ln.weight', [8]),
+          b.parameter('ln.bias', [8]),
+        ]);
+        const wide = node(b, 'Add', [
+          b.parameter('w1.bias', [12]),
+          node(b, 'MatMul', [normalized, b.parameter('w1.weight', [8, 12])]),
+        ]);
+        const narrow = node(b, 'MatMul', [node(b, 'Tanh', [wide]), b.parameter('w2.weight', [12, 8])]);
+        return node(b, 'Add', [map, node(b, 'Transpose', [narrow], { perm: ints(0, 3, 1, 2) })]);
+      },
+    ],
+    [
+      'halved at a channel that is computed from its shape, as ShuffleNet is',
+      (b, map) => {
+        const channels = node(b, 'Gather', [node(b, 'Shape', [map]), index(b, 1)]);
+        const half = node(b, 'Div', [node(b, 'Add', [channels, index(b, 1)]), index(b, 2)]);
+        const first = node(b, 'Slice', [map, index(b, 0), half, index(b, 1)]);
+        const second = node(b, 'Slice', [map, half, channels, index(b, 1)]);
+        return node(b, 'Concat', [node(b, 'Tanh', [second]), first], { axis: int(1) });
+      },
+    ],
+  ])('%s, has a class map', async (_, build) => {
+    const graph = graphOf(['N', 3, 16, 16], (b, x) => {
+      const map = node(b, 'Relu', [
+        node(b, 'Conv', [x, b.parameter('c.weight', [8, 3, 3, 3])], { strides: ints(2, 2) }),
+      ]);
+      const pooled = node(b, 'Flatten', [node(b, 'GlobalAveragePool', [build(b, map)])]);
+      return node(b, 'Gemm', [pooled, b.parameter('h.weight', [TINY.classes, 8])], { transB: int(1) });
+    });
+    const network = imported(graph);
+    const x = randomTensor([2, 3, 16, 16]);
+    expectClose(spatialMean(await run(denseOf(network), x)), await run(graph, x));
+    const large = await run(denseOf(network), randomTensor([1, 3, 33, 45], 'large'));
+    expect(large.dims).toEqual([1, TINY.classes, 16, 22]);
   });
 });
 
@@ -324,7 +439,25 @@ describe('importClassifier', () => {
     [
       'an operator that is not known',
       withNode(tinyClassifier(POOLED), { op: 'Frobnicate', name: 'odd' }),
-      /node "odd" \(Frobnicate\): the shapes of this operator are not known/,
+      /node "odd" \(Frobnicate\): the shapes of this operator are not known; a class map needs .* operators whose shapes are known/,
+    ],
+    [
+      'numbers that are picked by where they lie for one image',
+      graphOf(['N', 3, 16, 16], (b, x) => {
+        const map = b.node('Conv', [x, b.parameter('c.weight', [TINY.classes, 3, 3, 3])]);
+        const flat = b.node('Reshape', [b.node('GlobalAveragePool', [map]), b.constant('flat', 'int64', [1], [-1])]);
+        return b.node('Gather', [flat, b.constant('places', 'int64', [1, 5], [0, 1, 2, 3, 4])], { name: 'picked' });
+      }),
+      /node "picked" \(Gather\): gives no more for two images than for one; a class map needs .* any number of images/,
+    ],
+    [
+      'an operator that moves places',
+      graphOf(['N', 3, 16, 16], (b, x) => {
+        const turned = b.node('Reshape', [x, b.constant('rows', 'int64', [4], [0, 3, 8, -1])], { name: 'turned' });
+        const map = b.node('Conv', [turned, b.parameter('c.weight', [TINY.classes, 3, 3, 3])]);
+        return b.node('Flatten', [b.node('GlobalAveragePool', [map])]);
+      }),
+      /node "turned" \(Reshape\): the map geometry cannot be followed .*; a class map needs layers that keep the places/,
     ],
   ])('still classifies, and says why it has no class map: %s', (_, graph, reason) => {
     const network = imported(graph);

@@ -8,6 +8,7 @@ import type { Network } from '../../../../src/models/networks/network.js';
 import { loadTfjsLayers } from '../../../../src/models/networks/tfjs-network.js';
 import { crop, expectClose, randomTensor, runGraph, spatialMean, type Value } from '../../../support/ort.js';
 import {
+  layersModelOf,
   predict,
   save,
   tfl,
@@ -489,15 +490,5 @@ describe('weights', () => {
 /** What TensorFlow.js itself reads from the files. */
 async function reloaded(model: LayersModel, options: SaveOptions): Promise<LayersModel> {
   const { json, files } = await save(model, options);
-  const bytes = Buffer.concat([...files.values()]);
-  const weightSpecs = json.weightsManifest.flatMap(({ weights }) => weights);
-  const { buffer, byteOffset, byteLength } = bytes;
-  return tfl.loadLayersModel({
-    load: () =>
-      Promise.resolve({
-        modelTopology: json.modelTopology,
-        weightSpecs: weightSpecs as never,
-        weightData: buffer.slice(byteOffset, byteOffset + byteLength),
-      }),
-  });
+  return layersModelOf(json, Buffer.concat([...files.values()]));
 }
