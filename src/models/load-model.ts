@@ -8,8 +8,8 @@ import { compileModel, type CompiledModel, type NetworkLoader } from './compile.
 import type { View } from './dense-views.js';
 import { ModelFileError } from './files/model-file-error.js';
 import { LoadedModel } from './loaded-model.js';
-import { MANIFEST_FILE, readModelFolder, type ModelFolder } from './manifest.js';
-import { doubtOf, measureParity, refuseUnlessHalf, trusted, type SessionRunner } from './parity.js';
+import { isSelfContained, MANIFEST_FILE, readModelFolder, type ModelFolder } from './manifest.js';
+import { doubtOf, measureLogits, measureParity, refuseUnlessHalf, trusted, type SessionRunner } from './parity.js';
 
 export interface LoadOptions {
   /** Folder for converted weights and for measurements of imported models: the setting FULLCONV_CACHE. */
@@ -65,13 +65,21 @@ async function compile(
   return model;
 }
 
-/** The model with its dense view checked, or without it. */
+/** The model with its dense view checked, or without it; and with the doubt there is of what its numbers are. */
 async function trust(model: CompiledModel, { cache }: LoadOptions, sessions: SessionRunner): Promise<CompiledModel> {
-  const { parityCheck: check } = model;
-  if (check === undefined) return model;
+  const { parityCheck: check, manifest } = model;
+  if (check === undefined) {
+    // What a built-in architecture gives is known.
+    const isDoubtful = isSelfContained(manifest) && model.output === 'logits' && manifest.output === undefined;
+    return withDoubt(model, isDoubtful ? await measureLogits(model, sessions) : undefined);
+  }
   const parity = await measureParity(check, sessions, cache);
-  const doubt = parity && doubtOf(model, parity);
-  return { ...trusted(model, check, parity), ...(doubt !== undefined && { doubt }) };
+  return withDoubt(trusted(model, check, parity), parity);
+}
+
+function withDoubt(model: CompiledModel, measured: Parameters<typeof doubtOf>[1] | undefined): CompiledModel {
+  const doubt = measured && doubtOf(model, measured);
+  return doubt === undefined ? model : { ...model, doubt };
 }
 
 async function openLoad(model: CompiledModel, sessions: SessionRunner): Promise<LoadedModel> {

@@ -88,11 +88,25 @@ export function trusted(model: CompiledModel, check: ParityCheck, parity: Parity
   );
 }
 
+/** The logits of a model that has nothing to be compared with, on the same images; undefined if the engine cannot run it. */
+export async function measureLogits(
+  { classifier, nativeSize }: CompiledModel,
+  sessions: SessionRunner,
+): Promise<Pick<Parity, 'lowest' | 'largest'> | undefined> {
+  const images = IMAGES.map((seed) => randomImage(seed, nativeSize));
+  const outputs = await outputsOf(classifier.session, images, sessions).catch(() => undefined);
+  const all = outputs?.map(logits);
+  return all && compare(all, all);
+}
+
 /**
  * Why the numbers that are taken for logits may be none: all of them lie between 0 and 1. Undefined where there is no such doubt, or
  * the manifest says that they are logits.
  */
-export function doubtOf({ output, manifest }: CompiledModel, { lowest, largest }: Parity): string | undefined {
+export function doubtOf(
+  { output, manifest }: CompiledModel,
+  { lowest, largest }: Pick<Parity, 'lowest' | 'largest'>,
+): string | undefined {
   if (output !== 'logits' || manifest.output !== undefined) return undefined;
   if (lowest === undefined || lowest < 0 || largest > 1) return undefined;
   const [from, to] = [lowest, largest].map((value) => value.toPrecision(3));

@@ -2,10 +2,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { writeOnnx } from '../../../src/graph/onnx/model.js';
 import type { CompiledModel } from '../../../src/models/compile.js';
+import { createModelLoader } from '../../../src/models/load-model.js';
 import type { OutputKind } from '../../../src/models/networks/network.js';
 import { doubtOf, measureParity, type Parity, type SessionRunner } from '../../../src/models/parity.js';
 import type { SessionSpec } from '../../../src/runtime/session.js';
+import { HIDDEN_BEHIND_POOLING, TINY, tinyClassifier } from '../../support/tiny-classifiers.js';
+import { writeOnnxModel } from '../../support/tiny-models.js';
 
 it('is measured anew where something else computes', async () => {
   const cache = await mkdtemp(join(tmpdir(), 'fullconv-parity-'));
@@ -87,6 +91,29 @@ describe('numbers that are taken for logits', () => {
     expect(doubtOf(model('logits'), parity(0.1, 1.2))).toBeUndefined();
     expect(doubtOf(model('logits', 'logits'), parity(0.1, 0.9))).toBeUndefined();
     expect(doubtOf(model('probabilities'), parity(0.1, 0.9))).toBeUndefined();
-    expect(doubtOf(model('logits'), { difference: 0, largest: 0.5 })).toBeUndefined();
+    expect(doubtOf(model('logits'), { largest: 0.5 })).toBeUndefined();
+  });
+
+  it('are measured of an imported net without a class map, too', async () => {
+    const root = await mkdtemp(join(tmpdir(), 'fullconv-parity-'));
+    const graph = tinyClassifier(HIDDEN_BEHIND_POOLING);
+    const answers = [0.2, 0.9, 0.4, 0.5, 0.6];
+    const sessions: SessionRunner = {
+      open: () => Promise.resolve(),
+      close: () => Promise.resolve(),
+      run: () => Promise.resolve({ logits: { type: 'float32', dims: [5], data: Float32Array.from(answers) } }),
+    };
+    try {
+      const folder = await writeOnnxModel(root, 'odd', writeOnnx(graph), TINY);
+      const load = createModelLoader({ cache: join(root, 'cache') }, sessions);
+      expect((await load('odd', folder)).model).toMatchObject({
+        dense: { unavailable: expect.any(String) as string },
+        doubt: expect.stringMatching(/all lie between 0\.200 and 0\.900/) as string,
+      });
+      answers[0] = -3;
+      expect((await load('odd', folder)).model.doubt).toBeUndefined();
+    } finally {
+      await rm(root, { recursive: true });
+    }
   });
 });
