@@ -249,13 +249,37 @@ describe('a folder of Hugging Face', () => {
   });
 });
 
-it('weights alone want an architecture', async () => {
-  const file = join(root, 'weights.safetensors');
-  await cp(fixture('hf-resnet', 'model.safetensors'), file);
-  expect((await fullconv('import', file)).stderr).toMatch(/state it with --architecture/);
-  expect((await fullconv('import', file, '--architecture', 'resnet19')).stderr).toMatch(
-    /there is no such architecture/,
-  );
+describe('weights alone in a safetensors file', () => {
+  /** The normalization that the reference took. */
+  const PREPARED = ['--size', String(SIZE), '--resize', String(SIZE), '--mean', '0.5,0.4,0.3', '--std', '0.2,0.3,0.25'];
+  let file: string;
+  beforeAll(async () => {
+    file = join(root, 'weights-of-mine.safetensors');
+    await cp(fixture('hf-resnet', 'model.safetensors'), file);
+  });
+
+  it('tell the architecture by their names and shapes', async () => {
+    const { name, classes, notes, input } = await imported(file, ...PREPARED);
+    expect({ name, classes }).toEqual({ name: 'weights-of-mine', classes: NAMES.length });
+    expect(notes[0]).toMatch(/^\d+ tensors: resnet18, told from their names and shapes\.$/);
+    expect(input.size).toBe(SIZE);
+    expectClose((await ask(name)).probabilities, probabilities['hf-resnet']!);
+  });
+
+  it('of a net that takes any size have a size that is a guess', async () => {
+    const { guessed, input } = await imported(file, '--name', 'sizeless');
+    expect(input.size).toBe(224);
+    expect(guessed).toContain('size');
+  });
+
+  it('of another architecture than the stated one are refused', async () => {
+    expect((await fullconv('import', file, '--architecture', 'resnet19')).stderr).toMatch(
+      /there is no such architecture/,
+    );
+    expect((await fullconv('import', file, '--architecture', 'resnet34', '--name', 'other')).stderr).toMatch(
+      /it is not resnet34: /,
+    );
+  });
 });
 
 /** A net as Teachable Machine makes them: two Sequential models in one, the first a net without its head. */

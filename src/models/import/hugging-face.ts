@@ -8,18 +8,18 @@
 import { basename, dirname, join } from 'node:path';
 import { readdir } from 'node:fs/promises';
 import { z } from 'zod';
-import { isArchitecture, type ArchitectureName } from '../../architectures/index.js';
+import { buildArchitecture, isArchitecture, parametersOf, type ArchitectureName } from '../../architectures/index.js';
 import { OperatorError } from '../../errors.js';
 import { copyModelFile } from '../files/file-access.js';
 import { readJson } from '../files/json-file.js';
 import { ModelFileError } from '../files/model-file-error.js';
 import { readSafetensors } from '../files/safetensors.js';
 import type { InputPreset, Label, Manifest } from '../manifest.js';
+import { findNaming } from '../networks/weight-names.js';
 import { readCatalog } from '../pull/catalog.js';
-import type { Conversion, Converter } from './conversion.js';
+import { unknownArchitecture, type Conversion, type Converter } from './conversion.js';
 import { labelsOfNames } from './label-text.js';
 import { readProcessor } from './processor-config.js';
-import { classesIn, unknownArchitecture } from './safetensors.js';
 
 const WEIGHTS_FILE = 'model.safetensors';
 
@@ -79,6 +79,17 @@ export const convertHuggingFace: Converter = async (file, folder, stated): Promi
     model: { architecture, ...(options && { options }), weights: { file: WEIGHTS_FILE, sha256 } },
   };
 };
+
+/** The number of classes that a file has for an architecture: of its last bias. Throws ModelFileError if it has other tensors. */
+function classesIn(
+  file: string,
+  architecture: ArchitectureName,
+  tensors: ReadonlyMap<string, { readonly dims: readonly number[] }>,
+): number {
+  const names = parametersOf(buildArchitecture(architecture)).map(({ name }) => name);
+  const { nameOf } = findNaming(file, names, tensors);
+  return tensors.get(nameOf(names.at(-1)!))!.dims[0] ?? 0;
+}
 
 /** The names of classes and the preprocessing in the files beside a model in another format, e.g. ONNX; empty if there are none. */
 export async function readBesideConfig(folder: string): Promise<Pick<Conversion, 'labels' | 'input'>> {
