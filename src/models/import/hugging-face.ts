@@ -13,6 +13,7 @@ import { OperatorError } from '../../errors.js';
 import { copyModelFile } from '../files/file-access.js';
 import { readJson } from '../files/json-file.js';
 import { ModelFileError } from '../files/model-file-error.js';
+import { shellWord } from '../files/shell-word.js';
 import { readSafetensors } from '../files/safetensors.js';
 import type { InputPreset, Label, Manifest } from '../manifest.js';
 import { findNaming } from '../networks/weight-names.js';
@@ -134,7 +135,7 @@ async function describeConfig(file: string, config: Config, stated: string | und
 function cannotBuild(file: string, name: string, how: 'optimum' | 'timm'): OperatorError {
   const command =
     how === 'optimum'
-      ? `optimum-cli export onnx --task image-classification --model ${basename(dirname(file))} exported (pip install "optimum[onnxruntime]")`
+      ? `optimum-cli export onnx --task image-classification --model ${shellWord(basename(dirname(file)))} exported (pip install "optimum[onnxruntime]")`
       : `python -c "import timm, torch; model = timm.create_model('local-dir:${basename(dirname(file))}', pretrained=True).eval(); ` +
         `torch.onnx.export(model, torch.zeros(1, *model.pretrained_cfg['input_size']), 'model.onnx')"`;
   return new OperatorError(
