@@ -42,6 +42,7 @@ import { skipIdleViews } from '../../graph/passes/skip-idle-views.js';
 import { takeOneImage } from '../../graph/passes/take-one-image.js';
 import { takePlanarInput } from '../../graph/passes/take-planar-input.js';
 import { transposeGemmWeight } from '../../graph/passes/transpose-gemm-weight.js';
+import { undoStridedViews } from '../../graph/passes/undo-strided-views.js';
 import { unifyGlobalPool } from '../../graph/passes/unify-global-pool.js';
 import { widenHalf } from '../../graph/passes/widen-half.js';
 import { inferShapes } from '../../graph/shapes.js';
@@ -79,7 +80,7 @@ export function importClassifier(
   const withImage = checkInput(prepared);
   const nativeSize = sizeOf(withImage, size);
   const output = findOutput(withImage, nativeSize, classes);
-  const complete = applyWhereMatching(withImage, [keepOutput(output), dropIdentities()]);
+  const complete = applyWhereMatching(withImage, [keepOutput(output), undoStridedViews(nativeSize), dropIdentities()]);
   const found = outputActivation(complete, nativeSize);
   const kind = outputKind(found, stated);
   const bare = applyWhereMatching(complete, [
