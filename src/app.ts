@@ -235,7 +235,12 @@ function loadModels(
     {
       folder: config.models,
       given: models,
-      findFolder: createFolderFinder({ cache: config.cache, models: config.models, workerFile: importerFile }),
+      findFolder: createFolderFinder({
+        cache: config.cache,
+        models: config.models,
+        maxBytes: config.cacheMb * 2 ** 20,
+        workerFile: importerFile,
+      }),
       cache: config.cache,
       untrained: config.untrained,
       defaultModel: config.defaultModel,

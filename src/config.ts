@@ -118,14 +118,15 @@ const SETTINGS = {
     schema: z.string().min(1),
     default: CACHE,
     defaultInWords: '`fullconv` in `$XDG_CACHE_HOME`, otherwise in `~/.cache`',
-    about: 'folder for generated and converted weights, whose size has no limit, and for measurements of models',
+    about:
+      'folder for generated and converted weights, whose size has no limit, for models that were optimized or imported, and for measurements of models',
   },
   cacheMb: {
     variable: 'FULLCONV_CACHE_MB',
     schema: count(0, 2 ** 31 - 1),
     default: '10240',
     about:
-      'limit in megabytes for large models kept there as the engine optimized them for this machine, and for nothing else; 0: none are kept',
+      'limit in megabytes for large models kept there as the engine optimized them for this machine, and the same again for imported ones; 0: none are kept after their use',
   },
   engine: {
     variable: 'FULLCONV_ENGINE',

@@ -8,9 +8,10 @@
  * bytes; a session keeps the files it has mapped. If anything goes wrong here, the caller uses the original model.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { flushFolder, isUnfinished, makeWhole, removeAbandoned } from '../files.js';
+import { flushFolder, makeWhole, removeAbandoned } from '../files.js';
+import { markUsed, removeFolder, removeOldest } from '../kept-folders.js';
 import { digestFileSync, readBounded, type StampedFile } from '../regular-files.js';
 import { describeProcessor } from './processor.js';
 
@@ -48,10 +49,10 @@ export async function findOptimized(
     .update([digest, optimizer, await describeProcessor()].join('\n'))
     .digest('hex');
   const kept = join(folder, key);
-  if (await touch(kept)) {
+  if (await markUsed(kept)) {
     const found = await verified(kept);
     if (found !== undefined) return found;
-    await forgetOptimized(kept);
+    await removeFolder(kept);
   }
   try {
     await makeWhole(kept, async (unfinished) => {
@@ -62,11 +63,11 @@ export async function findOptimized(
     });
   } catch {
     // Another worker may have been faster.
-    return (await touch(kept)) ? verified(kept) : undefined;
+    return (await markUsed(kept)) ? verified(kept) : undefined;
   }
   try {
     await removeAbandoned(folder);
-    await removeOldest(folder, kept, maxBytes);
+    await removeOldest(folder, maxBytes, new Set([kept]));
     return await verified(kept);
   } catch {
     return undefined;
@@ -91,41 +92,4 @@ async function verified(folder: string): Promise<OptimizedModel | undefined> {
   } catch {
     return undefined;
   }
-}
-
-/** Remove a folder that turned out to be useless. Never rejects. */
-export async function forgetOptimized(folder: string): Promise<void> {
-  await rm(folder, { recursive: true, force: true }).catch(() => undefined);
-}
-
-/** The errors of `utimes` for a folder that exists, but belongs to another user or lies on a read-only disk. */
-const READ_ONLY: readonly (string | undefined)[] = ['EROFS', 'EACCES', 'EPERM'];
-
-/** Whether the folder is there. Marks it as used now if that can be written. */
-function touch(folder: string): Promise<boolean> {
-  const now = new Date();
-  return utimes(folder, now, now).then(
-    () => true,
-    (error: unknown) => READ_ONLY.includes((error as NodeJS.ErrnoException).code),
-  );
-}
-
-/** Remove the folders used longest ago until the rest fit. Other processes may add and remove folders meanwhile. */
-async function removeOldest(root: string, newest: string, maxBytes: number): Promise<void> {
-  const finished = (await readdir(root)).filter((name) => !isUnfinished(name));
-  const measured = await Promise.allSettled(finished.map((name) => measure(join(root, name))));
-  const folders = measured.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-  let total = folders.reduce((sum, { bytes }) => sum + bytes, 0);
-  for (const { folder, bytes } of folders.sort((a, b) => a.usedAt - b.usedAt)) {
-    if (total <= maxBytes) return;
-    if (folder === newest) continue;
-    await forgetOptimized(folder);
-    total -= bytes;
-  }
-}
-
-async function measure(folder: string): Promise<{ folder: string; usedAt: number; bytes: number }> {
-  const { mtimeMs: usedAt } = await stat(folder);
-  const sizes = await Promise.all((await readdir(folder)).map(async (name) => (await stat(join(folder, name))).size));
-  return { folder, usedAt, bytes: sizes.reduce((sum, size) => sum + size, 0) };
 }

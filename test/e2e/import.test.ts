@@ -4,7 +4,7 @@
  */
 import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildArchitecture, parametersOf } from '../../src/architectures/index.js';
@@ -12,6 +12,7 @@ import { writeSafetensors } from '../../src/models/files/safetensors.js';
 import type { Manifest } from '../../src/models/manifest.js';
 import { generatedValues } from '../../src/models/networks/generated-weights.js';
 import { runFullconv, type Ended } from '../support/command-line.js';
+import { activated, expectedOutputs, writePicture } from '../support/import.js';
 import { startServer } from '../support/server.js';
 import { predict, save, tfl, withGeneratedWeights, type LayersModel } from '../support/tfjs.js';
 import { WRONG_MODELS, zip } from '../support/wrong-models.js';
@@ -64,8 +65,8 @@ interface Answer {
 }
 
 /** What the command line answers about the picture, which no step resizes. */
-async function ask(model: string): Promise<Answer> {
-  const { code, stdout, stderr } = await fullconv('classify', PICTURE, '--model', model, '--json', '--fit', 'stretch');
+async function ask(model: string, photo = PICTURE): Promise<Answer> {
+  const { code, stdout, stderr } = await fullconv('classify', photo, '--model', model, '--json', '--fit', 'stretch');
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   const [{ predictions }] = JSON.parse(stdout) as [
     { predictions: { index: number; id: string; label: string; score: number }[] },
@@ -249,13 +250,93 @@ describe('a folder of Hugging Face', () => {
   });
 });
 
-it('weights alone want an architecture', async () => {
-  const file = join(root, 'weights.safetensors');
-  await cp(fixture('hf-resnet', 'model.safetensors'), file);
-  expect((await fullconv('import', file)).stderr).toMatch(/state it with --architecture/);
-  expect((await fullconv('import', file, '--architecture', 'resnet19')).stderr).toMatch(
-    /there is no such architecture/,
-  );
+describe('weights alone in a safetensors file', () => {
+  /** The normalization that the reference took. */
+  const PREPARED = ['--size', String(SIZE), '--resize', String(SIZE), '--mean', '0.5,0.4,0.3', '--std', '0.2,0.3,0.25'];
+  let file: string;
+  beforeAll(async () => {
+    file = join(root, 'weights-of-mine.safetensors');
+    await cp(fixture('hf-resnet', 'model.safetensors'), file);
+  });
+
+  it('tell the architecture by their names and shapes', async () => {
+    const { name, classes, notes, input } = await imported(file, ...PREPARED);
+    expect({ name, classes }).toEqual({ name: 'weights-of-mine', classes: NAMES.length });
+    expect(notes[0]).toMatch(/^\d+ tensors: resnet18, told from their names and shapes\.$/);
+    expect(input.size).toBe(SIZE);
+    expectClose((await ask(name)).probabilities, probabilities['hf-resnet']!);
+  });
+
+  it('of a net that takes any size have a size that is a guess', async () => {
+    const { guessed, input } = await imported(file, '--name', 'sizeless');
+    expect(input.size).toBe(224);
+    expect(guessed).toContain('size');
+  });
+
+  it('of another architecture than the stated one are refused', async () => {
+    expect((await fullconv('import', file, '--architecture', 'resnet19')).stderr).toMatch(
+      /there is no such architecture/,
+    );
+    expect((await fullconv('import', file, '--architecture', 'resnet34', '--name', 'other')).stderr).toMatch(
+      /it is not resnet34: /,
+    );
+  });
+});
+
+/** What other libraries computed, by file. */
+const library = {
+  keras2: await expectedOutputs('keras/outputs-keras2.json'),
+  keras3: await expectedOutputs('keras/outputs-keras3.json'),
+  pytorch: await expectedOutputs('pytorch/outputs.json'),
+  'tfjs-graph': await expectedOutputs('tfjs-graph/outputs.json'),
+};
+
+describe('a file of Keras, PyTorch or TensorFlow', () => {
+  const AS_THEY_ARE = ['--range', '1', '--mean', '0,0,0', '--std', '1,1,1'];
+  const AROUND_0 = ['--range', '255', '--mean', '0.5,0.5,0.5', '--std', '1,1,1'];
+
+  it.each<[what: string, by: keyof typeof library, file: string, ends: 'logits' | 'softmax', flags: readonly string[]]>(
+    [
+      ['.h5 of Keras 2 with a model inside of a model', 'keras2', 'transfer-keras2.h5', 'logits', []],
+      ['.h5 of Keras 3', 'keras3', 'sequential-keras3.h5', 'softmax', []],
+      ['.keras', 'keras3', 'transfer-keras3.keras', 'logits', []],
+      ['.pth with a state dict', 'pytorch', 'resnet18.pth', 'logits', ['--size', '64', ...AROUND_0]],
+      ['.ckpt of Lightning', 'pytorch', 'lightning-half.ckpt', 'logits', ['--size', '64', ...AROUND_0]],
+      ['.pt in the form before 1.6', 'pytorch', 'resnet18-legacy.pt', 'logits', ['--size', '64', ...AROUND_0]],
+      ['GraphModel', 'tfjs-graph', 'keras', 'softmax', AS_THEY_ARE],
+    ],
+  )('answers as its library does: %s', async (_, by, file, ends, flags) => {
+    const { size, output } = library[by][file]!;
+    const photo = join(root, `picture-${size}.png`);
+    await writePicture(photo, size);
+    const folder = by.replace(/\d$/, '');
+    const { name, classes, maps } = await imported(
+      fixture(folder, file),
+      '--name',
+      `${by}-${basename(file)}`,
+      ...flags,
+    );
+    expect({ classes, maps }).toMatchObject({
+      classes: output.length,
+      maps: { outputStrides: expect.any(Array) as [] },
+    });
+    expectClose((await ask(name, photo)).probabilities, ends === 'softmax' ? output : activated(output, 'softmax'));
+  });
+
+  it("keras_model.h5 of Teachable Machine has its labels.txt and its site's preprocessing", async () => {
+    const { size, normalized } = library.keras2['teachable-keras2.h5']!;
+    const folder = join(root, 'my-keras-images');
+    await mkdir(folder);
+    await cp(fixture('keras', 'teachable-keras2.h5'), join(folder, 'keras_model.h5'));
+    await writeFile(join(folder, 'labels.txt'), '0 Katze\n1 Class 2\n2 none of it\n');
+    const photo = join(root, `picture-${size}.png`);
+    await writePicture(photo, size);
+    const { name, guessed, labelsFrom } = await imported(folder);
+    expect({ name, guessed, labelsFrom }).toEqual({ name: 'my-keras-images', guessed: [], labelsFrom: 'labels.txt' });
+    const answer = await ask(name, photo);
+    expect(answer.labels).toEqual(['Katze', 'Class 2', 'none of it']);
+    expectClose(answer.probabilities, normalized!);
+  });
 });
 
 /** A net as Teachable Machine makes them: two Sequential models in one, the first a net without its head. */

@@ -10,6 +10,7 @@ import { convertPytorchFile } from '../../src/models/import/pytorch-file.js';
 import { convertTfjsGraphFile } from '../../src/models/import/tfjs-graph-file.js';
 import type { Manifest } from '../../src/models/manifest.js';
 import type { Network } from '../../src/models/networks/network.js';
+import sharp from 'sharp';
 import { runGraph, type Value } from './ort.js';
 
 export const DRAFT_WORKER_FILE = fileURLToPath(new URL('../../dist/models/import/draft-worker.js', import.meta.url));
@@ -29,6 +30,8 @@ export function fixture(name: string): string {
 export interface Expected {
   readonly size: number;
   readonly output: readonly number[];
+  /** What it computes of pixels from −1 to 1. */
+  readonly normalized?: readonly number[];
 }
 
 /** What the format's own library computed, by file. */
@@ -94,6 +97,17 @@ export function picture(size: number, scale: (pixel: number) => number = (pixel)
     return scale((7 * y * y + 13 * x + 29 * c * x + 5 * y * x + 31 * c) % 256);
   });
   return { dims: [1, 3, size, size], data };
+}
+
+/** The picture as a PNG file. */
+export async function writePicture(file: string, size: number): Promise<void> {
+  const planes = picture(size).data;
+  const pixels = new Uint8Array(planes.length).map((_, index) => {
+    return Number(planes[(index % 3) * size ** 2 + Math.floor(index / 3)]);
+  });
+  await sharp(pixels, { raw: { width: size, height: size, channels: 3 } })
+    .png()
+    .toFile(file);
 }
 
 /** What a net that ends in `activation` makes of logits. */

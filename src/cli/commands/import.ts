@@ -3,6 +3,7 @@ import { createService, type Logger } from '../../app.js';
 import { SETTING_LIST, type Config } from '../../config.js';
 import { OperatorError } from '../../errors.js';
 import type { CompiledModel } from '../../models/compile.js';
+import { shellWord } from '../../models/files/shell-word.js';
 import { importModel, type ImportedModel } from '../../models/import/import-model.js';
 import type { InputPreset } from '../../models/manifest.js';
 import { OUTPUTS, type OutputKind } from '../../models/networks/network.js';
@@ -104,7 +105,7 @@ function asJson({ folder, draft, proof }: Imported): string {
 function summary({ folder, draft, proof }: Imported, models: string): string {
   const { what, manifest, notes } = draft;
   const standard = SETTING_LIST.find((setting) => setting.name === 'models')?.default;
-  const where = models === standard ? '' : ` --models ${quoted(models)}`;
+  const where = models === standard ? '' : ` --models ${shellWord(models)}`;
   const { name } = manifest;
   return [
     `${name}: ${what}`,
@@ -152,8 +153,4 @@ function guessText({ manifest: { input }, guessed, guessedBecause }: Imported['d
 function mapText({ dense }: CompiledModel): string {
   if ('unavailable' in dense) return `none: ${dense.unavailable}`;
   return `output stride ${dense.outputStrides.join(', ')}; edge ${dense.edges.join(', ')}; map ${dense.kinds.join(', ')}`;
-}
-
-function quoted(path: string): string {
-  return /^[\w./~-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`;
 }

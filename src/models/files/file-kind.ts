@@ -4,7 +4,7 @@
  */
 import type { FileHandle } from 'node:fs/promises';
 import { openModelFile } from './file-access.js';
-import { FILE_KINDS, type FileKindName } from './file-kinds.js';
+import { adviceOn, FILE_KINDS, type FileKindName } from './file-kinds.js';
 import { ModelFileError } from './model-file-error.js';
 import { protobufFields, varintAt, type ProtobufField } from './protobuf-fields.js';
 import { openZip } from './zip.js';
@@ -85,17 +85,16 @@ export async function refusalOf(
   const kind = await kindOfFile(file);
   const detail =
     kind.name !== wanted
-      ? describeOther(kind, wanted)
+      ? describeOther(file, kind, wanted)
       : kind.isCut
         ? describeCut(kind)
         : `begins as ${FILE_KINDS[wanted].what} does, but is damaged behind that; copy or download it again`;
   return new ModelFileError(file, 'file', detail, options);
 }
 
-/** `is a TensorFlow Lite model, not an ONNX model; convert it: …`. */
-function describeOther({ name }: FileKind, wanted: FileKindName): string {
-  const { what, todo } = FILE_KINDS[name];
-  return `is ${what}, and not ${FILE_KINDS[wanted].what}; ${todo}`;
+/** `is a TensorFlow Lite model, and not an ONNX model; convert it: …`. */
+function describeOther(file: string, { name }: FileKind, wanted: FileKindName): string {
+  return `is ${FILE_KINDS[name].what}, and not ${FILE_KINDS[wanted].what}; ${adviceOn(name, file)}`;
 }
 
 /** The predicate of a file that ends too early. */

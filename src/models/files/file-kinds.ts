@@ -2,17 +2,21 @@
  * The kinds of files that people take for models, in words: what each is called, and what can be done with it. file-kind.ts
  * tells them apart.
  */
+import { basename, dirname } from 'node:path';
+import { shellWord } from './shell-word.js';
 
 export interface FileKindWords {
   /** With its article: `an ONNX model`. */
   readonly what: string;
-  /** What to do with it instead; absent where it can be read, or where nothing helps. */
-  readonly todo?: string;
+  /** What to do with it instead. FILE stands for its name, FOLDER for that of its folder. */
+  readonly todo: string;
 }
 
 const IMPORT = 'fullconv import makes a model folder of it';
 const NOT_A_MODEL = 'models are files such as model.onnx, model.safetensors or model.h5';
 const UNPACK = 'unpack it first';
+const TF2ONNX = 'python -m tf2onnx.convert';
+const INSTALL_TF2ONNX = '(pip install tf2onnx tensorflow)';
 
 export const FILE_KINDS = {
   // Formats that are read.
@@ -31,21 +35,21 @@ export const FILE_KINDS = {
   },
   tflite: {
     what: 'a TensorFlow Lite model',
-    todo: 'convert it: python -m tf2onnx.convert --tflite model.tflite --output model.onnx (pip install tf2onnx)',
+    todo: `convert it: ${TF2ONNX} --tflite FILE --output model.onnx ${INSTALL_TF2ONNX}`,
   },
   'saved-model': {
     what: 'the graph of a TensorFlow SavedModel',
-    todo: 'convert its folder: python -m tf2onnx.convert --saved-model FOLDER --output model.onnx (pip install tf2onnx)',
+    todo: `convert its folder: ${TF2ONNX} --saved-model FOLDER --output model.onnx ${INSTALL_TF2ONNX}`,
   },
   'frozen-graph': {
     what: 'a frozen TensorFlow graph',
     todo:
-      'convert it: python -m tf2onnx.convert --graphdef model.pb --inputs NAME:0 --outputs NAME:0 --output model.onnx ' +
-      '(pip install tf2onnx)',
+      `convert it: ${TF2ONNX} --graphdef FILE --inputs INPUT:0 --outputs OUTPUT:0 --output model.onnx ${INSTALL_TF2ONNX}; ` +
+      'netron.app shows what its input and output are called',
   },
   openvino: {
     what: 'the topology of an OpenVINO model (IR)',
-    todo: 'convert it: openvino2onnx model.xml (pip install openvino2onnx)',
+    todo: 'convert it: openvino2onnx FILE (pip install openvino2onnx "onnx<1.19")',
   },
   coreml: {
     what: 'a Core ML model',
@@ -55,7 +59,9 @@ export const FILE_KINDS = {
   },
   caffe: {
     what: 'a Caffe model',
-    todo: 'convert it: python -m caffe2onnx.convert --prototxt deploy.prototxt --caffemodel model.caffemodel --onnx model.onnx',
+    todo:
+      'convert it: python -m caffe2onnx.convert --prototxt deploy.prototxt --caffemodel FILE --onnx model.onnx ' +
+      '(pip install --no-deps caffe2onnx "onnx<1.18" "protobuf<3.21" numpy)',
   },
   ort: {
     what: "a model in ONNX Runtime's own format",
@@ -105,3 +111,16 @@ export const FILE_KINDS = {
 } as const satisfies Readonly<Record<string, FileKindWords>>;
 
 export type FileKindName = keyof typeof FILE_KINDS;
+
+/** The predicate of a file of that kind, and what to do with it: `is a TensorFlow Lite model; convert it: …`. */
+export function describeKind(name: FileKindName, file: string): string {
+  return `is ${FILE_KINDS[name].what}; ${adviceOn(name, file)}`;
+}
+
+/** What to do with a file of that kind. */
+export function adviceOn(name: FileKindName, file: string): string {
+  const words = { FILE: basename(file), FOLDER: basename(dirname(file)) };
+  return FILE_KINDS[name].todo.replaceAll(/\b(?:FILE|FOLDER)\b/g, (word) =>
+    shellWord(words[word as keyof typeof words]),
+  );
+}

@@ -32,7 +32,7 @@ export async function readOnnxFile(file: string): Promise<OnnxFile> {
   for (const name of names) {
     if (name !== own.name) others.push({ name, stamp: await stampModelFile(join(dirname(file), name)) });
   }
-  return { graph, files: [own, ...others] };
+  return { graph: await withIntegers(graph, dirname(file)), files: [own, ...others] };
 }
 
 async function readGraph(file: string): Promise<Graph> {
@@ -59,6 +59,31 @@ function attributeTensors({ nodes }: Graph): Initializer[] {
   return nodes.flatMap(({ attributes }) =>
     Object.values(attributes).flatMap((attribute) => (attribute.type === 'tensor' ? [attribute.value] : [])),
   );
+}
+
+/** Limit in bytes for integers that are read: sizes, places and orders, which passes look at. Weights are larger. */
+const MAX_INTEGER_BYTES = 2 ** 16;
+
+/** The graph with its integers in memory, wherever the file keeps them. */
+async function withIntegers(graph: Graph, folder: string): Promise<Graph> {
+  const initializers = new Map(graph.initializers);
+  for (const [name, initializer] of initializers) {
+    const { data, dataType } = initializer;
+    const isSmall = data.kind === 'external' && data.length <= MAX_INTEGER_BYTES;
+    if (!isSmall || (dataType !== 'int64' && dataType !== 'int32')) continue;
+    const bytes = await readPart(join(folder, data.file), data.offset, data.length);
+    initializers.set(name, { ...initializer, data: { kind: 'inline', bytes } });
+  }
+  return { ...graph, initializers };
+}
+
+async function readPart(file: string, offset: number, length: number): Promise<Uint8Array> {
+  const handle = await openModelFile(file);
+  try {
+    return await readExactly(handle, file, length, offset);
+  } finally {
+    await handle.close();
+  }
 }
 
 function checkExtent(file: string, { name, data }: Initializer, sizes: ReadonlyMap<string, number>): void {

@@ -39,6 +39,7 @@ const DATA_TYPES = new Map<unknown, DataType>([
   ['U8', 'uint8'],
   ['BOOL', 'bool'],
 ]);
+const STORED_TYPES = new Map([...DATA_TYPES].map(([stored, dataType]) => [dataType, stored]));
 
 /** Read the header of a file. Throws ModelFileError naming the faulty field or tensor. */
 export async function readSafetensors(file: string): Promise<Safetensors> {
@@ -154,12 +155,14 @@ function isSize(value: unknown): value is number {
 export interface WritableTensor {
   readonly name: string;
   readonly dims: readonly number[];
-  readonly values: () => Float32Array | Promise<Float32Array>;
+  /** Default: float32. */
+  readonly dataType?: DataType;
+  readonly values: () => Float32Array | Buffer | Promise<Float32Array | Buffer>;
 }
 
 /**
- * Write float32 tensors, one in memory at a time. The file appears whole or not at all. Throws Error if the number of a
- * tensor's values does not match its dimensions.
+ * Write tensors, one in memory at a time. The file appears whole or not at all. Throws Error if the number of a tensor's
+ * values does not match its dimensions.
  */
 export async function writeSafetensors(
   file: string,
@@ -171,10 +174,10 @@ export async function writeSafetensors(
     const handle = await createFile(unfinished);
     try {
       await writeFully(handle, encodeHeader(list, metadata));
-      for (const { name, dims, values } of list) {
+      for (const { name, dims, dataType = 'float32', values } of list) {
         const { buffer, byteOffset, byteLength } = await values();
-        if (byteLength !== byteSize('float32', dims)) {
-          throw new Error(`tensor "${name}": ${byteLength} bytes do not make [${dims.join(', ')}] float32`);
+        if (byteLength !== byteSize(dataType, dims)) {
+          throw new Error(`tensor "${name}": ${byteLength} bytes do not make [${dims.join(', ')}] ${dataType}`);
         }
         await writeFully(handle, new Uint8Array(buffer, byteOffset, byteLength));
       }
@@ -186,10 +189,10 @@ export async function writeSafetensors(
 
 function encodeHeader(tensors: readonly WritableTensor[], metadata: Readonly<Record<string, string>>): Buffer {
   let end = 0;
-  const entries = tensors.map(({ name, dims }) => {
+  const entries = tensors.map(({ name, dims, dataType = 'float32' }) => {
     const begin = end;
-    end += byteSize('float32', dims);
-    return [name, { dtype: 'F32', shape: dims, data_offsets: [begin, end] }] as const;
+    end += byteSize(dataType, dims);
+    return [name, { dtype: STORED_TYPES.get(dataType), shape: dims, data_offsets: [begin, end] }] as const;
   });
   const meta = Object.keys(metadata).length > 0 ? [['__metadata__', metadata] as const] : [];
   const json = Buffer.from(JSON.stringify(Object.fromEntries([...meta, ...entries])));

@@ -1,4 +1,5 @@
 /** What all converters of the import have in common: from one source to the files of a model folder. */
+import { OperatorError } from '../../errors.js';
 import type { InputPreset, Label, Manifest } from '../manifest.js';
 
 /** What a converter wrote, and what the source says of itself. */
@@ -22,3 +23,8 @@ export interface Stated {
 
 /** Write the files of the model that `file` holds into `folder`, which is empty. Throws ModelFileError or OperatorError. */
 export type Converter = (file: string, folder: string, stated: Stated) => Promise<Conversion>;
+
+/** The error for an architecture that is not built in. */
+export function unknownArchitecture(name: string): OperatorError {
+  return new OperatorError(`--architecture ${name}: there is no such architecture; fullconv architectures lists them`);
+}

@@ -17,13 +17,15 @@ import { GraphError } from '../../graph/graph-error.js';
 import { areSameLayer } from '../../graph/passes/bind-weights.js';
 import { firstOf, libraryNamings } from '../networks/weight-names.js';
 import { EXPORT } from './checkpoint.js';
+import type { Conversion } from './conversion.js';
 
 export interface Deduction {
   readonly architecture: ArchitectureName;
   /** Without `classes` and `inputSize`, which a manifest has elsewhere. */
   readonly options: ArchitectureOptions;
   readonly classes: number;
-  readonly inputSize: number;
+  /** The side that a head which reads the whole map wants; undefined if the net takes any. */
+  readonly inputSize: number | undefined;
   readonly parameters: readonly { readonly name: string; readonly dims: readonly number[]; readonly tensor: string }[];
   readonly notes: readonly string[];
 }
@@ -57,6 +59,26 @@ export function deduceArchitecture(tensors: Tensors, { stated, noted }: Hints = 
   const fits = attempts.flatMap(({ result }) => ('fits' in result ? [result.fits] : []));
   if (fits.length === 0) throw noneFits(attempts, tensors, stated);
   return choose(fits, noted);
+}
+
+/** The file of the deduced parameters in a model folder. */
+const WEIGHTS_FILE = 'model.safetensors';
+
+/** What a converter says of a file whose net was deduced; `what` is the file's content in words. */
+export function deducedConversion(
+  { architecture, options, classes, inputSize, notes }: Deduction,
+  { what, stated }: { readonly what: string; readonly stated: string | undefined },
+): Conversion {
+  return {
+    model: {
+      architecture,
+      weights: { file: WEIGHTS_FILE },
+      ...(Object.keys(options).length > 0 && { options: { ...options } }),
+    },
+    classes,
+    input: { ...(inputSize !== undefined && { size: inputSize }) },
+    notes: [`${what}: ${architecture}${stated === undefined ? ', told from their names and shapes' : ''}.`, ...notes],
+  };
 }
 
 // ---- names -------------------------------------------------------------------------------------------------------
@@ -166,13 +188,13 @@ function fit(view: View, tensors: Tensors): { readonly fits: Fit } | { readonly 
     const used = new Set(built.map(({ name }) => nameOf(name)));
     const surplus = surplusOf(tensors, used, prefix);
     if (surplus.inside !== undefined) return { differs: `it has "${surplus.inside.slice(0, 100)}" besides` };
-    const { inputSize = nativeForm(architecture).inputSize, ...others } = options;
+    const { inputSize = nativeSideOf(view), ...others } = options;
     return {
       fits: {
         architecture,
         options: others,
         classes,
-        inputSize: Number(inputSize),
+        inputSize: inputSize === undefined ? undefined : Number(inputSize),
         parameters: built.map(({ name, dims }) => ({ name, dims, tensor: nameOf(name) })),
         notes: [...view.notes, ...notesOf(view, others, surplus.outside)],
         changes: Object.keys(options).length,
@@ -183,7 +205,8 @@ function fit(view: View, tensors: Tensors): { readonly fits: Fit } | { readonly 
 }
 
 /** Options that may explain the shapes, the published ones first. */
-function optionsFor({ parameters, architecture }: View, dimsOf: (name: string) => Dims): ArchitectureOptions[] {
+function optionsFor(view: View, dimsOf: (name: string) => Dims): ArchitectureOptions[] {
+  const { parameters } = view;
   const [first] = parameters;
   const stem = dimsOf(first!.name);
   const widths = new Set(
@@ -192,21 +215,27 @@ function optionsFor({ parameters, architecture }: View, dimsOf: (name: string) =
   const stems: ArchitectureOptions[] = [{}];
   if (stem.length === 4 && stem[2] === 7) stems.push({ stem: 'imagenet' });
   if (stem.length === 4 && stem[2] === 3) stems.push({ stem: 'cifar' }, { stem: 'compact' });
-  const heads = headOptions(architecture, parameters, dimsOf);
+  const heads = headOptions(view, dimsOf);
   return [{}, ...[...widths].map((width) => ({ width }))].flatMap((width) =>
     stems.flatMap((form) => heads.map((head) => ({ ...width, ...form, ...head }))),
   );
 }
 
-/** Side and hidden width of a VGG, whose first fully connected layer reads the whole map. */
-function headOptions(
-  architecture: ArchitectureName,
-  parameters: View['parameters'],
-  dimsOf: (name: string) => Dims,
-): ArchitectureOptions[] {
+/** Whether its first fully connected layer reads the whole map. */
+function readsWholeMap({ architecture }: Pick<View, 'architecture'>): boolean {
+  return architecture.startsWith('vgg');
+}
+
+function nativeSideOf(view: View): number | undefined {
+  return readsWholeMap(view) ? nativeForm(view.architecture).inputSize : undefined;
+}
+
+/** Side and hidden width of a net whose first fully connected layer reads the whole map. */
+function headOptions(view: View, dimsOf: (name: string) => Dims): ArchitectureOptions[] {
+  const { parameters } = view;
   const hidden = parameters.find(({ name }) => name === 'classifier.0.weight');
   const convolution = parameters.findLast(({ name, dims }) => name.startsWith('features.') && dims.length === 4);
-  if (hidden === undefined || convolution === undefined || !architecture.startsWith('vgg')) return [{}];
+  if (hidden === undefined || convolution === undefined || !readsWholeMap(view)) return [{}];
   const [out = 0, features = 0, height = 1, width = 1] = dimsOf(hidden.name);
   const channels = dimsOf(convolution.name)[0] ?? 0;
   const side = Math.sqrt((features * height * width) / channels);

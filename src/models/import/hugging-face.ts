@@ -8,18 +8,19 @@
 import { basename, dirname, join } from 'node:path';
 import { readdir } from 'node:fs/promises';
 import { z } from 'zod';
-import { isArchitecture, type ArchitectureName } from '../../architectures/index.js';
+import { buildArchitecture, isArchitecture, parametersOf, type ArchitectureName } from '../../architectures/index.js';
 import { OperatorError } from '../../errors.js';
 import { copyModelFile } from '../files/file-access.js';
 import { readJson } from '../files/json-file.js';
 import { ModelFileError } from '../files/model-file-error.js';
+import { shellWord } from '../files/shell-word.js';
 import { readSafetensors } from '../files/safetensors.js';
 import type { InputPreset, Label, Manifest } from '../manifest.js';
+import { findNaming } from '../networks/weight-names.js';
 import { readCatalog } from '../pull/catalog.js';
-import type { Conversion, Converter } from './conversion.js';
+import { unknownArchitecture, type Conversion, type Converter } from './conversion.js';
 import { labelsOfNames } from './label-text.js';
 import { readProcessor } from './processor-config.js';
-import { classesIn, unknownArchitecture } from './safetensors.js';
 
 const WEIGHTS_FILE = 'model.safetensors';
 
@@ -80,6 +81,17 @@ export const convertHuggingFace: Converter = async (file, folder, stated): Promi
   };
 };
 
+/** The number of classes that a file has for an architecture: of its last bias. Throws ModelFileError if it has other tensors. */
+function classesIn(
+  file: string,
+  architecture: ArchitectureName,
+  tensors: ReadonlyMap<string, { readonly dims: readonly number[] }>,
+): number {
+  const names = parametersOf(buildArchitecture(architecture)).map(({ name }) => name);
+  const { nameOf } = findNaming(file, names, tensors);
+  return tensors.get(nameOf(names.at(-1)!))!.dims[0] ?? 0;
+}
+
 /** The names of classes and the preprocessing in the files beside a model in another format, e.g. ONNX; empty if there are none. */
 export async function readBesideConfig(folder: string): Promise<Pick<Conversion, 'labels' | 'input'>> {
   // Optimum keeps its files in a folder of their own.
@@ -123,7 +135,7 @@ async function describeConfig(file: string, config: Config, stated: string | und
 function cannotBuild(file: string, name: string, how: 'optimum' | 'timm'): OperatorError {
   const command =
     how === 'optimum'
-      ? `optimum-cli export onnx --task image-classification --model ${basename(dirname(file))} exported (pip install "optimum[onnxruntime]")`
+      ? `optimum-cli export onnx --task image-classification --model ${shellWord(basename(dirname(file)))} exported (pip install "optimum[onnxruntime]")`
       : `python -c "import timm, torch; model = timm.create_model('local-dir:${basename(dirname(file))}', pretrained=True).eval(); ` +
         `torch.onnx.export(model, torch.zeros(1, *model.pretrained_cfg['input_size']), 'model.onnx')"`;
   return new OperatorError(

@@ -1,11 +1,13 @@
 /**
  * Imports what lies in a folder of models, or is named on the command line, into the cache, from where it is served like
- * any model folder. The same files are imported once: a folder in the cache has a name made of their sizes and times.
+ * any model folder. The same files are imported once: a folder in the cache has a name made of their sizes and times. What
+ * was served longest ago is removed when there are too many bytes, but for what this process serves.
  */
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { isFile, makeWhole, removeAbandoned } from '../../files.js';
+import { markUsed, removeOldest } from '../../kept-folders.js';
 import { kindOfFile } from '../files/file-kind.js';
 import { MANIFEST_FILE } from '../manifest.js';
 import { importOnThread, type DraftThreadOptions } from './draft-thread.js';
@@ -23,28 +25,38 @@ export interface CacheImportOptions extends DraftThreadOptions {
   readonly cache: string;
   /** The setting FULLCONV_MODELS. What lies beside a file there belongs to other models. */
   readonly models: string;
+  /** Limit of all imports together. */
+  readonly maxBytes: number;
 }
 
 /** The folder that the model NAME at `path` is served from. Throws OperatorError or ModelFileError if it cannot be imported. */
 export type FolderFinder = (name: string, path: string) => Promise<string>;
 
 /** A finder that imports what is no model folder. */
-export function createFolderFinder({ cache, models, ...thread }: CacheImportOptions): FolderFinder {
+export function createFolderFinder({ cache, models, maxBytes, ...thread }: CacheImportOptions): FolderFinder {
+  const imports = join(cache, 'imports');
+  /** What this process serves, by the models' names. */
+  const served = new Map<string, string>();
   return async (name, path) => {
     if (await isModelFolder(path)) return path;
     const isAlone = resolve(dirname(path)) === resolve(models) && (await isFile(path));
-    const folder = join(cache, 'imports', await keyOf(name, path, isAlone));
-    if (await isFile(join(folder, MANIFEST_FILE))) return folder;
-    await removeAbandoned(dirname(folder));
-    try {
-      await makeWhole(folder, async (unfinished) => {
-        await mkdir(unfinished);
-        await importOnThread(path, unfinished, { name, input: {}, isAlone }, thread);
-      });
-    } catch (error) {
-      // Another process may have been faster.
-      if (!(await isFile(join(folder, MANIFEST_FILE)))) throw error;
+    const folder = join(imports, await keyOf(name, path, isAlone));
+    const isThere = (): Promise<boolean> => isFile(join(folder, MANIFEST_FILE));
+    if (!(await isThere())) {
+      await removeAbandoned(imports);
+      try {
+        await makeWhole(folder, async (unfinished) => {
+          await mkdir(unfinished);
+          await importOnThread(path, unfinished, { name, input: {}, isAlone }, thread);
+        });
+      } catch (error) {
+        // Another process may have been faster.
+        if (!(await isThere())) throw error;
+      }
     }
+    await markUsed(folder);
+    served.set(name, folder);
+    await removeOldest(imports, maxBytes, new Set(served.values()));
     return folder;
   };
 }

@@ -4,8 +4,7 @@ import { isArchitecture } from '../../architectures/index.js';
 import { copyModelFile } from '../files/file-access.js';
 import { KERAS_ARCHITECTURES } from '../keras-applications/sources.js';
 import { OperatorError } from '../../errors.js';
-import type { Conversion, Converter } from './conversion.js';
-import { unknownArchitecture } from './safetensors.js';
+import { unknownArchitecture, type Conversion, type Converter } from './conversion.js';
 
 const WEIGHTS_FILE = 'weights.h5';
 

@@ -105,7 +105,8 @@ function refuseUnknown({ class_name: className, registered_name: registered, mod
 /** What to do about a layer that cannot be read. */
 export const EXPORT =
   "export the model to ONNX instead, where that layer is made of operators: model.export('model.onnx', format='onnx') " +
-  'with Keras 3, python -m tf2onnx.convert --keras model.h5 --output model.onnx before';
+  'with Keras 3, TF_USE_LEGACY_KERAS=1 python -m tf2onnx.convert --keras model.h5 --output model.onnx before ' +
+  '(pip install tf2onnx tensorflow tf-keras)';
 
 /** The layers that are not models, each with the names of the models around it and its own. */
 export function leavesOf(

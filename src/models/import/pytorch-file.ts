@@ -10,11 +10,9 @@ import { explain, ModelFileError } from '../files/model-file-error.js';
 import { writeSafetensors, type WritableTensor } from '../files/safetensors.js';
 import { readCheckpoint } from './checkpoint.js';
 import type { Converter } from './conversion.js';
-import { deduceArchitecture } from './deduce-architecture.js';
+import { deduceArchitecture, deducedConversion } from './deduce-architecture.js';
 import { findLabels, findStateDict, notedArchitecture } from './state-dict.js';
 import { locateTensor, readTensor } from './stored-tensors.js';
-
-const WEIGHTS_FILE = 'model.safetensors';
 
 /** Convert on this thread. Throws ModelFileError saying what the file is, and what to do. */
 export const convertPytorchFile: Converter = async (file, folder, { architecture: stated }) => {
@@ -26,30 +24,18 @@ export const convertPytorchFile: Converter = async (file, folder, { architecture
   const hints = { stated, noted: notedArchitecture(checkpoint.root) };
   const deduction = await explain(file, () => deduceArchitecture(dims, hints));
 
+  const under = path.length === 0 ? '' : `, under "${path.join('.')}"`;
+  const conversion = deducedConversion(deduction, { what: `A state dict of ${all.size} tensors${under}`, stated });
+
   const descriptor = openModelFileSync(file);
   try {
     const tensors = deduction.parameters.map(({ name, dims: wanted, tensor }): WritableTensor => {
       const located = locateTensor(file, tensor, all.get(tensor)!, checkpoint);
       return { name, dims: wanted, values: () => readTensor(file, descriptor, located) };
     });
-    await writeSafetensors(join(folder, WEIGHTS_FILE), tensors, { format: 'pt' });
+    await writeSafetensors(join(folder, conversion.model.weights.file), tensors, { format: 'pt' });
   } finally {
     closeSync(descriptor);
   }
-  const { architecture, options, classes, inputSize, notes } = deduction;
-  return {
-    model: {
-      architecture,
-      weights: { file: WEIGHTS_FILE },
-      ...(Object.keys(options).length === 0 ? {} : { options: { ...options } }),
-    },
-    classes,
-    labels: findLabels(checkpoint.root, classes),
-    input: { size: inputSize },
-    notes: [
-      `A state dict of ${all.size} tensors${path.length === 0 ? '' : `, under "${path.join('.')}"`}: ${architecture}` +
-        `${stated === undefined ? ', told from their names and shapes' : ''}.`,
-      ...notes,
-    ],
-  };
+  return { ...conversion, labels: findLabels(checkpoint.root, deduction.classes) };
 };

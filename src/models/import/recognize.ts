@@ -6,7 +6,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { describeCut, kindOfFile, type FileKind } from '../files/file-kind.js';
-import { FILE_KINDS, type FileKindName } from '../files/file-kinds.js';
+import { describeKind, type FileKindName } from '../files/file-kinds.js';
 import { readJson } from '../files/json-file.js';
 import { ModelFileError } from '../files/model-file-error.js';
 import { MANIFEST_FILE } from '../manifest.js';
@@ -88,8 +88,7 @@ async function recognizeFile(file: string): Promise<Recognition> {
   if (format === 'safetensors') return recognizeWeights(file);
   if (format !== undefined) return sourceOf(format, file);
   if (kind.name === 'json' || kind.name === 'tfjs-json') return recognizeJson(file);
-  const { what, todo } = FILE_KINDS[kind.name];
-  const reason = `is ${what}; ${todo}`;
+  const reason = describeKind(kind.name, file);
   return MODELS.has(kind.name) || MODEL_NAMES.test(file) ? refused(reason) : { kind: 'none', reason };
 }
 
@@ -107,7 +106,7 @@ async function recognizeJson(file: string): Promise<Recognition> {
   if (tfjs !== undefined) return recognizeTfjs(file, tfjs);
   if (basename(file) === 'config.json' && isHuggingFace(json)) return recognizeFolder(dirname(file), MAX_DEPTH);
   if (basename(file) === MANIFEST_FILE) return { kind: 'model' };
-  return { kind: 'none', reason: `is ${FILE_KINDS.json.what}; ${FILE_KINDS.json.todo}` };
+  return { kind: 'none', reason: describeKind('json', file) };
 }
 
 /** Weights, whose net may be in the configuration beside them. */
@@ -142,13 +141,9 @@ async function recognizeFolder(folder: string, depth: number): Promise<Recogniti
     const found = await recognizeJson(join(folder, MANIFEST_FILE)).catch(() => ({ kind: 'model' }) as const);
     if (found.kind !== 'none') return found;
   }
-  if (names.has('saved_model.pb')) {
-    return refused(
-      'is a TensorFlow SavedModel; convert it: python -m tf2onnx.convert --saved-model FOLDER --output model.onnx (pip install tf2onnx)',
-    );
-  }
+  if (names.has('saved_model.pb')) return refused(describeKind('saved-model', join(folder, 'saved_model.pb')));
   if (names.has('coremldata.bin') || (names.has('Manifest.json') && folder.endsWith('.mlpackage'))) {
-    return refused(`is ${FILE_KINDS.coreml.what}; ${FILE_KINDS.coreml.todo}`);
+    return refused(describeKind('coreml', folder));
   }
   const files = entries.filter((entry) => !entry.isDirectory() && !BESIDE.test(entry.name));
   const kinds: { file: string; kind: FileKind }[] = [];

@@ -48,6 +48,7 @@ import { skipIdleViews } from '../../graph/passes/skip-idle-views.js';
 import { takeOneImage } from '../../graph/passes/take-one-image.js';
 import { takePlanarInput } from '../../graph/passes/take-planar-input.js';
 import { transposeGemmWeight } from '../../graph/passes/transpose-gemm-weight.js';
+import { undoStridedViews } from '../../graph/passes/undo-strided-views.js';
 import { unifyGlobalPool } from '../../graph/passes/unify-global-pool.js';
 import { widenHalf } from '../../graph/passes/widen-half.js';
 import { inferShapes } from '../../graph/shapes.js';
@@ -85,7 +86,12 @@ export function importClassifier(
   const withImage = checkInput(prepared);
   const nativeSize = sizeOf(withImage, size);
   const output = findOutput(withImage, nativeSize, classes);
-  const complete = applyWhereMatching(withImage, [keepOutput(output), dropIdentities(), mergeActivations(nativeSize)]);
+  const complete = applyWhereMatching(withImage, [
+    keepOutput(output),
+    undoStridedViews(nativeSize),
+    dropIdentities(),
+    mergeActivations(nativeSize),
+  ]);
   const found = outputActivation(complete, nativeSize);
   const kind = outputKind(found, stated);
   const givesLogits = found === undefined || found === 'log-softmax';

@@ -14,7 +14,8 @@ import type { Device } from '../../device.js';
 import { fixInputShapes } from '../../graph/onnx/model.js';
 import type { Tensor, TensorMap, TensorType } from '../../tensor.js';
 import { readBounded } from '../../regular-files.js';
-import { findOptimized, forgetOptimized, type OptimizedModel } from '../optimized-models.js';
+import { removeFolder } from '../../kept-folders.js';
+import { findOptimized, type OptimizedModel } from '../optimized-models.js';
 import type { Engine, EngineOptions, Session, SessionSpec } from '../session.js';
 import { FilesChanged, SessionFiles } from '../session-files.js';
 
@@ -81,7 +82,7 @@ async function openOnCpu(spec: SessionSpec, options: EngineOptions): Promise<Ope
       const source = { model, weightsFolder: folder, files: new SessionFiles(folder, files), isKept: true } as const;
       return await openFrom({ ...source, optimization: 'disabled' }, options);
     } catch {
-      await forgetOptimized(folder);
+      await removeFolder(folder);
     }
   }
   return openFrom(originalOf(spec), options);

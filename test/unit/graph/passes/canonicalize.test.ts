@@ -28,6 +28,7 @@ import { skipIdleViews } from '../../../../src/graph/passes/skip-idle-views.js';
 import { takePlanarInput } from '../../../../src/graph/passes/take-planar-input.js';
 import { transposeGemmWeight } from '../../../../src/graph/passes/transpose-gemm-weight.js';
 import { widenHalf } from '../../../../src/graph/passes/widen-half.js';
+import { undoStridedViews } from '../../../../src/graph/passes/undo-strided-views.js';
 import { unifyGlobalPool } from '../../../../src/graph/passes/unify-global-pool.js';
 import { expectClose, randomTensor, runGraph, type Value } from '../../../support/ort.js';
 import { graphOf, output } from '../../../support/tiny-graphs.js';
@@ -554,6 +555,31 @@ describe('skipIdleViews', () => {
     ],
   ])('leaves out %s', async (_, graph, expected) => {
     expect(ops(await rewritten(graph, skipIdleViews(4)))).toEqual(expected);
+  });
+});
+
+describe('undoStridedViews', () => {
+  /** A view of a pooled map as torch's exporter writes it; `order` are its indices. */
+  const viewed = (order: readonly number[], dims: readonly number[]): Graph =>
+    one((b, x) => {
+      const pooled = b.node('GlobalAveragePool', [x]);
+      const flat = b.node('Reshape', [pooled, b.constant('all', 'int64', [1], [-1])]);
+      const seen = b.node('Gather', [flat, b.constant('order', 'int64', dims, order)], {
+        attributes: { axis: int(0) },
+      });
+      return b.node('Reshape', [seen, target(b, 1, 3)]);
+    });
+
+  it('leaves out one that shows all numbers in their order', async () => {
+    const after = await rewritten(viewed([0, 1, 2], [1, 3, 1, 1]), undoStridedViews(4));
+    expect(ops(after)).toEqual(['GlobalAveragePool', 'Identity', 'Reshape']);
+  });
+
+  it.each<[string, number[], number[]]>([
+    ['in another order', [0, 2, 1], [1, 3, 1, 1]],
+    ['in another shape', [0, 1, 2], [1, 1, 1, 3]],
+  ])('leaves one that shows them %s', (_, order, dims) => {
+    expect(applyPass(viewed(order, dims), undoStridedViews(4))).toBeUndefined();
   });
 });
 

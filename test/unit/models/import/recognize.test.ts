@@ -40,9 +40,23 @@ describe('a file is refused for what it is, whatever it is called', () => {
   );
 });
 
+it.each([
+  ['my net.tflite', 'a TensorFlow Lite model', "--tflite 'my net.tflite' --output model.onnx"],
+  ["it's.pb", 'a frozen graph', String.raw`--graphdef 'it'\''s.pb' --inputs`],
+  ['net.xml', "OpenVINO's topology", 'openvino2onnx net.xml '],
+])('the command that converts %s has its name, as a word of a shell', async (name, what, command) => {
+  const file = join(root, name);
+  await writeFile(file, WRONG_MODELS.find((model) => model.name === what)!.bytes);
+  expect(await refusalOf(file)).toContain(command);
+});
+
 describe('a folder is refused for what is in it:', () => {
   it.each<[string, (folder: string) => Promise<unknown>, RegExp]>([
-    ['a SavedModel', (folder) => writeFile(join(folder, 'saved_model.pb'), 'x'), /SavedModel.*tf2onnx/],
+    [
+      'a SavedModel',
+      (folder) => writeFile(join(folder, 'saved_model.pb'), 'x'),
+      /SavedModel.*tf2onnx\.convert --saved-model [-\w]+ --output/,
+    ],
     [
       'a folder without models',
       (folder) => writeFile(join(folder, 'notes.txt'), 'x'),
