@@ -8,6 +8,7 @@ import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import { Pool } from 'undici';
 import { poissonArrivals } from './arrivals.js';
 import { sampleOf, watch, type Answer, type LoadSample } from './observe.js';
+import { readMetrics } from './server-metrics.js';
 import type { RunningServer } from './server-process.js';
 import type { PreparedRequest, Traffic } from './traffic.js';
 
@@ -22,6 +23,9 @@ export interface OpenSample extends LoadSample {
 const RAMP_S = 1;
 const LATE_MS = 5;
 const TIMEOUT_MS = 120_000;
+/** How often, and for how long, a server is looked at that still does what was asked before. */
+const LOOK_MS = 100;
+const MOST_LOOKS = 100;
 
 export interface OpenLoad {
   readonly perSecond: number;
@@ -41,6 +45,7 @@ export async function openLoop(
   const requests = traffic.random(arrivals.length, seed);
   // As many connections as there are requests in flight, kept open.
   const pool = new Pool(server.url, { headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS });
+  await untilIdle(server, signal);
   const start = performance.now();
   const sent: Promise<Answer>[] = [];
   let late = 0;
@@ -68,6 +73,15 @@ export async function openLoop(
     };
   } finally {
     await pool.destroy();
+  }
+}
+
+/** A server computes for a moment what clients asked that have left. */
+async function untilIdle({ url }: RunningServer, signal: AbortSignal): Promise<void> {
+  for (let looks = 0; looks < MOST_LOOKS; looks++) {
+    const inFlight = (await readMetrics(url)).filter(({ name }) => name === 'fullconv_images_in_flight');
+    if (inFlight.every(({ value }) => value === 0)) return;
+    await sleep(LOOK_MS, undefined, { signal });
   }
 }
 
