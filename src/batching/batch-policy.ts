@@ -84,6 +84,8 @@ export interface BatchLimits {
 export interface WorkersNow {
   readonly count: number;
   readonly idle: number;
+  /** Those of the idle ones that run nothing. Default: all. */
+  readonly free?: number;
   /** The fraction of recent time that they were busy, 0 to 1. */
   readonly utilization: number;
   /** Memory that runs may still take. */
@@ -129,7 +131,7 @@ export function decide(
   for (const [key, queue] of queues) {
     const head = queue.items[0];
     if (head === undefined) continue;
-    const until = workers.idle === 1 ? Math.max(lingerUntil(queue, limits), keptUntil(head, workers)) : -Infinity;
+    const until = Math.max(workers.idle === 1 ? lingerUntil(queue, limits) : -Infinity, keptUntil(head, workers));
     if (until > now) wakeUp = Math.min(wakeUp, until);
     else if (head.bytes > workers.freeBytes)
       lacking = lacking === undefined || goesBefore(head, lacking) ? head : lacking;
@@ -156,9 +158,12 @@ function mayPass(item: WaitingItem, lacking: WaitingItem, now: number): boolean 
   return goesBefore(item, lacking) || now - lacking.arrival < PASSED_MS;
 }
 
-/** Until when the last idle worker of several is kept from an item whose run is long. */
-function keptUntil(head: WaitingItem, { count, lastShort }: WorkersNow): number {
-  return count > 1 && !isShort(head) ? lastShort + SHORT_TRAFFIC_MS : -Infinity;
+/**
+ * Until when the last free worker of several is kept from an item whose run is long. One whose run should be over is not free: how long
+ * runs of a kind take is known only after the first.
+ */
+function keptUntil(head: WaitingItem, { count, idle, free = idle, lastShort }: WorkersNow): number {
+  return count > 1 && free <= 1 && !isShort(head) ? lastShort + SHORT_TRAFFIC_MS : -Infinity;
 }
 
 /** How many of a queue's first items fit under the caps, and the cap that stopped them. */

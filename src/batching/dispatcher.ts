@@ -16,7 +16,7 @@ import type { WaitingItems } from './waiting-items.js';
 const UTILIZATION_WEIGHT = 1 / 32;
 
 export interface DispatcherOptions<Work, Output> {
-  readonly executor: Pick<Executor<Work, Output>, 'size' | 'idle' | 'failure' | 'onIdle'>;
+  readonly executor: Pick<Executor<Work, Output>, 'size' | 'idle' | 'free' | 'failure' | 'onIdle'>;
   readonly limits: BatchLimits;
   readonly memory: Pick<Memory, 'freeForRuns' | 'onFreed'>;
   readonly waiting: WaitingItems<Work, Output>;
@@ -70,7 +70,8 @@ export function createDispatcher<Work, Output>({
       const { lastShort } = waiting;
       const freeBytes = memory.freeForRuns;
       const lightCome = light.come(now);
-      const workers = { count: executor.size, idle: executor.idle, utilization, freeBytes, lastShort, lightCome };
+      const { size: count, idle, free } = executor;
+      const workers = { count, idle, free, utilization, freeBytes, lastShort, lightCome };
       const decision = decide(waiting.queues, workers, limits, now);
       if (decision.action === 'wait') {
         if (decision.until !== undefined) wakeUp = setTimeout(dispatchAll, Math.ceil(decision.until - now));

@@ -21,6 +21,8 @@ export interface Executor<Work, Output> {
   readonly size: number;
   /** How many more `run`s may be started now. */
   readonly idle: number;
+  /** How many of these begin at once; the others begin behind a run that should be over. */
+  readonly free: number;
   /** Why no `run` can succeed any more; undefined while one can. */
   readonly failure: Error | undefined;
   /** Called only while `idle` > 0, which it lowers at once. */

@@ -47,6 +47,8 @@ export interface WorkerPool<Work, Output> {
   readonly ready: number;
   /** Runs that may be started now: by ready processes with nothing to do, or about to have nothing (slot.ts). */
   readonly idle: number;
+  /** Those of them by processes with nothing to do. */
+  readonly free: number;
   /** The execution provider of the session opened last; undefined before the first. */
   readonly provider: string | undefined;
   /** Processes started in the place of a dead one. */
@@ -132,6 +134,10 @@ class Pool<Work, Output> implements WorkerPool<Work, Output> {
 
   get idle(): number {
     return this.#draining === undefined ? this.#slots.filter((slot) => slot.isIdle || slot.takesNext).length : 0;
+  }
+
+  get free(): number {
+    return this.#draining === undefined ? this.#slots.filter(({ isIdle }) => isIdle).length : 0;
   }
 
   get provider(): string | undefined {

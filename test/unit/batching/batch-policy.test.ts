@@ -423,7 +423,7 @@ describe('the last idle worker', () => {
   const long = queue(items(3, { expectedMs: 2000 }));
   const short = queue(items(1, { arrival: 5, turn: 9, expectedMs: 20 }));
   const one = { count: 2, idle: 1, utilization: 0.5, freeBytes: Infinity, lastShort: 1000, lightCome: false };
-  const next = (queues: Record<string, WaitingQueue>, workers = one, now = 1500) =>
+  const next = (queues: Record<string, WaitingQueue>, workers: WorkersNow = one, now = 1500) =>
     decide(new Map(Object.entries(queues)), workers, CPU, now);
 
   it('is kept from long runs for ten seconds after the last short one', () => {
@@ -442,6 +442,13 @@ describe('the last idle worker', () => {
   it('is kept from nothing where it is the only one, or where others are idle too', () => {
     expect(next({ long }, { ...one, count: 1 })).toMatchObject({ action: 'dispatch', key: 'long' });
     expect(next({ long }, { ...one, idle: 2 })).toMatchObject({ action: 'dispatch', key: 'long' });
+  });
+
+  it('is kept although another should be idle by now: it may run for long still', () => {
+    const overdue = { ...one, idle: 2, free: 1 };
+    expect(next({ long }, overdue)).toEqual({ action: 'wait', until: 11_000 });
+    expect(next({ long, short }, overdue)).toMatchObject({ action: 'dispatch', key: 'short' });
+    expect(next({ long }, { ...overdue, free: 2 })).toMatchObject({ action: 'dispatch', key: 'long' });
   });
 });
 

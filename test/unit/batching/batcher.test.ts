@@ -89,6 +89,10 @@ class FakeExecutor implements Executor<TensorMap, TensorMap> {
     });
   }
 
+  get free(): number {
+    return this.idle;
+  }
+
   /** The run that was started last. */
   get last(): Run {
     return this.runs.at(-1)!;
