@@ -6,7 +6,7 @@ import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeF
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { buildArchitecture, parametersOf } from '../../src/architectures/index.js';
 import { writeSafetensors } from '../../src/models/files/safetensors.js';
 import type { Manifest } from '../../src/models/manifest.js';
@@ -32,13 +32,19 @@ let models: string;
 let cache: string;
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'fullconv-import-'));
-  [models, cache] = [join(root, 'models'), join(root, 'cache')];
-  await mkdir(models);
+  cache = join(root, 'cache');
+});
+// Whoever asks one model waits for all of the folder.
+beforeEach(async () => {
+  models = await mkdtemp(join(root, 'models-'));
 });
 afterAll(() => rm(root, { recursive: true }));
 
 const fullconv = (...args: string[]): Promise<Ended> =>
-  runFullconv({ FULLCONV_MODELS: models, FULLCONV_CACHE: cache, FULLCONV_DEVICE: 'cpu' }, ...args);
+  runFullconv(
+    { FULLCONV_MODELS: models, FULLCONV_CACHE: cache, FULLCONV_DEVICE: 'cpu', FULLCONV_WORKERS: '1' },
+    ...args,
+  );
 
 interface Imported {
   readonly name: string;
@@ -186,6 +192,7 @@ describe('a model that is there already', () => {
     const broken = join(root, 'broken');
     await cp(fixture('external'), broken, { recursive: true });
     await truncate(join(broken, 'net.data'), 10);
+    await imported(path, '--name', 'taken');
     const before = await readdir(models);
     const refused = await fullconv('import', broken, '--name', 'taken', '--force');
     expect(refused.code).toBe(1);
@@ -518,6 +525,7 @@ describe('what is no model that can be imported', () => {
 
 it('a model.json says all that is wrong with it at once', async () => {
   const folder = join(root, 'faulty');
+  await imported(fixture('external'));
   await cp(join(models, 'external'), folder, { recursive: true });
   const manifest = JSON.parse(await readFile(join(folder, 'model.json'), 'utf8')) as Manifest;
   const input = { ...manifest.input, size: 4, channels: 'GBR', mean: [0, 0], std: undefined };
