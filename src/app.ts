@@ -155,6 +155,7 @@ export async function createEngineRoom(
     studio: createStudio({
       drawElsewhere: (job, options) => artists.do<Uint8Array>(job, options),
       memory,
+      renderers: config.renderers,
       limits: { background: config.background, maxPixels: config.maxPixels, maxSeconds: config.maxDrawSeconds },
       observe: metrics.observePhase,
     }),

@@ -3,8 +3,8 @@
  * drawings. All of it together is FULLCONV_MEMORY_MB. What takes much says how much before it begins, and waits until that is
  * free.
  *
- * Drawings have at most half of it, so that small runs always find some. A drawing that fits into that half has its turn when
- * the runs that are under way leave enough; no further run takes what it waits for.
+ * Drawings have at most half of it, so that small runs always find some, and small drawings pass large ones that fill that half. A
+ * drawing has its turn when the runs that are under way leave enough; no further run takes what it waits for.
  */
 export interface Memory {
   /** All of it. */
@@ -16,7 +16,7 @@ export interface Memory {
   /** Take for a run at once. The caller must call the returned function once to give it back. */
   takeForRun(bytes: number): () => void;
   /**
-   * Take for a drawing, in the order of the calls; more than there is for drawings counts as all of that. Resolves to the function
+   * Take for a drawing, in the order of the calls but for small ones; more than there is for drawings counts as all of that. Resolves to the function
    * that gives it back; rejects with the signal's reason.
    */
   takeForDrawing(bytes: number, signal: AbortSignal): Promise<() => void>;
@@ -25,6 +25,8 @@ export interface Memory {
 }
 
 const DRAWING_PART = 1 / 2;
+/** Of what drawings have: a small one. There are as many as processes that draw. */
+const SMALL_PART = 1 / 8;
 
 interface Waiting {
   readonly bytes: number;
@@ -39,18 +41,19 @@ export function createMemory(bytes: number): Memory {
   let runs = 0;
   let drawings = 0;
 
-  /** What the first drawing waits for, if only runs are in its way. */
-  function kept(): number {
-    const first = waiting[0];
-    return first !== undefined && drawings + first.bytes <= drawingBytes ? first.bytes : 0;
+  const isSmall = ({ bytes: wanted }: Waiting): boolean => wanted <= SMALL_PART * drawingBytes;
+
+  /** The drawing that is next, whose turn only runs can delay. */
+  function next(): Waiting | undefined {
+    const [first] = waiting;
+    return first !== undefined && drawings + first.bytes <= drawingBytes ? first : waiting.find(isSmall);
   }
 
   function freed(): void {
-    for (let first = waiting[0]; first !== undefined && kept() > 0; first = waiting[0]) {
-      if (runs + drawings + first.bytes > bytes) break;
-      waiting.shift();
-      drawings += first.bytes;
-      first.start();
+    for (let one = next(); one !== undefined && runs + drawings + one.bytes <= bytes; one = next()) {
+      waiting.splice(waiting.indexOf(one), 1);
+      drawings += one.bytes;
+      one.start();
     }
     callbacks.forEach((callback) => callback());
   }
@@ -69,7 +72,7 @@ export function createMemory(bytes: number): Memory {
     bytes,
     drawingBytes,
     get freeForRuns() {
-      return bytes - runs - drawings - kept();
+      return bytes - runs - drawings - (next()?.bytes ?? 0);
     },
     takeForRun(taken) {
       runs += taken;

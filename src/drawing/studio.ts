@@ -3,6 +3,7 @@
  * server's own process neither decodes nor encodes an image. Hides the wait for one of them, and what ends a drawing that
  * nobody waits for any more.
  */
+import pLimit from 'p-limit';
 import type { ImageHeatmaps } from '../inference/heatmap.js';
 import { checkAlive, waitWithin, type RequestContext } from '../inference/request-context.js';
 import type { Segmentation } from '../inference/segment.js';
@@ -48,6 +49,8 @@ export interface StudioParts {
   ) => Promise<Uint8Array>;
   readonly memory: Pick<Memory, 'drawingBytes' | 'takeForDrawing'>;
   readonly limits: Omit<PictureLimits, 'maxBytes'>;
+  /** Processes that draw. */
+  readonly renderers: number;
   readonly observe: PhaseObserver;
 }
 
@@ -55,7 +58,12 @@ export interface StudioParts {
 const BYTES_PER_PIXEL = 4;
 const OTHER_BYTES = 2 ** 26;
 
-export function createStudio({ drawElsewhere, memory, limits, observe }: StudioParts): Studio {
+/** A drawing of so many seconds is long. */
+const LONG_SECONDS = 1;
+
+export function createStudio({ drawElsewhere, memory, limits, renderers, observe }: StudioParts): Studio {
+  // The others have one process left, where there are several.
+  const long = pLimit(Math.max(1, renderers - 1));
   return {
     output: (format) => ({ ...limits, maxBytes: memory.drawingBytes, format }),
     async draw({ manifest }, job, context) {
@@ -63,13 +71,18 @@ export function createStudio({ drawElsewhere, memory, limits, observe }: StudioP
       const { cost } = planPicture(job.image.header, pictureOf(job), job.output);
       const over = new AbortController();
       const started = performance.now();
+      // One that nobody waits for any more may keep its turn, but not its memory.
+      let wanted: DrawJob | undefined = job;
+      over.signal.addEventListener('abort', () => (wanted = undefined), { once: true });
       const drawing = async (): Promise<Uint8Array> => {
-        const giveBack = await memory.takeForDrawing(cost.bytes + bytesOf(job), over.signal);
-        const maxAnswerBytes = BYTES_PER_PIXEL * job.output.maxPixels + OTHER_BYTES;
-        return drawElsewhere(job, { signal: over.signal, maxAnswerBytes }).finally(giveBack);
+        over.signal.throwIfAborted();
+        const giveBack = await memory.takeForDrawing(cost.bytes + bytesOf(wanted!), over.signal);
+        const maxAnswerBytes = BYTES_PER_PIXEL * wanted!.output.maxPixels + OTHER_BYTES;
+        return drawElsewhere(wanted!, { signal: over.signal, maxAnswerBytes }).finally(giveBack);
       };
       try {
-        const { buffer, byteOffset, byteLength } = await waitWithin(context, drawing());
+        const drawn = cost.seconds > LONG_SECONDS ? long(drawing) : drawing();
+        const { buffer, byteOffset, byteLength } = await waitWithin(context, drawn);
         observe('render', manifest.name, performance.now() - started);
         return Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
       } catch (error) {

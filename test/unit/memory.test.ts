@@ -46,6 +46,16 @@ describe('memory for runs and drawings', () => {
     expect(memory.freeForRuns).toBe(60);
   });
 
+  it('lets a small drawing pass large ones that fill that half', async () => {
+    const [large, other, small] = [ask(50), ask(40), ask(6)];
+    await settled();
+    expect([large, other, small].map(({ giveBack }) => giveBack !== undefined)).toEqual([true, false, true]);
+    expect(memory.freeForRuns).toBe(44);
+    large.giveBack!();
+    await settled();
+    expect(other.giveBack).toBeDefined();
+  });
+
   it('counts a drawing that would take more than there is as all of it', async () => {
     const drawing = ask(1000);
     await settled();
