@@ -23,8 +23,7 @@ export interface Admission {
   checkWait(limitMs: number, asker: Asker): void;
   /**
    * As checkWait, of a request whose body is still to come. A place is kept for it until the returned function is called, or for
-   * EXPECTED_MS: so that a client is not asked for more bodies than there are places. Kept places count against the client that they
-   * are kept for, and nobody else: bodies that never come shut out nobody.
+   * EXPECTED_MS: so that no more bodies are read than there are places, and slow ones keep none.
    */
   expect(limitMs: number, asker: Asker): () => void;
 }
@@ -38,8 +37,8 @@ export interface AdmissionOptions {
 
 export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions): Admission {
   let admitted = 0;
-  /** Places kept for requests whose bodies come, by client. */
-  const expected = new Map<string, number>();
+  /** Places kept for requests whose bodies come. */
+  let expected = 0;
   const full = (detail: string, waitMs: number, limit: ExceededLimit): ServiceError =>
     new ServiceError('QUEUE_FULL', detail, { retryAfterS: Math.max(1, Math.ceil(waitMs / 1000)), limit });
   const noPlace = (value: number, count: number): ServiceError =>
@@ -54,7 +53,7 @@ export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions):
     );
 
   function checkWait(limitMs: number, asker: Asker): void {
-    if (admitted + (expected.get(asker.flow.client) ?? 0) >= maxQueue) throw noPlace(maxQueue, 1);
+    if (admitted + expected >= maxQueue) throw noPlace(maxQueue, 1);
     // Nobody waits longer than behind all others.
     if (expectedWaitMs() <= limitMs) return;
     const waitMs = expectedWaitMs(asker);
@@ -87,16 +86,13 @@ export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions):
     checkWait,
     expect(limitMs, asker) {
       checkWait(limitMs, asker);
-      const { client } = asker.flow;
-      expected.set(client, (expected.get(client) ?? 0) + 1);
+      expected += 1;
       let isKept = true;
       const end = (): void => {
         if (!isKept) return;
         isKept = false;
         clearTimeout(timer);
-        const left = expected.get(client)! - 1;
-        if (left === 0) expected.delete(client);
-        else expected.set(client, left);
+        expected -= 1;
       };
       const timer = setTimeout(end, EXPECTED_MS).unref();
       return end;

@@ -64,7 +64,6 @@ describe('admission', () => {
     places.expect(1000, asker);
     expect(() => places.expect(1000, asker)).toThrow('at its limit');
     expect(() => places.checkWait(1000, asker)).toThrow('at its limit');
-    places.expect(1000, { ...asker, flow: { client: 'somebody else', connection: 2 } })();
     // What is there takes a place that is free.
     places.admit(1)();
     came();
