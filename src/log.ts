@@ -15,10 +15,6 @@ export const STANDARD_ERROR = 2;
 /** Some thousands of lines. */
 const MAX_WAITING_BYTES = 2 ** 20;
 
-/** Lines are written together when there are so many bytes of them, or after this time: each write is a turn of another thread. */
-const BLOCK_BYTES = 4096;
-const FLUSH_MS = 100;
-
 /** How long the last lines may take. */
 const LAST_LINES_MS = 1000;
 
@@ -45,8 +41,6 @@ export function openLog(level: LevelWithSilent, descriptor: number, onDrop: () =
   const sink = new sonicBoom.SonicBoom({
     fd: descriptor,
     sync: false,
-    minLength: BLOCK_BYTES,
-    periodicFlush: FLUSH_MS,
     maxLength: MAX_WAITING_BYTES,
     retryEAGAIN: () => (isTryingAgain = !isOver),
   });

@@ -61,9 +61,6 @@ export interface Batcher<Work, Output> {
   drain(): Promise<void>;
 }
 
-/** How long an expected wait is good for, in milliseconds. */
-const KNOWN_MS = 20;
-
 export function createBatcher<Work, Output>({
   executor,
   limits,
@@ -107,7 +104,7 @@ export function createBatcher<Work, Output>({
     return line === undefined ? undefined : predictMs(line, 1, cost);
   }
 
-  function waitMsOf(asker?: Asker): number {
+  function expectedWaitMs(asker?: Asker): number {
     const counts = asker === undefined ? undefined : new Set(itemsBefore(waiting.all(), asker));
     let ms = 0;
     for (const { items } of waiting.queues.values()) {
@@ -119,14 +116,6 @@ export function createBatcher<Work, Output>({
     return ms / Math.max(1, runs.count + executor.idle);
   }
 
-  let longest = { ms: 0, until: -Infinity };
-  /** Behind all that waits: known for a moment, as it is asked for by each of many that are refused. */
-  function longestWaitMs(): number {
-    const now = performance.now();
-    if (now >= longest.until) longest = { ms: waitMsOf(), until: now + KNOWN_MS };
-    return longest.ms;
-  }
-
   /** Refuse at once what cannot be served. */
   function admit({ signal, deadline, ...asker }: Submission<Work>, now: number): void {
     signal?.throwIfAborted();
@@ -134,7 +123,7 @@ export function createBatcher<Work, Output>({
     if (deadline <= now) throw deadlineExceeded();
     if (waiting.count >= limits.maxQueue) {
       throw new ServiceError('QUEUE_FULL', `The limit of ${limits.maxQueue} waiting images is reached.`, {
-        retryAfterS: Math.max(1, Math.ceil(waitMsOf(asker) / 1000)),
+        retryAfterS: Math.max(1, Math.ceil(expectedWaitMs(asker) / 1000)),
         limit: { name: 'waiting_images', value: limits.maxQueue, needed: waiting.count + 1 },
       });
     }
@@ -151,7 +140,7 @@ export function createBatcher<Work, Output>({
     get running() {
       return runs.items;
     },
-    expectedWaitMs: (asker) => (asker === undefined ? longestWaitMs() : waitMsOf(asker)),
+    expectedWaitMs,
     runCosts: () => costs.all(),
     learn: (session, cost, ms) => costs.ran(session, cost, ms),
     forget: (session) => costs.forget(session),

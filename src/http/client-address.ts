@@ -52,7 +52,6 @@ export function holderOf(address: string): string {
 
 /** Whether an address in its plain form is in a list. */
 export function isIn(list: BlockList, address: string): boolean {
-  if (list.rules.length === 0) return false;
   const plain = address.replace(/%.*$/, '');
   return isIP(plain) !== 0 && list.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4');
 }

@@ -81,7 +81,7 @@ export function imageRoute<Query extends ImageQuery>({
     // A form may have other parameters: the rules between them wait for it.
     parse: (_, request) => parseParameters(isForm(request) ? withoutRules(schema) : schema, request.query),
     async answer(parts, asked) {
-      const { config, registry, bodies, metrics, inference, ending } = parts;
+      const { config, bodies, metrics, ending } = parts;
       const { request, reply, query: inQuery } = asked;
       const arrived = performance.now() - reply.elapsedTime;
       const deadlineOf = ({ deadlineMs = Infinity }: ImageQuery): number => arrived + deadlineMs;
@@ -90,36 +90,32 @@ export function imageRoute<Query extends ImageQuery>({
         flow: flowOf(reply, client),
         priority: Math.min(priority, config.maxPriority),
       });
-      // Before its body is read: what is refused then costs next to nothing. A model that does not exist is.
-      registry.get(inQuery.model);
-      const came = inference.admission.expect(waitLimit(config, inQuery), askerOf(inQuery));
+      // Before its body is read: what is refused then costs next to nothing.
+      checkQuery(parts, inQuery, askerOf(inQuery));
       const reading = { bodies, metrics, limits: config, client, deadline: deadlineOf(inQuery) };
-      try {
-        return await withImages(asked, reading, (images, fields) => {
-          came();
-          const query = isForm(request) ? parseParameters(schema, joinParameters(request.query, fields)) : inQuery;
-          if (Object.keys(fields).length > 0) {
-            registry.get(query.model);
-            inference.admission.checkWait(waitLimit(config, query), askerOf(query));
-          }
-          limitPasses(images.length * query.scale.length, config.maxImages);
-          const context = requestContext(reply, {
-            ...askerOf(query),
-            deadline: Math.min(deadlineOf(query), performance.now() + config.deadlineMs),
-            ending,
-          });
-          return answer(parts, { ...asked, query, images, context });
+      return withImages(asked, reading, (images, fields) => {
+        const query = isForm(request) ? parseParameters(schema, joinParameters(request.query, fields)) : inQuery;
+        if (Object.keys(fields).length > 0) checkQuery(parts, query, askerOf(query));
+        limitPasses(images.length * query.scale.length, config.maxImages);
+        const context = requestContext(reply, {
+          ...askerOf(query),
+          deadline: Math.min(deadlineOf(query), performance.now() + config.deadlineMs),
+          ending,
         });
-      } finally {
-        came();
-      }
+        return answer(parts, { ...asked, query, images, context });
+      });
     },
   });
 }
 
-/** A request that would wait for longer than half of its time is refused. */
-function waitLimit(config: RouteParts['config'], { deadlineMs = Infinity }: ImageQuery): number {
-  return Math.min(deadlineMs, config.deadlineMs) / 2;
+/** Throws MODEL_NOT_FOUND, or QUEUE_FULL if the request would wait for half of its time. */
+function checkQuery(
+  { registry, inference, config }: RouteParts,
+  { model, deadlineMs = Infinity }: ImageQuery,
+  asker: Asker,
+): void {
+  registry.get(model);
+  inference.admission.checkWait(Math.min(deadlineMs, config.deadlineMs) / 2, asker);
 }
 
 interface FailedImage {

@@ -8,8 +8,6 @@ import { ServiceError, type ExceededLimit } from '../errors.js';
 
 /** A request of so many passes is small. */
 const SMALL = 4;
-/** How long a place is kept for a body, in milliseconds. */
-const EXPECTED_MS = 1000;
 
 export interface Admission {
   /** Places taken now. */
@@ -21,11 +19,6 @@ export interface Admission {
   admit(count: number): () => void;
   /** Throws QUEUE_FULL if no place is free, or if a request of `asker` that came now would wait longer for a worker than this. */
   checkWait(limitMs: number, asker: Asker): void;
-  /**
-   * As checkWait, of a request whose body is still to come. A place is kept for it until the returned function is called, or for
-   * EXPECTED_MS: so that no more bodies are read than there are places, and slow ones keep none.
-   */
-  expect(limitMs: number, asker: Asker): () => void;
 }
 
 export interface AdmissionOptions {
@@ -37,8 +30,6 @@ export interface AdmissionOptions {
 
 export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions): Admission {
   let admitted = 0;
-  /** Places kept for requests whose bodies come. */
-  let expected = 0;
   const full = (detail: string, waitMs: number, limit: ExceededLimit): ServiceError =>
     new ServiceError('QUEUE_FULL', detail, { retryAfterS: Math.max(1, Math.ceil(waitMs / 1000)), limit });
   const noPlace = (value: number, count: number): ServiceError =>
@@ -51,19 +42,6 @@ export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions):
         needed: admitted + count,
       },
     );
-
-  function checkWait(limitMs: number, asker: Asker): void {
-    if (admitted + expected >= maxQueue) throw noPlace(maxQueue, 1);
-    // Nobody waits longer than behind all others.
-    if (expectedWaitMs() <= limitMs) return;
-    const waitMs = expectedWaitMs(asker);
-    if (waitMs <= limitMs) return;
-    throw full('The server has more to do than it can answer in half of the time that a request may take.', waitMs, {
-      name: 'wait_ms',
-      value: limitMs,
-      needed: Math.ceil(waitMs),
-    });
-  }
 
   return {
     get admitted() {
@@ -83,19 +61,19 @@ export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions):
         admitted -= count;
       };
     },
-    checkWait,
-    expect(limitMs, asker) {
-      checkWait(limitMs, asker);
-      expected += 1;
-      let isKept = true;
-      const end = (): void => {
-        if (!isKept) return;
-        isKept = false;
-        clearTimeout(timer);
-        expected -= 1;
-      };
-      const timer = setTimeout(end, EXPECTED_MS).unref();
-      return end;
+    checkWait(limitMs, asker) {
+      if (admitted >= maxQueue) throw noPlace(maxQueue, 1);
+      const expected = expectedWaitMs(asker);
+      if (expected <= limitMs) return;
+      throw full(
+        'The server has more to do than it can answer in half of the time that a request may take.',
+        expected,
+        {
+          name: 'wait_ms',
+          value: limitMs,
+          needed: Math.ceil(expected),
+        },
+      );
     },
   };
 }

@@ -1,4 +1,4 @@
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { createAdmission } from '../../../src/inference/admission.js';
 
 describe('admission', () => {
@@ -54,28 +54,6 @@ describe('admission', () => {
     );
     places.admit(4);
     expect(() => places.checkWait(Infinity, asker)).toThrow('at its limit');
-  });
-
-  it('keeps a place for a request whose body comes, until it is there or a second is over', () => {
-    vi.useFakeTimers();
-    const asker = { flow: { client: 'somebody', connection: 1 }, priority: 0 };
-    const places = createAdmission({ maxQueue: 2, expectedWaitMs: () => 0 });
-    const came = places.expect(1000, asker);
-    places.expect(1000, asker);
-    expect(() => places.expect(1000, asker)).toThrow('at its limit');
-    expect(() => places.checkWait(1000, asker)).toThrow('at its limit');
-    // What is there takes a place that is free.
-    places.admit(1)();
-    came();
-    came();
-    const third = places.expect(1000, asker);
-    expect(() => places.expect(1000, asker)).toThrow('at its limit');
-    vi.advanceTimersByTime(1001);
-    places.expect(1000, asker);
-    places.expect(1000, asker);
-    third();
-    expect(() => places.expect(1000, asker)).toThrow('at its limit');
-    vi.useRealTimers();
   });
 
   it('refuses with INVALID_REQUEST what would never find places', () => {
