@@ -48,11 +48,11 @@ interface Row {
 async function overload(
   server: RunningServer,
   traffic: Traffic,
-  perSecond: number,
+  asked: number,
   seconds: number,
   signal: AbortSignal,
-): Promise<{ ended: Ended[]; goodput: number; loopMs: number; sent: number }> {
-  const arrivals = poissonArrivals(perSecond, RAMP_S + seconds, 1);
+): Promise<{ ended: Ended[]; goodput: number; loopMs: number; ownMs: number; sent: number }> {
+  const arrivals = poissonArrivals(asked, RAMP_S + seconds, 1);
   const requests = traffic.random(arrivals.length, 1);
   const pool = new Pool(server.url);
   const start = performance.now();
@@ -72,11 +72,13 @@ async function overload(
     const all = await Promise.all(sent);
     const within = all.filter(({ at, kind }) => kind === 'accepted' && at >= window.startedAt && at < window.endedAt);
     const windowS = (window.endedAt - window.startedAt) / 1000;
+    const perSecond = (sent.length - ramp) / windowS;
     return {
       ended: all.slice(ramp),
       goodput: within.length / windowS,
       loopMs: window.activity.eventLoopP99Ms,
-      sent: (sent.length - ramp) / windowS,
+      ownMs: (1000 * window.activity.ownCores) / perSecond,
+      sent: perSecond,
     };
   } finally {
     await pool.destroy();
@@ -130,7 +132,7 @@ await runCommand(async () => {
   });
   try {
     const peak = await closedLoop(server, traffic, CLIENTS, seconds, signal);
-    const { ended, goodput, loopMs, sent } = await overload(
+    const { ended, goodput, loopMs, ownMs, sent } = await overload(
       server,
       traffic,
       times * peak.imagesPerSecond,
@@ -151,6 +153,7 @@ await runCommand(async () => {
       'refused, p99 ms': figure(refused.p99Ms),
       broken: String(of('broken').length),
       'event loop late, p99 ms': figure(loopMs),
+      "server's own process, processor ms a request": figure(ownMs),
     };
     process.stdout.write(
       `${machineLine(await describeMachine())}; ${model}, ${CLIENTS} clients, then ${times} times their images/s.\n\n` +

@@ -15,6 +15,8 @@ export interface ServerActivity {
   readonly dispatches: Readonly<Record<string, number>>;
   /** Processor seconds a second, all cores together. */
   readonly cores: number;
+  /** The same of the process alone that speaks HTTP. */
+  readonly ownCores: number;
   /** How late the server's event loop was, beyond the interval of the clock that measures it. */
   readonly eventLoopP99Ms: number;
 }
@@ -55,6 +57,7 @@ export function activityBetween(
     meanBatch: grown('fullconv_batch_size_sum') / grown('fullconv_batch_size_count'),
     dispatches: withoutZeros([...grownBy('fullconv_dispatches_total', 'reason')]),
     cores: grown('process_cpu_seconds_total') / elapsedSeconds,
+    ownCores: grown('process_cpu_seconds_total') / elapsedSeconds,
     // The server's histogram starts anew whenever it is read.
     eventLoopP99Ms: sumOf(after, 'nodejs_eventloop_lag_p99_seconds') * 1000 - LOOP_CLOCK_MS,
   };

@@ -13,7 +13,7 @@ export function sampleAt(imagesPerSecond: number, more: Partial<OpenSample> = {}
       imagesPerSecond,
       ...{ p50Ms: 10, p95Ms: 20, p99Ms: 30, p999Ms: 40 },
       ...{ batchSizes: { '1': 3, '2': 1 }, meanBatch: 1.25, dispatches: { idle: 4 } },
-      ...{ cores: 1.5, eventLoopP99Ms: 11, peakMiB: 512, errors: 0 },
+      ...{ cores: 1.5, ownCores: 0.2, eventLoopP99Ms: 11, peakMiB: 512, errors: 0 },
       ...more,
     },
   };

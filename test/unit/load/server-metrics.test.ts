@@ -33,6 +33,7 @@ it('tells what happened between two readings', () => {
     meanBatch: (2 + 2 + 5) / 4,
     dispatches: { idle: 2, full: 2 },
     cores: 1.5,
+    ownCores: 1.5,
     eventLoopP99Ms: 2.5,
   });
 });
