@@ -19,6 +19,7 @@ const allowed = {
     'models',
     'processes',
     'runtime',
+    'version',
   ],
   architectures: ['graph'],
   batching: ['memory', 'runtime', 'tensor'],
@@ -93,6 +94,7 @@ const boundaries = parts.map((part) => {
 /** Libraries that only these files may import. */
 const homes = {
   '@tensorflow/tfjs-core': ['src/runtime/tensorflow/binding.ts'],
+  koffi: ['src/runtime/openvino/koffi.ts'],
   h5wasm: ['src/models/files/hdf5.ts'],
   'onnxruntime-node': ['src/runtime/onnxruntime/engine.ts'],
   sharp: ['src/images/image-library.ts'],

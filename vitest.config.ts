@@ -4,6 +4,8 @@ import { defineConfig } from 'vitest/config';
 import { SLOW_FILES } from './test/slow-files.js';
 
 const every = {
+  // Whatever else is installed on the machine. Tests of other engines name theirs.
+  env: { FULLCONV_ENGINE: 'onnxruntime' },
   // A busy machine is no failure: what hangs is told by what it does, see there.
   setupFiles: ['test/support/patience.ts'],
   // A poll that fails must end, too.

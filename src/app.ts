@@ -9,8 +9,8 @@ import { fileURLToPath } from 'node:url';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import type { Config } from './config.js';
 import { coreCount } from './cores.js';
-import { deviceNames, type DeviceChoice } from './device.js';
-import { ServiceError, UsageError } from './errors.js';
+import { deviceNames } from './device.js';
+import { OperatorError, ServiceError, UsageError } from './errors.js';
 import { createHttpServer } from './http/http-server.js';
 import { listen, type ListenAt } from './http/listeners.js';
 import { createMetrics, type Metrics } from './http/metrics.js';
@@ -29,14 +29,14 @@ import { createRegistry, type Registry } from './models/registry.js';
 import { createJobPool } from './processes/job-pool.js';
 import { createPool, type WorkerPool } from './processes/pool.js';
 import type { WorkerLost } from './processes/slot.js';
-import { chooseDevices, thisMachine } from './runtime/choose-devices.js';
+import { chooseEngine, theseMachines, type EngineChoice } from './runtime/choose-engine.js';
 import type { DevicePolicy } from './runtime/device-policy.js';
 import { engineNamed, platformOf } from './runtime/engines.js';
 import type { SessionSpec } from './runtime/session.js';
+import { VERSION } from './version.js';
 
 /** The devices that a server runs on, and how they are fed. */
-export interface DevicePlan {
-  readonly device: DeviceChoice;
+export interface DevicePlan extends EngineChoice {
   readonly policy: DevicePolicy;
   /** For each device. */
   readonly workers: number;
@@ -100,15 +100,22 @@ const UNHURRIED = {
 /** Try the devices and apply the settings to their policy. Throws OperatorError if a device asked for does not work. */
 export async function planDevices(config: Config): Promise<DevicePlan> {
   const cores = coreCount();
-  const engine = engineNamed(config.engine);
-  const device = await chooseDevices(config.device, engine, thisMachine(cores, engine));
-  const { kind } = device.devices[0]!;
-  const policy = engine.policy(kind, cores);
+  const { openvino: libraryFolder, cache } = config;
+  const mayAutocast = config.precision !== 'fp32';
+  const machines = theseMachines({ cores, libraryFolder, mayAutocast, cache, version: VERSION });
+  const choice = await chooseEngine(config, machines);
+  const { kind } = choice.device.devices[0]!;
+  const policy = engineNamed(choice.engine).policy(kind, cores);
+  if (config.precision === 'bf16' && choice.autocast !== 'bf16') {
+    throw new OperatorError(
+      `FULLCONV_PRECISION=bf16: ${choice.engine} on this machine's ${kind} is not faster in it; OpenVINO is on processors with AVX-512-BF16 or AMX`,
+    );
+  }
   const { workers = policy.workers, maxBatch = policy.maxBatch, maxBatchGmacs = policy.maxBatchGmacs } = config;
   if (workers > 1 && !policy.shared) {
     throw new UsageError(`FULLCONV_WORKERS=${workers}: ${kind} works only in one thread of a process`);
   }
-  return { device, policy, workers, limits: batchLimits(policy, maxBatch, maxBatchGmacs * 1e9) };
+  return { ...choice, policy, workers, limits: batchLimits(policy, maxBatch, maxBatchGmacs * 1e9) };
 }
 
 /**
@@ -121,8 +128,8 @@ export async function createEngineRoom(
   { workerFile = WORKER_FILE, plan: given }: ServiceOptions = {},
 ): Promise<EngineRoom> {
   const plan = given ?? (await planDevices(config));
-  const { device, workers, limits } = plan;
-  log.info({ device: deviceNames(device.devices), why: device.why }, 'device');
+  const { engine, device, workers, limits } = plan;
+  log.info({ engine, device: deviceNames(device.devices), why: device.why }, 'device');
   const metrics = createMetrics();
   const onWorkerLost = (info: WorkerLost): void => {
     metrics.observeWorkerLost();
@@ -131,9 +138,10 @@ export async function createEngineRoom(
   const pool = await createPool<Work, WorkOutput>({
     devices: device.devices,
     workers,
-    engine: config.engine,
+    engine,
     engineOptions: {
       threads: config.threads,
+      libraryFolder: config.openvino,
       kept: { folder: join(config.cache, 'optimized'), maxBytes: config.cacheMb * 2 ** 20 },
     },
     decoders: Math.max(1, Math.ceil(config.decoders / (workers * device.devices.length))),
@@ -181,7 +189,7 @@ export async function createService(config: Config, log: Logger, options: Servic
   // Without workers no model can be loaded: their error is the reason.
   if (started.status === 'rejected') throw started.reason;
   const room = started.value;
-  const { pool, batcher, metrics, policy, device } = room;
+  const { pool, batcher, metrics, policy, engine, device } = room;
   if (loaded.status === 'rejected') {
     await pool.drain();
     throw loaded.reason;
@@ -200,7 +208,7 @@ export async function createService(config: Config, log: Logger, options: Servic
   metrics.watch({
     admitted: () => inference.admission.admitted,
     idleWorkers: () => pool.idle,
-    engine: config.engine,
+    engine,
     device,
     provider: () => pool.provider,
     runCosts: () => batcher.runCosts(),
@@ -221,15 +229,15 @@ function loadModels(
   config: Config,
   log: Logger,
   {
-    plan: { device },
+    plan,
     loaderFile = LOADER_FILE,
     importerFile = IMPORTER_FILE,
     models = [],
   }: ServiceOptions & { readonly plan: DevicePlan },
   starting: Promise<EngineRoom>,
 ): Promise<Registry> {
-  const { kind } = device.devices[0]!;
-  const engine = engineNamed(config.engine);
+  const { kind } = plan.device.devices[0]!;
+  const engine = engineNamed(plan.engine);
   let isStarted = true;
   starting.catch(() => (isStarted = false));
   return createRegistry(
@@ -245,7 +253,10 @@ function loadModels(
       cache: config.cache,
       untrained: config.untrained,
       defaultModel: config.defaultModel,
+      engine: engine.name,
       computesHalf: engine.computesHalf(kind),
+      autocast: plan.autocast,
+      precision: config.precision,
       loadNetwork: createNetworkLoader({ workerFile: loaderFile }),
     },
     {
@@ -266,6 +277,7 @@ function loadModels(
       if (!isStarted) return;
       const facts = { model: name, state, reason, parameters: model?.parameters, precision: model?.precision };
       const isWidened = model?.manifest.precision === 'fp16' && model.precision === 'fp32';
+      if (model?.notHalf !== undefined) log.info({ model: name }, `it would be ${model.notHalf}`);
       if (model?.doubt !== undefined) log.warn({ model: name }, model.doubt);
       if (error === undefined) log.info(facts, isWidened ? 'model, in single precision on this device' : 'model');
       else log.error({ ...facts, err: error }, error instanceof ChangedFileError ? CHANGED : BROKEN);

@@ -13,8 +13,10 @@ import { coreCount } from './cores.js';
 import { UsageError } from './errors.js';
 import { DEFAULT_ENGINE, ENGINE_NAMES, ENGINES } from './runtime/engines.js';
 import { parseDevices } from './runtime/parse-devices.js';
+import { PRECISION_WISHES } from './runtime/session.js';
 
 const MIB = 1024 * 1024;
+
 const CORES = coreCount();
 const EMBEDDED_MODELS = fileURLToPath(new URL('../models', import.meta.url));
 /** Nothing can be kept below this path: the cache of a user who has no home. */
@@ -130,9 +132,25 @@ const SETTINGS = {
   },
   engine: {
     variable: 'FULLCONV_ENGINE',
-    schema: z.enum(ENGINE_NAMES),
-    default: DEFAULT_ENGINE.name,
-    about: ['inference engine', ...notesOf('engine')].join('; '),
+    schema: z.enum(['auto', ...ENGINE_NAMES]),
+    default: 'auto',
+    about: [
+      `inference engine: ${OR.format(['auto', ...ENGINE_NAMES])}; auto: ${DEFAULT_ENGINE.name}, or on the CPU an installed one that is faster`,
+      ...notesOf('engine'),
+    ].join('; '),
+  },
+  openvino: {
+    variable: 'FULLCONV_OPENVINO',
+    schema: z.string(),
+    default: '',
+    about: 'the folder where OpenVINO is installed; empty: it is looked for',
+  },
+  precision: {
+    variable: 'FULLCONV_PRECISION',
+    schema: z.enum(PRECISION_WISHES),
+    default: 'auto',
+    about:
+      'precision of nets that are not quantized: auto, fp32 or bf16; auto: bf16 where engine and processor are faster in it and the logits stay the same within 1 % of the largest; model.json may say it for one model',
   },
   device: {
     variable: 'FULLCONV_DEVICE',

@@ -56,7 +56,7 @@ export async function serve(
         url: app.http.listeningOrigin,
         version: VERSION,
         device: deviceNames(service.device.devices),
-        engine: config.engine,
+        engine: service.engine,
         provider: service.pool.provider,
         layout: config.layout,
         workers: service.pool.size,

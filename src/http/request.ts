@@ -76,8 +76,9 @@ export function tooManyImages(maximum: number): ServiceError {
   });
 }
 
-export function modelReference({ manifest, digest }: CompiledModel): { name: string; version: string; digest: string } {
-  return { name: manifest.name, version: manifest.version, digest };
+/** As `modelReference` in schemas.ts. */
+export function modelReference({ manifest, digest, precision, engine }: CompiledModel) {
+  return { name: manifest.name, version: manifest.version, digest, precision, engine };
 }
 
 /** Of the headers that describeModel sets, for the API's description. */

@@ -3,13 +3,20 @@
  * OpenAPI document repeats them.
  */
 import { z } from 'zod';
+import { PRECISIONS } from '../models/manifest.js';
 import { MAP_KINDS } from '../maps/map-kinds.js';
 import { meaningsOf, wordsOf } from '../vocabulary.js';
 import { problemSchema } from './problem.js';
 
 const size = { width: z.number().int(), height: z.number().int() };
 
-const modelReference = z.object({ name: z.string(), version: z.string(), digest: z.string() });
+const modelReference = z.object({
+  name: z.string(),
+  version: z.string(),
+  digest: z.string(),
+  precision: z.enum(PRECISIONS).describe('What it was computed in'),
+  engine: z.string().describe('What computed it'),
+});
 
 const timing = z
   .object({

@@ -23,6 +23,7 @@ import { halfWeights, reportWeights } from '../graph/passes/report-weights.js';
 import { inferShapes } from '../graph/shapes.js';
 import { pixelSize } from '../maps/input-plan.js';
 import type { Activation } from '../maps/scores.js';
+import { DEFAULT_ENGINE } from '../runtime/engines.js';
 import type { SessionSpec } from '../runtime/session.js';
 import { loadBuiltIn } from './networks/built-in.js';
 import { createDenseViews, type DenseForm, type DenseView, type DenseViews, type View } from './dense-views.js';
@@ -41,7 +42,8 @@ import { ModelFileError } from './files/model-file-error.js';
 import type { Network, OriginalNet, OutputKind, Unavailable } from './networks/network.js';
 import { readKernelCentres } from './networks/kernel-centres.js';
 import { loadOnnx } from './networks/onnx-network.js';
-import { narrowed, sessionWriter, type SessionWriter } from './session-writer.js';
+import { choosePrecision, type Computing } from './precision.js';
+import { narrowed, sessionWriter, type SessionOptions, type SessionWriter } from './session-writer.js';
 import { loadTfjsLayers } from './networks/tfjs-network.js';
 
 /** A model that is ready to be opened: its sessions, numbers and labels. Immutable. */
@@ -50,6 +52,8 @@ export interface CompiledModel {
   readonly labels: readonly Label[];
   /** sha256 over the manifest, the labels and the weights, hexadecimal: it changes whenever an answer could change. */
   readonly digest: string;
+  /** The name of the engine that computes it. */
+  readonly engine: string;
   /** The precision that is really computed in: half only if the device has it. */
   readonly precision: Precision;
   readonly parameters: number;
@@ -72,6 +76,10 @@ export interface CompiledModel {
   readonly parityCheck?: ParityCheck;
   /** The check that must pass before a model answers in half precision. */
   readonly halfCheck?: ParityCheck;
+  /** Why it is computed in single precision though the device is faster in half; for the log. */
+  readonly notHalf?: string;
+  /** Whether a model that does not pass is refused; otherwise it is computed in single precision. */
+  readonly isHalfAskedFor?: boolean;
   /**
    * For an imported net: largest difference between logits of the dense view and of the file, as a part of the largest.
    */
@@ -112,13 +120,11 @@ export function denseView(model: CompiledModel, form: DenseForm): DenseView {
 /** Loads and convolutionalizes; `cache` is as in CompileOptions. Throws ModelFileError or GraphError. */
 export type NetworkLoader = (content: ModelFolder, cache: string) => Promise<Network>;
 
-export interface CompileOptions {
+export interface CompileOptions extends Computing {
   /** Number of this load of the model. It makes the ids of sessions unique: `name@version#digest.load/view`. */
   readonly load: number;
   /** Folder for converted weights: the setting FULLCONV_CACHE. */
   readonly cache: string;
-  /** Whether the device computes in half precision (runtime/engine-description.ts tells). Default: false. */
-  readonly computesHalf?: boolean;
   /** Default: loadNetwork, on the caller's thread. */
   readonly loadNetwork?: NetworkLoader | undefined;
 }
@@ -154,7 +160,7 @@ async function withKernelCentres(network: Network): Promise<Network> {
 export function finishNetwork(
   { manifest, labels }: ModelFolder,
   network: Network,
-  { load, computesHalf = false }: Omit<CompileOptions, 'cache'>,
+  { load, ...computing }: Omit<CompileOptions, 'cache'>,
 ): CompiledModel {
   const { dense, nativeSize, parameters, output, activation, weightsDigest } = network;
   const digest = createHash('sha256')
@@ -162,9 +168,9 @@ export function finishNetwork(
     .digest('hex');
   const id = `${manifest.name}@${manifest.version}#${digest.slice(0, 8)}.${load}`;
   const write = sessionWriter(network, { id, preprocessing: preprocessingOf(manifest, network) });
-  const precision = precisionOf(manifest, computesHalf);
-  const inHalf = precision === 'fp16';
-  const serve: SessionWriter = (view, net, options) => write(view, net, { ...options, inHalf });
+  const { precision, isAskedFor } = choosePrecision(manifest, computing);
+  const half = halfForm(precision);
+  const serve: SessionWriter = (view, net, options) => write(view, net, { ...options, ...half });
 
   const multiplyAdds = multiplyAddCounter(network);
   const usual = pixelSize(manifest.input.size);
@@ -184,12 +190,13 @@ export function finishNetwork(
     labels,
     digest,
     weights: new DigestedFiles(network.weightsFolder, network.weightsFiles),
+    engine: computing.engine ?? DEFAULT_ENGINE.name,
     precision,
     parameters,
     output,
     activation,
     nativeSize,
-    ...(inHalf && { halfCheck: halfCheckOf(network, write) }),
+    ...(half !== undefined && { halfCheck: halfCheckOf(network, write, half), isHalfAskedFor: isAskedFor }),
   };
   if ('unavailable' in dense) {
     return { ...common, dense, classifier: fixed, classifyView: fixedSizeClassifier(manifest, network, fixed) };
@@ -212,10 +219,19 @@ export function finishNetwork(
   };
 }
 
-/** The precision that a model is computed in: half becomes single on a device that does not have it. */
-function precisionOf({ precision = 'fp32' }: Manifest, computesHalf: boolean): Precision {
-  return precision === 'fp16' && !computesHalf ? 'fp32' : precision;
+/** How sessions of a half precision are written; undefined of another precision. */
+function halfForm(precision: Precision): HalfForm | undefined {
+  switch (precision) {
+    case 'fp16':
+      return { inHalf: true };
+    case 'bf16':
+      return { autocast: precision };
+    default:
+      return undefined;
+  }
 }
+
+type HalfForm = Pick<SessionOptions, 'inHalf' | 'autocast'>;
 
 /** Chooses the loader by the manifest's architecture, which tells the format of the weights file. */
 function loadFormat(content: ModelFolder, cache: string): Promise<Network> {
@@ -240,7 +256,7 @@ export function withoutDense(model: CompiledModel, unavailable: string): Compile
   return {
     ...model,
     // The file's own net is not narrowed.
-    precision: model.precision === 'fp16' ? 'fp32' : model.precision,
+    precision: model.halfCheck === undefined ? model.precision : 'fp32',
     dense: { unavailable },
     classifier,
     classifyView(input) {
@@ -372,9 +388,17 @@ function parityCheckOf(original: OriginalNet, classMap: Graph, network: Network,
 }
 
 /** The check of the net in half precision against itself in single: by its class map if it has one. */
-function halfCheckOf(network: Network, write: SessionWriter): ParityCheck {
+function halfCheckOf(network: Network, write: SessionWriter, form: HalfForm): ParityCheck {
   const { classifier, dense } = network;
   const [net, ends] = 'graph' in dense ? [dense.graph, [averageClassMap()]] : [classifier, []];
+  if (form.autocast !== undefined) {
+    return parityCheck(network, {
+      original: write('single-parity', net, { ends }),
+      converted: write('half-parity', net, { ends, ...form }),
+      asWritten: false,
+      tolerance: TOLERANCE.float16,
+    });
+  }
   const half = narrowed(net);
   const weights = halfWeights(half);
   return {
@@ -395,5 +419,6 @@ function parityCheck(
   const { original, converted, asWritten } = compared;
   const digest = createHash('sha256').update(weightsDigest).update(original.model).update(converted.model);
   if (asWritten) digest.update('as written');
+  if (converted.autocast !== undefined) digest.update(converted.autocast);
   return { ...compared, nativeSize, digest: digest.digest('hex') };
 }

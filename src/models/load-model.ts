@@ -9,13 +9,12 @@ import type { View } from './dense-views.js';
 import { ModelFileError } from './files/model-file-error.js';
 import { LoadedModel } from './loaded-model.js';
 import { isSelfContained, MANIFEST_FILE, readModelFolder, type ModelFolder } from './manifest.js';
-import { doubtOf, measureLogits, measureParity, refuseUnlessHalf, trusted, type SessionRunner } from './parity.js';
+import type { Computing } from './precision.js';
+import { doubtOf, measureLogits, measureParity, whyNotHalf, trusted, type SessionRunner } from './parity.js';
 
-export interface LoadOptions {
+export interface LoadOptions extends Computing {
   /** Folder for converted weights and for measurements of imported models: the setting FULLCONV_CACHE. */
   readonly cache: string;
-  /** Whether the device computes in half precision. Default: false. */
-  readonly computesHalf?: boolean;
   /** Default: on the caller's thread. load-thread.ts has one that a hostile file can neither block nor bring down. */
   readonly loadNetwork?: NetworkLoader;
 }
@@ -47,22 +46,24 @@ export function createModelLoader(options: LoadOptions, sessions: SessionRunner)
 
 /**
  * Compile in half precision only if a measurement allows it, and in single if the engine cannot run half. Throws
- * ModelFileError if half precision is too inexact.
+ * ModelFileError if half precision was asked for and is too inexact.
  */
 async function compile(
   content: ModelFolder,
   load: number,
-  { cache, computesHalf, loadNetwork }: LoadOptions,
+  options: LoadOptions,
   sessions: SessionRunner,
 ): Promise<CompiledModel> {
-  const options = { load, cache, loadNetwork };
-  const model = await compileModel(content, { ...options, ...(computesHalf !== undefined && { computesHalf }) });
-  const { halfCheck: check } = model;
+  const model = await compileModel(content, { ...options, load });
+  const { halfCheck: check, isHalfAskedFor = false, precision } = model;
   if (check === undefined) return model;
-  const parity = await measureParity(check, sessions, cache);
-  if (parity === undefined) return compileModel(content, options);
-  refuseUnlessHalf(content.folder, check, parity);
-  return model;
+  const parity = await measureParity(check, sessions, options.cache);
+  const inSingle = (): Promise<CompiledModel> => compileModel(content, { ...options, load, precision: 'fp32' });
+  if (parity === undefined) return inSingle();
+  const why = whyNotHalf(precision, check, parity);
+  if (why === undefined) return model;
+  if (isHalfAskedFor) throw new ModelFileError(join(content.folder, MANIFEST_FILE), 'precision', `is ${why}`);
+  return { ...(await inSingle()), notHalf: why };
 }
 
 /** The model with its dense view checked, or without it; and with the doubt there is of what its numbers are. */

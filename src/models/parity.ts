@@ -15,8 +15,7 @@ import { withoutDense, type CompiledModel, type ParityCheck } from './compile.js
 import { generatedUniform } from './networks/generated-weights.js';
 import type { SessionOpener } from './loaded-model.js';
 import type { Size } from './input-size.js';
-import { MANIFEST_FILE } from './manifest.js';
-import { ModelFileError } from './files/model-file-error.js';
+import { MANIFEST_FILE, type Precision } from './manifest.js';
 
 /** The part of the worker pool that the check uses. */
 export interface SessionRunner extends SessionOpener {
@@ -116,17 +115,23 @@ export function doubtOf(
   );
 }
 
-/** Throws ModelFileError with the reason if a model may not be computed in half precision. */
-export function refuseUnlessHalf(folder: string, check: ParityCheck, { difference, largest, infinite }: Parity): void {
-  const refuse = (detail: string): ModelFileError =>
-    new ModelFileError(join(folder, MANIFEST_FILE), 'precision', `is fp16, but in half precision ${detail}`);
-  if (infinite !== undefined) throw refuse(`the weight "${infinite}" would be infinite: it exceeds ${LARGEST_HALF}`);
+/** Why a model may not be computed in half precision, e.g. `fp16, but in half precision …`; undefined if it may. */
+export function whyNotHalf(
+  precision: Precision,
+  check: ParityCheck,
+  { difference, largest, infinite }: Parity,
+): string | undefined {
+  const because = (detail: string): string => `${precision}, but in half precision ${detail}`;
+  if (infinite !== undefined) return because(`the weight "${infinite}" would be infinite: it exceeds ${LARGEST_HALF}`);
   if (Number.isNaN(difference) || difference === Infinity) {
-    throw refuse(`the logits are not finite: values of the net exceed ${LARGEST_HALF}`);
+    // bfloat16 has the range of single precision.
+    return because(
+      `the logits are not finite${precision === 'fp16' ? `: values of the net exceed ${LARGEST_HALF}` : ''}`,
+    );
   }
-  if (isWithin({ difference, largest }, check.tolerance)) return;
+  if (isWithin({ difference, largest }, check.tolerance)) return undefined;
   const figures = [difference, largest].map((value) => value.toPrecision(3));
-  throw refuse(`the logits differ by ${figures[0]}, over ${100 * check.tolerance} % of the largest, ${figures[1]}`);
+  return because(`the logits differ by ${figures[0]}, over ${100 * check.tolerance} % of the largest, ${figures[1]}`);
 }
 
 /** Whether the difference may be rounding. False for NaN. */

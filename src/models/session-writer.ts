@@ -11,7 +11,7 @@ import { absorbStatistics } from '../graph/passes/absorb-statistics.js';
 import { addImageInput, type ImagePreprocessing } from '../graph/passes/add-image-input.js';
 import { foldBatchNorm } from '../graph/passes/fold-batch-norm.js';
 import { narrowToHalf } from '../graph/passes/narrow-to-half.js';
-import type { SessionSpec } from '../runtime/session.js';
+import type { Autocast, SessionSpec } from '../runtime/session.js';
 import type { Network } from './networks/network.js';
 
 /**
@@ -39,6 +39,7 @@ export interface SessionOptions {
   /** Cost of a pixel relative to the coarsest view. Default: 1. */
   readonly pixelCost?: number;
   readonly inHalf?: boolean;
+  readonly autocast?: Autocast | undefined;
 }
 
 /** The session of a net with float32 input and output; `view` distinguishes it from the model's other sessions. */
@@ -49,11 +50,14 @@ export function sessionWriter(
   { parameters, weightsDigest, weightsFolder, weightsFiles }: Network,
   { id, preprocessing }: SessionWriterOptions,
 ): SessionWriter {
-  return (view, net, { ends = [], pixelCost = 1, inHalf = false } = {}) => {
+  return (view, net, { ends = [], pixelCost = 1, inHalf = false, autocast } = {}) => {
     const computed = inHalf ? narrowed(net) : net;
     const model = writeOnnx(applyPasses(computed, [...ends, addImageInput(preprocessing)]));
     const largeFeed = (BYTES_PER_PIXEL * LARGE_PIXELS) / pixelCost;
-    const spec = { id: `${id}/${view}`, model, weightsFolder, weightsFiles, largeFeed };
+    const spec = {
+      ...{ id: `${id}/${view}`, model, weightsFolder, weightsFiles, largeFeed },
+      ...(autocast !== undefined && { autocast }),
+    };
     if (parameters < KEPT_PARAMETERS) return spec;
     return { ...spec, digest: createHash('sha256').update(weightsDigest).update(model).digest('hex') };
   };

@@ -10,7 +10,7 @@ import { readdir } from 'node:fs/promises';
 import { deviceName, type Device, type DeviceChoice } from '../device.js';
 import { OperatorError, UsageError } from '../errors.js';
 import type { EngineDescription } from './engine-description.js';
-import { probeDevice, type Measured, type Probed } from './probe-device.js';
+import { probeDevice, type Measured, type Probed, type ProbeOptions } from './probe-device.js';
 
 /** Questions about the machine; tests answer for other machines. */
 export interface Machine {
@@ -84,12 +84,12 @@ function describe(measured: Measured, machine: Machine): string {
 }
 
 /** This machine, as an engine sees it. */
-export function thisMachine(cores: number, engine: EngineDescription): Machine {
+export function thisMachine(cores: number, engine: EngineDescription, options: ProbeOptions = {}): Machine {
   return {
     cores,
-    listProviders: () => engine.providers(),
+    listProviders: () => engine.providers(options.libraryFolder),
     listGpuFiles: process.platform === 'linux' ? listGpuFiles : () => Promise.resolve(undefined),
-    probe: (device) => probeDevice(device, engine),
+    probe: (device) => probeDevice(device, engine, options),
   };
 }
 

@@ -25,8 +25,8 @@ export interface EngineDescription<Name extends string = string> {
   readonly automatic: readonly DeviceKind[];
   /** What the help adds about the engine at the settings that it treats specially. */
   readonly notes?: Readonly<Partial<Record<'engine' | 'workers' | 'threads', string>>>;
-  /** The kinds that the installed engine supports; `auto` tries no others. */
-  providers(): Promise<readonly string[]>;
+  /** The kinds that the installed engine supports; `auto` tries no others. `libraryFolder` as in EngineOptions. */
+  providers(libraryFolder?: string): Promise<readonly string[]>;
   /**
    * Whether a device of this kind is tried before it is used, if it is asked for by name. False if nothing can be wrong
    * with it, or if `load` itself says what is wrong.
@@ -36,6 +36,16 @@ export interface EngineDescription<Name extends string = string> {
   refuses?(device: Device): string | undefined;
   /** Whether it computes in half precision on such a device, rather than in single precision on rounded weights. */
   computesHalf(kind: DeviceKind): boolean;
+  /**
+   * Whether the setting `auto` for the engine tries it on the CPU, where it is installed. It is then asked in a process of its own
+   * how fast it is, and for its half precision.
+   */
+  readonly contends?: boolean;
+  /**
+   * Which build of its library would be loaded: what the engine showed holds only for that. Undefined where there is none, or
+   * nothing is to be kept.
+   */
+  identity?(libraryFolder?: string): string | undefined;
   /** How to feed such a device on a machine with this many cores. */
   policy(kind: DeviceKind, cores: number): DevicePolicy;
   /**

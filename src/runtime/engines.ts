@@ -5,9 +5,10 @@
 import type { DeviceKind } from '../device.js';
 import type { EngineDescription } from './engine-description.js';
 import { onnxruntime } from './onnxruntime/description.js';
+import { openvino } from './openvino/description.js';
 import { tensorflow } from './tensorflow/description.js';
 
-const LISTED = [onnxruntime, tensorflow] as const;
+const LISTED = [onnxruntime, openvino, tensorflow] as const;
 
 export type EngineName = (typeof LISTED)[number]['name'];
 
@@ -16,7 +17,7 @@ export const ENGINES: readonly EngineDescription[] = LISTED;
 /** In the order of ENGINES. */
 export const ENGINE_NAMES: readonly EngineName[] = LISTED.map(({ name }) => name);
 
-/** The default engine. Every device is compared with its CPU. */
+/** The engine that is always there. Every device is compared with its CPU. */
 export const DEFAULT_ENGINE = LISTED[0];
 
 export function engineNamed(name: EngineName): EngineDescription {

@@ -5,15 +5,29 @@
  */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { deviceName, type Device } from '../device.js';
+import type { Device } from '../device.js';
 import type { EngineDescription } from './engine-description.js';
+import type { EngineName } from './engines.js';
+import type { Autocast } from './session.js';
 
 /** How fast a device ran the probe net (probe-net.ts). */
 export interface Measured {
   /** Milliseconds of one run on the device. */
   readonly runMs: number;
-  /** Milliseconds of one run on one core of the CPU. */
+  /** Milliseconds of one run on one core of the CPU by the standard engine. */
   readonly coreMs: number;
+  /** The half precision that it was measured in: that of the engine on this processor, if it has one and it is allowed. */
+  readonly autocast?: Autocast | undefined;
+}
+
+/** What a process is to try; its argument, as JSON. */
+export interface ProbeTask {
+  readonly engine: EngineName;
+  readonly device: Device;
+  /** As in EngineOptions. */
+  readonly libraryFolder?: string | undefined;
+  /** Whether the engine may compute in half precision. */
+  readonly mayAutocast: boolean;
 }
 
 /** `failure`: why the device does not work and what would help, as a sentence without a full stop. */
@@ -28,20 +42,31 @@ export type ProbeReply = (Measured & { readonly deviation: number }) | { readonl
 const LIMIT_MS = 60_000;
 /** Characters that are kept of the end of standard error. */
 const KEPT_CHARACTERS = 16_384;
-/** NVIDIA's tensor cores round to ten bits (TF32), which adds up to one or two thousandths over five layers. */
+/**
+ * NVIDIA's tensor cores round to ten bits (TF32), which adds up to one or two thousandths over five layers; bfloat16 has eight
+ * bits, and two to four thousandths.
+ */
 const MAX_DEVIATION = 1e-2;
 
 const PROCESS_FILE = fileURLToPath(new URL('./probe-process.js', import.meta.url));
+
+export interface ProbeOptions extends Pick<ProbeTask, 'libraryFolder'> {
+  /** Default: false. */
+  readonly mayAutocast?: boolean;
+  /** Path of the built probe-process.js. */
+  readonly processFile?: string;
+  readonly limitMs?: number | undefined;
+}
 
 /** Run the probe net on a device. Never rejects; takes `limitMs` at most. */
 export function probeDevice(
   device: Device,
   engine: EngineDescription,
-  processFile = PROCESS_FILE,
-  limitMs = LIMIT_MS,
+  { libraryFolder, mayAutocast = false, processFile = PROCESS_FILE, limitMs = LIMIT_MS }: ProbeOptions = {},
 ): Promise<Probed> {
+  const task: ProbeTask = { engine: engine.name as EngineName, device, libraryFolder, mayAutocast };
   return new Promise((resolve) => {
-    const child = fork(processFile, [engine.name, deviceName(device)], {
+    const child = fork(processFile, [JSON.stringify(task)], {
       execArgv: [],
       // A broken device may compute NaN, which JSON does not have.
       serialization: 'advanced',
@@ -73,8 +98,8 @@ export function probeDevice(
 
 function judge(device: Device, engine: EngineDescription, reply: ProbeReply, written: string): Probed {
   if ('failure' in reply) return { failure: engine.explainFailure(device.kind, reply.failure, written) };
-  const { runMs, coreMs, deviation } = reply;
+  const { deviation, ...measured } = reply;
   if (!(deviation <= MAX_DEVIATION))
     return { failure: `its results differ from the CPU's by ${deviation.toPrecision(2)}` };
-  return { runMs, coreMs };
+  return measured;
 }

@@ -8,6 +8,13 @@ import type { Device } from '../device.js';
 import type { StampedFile } from '../regular-files.js';
 import type { TensorMap, TensorType } from '../tensor.js';
 
+/** A half precision that an engine computes a single-precision graph in, because that is faster: its own sums stay single. */
+export type Autocast = 'bf16';
+
+/** What the setting FULLCONV_PRECISION may be. */
+export const PRECISION_WISHES = ['auto', 'fp32', 'bf16'] as const satisfies readonly ('auto' | 'fp32' | Autocast)[];
+export type PrecisionWish = (typeof PRECISION_WISHES)[number];
+
 /** Feeds without their values. */
 export type FeedShapes = Readonly<Record<string, { readonly type: TensorType; readonly dims: readonly number[] }>>;
 
@@ -25,6 +32,8 @@ export interface SessionSpec {
   readonly digest?: string;
   /** Run the graph as it is written, without the engine's optimizations. */
   readonly asWritten?: boolean;
+  /** Absent: the graph is computed in the precisions that it says. */
+  readonly autocast?: Autocast | undefined;
   /**
    * A run with a feed of this many bytes or more takes so long that an engine may prepare for it alone; absent: none
    * does.
@@ -40,6 +49,8 @@ export interface EngineOptions {
   /** Threads inside one operator. */
   readonly threads: number;
   readonly device: Device;
+  /** The folder that the user says the engine's library is in; absent: it is looked for. */
+  readonly libraryFolder?: string | undefined;
   /** Where an engine may keep optimized models, and how many bytes; absent: nowhere. */
   readonly kept?: { readonly folder: string; readonly maxBytes: number };
 }
@@ -55,6 +66,8 @@ export interface Session {
 
 /** An engine that is loaded, for one device. */
 export interface Engine {
+  /** The half precision that this processor is faster in; absent: none. */
+  readonly autocast?: Autocast | undefined;
   /** Open a session. Throws with the engine's own message when the model cannot be loaded. */
   open(spec: SessionSpec): Promise<Session>;
 }

@@ -7,7 +7,7 @@ import { DATA_TYPE_CODES } from '../../src/graph/onnx/data-types.js';
 import { writeOnnx } from '../../src/graph/onnx/model.js';
 import type { Engine } from '../../src/runtime/session.js';
 import { OPERATORS } from '../../src/runtime/tensorflow/operators/index.js';
-import { TENSORFLOW_ENGINES } from '../support/engines.js';
+import { OTHER_ENGINES, TENSORFLOW_ENGINES } from '../support/engines.js';
 import { runOn } from '../support/engines.js';
 import { expectClose, randomTensor, runGraph } from '../support/ort.js';
 import { graphOf, output } from '../support/tiny-graphs.js';
@@ -363,7 +363,7 @@ function graphOfCase({ make, dims, opset }: Case, isBehindConv: boolean): Graph 
   return opset === undefined ? graph : { ...graph, opset };
 }
 
-describe.each(TENSORFLOW_ENGINES)('$name', ({ start }) => {
+describe.each(OTHER_ENGINES)('$name', ({ start }) => {
   let engine: Engine;
   beforeAll(async () => {
     engine = await start();

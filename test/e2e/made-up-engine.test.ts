@@ -33,7 +33,7 @@ async function addEngine(): Promise<void> {
   await writeFile(join(copy, 'src/runtime/abacus/description.ts'), description.replaceAll('../../src/runtime/', '../'));
   const list = join(copy, 'src/runtime/engines.ts');
   const text = await readFile(list, 'utf8');
-  const longer = text.replace('[onnxruntime, tensorflow]', '[onnxruntime, tensorflow, abacus]');
+  const longer = text.replace('[onnxruntime, openvino, tensorflow]', '[onnxruntime, openvino, tensorflow, abacus]');
   expect(longer).not.toBe(text);
   await writeFile(list, `import { abacus } from './abacus/description.js';\n${longer}`);
 }

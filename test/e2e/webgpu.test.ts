@@ -16,7 +16,7 @@ const MODELS = ['imagenet-efficientnet-lite0', 'tinyimagenet-resnet18-w32', 'tin
 /** As a part of the largest value. */
 const TOLERANCE = 1e-3;
 
-const probed = await probeDevice({ kind: 'webgpu', index: 0 }, onnxruntime, PROCESS_FILE);
+const probed = await probeDevice({ kind: 'webgpu', index: 0 }, onnxruntime, { processFile: PROCESS_FILE });
 if ('failure' in probed) console.warn(`WebGPU is not tested: ${probed.failure}`);
 
 describe.skipIf('failure' in probed)('the server on WebGPU', () => {

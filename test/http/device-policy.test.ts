@@ -11,6 +11,7 @@ const MODELS = fileURLToPath(new URL('../../models', import.meta.url));
 
 const policy = onnxruntime.policy('cuda', 2);
 const plan: DevicePlan = {
+  engine: 'onnxruntime',
   device: { devices: [{ kind: 'cpu', index: 0 }], why: 'a test' },
   policy,
   workers: 1,

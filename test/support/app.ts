@@ -26,7 +26,8 @@ export async function startTestApp(
   const folder = models ?? (await writeTinyModels());
   const config = readConfig({
     FULLCONV_MODELS: folder,
-    // Tests compare answers with figures of this device.
+    // Tests compare answers with figures of this engine and device.
+    FULLCONV_ENGINE: 'onnxruntime',
     FULLCONV_DEVICE: 'cpu',
     FULLCONV_WORKERS: '2',
     FULLCONV_LOG_LEVEL: 'silent',

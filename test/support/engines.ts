@@ -1,10 +1,12 @@
 /**
  * The engines that the conformance suite runs against: ONNX Runtime, and TensorFlow.js' kernels on every backend that
- * works here. TensorFlow's own binding is in the list if it is installed.
+ * works here. OpenVINO and TensorFlow's own binding are in the list if they are installed.
  */
 import { createRequire } from 'node:module';
 import '@tensorflow/tfjs-backend-wasm';
 import { createOnnxruntimeEngine } from '../../src/runtime/onnxruntime/engine.js';
+import { createOpenvinoEngine } from '../../src/runtime/openvino/engine.js';
+import { findLibrary } from '../../src/runtime/openvino/find-library.js';
 import type { Engine, SessionSpec } from '../../src/runtime/session.js';
 import { loadTensorFlow } from '../../src/runtime/tensorflow/binding.js';
 import { engineOn } from '../../src/runtime/tensorflow/engine.js';
@@ -50,6 +52,31 @@ export const TENSORFLOW_ENGINES: readonly TestedEngine[] = [
   })),
 ];
 
+/** Where OpenVINO is, by FULLCONV_OPENVINO or by itself; undefined where it is not installed. */
+export const OPENVINO = findLibrary({ folder: process.env['FULLCONV_OPENVINO'] });
+
+if (OPENVINO === undefined) {
+  if (process.env['REQUIRE_OPENVINO'] !== undefined) throw new Error('OpenVINO is not installed');
+  process.stderr.write('notice: OpenVINO is not installed; its tests are skipped\n');
+}
+
+const OPENVINO_ENGINES: readonly TestedEngine[] =
+  OPENVINO === undefined
+    ? []
+    : [{ name: 'openvino', start: () => Promise.resolve(startOpenvino()), tolerance: 1e-4, fast: true }];
+
+/** On one thread. */
+export function startOpenvino(): Engine {
+  return createOpenvinoEngine({
+    threads: 1,
+    device: { kind: 'cpu', index: 0 },
+    libraryFolder: process.env['FULLCONV_OPENVINO'],
+  });
+}
+
+/** Those that are held against ONNX Runtime. */
+export const OTHER_ENGINES: readonly TestedEngine[] = [...OPENVINO_ENGINES, ...TENSORFLOW_ENGINES];
+
 export const ENGINES: readonly TestedEngine[] = [
   {
     name: 'onnxruntime',
@@ -57,7 +84,7 @@ export const ENGINES: readonly TestedEngine[] = [
     tolerance: 1e-4,
     fast: true,
   },
-  ...TENSORFLOW_ENGINES,
+  ...OTHER_ENGINES,
 ];
 
 function isInstalled(name: string): boolean {

@@ -31,7 +31,8 @@ const modelSummary = z
     precision: z
       .enum(PRECISIONS)
       .optional()
-      .describe('The precision in use; fp16 in the manifest becomes fp32 if the device has no half precision'),
+      .describe('The precision in use; a half precision that the device does not have becomes the one it has, or fp32'),
+    engine: z.string().optional().describe('What computes it'),
     quantization: z
       .object({
         images: z.number().int().describe('Number of images that it was calibrated on'),
@@ -197,6 +198,7 @@ function describeEntry({ name, state, reason, model }: ModelEntry, parts: Surrou
     source: manifest.source,
     architecture: manifest.architecture,
     precision: model.precision,
+    engine: model.engine,
     quantization: manifest.quantization,
     digest: model.digest,
     parameters: model.parameters,

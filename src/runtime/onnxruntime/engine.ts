@@ -15,6 +15,7 @@ import { fixInputShapes } from '../../graph/onnx/model.js';
 import type { Tensor, TensorMap, TensorType } from '../../tensor.js';
 import { readBounded } from '../../regular-files.js';
 import { removeFolder } from '../../kept-folders.js';
+import { growsMemory, isLarge } from '../feed-size.js';
 import { findOptimized, type OptimizedModel } from '../optimized-models.js';
 import type { Engine, EngineOptions, Session, SessionSpec } from '../session.js';
 import { FilesChanged, SessionFiles } from '../session-files.js';
@@ -193,30 +194,12 @@ function isQuantized(model: Uint8Array): boolean {
 }
 
 /**
- * Whether a run takes a second or more, and hundreds of megabytes. On the CPU such a run has a session of its own. For
- * one shape the engine knows all sizes and writes sums over their summands. Without an arena the memory goes back at
- * once; the shared session would keep it for good. `npm run load:sizes` measures both.
+ * The arena of a session keeps the most that a run ever took. The next runs may need that again. When none of that size has come
+ * for so long, the session is opened anew. That takes a few milliseconds with an optimized model that is kept, or with a small
+ * one. A large one that is not kept would be optimized, and its weights copied, as often as somebody sends such an image: its
+ * arena stays.
  */
-function isLarge({ largeFeed = Infinity }: SessionSpec, feeds: TensorMap): boolean {
-  return largestFeed(feeds) >= largeFeed;
-}
-
-/**
- * From this part of a large feed on, a run leaves up to hundreds of megabytes in the arena of a session, which keeps the most that
- * it ever took. The next runs may need them again. When none of that size has come for `GROWN_MS`, the session is opened anew.
- * That takes a few milliseconds with an optimized model that is kept, or with a small one. A large one that is not kept would be
- * optimized, and its weights copied, as often as somebody sends such an image: its arena stays.
- */
-const GROWN_PART = 1 / 10;
 export const GROWN_MS = 5000;
-
-function growsArena({ largeFeed = Infinity }: SessionSpec, feeds: TensorMap): boolean {
-  return largestFeed(feeds) >= GROWN_PART * largeFeed;
-}
-
-function largestFeed(feeds: TensorMap): number {
-  return Math.max(0, ...Object.values(feeds).map(({ data }) => data.byteLength));
-}
 
 function wrap(spec: SessionSpec, first: Opened, options: EngineOptions): Session {
   const provider = options.device.kind;
@@ -225,6 +208,11 @@ function wrap(spec: SessionSpec, first: Opened, options: EngineOptions): Session
   /** A session is not replaced while it runs. */
   const turns = pLimit(1);
 
+  /**
+   * On the CPU a large run has a session of its own. For one shape the engine knows all sizes and writes sums over their summands.
+   * Without an arena the memory goes back at once; the shared session would keep it for good. `npm run load:sizes` measures
+   * both.
+   */
   async function runAlone(feeds: TensorMap): Promise<TensorMap> {
     const shapes = Object.fromEntries(Object.entries(feeds).map(([name, { dims }]) => [name, dims]));
     const openFor = (from: Source): Promise<Opened> =>
@@ -243,7 +231,7 @@ function wrap(spec: SessionSpec, first: Opened, options: EngineOptions): Session
 
   async function runShared(feeds: TensorMap): Promise<TensorMap> {
     const opensFast = opened.source.isKept || spec.digest === undefined;
-    if (provider === 'cpu' && opensFast && growsArena(spec, feeds)) {
+    if (provider === 'cpu' && opensFast && growsMemory(spec, feeds)) {
       clearTimeout(grown);
       grown = setTimeout(() => void turns(openAnew), GROWN_MS).unref();
     }

@@ -13,7 +13,6 @@ export const tensorflow: EngineDescription<'tensorflow'> = {
   numbered: [],
   automatic: ['cuda'],
   notes: {
-    engine: 'tensorflow is installed separately, see docs/engines.md',
     workers: 'with engine tensorflow on the CPU',
     threads: 'TensorFlow takes its own number',
   },

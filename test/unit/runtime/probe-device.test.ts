@@ -12,13 +12,13 @@ const CPU: Device = { kind: 'cpu', index: 0 };
 
 describe('trying a device', () => {
   it('runs the probe net on it and on the CPU', async () => {
-    const probed = await probeDevice(CPU, onnxruntime, PROCESS_FILE);
+    const probed = await probeDevice(CPU, onnxruntime, { processFile: PROCESS_FILE });
     expect(probed).toEqual({ runMs: expect.any(Number) as number, coreMs: expect.any(Number) as number });
   });
 
   it('says what is missing, as the engine says it', async () => {
     const elsewhere: Device = { kind: process.platform === 'win32' ? 'coreml' : 'dml', index: 0 };
-    expect(await probeDevice(elsewhere, onnxruntime, PROCESS_FILE)).toEqual({
+    expect(await probeDevice(elsewhere, onnxruntime, { processFile: PROCESS_FILE })).toEqual({
       failure: expect.stringMatching(/does not have it; (dml is for Windows|coreml is for macOS)/) as string,
     });
   });
@@ -30,7 +30,7 @@ describe('trying a device that misbehaves', () => {
   async function probe(script: string, limitMs?: number): Promise<Probed> {
     const file = join(folder, 'process.mjs');
     await writeFile(file, script);
-    return probeDevice(CPU, onnxruntime, file, limitMs);
+    return probeDevice(CPU, onnxruntime, { processFile: file, limitMs });
   }
 
   beforeAll(async () => {

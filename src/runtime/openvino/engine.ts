@@ -1,0 +1,196 @@
+/**
+ * The OpenVINO engine. Hides how a graph and its weights become a compiled model. `run` blocks its thread, so sessions belong in
+ * workers (../worker.ts).
+ *
+ * Checked with OpenVINO 2026.4: one model compiled for any size runs each size as fast as one compiled for it. Constants stay
+ * where the graph says they are, in mapped files; convolutions have copies of their own, arranged for their kernels. The last
+ * layers are computed in single precision, whatever the precision of the others.
+ */
+import { join } from 'node:path';
+import { applyWhereMatching } from '../../graph/pass.js';
+import { flattenOldSoftmax } from '../../graph/passes/flatten-old-softmax.js';
+import { readOnnx, writeOnnx } from '../../graph/onnx/model.js';
+import type { Graph, Initializer } from '../../graph/graph.js';
+import type { Tensor, TensorMap } from '../../tensor.js';
+import { growsMemory, isLarge } from '../feed-size.js';
+import { SessionFiles } from '../session-files.js';
+import type { Engine, EngineOptions, Session, SessionSpec } from '../session.js';
+import { requireLibrary } from './find-library.js';
+import { IN_MEMORY, loadLibrary, type Handle, type OpenvinoLibrary } from './library.js';
+import { mapFile, type MappedFile } from './mapped-files.js';
+
+/** Throws OperatorError if OpenVINO or koffi is not installed, or does not load. */
+export function createOpenvinoEngine({ threads, libraryFolder }: EngineOptions): Engine {
+  const library = loadLibrary(requireLibrary({ folder: libraryFolder }));
+  const core = library.createCore();
+  const hasBrainFloats = library.cpuProperty(core, 'OPTIMIZATION_CAPABILITIES').split(' ').includes('BF16');
+  return {
+    autocast: hasBrainFloats ? 'bf16' : undefined,
+    open: (spec) => Promise.resolve().then(() => openSession(library, core, spec, threads)),
+  };
+}
+
+/**
+ * A compiled model keeps the memory of the largest run that it ever had, so it is made anew: after a large run at once, after a
+ * smaller one that takes much when no other such run has come for so long.
+ */
+export const GROWN_MS = 5000;
+
+/** What takes longer to compile keeps its memory: otherwise any stranger's image would cost its worker that time. */
+const COMPILES_FAST_MS = 1000;
+
+function openSession(library: OpenvinoLibrary, core: Handle, spec: SessionSpec, threads: number): Session {
+  const graph = applyWhereMatching(readOnnx(spec.model), [flattenOldSoftmax()]);
+  const files = new SessionFiles(spec.weightsFolder, spec.weightsFiles);
+  let compileMs = 0;
+  let opened: Opened | undefined = open();
+  let renewal: NodeJS.Timeout | undefined;
+
+  /** Throws FilesChanged if the files are not those that were digested. */
+  function open(): Opened {
+    files.assertSame();
+    const started = performance.now();
+    const compiled = compile(library, core, spec, graph, threads);
+    compileMs = performance.now() - started;
+    try {
+      files.assertSame();
+      return { compiled, request: library.createRequest(compiled.model) };
+    } catch (error) {
+      compiled.free();
+      throw error;
+    }
+  }
+
+  function close(): void {
+    clearTimeout(renewal);
+    if (opened === undefined) return;
+    library.freeRequest(opened.request);
+    opened.compiled.free();
+    opened = undefined;
+  }
+
+  function run(feeds: TensorMap): TensorMap {
+    opened ??= open();
+    const { request } = opened;
+    files.assertIntact();
+    // By place: the library forgets the name of an input that is an output, too.
+    graph.inputs.forEach(({ name }, index) => {
+      const feed = feeds[name];
+      if (feed === undefined) throw new Error(`the input ${name} is missing`);
+      library.feed(request, index, feed);
+    });
+    library.infer(request);
+    const outputs = graph.outputs.map(({ name }, index): [string, Tensor] => [name, library.read(request, index)]);
+    files.assertIntact();
+    return Object.fromEntries(outputs);
+  }
+
+  /** Give back what this run has taken, if that is much. */
+  function shrinkAfter(feeds: TensorMap): void {
+    if (!growsMemory(spec, feeds) || compileMs > COMPILES_FAST_MS) return;
+    clearTimeout(renewal);
+    renewal = setTimeout(renew, isLarge(spec, feeds) ? 0 : GROWN_MS).unref();
+  }
+
+  function renew(): void {
+    close();
+    try {
+      opened = open();
+    } catch {
+      // The next run tries again, and says why.
+    }
+  }
+
+  return {
+    provider: 'cpu',
+    async run(feeds) {
+      try {
+        return await Promise.resolve(run(feeds));
+      } finally {
+        shrinkAfter(feeds);
+      }
+    },
+    release() {
+      close();
+      return Promise.resolve();
+    },
+  };
+}
+
+interface Opened {
+  readonly compiled: Compiled;
+  readonly request: Handle;
+}
+
+interface Compiled {
+  readonly model: Handle;
+  free(): void;
+}
+
+/** Compile a graph whose weights stay mapped until it is freed. */
+function compile(
+  library: OpenvinoLibrary,
+  core: Handle,
+  { weightsFolder, autocast }: SessionSpec,
+  graph: Graph,
+  threads: number,
+): Compiled {
+  const { model, unmap } = withWeights(graph, weightsFolder);
+  try {
+    const read = library.readModel(core, model);
+    try {
+      const compiled = library.compile(core, read, {
+        INFERENCE_PRECISION_HINT: autocast ?? 'f32',
+        NUM_STREAMS: '1',
+        INFERENCE_NUM_THREADS: String(threads),
+        // By default each process has its threads on the first cores: two processes would share them and leave others idle.
+        ENABLE_CPU_PINNING: 'NO',
+        CPU_RUNTIME_CACHE_CAPACITY: String(KEPT_KERNELS),
+      });
+      return {
+        model: compiled,
+        free() {
+          library.freeCompiled(compiled);
+          unmap();
+        },
+      };
+    } finally {
+      library.freeModel(read);
+    }
+  } catch (error) {
+    unmap();
+    throw error;
+  }
+}
+
+/**
+ * Each layer keeps its kernels for the shapes that it had last, up to so many in all. OpenVINO's 5,000 are 2.5 MB for each shape of an
+ * EfficientNet-Lite0 without end in sight: 150 shapes took 650 MB more than one, now 160. Shapes that come again in turn, as
+ * the batches of 1 to 8, are as fast as with 1,300.
+ */
+const KEPT_KERNELS = 300;
+
+/** The graph as OpenVINO takes it, and its weights in memory. */
+function withWeights(graph: Graph, folder = ''): { model: Uint8Array; unmap: () => void } {
+  const files = new Map<string, MappedFile>();
+  const unmap = (): void => files.forEach((file) => file.unmap());
+
+  function located(initializer: Initializer): Initializer {
+    const { name, data } = initializer;
+    if (data.kind !== 'external') return initializer;
+    const file = files.get(data.file) ?? mapFile(join(folder, data.file));
+    files.set(data.file, file);
+    if (data.offset + data.length > file.byteLength) {
+      throw new Error(`${data.file} ends before the weights of ${name}`);
+    }
+    return { ...initializer, data: { ...data, file: IN_MEMORY, offset: Number(file.address) + data.offset } };
+  }
+
+  try {
+    const initializers = new Map(Array.from(graph.initializers, ([name, each]) => [name, located(each)]));
+    return { model: writeOnnx({ ...graph, initializers }), unmap };
+  } catch (error) {
+    unmap();
+    throw error;
+  }
+}
