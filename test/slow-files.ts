@@ -7,6 +7,8 @@ export const SLOW_FILES: readonly string[] = [
   // Processes of their own: the server, the command line, a browser, load tests.
   'test/e2e/**',
   'test/unit/processes/pool.test.ts',
+  // Waits until memory goes back.
+  'test/unit/runtime/openvino.test.ts',
   // Clients and servers that wait for each other, with clocks of a second and more.
   'test/http/changed-files.test.ts',
   'test/http/client.test.ts',

@@ -200,6 +200,13 @@ export interface components {
                 name: string;
                 version: string;
                 digest: string;
+                /**
+                 * @description What it was computed in
+                 * @enum {string}
+                 */
+                precision: "fp32" | "bf16" | "fp16" | "int8";
+                /** @description What computed it */
+                engine: string;
             };
             results: {
                 name: string;
@@ -226,6 +233,13 @@ export interface components {
                 name: string;
                 version: string;
                 digest: string;
+                /**
+                 * @description What it was computed in
+                 * @enum {string}
+                 */
+                precision: "fp32" | "bf16" | "fp16" | "int8";
+                /** @description What computed it */
+                engine: string;
             };
             /**
              * @description The kind of all values in the answer
@@ -338,10 +352,12 @@ export interface components {
             source?: string;
             architecture?: string;
             /**
-             * @description The precision in use; fp16 in the manifest becomes fp32 if the device has no half precision
+             * @description The precision in use; a half precision that the device does not have becomes the one it has, or fp32
              * @enum {string}
              */
-            precision?: "fp32" | "fp16" | "int8";
+            precision?: "fp32" | "bf16" | "fp16" | "int8";
+            /** @description What computes it */
+            engine?: string;
             quantization?: {
                 /** @description Number of images that it was calibrated on */
                 images: number;
@@ -431,10 +447,12 @@ export interface components {
             source?: string;
             architecture?: string;
             /**
-             * @description The precision in use; fp16 in the manifest becomes fp32 if the device has no half precision
+             * @description The precision in use; a half precision that the device does not have becomes the one it has, or fp32
              * @enum {string}
              */
-            precision?: "fp32" | "fp16" | "int8";
+            precision?: "fp32" | "bf16" | "fp16" | "int8";
+            /** @description What computes it */
+            engine?: string;
             quantization?: {
                 /** @description Number of images that it was calibrated on */
                 images: number;
@@ -565,6 +583,13 @@ export interface components {
                 name: string;
                 version: string;
                 digest: string;
+                /**
+                 * @description What it was computed in
+                 * @enum {string}
+                 */
+                precision: "fp32" | "bf16" | "fp16" | "int8";
+                /** @description What computed it */
+                engine: string;
             };
             results: {
                 name: string;

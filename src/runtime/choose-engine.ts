@@ -103,7 +103,12 @@ export function theseMachines({ cores, libraryFolder, mayAutocast, cache, versio
   };
 }
 
-async function keptProbe(cache: string, parts: readonly string[], probe: () => Promise<Probed>): Promise<Probed> {
+/** The probe by what it depends on, or made now. */
+export async function keptProbe(
+  cache: string,
+  parts: readonly string[],
+  probe: () => Promise<Probed>,
+): Promise<Probed> {
   const key = [...parts, await describeProcessor()].join('\n');
   const file = join(cache, 'probes', `${createHash('sha256').update(key).digest('hex')}.json`);
   const known = await readKept(file, measuredOf);

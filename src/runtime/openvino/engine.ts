@@ -92,12 +92,14 @@ function openSession(library: OpenvinoLibrary, core: Handle, spec: SessionSpec, 
     renewal = setTimeout(renew, isLarge(spec, feeds) ? 0 : GROWN_MS).unref();
   }
 
+  /** One whose files have changed since stays as it is. */
   function renew(): void {
-    close();
     try {
+      files.assertSame();
+      close();
       opened = open();
     } catch {
-      // The next run tries again, and says why.
+      // If it is closed, the next run tries again and says why.
     }
   }
 

@@ -1,0 +1,180 @@
+/** The OpenVINO engine by itself; test/conformance holds what it computes against ONNX Runtime. Skipped where it is not installed. */
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { OperatorError } from '../../../src/errors.js';
+import { int, ints } from '../../../src/graph/attributes.js';
+import { writeOnnx } from '../../../src/graph/onnx/model.js';
+import { digestFile } from '../../../src/regular-files.js';
+import { createOpenvinoEngine, GROWN_MS } from '../../../src/runtime/openvino/engine.js';
+import { loadLibrary } from '../../../src/runtime/openvino/library.js';
+import type { Engine, Session } from '../../../src/runtime/session.js';
+import { FilesChanged } from '../../../src/runtime/session-files.js';
+import { expectTensor, type Tensor, type TensorMap } from '../../../src/tensor.js';
+import { BIAS, tinyModel } from '../../fixtures/tiny-onnx.js';
+import { OPENVINO, startOpenvino } from '../../support/engines.js';
+import { randomTensor } from '../../support/ort.js';
+import { graphOf } from '../../support/tiny-graphs.js';
+
+function feeds(value: number): TensorMap {
+  return {
+    image: { type: 'uint8', dims: [2, 4, 5, 3], data: new Uint8Array(120).fill(value) },
+    classes: { type: 'int64', dims: [2, 1], data: BigInt64Array.of(7n, 99n) },
+  };
+}
+
+describe.skipIf(OPENVINO === undefined)('the OpenVINO engine', () => {
+  let engine: Engine;
+  let folder: string;
+  beforeAll(async () => {
+    engine = startOpenvino();
+    folder = await mkdtemp(join(tmpdir(), 'fullconv-ov-'));
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  const MEAN = [11, 12, 13, 11, 12, 13];
+  const meanOf = async (session: Session) => [...expectTensor(await session.run(feeds(10)), 'mean', 'float32').data];
+
+  it('runs a model and gives outputs that later runs leave alone', async () => {
+    const session = await engine.open({ id: 'tiny', model: tinyModel() });
+    expect(session.provider).toBe('cpu');
+    const { mean, echo } = await session.run(feeds(10));
+    await session.run(feeds(20));
+    expect(mean).toEqual({ type: 'float32', dims: [2, 3], data: Float32Array.from(MEAN) });
+    expect(echo).toEqual({ type: 'int64', dims: [2, 1], data: BigInt64Array.of(7n, 99n) });
+    await session.release();
+  });
+
+  it('says which input is missing, and goes on', async () => {
+    const session = await engine.open({ id: 'tiny', model: tinyModel() });
+    const { image } = feeds(10);
+    await expect(session.run({ image: image! })).rejects.toThrow('the input classes is missing');
+    const wrong: Tensor = { type: 'float32', dims: [1, 3], data: new Float32Array(3) };
+    await expect(session.run({ ...feeds(10), image: wrong })).rejects.toThrow(/input tensor/);
+    expect(await meanOf(session)).toEqual(MEAN);
+    await session.release();
+  });
+
+  it('says what it cannot compile', async () => {
+    const graph = graphOf([1, 3, 8, 8], (b, x) => b.node('Unheard', [x]));
+    await expect(engine.open({ id: 'odd', model: writeOnnx(graph) })).rejects.toThrow(/Unheard/);
+  });
+
+  describe('over files', () => {
+    const file = () => join(folder, 'weights.bin');
+    const bytesOf = (...bias: number[]) =>
+      Buffer.concat([Buffer.alloc(4), Buffer.from(Float32Array.of(...bias).buffer)]);
+    const replace = async (...bias: number[]) => {
+      await writeFile(`${file()}.new`, bytesOf(...bias));
+      await rename(`${file()}.new`, file());
+    };
+    const spec = async (options = {}) => {
+      await rm(file(), { force: true });
+      await writeFile(file(), bytesOf(...BIAS));
+      const weightsFiles = [{ name: 'weights.bin', stamp: await digestFile(file(), Infinity) }];
+      const model = tinyModel({ file: 'weights.bin', offset: 4 });
+      return { id: 'over-files', model, weightsFolder: folder, weightsFiles, ...options };
+    };
+
+    it('computes with the weights that lie in them', async () => {
+      const session = await engine.open(await spec());
+      expect(await meanOf(session)).toEqual(MEAN);
+      await session.release();
+    });
+
+    it('opens only the bytes that were digested', async () => {
+      const changed = await spec();
+      await replace(4, 5, 6);
+      await expect(engine.open(changed)).rejects.toThrow(FilesChanged);
+    });
+
+    it('says so where a file ends before its weights', async () => {
+      await writeFile(file(), Buffer.alloc(8));
+      const model = tinyModel({ file: 'weights.bin', offset: 4 });
+      const opening = engine.open({ id: 'short', model, weightsFolder: folder });
+      await expect(opening).rejects.toThrow(/weights\.bin ends before the weights of/);
+    });
+
+    it.each<[string, () => Promise<void>]>([
+      ['is written to', () => writeFile(file(), bytesOf(4, 5, 6))],
+      ['is cut off', () => truncate(file(), 4)],
+    ])('runs nothing any more when its file %s', async (_, change) => {
+      const session = await engine.open(await spec());
+      await change();
+      await expect(session.run(feeds(10))).rejects.toThrow(FilesChanged);
+      await session.release();
+    });
+
+    it('stays with what it has open when another file takes its place, also after a large run', async () => {
+      const session = await engine.open(await spec({ largeFeed: 1 }));
+      await replace(4, 5, 6);
+      expect(await meanOf(session)).toEqual(MEAN);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      expect(await meanOf(session)).toEqual(MEAN);
+      await session.release();
+    });
+  });
+
+  const wide = graphOf([1, 8, 'H', 'W'], (b, x) => {
+    const attributes = { kernel_shape: ints(3, 3), pads: ints(1, 1, 1, 1), group: int(1) };
+    const deep = b.node('Conv', [x, b.parameter('a', [64, 8, 3, 3])], { attributes });
+    return b.node('Conv', [b.node('Relu', [deep]), b.parameter('b', [8, 64, 3, 3])], { attributes });
+  });
+
+  it('computes in bfloat16 where it is told to and the processor has it, and in single precision otherwise', async () => {
+    const x = randomTensor([1, 8, 16, 16]);
+    const run = async (autocast?: 'bf16'): Promise<Float32Array> => {
+      const session = await engine.open({ id: 'cast', model: writeOnnx(wide), autocast });
+      const [output] = Object.values(await session.run({ x: { type: 'float32', ...x } }));
+      await session.release();
+      return output!.data as Float32Array;
+    };
+    const [single, again, brain] = [await run(), await run(), await run('bf16')];
+    const largest = Math.max(...single.map(Math.abs));
+    const difference = Math.max(...single.map((value, index) => Math.abs(value - brain[index]!))) / largest;
+    expect(again).toEqual(single);
+    if (engine.autocast === undefined) return;
+    // 8 bits of mantissa: it is rounded, and no more than that.
+    expect(difference).toBeGreaterThan(1e-4);
+    expect(difference).toBeLessThan(2e-2);
+  });
+
+  const residentMb = (): number =>
+    Number(/RssAnon:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))![1]) / 1024;
+  const image = (side: number): TensorMap => ({
+    x: { type: 'float32', dims: [1, 8, side, side], data: new Float32Array(8 * side * side) },
+  });
+
+  it.runIf(process.platform === 'linux')('gives memory back after a large run', async () => {
+    // 64 channels of 1,200² take 370 MB.
+    const session = await engine.open({ id: 'large', model: writeOnnx(wide), largeFeed: 2 ** 24 });
+    await session.run(image(32));
+    const before = residentMb();
+    await session.run(image(1200));
+    expect(residentMb() - before).toBeGreaterThan(300);
+    await vi.waitUntil(() => residentMb() - before < 100, { timeout: 20_000 });
+    await session.run(image(32));
+    await session.release();
+  });
+
+  it.runIf(process.platform === 'linux')('and after a smaller one when no other comes', async () => {
+    const session = await engine.open({ id: 'grown', model: writeOnnx(wide), largeFeed: 2 ** 27 });
+    const before = residentMb();
+    await session.run(image(1200));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(residentMb() - before).toBeGreaterThan(300);
+    await vi.waitUntil(() => residentMb() - before < 100, { timeout: GROWN_MS + 20_000 });
+    await session.release();
+  });
+
+  it('refuses a library that is none', async () => {
+    const path = join(folder, 'libopenvino_c.so');
+    await writeFile(path, 'no library');
+    expect(() =>
+      createOpenvinoEngine({ threads: 1, device: { kind: 'cpu', index: 0 }, libraryFolder: folder }),
+    ).toThrow(OperatorError);
+    expect(() => loadLibrary({ path, source: 'system' })).toThrow(/^OpenVINO \(system, .*\) cannot be loaded: /);
+  });
+});
