@@ -1,0 +1,69 @@
+/**
+ * Unpacks the groups of the kit that are there, into the folder that the first was unpacked into. What is not complete or does not
+ * have its digest stays where it is, and the report says so.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createReadStream } from 'node:fs';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { digestOfFile, digestOfGroup, PARTS_FILE, type Group, type PartsList } from './parts.js';
+import type { PartState } from './report.js';
+import { reasonOf } from './step-task.js';
+
+/** `folder`: of the parts; `target`: of the kit. Rejects if the list of parts cannot be read. */
+export async function unpackParts(
+  folder: string,
+  target: string,
+): Promise<{ readonly list: PartsList; readonly states: PartState[] }> {
+  const list = JSON.parse(await readFile(join(folder, PARTS_FILE), 'utf8')) as PartsList;
+  const states: PartState[] = [];
+  for (const [index, group] of list.groups.entries()) {
+    const state = await unpackGroup(group, { folder, target, isCore: index === 0 }).catch(reasonOf);
+    states.push({ name: group.name, holds: group.holds, state });
+  }
+  return { list, states };
+}
+
+async function unpackGroup(
+  group: Group,
+  { folder, target, isCore }: { readonly folder: string; readonly target: string; readonly isCore: boolean },
+): Promise<string> {
+  const mark = join(target, '.cache', 'unpacked', group.name);
+  if ((await readFile(mark, 'utf8').catch(() => undefined)) === digestOfGroup(group)) return 'unpacked';
+  for (const { file, bytes, sha256 } of group.parts) {
+    const size = await stat(join(folder, file)).then(
+      (found) => found.size,
+      () => undefined,
+    );
+    if (size === undefined) return `${file} is not there`;
+    if (size !== bytes) return `${file} has ${size} bytes, not ${bytes}`;
+    if ((await digestOfFile(join(folder, file))) !== sha256) return `${file} is damaged: its digest is another`;
+  }
+  // This program comes from the first.
+  if (!isCore) await extract(group, folder, target);
+  await mkdir(dirname(mark), { recursive: true });
+  await writeFile(mark, digestOfGroup(group));
+  return 'unpacked';
+}
+
+async function extract({ compression, parts }: Group, folder: string, target: string): Promise<void> {
+  const unpack = spawn(compression, ['-dc'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const tar = spawn('tar', ['-xof', '-', '-C', target], { stdio: ['pipe', 'inherit', 'inherit'] });
+  const ended = Promise.all([exitOf(unpack, compression), exitOf(tar, 'tar')]);
+  const fed = pipeline(async function* () {
+    for (const { file } of parts) yield* createReadStream(join(folder, file)) as AsyncIterable<Buffer>;
+  }, unpack.stdin);
+  const passed = pipeline(unpack.stdout, tar.stdin);
+  // What a program says of its end tells more than that a pipe broke.
+  await Promise.race([ended, Promise.allSettled([fed, passed]).then(() => ended)]);
+}
+
+async function exitOf(child: ReturnType<typeof spawn>, name: string): Promise<void> {
+  const [code] = (await Promise.race([
+    once(child, 'close'),
+    once(child, 'error').then(([error]) => Promise.reject(error as Error)),
+  ])) as [number | null];
+  if (code !== 0) throw new Error(`${name} ended with code ${code}`);
+}
