@@ -41,7 +41,7 @@ const HELP = `load/gpu/pack [options]
   --node FILE         the Node to bring (this one)
   --limit-mb N        megabytes of a part at most (60)
   --compress NAME     xz or gzip, whichever the machine has (xz)
-  --level N           of the compression (6)
+  --level N           of the compression (2)
 `;
 
 const PROVIDERS_FOLDER = 'node_modules/onnxruntime-node/bin/napi-v6/linux/x64';
@@ -65,7 +65,7 @@ await runCommand(async () => {
       node: { type: 'string', default: process.execPath },
       'limit-mb': { type: 'string', default: '60' },
       compress: { type: 'string', default: 'xz' },
-      level: { type: 'string', default: '6' },
+      level: { type: 'string', default: '2' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -226,9 +226,7 @@ async function stageCore(
     const files = (await filesOf(name)).filter((file) => !PROVIDER.test(basename(file)));
     for (const file of files) await place(join(name, file), join(folder, name, file));
   }
-  for (const file of (await readdir('dist', { recursive: true })).filter(
-    (each) => /\.(c?js|json)$/.test(each) || each.startsWith('playground'),
-  )) {
+  for (const file of (await readdir('dist', { recursive: true })).filter(isNeeded)) {
     if (await isFile(join('dist', file))) await place(join('dist', file), join(folder, 'dist', file));
   }
   for (const file of ['package.json', 'LICENSE', 'test/fixtures/golden', 'load/gpu/torch_limit.py', 'openapi']) {
@@ -237,6 +235,11 @@ async function stageCore(
   await place(photos, join(folder, 'test/fixtures/photos'));
   if (libraries !== undefined) await place(libraries, join(folder, 'libraries'));
   return true;
+}
+
+/** Of dist/: the server, and of the load tools those of the kit. */
+function isNeeded(file: string): boolean {
+  return !/\.(map|d\.ts|tmp)$/.test(file) && (!/^load[-.]/.test(file) || file.startsWith('load-gpu'));
 }
 
 /** From a wheel, from a folder, or those that are installed here; none where there are none. */

@@ -3,27 +3,20 @@
  * that nothing is lost when it dies or is killed. It ends by SIGKILL: an exit would run the destructors of native code, some of
  * which abort or wait.
  */
-import { measureAnswers } from './steps/answers.js';
-import { measureDecoding } from './steps/decoding.js';
-import { measureEngine } from './steps/engine.js';
-import { measureFronts } from './steps/fronts.js';
-import { measureHeatmapsOn } from './steps/heatmaps.js';
-import { measureServer } from './steps/server.js';
-import { tryDevices } from './steps/devices.js';
-import { measureTorch } from './steps/torch.js';
 import { endMarked, MARK } from './marked-processes.js';
 import type { StepKind } from './plan.js';
 import { reasonOf, type StepContext, type StepMessage, type StepTask } from './step-task.js';
 
-const STEPS: Readonly<Record<StepKind, (context: StepContext) => Promise<void>>> = {
-  devices: tryDevices,
-  answers: measureAnswers,
-  engine: measureEngine,
-  torch: measureTorch,
-  decoding: measureDecoding,
-  fronts: measureFronts,
-  server: measureServer,
-  heatmaps: measureHeatmapsOn,
+/** Each is loaded alone: a library that one lacks is no matter to the others. */
+const STEPS: Readonly<Record<StepKind, () => Promise<(context: StepContext) => Promise<void>>>> = {
+  devices: async () => (await import('./steps/devices.js')).tryDevices,
+  answers: async () => (await import('./steps/answers.js')).measureAnswers,
+  engine: async () => (await import('./steps/engine.js')).measureEngine,
+  torch: async () => (await import('./steps/torch.js')).measureTorch,
+  decoding: async () => (await import('./steps/decoding.js')).measureDecoding,
+  fronts: async () => (await import('./steps/fronts.js')).measureFronts,
+  server: async () => (await import('./steps/server.js')).measureServer,
+  heatmaps: async () => (await import('./steps/heatmaps.js')).measureHeatmapsOn,
 };
 
 const started = performance.now();
@@ -43,7 +36,8 @@ const context: StepContext = {
   skip: (skipped) => void send({ skipped }),
   left: () => task.seconds - (performance.now() - started) / 1000,
 };
-await STEPS[task.kind](context).then(
+const perform = async (): Promise<void> => (await STEPS[task.kind]())(context);
+await perform().then(
   () => send({ done: true }),
   (error: unknown) => {
     process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);

@@ -60,10 +60,10 @@ async function extract({ compression, parts }: Group, folder: string, target: st
   await Promise.race([ended, Promise.allSettled([fed, passed]).then(() => ended)]);
 }
 
+/** Rejects if it cannot be started, or fails. */
 async function exitOf(child: ReturnType<typeof spawn>, name: string): Promise<void> {
-  const [code] = (await Promise.race([
-    once(child, 'close'),
-    once(child, 'error').then(([error]) => Promise.reject(error as Error)),
-  ])) as [number | null];
+  const [code] = (await once(child, 'close').catch((error: unknown) => {
+    throw new Error(`${name} cannot be started: ${(error as Error).message}`);
+  })) as [number | null];
   if (code !== 0) throw new Error(`${name} ended with code ${code}`);
 }

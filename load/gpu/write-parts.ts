@@ -73,12 +73,10 @@ function compressorArgs(compression: Compression, level: number): string[] {
   return compression === 'xz' ? ['-c', '-T0', `-${level}`] : ['-c', `-${Math.max(1, level)}`];
 }
 
+/** Rejects if it cannot be started, or fails. */
 async function exitOf(child: ReturnType<typeof spawn>, name: string): Promise<void> {
-  const [code] = (await Promise.race([
-    once(child, 'close'),
-    once(child, 'error').then(([error]) => {
-      throw new Error(`${name} cannot be started: ${(error as Error).message}`);
-    }),
-  ])) as [number | null];
+  const [code] = (await once(child, 'close').catch((error: unknown) => {
+    throw new Error(`${name} cannot be started: ${(error as Error).message}`);
+  })) as [number | null];
   if (code !== 0) throw new Error(`${name} ended with code ${code}`);
 }

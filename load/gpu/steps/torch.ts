@@ -23,7 +23,7 @@ export async function measureTorch(context: StepContext): Promise<void> {
   const child = spawn('python3', ['-u', script, '--seconds', String(context.left())], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const failed = once(child, 'error').then(([error]) => error as NodeJS.ErrnoException);
+  // Rejects if it cannot be started.
   const ended = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
   const lines = createInterface({ input: child.stdout });
   lines.on('line', (text) => {
@@ -34,12 +34,11 @@ export async function measureTorch(context: StepContext): Promise<void> {
     } else if ('fact' in line) context.put({ table: 'fact', key: line.fact, value: line.value });
     else context.put({ ...line, table: 'torch', key: `${line.model} ${line.form} ${line.batch}` });
   });
-  const end = await Promise.race([failed, ended]);
-  if (end instanceof Error) {
-    if (end.code !== 'ENOENT') throw end;
+  try {
+    const [code, signal] = await ended;
+    if (code !== 0) throw new Error(`${script} ended with ${signal ?? `code ${code}`}`);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     context.skip('there is no python3');
-    return;
   }
-  const [code, signal] = end;
-  if (code !== 0) throw new Error(`${script} ended with ${signal ?? `code ${code}`}`);
 }
