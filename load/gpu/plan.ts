@@ -82,16 +82,22 @@ export function planSteps(devices: readonly DeviceName[]): PlannedStep[] {
       // Where it cannot be done it takes a moment to say so.
       at('answers', first, numbers, possible.includes(numbers) ? 15 : 1),
     ),
-    ...others.flatMap((device) => {
-      const { engine, kind } = partsOf(device);
-      const numbers = ownNumbers(kind);
-      const compiles = engine.automatic.includes(kind) || kind === engine.kinds[0] ? 1 : 2.5;
-      return [
-        at('answers', device, numbers, 15 * compiles),
-        at('engine', device, numbers, 30 * compiles),
-        at('server', device, numbers, 20 * compiles),
-      ];
-    }),
+    ...others.flatMap((device) => stepsOfAnother(device)),
+  ];
+}
+
+/** Less of it: what the first device is measured for in full is known by now. */
+function stepsOfAnother(device: DeviceName): PlannedStep[] {
+  const { engine, kind } = partsOf(device);
+  const own = ownNumbers(kind);
+  // What compiles each shape takes its time before it measures anything.
+  const factor = engine.automatic.includes(kind) || kind === engine.kinds[0] ? 1 : 2;
+  const at = (step: StepKind, numbers: Numbers, weight: number): PlannedStep => ({
+    ...{ kind: step, device, numbers, weight: factor * weight },
+  });
+  return [
+    ...[at('answers', own, 15), at('engine', own, 30), at('server', own, 20)],
+    ...(isPossible(device, 'fp16') ? [at('answers', 'fp16', 10), at('engine', 'fp16', 20)] : []),
   ];
 }
 

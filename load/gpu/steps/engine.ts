@@ -27,6 +27,7 @@ export async function measureEngine(context: StepContext): Promise<void> {
   }
   const engine = await description.load({ threads: coreCount(), device: { kind, index: 0 } });
   const batches = byWorth(settings.batches);
+  const largest = Math.max(...batches);
   const left: string[] = [];
   for (const [index, name] of settings.models.entries()) {
     if (context.left() <= 0) {
@@ -49,7 +50,7 @@ export async function measureEngine(context: StepContext): Promise<void> {
           }
           const seconds = Math.min(LONGEST_S, Math.max(0.1, (context.left() - until) / batches.length));
           const timed = await time((feeds) => session.run(feeds), { batch, width, height, seconds });
-          const deviceMiB = await deviceMemory();
+          const deviceMiB = batch === largest ? await deviceMemory() : undefined;
           context.put({
             ...{ table: 'engine', key: `${device} ${numbers} ${name} ${batch}`, device: device!, numbers: numbers! },
             ...{ model: name, batch, gmacs: gmacs * batch, ...timed, perSecond: (1000 * batch) / timed.ms },
