@@ -16,8 +16,8 @@ export interface HeatmapWatcher {
   /** Ends the measurement; what was measured so far is the result. */
   isOver(): boolean;
   begin(what: string): void;
-  /** Told of each row that has grown. */
-  measured?(row: SizeRow): void;
+  /** Told of each heatmap: its row, and how long it took; undefined if it was refused. */
+  measured?(row: SizeRow, milliseconds: number | undefined): void;
 }
 
 /** Rows with at least one round, and those that the server refuses. Sizes are interleaved in rounds. */
@@ -35,7 +35,7 @@ export async function measureHeatmaps(
       watcher.begin(`round ${round}: ${row.model} ${row.side}² at ${row.outputStride}`);
       const milliseconds = await measure(server, row, photo);
       if (round > 0 && milliseconds !== undefined) row.milliseconds.push(milliseconds);
-      if (round > 0 || milliseconds === undefined) watcher.measured?.(row);
+      watcher.measured?.(row, milliseconds);
     }
   }
   return rows.filter(({ milliseconds, refused }) => milliseconds.length > 0 || refused !== undefined);

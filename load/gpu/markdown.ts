@@ -135,6 +135,7 @@ const HEATMAPS: readonly Column<HeatmapRow>[] = [
   ['input', ({ side }) => `${side}×${side}`],
   ['output stride', ({ outputStride }) => String(outputStride)],
   ['ms', ({ ms, refused }) => refused ?? number(ms)],
+  ['first ms', ({ firstMs }) => number(firstMs)],
   ['ms per megapixel', ({ ms, side }) => (ms === undefined ? '' : figure((ms * 1e6) / side ** 2))],
   ['server peak MiB', ({ peakMiB, refused }) => (refused === undefined ? figure(peakMiB) : '')],
 ];

@@ -41,7 +41,7 @@ const HELP = `load/gpu/pack [options]
   --node FILE         the Node to bring (this one)
   --limit-mb N        megabytes of a part at most (60)
   --compress NAME     xz or gzip, whichever the machine has (xz)
-  --level N           of the compression (2)
+  --level N           of the compression (3)
 `;
 
 const PROVIDERS_FOLDER = 'node_modules/onnxruntime-node/bin/napi-v6/linux/x64';
@@ -65,7 +65,7 @@ await runCommand(async () => {
       node: { type: 'string', default: process.execPath },
       'limit-mb': { type: 'string', default: '60' },
       compress: { type: 'string', default: 'xz' },
-      level: { type: 'string', default: '2' },
+      level: { type: 'string', default: '3' },
       help: { type: 'boolean', default: false },
     },
   });

@@ -161,8 +161,10 @@ export interface HeatmapRow extends Keyed<'heatmap'> {
   readonly model: string;
   readonly side: number;
   readonly outputStride: number;
-  /** The best of the rounds. */
+  /** The best of those after the first. */
   readonly ms?: number;
+  /** Of the first of this size, which may have to prepare for it. */
+  readonly firstMs?: number;
   readonly peakMiB: number;
   readonly refused?: string;
 }

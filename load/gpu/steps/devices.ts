@@ -3,7 +3,6 @@ import { execFile } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { release } from 'node:os';
 import { promisify } from 'node:util';
-import { publicLine } from '../../../src/runtime/device-failure.js';
 import { probeDevice } from '../../../src/runtime/probe-device.js';
 import { nvidiaSmi } from '../device-memory.js';
 import { missingLibraries } from '../libraries.js';
@@ -33,7 +32,7 @@ export async function tryDevices(context: StepContext): Promise<void> {
     const probed = await probeDevice({ kind, index: 0 }, engine, undefined, Math.ceil(limit * 1000));
     context.put({
       ...{ table: 'device', key: device, device },
-      ...('failure' in probed ? { failure: publicLine(probed.failure) } : { probe: probed }),
+      ...('failure' in probed ? { failure: probed.failure } : { probe: probed }),
     });
   }
 }
