@@ -92,11 +92,11 @@ export async function missingLibraries(
   return missing;
 }
 
-/** By the dynamic linker itself, as ldd asks it. A file for another system lacks nothing. */
+/** By the dynamic linker itself, as ldd asks it: `--list` would stop at the first. A file for another system lacks nothing. */
 async function lackedBy(file: string, environment: Libraries['environment']): Promise<string[]> {
   const path = await realpath(file).catch(() => file);
   if (!(await isFile(path))) return [];
-  const env = { ...process.env, ...environment };
-  const listed = await promisify(execFile)(LINKER, ['--list', path], { env, timeout: 20_000 }).catch(() => undefined);
+  const env = { ...process.env, ...environment, LD_TRACE_LOADED_OBJECTS: '1' };
+  const listed = await promisify(execFile)(LINKER, [path], { env, timeout: 20_000 }).catch(() => undefined);
   return [...(listed?.stdout.matchAll(/^\s*(\S+) => not found/gm) ?? [])].map(([, library]) => library!);
 }
