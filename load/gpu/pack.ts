@@ -37,7 +37,7 @@ const HELP = `load/gpu/pack [options]
                       it has one)
   --libraries DIR     libraries that the machine may lack, such as libvulkan.so.1; they go into the first part
   --folder NAME=DIR   anything else; it is unpacked as folders/NAME; may be given several times
-  --photos DIR        photographs to send (test/fixtures/photos)
+  --photos DIR        photographs to send, in place of three; they go with the models
   --node FILE         the Node to bring (this one)
   --limit-mb N        megabytes of a part at most (60)
   --compress NAME     xz or gzip, whichever the machine has (xz)
@@ -61,7 +61,7 @@ await runCommand(async () => {
       tensorflow: { type: 'string', default: '.' },
       libraries: { type: 'string' },
       folder: { type: 'string', multiple: true, default: [] },
-      photos: { type: 'string', default: 'test/fixtures/photos' },
+      photos: { type: 'string' },
       node: { type: 'string', default: process.execPath },
       'limit-mb': { type: 'string', default: '60' },
       compress: { type: 'string', default: 'xz' },
@@ -98,7 +98,7 @@ interface PackOptions {
   readonly tensorflow: string;
   readonly libraries?: string | undefined;
   readonly folders: readonly { readonly name: string; readonly path: string }[];
-  readonly photos: string;
+  readonly photos?: string | undefined;
   readonly node: string;
   readonly compression: Compression;
   readonly level: number;
@@ -137,7 +137,9 @@ async function pack(options: PackOptions): Promise<void> {
   const { output, compression, maxBytes, level } = options;
   await mkdir(output, { recursive: true });
   for (const name of await readdir(output)) {
-    if (/^(fullconv-gpu-.*|parts\.json|SHA256SUMS|run|\..*\.tmp)$/.test(name)) await rm(join(output, name));
+    if (/^(fullconv-gpu-.*|parts\.json|SHA256SUMS|run|\..*\.tmp|\.stage-.*)$/.test(name)) {
+      await rm(join(output, name), { recursive: true });
+    }
   }
   const core = await corePackages();
   const groups: Group[] = [];
@@ -170,7 +172,7 @@ async function pack(options: PackOptions): Promise<void> {
 
 /** In the order in which they are worth bringing. */
 function groupsOf(options: PackOptions, core: readonly string[]): GroupToStage[] {
-  const { providers, tensorflow, folders } = options;
+  const { providers, tensorflow, folders, photos } = options;
   return [
     {
       name: 'core',
@@ -179,8 +181,9 @@ function groupsOf(options: PackOptions, core: readonly string[]): GroupToStage[]
     },
     {
       name: 'models',
-      holds: 'the embedded models',
+      holds: photos === undefined ? 'the embedded models' : 'the embedded models, and photographs',
       async stage(folder) {
+        if (photos !== undefined) await place(photos, join(folder, 'photos'));
         for (const name of await readdir('models')) {
           if (await isFile(join('models', name, 'model.json')))
             await place(join('models', name), join(folder, 'models', name));
@@ -217,7 +220,7 @@ async function corePackages(): Promise<string[]> {
 
 async function stageCore(
   folder: string,
-  { node, photos, libraries }: PackOptions,
+  { node, libraries }: PackOptions,
   packages: readonly string[],
 ): Promise<boolean> {
   await place(await realpath(node), join(folder, 'node'));
@@ -229,10 +232,16 @@ async function stageCore(
   for (const file of (await readdir('dist', { recursive: true })).filter(isNeeded)) {
     if (await isFile(join('dist', file))) await place(join('dist', file), join(folder, 'dist', file));
   }
-  for (const file of ['package.json', 'LICENSE', 'test/fixtures/golden', 'load/gpu/torch_limit.py', 'openapi']) {
+  for (const file of [
+    'package.json',
+    'LICENSE',
+    'test/fixtures/golden',
+    'test/fixtures/photos',
+    'load/gpu/torch_limit.py',
+    'openapi',
+  ]) {
     await place(file, join(folder, file));
   }
-  await place(photos, join(folder, 'test/fixtures/photos'));
   if (libraries !== undefined) await place(libraries, join(folder, 'libraries'));
   return true;
 }

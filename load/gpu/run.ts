@@ -2,7 +2,7 @@
  * Measures a GPU: one step after the other, each in a process of its own, and after each thing found out writes one JSON and one
  * Markdown, whole. It stops by itself; wherever it is cut off, what it had found is complete and readable.
  */
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -57,7 +57,7 @@ const HELP = `load/gpu/run [options]
   --goldens LIST   architectures whose golden outputs are checked (all that have some)
   --devices LIST   engines with devices, as ${ALL_DEVICES.slice(0, 3).join(',')}; only these are tried (all)
   --steps LIST     ${STEP_KINDS.join(', ')}; the first always runs (all)
-  --photos DIR     photographs that are sent (test/fixtures/photos)
+  --photos DIR     photographs that are sent (photos, where the kit has them, or test/fixtures/photos)
   --parts DIR      unpack the parts of a kit that lie there
 `;
 
@@ -83,7 +83,7 @@ async function main(): Promise<void> {
       goldens: { type: 'string', default: '' },
       devices: { type: 'string', default: '' },
       steps: { type: 'string', default: '' },
-      photos: { type: 'string', default: 'test/fixtures/photos' },
+      photos: { type: 'string' },
       parts: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
@@ -103,13 +103,14 @@ async function main(): Promise<void> {
   const devices = known('--devices', values.devices, ALL_DEVICES);
   const kinds = known('--steps', values.steps, STEP_KINDS);
   const output = resolve(values.output);
+  const photos = values.photos === undefined ? undefined : resolve(values.photos);
   const parts = values.parts === undefined ? undefined : resolve(values.parts);
   // All paths of the load tests begin in a checkout; the kit is one, as far as it goes.
   process.chdir(root);
   const unpacked = parts === undefined ? undefined : await unpackParts(parts, root);
   const places: Places = {
     models: resolve('models'),
-    photos: resolve(values.photos),
+    photos: photos ?? resolve(existsSync('photos') ? 'photos' : 'test/fixtures/photos'),
     goldens: resolve('test/fixtures/golden'),
     cache: resolve('.cache/load-gpu'),
     scripts: resolve('load/gpu'),
