@@ -9,9 +9,18 @@ export async function deviceMemory(): Promise<number | undefined> {
   return said === undefined || !Number.isFinite(used) ? undefined : used;
 }
 
+/** As it is called, and where containers have it that do not look there. */
+const PLACES = ['nvidia-smi', '/usr/local/nvidia/bin/nvidia-smi'];
+
 /** The answer of nvidia-smi, a line a card. Rejects where there is none. */
 export async function nvidiaSmi(query: string): Promise<string> {
   const asked = [`--query-gpu=${query}`, '--format=csv,noheader,nounits'];
-  const { stdout } = await promisify(execFile)('nvidia-smi', asked, { timeout: 10_000 });
-  return stdout.trim();
+  const ask = async (command: string): Promise<string> =>
+    (await promisify(execFile)(command, asked, { timeout: 10_000 })).stdout.trim();
+  const [usual, other] = PLACES;
+  return ask(usual!).catch((error: unknown) =>
+    ask(other!).catch(() => {
+      throw error;
+    }),
+  );
 }

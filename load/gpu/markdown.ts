@@ -148,11 +148,16 @@ const TORCH: readonly Column<TorchRow>[] = [
 ];
 const STEPS: readonly Column<StepRecord>[] = [
   ['step', ({ name }) => name],
-  ['state', ({ state, why }) => cell(why === undefined ? state : `${state}: ${why}`)],
+  ['state', stateOf],
   ['s', ({ seconds }) => seconds.toFixed(1)],
   ['of at most', ({ limitSeconds }) => limitSeconds.toFixed(1)],
   ['left out, or not possible', ({ notes }) => cell(notes.join('; '))],
 ];
+
+function stateOf({ state, why, doing }: StepRecord): string {
+  const said = state === 'running' && doing !== undefined ? `at ${doing}` : why;
+  return cell(said === undefined ? state : `${state}: ${said}`);
+}
 
 function verdictOf({ error: found, bound, failure }: AnswerRow): string {
   if (failure !== undefined) return `no: ${cell(failure)}`;

@@ -52,6 +52,8 @@ export interface StepRecord {
   /** How long it may take, and how long it took. */
   readonly limitSeconds: number;
   seconds: number;
+  /** What it was last at. */
+  doing?: string;
   /** What it said of its failure, or why it was skipped. */
   why?: string;
   /** The end of what it and its libraries wrote on standard error; absent where that is nothing. */

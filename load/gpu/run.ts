@@ -187,6 +187,7 @@ async function measureAll(report: GpuReport, { places, devices, kinds, output }:
         onMessage(message) {
           if ('row' in message) putRow(report, message.row);
           else if ('note' in message) record.notes.push(message.note);
+          else if ('doing' in message) record.doing = message.doing;
           write();
         },
       },

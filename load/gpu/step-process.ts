@@ -42,7 +42,7 @@ export async function runStep(task: StepTask, options: StepOptions): Promise<Ste
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
   let written = '';
-  const said: { isDone?: true; failure?: string; skipped?: string; stopped?: string } = {};
+  const said: { isDone?: true; failure?: string; skipped?: string; stopped?: string; doing?: string } = {};
   const stop = (why: string): void => {
     said.stopped ??= why;
     child.kill('SIGKILL');
@@ -56,6 +56,7 @@ export async function runStep(task: StepTask, options: StepOptions): Promise<Ste
     else if ('failure' in received) said.failure = received.failure;
     else {
       if ('skipped' in received) said.skipped = received.skipped;
+      if ('doing' in received) said.doing = received.doing;
       onMessage(received);
     }
   });
@@ -77,10 +78,11 @@ export async function runStep(task: StepTask, options: StepOptions): Promise<Ste
     seconds: (performance.now() - started) / 1000,
     ...(written.trim() === '' ? {} : { written: written.trim() }),
   };
-  const { isDone, failure, skipped, stopped } = said;
+  const { isDone, failure, skipped, stopped, doing } = said;
+  const during = doing === undefined ? '' : `; it was at: ${doing}`;
   if (failure !== undefined) return { ...common, state: 'failed', why: failure };
   if (isDone && skipped !== undefined) return { ...common, state: 'skipped', why: skipped };
   if (isDone) return { ...common, state: 'done' };
-  if (stopped !== undefined) return { ...common, state: 'killed', why: stopped };
-  return { ...common, state: 'died', why: `its process ended with ${how}` };
+  if (stopped !== undefined) return { ...common, state: 'killed', why: stopped + during };
+  return { ...common, state: 'died', why: `its process ended with ${how}${during}` };
 }

@@ -26,12 +26,15 @@ export interface Places {
 }
 
 /** Sent one by one, as things are found out. */
-export type StepMessage = { readonly row: Row } | { readonly note: string } | { readonly skipped: string };
+export type StepMessage =
+  { readonly row: Row } | { readonly note: string } | { readonly skipped: string } | { readonly doing: string };
 
 /** What a step has to work with. */
 export interface StepContext extends StepTask {
   /** Put a row into the report. */
   put(row: Row): void;
+  /** Say what is done now, in case that it does not end. */
+  begin(doing: string): void;
   /** Say what was left out, or could not be done. */
   note(text: string): void;
   /** Say that there was nothing to do, and why. */

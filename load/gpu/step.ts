@@ -32,6 +32,7 @@ process.once('disconnect', () => void endMarked(process.env[MARK]!).then(endNow)
 const context: StepContext = {
   ...task,
   put: (row) => void send({ row }),
+  begin: (doing) => void send({ doing }),
   note: (note) => void send({ note }),
   skip: (skipped) => void send({ skipped }),
   left: () => task.seconds - (performance.now() - started) / 1000,

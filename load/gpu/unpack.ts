@@ -2,13 +2,14 @@
  * Unpacks the groups of the kit that are there, into the folder that the first was unpacked into. What is not complete or does not
  * have its digest stays where it is, and the report says so.
  */
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { digestOfFile, digestOfGroup, PARTS_FILE, type Group, type PartsList } from './parts.js';
+import { promisify } from 'node:util';
+import { digestOfFile, digestOfGroup, PARTS_FILE, type Compression, type Group, type PartsList } from './parts.js';
 import type { PartState } from './report.js';
 import { reasonOf } from './step-task.js';
 
@@ -49,15 +50,29 @@ async function unpackGroup(
 }
 
 async function extract({ compression, parts }: Group, folder: string, target: string): Promise<void> {
-  const unpack = spawn(compression, ['-dc'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const [command, args] = await unpackerOf(compression);
+  const unpack = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   const tar = spawn('tar', ['-xof', '-', '-C', target], { stdio: ['pipe', 'inherit', 'inherit'] });
-  const ended = Promise.all([exitOf(unpack, compression), exitOf(tar, 'tar')]);
+  const ended = Promise.all([exitOf(unpack, command), exitOf(tar, 'tar')]);
   const fed = pipeline(async function* () {
     for (const { file } of parts) yield* createReadStream(join(folder, file)) as AsyncIterable<Buffer>;
   }, unpack.stdin);
   const passed = pipeline(unpack.stdout, tar.stdin);
   // What a program says of its end tells more than that a pipe broke.
   await Promise.race([ended, Promise.allSettled([fed, passed]).then(() => ended)]);
+}
+
+/** Python can unpack what xz has packed, and is there more often. `run` has the same line. */
+const PYTHON = 'import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.stdin.buffer), sys.stdout.buffer)';
+
+async function unpackerOf(compression: Compression): Promise<readonly [command: string, args: readonly string[]]> {
+  const own = [compression, ['-dc']] as const;
+  if (compression === 'gzip') return own;
+  const isThere = promisify(execFile)(compression, ['--version']).then(
+    () => true,
+    () => false,
+  );
+  return (await isThere) ? own : ['python3', ['-c', PYTHON]];
 }
 
 /** Rejects if it cannot be started, or fails. */

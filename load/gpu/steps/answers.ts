@@ -78,7 +78,10 @@ export async function measureAnswers(context: StepContext): Promise<void> {
   const left: string[] = [];
   for (const { name, work } of works) {
     if (context.left() <= 0) left.push(name);
-    else await work();
+    else {
+      context.begin(name);
+      await work();
+    }
   }
   if (left.length > 0) context.note(`no time was left for ${left.join(', ')}`);
 }

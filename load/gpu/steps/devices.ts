@@ -29,6 +29,7 @@ export async function tryDevices(context: StepContext): Promise<void> {
   for (const device of inOrderOfWorth(devices.length > 0 ? devices : ALL_DEVICES)) {
     const { engine, kind } = partsOf(device);
     const limit = Math.min(LONGEST_PROBE_S, Math.max(SHORTEST_PROBE_S, context.left()));
+    context.begin(device);
     const probed = await probeDevice({ kind, index: 0 }, engine, undefined, Math.ceil(limit * 1000));
     context.put({
       ...{ table: 'device', key: device, device },

@@ -37,6 +37,7 @@ export async function measureEngine(context: StepContext): Promise<void> {
     // An equal share for each model that is left, so that one whose kernels take long to find does not take the others' time.
     const until = context.left() - context.left() / Math.min(3, settings.models.length - index);
     try {
+      context.begin(`opening ${name}`);
       const model = await compileFor(context, await folderOf(context, name));
       const { digest: _, ...spec } = model.classifier.session;
       const session = await engine.open(spec);
@@ -49,6 +50,7 @@ export async function measureEngine(context: StepContext): Promise<void> {
             continue;
           }
           const seconds = Math.min(LONGEST_S, Math.max(0.1, (context.left() - until) / batches.length));
+          context.begin(`${name}, a batch of ${batch}`);
           const isOver = (): boolean => context.left() <= 0;
           const timed = await time((feeds) => session.run(feeds), { batch, width, height, seconds, isOver });
           const deviceMiB = batch === largest ? await deviceMemory() : undefined;

@@ -11,6 +11,7 @@ const SECONDS = 4;
 export async function measureFronts(context: StepContext): Promise<void> {
   const { settings, places } = context;
   const { folder, served } = await folderToServe(context, settings.models[0]!, 'fp32');
+  context.begin('the start of a server with nothing behind it');
   const server = await startProgram([process.execPath, SERVER_FILE], {
     FULLCONV_MODELS: folder,
     FULLCONV_CACHE: places.cache,
@@ -25,6 +26,7 @@ export async function measureFronts(context: StepContext): Promise<void> {
         continue;
       }
       const seconds = Math.min(SECONDS, Math.max(0.3, context.left() / (loads.length - index) - 2));
+      context.begin(`${clients} clients`);
       const load = await crowdLoad(server, { model: served, photos: places.photos, clients, seconds });
       context.put({ table: 'fronts', key: String(clients), clients, ...load });
     }

@@ -16,7 +16,7 @@ export async function measureHeatmapsOn(context: StepContext): Promise<void> {
     const asked = { models: [served], sides: settings.sides, fractions: [1], rounds: ROUNDS };
     await measureHeatmaps(server, photo!.bytes, asked, {
       isOver: () => context.left() <= 0,
-      begin: () => undefined,
+      begin: (what) => context.begin(what),
       measured({ side, outputStride, milliseconds, peakMiB, refused }, taken) {
         if (taken !== undefined && !first.has(side)) first.set(side, taken);
         const firstMs = first.get(side);

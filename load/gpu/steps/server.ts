@@ -54,6 +54,7 @@ async function measureModel(
       // A few models share the step.
       const share = context.left() / Math.min(2, settings.models.length) / (loads.length - index) - AROUND_S;
       const seconds = Math.min(SECONDS, Math.max(0.3, share));
+      context.begin(`${name}, ${clients} clients`);
       const load = await crowdLoad(server, { model: served, photos: places.photos, clients, seconds });
       const deviceMiB = await deviceMemory();
       const runCost = await runCostOf(server, served);
@@ -83,6 +84,7 @@ export async function startFor(context: StepContext, name: string): Promise<Star
   const how = howToCompute(engine, kind, numbers!);
   if ('cannot' in how) throw new Error(how.cannot);
   const { folder, served } = await folderToServe(context, name, how.precision);
+  context.begin(`the start of a server of ${name}, and its warm-up`);
   const started = performance.now();
   const server = await startServer({
     FULLCONV_ENGINE: engine.name,
