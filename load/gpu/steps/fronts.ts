@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { crowdLoad } from '../crowd.js';
 import { folderToServe } from '../models.js';
+import { partsOf, REFERENCE } from '../plan.js';
 import { startProgram } from '../../server-process.js';
 import type { StepContext } from '../step-task.js';
 
@@ -10,12 +11,17 @@ const SECONDS = 4;
 
 export async function measureFronts(context: StepContext): Promise<void> {
   const { settings, places } = context;
+  const { engine, kind } = partsOf(REFERENCE);
   const { folder, served } = await folderToServe(context, settings.models[0]!, 'fp32');
   context.begin('the start of a server with nothing behind it');
   const server = await startProgram([process.execPath, SERVER_FILE], {
     FULLCONV_MODELS: folder,
     FULLCONV_CACHE: places.cache,
-    FULLCONV_DEVICE: 'cpu',
+    FULLCONV_ENGINE: engine.name,
+    FULLCONV_DEVICE: kind,
+    // As behind a GPU: one process has all, in batches as large as they come.
+    FULLCONV_WORKERS: '1',
+    FULLCONV_MAX_BATCH: '32',
     FULLCONV_MAX_QUEUE: '4096',
   });
   try {
