@@ -2,7 +2,7 @@
  * The installed packages that a program needs, with what they need themselves, and of those the files that Linux on x64 can use.
  * Nothing is fetched: what is packed is what is installed.
  */
-import { lstat, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 import { isFile } from '../../src/files.js';
 
@@ -103,7 +103,7 @@ export async function filesOf(folder: string): Promise<string[]> {
     if (entry.name === 'node_modules' || entry.name === '.bin') continue;
     if (entry.isDirectory()) {
       files.push(...(await filesOf(join(folder, entry.name))).map((file) => join(entry.name, file)));
-    } else if ((await lstat(join(folder, entry.name))).size >= 0) {
+    } else {
       files.push(entry.name);
     }
   }

@@ -199,7 +199,7 @@ function groupsOf(options: PackOptions, core: readonly string[]): GroupToStage[]
     {
       name: 'tensorflow',
       holds: "TensorFlow's binding",
-      stage: (folder) => stageTensorFlow(folder, tensorflow, core),
+      stage: (folder) => stageTensorFlow(folder, tensorflow),
     },
     ...folders.map(({ name, path }) => ({
       name: `folder-${name}`,
@@ -286,15 +286,21 @@ async function refuseVersion(wheel: string): Promise<void> {
   );
 }
 
-async function stageTensorFlow(folder: string, root: string, core: readonly string[]): Promise<boolean> {
-  const packages = await packageFolders(root, TENSORFLOW);
-  for (const name of packages.filter((each) => !core.includes(each))) {
-    for (const file of await filesOf(join(root, name))) await place(join(root, name, file), join(folder, name, file));
+/** What the binding needs goes into its own `node_modules`: the server's packages of the same names may be of other versions. */
+async function stageTensorFlow(folder: string, root: string): Promise<boolean> {
+  const installed = (await packageFolders(root, TENSORFLOW)).filter((name) =>
+    TENSORFLOW.some((each) => name.endsWith(each)),
+  );
+  const [binding] = installed;
+  if (binding === undefined) {
+    if (root === '.') return false;
+    throw new OperatorError(`--tensorflow ${root}: neither ${TENSORFLOW.join(' nor ')} is installed there`);
   }
-  if (packages.length === 0 && root !== '.') {
-    throw new OperatorError(`--tensorflow ${root}: ${TENSORFLOW.join(' and ')} are not installed there`);
+  for (const name of await packageFolders(root, [binding.slice('node_modules/'.length)])) {
+    const target = name.startsWith(binding) ? name : join(binding, name);
+    for (const file of await filesOf(join(root, name))) await place(join(root, name, file), join(folder, target, file));
   }
-  return packages.length > 0;
+  return true;
 }
 
 /** A file or folder at another place: linked where it can be, symbolic links as they are. */
