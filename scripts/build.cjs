@@ -59,7 +59,7 @@ if (!isForServer && existsSync('load')) {
       'profiles',
     ].map((file) => [`load-${file.replace('/run', '')}`, `load/${file}.ts`]),
   );
-  build({ ...modules, entryPoints, outdir: 'dist', bundle: true, packages: 'external' });
+  buildBesideSources(entryPoints, 'dist');
   // Its threads load no more than the reader that they fuzz.
   build({
     ...modules,
@@ -91,17 +91,19 @@ function build(options) {
 }
 
 /**
- * Builds programs of load/ that import the modules of src/ where they are in dist/, one folder above: a module that starts a
- * process finds its file beside itself.
+ * Builds programs of load/ that import the modules of src/ where they are in dist/: a module that starts a process finds its file
+ * beside itself.
  */
 function buildBesideSources(entryPoints, outdir) {
   const result = buildSync({
     ...{ ...modules, entryPoints, outdir, write: false },
-    ...{ bundle: true, splitting: true, packages: 'external', external: ['../src/*', '../../src/*', '../../../src/*'] },
+    ...{ bundle: true, splitting: outdir !== 'dist', packages: 'external' },
+    external: ['../src/*', '../../src/*', '../../../src/*'],
   });
+  const sources = outdir === 'dist' ? './' : '../';
   for (const { path, contents } of result.outputFiles) {
     const text = Buffer.from(contents).toString();
-    place(path, path.endsWith('.js') ? text.replace(/"(?:\.\.\/)+src\//g, '"../') : text);
+    place(path, path.endsWith('.js') ? text.replace(/"(?:\.\.\/)+src\//g, `"${sources}`) : text);
   }
 }
 
