@@ -22,11 +22,30 @@ export async function closedLoop(
   seconds: number,
   signal: AbortSignal,
 ): Promise<LoadSample> {
+  const crowd = startClients(server.url, traffic, clients);
+  try {
+    await rampUp(() => crowd.answers.length >= clients, signal);
+    const window = await watch(server, () => sleep(seconds * 1000, undefined, { signal }));
+    return sampleOf(window, crowd.answers);
+  } finally {
+    await crowd.stop();
+  }
+}
+
+/** Clients that ask until they are stopped. */
+export interface Clients {
+  /** Grows. */
+  readonly answers: readonly Answer[];
+  stop(): Promise<void>;
+}
+
+/** `first`: the index of the first client, where others ask besides these: each begins with other photographs. */
+export function startClients(url: string, traffic: Traffic, clients: number, first = 0): Clients {
   const answers: Answer[] = [];
-  let started = 0;
+  let started = first;
   const instance = autocannon(
     {
-      url: server.url,
+      url,
       connections: clients,
       // Longer than any measurement: `stop` ends it.
       duration: 24 * 3600,
@@ -41,14 +60,13 @@ export async function closedLoop(
   };
   instance.on('response', (_client, status, _bytes, milliseconds) => record(milliseconds, status === 200));
   instance.on('reqError', () => record(NaN, false));
-  try {
-    await rampUp(() => answers.length >= clients, signal);
-    const window = await watch(server, () => sleep(seconds * 1000, undefined, { signal }));
-    return sampleOf(window, answers);
-  } finally {
-    instance.stop();
-    await over;
-  }
+  return {
+    answers,
+    async stop() {
+      instance.stop();
+      await over;
+    },
+  };
 }
 
 async function rampUp(done: () => boolean, signal: AbortSignal): Promise<void> {

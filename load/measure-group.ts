@@ -14,7 +14,7 @@ import { openPeak } from './peak.js';
 import type { Row, Sample } from './report.js';
 import type { Group, Scenario, Subject } from './scenario.js';
 import { startServer, type RunningServer } from './server-process.js';
-import { ceilingOf, mean, median, rateOfMix } from './statistics.js';
+import { ceilingOf, computesOnCores, mean, median, rateOfMix } from './statistics.js';
 import { trafficOf, type ImagesBySize } from './traffic.js';
 import { createWorkspace } from './workspace.js';
 
@@ -32,8 +32,6 @@ export interface Watcher {
 /** The least seconds for one measurement of a subject's part by itself. */
 const SHORTEST_S = 1;
 const PEAK_S = 1;
-/** Kinds of device that compute on the cores that decode. */
-const ON_CORES: ReadonlySet<string> = new Set(['cpu', 'wasm']);
 /** Seconds that a load takes beside its measurement. */
 const AROUND_S = 1.5;
 /** Seconds to generate the weights of a model and to open it, twice. */
@@ -237,7 +235,7 @@ async function measureRound(bench: Bench, prepared: Prepared, round: number, pea
   const alone = {
     engine,
     decode,
-    ceiling: ceilingOf(engine, decode, ON_CORES.has(service.device.devices[0]!.kind)),
+    ceiling: ceilingOf(engine, decode, computesOnCores(service.device.devices[0]!.kind)),
     peak,
   };
 

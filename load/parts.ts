@@ -59,9 +59,19 @@ export async function askFor(
   view: MeasuredView,
   photos: readonly ImageInput[],
 ): Promise<Question> {
-  const model = registry.get(name);
+  return askModel(config, registry.get(name), view, photos, policy.inputStep);
+}
+
+/** The same of a model that no service has. `step`: sides that follow from the photograph are multiples of it. */
+export async function askModel(
+  config: Pick<Config, 'maxPixels'>,
+  model: CompiledModel,
+  view: MeasuredView,
+  photos: readonly ImageInput[],
+  step = 1,
+): Promise<Question> {
   const headers = await Promise.all(photos.map(({ bytes }) => readImageHeader(bytes, config)));
-  return { model, view, photos, plans: headers.map((header) => planOf(view, model, header, policy.inputStep)) };
+  return { model, view, photos, plans: headers.map((header) => planOf(view, model, header, step)) };
 }
 
 function planOf(

@@ -22,8 +22,15 @@ export async function startServer(
   root = '.',
   launcher: readonly string[] = [],
 ): Promise<RunningServer> {
-  const [command, ...parameters] = [...launcher, process.execPath, join(root, 'dist/cli/fullconv.cjs'), 'serve'];
-  const child = spawn(command, parameters, {
+  return startProgram([...launcher, process.execPath, join(root, 'dist/cli/fullconv.cjs'), 'serve'], settings);
+}
+
+/** Start a program that is a server, and wait until its log says that it is ready, and where. */
+export async function startProgram(
+  [command, ...parameters]: readonly string[],
+  settings: Readonly<Record<string, string>>,
+): Promise<RunningServer> {
+  const child = spawn(command!, parameters, {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...settings, PORT: '0', HOST: '127.0.0.1', FULLCONV_LOG_LEVEL: 'info' },
     // In a process group of its own: Ctrl-C is for the load test, which ends the server in its turn.

@@ -8,13 +8,14 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isArchitecture } from '../src/architectures/index.js';
 import { interruption, runCommand } from './command.js';
+import { measureHeatmaps } from './heatmap-sizes.js';
 import { whole } from './options.js';
-import { readPhotos } from './photos.js';
 import { heatmapTimePlot } from './plots/heatmap-time.js';
 import { describeMachine, machineLine } from './report.js';
+import { readPhotos } from './photos.js';
 import { SAMPLES, servedName } from './scenario.js';
 import type { SizeRow, SizesReport } from './sizes-report.js';
-import { forgetPeak, peakOf, startServer, type RunningServer } from './server-process.js';
+import { startServer } from './server-process.js';
 import { markdownTable, type Column } from './tables.js';
 import { RESULTS } from './write-report.js';
 
@@ -42,80 +43,24 @@ await runCommand(async () => {
     return;
   }
   const rounds = whole('--rounds', values.rounds);
-  const rows = await measureAll(
-    values.models.split(','),
-    values.sides.split(',').map((side) => whole('--sides', side)),
-    values.strides.split(',').map((stride) => whole('--strides', stride)),
-    rounds,
-  );
-  await report({ kind: 'sizes', version: 1, machine: await describeMachine(), rounds, rows }, values.output);
-});
-
-async function measureAll(
-  models: readonly string[],
-  sides: readonly number[],
-  fractions: readonly number[],
-  rounds: number,
-): Promise<SizeRow[]> {
+  const models = values.models.split(',');
+  const sides = values.sides.split(',').map((side) => whole('--sides', side));
+  const fractions = values.strides.split(',').map((stride) => whole('--strides', stride));
   const signal = interruption();
+  const [photo] = await readPhotos(SAMPLES);
   const server = await startServer({ FULLCONV_UNTRAINED: models.filter(isArchitecture).join(',') });
+  let rows: SizeRow[] = [];
   try {
-    const [photo] = await readPhotos(SAMPLES);
-    const rows = await rowsOf(server, models, sides, fractions);
-    // Round 0 opens the sessions, and does not count.
-    for (let round = 0; round <= rounds; round++) {
-      for (const row of rows.filter(({ refused }) => refused === undefined)) {
-        if (signal.aborted) break;
-        process.stderr.write(`round ${round}: ${row.model} ${row.side}² at ${row.outputStride}\n`);
-        const milliseconds = await measure(server, row, photo!.bytes);
-        if (round > 0 && milliseconds !== undefined) row.milliseconds.push(milliseconds);
-      }
-    }
-    return rows.filter(({ milliseconds, refused }) => milliseconds.length > 0 || refused !== undefined);
+    const asked = { models: models.map((name) => servedName(name, 'fp32')), sides, fractions, rounds };
+    rows = await measureHeatmaps(server, photo!.bytes, asked, {
+      isOver: () => signal.aborted,
+      begin: (what) => process.stderr.write(`${what}\n`),
+    });
   } finally {
     await server.stop();
   }
-}
-
-async function rowsOf(
-  { url }: RunningServer,
-  models: readonly string[],
-  sides: readonly number[],
-  fractions: readonly number[],
-): Promise<SizeRow[]> {
-  const rows: SizeRow[] = [];
-  for (const model of models.map((name) => servedName(name, 'fp32'))) {
-    const response = await fetch(`${url}/v1/models/${model}`);
-    const { outputStrides } = (await response.json()) as { outputStrides: number[] };
-    for (const fraction of fractions) {
-      const outputStride = outputStrides[0]! / fraction;
-      if (!outputStrides.includes(outputStride)) continue;
-      rows.push(...sides.map((side) => ({ model, side, outputStride, milliseconds: [], peakMiB: 0 })));
-    }
-  }
-  return rows;
-}
-
-/** Milliseconds of one heatmap; undefined if it was refused. */
-async function measure(server: RunningServer, row: SizeRow, photo: Uint8Array): Promise<number | undefined> {
-  await forgetPeak(server);
-  const { model, side, outputStride } = row;
-  const query = `model=${model}&fit=stretch&size=${side}&outputStride=${outputStride}&deadlineMs=600000`;
-  const started = performance.now();
-  const response = await fetch(`${server.url}/v1/heatmap?${query}`, {
-    method: 'POST',
-    headers: { accept: 'application/x-npy' },
-    body: photo,
-  });
-  const body = await response.arrayBuffer();
-  if (!response.ok) {
-    row.refused = (JSON.parse(new TextDecoder().decode(body)) as { code: string }).code;
-    return undefined;
-  }
-  const milliseconds = performance.now() - started;
-  row.peakMiB = Math.max(row.peakMiB, (await peakOf(server)) ?? 0);
-  return milliseconds;
-}
+  await report({ kind: 'sizes', version: 1, machine: await describeMachine(), rounds, rows }, values.output);
+});
 
 async function report(result: SizesReport, output: string | undefined): Promise<void> {
   const { machine, rounds, rows } = result;

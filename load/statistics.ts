@@ -1,4 +1,5 @@
 /** Statistics of a handful of measurements: percentiles by nearest rank, medians, means of rates. Pure. */
+import type { DeviceKind } from '../src/device.js';
 
 /** Percentiles of the answers' latency, in milliseconds. */
 export interface Latency {
@@ -45,6 +46,13 @@ export function slope(points: readonly (readonly [x: number, y: number])[]): num
 /** The rate of a mix in which all kinds of work are equally frequent: the harmonic mean of their own rates. */
 export function rateOfMix(rates: readonly number[]): number {
   return 1 / mean(rates.map((rate) => 1 / rate));
+}
+
+/** Kinds of device that compute on the cores that decode. */
+const ON_CORES: ReadonlySet<string> = new Set(['cpu', 'wasm']);
+
+export function computesOnCores(kind: DeviceKind): boolean {
+  return ON_CORES.has(kind);
 }
 
 /**

@@ -21,6 +21,22 @@ const WORDS = new Set([
   'figure',
   'direction',
   'over',
+  // Of the GPU kit.
+  'part',
+  'holds',
+  'state',
+  'what',
+  'is',
+  'device',
+  'works',
+  'numbers',
+  'against',
+  'verdict',
+  'to the input of',
+  'binds',
+  'form',
+  'step',
+  'left out, or not possible',
 ]);
 
 export function markdownTable<T>(columns: readonly Column<T>[], rows: readonly T[]): string {

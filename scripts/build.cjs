@@ -59,7 +59,7 @@ if (!isForServer && existsSync('load')) {
       'profiles',
     ].map((file) => [`load-${file.replace('/run', '')}`, `load/${file}.ts`]),
   );
-  build({ ...modules, entryPoints, outdir: 'dist', bundle: true, packages: 'external' });
+  buildBesideSources(entryPoints, 'dist');
   // Its threads load no more than the reader that they fuzz.
   build({
     ...modules,
@@ -69,6 +69,10 @@ if (!isForServer && existsSync('load')) {
     splitting: true,
     packages: 'external',
   });
+  buildBesideSources(
+    ['pack', 'run', 'step', 'client', 'fronts-server', 'hollow-process'].map((file) => `load/gpu/${file}.ts`),
+    'dist/load-gpu',
+  );
   build({
     ...common,
     entryPoints: ['load/entry.cts'],
@@ -84,6 +88,23 @@ function build(options) {
   const result = buildSync({ ...options, write: false });
   for (const { path, contents } of result.outputFiles) place(path, contents);
   return result;
+}
+
+/**
+ * Builds programs of load/ that import the modules of src/ where they are in dist/: a module that starts a process finds its file
+ * beside itself.
+ */
+function buildBesideSources(entryPoints, outdir) {
+  const result = buildSync({
+    ...{ ...modules, entryPoints, outdir, write: false },
+    ...{ bundle: true, splitting: outdir !== 'dist', packages: 'external' },
+    external: ['../src/*', '../../src/*', '../../../src/*'],
+  });
+  const sources = outdir === 'dist' ? './' : '../';
+  for (const { path, contents } of result.outputFiles) {
+    const text = Buffer.from(contents).toString();
+    place(path, path.endsWith('.js') ? text.replace(/"(?:\.\.\/)+src\//g, `"${sources}`) : text);
+  }
 }
 
 function place(path, contents) {

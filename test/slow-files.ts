@@ -21,6 +21,7 @@ export const SLOW_FILES: readonly string[] = [
   'test/http/playground.test.ts',
   'test/http/segment.test.ts',
   'test/http/start.test.ts',
+  'test/unit/load/gpu/step-process.test.ts',
   'test/unit/log.test.ts',
   'test/unit/models/import/**',
   'test/unit/models/registry.test.ts',
