@@ -245,3 +245,44 @@ it('a client that sends its body slowly is refused at once', async () => {
   await one.send(photo);
   expect(refusedOnSight()).toBe(1);
 });
+
+describe('a place is kept while a body comes', () => {
+  const ask = (id: string): string =>
+    head('POST /v1/classify?topK=1', { 'Content-Length': photo.length, 'X-Request-Id': id });
+
+  it('so that whoever was let in by its header is not refused behind its body', async () => {
+    await learn('/v1/classify?topK=1');
+    leave();
+    leave = app.service.inference.admission.admit(MAX_QUEUE - 1);
+    const [first, second] = [await client(), await client()];
+    await first.send(ask('first'), photo.subarray(0, 1000));
+    await vi.waitFor(() => expect(looks).toHaveBeenCalledTimes(1));
+    await second.send(ask('second'), photo);
+    expect(await second.receive(ANSWER)).toMatch(/^HTTP\/1\.1 503 [^]*"name":"passes"/);
+    expect(refusedOnSight()).toBe(1);
+    await first.send(photo.subarray(1000));
+    expect(await first.receive(ANSWER)).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  it('and given back when the client leaves', async () => {
+    const { admission } = app.service.inference;
+    leave();
+    leave = admission.admit(MAX_QUEUE - 1);
+    const first = await client();
+    await first.send(ask('first'), photo.subarray(0, 1000));
+    const asker = { flow: { client: 'x', connection: 1 }, priority: 0 };
+    await vi.waitFor(() => expect(admission.whyFull(Infinity, asker)).toBeDefined());
+    first.socket.destroy();
+    await vi.waitFor(() => expect(admission.whyFull(Infinity, asker)).toBeUndefined());
+  });
+
+  it('but bodies that do not come keep nobody out', async () => {
+    release();
+    for (let slow = 0; slow < 3 * MAX_QUEUE; slow++) {
+      const announcing = await client();
+      await announcing.send(ask('slow'), 'x');
+    }
+    const answers = await Promise.all(Array.from({ length: MAX_QUEUE / 2 }, () => answerTo('/v1/classify?topK=1')));
+    for (const answer of answers) expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+  });
+});
