@@ -38,7 +38,9 @@ export function lightClient(url: string): LightClient {
 
   function headOf(request: PreparedRequest): Buffer {
     const { method, path, headers, body } = request;
-    const fields = Object.entries({ host, ...headers, 'content-length': body.length });
+    // autocannon adds headers of its own to the requests that it is given.
+    const given = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value] as const);
+    const fields = Object.entries({ ...Object.fromEntries(given), host, 'content-length': body.length });
     const lines = [`${method} ${path} HTTP/1.1`, ...fields.map(([name, value]) => `${name}: ${value}`), '', ''];
     const head = Buffer.from(lines.join('\r\n'));
     heads.set(request, head);
