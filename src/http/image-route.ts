@@ -92,23 +92,21 @@ export function imageRoute<Query extends ImageQuery>({
       registry.get(inQuery.model);
       if (!isForm(request)) known.add(request, reply, inQuery);
       admission.checkWait(longestWaitMs(inQuery, config), asker(inQuery));
-      const place = admission.keep(client);
       const reading = { bodies, metrics, limits: config, client, deadline: deadlineOf(inQuery) };
       return withImages(asked, reading, (images, fields) => {
         const query = isForm(request) ? parseParameters(schema, joinParameters(request.query, fields)) : inQuery;
         if (Object.keys(fields).length > 0) {
           registry.get(query.model);
-          admission.checkWait(longestWaitMs(query, config), asker(query), place);
+          admission.checkWait(longestWaitMs(query, config), asker(query));
         }
         limitPasses(images.length * query.scale.length, config.maxImages);
         const context = requestContext(reply, {
           ...asker(query),
           deadline: Math.min(deadlineOf(query), performance.now() + config.deadlineMs),
           ending,
-          place,
         });
         return answer(parts, { ...asked, query, images, context });
-      }).finally(() => place.release());
+      });
     },
   });
 }

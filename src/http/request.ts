@@ -36,10 +36,7 @@ export function longestWaitMs(
  */
 export function requestContext(
   reply: FastifyReply,
-  {
-    ending,
-    ...asked
-  }: Pick<RequestContext, 'flow' | 'priority' | 'deadline' | 'place'> & { readonly ending: AbortSignal },
+  { ending, ...asked }: Pick<RequestContext, 'flow' | 'priority' | 'deadline'> & { readonly ending: AbortSignal },
 ): RequestContext {
   const over = new AbortController();
   const end = (): void => over.abort(ending.reason);

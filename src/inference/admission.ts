@@ -1,12 +1,10 @@
 /**
  * Places in the server. A request takes one for each of its passes before anything is decoded, and gives all of them
  * back when nothing of it runs any more. So a full server refuses at once and says when to retry. The last quarter of the
- * places is kept for small requests: a few requests of many passes do not shut out everybody else. A request may have a place kept
- * while its body comes (kept-places.ts).
+ * places is kept for small requests: a few requests of many passes do not shut out everybody else.
  */
 import type { Asker } from '../batching/expected-wait.js';
 import { ServiceError, type ExceededLimit } from '../errors.js';
-import { createKeptPlaces, type KeptPlace } from './kept-places.js';
 
 /** A request of so many passes is small. */
 const SMALL = 4;
@@ -14,20 +12,18 @@ const SMALL = 4;
 export interface Admission {
   /** Places taken now. */
   readonly admitted: number;
-  /** Keep a place for a request of this client while its body comes. The caller must release it. */
-  keep(client: string): KeptPlace;
   /**
-   * Take `count` places, with the one that was kept for the request. The caller must call the returned function once to give them
-   * back. Throws QUEUE_FULL, or INVALID_REQUEST if `count` is above `maxQueue`.
+   * Take `count` places. The caller must call the returned function once to give them back. Throws QUEUE_FULL, or
+   * INVALID_REQUEST if `count` is above `maxQueue`.
    */
-  admit(count: number, kept?: KeptPlace): () => void;
+  admit(count: number): () => void;
   /**
    * Why a request of `asker` that came now is refused: no place is free, or it would wait longer for a worker than this. Undefined
    * if it is not. Costs less than an error.
    */
   whyFull(limitMs: number, asker: Asker): Full | undefined;
-  /** Throws QUEUE_FULL with that reason. `kept`: a place that the request has already. */
-  checkWait(limitMs: number, asker: Asker, kept?: KeptPlace): void;
+  /** Throws QUEUE_FULL with that reason. */
+  checkWait(limitMs: number, asker: Asker): void;
 }
 
 /** A refusal with QUEUE_FULL, as plain data. */
@@ -46,8 +42,6 @@ export interface AdmissionOptions {
 
 export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions): Admission {
   let admitted = 0;
-  const places = createKeptPlaces(maxQueue);
-  const taken = (): number => admitted + places.count();
   const full = (detail: string, waitMs: number, limit: ExceededLimit): Full => ({
     detail,
     retryAfterS: Math.max(1, Math.ceil(waitMs / 1000)),
@@ -60,12 +54,12 @@ export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions):
       {
         name: 'passes',
         value,
-        needed: taken() + count,
+        needed: admitted + count,
       },
     );
 
-  function whyFull(limitMs: number, asker: Asker, kept?: KeptPlace): Full | undefined {
-    if (taken() >= maxQueue && kept?.isKept !== true) return noPlace(maxQueue, 1);
+  function whyFull(limitMs: number, asker: Asker): Full | undefined {
+    if (admitted >= maxQueue) return noPlace(maxQueue, 1);
     // Nobody waits for longer than behind all others, which is the quicker to tell.
     if (expectedWaitMs() <= limitMs) return undefined;
     const expected = expectedWaitMs(asker);
@@ -81,25 +75,23 @@ export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions):
     get admitted() {
       return admitted;
     },
-    keep: (client) => places.keep(client),
-    admit(count, kept) {
+    admit(count) {
       if (count > maxQueue) {
         throw new ServiceError('INVALID_REQUEST', `The request needs ${count} passes (images × scales × mirrors).`, {
           errors: [{ parameter: 'scale', detail: `at most ${maxQueue} passes fit into the server` }],
           limit: { name: 'passes', value: maxQueue, needed: count },
         });
       }
-      kept?.release();
-      const ofSmall = count > SMALL && taken() > 0 ? Math.floor(maxQueue / 4) : 0;
-      if (taken() + count > maxQueue - ofSmall) throw queueFull(noPlace(maxQueue - ofSmall, count));
+      const kept = count > SMALL && admitted > 0 ? Math.floor(maxQueue / 4) : 0;
+      if (admitted + count > maxQueue - kept) throw queueFull(noPlace(maxQueue - kept, count));
       admitted += count;
       return () => {
         admitted -= count;
       };
     },
     whyFull,
-    checkWait(limitMs, asker, kept) {
-      const why = whyFull(limitMs, asker, kept);
+    checkWait(limitMs, asker) {
+      const why = whyFull(limitMs, asker);
       if (why !== undefined) throw queueFull(why);
     },
   };

@@ -34,7 +34,7 @@ export async function answerEach<Reading, Answer>(
   limit: ValueLimit = MAX_VALUES,
 ): Promise<(AnsweredImage<Answer> | FailedImage)[]> {
   const account = createMapAccount(images.length, limit);
-  const release = inference.admission.admit(images.length * passesPerImage(asking(context).input), context.place);
+  const release = inference.admission.admit(images.length * passesPerImage(asking(context).input));
   try {
     return await allTogether<AnsweredImage<Answer> | FailedImage>(
       context,

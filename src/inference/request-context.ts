@@ -5,7 +5,6 @@
 import { setMaxListeners } from 'node:events';
 import type { Flow } from '../batching/fair-shares.js';
 import { ServiceError } from '../errors.js';
-import type { KeptPlace } from './kept-places.js';
 
 export interface RequestContext {
   /** Whose share of the workers it takes. */
@@ -16,8 +15,6 @@ export interface RequestContext {
   readonly deadline: number;
   /** Aborted when the client is gone or a sibling has failed; its reason says which. */
   readonly signal: AbortSignal;
-  /** Kept for it while its body came. */
-  readonly place?: KeptPlace | undefined;
 }
 
 /** Throws DEADLINE_EXCEEDED after the deadline, and the signal's reason when it is aborted. */

@@ -56,23 +56,6 @@ describe('admission', () => {
     expect(() => places.checkWait(Infinity, asker)).toThrow('at its limit');
   });
 
-  it('keeps a place for a request whose body comes, which others find taken and the request itself does not', () => {
-    const asker = { flow: { client: 'a', connection: 1 }, priority: 0 };
-    const places = createAdmission({ maxQueue: 4, expectedWaitMs: () => 0 });
-    places.admit(3);
-    const kept = places.keep('a');
-    expect(places.admitted).toBe(3);
-    expect(places.whyFull(Infinity, asker)).toMatchObject({ limit: { name: 'passes', value: 4, needed: 5 } });
-    expect(() => places.admit(1)).toThrow('at its limit');
-    expect(() => places.checkWait(Infinity, asker, kept)).not.toThrow();
-    const release = places.admit(1, kept);
-    expect(kept.isKept).toBe(false);
-    expect(places.admitted).toBe(4);
-    release();
-    kept.release();
-    expect(places.whyFull(Infinity, asker)).toBeUndefined();
-  });
-
   it('refuses with INVALID_REQUEST what would never find places', () => {
     expect(() => admission().admit(5)).toThrow(
       expect.objectContaining({
