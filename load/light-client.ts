@@ -1,7 +1,7 @@
 /**
  * An HTTP client for loads on the cores of the server: what the client takes, the server lacks. Requests are bytes that were made
- * before, connections stay open, and of an answer no more is read than its status and where it ends. It takes a third of undici's
- * processor time a request. It knows answers with a Content-Length alone, which those to small questions have.
+ * before, connections stay open, and of an answer no more is read than its status and where it ends. It takes less than half of
+ * undici's processor time a request (0.12 ms against 0.27). It knows answers with a Content-Length alone, which those to small questions have.
  */
 import { connect, type Socket } from 'node:net';
 import type { PreparedRequest } from './traffic.js';

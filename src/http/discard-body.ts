@@ -1,6 +1,6 @@
 /**
  * Bodies that nobody reads, dropped where they are parsed. Node copies each piece of a body into a buffer of its own and hands it to
- * JavaScript, also where it is then thrown away: a quarter of what a refusal costs. Its parser leaves that out while it has no
+ * JavaScript, also where it is then thrown away: a sixth of what a refusal costs. Its parser leaves that out while it has no
  * function to call for a piece. The next request of a parser has its function again, before a byte of its body is parsed.
  *
  * The function is a part of Node that is not documented. It is found by its name; where that is another, bodies are discarded
