@@ -15,7 +15,6 @@ import type { Admission, Full } from '../inference/admission.js';
 import type { Registry } from '../models/registry.js';
 import { clientAddress, holderOf } from './client-address.js';
 import type { Connections } from './connections.js';
-import { discardBody, keepBody } from './discard-body.js';
 import { headersOfEach, requestIdOf } from './identity.js';
 import type { KnownQuestions, Question } from './known-questions.js';
 import type { Metrics } from './metrics.js';
@@ -94,7 +93,6 @@ export function createRefuseOnSight({
       'content-length': Buffer.byteLength(body),
     });
     response.end(body);
-    discardBody(request);
 
     const ms = performance.now() - began;
     metrics.observeRequest(found.route, 'POST', 503, ms / 1000);
@@ -112,7 +110,6 @@ export function refuseOnSight(server: Server, refuse: RefuseOnSight): void {
   const handle = server.listeners('request').at(-1) as RequestListener;
   server.off('request', handle);
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-    keepBody(request);
     if (!refuse(request, response)) handle.call(server, request, response);
   });
 }

@@ -4,7 +4,6 @@
  */
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import type { IncomingMessage } from 'node:http';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi, type MockInstance } from 'vitest';
 import type { Admission } from '../../src/inference/admission.js';
 import { startTestApp, type TestApp } from '../support/app.js';
@@ -227,27 +226,6 @@ it('the connection goes on behind a body that was not read, and the next body is
   const before = one.received.length;
   await one.send(ask, photo);
   await vi.waitFor(() => expect(one.received.slice(before)).toMatch(/^HTTP\/1\.1 200 [^]*"predictions"/));
-});
-
-it('the body that was not read is dropped where it is parsed', async () => {
-  await learn('/v1/classify?topK=1');
-  const handed: boolean[] = [];
-  const look = ({ socket }: IncomingMessage): void => {
-    const { parser } = socket as unknown as { parser: Record<number, unknown> };
-    setImmediate(() =>
-      handed.push(Object.values(parser).some((each) => (each as { name?: string } | null)?.name === 'parserOnBody')),
-    );
-  };
-  app.http.server.on('request', look);
-  const one = await client();
-  const ask = head('POST /v1/classify?topK=1', { 'Content-Length': photo.length });
-  await one.send(ask, photo);
-  await one.receive(ANSWER);
-  release();
-  await one.send(ask, photo);
-  await one.receive(/"predictions"/);
-  expect(handed).toEqual([false, true]);
-  app.http.server.off('request', look);
 });
 
 it('two requests at once on one connection are both answered, in order', async () => {
