@@ -5,10 +5,10 @@
  */
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { Pool } from 'undici';
 import { poissonArrivals } from './arrivals.js';
 import { closedLoop } from './closed-loop.js';
 import { interruption, runCommand } from './command.js';
+import { lightClient, type LightClient } from './light-client.js';
 import { watch } from './observe.js';
 import { positive, whole } from './options.js';
 import { readPhotos } from './photos.js';
@@ -51,24 +51,30 @@ async function overload(
   asked: number,
   seconds: number,
   signal: AbortSignal,
-): Promise<{ ended: Ended[]; goodput: number; loopMs: number; ownMs: number; sent: number }> {
+): Promise<{ ended: Ended[]; goodput: number; loopMs: number; ownMs: number; clientMs: number; sent: number }> {
   const arrivals = poissonArrivals(asked, RAMP_S + seconds, 1);
   const requests = traffic.random(arrivals.length, 1);
-  const pool = new Pool(server.url);
+  const client = lightClient(server.url);
   const start = performance.now();
   const sent: Promise<Ended>[] = [];
   let next = 0;
+  /** All that is due leaves at once: a client that is behind its schedule sees answers between, and catches up. */
   async function sendUntil(endMs: number): Promise<void> {
-    for (; next < arrivals.length && arrivals[next]! < endMs; next++) {
+    while (next < arrivals.length && arrivals[next]! < endMs) {
       const ahead = start + arrivals[next]! - performance.now();
       await (ahead > 0 ? sleep(ahead, undefined, { signal }) : turn(undefined, { signal }));
-      sent.push(send(pool, requests[next]!));
+      const now = performance.now() - start;
+      for (; next < arrivals.length && arrivals[next]! <= Math.min(now, endMs); next++) {
+        sent.push(send(client, requests[next]!));
+      }
     }
   }
   try {
     await sendUntil(RAMP_S * 1000);
     const ramp = sent.length;
+    const clientBefore = process.cpuUsage();
     const window = await watch(server, () => sendUntil(Infinity));
+    const { user, system } = process.cpuUsage(clientBefore);
     const all = await Promise.all(sent);
     const within = all.filter(({ at, kind }) => kind === 'accepted' && at >= window.startedAt && at < window.endedAt);
     const windowS = (window.endedAt - window.startedAt) / 1000;
@@ -78,26 +84,20 @@ async function overload(
       goodput: within.length / windowS,
       loopMs: window.activity.eventLoopP99Ms,
       ownMs: (1000 * window.activity.ownCores) / perSecond,
+      clientMs: (user + system) / 1000 / (sent.length - ramp),
       sent: perSecond,
     };
   } finally {
-    await pool.destroy();
+    client.close();
   }
 }
 
-async function send(pool: Pool, request: PreparedRequest): Promise<Ended> {
+async function send(client: LightClient, request: PreparedRequest): Promise<Ended> {
   const sentAt = performance.now();
-  const end = (kind: Ended['kind']): Ended => {
-    const at = performance.now();
-    return { at, milliseconds: at - sentAt, kind };
-  };
-  try {
-    const { statusCode, body } = await pool.request(request);
-    await body.dump({ limit: Infinity });
-    return end(statusCode === 200 ? 'accepted' : statusCode === 503 || statusCode === 429 ? 'refused' : 'broken');
-  } catch {
-    return end('broken');
-  }
+  const status = await client.send(request);
+  const at = performance.now();
+  const kind = status === 200 ? 'accepted' : status === 503 || status === 429 ? 'refused' : 'broken';
+  return { at, milliseconds: at - sentAt, kind };
 }
 
 const COLUMNS: readonly Column<Row>[] = [
@@ -132,7 +132,7 @@ await runCommand(async () => {
   });
   try {
     const peak = await closedLoop(server, traffic, CLIENTS, seconds, signal);
-    const { ended, goodput, loopMs, ownMs, sent } = await overload(
+    const { ended, goodput, loopMs, ownMs, clientMs, sent } = await overload(
       server,
       traffic,
       times * peak.imagesPerSecond,
@@ -154,6 +154,7 @@ await runCommand(async () => {
       broken: String(of('broken').length),
       'event loop late, p99 ms': figure(loopMs),
       "server's own process, processor ms a request": figure(ownMs),
+      'client, processor ms a request': figure(clientMs),
     };
     process.stdout.write(
       `${machineLine(await describeMachine())}; ${model}, ${CLIENTS} clients, then ${times} times their images/s.\n\n` +

@@ -9,9 +9,16 @@
  * Source: RFC 7239 (Forwarded).
  */
 import type { IncomingMessage } from 'node:http';
-import { isIP, isIPv6, type BlockList } from 'node:net';
+import { isIP, isIPv6, type BlockList, type Socket } from 'node:net';
 
 const known = new WeakMap<IncomingMessage, string>();
+
+/** Who is at the other end of a connection. */
+interface Peer {
+  readonly address: string;
+  readonly isProxy: boolean;
+}
+const peers = new WeakMap<Socket, Peer>();
 
 /** The address of a request's client in one form; empty if there is no connection any more. */
 export function clientAddress(request: IncomingMessage, proxies: BlockList): string {
@@ -57,8 +64,8 @@ export function isIn(list: BlockList, address: string): boolean {
 }
 
 function findClient({ headers, socket }: IncomingMessage, proxies: BlockList): string {
-  const peer = plainAddress((socket as IncomingMessage['socket'] | null)?.remoteAddress);
-  if (!isIn(proxies, peer)) return peer;
+  const { address: peer, isProxy } = peerOf(socket, proxies);
+  if (!isProxy) return peer;
   const { forwarded, 'x-forwarded-for': forwardedFor } = headers;
   const said = [
     ...(forwardedFor === undefined ? [] : [[forwardedFor].flat().join(',').split(',')]),
@@ -66,6 +73,17 @@ function findClient({ headers, socket }: IncomingMessage, proxies: BlockList): s
   ].map((nodes) => lastUntrusted(nodes, peer, proxies));
   const [first = peer, second = first] = said;
   return first === second ? first : peer;
+}
+
+/** Requests by `inject` have no connection. */
+function peerOf(socket: Socket | null, proxies: BlockList): Peer {
+  const before = socket === null ? undefined : peers.get(socket);
+  if (before !== undefined) return before;
+  const address = plainAddress(socket?.remoteAddress);
+  const peer = { address, isProxy: isIn(proxies, address) };
+  // One that has closed has no address any more.
+  if (socket !== null && address !== '') peers.set(socket, peer);
+  return peer;
 }
 
 /** The last address that is no trusted proxy's, or the first one if all are. What is no address ends the search. */

@@ -39,6 +39,8 @@ export interface Connections {
   handleClientError(error: Error & { readonly code?: string }, socket: Socket): void;
   /** Whether nothing more can come from a connection than what it is being answered. */
   isBroken(socket: Socket): boolean;
+  /** How many requests of a connection have no answer yet. */
+  waiting(socket: Socket): number;
   /** Throws QUEUE_FULL if too many requests of the connection wait for their answers. */
   checkPipeline(socket: Socket): void;
   /** Hang up on the clients that have taken nothing of their answers for a while. */
@@ -243,6 +245,7 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
       }
     },
     isBroken: (socket) => connections.get(socket)?.isBroken ?? false,
+    waiting: (socket) => connections.get(socket)?.answers.size ?? 0,
     checkPipeline(socket) {
       const waiting = connections.get(socket)?.answers.size ?? 0;
       if (waiting <= MAX_PIPELINED) return;

@@ -3,7 +3,6 @@
  * origins, errors as problem+json, measurements, and the routes (routes/index.ts). Each route takes the parts of the server
  * that it uses.
  */
-import { randomUUID } from 'node:crypto';
 import Fastify, { LogController, type FastifyInstance, type FastifyRequest } from 'fastify';
 import { ServiceError } from '../errors.js';
 import { createBodyMemory } from './body-memory.js';
@@ -15,7 +14,10 @@ import { acceptBodies } from './image-bodies.js';
 import type { HttpParts } from './parts.js';
 import { openapiDocument } from './openapi.js';
 import { handleError } from './problem.js';
-import { announcedLength, hasBody } from './receive-body.js';
+import { announcedLength, hasBody, WORTH_DISCARDING_BYTES } from './receive-body.js';
+import { headersOfEach, requestIdOf } from './identity.js';
+import { createKnownQuestions } from './known-questions.js';
+import { createRefuseOnSight, refuseOnSight } from './refuse-on-sight.js';
 import { refuseWhileClosing } from './refuse-while-closing.js';
 import type { Refusal } from './refusals.js';
 import { addRoutes } from './router.js';
@@ -25,10 +27,6 @@ import { createSending } from './sending.js';
 
 /** What the log and the metrics have in the place of a status where the client left before it had its whole answer. */
 const CLIENT_GONE = 499;
-
-/** A client's own request id is kept if it is safe to print. */
-const REQUEST_ID = /^[\w.:-]{1,128}$/;
-const TRACE_PARENT = /^[0-9a-f-]{55}$/;
 
 export async function createHttpServer(parts: HttpParts): Promise<FastifyInstance> {
   const { config, logger, metrics } = parts;
@@ -44,10 +42,7 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
       // What it would answer is no problem+json: see foreign-pages.ts.
       requireHostHeader: false,
     },
-    genReqId: (request) => {
-      const given = request.headers['x-request-id'];
-      return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
-    },
+    genReqId: requestIdOf,
     routerOptions: { maxParamLength: 1000 },
     return503OnClosing: false,
     // A connection that is open after the last answer waits for none: see Connections.drain.
@@ -69,14 +64,12 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
   });
 
   app.addHook('onRequest', (request, reply, done) => {
-    void reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');
-    const trace = request.headers.traceparent;
-    if (typeof trace === 'string' && TRACE_PARENT.test(trace)) void reply.header('traceparent', trace);
+    void reply.headers(headersOfEach(request.raw, request.id));
     done();
   });
   // Before any hook that may refuse a request: pages of other origins may read refusals, too.
   await allowOrigins(app, config.corsOrigins);
-  refuseWhileClosing(app, connections);
+  const isClosing = refuseWhileClosing(app, connections);
   const checkForeign = createForeignCheck(config, onRefused);
   app.addHook('onRequest', (request, _reply, done) => {
     checkForeign(request);
@@ -111,14 +104,13 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
   });
 
   acceptBodies(app);
-  const routeParts = { ...parts, document: openapiDocument(ROUTES), bodies };
+  const known = createKnownQuestions();
+  refuseOnSight(app.server, createRefuseOnSight({ ...parts, known, connections, isClosing }));
+  const routeParts = { ...parts, document: openapiDocument(ROUTES), bodies, known };
   const pages = config.playground ? await playgroundRoutes(routeParts) : [];
   addRoutes(app, [...ROUTES, ...pages], routeParts, sending.inPieces);
   return app;
 }
-
-/** Most bytes of an unread body that are worth reading on for, so that the connection can be used again. */
-const WORTH_DISCARDING_BYTES = 2 ** 20;
 
 /**
  * An answer may leave before its request has come: then the connection ends with it. Only a short rest is read on for, and

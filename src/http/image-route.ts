@@ -16,7 +16,7 @@ import { imagesOrForm, isForm, withImages } from './image-bodies.js';
 import { flag, integer, list, number, oneOf, parseParameters, withoutRules, type QuerySchema } from './parameters.js';
 import type { RouteParts } from './parts.js';
 import { problemOf } from './problem.js';
-import { flowOf, limitPasses, modelReference, requestContext, roundTiming } from './request.js';
+import { askerOf, limitPasses, longestWaitMs, modelReference, requestContext, roundTiming } from './request.js';
 import { route, type Asked, type Route, type RouteDefinition } from './route.js';
 
 const REQUEST_ERRORS = [
@@ -81,24 +81,27 @@ export function imageRoute<Query extends ImageQuery>({
     // A form may have other parameters: the rules between them wait for it.
     parse: (_, request) => parseParameters(isForm(request) ? withoutRules(schema) : schema, request.query),
     async answer(parts, asked) {
-      const { config, bodies, metrics, ending } = parts;
+      const { admission } = parts.inference;
+      const { config, registry, known, bodies, metrics, ending } = parts;
       const { request, reply, query: inQuery } = asked;
       const arrived = performance.now() - reply.elapsedTime;
       const deadlineOf = ({ deadlineMs = Infinity }: ImageQuery): number => arrived + deadlineMs;
       const client = holderOf(clientAddress(request.raw, config.trustedProxies));
-      const askerOf = ({ priority }: ImageQuery): Asker => ({
-        flow: flowOf(reply, client),
-        priority: Math.min(priority, config.maxPriority),
-      });
+      const asker = (query: ImageQuery): Asker => askerOf(query, client, reply.raw.socket, config);
       // Before its body is read: what is refused then costs next to nothing.
-      checkQuery(parts, inQuery, askerOf(inQuery));
+      registry.get(inQuery.model);
+      if (!isForm(request)) known.add(request, reply, inQuery);
+      admission.checkWait(longestWaitMs(inQuery, config), asker(inQuery));
       const reading = { bodies, metrics, limits: config, client, deadline: deadlineOf(inQuery) };
       return withImages(asked, reading, (images, fields) => {
         const query = isForm(request) ? parseParameters(schema, joinParameters(request.query, fields)) : inQuery;
-        if (Object.keys(fields).length > 0) checkQuery(parts, query, askerOf(query));
+        if (Object.keys(fields).length > 0) {
+          registry.get(query.model);
+          admission.checkWait(longestWaitMs(query, config), asker(query));
+        }
         limitPasses(images.length * query.scale.length, config.maxImages);
         const context = requestContext(reply, {
-          ...askerOf(query),
+          ...asker(query),
           deadline: Math.min(deadlineOf(query), performance.now() + config.deadlineMs),
           ending,
         });
@@ -106,16 +109,6 @@ export function imageRoute<Query extends ImageQuery>({
       });
     },
   });
-}
-
-/** Throws MODEL_NOT_FOUND, or QUEUE_FULL if the request would wait for half of its time. */
-function checkQuery(
-  { registry, inference, config }: RouteParts,
-  { model, deadlineMs = Infinity }: ImageQuery,
-  asker: Asker,
-): void {
-  registry.get(model);
-  inference.admission.checkWait(Math.min(deadlineMs, config.deadlineMs) / 2, asker);
 }
 
 interface FailedImage {

@@ -9,6 +9,7 @@ import type { Registry } from '../models/registry.js';
 import type { ApiDocument } from './api-reference.js';
 import type { BodyMemory } from './body-memory.js';
 import type { Metrics } from './metrics.js';
+import type { KnownQuestions } from './known-questions.js';
 
 export interface HttpParts {
   readonly config: Config;
@@ -31,8 +32,9 @@ export interface HttpParts {
   readonly isAlive: () => boolean;
 }
 
-/** What the server adds for its routes: the description of all of them, and the memory for their bodies. */
+/** What the server adds for its routes: the description of all of them, the memory for their bodies, and the questions that are known. */
 export interface RouteParts extends HttpParts {
   readonly document: ApiDocument;
   readonly bodies: BodyMemory;
+  readonly known: KnownQuestions;
 }

@@ -38,7 +38,10 @@ export const problemSchema = z
 export type Problem = z.output<typeof problemSchema>;
 
 /** The body for an error. `instance` is the id of the request. */
-export function problemOf(error: ServiceError, instance?: string): Problem {
+export function problemOf(
+  error: Pick<ServiceError, 'code' | 'message' | 'errors' | 'limit'>,
+  instance?: string,
+): Problem {
   const { status, title } = ERROR_TABLE[error.code];
   return {
     type: 'about:blank',

@@ -30,6 +30,9 @@ const FREE_CHUNKS = 10_000;
 /** The mean length of the chunks of a body that has more: each costs as much as some hundred bytes. */
 const MIN_CHUNK_BYTES = 64;
 
+/** Most bytes of an unread body that are worth reading on for, so that the connection can be used again. */
+export const WORTH_DISCARDING_BYTES = 2 ** 20;
+
 const receiving = new WeakMap<Socket, (error: ServiceError) => void>();
 
 /** Fail the body that is being received from this connection, if there is one. */

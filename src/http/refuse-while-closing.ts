@@ -16,7 +16,8 @@ const BACKLOG_MS = 5000;
 /** In a longer turn of the event loop, connections come in behind its look for them. */
 const SHORT_TURN_MS = 1;
 
-export function refuseWhileClosing(app: FastifyInstance, connections: Connections): void {
+/** Returns whether the server is closing. */
+export function refuseWhileClosing(app: FastifyInstance, connections: Connections): () => boolean {
   let closing = false;
   let accepted = 0;
   app.server.on('connection', () => (accepted += 1));
@@ -52,4 +53,5 @@ export function refuseWhileClosing(app: FastifyInstance, connections: Connection
     }
     await connections.drain();
   });
+  return () => closing;
 }

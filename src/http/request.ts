@@ -3,15 +3,31 @@
  */
 import type { Socket } from 'node:net';
 import type { FastifyReply } from 'fastify';
+import type { Asker } from '../batching/expected-wait.js';
 import type { Flow } from '../batching/fair-shares.js';
+import type { Config } from '../config.js';
 import { ServiceError } from '../errors.js';
 import type { RequestContext } from '../inference/request-context.js';
 import type { CompiledModel } from '../models/compile.js';
+import type { Question } from './known-questions.js';
 import type { Answer } from './route.js';
 
-/** Whose share of the workers a request takes. `client` is its address. */
-export function flowOf(reply: FastifyReply, client: string): Flow {
-  return { client, connection: numberOf(reply.raw.socket) };
+/** Whose share of the workers a request takes. `client` is the holder of its address. */
+export function askerOf(
+  { priority }: Pick<Question, 'priority'>,
+  client: string,
+  socket: Socket | null,
+  { maxPriority }: Pick<Config, 'maxPriority'>,
+): Asker {
+  return { flow: { client, connection: numberOf(socket) }, priority: Math.min(priority, maxPriority) };
+}
+
+/** A request that would wait for longer is refused: half of its time. */
+export function longestWaitMs(
+  { deadlineMs = Infinity }: Pick<Question, 'deadlineMs'>,
+  config: Pick<Config, 'deadlineMs'>,
+): number {
+  return Math.min(deadlineMs, config.deadlineMs) / 2;
 }
 
 /**

@@ -17,8 +17,20 @@ export interface Admission {
    * INVALID_REQUEST if `count` is above `maxQueue`.
    */
   admit(count: number): () => void;
-  /** Throws QUEUE_FULL if no place is free, or if a request of `asker` that came now would wait longer for a worker than this. */
+  /**
+   * Why a request of `asker` that came now is refused: no place is free, or it would wait longer for a worker than this. Undefined
+   * if it is not. Costs less than an error.
+   */
+  whyFull(limitMs: number, asker: Asker): Full | undefined;
+  /** Throws QUEUE_FULL with that reason. */
   checkWait(limitMs: number, asker: Asker): void;
+}
+
+/** A refusal with QUEUE_FULL, as plain data. */
+export interface Full {
+  readonly detail: string;
+  readonly retryAfterS: number;
+  readonly limit: ExceededLimit;
 }
 
 export interface AdmissionOptions {
@@ -30,9 +42,12 @@ export interface AdmissionOptions {
 
 export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions): Admission {
   let admitted = 0;
-  const full = (detail: string, waitMs: number, limit: ExceededLimit): ServiceError =>
-    new ServiceError('QUEUE_FULL', detail, { retryAfterS: Math.max(1, Math.ceil(waitMs / 1000)), limit });
-  const noPlace = (value: number, count: number): ServiceError =>
+  const full = (detail: string, waitMs: number, limit: ExceededLimit): Full => ({
+    detail,
+    retryAfterS: Math.max(1, Math.ceil(waitMs / 1000)),
+    limit,
+  });
+  const noPlace = (value: number, count: number): Full =>
     full(
       `The server is at its limit of ${value} passes (images × scales × mirrors)${value < maxQueue ? ' for large requests' : ''}.`,
       expectedWaitMs(),
@@ -42,6 +57,19 @@ export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions):
         needed: admitted + count,
       },
     );
+
+  function whyFull(limitMs: number, asker: Asker): Full | undefined {
+    if (admitted >= maxQueue) return noPlace(maxQueue, 1);
+    // Nobody waits for longer than behind all others, which is the quicker to tell.
+    if (expectedWaitMs() <= limitMs) return undefined;
+    const expected = expectedWaitMs(asker);
+    if (expected <= limitMs) return undefined;
+    return full('The server has more to do than it can answer in half of the time that a request may take.', expected, {
+      name: 'wait_ms',
+      value: limitMs,
+      needed: Math.ceil(expected),
+    });
+  }
 
   return {
     get admitted() {
@@ -55,27 +83,20 @@ export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions):
         });
       }
       const kept = count > SMALL && admitted > 0 ? Math.floor(maxQueue / 4) : 0;
-      if (admitted + count > maxQueue - kept) throw noPlace(maxQueue - kept, count);
+      if (admitted + count > maxQueue - kept) throw queueFull(noPlace(maxQueue - kept, count));
       admitted += count;
       return () => {
         admitted -= count;
       };
     },
+    whyFull,
     checkWait(limitMs, asker) {
-      if (admitted >= maxQueue) throw noPlace(maxQueue, 1);
-      // Nobody waits for longer than behind all others, which is the quicker to tell.
-      if (expectedWaitMs() <= limitMs) return;
-      const expected = expectedWaitMs(asker);
-      if (expected <= limitMs) return;
-      throw full(
-        'The server has more to do than it can answer in half of the time that a request may take.',
-        expected,
-        {
-          name: 'wait_ms',
-          value: limitMs,
-          needed: Math.ceil(expected),
-        },
-      );
+      const why = whyFull(limitMs, asker);
+      if (why !== undefined) throw queueFull(why);
     },
   };
+}
+
+function queueFull({ detail, ...more }: Full): ServiceError {
+  return new ServiceError('QUEUE_FULL', detail, more);
 }

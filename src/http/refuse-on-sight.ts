@@ -1,0 +1,115 @@
+/**
+ * The quick way to refuse. A server that is asked many times what it can do spends most of its time on refusals, which it then
+ * lacks for what it has accepted. So a question that will be refused because the server is full is answered from its header alone, in
+ * front of fastify: without its hooks, loggers of its own, zod and errors with stacks. The answer is the same, to the letter.
+ *
+ * What is in order is learned from requests that went the long way (known-questions.ts). A request is refused here only if it asks a
+ * known question, and its header has nothing else that could change the answer: a page's origin, an
+ * expectation, a body of unknown or great length, another request before it. Everything else goes the long way, and so does
+ * everything while there are free places.
+ */
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
+import type { FastifyBaseLogger } from 'fastify';
+import type { Config } from '../config.js';
+import type { Admission, Full } from '../inference/admission.js';
+import type { Registry } from '../models/registry.js';
+import { clientAddress, holderOf } from './client-address.js';
+import type { Connections } from './connections.js';
+import { headersOfEach, requestIdOf } from './identity.js';
+import type { KnownQuestions, Question } from './known-questions.js';
+import type { Metrics } from './metrics.js';
+import { PROBLEM_MEDIA_TYPE, problemOf } from './problem.js';
+import { announcedLength, WORTH_DISCARDING_BYTES } from './receive-body.js';
+import { createRefusalLog } from './refusal-log.js';
+import { askerOf, longestWaitMs } from './request.js';
+
+/** Answers a request with QUEUE_FULL and returns true, if that is what it gets and its header is enough to tell. */
+export type RefuseOnSight = (request: IncomingMessage, response: ServerResponse) => boolean;
+
+export interface OnSightParts {
+  readonly known: Pick<KnownQuestions, 'find'>;
+  readonly config: Config;
+  readonly logger: FastifyBaseLogger | false;
+  readonly inference: { readonly admission: Pick<Admission, 'whyFull'> };
+  readonly registry: Pick<Registry, 'get'>;
+  readonly metrics: Pick<Metrics, 'observeRequest'>;
+  readonly connections: Pick<Connections, 'isBroken' | 'waiting'>;
+  readonly isClosing: () => boolean;
+}
+
+export function createRefuseOnSight({
+  known,
+  config,
+  logger,
+  inference: { admission },
+  registry,
+  metrics,
+  connections,
+  isClosing,
+}: OnSightParts): RefuseOnSight {
+  const log = logger === false ? undefined : createRefusalLog(logger);
+
+  function whyFull(request: IncomingMessage, question: Question): Full | undefined {
+    try {
+      registry.get(question.model);
+    } catch {
+      return undefined;
+    }
+    const client = holderOf(clientAddress(request, config.trustedProxies));
+    return admission.whyFull(longestWaitMs(question, config), askerOf(question, client, request.socket, config));
+  }
+
+  function isPlain({ method, httpVersion, headers, socket }: IncomingMessage): boolean {
+    return (
+      method === 'POST' &&
+      httpVersion === '1.1' &&
+      headers.origin === undefined &&
+      headers['sec-fetch-site'] === undefined &&
+      headers.expect === undefined &&
+      headers.upgrade === undefined &&
+      (headers.connection === undefined || headers.connection === 'keep-alive') &&
+      connections.waiting(socket) === 1 &&
+      !connections.isBroken(socket)
+    );
+  }
+
+  return (request, response) => {
+    const began = performance.now();
+    const { url, headers } = request;
+    const found = known.find(headers.host, url);
+    if (found === undefined || isClosing() || !isPlain(request)) return false;
+    if ((announcedLength(request) ?? Infinity) > WORTH_DISCARDING_BYTES) return false;
+    const why = whyFull(request, found.question);
+    if (why === undefined) return false;
+
+    const id = requestIdOf(request);
+    const code = 'QUEUE_FULL';
+    const body = JSON.stringify(problemOf({ code, message: why.detail, errors: [], limit: why.limit }, id));
+    response.writeHead(503, {
+      ...headersOfEach(request, id),
+      ...(found.vary === undefined ? {} : { vary: found.vary }),
+      'retry-after': String(why.retryAfterS),
+      'content-type': PROBLEM_MEDIA_TYPE,
+      'content-length': Buffer.byteLength(body),
+    });
+    response.end(body);
+
+    const ms = performance.now() - began;
+    metrics.observeRequest(found.route, 'POST', 503, ms / 1000);
+    log?.refused((logger) => {
+      logger.warn({ reqId: id, code }, why.detail);
+      const client = clientAddress(request, config.trustedProxies);
+      logger.info({ reqId: id, method: 'POST', url, status: 503, ms, client }, 'request');
+    });
+    return true;
+  };
+}
+
+/** Let a server refuse on sight, before its own handler is asked: the last listener, for others come before that. */
+export function refuseOnSight(server: Server, refuse: RefuseOnSight): void {
+  const handle = server.listeners('request').at(-1) as RequestListener;
+  server.off('request', handle);
+  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    if (!refuse(request, response)) handle.call(server, request, response);
+  });
+}
