@@ -57,7 +57,7 @@ export async function compileFor(
 }
 
 function inPrecision(content: ModelFolder, precision: Precision): ModelFolder {
-  return precision === 'fp32' ? content : { ...content, manifest: { ...content.manifest, precision } };
+  return { ...content, manifest: { ...content.manifest, precision } };
 }
 
 /**
@@ -81,7 +81,7 @@ export async function folderToServe(
       await mkdir(dirname(to), { recursive: true });
       await link(from, to).catch(() => copyFile(from, to));
     }
-    const changed = precision === 'fp32' ? manifest : { ...manifest, precision };
+    const changed = { ...manifest, precision };
     await writeFile(join(model, MANIFEST_FILE), JSON.stringify(changed));
   });
   return { folder, served };

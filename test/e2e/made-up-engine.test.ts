@@ -73,6 +73,8 @@ it('its devices are its own, as the refusals and the help say', async () => {
   const entry = join(copy, 'dist/cli/fullconv.cjs');
   const { stdout } = await promisify(execFile)(process.execPath, [entry, 'serve', '--help']);
   const help = stdout.replace(/\s+/g, ' ');
-  expect(help).toContain('openvino and tensorflow are installed separately, see docs/engines.md; abacus is made of wood');
+  expect(help).toContain(
+    'openvino and tensorflow are installed separately, see docs/engines.md; abacus is made of wood',
+  );
   expect(help).toContain('(engine tensorflow: cpu, cuda or wasm; engine abacus: wood or brass)');
 });

@@ -30,7 +30,7 @@ export async function tryDevices(context: StepContext): Promise<void> {
     const { engine, kind } = partsOf(device);
     const limit = Math.min(LONGEST_PROBE_S, Math.max(SHORTEST_PROBE_S, context.left()));
     context.begin(device);
-    const probed = await probeDevice({ kind, index: 0 }, engine, undefined, Math.ceil(limit * 1000));
+    const probed = await probeDevice({ kind, index: 0 }, engine, { limitMs: Math.ceil(limit * 1000) });
     context.put({
       ...{ table: 'device', key: device, device },
       ...('failure' in probed ? { failure: probed.failure } : { probe: probed }),

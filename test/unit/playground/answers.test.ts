@@ -34,7 +34,7 @@ const MODEL: ModelDetail = {
   },
 };
 const TIMING = { decodeMs: 1, queueMs: 2, inferMs: 3, batchSize: 1 };
-const REFERENCE = { name: 'tiny', version: '1', digest: 'd' };
+const REFERENCE = { name: 'tiny', version: '1', digest: 'd', precision: 'fp32' as const, engine: 'onnxruntime' };
 const { signal } = new AbortController();
 
 const asking = questionAbout(MODEL);
