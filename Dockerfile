@@ -57,16 +57,23 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT ?? 8080}/readyz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 CMD ["node", "dist/cli/fullconv.cjs", "serve"]
 
+# OpenVINO's wheel has everything; this is what the engine loads.
+FROM python:3.12-slim-bookworm AS openvino
+RUN python3 -m pip install --no-cache-dir --no-deps --target /wheel openvino==2026.4.1 && mkdir -p /opt/openvino/libs \
+ && cd /wheel/openvino/libs && cp -a libopenvino.so.* libopenvino_c.so.* libopenvino_intel_cpu_plugin.so \
+      libopenvino_onnx_frontend.so.* libtbb* /opt/openvino/libs/
+
 FROM node:22-bookworm-slim AS cpu
 RUN apt-get update && apt-get install -y --no-install-recommends libjemalloc2 && rm -rf /var/lib/apt/lists/* \
  && useradd --system --create-home --uid 10001 fullconv && install -d -o fullconv -g root -m 775 /var/cache/fullconv
 WORKDIR /app
+COPY --from=openvino /opt/openvino /opt/openvino
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY package.json ./
 COPY models models
 ENV NODE_ENV=production HOST=0.0.0.0 LD_PRELOAD=libjemalloc.so.2 UV_THREADPOOL_SIZE=8 \
-    FULLCONV_CACHE=/var/cache/fullconv
+    FULLCONV_CACHE=/var/cache/fullconv FULLCONV_OPENVINO=/opt/openvino
 USER fullconv
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \

@@ -217,3 +217,78 @@ describe('on any other device', () => {
     }
   });
 });
+
+describe('an engine that computes single-precision nets in bfloat16', () => {
+  /** The logits of sessions that are told to are other by a part of the largest. */
+  class CastingSessions extends EngineSessions {
+    readonly cast = new Set<string>();
+    constructor(readonly error: number) {
+      super();
+    }
+
+    override async open(spec: SessionSpec): Promise<void> {
+      if (spec.autocast === 'bf16') this.cast.add(spec.id);
+      await super.open(spec);
+    }
+
+    override async run(id: string, feeds: TensorMap): Promise<TensorMap> {
+      const outputs = await super.run(id, feeds);
+      const { logits } = outputs;
+      if (!this.cast.has(id) || logits?.type !== 'float32') return outputs;
+      const largest = Math.max(...(logits.data as Float32Array).map(Math.abs));
+      const data = (logits.data as Float32Array).map(
+        (value, index) => value + (index === 0 ? this.error * largest : 0),
+      );
+      return { ...outputs, logits: { ...logits, type: 'float32', data } };
+    }
+  }
+
+  async function startCasting(
+    error: number,
+    options: { precision?: 'auto' | 'fp32' | 'bf16' } = {},
+  ): Promise<Registry> {
+    sessions = new CastingSessions(error);
+    const registry = { folder, cache: folder, untrained: [], defaultModel: '' };
+    return createRegistry({ ...registry, engine: 'openvino', autocast: 'bf16', ...options }, sessions);
+  }
+
+  const isCast = (model: CompiledModel): boolean[] =>
+    [model.classifier, denseViews(model).view(), denseViews(model).view({ edge: 'same' })].map(
+      ({ session }) => session.autocast === 'bf16',
+    );
+
+  it('does so in every view where the logits stay the same, and says it', async () => {
+    const model = (await startCasting(0.009)).get('tiny-resnet');
+    expect(model).toMatchObject({ precision: 'bf16', engine: 'openvino' });
+    expect(isCast(model)).toEqual([true, true, true]);
+    expect(sessions.asked).toEqual(expect.arrayContaining(['single-parity', 'half-parity']));
+  });
+
+  it('does not where they do not, and says why', async () => {
+    const model = (await startCasting(0.011)).get('tiny-resnet');
+    expect(model.precision).toBe('fp32');
+    expect(model.notHalf).toMatch(/^bf16, but in half precision the logits differ by \S+, over 1 % of the largest, /);
+    expect(isCast(model)).toEqual([false, false, false]);
+  });
+
+  it('refuses a model that it is asked for, and does not fit', async () => {
+    const entry = (await startCasting(0.011, { precision: 'bf16' })).list().find(({ name }) => name === 'tiny-resnet')!;
+    expect(entry.state).toBe('failed');
+    expect(entry.reason).toMatch(/precision.* is bf16, but in half precision the logits differ by/);
+  });
+
+  it('leaves alone what is to be in single precision', async () => {
+    const model = (await startCasting(0, { precision: 'fp32' })).get('tiny-resnet');
+    expect(model.precision).toBe('fp32');
+    expect(isCast(model)).toEqual([false, false, false]);
+    expect(sessions.asked.filter((view) => view.endsWith('parity'))).toEqual([]);
+  });
+
+  it('measures again what was measured of another precision', async () => {
+    await inHalf('tiny-resnet');
+    await start(true);
+    const model = (await startCasting(0)).get('tiny-resnet');
+    expect(model.precision).toBe('bf16');
+    expect(sessions.asked).toContain('half-parity');
+  });
+});
