@@ -51,6 +51,7 @@ export async function compileFor(
   if ('cannot' in how) throw new Error(how.cannot);
   const model = await compileModel(inPrecision(content, how.precision), {
     ...{ load: 1, cache: task.places.cache, computesHalf: engine.computesHalf(kind) },
+    ...(how.precision === 'bf16' && { autocast: how.precision }),
   });
   if (model.precision === how.precision) return model;
   throw new Error(`it is computed in ${model.precision} there, not in ${how.precision}`);

@@ -28,6 +28,9 @@ export function howToCompute(engine: EngineDescription, kind: string, numbers: N
       if (precision === 'fp16' && !engine.computesHalf(kind)) {
         return { cannot: `${engine.name} does not compute in half precision on ${kind}` };
       }
+      if (precision === 'bf16' && engine.contends !== true) {
+        return { cannot: `${engine.name} does not compute in bfloat16` };
+      }
       return { environment: {}, precision };
     }
   }

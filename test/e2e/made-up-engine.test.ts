@@ -76,5 +76,5 @@ it('its devices are its own, as the refusals and the help say', async () => {
   expect(help).toContain(
     'openvino and tensorflow are installed separately, see docs/engines.md; abacus is made of wood',
   );
-  expect(help).toContain('(engine tensorflow: cpu, cuda or wasm; engine abacus: wood or brass)');
+  expect(help).toContain('(engine openvino: cpu; engine tensorflow: cpu, cuda or wasm; engine abacus: wood or brass)');
 });

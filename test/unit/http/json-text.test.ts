@@ -28,7 +28,7 @@ const BOX = { height: 4, width: 3, y: 2, x: 1, unknown: true };
 const LABELS = { label: 'a "quoted" \\ label\n\u2028 \ud800 ü 🐘', id: '__proto__' };
 const REST = {
   timing: { batchSize: 3, inferMs: 0.001, queueMs: 12, decodeMs: 1e-9 },
-  model: { digest: 'ab', version: '1', name: 'net' },
+  model: { digest: 'ab', version: '1', name: 'net', engine: 'onnxruntime', precision: 'fp32' },
 };
 const IMAGE = {
   map: { kind: 'windows', receptiveField: 31, offset: 0.5, outputStride: 16, height: 3, width: 4 },
