@@ -11,9 +11,11 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** Run it to its end. `environment` adds to that of the tests. */
+/** Run it to its end, with one worker unless a test says otherwise. `environment` adds to that of the tests. */
 export function runFullconv(environment: Record<string, string>, ...args: string[]): Promise<Ended> {
-  return promisify(execFile)(process.execPath, [ENTRY, ...args], { env: { ...process.env, ...environment } }).then(
+  return promisify(execFile)(process.execPath, [ENTRY, ...args], {
+    env: { FULLCONV_WORKERS: '1', ...process.env, ...environment },
+  }).then(
     ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
     (error: unknown) => error as Ended,
   );
