@@ -92,7 +92,7 @@ describe.skipIf(OPENVINO === undefined)('the server on the OpenVINO engine', () 
   });
 
   it('is what auto takes where it is faster', async () => {
-    const server = await onOpenvino({ FULLCONV_ENGINE: 'auto' });
+    const server = await onOpenvino({ FULLCONV_ENGINE: 'auto', FULLCONV_MEMORY_MB: '100000' });
     try {
       const [, there, here] = /in ([\d.]+) ms with openvino[^,]*, in ([\d.]+) with onnxruntime/.exec(
         server.log.join('\n'),

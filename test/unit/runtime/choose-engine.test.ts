@@ -34,7 +34,7 @@ function machines({ files = [], openvino = 'not installed', cuda }: Facts): { of
 }
 
 const FAST: Probed = { runMs: 12.3, coreMs: 55, autocast: 'bf16' };
-const AUTO = { engine: 'auto', device: 'auto' } as const;
+const AUTO = { engine: 'auto', device: 'auto', memoryMb: 400 } as const;
 
 describe('the engine auto', () => {
   it('is onnxruntime where nothing else is installed, without a try', async () => {
@@ -65,6 +65,13 @@ describe('the engine auto', () => {
     expect(device.why).toContain(why);
   });
 
+  it('is onnxruntime where memory is short, without a try', async () => {
+    const { of, tried } = machines({ openvino: FAST });
+    const { engine, device } = await chooseEngine({ ...AUTO, memoryMb: 399 }, of);
+    expect({ engine, tried }).toEqual({ engine: 'onnxruntime', tried: [] });
+    expect(device.why).toContain('openvino takes more memory: FULLCONV_MEMORY_MB is below 200 for each core');
+  });
+
   it('leaves a GPU to onnxruntime', async () => {
     const { of, tried } = machines({ files: ['nvidia0'], cuda: { runMs: 2, coreMs: 55 }, openvino: FAST });
     const { engine, device } = await chooseEngine(AUTO, of);
@@ -77,7 +84,7 @@ describe('the engine auto', () => {
 
   it('is chosen among those for the CPU that was asked for', async () => {
     const cpu = [{ kind: 'cpu', index: 0 }];
-    const { engine, device } = await chooseEngine({ engine: 'auto', device: cpu }, machines({ openvino: FAST }).of);
+    const { engine, device } = await chooseEngine({ ...AUTO, device: cpu }, machines({ openvino: FAST }).of);
     expect({ engine, why: device.why.split(';')[0] }).toEqual({ engine: 'openvino', why: 'asked for' });
   });
 });
