@@ -166,9 +166,8 @@ function compile(
 }
 
 /**
- * Each layer keeps its kernels for the shapes that it had last, up to so many in all. OpenVINO's 5,000 are 2.5 MB for each shape of an
- * EfficientNet-Lite0 without end in sight: 150 shapes took 650 MB more than one, now 160. Shapes that come again in turn, as
- * the batches of 1 to 8, are as fast as with 1,300.
+ * Each layer keeps its kernels for the shapes that it had last, up to so many in all. OpenVINO's own limit is 5,000, with which an
+ * EfficientNet-Lite0 grows by megabytes for each new size (test/unit/runtime/openvino.test.ts).
  */
 const KEPT_KERNELS = 300;
 

@@ -85,13 +85,26 @@ function bind(koffi: Koffi, path: string): OpenvinoLibrary {
   const version = koffi.struct({ buildNumber: text, description: text });
   const to = (type: TypeSpec): TypeSpec => koffi.out(koffi.pointer(type));
 
-  const lastError = lib.func('ov_get_last_err_msg', text, []) as () => string | null;
+  const freeText = lib.func('ov_free', 'void', [pointer]);
+  const getLastError = lib.func('ov_get_last_err_msg', pointer, []) as () => Handle | null;
+  /** Texts that the library gives are the caller's to free. */
+  function taken(found: Handle): string {
+    try {
+      return koffi.decode(found, 'char', -1) as string;
+    } finally {
+      freeText(found);
+    }
+  }
+  function lastError(): string | undefined {
+    const found = getLastError();
+    return found === null ? undefined : taken(found).trim();
+  }
   /** A function that returns a status, as one that throws. */
   function checked(name: string, ...types: TypeSpec[]): (...values: unknown[]) => void {
     const call = lib.func(name, 'int', types);
     return (...values) => {
       const status = call(...values) as number;
-      if (status !== 0) throw new Error(lastError()?.trim() ?? `OpenVINO's ${name} returned ${status}`);
+      if (status !== 0) throw new Error(lastError() ?? `OpenVINO's ${name} returned ${status}`);
     };
   }
   const freed = (name: string): ((handle: Handle) => void) => lib.func(name, 'void', [pointer]);
@@ -113,7 +126,6 @@ function bind(koffi: Koffi, path: string): OpenvinoLibrary {
   const getData = checked('ov_tensor_data', pointer, to(pointer));
   const freeShape = checked('ov_shape_free', koffi.pointer(shape));
   const freeTensor = freed('ov_tensor_free');
-  const freeText = freed('ov_free');
 
   const shapeOf = (dims: readonly number[]): object => ({ rank: dims.length, dims: BigInt64Array.from(dims, BigInt) });
 
@@ -146,12 +158,7 @@ function bind(koffi: Koffi, path: string): OpenvinoLibrary {
     version: build.buildNumber?.split('-')[0] ?? '0',
     createCore: () => filled(createCore),
     cpuProperty(core, name) {
-      const found = filled<Handle>((place) => getProperty(core, DEVICE, name, place));
-      try {
-        return koffi.decode(found, 'char', -1) as string;
-      } finally {
-        freeText(found);
-      }
+      return taken(filled<Handle>((place) => getProperty(core, DEVICE, name, place)));
     },
     readModel: (core, model) => filled((place) => readModel(core, model, model.byteLength, null, place)),
     freeModel: freed('ov_model_free'),
