@@ -19,12 +19,10 @@ import { imageShapes } from '../graph/native-shapes.js';
 import type { ImagePreprocessing } from '../graph/passes/add-image-input.js';
 import { averageClassMap } from '../graph/passes/average-class-map.js';
 import { LOGITS } from '../graph/passes/name-logits.js';
-import { halfWeights, reportWeights } from '../graph/passes/report-weights.js';
 import { inferShapes } from '../graph/shapes.js';
 import { pixelSize } from '../maps/input-plan.js';
 import type { Activation } from '../maps/scores.js';
 import { DEFAULT_ENGINE } from '../runtime/engines.js';
-import type { SessionSpec } from '../runtime/session.js';
 import { loadBuiltIn } from './networks/built-in.js';
 import { createDenseViews, type DenseForm, type DenseView, type DenseViews, type View } from './dense-views.js';
 import { isSameSize, memoizeBySize, statedSize, type Size } from './input-size.js';
@@ -39,11 +37,12 @@ import {
 } from './manifest.js';
 import { DigestedFiles } from './files/file-access.js';
 import { ModelFileError } from './files/model-file-error.js';
-import type { Network, OriginalNet, OutputKind, Unavailable } from './networks/network.js';
+import type { Network, OutputKind, Unavailable } from './networks/network.js';
 import { readKernelCentres } from './networks/kernel-centres.js';
 import { loadOnnx } from './networks/onnx-network.js';
+import { halfCheckOf, halfForm, parityCheckOf, type ParityCheck } from './parity-check.js';
 import { choosePrecision, type Computing } from './precision.js';
-import { narrowed, sessionWriter, type SessionOptions, type SessionWriter } from './session-writer.js';
+import { sessionWriter, type SessionWriter } from './session-writer.js';
 import { loadTfjsLayers } from './networks/tfjs-network.js';
 
 /** A model that is ready to be opened: its sessions, numbers and labels. Immutable. */
@@ -85,26 +84,6 @@ export interface CompiledModel {
    */
   readonly deviation?: number;
 }
-
-/** Two sessions that must give the same logits for an image of the native size. */
-export interface ParityCheck {
-  /** The net as in its file, or in single precision. */
-  readonly original: SessionSpec;
-  /** Whether the original runs without the engine's optimizations. */
-  readonly asWritten: boolean;
-  /** The mean of the class map, or the net in half precision. */
-  readonly converted: SessionSpec;
-  /** The weights whose largest values the converted net reports (passes/report-weights.ts). */
-  readonly weights?: readonly string[];
-  readonly nativeSize: Size;
-  /** Largest allowed difference, as a part of the largest absolute logit. */
-  readonly tolerance: number;
-  /** sha256 over the two graphs and the weights, hexadecimal. */
-  readonly digest: string;
-}
-
-/** Bounds for the error of rounding in another order, as a part of the largest absolute logit. */
-const TOLERANCE = { float32: 1e-3, float16: 1e-2 };
 
 /** The class maps of a model. Throws OUTPUT_UNSUPPORTED with the reason if it has none. */
 export function denseViews({ manifest, dense }: CompiledModel): DenseViews {
@@ -218,20 +197,6 @@ export function finishNetwork(
     ...(network.original && { parityCheck: parityCheckOf(network.original, dense.graph, network, write) }),
   };
 }
-
-/** How sessions of a half precision are written; undefined of another precision. */
-function halfForm(precision: Precision): HalfForm | undefined {
-  switch (precision) {
-    case 'fp16':
-      return { inHalf: true };
-    case 'bf16':
-      return { autocast: precision };
-    default:
-      return undefined;
-  }
-}
-
-type HalfForm = Pick<SessionOptions, 'inHalf' | 'autocast'>;
 
 /** Chooses the loader by the manifest's architecture, which tells the format of the weights file. */
 function loadFormat(content: ModelFolder, cache: string): Promise<Network> {
@@ -374,51 +339,4 @@ function peakByteCounter({ classifier, dense }: Network): (input: Size) => numbe
       throw error;
     }
   });
-}
-
-/** The check of the class map's mean against the logits of the file's own net. */
-function parityCheckOf(original: OriginalNet, classMap: Graph, network: Network, write: SessionWriter): ParityCheck {
-  return parityCheck(network, {
-    original: write('original', original.graph),
-    converted: write('score-parity', classMap, { ends: [averageClassMap()] }),
-    // As written, a quantized net computes in float between its roundings, unlike the net that is served.
-    asWritten: !original.graph.nodes.some(({ op }) => op === 'QuantizeLinear'),
-    tolerance: original.isHalf ? TOLERANCE.float16 : TOLERANCE.float32,
-  });
-}
-
-/** The check of the net in half precision against itself in single: by its class map if it has one. */
-function halfCheckOf(network: Network, write: SessionWriter, form: HalfForm): ParityCheck {
-  const { classifier, dense } = network;
-  const [net, ends] = 'graph' in dense ? [dense.graph, [averageClassMap()]] : [classifier, []];
-  if (form.autocast !== undefined) {
-    return parityCheck(network, {
-      original: write('single-parity', net, { ends }),
-      converted: write('half-parity', net, { ends, ...form }),
-      asWritten: false,
-      tolerance: TOLERANCE.float16,
-    });
-  }
-  const half = narrowed(net);
-  const weights = halfWeights(half);
-  return {
-    ...parityCheck(network, {
-      original: write('single-parity', net, { ends }),
-      converted: write('half-parity', half, { ends: [...ends, ...(weights.length === 0 ? [] : [reportWeights()])] }),
-      asWritten: false,
-      tolerance: TOLERANCE.float16,
-    }),
-    weights,
-  };
-}
-
-function parityCheck(
-  { nativeSize, weightsDigest }: Network,
-  compared: Pick<ParityCheck, 'original' | 'asWritten' | 'converted' | 'tolerance'>,
-): ParityCheck {
-  const { original, converted, asWritten } = compared;
-  const digest = createHash('sha256').update(weightsDigest).update(original.model).update(converted.model);
-  if (asWritten) digest.update('as written');
-  if (converted.autocast !== undefined) digest.update(converted.autocast);
-  return { ...compared, nativeSize, digest: digest.digest('hex') };
 }
