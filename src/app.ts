@@ -135,6 +135,7 @@ export async function createEngineRoom(
     metrics.observeWorkerLost();
     log.error({ ...info, err: info.error }, 'a worker died');
   };
+  const memory = createMemory(config.memoryMb * 2 ** 20);
   const pool = await createPool<Work, WorkOutput>({
     devices: device.devices,
     workers,
@@ -146,10 +147,11 @@ export async function createEngineRoom(
     },
     decoders: Math.max(1, Math.ceil(config.decoders / (workers * device.devices.length))),
     workerFile,
+    onKept: (bytes) => memory.kept(bytes),
     onWorkerLost,
   });
+  memory.onWanted(() => pool.shrink());
   const artists = createJobPool<DrawJob>({ size: config.renderers, workerFile, onWorkerLost });
-  const memory = createMemory(config.memoryMb * 2 ** 20);
   const batcher = createBatcher({
     executor: pool,
     limits: { ...limits, maxQueue: config.maxQueue, maxRunMs: config.deadlineMs },

@@ -3,6 +3,8 @@
  * drawings. All of it together is FULLCONV_MEMORY_MB. What takes much says how much before it begins, and waits until that is
  * free.
  *
+ * What engines keep of runs that are over counts, too. They are told to give it back when something lacks it.
+ *
  * Drawings have at most half of it, so that small runs always find some, and small drawings pass large ones that fill that half. A
  * drawing has its turn when the runs that are under way leave enough; no further run takes what it waits for.
  */
@@ -20,6 +22,12 @@ export interface Memory {
    * that gives it back; rejects with the signal's reason.
    */
   takeForDrawing(bytes: number, signal: AbortSignal): Promise<() => void>;
+  /** Say how many bytes engines keep of runs that are over. */
+  kept(bytes: number): void;
+  /** Say that a run lacks memory. */
+  wanted(): void;
+  /** Have a function called when something lacks memory that engines keep. */
+  onWanted(callback: () => void): void;
   /** Have a function called whenever runs may take more. */
   onFreed(callback: () => void): void;
 }
@@ -36,10 +44,12 @@ interface Waiting {
 export function createMemory(bytes: number): Memory {
   const drawingBytes = DRAWING_PART * bytes;
   const callbacks: (() => void)[] = [];
+  const wants: (() => void)[] = [];
   /** Drawings, in their order. */
   const waiting: Waiting[] = [];
   let runs = 0;
   let drawings = 0;
+  let kept = 0;
 
   const isSmall = ({ bytes: wanted }: Waiting): boolean => wanted <= SMALL_PART * drawingBytes;
 
@@ -50,12 +60,18 @@ export function createMemory(bytes: number): Memory {
   }
 
   function freed(): void {
-    for (let one = next(); one !== undefined && runs + drawings + one.bytes <= bytes; one = next()) {
+    let one = next();
+    for (; one !== undefined && runs + kept + drawings + one.bytes <= bytes; one = next()) {
       waiting.splice(waiting.indexOf(one), 1);
       drawings += one.bytes;
       one.start();
     }
+    if (one !== undefined) wanted();
     callbacks.forEach((callback) => callback());
+  }
+
+  function wanted(): void {
+    if (kept > 0) wants.forEach((callback) => callback());
   }
 
   function giveBack(change: () => void): () => void {
@@ -72,7 +88,7 @@ export function createMemory(bytes: number): Memory {
     bytes,
     drawingBytes,
     get freeForRuns() {
-      return bytes - runs - drawings - (next()?.bytes ?? 0);
+      return bytes - runs - kept - drawings - (next()?.bytes ?? 0);
     },
     takeForRun(taken) {
       runs += taken;
@@ -99,6 +115,15 @@ export function createMemory(bytes: number): Memory {
         signal.addEventListener('abort', onAbort, { once: true });
         freed();
       });
+    },
+    kept(now) {
+      const isLess = now < kept;
+      kept = now;
+      if (isLess) freed();
+    },
+    wanted,
+    onWanted(callback) {
+      wants.push(callback);
     },
     onFreed(callback) {
       callbacks.push(callback);

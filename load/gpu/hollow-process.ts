@@ -58,8 +58,14 @@ function answer(question: Question<Work>): unknown {
       return undefined;
     case 'run': {
       const output = { outputs: outputs.get(question.session)!, decodeMs: 0 };
-      return { outcomes: question.works.map(() => ({ output })), runMs: 0 } satisfies RanBatch<WorkOutput>;
+      return {
+        outcomes: question.works.map(() => ({ output })),
+        runMs: 0,
+        hasGrown: false,
+      } satisfies RanBatch<WorkOutput>;
     }
+    case 'shrink':
+      return undefined;
     case 'job':
       throw new Error('this process draws nothing');
   }

@@ -90,6 +90,8 @@ export interface WorkersNow {
   readonly utilization: number;
   /** Memory that runs may still take. */
   readonly freeBytes: number;
+  /** Memory that the next worker has already for runs of a queue; absent: none. */
+  readonly keptFor?: ((key: string) => number) | undefined;
   /** When an item arrived last whose run is short. */
   readonly lastShort: number;
   /** Light clients keep coming. */
@@ -113,8 +115,8 @@ export type DispatchReason = 'idle' | 'full' | 'cost' | 'memory' | 'linger';
 
 export type Decision =
   | { readonly action: 'dispatch'; readonly key: string; readonly count: number; readonly reason: DispatchReason }
-  /** Until an item arrives or a worker becomes idle, or until `until` if given. */
-  | { readonly action: 'wait'; readonly until?: number };
+  /** Until an item arrives or a worker becomes idle, or until `until` if given. `lacksMemory`: or until memory is free. */
+  | { readonly action: 'wait'; readonly until?: number; readonly lacksMemory?: true };
 
 /** The next step: the first `count` items of the queue `key` to one idle worker, or wait. */
 export function decide(
@@ -133,13 +135,24 @@ export function decide(
     if (head === undefined) continue;
     const until = Math.max(workers.idle === 1 ? lingerUntil(queue, limits) : -Infinity, keptUntil(head, workers));
     if (until > now) wakeUp = Math.min(wakeUp, until);
-    else if (head.bytes > workers.freeBytes)
+    else if (head.bytes > freeFor(key, workers))
       lacking = lacking === undefined || goesBefore(head, lacking) ? head : lacking;
     else if (best === undefined || goesBefore(head, best.head)) best = { key, queue, head };
   }
   if (lacking !== undefined && best !== undefined && !mayPass(best.head, lacking, now)) best = undefined;
-  if (best !== undefined) return { action: 'dispatch', key: best.key, ...batchOf(best.queue, workers, limits) };
-  return wakeUp === Infinity ? { action: 'wait' } : { action: 'wait', until: wakeUp };
+  if (best !== undefined) {
+    const freeBytes = freeFor(best.key, workers);
+    return { action: 'dispatch', key: best.key, ...batchOf(best.queue, { ...workers, freeBytes }, limits) };
+  }
+  return {
+    action: 'wait',
+    ...(wakeUp !== Infinity && { until: wakeUp }),
+    ...(lacking !== undefined && { lacksMemory: true }),
+  };
+}
+
+function freeFor(key: string, { freeBytes, keptFor }: WorkersNow): number {
+  return freeBytes + (keptFor?.(key) ?? 0);
 }
 
 /** The order of service: higher priority, then lower turn, then earlier arrival. */

@@ -66,6 +66,7 @@ export function createBatchRuns<Work, Output>({
       limitMs: isBounded ? maxRunMs : undefined,
       maxAnswerBytes: isBounded ? taken + OUTPUT_BYTES * batch.length : undefined,
       expectedMs: busyMs(expectedMs(session, cost), batch),
+      bytes: taken,
     });
     const { outcomes, runMs: inferMs } = ran;
     const queueMs = batch.map((item) => start - item.arrival);

@@ -16,9 +16,9 @@ import type { WaitingItems } from './waiting-items.js';
 const UTILIZATION_WEIGHT = 1 / 32;
 
 export interface DispatcherOptions<Work, Output> {
-  readonly executor: Pick<Executor<Work, Output>, 'size' | 'idle' | 'free' | 'failure' | 'onIdle'>;
+  readonly executor: Pick<Executor<Work, Output>, 'size' | 'idle' | 'free' | 'failure' | 'keptForNext' | 'onIdle'>;
   readonly limits: BatchLimits;
-  readonly memory: Pick<Memory, 'freeForRuns' | 'onFreed'>;
+  readonly memory: Pick<Memory, 'freeForRuns' | 'wanted' | 'onFreed'>;
   readonly waiting: WaitingItems<Work, Output>;
   readonly runs: BatchRuns<Work, Output>;
   readonly shares: Pick<FairShares, 'served' | 'turnsOf'>;
@@ -50,9 +50,7 @@ export function createDispatcher<Work, Output>({
   let scheduled = false;
 
   executor.onIdle(dispatchAll);
-  memory.onFreed(() => {
-    if (waiting.count > 0) dispatchAll();
-  });
+  memory.onFreed(soon);
 
   /** Start every batch that the policy sends now. */
   function dispatchAll(): void {
@@ -71,9 +69,11 @@ export function createDispatcher<Work, Output>({
       const freeBytes = memory.freeForRuns;
       const lightCome = light.come(now);
       const { size: count, idle, free } = executor;
-      const workers = { count, idle, free, utilization, freeBytes, lastShort, lightCome };
+      const keptFor = (key: string): number => executor.keptForNext?.(waiting.queues.get(key)!.items[0]!.session) ?? 0;
+      const workers = { count, idle, free, utilization, freeBytes, keptFor, lastShort, lightCome };
       const decision = decide(waiting.queues, workers, limits, now);
       if (decision.action === 'wait') {
+        if (decision.lacksMemory) memory.wanted();
         if (decision.until !== undefined) wakeUp = setTimeout(dispatchAll, Math.ceil(decision.until - now));
         return;
       }
@@ -106,15 +106,20 @@ export function createDispatcher<Work, Output>({
     }
   }
 
+  /** At the end of this turn of the event loop. */
+  function soon(): void {
+    if (scheduled || waiting.count === 0) return;
+    scheduled = true;
+    queueMicrotask(() => {
+      scheduled = false;
+      dispatchAll();
+    });
+  }
+
   return {
     arrived() {
       utilization += UTILIZATION_WEIGHT * (1 - executor.idle / executor.size - utilization);
-      if (scheduled) return;
-      scheduled = true;
-      queueMicrotask(() => {
-        scheduled = false;
-        dispatchAll();
-      });
+      soon();
     },
   };
 }

@@ -14,6 +14,8 @@ export interface RunOptions {
   readonly maxAnswerBytes?: number | undefined;
   /** After how long the worker is expected to take the next run; absent: when this one is over. */
   readonly expectedMs?: number | undefined;
+  /** Memory that it takes, by estimate. */
+  readonly bytes?: number | undefined;
 }
 
 export interface Executor<Work, Output> {
@@ -27,6 +29,8 @@ export interface Executor<Work, Output> {
   readonly failure: Error | undefined;
   /** Called only while `idle` > 0, which it lowers at once. */
   run(sessionId: string, works: readonly Work[], options?: RunOptions): Promise<BatchResult<Output>>;
+  /** Bytes of earlier runs of a session that the next run of it will find with its worker; absent: none. */
+  keptForNext?(sessionId: string): number;
   /** Be told when `idle` rises or `failure` is set. */
   onIdle(callback: () => void): void;
 }

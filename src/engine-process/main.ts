@@ -97,6 +97,8 @@ async function answer(question: Question<Work, DrawJob>, signal: AbortSignal): P
     case 'close':
       await Promise.allSettled(running);
       return engineThread().close(question.session);
+    case 'shrink':
+      return engineThread().shrink();
     case 'run': {
       const run = batches.run(question.session, question.works);
       running.add(run);

@@ -13,8 +13,8 @@ import { toPlainError, type Outcome, type RanBatch } from '../processes/protocol
 import type { Ran } from '../runtime/worker-thread.js';
 import type { Tensor, TensorMap } from '../tensor.js';
 
-/** Feed buffers kept for the next batches. */
-const MAX_FREE_BYTES = 128 * 2 ** 20;
+/** Feed buffers kept for the next batches: some full ones of usual size. What a process keeps is not in the account of memory. */
+const MAX_FREE_BYTES = 16 * 2 ** 20;
 
 /** An item that can be run. */
 interface Ready {
@@ -43,8 +43,8 @@ export function createBatchRunner({ decoders, run }: BatchRunnerOptions): BatchR
     async run(session, works) {
       const [first] = works;
       if (works.length === 1 && first !== undefined && 'batch' in first) {
-        const { outputs, runMs } = await run(session, first.batch);
-        return { outcomes: [{ output: { outputs, decodeMs: 0 } }], runMs };
+        const { outputs, runMs, hasGrown } = await run(session, first.batch);
+        return { outcomes: [{ output: { outputs, decodeMs: 0 } }], runMs, hasGrown };
       }
       const outcomes: Outcome<WorkOutput>[] = [];
       const decode = decodeOnce((request) => slots(() => decodeInput(request)));
@@ -59,7 +59,7 @@ export function createBatchRunner({ decoders, run }: BatchRunnerOptions): BatchR
         }),
       );
       const ready = prepared.filter((item) => item !== undefined);
-      if (ready.length === 0) return { outcomes, runMs: 0 };
+      if (ready.length === 0) return { outcomes, runMs: 0, hasGrown: false };
       const feeds = stackItems(
         ready.map((item) => item.feeds),
         (byteLength) => buffers.acquire(byteLength),
@@ -70,7 +70,7 @@ export function createBatchRunner({ decoders, run }: BatchRunnerOptions): BatchR
         const { index, decodeMs } = ready[position]!;
         outcomes[index] = { output: { outputs, decodeMs } };
       });
-      return { outcomes, runMs: ran.runMs };
+      return { outcomes, runMs: ran.runMs, hasGrown: ran.hasGrown };
     },
   };
 }

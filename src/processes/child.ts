@@ -143,6 +143,11 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
     return this.#ask({ kind: 'run', session, works }, options);
   }
 
+  /** Have the engine give back the memory that runs have left with it. */
+  async shrink(): Promise<void> {
+    await this.#ask({ kind: 'shrink' });
+  }
+
   /** Anything else that the process answers. */
   do<Answer>(job: Job, options?: AskOptions): Promise<Answer> {
     return this.#ask({ kind: 'job', job }, options);

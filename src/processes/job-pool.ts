@@ -44,6 +44,7 @@ export function createJobPool<Job>({ size, workerFile: file, onWorkerLost }: Job
       { file, start: { decoders: 1 }, sessions: () => [] },
       {
         onIdle: wake,
+        onKept: () => undefined,
         onLost: (info) => onWorkerLost?.(info),
         onGivenUp(reason) {
           failure = reason;

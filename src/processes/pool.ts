@@ -26,6 +26,8 @@ export interface PoolOptions {
   readonly decoders: number;
   /** Path of the built file that the processes run. */
   readonly workerFile: string;
+  /** Told how many bytes the processes keep of runs that are over, when that has changed. */
+  readonly onKept?: ((bytes: number) => void) | undefined;
   /** Told of each process that dies, before it is replaced. */
   readonly onWorkerLost?: (info: WorkerLost) => void;
 }
@@ -71,6 +73,10 @@ export interface WorkerPool<Work, Output> {
   run(sessionId: string, works: readonly Work[], options?: RunOptions): Promise<BatchResult<Output>>;
   /** Be told when a process becomes idle or takes its next run, and when the pool has failed. Returns a function that ends this. */
   onIdle(callback: () => void): () => void;
+  /** Bytes that the process of the next run keeps of earlier runs of its session, which it will use. */
+  keptForNext(sessionId: string): number;
+  /** Have all processes give back what they keep of runs that are over. */
+  shrink(): void;
   /** Refuse new work, finish what runs, end the processes. */
   drain(): Promise<void>;
 }
@@ -92,7 +98,7 @@ class Pool<Work, Output> implements WorkerPool<Work, Output> {
   #failure: Error | undefined;
   #draining: Promise<void> | undefined;
 
-  constructor({ devices, workers, engine, engineOptions, decoders, workerFile: file, onWorkerLost }: PoolOptions) {
+  constructor({ devices, workers, engine, engineOptions, decoders, workerFile: file, ...told }: PoolOptions) {
     // The devices in turn, so that the first processes found idle are not all of one.
     const places = Array.from({ length: workers * devices.length }, (_, index) => devices[index % devices.length]!);
     this.#slots = places.map((device) => {
@@ -101,7 +107,8 @@ class Pool<Work, Output> implements WorkerPool<Work, Output> {
         { file, start, sessions: () => this.#sessions.list() },
         {
           onIdle: () => this.#notify(),
-          onLost: (info) => onWorkerLost?.(info),
+          onKept: () => told.onKept?.(this.#slots.reduce((sum, { keptBytes }) => sum + keptBytes, 0)),
+          onLost: (info) => told.onWorkerLost?.(info),
           onGivenUp: (reason) => {
             if (this.#slots.every((slot) => slot.isGivenUp)) this.#failure = reason;
             this.#notify();
@@ -170,7 +177,7 @@ class Pool<Work, Output> implements WorkerPool<Work, Output> {
   run(sessionId: string, works: readonly Work[], options?: RunOptions): Promise<BatchResult<Output>> {
     this.#assertWorking();
     const spec = this.#sessions.get(sessionId);
-    const slot = this.#slots.find(({ isIdle }) => isIdle) ?? this.#slots.find(({ takesNext }) => takesNext);
+    const slot = this.#next();
     if (slot === undefined) throw new Error('no worker is idle');
     return slot.run(spec, works, options).then(asResult);
   }
@@ -178,6 +185,14 @@ class Pool<Work, Output> implements WorkerPool<Work, Output> {
   onIdle(callback: () => void): () => void {
     this.#listeners.add(callback);
     return () => this.#listeners.delete(callback);
+  }
+
+  keptForNext(sessionId: string): number {
+    return this.#next()?.keptFor(sessionId) ?? 0;
+  }
+
+  shrink(): void {
+    this.#slots.forEach((slot) => void slot.shrink());
   }
 
   drain(): Promise<void> {
@@ -188,6 +203,11 @@ class Pool<Work, Output> implements WorkerPool<Work, Output> {
   /** Those that run or start; in the place of a dead one there is none for a moment. */
   #children(): Child<Work, Output>[] {
     return this.#slots.flatMap(({ child }) => child ?? []);
+  }
+
+  /** Where the next run begins. */
+  #next(): Slot<Work, Output> | undefined {
+    return this.#slots.find(({ isIdle }) => isIdle) ?? this.#slots.find(({ takesNext }) => takesNext);
   }
 
   #assertWorking(): void {

@@ -21,6 +21,8 @@ export interface ProcessStart {
 export type Question<Work = unknown, Job = unknown> =
   | { readonly kind: 'open'; readonly spec: SessionSpec }
   | { readonly kind: 'close'; readonly session: string }
+  /** Give back the memory that runs have left with the engine. */
+  | { readonly kind: 'shrink' }
   | { readonly kind: 'run'; readonly session: string; readonly works: readonly Work[] }
   | { readonly kind: 'job'; readonly job: Job };
 
@@ -38,6 +40,8 @@ export interface RanBatch<Output> {
   readonly outcomes: readonly Outcome<Output>[];
   /** Milliseconds inside the engine. */
   readonly runMs: number;
+  /** Whether its memory is still with the engine, until that is told to shrink. */
+  readonly hasGrown: boolean;
 }
 
 export type ProcessRequest<Work = unknown, Job = unknown> =

@@ -6,6 +6,7 @@
 import { OperatorError, type WorkerLostError } from '../errors.js';
 import type { SessionSpec } from '../runtime/session.js';
 import { Child, type AskOptions } from './child.js';
+import { KeptMemory } from './kept-memory.js';
 import type { ProcessStart, RanBatch } from './protocol.js';
 import { planRestart, type Restart } from './restart-policy.js';
 
@@ -28,11 +29,15 @@ export interface SlotOptions {
 export interface RunOptions extends AskOptions {
   /** Milliseconds that the run is expected to take inside the engine; absent: unknown. */
   readonly expectedMs?: number | undefined;
+  /** Memory that the run takes, by estimate. */
+  readonly bytes?: number | undefined;
 }
 
 export interface SlotEvents {
   /** It may be asked. */
   onIdle(): void;
+  /** `kept` has changed. */
+  onKept(): void;
   /** A process died, and is to be replaced or not. Not said of one whose engine is not installed. */
   onLost(info: WorkerLost): void;
   /** No process will be started here any more, and why. */
@@ -42,6 +47,8 @@ export interface SlotEvents {
 export class Slot<Work = unknown, Output = unknown, Job = unknown> {
   readonly #options: SlotOptions;
   readonly #events: SlotEvents;
+  /** What the process keeps of runs that are over. */
+  readonly #kept: KeptMemory;
   #child: Child<Work, Output, Job> | undefined;
   /** When the process had its sessions open again, by `performance.now()`. */
   #readySince: number | undefined;
@@ -53,6 +60,7 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
   #runs = 0;
   /** The time has passed that the run was expected to take. */
   #shouldBeOver = false;
+  #isShrinking = false;
   #restart: NodeJS.Timeout | undefined;
   #isGivenUp = false;
   #isEnding = false;
@@ -60,6 +68,7 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
   constructor(options: SlotOptions, events: SlotEvents) {
     this.#options = options;
     this.#events = events;
+    this.#kept = new KeptMemory({ onChange: () => events.onKept(), onUnused: () => void this.shrink() });
   }
 
   /** The process that is starting or running here; undefined between two. */
@@ -95,6 +104,31 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
     return this.#replacements;
   }
 
+  /** Bytes that the process keeps of runs that are over, beside the memory of those that are not. */
+  get keptBytes(): number {
+    return this.#kept.bytes;
+  }
+
+  /** Those of them that the next run of a session finds there. */
+  keptFor(session: string): number {
+    return this.#kept.of(session);
+  }
+
+  /** Have the process give them back, after the runs that it was asked for. Does nothing if it keeps nothing. */
+  async shrink(): Promise<void> {
+    const child = this.#child;
+    if (child?.ready !== true || this.#isShrinking || this.#kept.bytes === 0) return;
+    this.#isShrinking = true;
+    try {
+      await child.shrink();
+      if (this.#child === child) this.#kept.gone();
+    } catch {
+      // It is lost, and its memory with it.
+    } finally {
+      this.#isShrinking = false;
+    }
+  }
+
   start(): void {
     const child = new Child<Work, Output, Job>(this.#options.file, this.#options.start, {
       onReady: () => void this.#reopen(child),
@@ -112,14 +146,20 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
    */
   async run(spec: SessionSpec, works: readonly Work[], options: RunOptions = {}): Promise<RanBatch<Output>> {
     const child = this.#child!;
+    const { bytes = 0 } = options;
+    let hasGrown = false;
     this.#runs += 1;
     const timer = this.#expect(options.expectedMs);
+    this.#kept.began(spec.id, bytes);
     try {
       // It did not open when the process was started: its caller is told why.
       if (!child.sessions.has(spec.id)) await child.open(spec);
-      return this.#served(child, await child.run(spec.id, works, options));
+      const ran = await child.run(spec.id, works, options);
+      hasGrown = ran.hasGrown && this.#child === child;
+      return this.#served(child, ran);
     } finally {
       this.#runs -= 1;
+      this.#kept.ended(spec.id, bytes, hasGrown);
       clearTimeout(timer);
       // The time of the other run may have passed while this one was not over yet.
       if (this.takesNext) this.#events.onIdle();
@@ -167,6 +207,7 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
     const readyForMs = this.#readySince === undefined ? undefined : performance.now() - this.#readySince;
     const life = { readyForMs, hasServed: this.#hasServed, wasBusy };
     this.#child = undefined;
+    this.#kept.gone();
     this.#readySince = undefined;
     this.#hasServed = false;
     if (this.#isEnding) return;

@@ -60,6 +60,10 @@ export interface Session {
   readonly provider: string;
   /** Run once. The caller gives up the feeds' buffers until the promise settles; the outputs belong to the caller. */
   run(feeds: TensorMap): Promise<TensorMap>;
+  /** Whether runs have left memory with it that `shrink` gives back; absent: they leave none. */
+  readonly hasGrown?: boolean;
+  /** Give that memory back. The session computes the same afterwards. Not while a run is in flight. */
+  shrink?(): Promise<void>;
   /** Free the session's memory. Not while a run is in flight. */
   release(): Promise<void>;
 }

@@ -17,6 +17,8 @@ export type WorkerRequest =
   | { readonly kind: 'open'; readonly spec: SessionSpec }
   | { readonly kind: 'run'; readonly sessionId: string; readonly feeds: TensorMap }
   | { readonly kind: 'close'; readonly sessionId: string }
+  /** Give back the memory that runs have left with the sessions. */
+  | { readonly kind: 'shrink' }
   /** Release every session and end the thread. No reply but its exit. */
   | { readonly kind: 'exit' };
 
@@ -39,10 +41,13 @@ export type WorkerReply =
       readonly outputs: TensorMap;
       /** Milliseconds inside the engine. */
       readonly runMs: number;
+      /** Whether it has left memory with the session that `shrink` gives back. */
+      readonly hasGrown: boolean;
       /** The feeds' buffers, for reuse. */
       readonly buffers: readonly ArrayBuffer[];
     }
   | { readonly kind: 'closed' }
+  | { readonly kind: 'shrunk' }
   /** The request failed and the worker lives on. Errors travel as data: an engine's own may not be cloneable. */
   | { readonly kind: 'failed'; readonly message: string; readonly stack: string | undefined };
 

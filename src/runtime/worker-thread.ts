@@ -82,6 +82,11 @@ export class WorkerThread {
     return expectKind(await this.#request({ kind: 'run', sessionId, feeds }, buffersOf(feeds)), 'ran');
   }
 
+  /** Give back the memory that runs have left with the open sessions. */
+  async shrink(): Promise<void> {
+    expectKind(await this.#request({ kind: 'shrink' }, []), 'shrunk');
+  }
+
   /** Let the thread answer its requests and then end. */
   stop(): void {
     if (this.#stopping) return;

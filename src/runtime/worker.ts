@@ -61,7 +61,9 @@ function serve(port: MessagePort, engine: Engine): void {
         const session = sessionOf(request.sessionId);
         const start = performance.now();
         const outputs = await session.run(request.feeds);
-        return { kind: 'ran', outputs, runMs: performance.now() - start, buffers: buffersOf(request.feeds) };
+        const runMs = performance.now() - start;
+        const { hasGrown = false } = session;
+        return { kind: 'ran', outputs, runMs, hasGrown, buffers: buffersOf(request.feeds) };
       }
       case 'close': {
         const session = sessions.get(request.sessionId);
@@ -69,6 +71,9 @@ function serve(port: MessagePort, engine: Engine): void {
         await session?.release();
         return { kind: 'closed' };
       }
+      case 'shrink':
+        for (const session of sessions.values()) if (session.hasGrown === true) await session.shrink?.();
+        return { kind: 'shrunk' };
     }
   }
 

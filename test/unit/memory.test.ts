@@ -34,6 +34,26 @@ describe('memory for runs and drawings', () => {
     expect(memory.freeForRuns).toBe(100);
   });
 
+  it('counts what engines keep, and says when something lacks that', async () => {
+    let wanted = 0;
+    memory.onWanted(() => (wanted += 1));
+    memory.wanted();
+    expect(wanted).toBe(0);
+    memory.kept(80);
+    expect(memory.freeForRuns).toBe(20);
+    memory.wanted();
+    expect(wanted).toBe(1);
+    const drawing = ask(30);
+    await settled();
+    expect({ isDrawn: drawing.giveBack !== undefined, wanted }).toEqual({ isDrawn: false, wanted: 2 });
+    const before = freed;
+    memory.kept(70);
+    await settled();
+    expect(drawing.giveBack).toBeDefined();
+    expect(memory.freeForRuns).toBe(0);
+    expect(freed).toBe(before + 1);
+  });
+
   it('gives drawings no more than half, one after the other', async () => {
     const [first, second, third] = [ask(30), ask(30), ask(10)];
     await settled();

@@ -194,17 +194,14 @@ function isQuantized(model: Uint8Array): boolean {
 }
 
 /**
- * The arena of a session keeps the most that a run ever took. The next runs may need that again. When none of that size has come
- * for so long, the session is opened anew. That takes a few milliseconds with an optimized model that is kept, or with a small
- * one. A large one that is not kept would be optimized, and its weights copied, as often as somebody sends such an image: its
- * arena stays.
+ * The arena of a session keeps the most that a run ever took, until the session is opened anew. That takes a few milliseconds
+ * with an optimized model that is kept, or with a small one. A large one that is not kept would be optimized, and its weights
+ * copied, as often as somebody sends such an image: its arena stays.
  */
-export const GROWN_MS = 5000;
-
 function wrap(spec: SessionSpec, first: Opened, options: EngineOptions): Session {
   const provider = options.device.kind;
   let opened = first;
-  let grown: NodeJS.Timeout | undefined;
+  let hasGrown = false;
   /** A session is not replaced while it runs. */
   const turns = pLimit(1);
 
@@ -231,15 +228,13 @@ function wrap(spec: SessionSpec, first: Opened, options: EngineOptions): Session
 
   async function runShared(feeds: TensorMap): Promise<TensorMap> {
     const opensFast = opened.source.isKept || spec.digest === undefined;
-    if (provider === 'cpu' && opensFast && growsMemory(spec, feeds)) {
-      clearTimeout(grown);
-      grown = setTimeout(() => void turns(openAnew), GROWN_MS).unref();
-    }
+    if (provider === 'cpu' && opensFast && growsMemory(spec, feeds)) hasGrown = true;
     return runIn(opened, feeds);
   }
 
   /** In the place of a session whose arena has grown. One whose files have changed since stays, and its next run says so. */
   async function openAnew(): Promise<void> {
+    hasGrown = false;
     const fresh = await openFrom(opened.source, options).catch(() => undefined);
     if (fresh === undefined) return;
     await opened.session.release();
@@ -265,10 +260,11 @@ function wrap(spec: SessionSpec, first: Opened, options: EngineOptions): Session
   return {
     provider,
     run: (feeds) => turns(run, feeds),
-    release() {
-      clearTimeout(grown);
-      return turns(() => opened.session.release());
+    get hasGrown() {
+      return hasGrown;
     },
+    shrink: () => turns(openAnew),
+    release: () => turns(() => opened.session.release()),
   };
 }
 

@@ -12,7 +12,7 @@ import { flattenOldSoftmax } from '../../graph/passes/flatten-old-softmax.js';
 import { readOnnx, writeOnnx } from '../../graph/onnx/model.js';
 import type { Graph, Initializer } from '../../graph/graph.js';
 import type { Tensor, TensorMap } from '../../tensor.js';
-import { growsMemory, isLarge } from '../feed-size.js';
+import { growsMemory } from '../feed-size.js';
 import { SessionFiles } from '../session-files.js';
 import type { Engine, EngineOptions, Session, SessionSpec } from '../session.js';
 import { requireLibrary } from './find-library.js';
@@ -31,12 +31,9 @@ export function createOpenvinoEngine({ threads, libraryFolder }: EngineOptions):
 }
 
 /**
- * A compiled model keeps the memory of the largest run that it ever had, so it is made anew: after a large run at once, after a
- * smaller one that takes much when no other such run has come for so long.
+ * A compiled model keeps the memory of the largest run that it ever had, until it is made anew. What takes longer to compile keeps
+ * its memory: otherwise any stranger's image would cost its worker that time.
  */
-export const GROWN_MS = 5000;
-
-/** What takes longer to compile keeps its memory: otherwise any stranger's image would cost its worker that time. */
 const COMPILES_FAST_MS = 1000;
 
 function openSession(library: OpenvinoLibrary, core: Handle, spec: SessionSpec, threads: number): Session {
@@ -44,7 +41,7 @@ function openSession(library: OpenvinoLibrary, core: Handle, spec: SessionSpec, 
   const files = new SessionFiles(spec.weightsFolder, spec.weightsFiles);
   let compileMs = 0;
   let opened: Opened | undefined = open();
-  let renewal: NodeJS.Timeout | undefined;
+  let hasGrown = false;
 
   /** Throws FilesChanged if the files are not those that were digested. */
   function open(): Opened {
@@ -62,7 +59,6 @@ function openSession(library: OpenvinoLibrary, core: Handle, spec: SessionSpec, 
   }
 
   function close(): void {
-    clearTimeout(renewal);
     if (opened === undefined) return;
     library.freeRequest(opened.request);
     opened.compiled.free();
@@ -85,15 +81,9 @@ function openSession(library: OpenvinoLibrary, core: Handle, spec: SessionSpec, 
     return Object.fromEntries(outputs);
   }
 
-  /** Give back what this run has taken, if that is much. */
-  function shrinkAfter(feeds: TensorMap): void {
-    if (!growsMemory(spec, feeds) || compileMs > COMPILES_FAST_MS) return;
-    clearTimeout(renewal);
-    renewal = setTimeout(renew, isLarge(spec, feeds) ? 0 : GROWN_MS).unref();
-  }
-
   /** One whose files have changed since stays as it is. */
   function renew(): void {
+    hasGrown = false;
     try {
       files.assertSame();
       close();
@@ -105,12 +95,16 @@ function openSession(library: OpenvinoLibrary, core: Handle, spec: SessionSpec, 
 
   return {
     provider: 'cpu',
-    async run(feeds) {
-      try {
-        return await Promise.resolve(run(feeds));
-      } finally {
-        shrinkAfter(feeds);
-      }
+    run(feeds) {
+      if (growsMemory(spec, feeds) && compileMs <= COMPILES_FAST_MS) hasGrown = true;
+      return Promise.resolve().then(() => run(feeds));
+    },
+    get hasGrown() {
+      return hasGrown;
+    },
+    shrink() {
+      renew();
+      return Promise.resolve();
     },
     release() {
       close();

@@ -464,11 +464,18 @@ describe('memory', () => {
   });
 
   it('keeps an item waiting that takes more than is free', () => {
-    expect(next({ large })).toEqual({ action: 'wait' });
+    expect(next({ large })).toEqual({ action: 'wait', lacksMemory: true });
   });
 
   it('lets others pass such an item for two seconds', () => {
     expect(next({ large, small }, 1999)).toMatchObject({ key: 'small' });
-    expect(next({ large, small }, 2000)).toEqual({ action: 'wait' });
+    expect(next({ large, small }, 2000)).toEqual({ action: 'wait', lacksMemory: true });
+  });
+
+  it('counts what the next worker keeps for a queue as free for it', () => {
+    const keptFor = (key: string): number => (key === 'large' ? 20 : 0);
+    const queues = new Map(Object.entries({ large, small }));
+    expect(decide(queues, { ...workers, idle: 1, keptFor }, CPU, 10)).toMatchObject({ key: 'large', count: 1 });
+    expect(decide(queues, { ...workers, idle: 1, keptFor: () => 19 }, CPU, 10)).toMatchObject({ key: 'small' });
   });
 });

@@ -93,6 +93,13 @@ class FakeExecutor implements Executor<TensorMap, TensorMap> {
     return this.idle;
   }
 
+  /** What the next worker keeps of earlier runs. */
+  kept = 0;
+
+  keptForNext(): number {
+    return this.kept;
+  }
+
   /** The run that was started last. */
   get last(): Run {
     return this.runs.at(-1)!;
@@ -193,6 +200,30 @@ describe('the batcher', () => {
       batchSize: 1,
     });
     expect(batcher.running).toBe(0);
+  });
+
+  it('has what workers keep given back when an item lacks it, and lets a run use what its worker keeps', async () => {
+    const memory = createMemory(1000);
+    memory.kept(600);
+    const wanted = vi.fn(() => memory.kept(0));
+    memory.onWanted(wanted);
+    batcher = createBatcher({ executor, limits: LIMITS, memory });
+    const first = batcher.submit({ ...submission(1), bytes: 400 });
+    await turn();
+    expect(wanted).not.toHaveBeenCalled();
+    await executor.last.succeed();
+    await first;
+    executor.kept = 300;
+    const second = batcher.submit({ ...submission(2), bytes: 700 });
+    await turn();
+    expect({ calls: wanted.mock.calls.length, running: batcher.running }).toEqual({ calls: 0, running: 1 });
+    await executor.last.succeed();
+    await second;
+    const third = batcher.submit({ ...submission(3), bytes: 701 });
+    await turn();
+    expect({ calls: wanted.mock.calls.length, running: batcher.running }).toEqual({ calls: 1, running: 1 });
+    await executor.last.succeed();
+    await third;
   });
 
   it('expects nobody to wait for more than goes before them', async () => {

@@ -37,7 +37,7 @@ const runner = createBatchRunner({
     runs.push(feeds);
     const image = expectTensor(feeds, 'image', 'uint8');
     const outputs = { image: { ...image, data: image.data.slice() } };
-    return Promise.resolve({ kind: 'ran', outputs, runMs: 1, buffers: buffersOf(feeds) });
+    return Promise.resolve({ kind: 'ran', outputs, runMs: 1, hasGrown: false, buffers: buffersOf(feeds) });
   },
 });
 

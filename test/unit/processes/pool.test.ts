@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { watch } from 'node:fs';
+import { readFileSync, watch } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -87,6 +87,32 @@ describe('the pool', () => {
     expect(() => pool.run('tiny', works(30))).toThrow('no worker is idle');
     expect(await Promise.all(runs)).toEqual([11, 21]);
     expect(pool.idle).toBe(2);
+  });
+
+  it('says what a run has left with the engine, and has it given back', async () => {
+    const told: number[] = [];
+    await start({ workers: 1, onKept: (bytes) => told.push(bytes) });
+    const [pid] = pool.pids;
+    const residentMb = (): number =>
+      Number(/RssAnon:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
+    const side = 3000;
+    await pool.open({ ...TINY, largeFeed: 2 * side * side * 3 });
+    const run = (length: number, bytes: number) => pool.run('tiny', works(10, length), { bytes });
+    await run(8, 5);
+    const before = residentMb();
+    expect(pool.keptForNext('tiny')).toBe(0);
+    await run(side, 150e6);
+    expect(pool.keptForNext('tiny')).toBe(150e6);
+    // The next run uses it.
+    const next = run(8, 5);
+    expect(told.at(-1)).toBe(150e6 - 5);
+    await next;
+    expect(told.at(-1)).toBe(150e6);
+    if (process.platform === 'linux') expect(residentMb() - before).toBeGreaterThan(100);
+    pool.shrink();
+    await expect.poll(() => told.at(-1)).toBe(0);
+    if (process.platform === 'linux') expect(residentMb() - before).toBeLessThan(80);
+    expect(await meanOf(pool, 10)).toBe(11);
   });
 
   it('lets one worker make what the engine keeps of a model, and the others find it', async () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { InferenceSession } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { writeOnnx } from '../../../src/graph/onnx/model.js';
-import { createOnnxruntimeEngine, GROWN_MS, listProviders } from '../../../src/runtime/onnxruntime/engine.js';
+import { createOnnxruntimeEngine, listProviders } from '../../../src/runtime/onnxruntime/engine.js';
 import { digestFile } from '../../../src/regular-files.js';
 import type { Session } from '../../../src/runtime/session.js';
 import { FilesChanged } from '../../../src/runtime/session-files.js';
@@ -232,59 +232,29 @@ describe('the ONNX Runtime engine', () => {
     await session.release();
   });
 
-  it('opens a session anew when no large input has come for a while', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  it.each([
+    ['gives back what a large input has left', 1200, {}, 1],
+    ['keeps a session open that would be optimized again: a large net that is not kept', 1200, { digest: 'large' }, 0],
+    ['keeps a session open that has run small inputs alone', 1201, {}, 0],
+  ])('%s', async (_, largeFeed, more, times) => {
     const create = vi.spyOn(InferenceSession, 'create');
     try {
-      const session = await engine.open({ id: 'tiny', model: tinyModel(), largeFeed: 1200 });
+      const session = await engine.open({ id: 'tiny', model: tinyModel(), largeFeed, ...more });
       const release = vi.spyOn((await create.mock.results[0]!.value) as InferenceSession, 'release');
+      expect(session.hasGrown).toBe(false);
       const before = await session.run(feeds(10));
-      await vi.advanceTimersByTimeAsync(GROWN_MS - 1);
-      await session.run(feeds(10));
-      await vi.advanceTimersByTimeAsync(GROWN_MS - 1);
-      expect(create).toHaveBeenCalledTimes(1);
-      // It runs in the meantime, too, and is not released before that is over.
-      const meanwhile = session.run(feeds(10));
-      vi.advanceTimersByTime(GROWN_MS);
-      expect(await meanwhile).toEqual(before);
-      expect(await session.run({ ...feeds(10) })).toEqual(before);
-      expect(create).toHaveBeenCalledTimes(2);
-      expect(release).toHaveBeenCalledTimes(1);
-      await session.release();
-      await vi.advanceTimersByTimeAsync(10 * GROWN_MS);
-      expect(create).toHaveBeenCalledTimes(2);
-    } finally {
-      vi.useRealTimers();
-      vi.restoreAllMocks();
-    }
-  });
-
-  it('keeps a session open that would be optimized again: a large net that is not kept', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    const create = vi.spyOn(InferenceSession, 'create');
-    try {
-      const session = await engine.open({ id: 'tiny', model: tinyModel(), largeFeed: 1200, digest: 'of a large net' });
-      await session.run(feeds(10));
-      await vi.advanceTimersByTimeAsync(10 * GROWN_MS);
-      expect(create).toHaveBeenCalledTimes(1);
+      expect(session.hasGrown).toBe(times > 0);
+      if (session.hasGrown === true) {
+        // The session that runs in the meantime is not released before that is over.
+        const [meanwhile] = await Promise.all([session.run(feeds(10)), session.shrink!()]);
+        expect(meanwhile).toEqual(before);
+      }
+      expect(session.hasGrown).toBe(false);
+      expect(create).toHaveBeenCalledTimes(1 + times);
+      expect(release).toHaveBeenCalledTimes(times);
+      expect(await session.run(feeds(10))).toEqual(before);
       await session.release();
     } finally {
-      vi.useRealTimers();
-      vi.restoreAllMocks();
-    }
-  });
-
-  it('keeps a session open that has run small inputs alone', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    const create = vi.spyOn(InferenceSession, 'create');
-    try {
-      const session = await engine.open({ id: 'tiny', model: tinyModel(), largeFeed: 1201 });
-      await session.run(feeds(10));
-      await vi.advanceTimersByTimeAsync(10 * GROWN_MS);
-      expect(create).toHaveBeenCalledTimes(1);
-      await session.release();
-    } finally {
-      vi.useRealTimers();
       vi.restoreAllMocks();
     }
   });
