@@ -44,7 +44,9 @@ describe.each(ENGINES)('$name', ({ start, tolerance, fast }) => {
     });
 
     it('classifies, alone and in batches', async () => {
-      for (const batch of [1, 3]) await compare(model.classifier.session, { image: randomImage([batch, 64, 64, 3]) });
+      for (const batch of fast ? [1, 3] : [2]) {
+        await compare(model.classifier.session, { image: randomImage([batch, 64, 64, 3]) });
+      }
     });
 
     it.runIf(fast)('classifies images that are larger, and neither square nor a multiple of its stride', async () => {
@@ -59,12 +61,12 @@ describe.each(ENGINES)('$name', ({ start, tolerance, fast }) => {
     it('gives maps at every output stride and edge, of classes by index and by rank', async () => {
       const views = denseViews(model);
       const feeds = {
-        image: randomImage([2, 75, 90, 3]),
+        image: randomImage(fast ? [2, 75, 90, 3] : [2, 64, 70, 3]),
         classes: { dims: [2, 3], data: BigInt64Array.of(5n, 200n, 201n, 7n, 199n, 231n) },
       };
       const forms = views.outputStrides.flatMap((outputStride) => views.edges.map((edge) => ({ outputStride, edge })));
       expect(forms).toHaveLength(6);
-      for (const form of fast ? forms : forms.slice(0, 2)) await compare(views.view(form).session, feeds);
+      for (const form of fast ? forms : forms.slice(1, 2)) await compare(views.view(form).session, feeds);
     });
   });
 });
