@@ -139,6 +139,7 @@ export async function createEngineRoom(
   const pool = await createPool<Work, WorkOutput>({
     devices: device.devices,
     workers,
+    lanes: engineNamed(engine).lanes,
     engine,
     engineOptions: {
       threads: config.threads,

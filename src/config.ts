@@ -175,7 +175,7 @@ const SETTINGS = {
     variable: 'FULLCONV_WORKERS',
     schema: byDevice(count(1, 256)),
     default: '',
-    about: `inference workers for each device, a process each; empty: one for each core on the CPU, with layout latency 1, and ${['1 on a GPU', ...notesOf('workers')].join(' or ')}`,
+    about: `inference workers for each device, a process each (with OpenVINO up to four share one); empty: one for each core on the CPU, with layout latency 1, and ${['1 on a GPU', ...notesOf('workers')].join(' or ')}`,
   },
   threads: {
     variable: 'FULLCONV_THREADS',

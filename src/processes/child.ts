@@ -13,6 +13,7 @@ import { CHANNEL_FD, openChannel, type MessageChannel } from './message-channel.
 import {
   fromPlainError,
   isReply,
+  lanesOf,
   type Opened,
   type ProcessReply,
   type ProcessRequest,
@@ -64,7 +65,7 @@ const MALLOC = Object.keys(process.env).some((name) => name.startsWith('MALLOC_'
   ? {}
   : { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '1048576', MALLOC_TRIM_THRESHOLD_: '1048576' };
 
-/** libuv's threads beside those that decode: files, and what the engine reads. */
+/** libuv's threads beside those that decode, or wait for a run: files, and what the engine reads. */
 const OTHER_THREADS = 2;
 
 export class Child<Work = unknown, Output = unknown, Job = unknown> {
@@ -90,7 +91,7 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
     this.#process = spawn(process.execPath, [...V8_FLAGS, file, JSON.stringify(start)], {
       // A pipe for both directions; on Windows it must be one that can be read and written at the same time.
       stdio: ['ignore', 'inherit', 'inherit', 'overlapped'],
-      env: { ...MALLOC, ...process.env, UV_THREADPOOL_SIZE: String(start.decoders + OTHER_THREADS) },
+      env: { ...MALLOC, ...process.env, UV_THREADPOOL_SIZE: String(start.decoders + lanesOf(start) + OTHER_THREADS) },
     });
     this.#channel = this.#open();
     this.exited = new Promise((resolve) => {

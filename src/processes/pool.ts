@@ -1,7 +1,8 @@
 /**
- * A fixed number of processes for each device, each with every open session. Hides which process runs what; slot.ts hides
- * the lives of processes, open-sessions.ts what is open in them. The pool has no queue: the batcher decides what runs when
- * one is idle (batching/batcher.ts).
+ * A fixed number of workers for each device: places for a run at a time. A process is a worker, or several where its engine has
+ * lanes for them; each has every open session. Hides which process runs what; slot.ts hides the lives of processes,
+ * open-sessions.ts what is open in them. The pool has no queue: the batcher decides what runs when a worker is idle
+ * (batching/batcher.ts).
  *
  * A dead process is replaced and opens the sessions again; a crash loop costs seconds, not a core. The pool has failed when
  * every process has been given up; it then says why to whoever asks.
@@ -18,11 +19,13 @@ export type { WorkerLost } from './slot.js';
 
 export interface PoolOptions {
   readonly devices: readonly Device[];
-  /** Number of processes for each device. */
+  /** Runs at the same time on each device. */
   readonly workers: number;
+  /** The most workers that one process is. Default: 1. */
+  readonly lanes?: number | undefined;
   readonly engine: EngineName;
-  readonly engineOptions: Omit<EngineOptions, 'device'>;
-  /** Images that each process decodes at the same time. */
+  readonly engineOptions: Omit<EngineOptions, 'device' | 'lanes'>;
+  /** Images that each worker decodes at the same time. */
   readonly decoders: number;
   /** Path of the built file that the processes run. */
   readonly workerFile: string;
@@ -43,13 +46,13 @@ export interface BatchResult<Output> {
 }
 
 export interface WorkerPool<Work, Output> {
-  /** Number of processes asked for, on all devices. */
+  /** Number of workers asked for, on all devices. */
   readonly size: number;
   /** Processes that have started and opened their sessions. */
   readonly ready: number;
-  /** Runs that may be started now: by ready processes with nothing to do, or about to have nothing (slot.ts). */
+  /** Runs that may be started now: by workers with nothing to do, or about to have nothing (slot.ts). */
   readonly idle: number;
-  /** Those of them by processes with nothing to do. */
+  /** Those of them by workers with nothing to do. */
   readonly free: number;
   /** The execution provider of the session opened last; undefined before the first. */
   readonly provider: string | undefined;
@@ -98,11 +101,23 @@ class Pool<Work, Output> implements WorkerPool<Work, Output> {
   #failure: Error | undefined;
   #draining: Promise<void> | undefined;
 
-  constructor({ devices, workers, engine, engineOptions, decoders, workerFile: file, ...told }: PoolOptions) {
+  constructor({
+    devices,
+    workers,
+    lanes: most = 1,
+    engine,
+    engineOptions,
+    decoders,
+    workerFile: file,
+    ...told
+  }: PoolOptions) {
     // The devices in turn, so that the first processes found idle are not all of one.
-    const places = Array.from({ length: workers * devices.length }, (_, index) => devices[index % devices.length]!);
-    this.#slots = places.map((device) => {
-      const start = { engine: { name: engine, options: { ...engineOptions, device } }, decoders };
+    const starts = shared(workers, most).flatMap((lanes) => devices.map((device) => ({ device, lanes })));
+    this.#slots = starts.map(({ device, lanes }) => {
+      const start = {
+        engine: { name: engine, options: { ...engineOptions, device, lanes } },
+        decoders: decoders * lanes,
+      };
       return new Slot<Work, Output>(
         { file, start, sessions: () => this.#sessions.list() },
         {
@@ -132,7 +147,7 @@ class Pool<Work, Output> implements WorkerPool<Work, Output> {
   }
 
   get size(): number {
-    return this.#slots.length;
+    return this.#slots.reduce((sum, { lanes }) => sum + lanes, 0);
   }
 
   get ready(): number {
@@ -140,11 +155,11 @@ class Pool<Work, Output> implements WorkerPool<Work, Output> {
   }
 
   get idle(): number {
-    return this.#draining === undefined ? this.#slots.filter((slot) => slot.isIdle || slot.takesNext).length : 0;
+    return this.#draining === undefined ? this.#slots.reduce((sum, { places }) => sum + places, 0) : 0;
   }
 
   get free(): number {
-    return this.#draining === undefined ? this.#slots.filter(({ isIdle }) => isIdle).length : 0;
+    return this.#draining === undefined ? this.#slots.reduce((sum, { free }) => sum + free, 0) : 0;
   }
 
   get provider(): string | undefined {
@@ -205,9 +220,13 @@ class Pool<Work, Output> implements WorkerPool<Work, Output> {
     return this.#slots.flatMap(({ child }) => child ?? []);
   }
 
-  /** Where the next run begins. */
+  /** Where the next run begins: where most workers have nothing to do. */
   #next(): Slot<Work, Output> | undefined {
-    return this.#slots.find(({ isIdle }) => isIdle) ?? this.#slots.find(({ takesNext }) => takesNext);
+    const most = (number: (slot: Slot<Work, Output>) => number): Slot<Work, Output> | undefined => {
+      const greatest = Math.max(0, ...this.#slots.map(number));
+      return greatest === 0 ? undefined : this.#slots.find((slot) => number(slot) === greatest);
+    };
+    return most(({ free }) => free) ?? most(({ places }) => places);
   }
 
   #assertWorking(): void {
@@ -218,6 +237,12 @@ class Pool<Work, Output> implements WorkerPool<Work, Output> {
   #notify(): void {
     this.#listeners.forEach((listener) => listener());
   }
+}
+
+/** The workers of each process: as few processes as may be, with about as many each. */
+function shared(workers: number, most: number): number[] {
+  const processes = Math.ceil(workers / most);
+  return Array.from({ length: processes }, (_, index) => Math.floor((workers + index) / processes));
 }
 
 function asResult<Output>({ outcomes, runMs }: RanBatch<Output>): BatchResult<Output> {

@@ -18,6 +18,11 @@ export interface ProcessStart {
   readonly decoders: number;
 }
 
+/** Runs that a process may have at the same time. */
+export function lanesOf({ engine }: ProcessStart): number {
+  return engine?.options.lanes ?? 1;
+}
+
 export type Question<Work = unknown, Job = unknown> =
   | { readonly kind: 'open'; readonly spec: SessionSpec }
   | { readonly kind: 'close'; readonly session: string }

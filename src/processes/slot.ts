@@ -7,7 +7,7 @@ import { OperatorError, type WorkerLostError } from '../errors.js';
 import type { SessionSpec } from '../runtime/session.js';
 import { Child, type AskOptions } from './child.js';
 import { KeptMemory } from './kept-memory.js';
-import type { ProcessStart, RanBatch } from './protocol.js';
+import { lanesOf, type ProcessStart, type RanBatch } from './protocol.js';
 import { planRestart, type Restart } from './restart-policy.js';
 
 export interface WorkerLost {
@@ -33,6 +33,11 @@ export interface RunOptions extends AskOptions {
   readonly bytes?: number | undefined;
 }
 
+interface Run {
+  /** The time has passed that it was expected to take. */
+  shouldBeOver: boolean;
+}
+
 export interface SlotEvents {
   /** It may be asked. */
   onIdle(): void;
@@ -56,10 +61,10 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
   #hasServed = false;
   #failedStarts = 0;
   #replacements = 0;
-  /** Runs that are not over. */
-  #runs = 0;
-  /** The time has passed that the run was expected to take. */
-  #shouldBeOver = false;
+  /** That are not over. */
+  readonly #runs = new Set<Run>();
+  /** Runs that the process may have at the same time. */
+  readonly lanes: number;
   #isShrinking = false;
   #restart: NodeJS.Timeout | undefined;
   #isGivenUp = false;
@@ -67,6 +72,7 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
 
   constructor(options: SlotOptions, events: SlotEvents) {
     this.#options = options;
+    this.lanes = lanesOf(options.start);
     this.#events = events;
     this.#kept = new KeptMemory({ onChange: () => events.onKept(), onUnused: () => void this.shrink() });
   }
@@ -83,16 +89,28 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
 
   /** Ready, with nothing to do. */
   get isIdle(): boolean {
-    return this.isReady && this.#child?.idle === true;
+    return this.free === this.lanes;
+  }
+
+  /** Runs that would begin at once. */
+  get free(): number {
+    return this.#isAskedRunsAlone ? Math.max(0, this.lanes - this.#runs.size) : 0;
   }
 
   /**
-   * One run is in the engine, and should be over by the time that the images of the next are decoded. Decoding takes as long
-   * for this run as for the next: it began when the run was asked, so the next may come when the time in the engine has
-   * passed since then.
+   * Runs that may be asked now: those that begin at once, and in each lane one more behind a run that should be over by the time that the
+   * images of the next are decoded. Decoding takes as long for that run as for the next: it began when the run was asked, so
+   * the next may come when the time in the engine has passed since then.
    */
-  get takesNext(): boolean {
-    return this.isReady && this.#runs === 1 && this.#child?.load === 1 && this.#shouldBeOver;
+  get places(): number {
+    if (!this.#isAskedRunsAlone) return 0;
+    const due = [...this.#runs].filter(({ shouldBeOver }) => !shouldBeOver).length;
+    return Math.max(0, Math.min(this.lanes - due, 2 * this.lanes - this.#runs.size));
+  }
+
+  /** Sessions that are opened or closed are a reason to wait. */
+  get #isAskedRunsAlone(): boolean {
+    return this.isReady && this.#child?.load === this.#runs.size;
   }
 
   get isGivenUp(): boolean {
@@ -133,7 +151,7 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
     const child = new Child<Work, Output, Job>(this.#options.file, this.#options.start, {
       onReady: () => void this.#reopen(child),
       onIdle: () => {
-        if (this.isReady) this.#events.onIdle();
+        if (this.isIdle) this.#events.onIdle();
       },
       onLost: (error, wasBusy) => this.#replace(error, wasBusy),
     });
@@ -141,15 +159,16 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
   }
 
   /**
-   * Run here; only while `isIdle` or `takesNext`, which are false at once. Rejects with WorkerLostError, or with the engine's
+   * Run here; only while there are `places`, which are one less at once. Rejects with WorkerLostError, or with the engine's
    * message.
    */
   async run(spec: SessionSpec, works: readonly Work[], options: RunOptions = {}): Promise<RanBatch<Output>> {
     const child = this.#child!;
     const { bytes = 0 } = options;
     let hasGrown = false;
-    this.#runs += 1;
-    const timer = this.#expect(options.expectedMs);
+    const run: Run = { shouldBeOver: false };
+    this.#runs.add(run);
+    const timer = this.#expect(run, options.expectedMs);
     this.#kept.began(spec.id, bytes);
     try {
       // It did not open when the process was started: its caller is told why.
@@ -158,11 +177,10 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
       hasGrown = ran.hasGrown && this.#child === child;
       return this.#served(child, ran);
     } finally {
-      this.#runs -= 1;
+      this.#runs.delete(run);
       this.#kept.ended(spec.id, bytes, hasGrown);
       clearTimeout(timer);
-      // The time of the other run may have passed while this one was not over yet.
-      if (this.takesNext) this.#events.onIdle();
+      if (this.places > 0) this.#events.onIdle();
     }
   }
 
@@ -180,13 +198,12 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
     await this.#child?.exited;
   }
 
-  #expect(expectedMs: number | undefined): NodeJS.Timeout | undefined {
-    this.#shouldBeOver = false;
+  #expect(run: Run, expectedMs: number | undefined): NodeJS.Timeout | undefined {
     if (expectedMs === undefined) return undefined;
     // The timer alone decides. A clock that is read when it rings may lag behind it, and then nobody would look again.
     return setTimeout(() => {
-      this.#shouldBeOver = true;
-      if (this.takesNext) this.#events.onIdle();
+      run.shouldBeOver = true;
+      if (this.places > 0) this.#events.onIdle();
     }, Math.ceil(expectedMs));
   }
 

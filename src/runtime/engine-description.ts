@@ -46,6 +46,11 @@ export interface EngineDescription<Name extends string = string> {
    * nothing is to be kept.
    */
   identity?(libraryFolder?: string): string | undefined;
+  /**
+   * The most runs that one process may have at the same time. They share the weights, and the engine gives each its threads; when the
+   * process is lost, all of them are. Absent: 1.
+   */
+  readonly lanes?: number;
   /** How to feed such a device on a machine with this many cores. */
   policy(kind: DeviceKind, cores: number): DevicePolicy;
   /**

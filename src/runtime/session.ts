@@ -48,6 +48,8 @@ export interface SessionSpec {
 export interface EngineOptions {
   /** Threads inside one operator. */
   readonly threads: number;
+  /** Runs at the same time: see `EngineDescription.lanes`. Default: 1. */
+  readonly lanes?: number;
   readonly device: Device;
   /** The folder that the user says the engine's library is in; absent: it is looked for. */
   readonly libraryFolder?: string | undefined;
@@ -58,7 +60,7 @@ export interface EngineOptions {
 export interface Session {
   /** The execution provider really in use, e.g. `cpu`. */
   readonly provider: string;
-  /** Run once. The caller gives up the feeds' buffers until the promise settles; the outputs belong to the caller. */
+  /** Run once. As many at the same time as the engine has lanes. The caller gives up the feeds' buffers until the promise settles; the outputs belong to the caller. */
   run(feeds: TensorMap): Promise<TensorMap>;
   /** Whether runs have left memory with it that `shrink` gives back; absent: they leave none. */
   readonly hasGrown?: boolean;

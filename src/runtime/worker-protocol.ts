@@ -1,7 +1,7 @@
 /**
- * The messages between the main thread and a worker. The main thread sends one request and waits for its one reply
- * before it sends the next, so messages carry no ids. Large buffers are transferred, not copied: a feed's buffers go to
- * the worker with the request and come back with the reply, an output's buffers go to the main thread for good.
+ * The messages between the main thread and a worker. Each request has a number, and one reply with that number. Large buffers are
+ * transferred, not copied: a feed's buffers go to the worker with the request and come back with the reply, an output's buffers
+ * go to the main thread for good.
  */
 import type { TensorMap } from '../tensor.js';
 import type { EngineName } from './engines.js';
@@ -13,6 +13,11 @@ export interface WorkerStart {
   readonly options: EngineOptions;
 }
 
+export interface NumberedRequest {
+  readonly number: number;
+  readonly request: WorkerRequest;
+}
+
 export type WorkerRequest =
   | { readonly kind: 'open'; readonly spec: SessionSpec }
   | { readonly kind: 'run'; readonly sessionId: string; readonly feeds: TensorMap }
@@ -22,14 +27,16 @@ export type WorkerRequest =
   /** Release every session and end the thread. No reply but its exit. */
   | { readonly kind: 'exit' };
 
-/**
- * The worker sends `ready` or `unusable` once, without a request, when the engine is loaded or cannot be. Every other
- * reply answers the request in flight.
- */
-export type WorkerReply =
+/** What the worker sends. */
+export type WorkerMessage =
+  /** Once, without a request: the engine is loaded. */
   | { readonly kind: 'ready' }
-  /** The operator must act; the message is that of an OperatorError. The thread ends. */
+  /** Once, in place of `ready`: the operator must act; the message is that of an OperatorError. The thread ends. */
   | { readonly kind: 'unusable'; readonly message: string }
+  | { readonly kind: 'reply'; readonly number: number; readonly reply: WorkerReply };
+
+/** The answer to a request. */
+export type WorkerReply =
   | {
       readonly kind: 'opened';
       readonly provider: string;

@@ -1,13 +1,20 @@
 /**
- * One worker thread seen from the main thread: requests go out one after the other and settle in that order. Hides the
- * messages, the transfers and the ways in which a thread can end. However it ends, every unanswered request rejects
- * with WorkerLostError.
+ * One worker thread seen from the main thread: as many runs at the same time as its engine has lanes, every other request alone,
+ * after those that were made before it. Hides the messages, the transfers and the ways in which a thread can end. However it
+ * ends, every unanswered request rejects with WorkerLostError.
  */
 import { Worker } from 'node:worker_threads';
 import { OperatorError, WorkerLostError } from '../errors.js';
 import type { TensorMap } from '../tensor.js';
 import type { SessionSpec } from './session.js';
-import { buffersOf, type WorkerReply, type WorkerRequest, type WorkerStart } from './worker-protocol.js';
+import {
+  buffersOf,
+  type NumberedRequest,
+  type WorkerMessage,
+  type WorkerReply,
+  type WorkerRequest,
+  type WorkerStart,
+} from './worker-protocol.js';
 
 /** A thread's reply about a session that it has opened. */
 export type Opened = Extract<WorkerReply, { kind: 'opened' }>;
@@ -40,16 +47,21 @@ export class WorkerThread {
   readonly exited: Promise<void>;
   readonly #worker: Worker;
   readonly #events: WorkerThreadEvents;
-  /** The first one is in flight, if the thread is ready. */
-  readonly #pending: Pending[] = [];
+  readonly #lanes: number;
+  /** Not sent yet, in their order. */
+  readonly #waiting: Pending[] = [];
+  /** Sent and not answered, by number. */
+  readonly #inFlight = new Map<number, Pending>();
+  #sent = 0;
   #stopping = false;
   #fault: Error | undefined;
 
   constructor(file: string, start: WorkerStart, events: WorkerThreadEvents) {
     this.#events = events;
+    this.#lanes = start.options.lanes ?? 1;
     // The process's own flags may not fit a worker's file (--input-type, a loader).
     this.#worker = new Worker(file, { workerData: start, execArgv: [] });
-    this.#worker.on('message', (reply: WorkerReply) => this.#receive(reply));
+    this.#worker.on('message', (message: WorkerMessage) => this.#receive(message));
     // An uncaught exception, or no memory left; 'exit' follows.
     this.#worker.on('error', (error: unknown) => (this.#fault = asError(error)));
     this.exited = new Promise((resolve) => {
@@ -62,7 +74,7 @@ export class WorkerThread {
 
   /** Ready, and nothing in flight or waiting. */
   get idle(): boolean {
-    return this.ready && this.#pending.length === 0 && !this.#stopping;
+    return this.ready && this.#asked === 0 && !this.#stopping;
   }
 
   /** Open a session and warm it up. Rejects with the engine's message. */
@@ -102,36 +114,51 @@ export class WorkerThread {
     });
   }
 
-  #push(pending: Pending): void {
-    this.#pending.push(pending);
-    if (this.ready && this.#pending.length === 1) this.#send();
+  /** Requests without an answer. */
+  get #asked(): number {
+    return this.#waiting.length + this.#inFlight.size;
   }
 
+  #push(pending: Pending): void {
+    this.#waiting.push(pending);
+    if (this.ready) this.#send();
+  }
+
+  /** Send what may go: runs as long as a lane is free, anything else when nothing is in flight. */
   #send(): void {
-    const [head] = this.#pending;
-    if (head === undefined) return;
-    try {
-      this.#worker.postMessage(head.request, head.transfer);
-    } catch (error) {
-      // A feed that cannot be cloned or transferred: the caller's fault, and nothing is in flight.
-      this.#pending.shift();
-      head.reject(asError(error));
-      this.#send();
+    for (let head = this.#waiting[0]; head !== undefined && this.#mayGo(head); head = this.#waiting[0]) {
+      this.#waiting.shift();
+      const number = (this.#sent += 1);
+      try {
+        this.#worker.postMessage({ number, request: head.request } satisfies NumberedRequest, head.transfer);
+        this.#inFlight.set(number, head);
+      } catch (error) {
+        // A feed that cannot be cloned or transferred: the caller's fault.
+        head.reject(asError(error));
+      }
     }
   }
 
-  #receive(reply: WorkerReply): void {
-    if (reply.kind === 'ready') {
+  #mayGo({ request }: Pending): boolean {
+    const [first] = this.#inFlight.values();
+    if (first === undefined) return true;
+    return request.kind === 'run' && first.request.kind === 'run' && this.#inFlight.size < this.#lanes;
+  }
+
+  #receive(message: WorkerMessage): void {
+    if (message.kind === 'ready') {
       this.ready = true;
       this.#send();
       this.#events.onReady();
       return;
     }
-    if (reply.kind === 'unusable') {
-      this.#fault = new OperatorError(reply.message);
+    if (message.kind === 'unusable') {
+      this.#fault = new OperatorError(message.message);
       return;
     }
-    const settled = this.#pending.shift();
+    const { number, reply } = message;
+    const settled = this.#inFlight.get(number);
+    this.#inFlight.delete(number);
     this.#send();
     if (reply.kind === 'failed') settled?.reject(Object.assign(new Error(reply.message), { stack: reply.stack }));
     else settled?.resolve(reply);
@@ -142,10 +169,12 @@ export class WorkerThread {
     const stopped = this.#stopping && this.#fault === undefined && code === 0;
     const reason = this.#fault?.message ?? `it exited with code ${code}`;
     const error = new WorkerLostError(`the worker was lost: ${reason}`, { cause: this.#fault });
-    const busy = this.ready && this.#pending.length > 0;
+    const busy = this.ready && this.#asked > 0;
     this.ready = false;
     this.#stopping = true;
-    for (const { reject } of this.#pending.splice(0)) reject(error);
+    const lost = [...this.#inFlight.values(), ...this.#waiting.splice(0)];
+    this.#inFlight.clear();
+    for (const { reject } of lost) reject(error);
     if (!stopped) this.#events.onLost(error, busy);
   }
 }

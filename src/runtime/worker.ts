@@ -1,5 +1,5 @@
 /**
- * The entry of a worker thread: owns its sessions and answers one request at a time (worker-protocol.ts). An exception
+ * The entry of a worker thread: owns its sessions and answers requests as they come (worker-protocol.ts). An exception
  * inside a request is answered as data. An exception outside a request ends the thread, and the pool replaces it.
  *
  * The thread ends because it has nothing left to do, never by `process.exit` or `terminate`: if they end it while the
@@ -11,7 +11,14 @@ import { engineNamed } from './engines.js';
 import type { Engine, Session } from './session.js';
 import { yieldToOtherThreads } from './thread-priority.js';
 import { warmUp } from './warm-up.js';
-import { buffersOf, type WorkerReply, type WorkerRequest, type WorkerStart } from './worker-protocol.js';
+import {
+  buffersOf,
+  type NumberedRequest,
+  type WorkerMessage,
+  type WorkerReply,
+  type WorkerRequest,
+  type WorkerStart,
+} from './worker-protocol.js';
 
 /**
  * The engine computes for milliseconds; the server's own thread and the decoders need only moments. If all had equal
@@ -30,7 +37,7 @@ async function start(port: MessagePort, { engine: name, options }: WorkerStart):
     engine = await engineNamed(name).load(options);
   } catch (error) {
     if (!(error instanceof OperatorError)) throw error;
-    port.postMessage({ kind: 'unusable', message: error.message } satisfies WorkerReply);
+    port.postMessage({ kind: 'unusable', message: error.message } satisfies WorkerMessage);
     return;
   }
   serve(port, engine);
@@ -82,14 +89,15 @@ function serve(port: MessagePort, engine: Engine): void {
     port.close();
   }
 
-  async function handle(request: WorkerRequest): Promise<void> {
+  async function handle({ number, request }: NumberedRequest): Promise<void> {
     if (request.kind === 'exit') return end();
     const reply = await answer(request).catch(asFailure);
-    port.postMessage(reply, reply.kind === 'ran' ? [...buffersOf(reply.outputs), ...reply.buffers] : []);
+    const message: WorkerMessage = { kind: 'reply', number, reply };
+    port.postMessage(message, reply.kind === 'ran' ? [...buffersOf(reply.outputs), ...reply.buffers] : []);
   }
 
-  port.on('message', (request: WorkerRequest) => void handle(request));
-  port.postMessage({ kind: 'ready' } satisfies WorkerReply);
+  port.on('message', (request: NumberedRequest) => void handle(request));
+  port.postMessage({ kind: 'ready' } satisfies WorkerMessage);
 }
 
 function asFailure(thrown: unknown): WorkerReply {

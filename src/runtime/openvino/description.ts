@@ -20,6 +20,7 @@ export const openvino: EngineDescription<'openvino'> = {
   tries: () => false,
   /** Half-precision graphs are computed in the half precision that the processor has (`Engine.autocast`). */
   computesHalf: () => false,
+  lanes: 4,
   policy: (_, cores) => workerPerCore(cores),
   explainFailure: (_, message, written) => missingLibrary(message, written) ?? publicLine(message),
   load: async (options) => (await import('./engine.js')).createOpenvinoEngine(options),

@@ -1,6 +1,6 @@
 /**
- * The OpenVINO engine. Hides how a graph and its weights become a compiled model. `run` blocks its thread, so sessions belong in
- * workers (../worker.ts).
+ * The OpenVINO engine. Hides how a graph and its weights become a compiled model. To open a session blocks its thread, so sessions
+ * belong in workers (../worker.ts). Runs are in threads of the compiled model's own, which have the priority of the one that opened it.
  *
  * Checked with OpenVINO 2026.4: one model compiled for any size runs each size as fast as one compiled for it. Constants stay
  * where the graph says they are, in mapped files; convolutions have copies of their own, arranged for their kernels. The last
@@ -20,13 +20,13 @@ import { IN_MEMORY, loadLibrary, type Handle, type OpenvinoLibrary } from './lib
 import { mapFile, type MappedFile } from './mapped-files.js';
 
 /** Throws OperatorError if OpenVINO or koffi is not installed, or does not load. */
-export function createOpenvinoEngine({ threads, libraryFolder }: EngineOptions): Engine {
+export function createOpenvinoEngine({ threads, lanes = 1, libraryFolder }: EngineOptions): Engine {
   const library = loadLibrary(requireLibrary({ folder: libraryFolder }));
   const core = library.createCore();
   const hasBrainFloats = library.cpuProperty(core, 'OPTIMIZATION_CAPABILITIES').split(' ').includes('BF16');
   return {
     autocast: hasBrainFloats ? 'bf16' : undefined,
-    open: (spec) => Promise.resolve().then(() => openSession(library, core, spec, threads)),
+    open: (spec) => Promise.resolve().then(() => openSession(library, core, spec, { threads, lanes })),
   };
 }
 
@@ -36,7 +36,7 @@ export function createOpenvinoEngine({ threads, libraryFolder }: EngineOptions):
  */
 const COMPILES_FAST_MS = 1000;
 
-function openSession(library: OpenvinoLibrary, core: Handle, spec: SessionSpec, threads: number): Session {
+function openSession(library: OpenvinoLibrary, core: Handle, spec: SessionSpec, layout: Layout): Session {
   const graph = applyWhereMatching(readOnnx(spec.model), [flattenOldSoftmax()]);
   const files = new SessionFiles(spec.weightsFolder, spec.weightsFiles);
   let compileMs = 0;
@@ -47,11 +47,12 @@ function openSession(library: OpenvinoLibrary, core: Handle, spec: SessionSpec, 
   function open(): Opened {
     files.assertSame();
     const started = performance.now();
-    const compiled = compile(library, core, spec, graph, threads);
+    const compiled = compile(library, core, spec, graph, layout);
     compileMs = performance.now() - started;
     try {
       files.assertSame();
-      return { compiled, request: library.createRequest(compiled.model) };
+      // All of them now: to make one waits for a run.
+      return { compiled, idle: Array.from({ length: layout.lanes }, () => library.createRequest(compiled.model)) };
     } catch (error) {
       compiled.free();
       throw error;
@@ -60,25 +61,31 @@ function openSession(library: OpenvinoLibrary, core: Handle, spec: SessionSpec, 
 
   function close(): void {
     if (opened === undefined) return;
-    library.freeRequest(opened.request);
+    opened.idle.forEach((request) => library.freeRequest(request));
     opened.compiled.free();
     opened = undefined;
   }
 
-  function run(feeds: TensorMap): TensorMap {
+  async function run(feeds: TensorMap): Promise<TensorMap> {
     opened ??= open();
-    const { request } = opened;
-    files.assertIntact();
-    // By place: the library forgets the name of an input that is an output, too.
-    graph.inputs.forEach(({ name }, index) => {
-      const feed = feeds[name];
-      if (feed === undefined) throw new Error(`the input ${name} is missing`);
-      library.feed(request, index, feed);
-    });
-    library.infer(request);
-    const outputs = graph.outputs.map(({ name }, index): [string, Tensor] => [name, library.read(request, index)]);
-    files.assertIntact();
-    return Object.fromEntries(outputs);
+    const { idle } = opened;
+    const request = idle.pop();
+    if (request === undefined) throw new Error(`more than ${layout.lanes} runs at the same time`);
+    try {
+      files.assertIntact();
+      // By place: the library forgets the name of an input that is an output, too.
+      graph.inputs.forEach(({ name }, index) => {
+        const feed = feeds[name];
+        if (feed === undefined) throw new Error(`the input ${name} is missing`);
+        library.feed(request, index, feed);
+      });
+      await library.infer(request);
+      const outputs = graph.outputs.map(({ name }, index): [string, Tensor] => [name, library.read(request, index)]);
+      files.assertIntact();
+      return Object.fromEntries(outputs);
+    } finally {
+      idle.push(request);
+    }
   }
 
   /** One whose files have changed since stays as it is. */
@@ -97,7 +104,7 @@ function openSession(library: OpenvinoLibrary, core: Handle, spec: SessionSpec, 
     provider: 'cpu',
     run(feeds) {
       if (growsMemory(spec, feeds) && compileMs <= COMPILES_FAST_MS) hasGrown = true;
-      return Promise.resolve().then(() => run(feeds));
+      return run(feeds);
     },
     get hasGrown() {
       return hasGrown;
@@ -115,8 +122,12 @@ function openSession(library: OpenvinoLibrary, core: Handle, spec: SessionSpec, 
 
 interface Opened {
   readonly compiled: Compiled;
-  readonly request: Handle;
+  /** Requests that no run has now. Each has its own memory for activations. */
+  readonly idle: Handle[];
 }
+
+/** What a compiled model has of the processor. */
+type Layout = Required<Pick<EngineOptions, 'threads' | 'lanes'>>;
 
 interface Compiled {
   readonly model: Handle;
@@ -129,7 +140,7 @@ function compile(
   core: Handle,
   { weightsFolder, autocast }: SessionSpec,
   graph: Graph,
-  threads: number,
+  { threads, lanes }: Layout,
 ): Compiled {
   const { model, unmap } = withWeights(graph, weightsFolder);
   try {
@@ -137,8 +148,8 @@ function compile(
     try {
       const compiled = library.compile(core, read, {
         INFERENCE_PRECISION_HINT: autocast ?? 'f32',
-        NUM_STREAMS: '1',
-        INFERENCE_NUM_THREADS: String(threads),
+        NUM_STREAMS: String(lanes),
+        INFERENCE_NUM_THREADS: String(threads * lanes),
         // By default each process has its threads on the first cores: two processes would share them and leave others idle.
         ENABLE_CPU_PINNING: 'NO',
         CPU_RUNTIME_CACHE_CAPACITY: String(KEPT_KERNELS),

@@ -34,8 +34,8 @@ export interface OpenvinoLibrary {
   freeRequest(request: Handle): void;
   /** Feed an input by its place. The library reads the values where they are: the caller keeps them until the run is over. */
   feed(request: Handle, index: number, tensor: Tensor): void;
-  /** Run on the caller's thread. */
-  infer(request: Handle): void;
+  /** Run in a thread of the compiled model; one of libuv's waits for it. */
+  infer(request: Handle): Promise<void>;
   /** Copy an output by its place. Throws if it is of a type that sessions do not have. */
   read(request: Handle, index: number): Tensor;
 }
@@ -117,7 +117,8 @@ function bind(koffi: Koffi, path: string): OpenvinoLibrary {
   const createRequest = checked('ov_compiled_model_create_infer_request', pointer, to(pointer));
   const setTensor = checked('ov_infer_request_set_input_tensor_by_index', pointer, size, pointer);
   const getTensor = checked('ov_infer_request_get_output_tensor_by_index', pointer, size, to(pointer));
-  const infer = checked('ov_infer_request_infer', pointer);
+  const begin = checked('ov_infer_request_start_async', pointer);
+  const wait = lib.func('ov_infer_request_wait', 'int', [pointer]);
   const createTensor = checked('ov_tensor_create', 'int', shape, to(pointer));
   const wrapValues = checked('ov_tensor_create_from_host_ptr', 'int', shape, pointer, to(pointer));
   const getType = checked('ov_tensor_get_element_type', pointer, to('int'));
@@ -180,7 +181,16 @@ function bind(koffi: Koffi, path: string): OpenvinoLibrary {
         freeTensor(tensor);
       }
     },
-    infer,
+    infer(request) {
+      begin(request);
+      return new Promise((resolve, reject) => {
+        wait.async(request, (error: Error | null, status: number) => {
+          if (error !== null) reject(error);
+          else if (status === 0) resolve();
+          else reject(new Error(lastError() ?? `OpenVINO's ov_infer_request_wait returned ${status}`));
+        });
+      });
+    },
     read(request, index) {
       const tensor = filled<Handle>((place) => getTensor(request, index, place));
       try {

@@ -31,6 +31,10 @@ vi.mock('../../../src/processes/child.js', () => {
       return this.ready && !this.#busy;
     }
 
+    get load(): number {
+      return this.#busy ? 1 : 0;
+    }
+
     becomeReady(): void {
       this.ready = true;
       this.#events.onReady();

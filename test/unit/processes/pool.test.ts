@@ -334,6 +334,39 @@ describe('the pool, when workers die', () => {
     expect(indices).toEqual([0, 1, 2, 0, 1, 2].map((output) => ({ output })));
   });
 
+  it('has several workers in a process whose engine has lanes, and loses their runs with it, but no others', async () => {
+    pool = await createPool<unknown, unknown>({
+      devices: [{ kind: 'cpu', index: 0 }],
+      workers: 3,
+      lanes: 2,
+      engine: 'onnxruntime',
+      engineOptions: { threads: 1 },
+      decoders: 1,
+      workerFile: join(folder, 'crashing-worker.mjs'),
+    });
+    const { size, idle, free, pids } = pool;
+    expect({ size, idle, free, processes: pids.length }).toEqual({ size: 3, idle: 3, free: 3, processes: 2 });
+    await pool.open(spec('hang-on-run'));
+    await pool.open(spec('echo'));
+    const [single, double] = pids;
+    const ends: string[] = [];
+    const hang = (name: string): Promise<unknown> =>
+      pool!.run('hang-on-run', []).catch((error: unknown) => ends.push(`${name}: ${(error as Error).message}`));
+    // The process with more free workers is first.
+    const runs = [hang('first of two'), hang('alone'), hang('second of two')];
+    expect({ idle: pool.idle, free: pool.free }).toEqual({ idle: 0, free: 0 });
+    expect(() => pool!.run('echo', [])).toThrow('no worker is idle');
+    process.kill(double!, 'SIGKILL');
+    await Promise.all([runs[0], runs[2]]);
+    const lost = 'the worker was lost: it ended with signal SIGKILL';
+    expect(ends).toEqual([`first of two: ${lost}`, `second of two: ${lost}`]);
+    await until(pool, () => pool!.free === 2);
+    expect((await pool.run('echo', [5])).outcomes).toEqual([{ output: 5 }]);
+    process.kill(single!, 'SIGKILL');
+    await runs[1];
+    expect(ends).toHaveLength(3);
+  });
+
   it('goes on replacing a worker that runs kill, however often', async () => {
     const pool = await start('normal', 1);
     await pool.open(spec('exit-on-run'));

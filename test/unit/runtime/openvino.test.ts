@@ -8,8 +8,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { OperatorError } from '../../../src/errors.js';
 import { int, ints } from '../../../src/graph/attributes.js';
 import { writeOnnx } from '../../../src/graph/onnx/model.js';
+import type { Work, WorkOutput } from '../../../src/inference/work.js';
 import { compileModel } from '../../../src/models/compile.js';
 import { readModelFolder } from '../../../src/models/manifest.js';
+import { createPool } from '../../../src/processes/pool.js';
 import { digestFile } from '../../../src/regular-files.js';
 import { createOpenvinoEngine } from '../../../src/runtime/openvino/engine.js';
 import { loadLibrary } from '../../../src/runtime/openvino/library.js';
@@ -146,6 +148,37 @@ describe.skipIf(OPENVINO === undefined)('the OpenVINO engine', () => {
     // 8 bits of mantissa: it is rounded, and no more than that.
     expect(difference).toBeGreaterThan(1e-4);
     expect(difference).toBeLessThan(2e-2);
+  });
+
+  it('runs as many at the same time as it has lanes, in one process with the weights once', async () => {
+    const pool = await createPool<Work, WorkOutput>({
+      devices: [{ kind: 'cpu', index: 0 }],
+      workers: 2,
+      lanes: 2,
+      engine: 'openvino',
+      engineOptions: { threads: 1, libraryFolder: process.env['FULLCONV_OPENVINO'] },
+      decoders: 1,
+      workerFile: fileURLToPath(new URL('../../../dist/engine-process/main.js', import.meta.url)),
+    });
+    try {
+      expect(pool.pids).toHaveLength(1);
+      await pool.open({ id: 'wide', model: writeOnnx(wide) });
+      const order: number[] = [];
+      const run = async (side: number) => {
+        const { outcomes } = await pool.run('wide', [{ batch: image(side) }]);
+        order.push(side);
+        return Object.values((outcomes[0] as { output: WorkOutput }).output.outputs)[0]!.data;
+      };
+      const [large, small] = await Promise.all([run(1200), run(32)]);
+      // In one lane the small run would wait for the large one, which takes more than a hundred times as long.
+      expect(order).toEqual([32, 1200]);
+      // Millions of values: toEqual would take minutes.
+      const isSame = (a: ArrayBufferView, b: ArrayBufferView) => Buffer.from(a.buffer).equals(Buffer.from(b.buffer));
+      expect(isSame(await run(1200), large)).toBe(true);
+      expect(isSame(await run(32), small)).toBe(true);
+    } finally {
+      await pool.drain();
+    }
   });
 
   const residentMb = (): number =>
