@@ -7,7 +7,7 @@ import '@tensorflow/tfjs-backend-wasm';
 import { createOnnxruntimeEngine } from '../../src/runtime/onnxruntime/engine.js';
 import { createOpenvinoEngine } from '../../src/runtime/openvino/engine.js';
 import { findLibrary } from '../../src/runtime/openvino/find-library.js';
-import type { Engine, SessionSpec } from '../../src/runtime/session.js';
+import type { Engine, EngineOptions, SessionSpec } from '../../src/runtime/session.js';
 import { loadTensorFlow } from '../../src/runtime/tensorflow/binding.js';
 import { engineOn } from '../../src/runtime/tensorflow/engine.js';
 import type { TensorMap, TensorType } from '../../src/tensor.js';
@@ -66,8 +66,9 @@ const OPENVINO_ENGINES: readonly TestedEngine[] =
     : [{ name: 'openvino', start: () => Promise.resolve(startOpenvino()), tolerance: 1e-4, fast: true }];
 
 /** On one thread. */
-export function startOpenvino(): Engine {
+export function startOpenvino(options: Partial<EngineOptions> = {}): Engine {
   return createOpenvinoEngine({
+    ...options,
     threads: 1,
     device: { kind: 'cpu', index: 0 },
     libraryFolder: process.env['FULLCONV_OPENVINO'],

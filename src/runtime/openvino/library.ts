@@ -12,6 +12,12 @@ import { loadKoffi, type Koffi, type TypeSpec } from './koffi.js';
 /** A pointer to an object of the library. */
 export type Handle = bigint & { readonly __handle: unique symbol };
 
+/** Bytes outside of JavaScript's memory. */
+export interface NativeBytes {
+  readonly address: bigint;
+  readonly byteLength: number;
+}
+
 /** Of a compiled model or of the device, e.g. `{ NUM_STREAMS: '1' }`. */
 export type Properties = Readonly<Record<string, string>>;
 
@@ -29,6 +35,10 @@ export interface OpenvinoLibrary {
   freeModel(model: Handle): void;
   /** Compile for the CPU. */
   compile(core: Handle, model: Handle, properties: Properties): Handle;
+  /** Write a compiled model to a file that does not exist. */
+  exportModel(compiled: Handle, path: string): void;
+  /** Read a compiled model from bytes that stay where they are until it is freed. Throws if another build has written them. */
+  importModel(core: Handle, bytes: NativeBytes, properties: Properties): Handle;
   freeCompiled(compiled: Handle): void;
   createRequest(compiled: Handle): Handle;
   freeRequest(request: Handle): void;
@@ -114,6 +124,9 @@ function bind(koffi: Koffi, path: string): OpenvinoLibrary {
   const getProperty = checked('ov_core_get_property', pointer, text, text, to(pointer));
   const readModel = checked('ov_core_read_model_from_memory_buffer', pointer, pointer, size, pointer, to(pointer));
   const compileModel = checked('ov_core_compile_model', pointer, pointer, text, size, to(pointer), '...');
+  const exportCompiled = checked('ov_compiled_model_export_model', pointer, text);
+  const importCompiled = checked('ov_core_import_model', pointer, 'intptr_t', size, text, to(pointer));
+  const setProperty = checked('ov_core_set_property', pointer, text, '...');
   const createRequest = checked('ov_compiled_model_create_infer_request', pointer, to(pointer));
   const setTensor = checked('ov_infer_request_set_input_tensor_by_index', pointer, size, pointer);
   const getTensor = checked('ov_infer_request_get_output_tensor_by_index', pointer, size, to(pointer));
@@ -167,6 +180,11 @@ function bind(koffi: Koffi, path: string): OpenvinoLibrary {
       const words = Object.entries(properties).flat();
       const variadic = words.flatMap((word) => [text, word]);
       return filled((place) => compileModel(core, model, DEVICE, words.length, place, ...variadic));
+    },
+    exportModel: (compiled, path) => exportCompiled(compiled, path),
+    importModel(core, { address, byteLength }, properties) {
+      for (const [name, value] of Object.entries(properties)) setProperty(core, DEVICE, text, name, text, value);
+      return filled((place) => importCompiled(core, address, byteLength, DEVICE, place));
     },
     freeCompiled: freed('ov_compiled_model_free'),
     createRequest: (compiled) => filled((place) => createRequest(compiled, place)),

@@ -1,10 +1,11 @@
 /** The OpenVINO engine by itself; test/conformance holds what it computes against ONNX Runtime. Skipped where it is not installed. */
 import { readFileSync } from 'node:fs';
-import { mkdtemp, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { copyFile, mkdtemp, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { OperatorError } from '../../../src/errors.js';
 import { int, ints } from '../../../src/graph/attributes.js';
 import { writeOnnx } from '../../../src/graph/onnx/model.js';
@@ -15,7 +16,7 @@ import { createPool } from '../../../src/processes/pool.js';
 import { digestFile } from '../../../src/regular-files.js';
 import { createOpenvinoEngine } from '../../../src/runtime/openvino/engine.js';
 import { loadLibrary } from '../../../src/runtime/openvino/library.js';
-import type { Engine, Session } from '../../../src/runtime/session.js';
+import type { Engine, Session, SessionSpec } from '../../../src/runtime/session.js';
 import { FilesChanged } from '../../../src/runtime/session-files.js';
 import { expectTensor, type Tensor, type TensorMap } from '../../../src/tensor.js';
 import { BIAS, tinyModel } from '../../fixtures/tiny-onnx.js';
@@ -121,6 +122,81 @@ describe.skipIf(OPENVINO === undefined)('the OpenVINO engine', () => {
       await replace(4, 5, 6);
       expect(await meanOf(session)).toEqual(MEAN);
       await new Promise((resolve) => setTimeout(resolve, 20));
+      expect(await meanOf(session)).toEqual(MEAN);
+      await session.release();
+    });
+  });
+
+  describe('keeps compiled models', () => {
+    let kept: { folder: string; maxBytes: number };
+    beforeEach(async () => {
+      kept = { folder: await mkdtemp(join(folder, 'kept-')), maxBytes: 2 ** 24 };
+    });
+    const keeping = () => startOpenvino({ kept });
+    const spec = { id: 'tiny', model: tinyModel(), digest: 'of the model' };
+    const foldersOf = async () => (await readdir(kept.folder)).map((name) => join(kept.folder, name));
+    /** Another model: its weights are in a file, and are doubled. */
+    async function doubled(): Promise<SessionSpec> {
+      const weights = await mkdtemp(join(folder, 'doubled-'));
+      await writeFile(join(weights, 'weights.bin'), Buffer.from(BIAS.map((value) => 2 * value).buffer));
+      const model = tinyModel({ file: 'weights.bin', offset: 0 });
+      return { id: 'doubled', model, weightsFolder: weights, digest: 'of the other model' };
+    }
+
+    it('and opens a session from the one that it has', async () => {
+      const engine = keeping();
+      const open = async (each: SessionSpec) => {
+        const session = await engine.open(each);
+        const mean = await meanOf(session);
+        await session.shrink!();
+        expect(await meanOf(session)).toEqual(mean);
+        await session.release();
+        return mean;
+      };
+      const other = await doubled();
+      expect(await open(spec)).toEqual(MEAN);
+      const [own] = await foldersOf();
+      expect(await open(other)).toEqual([12, 14, 16, 12, 14, 16]);
+      const [others] = (await foldersOf()).filter((each) => each !== own);
+      // In the other's place, so that it shows which one is opened.
+      for (const file of await readdir(own!)) await copyFile(join(own!, file), join(others!, file));
+      expect(await open(other)).toEqual(MEAN);
+      expect(await open(spec)).toEqual(MEAN);
+    });
+
+    it('but not beyond another build, setting, or damage: then it compiles again', async () => {
+      const engine = keeping();
+      await (await engine.open(spec)).release();
+      await (await startOpenvino({ kept, lanes: 2 }).open(spec)).release();
+      const [first, second] = await foldersOf();
+      expect(second).toBeDefined();
+      // What OpenVINO does not take, with the digest of just that.
+      const junk = Buffer.alloc(1000, 'x');
+      const digest = createHash('sha256').update(junk).digest('hex');
+      for (const each of [first!, second!]) {
+        await writeFile(join(each, 'model.blob'), junk);
+        await writeFile(join(each, 'digests.json'), JSON.stringify({ 'model.blob': digest }));
+      }
+      const session = await engine.open(spec);
+      expect(await meanOf(session)).toEqual(MEAN);
+      await session.release();
+      expect(await foldersOf()).toHaveLength(1);
+    });
+
+    it('and answers rightly when one is written to while it is in use', async () => {
+      const session = await keeping().open(spec);
+      const [only] = await foldersOf();
+      const bytes = await readFile(join(only!, 'model.blob'));
+      await writeFile(join(only!, 'model.blob'), bytes.fill(7, bytes.length - 24));
+      expect(await meanOf(session)).toEqual(MEAN);
+      expect(await meanOf(session)).toEqual(MEAN);
+      await session.release();
+    });
+
+    it('and needs no place to keep them', async () => {
+      await writeFile(join(folder, 'a file'), '');
+      const engine = startOpenvino({ kept: { folder: join(folder, 'a file', 'kept'), maxBytes: 2 ** 24 } });
+      const session = await engine.open(spec);
       expect(await meanOf(session)).toEqual(MEAN);
       await session.release();
     });
