@@ -64,7 +64,7 @@ export interface Session {
   run(feeds: TensorMap): Promise<TensorMap>;
   /** Whether runs have left memory with it that `shrink` gives back; absent: they leave none. */
   readonly hasGrown?: boolean;
-  /** Give that memory back. The session computes the same afterwards. Not while a run is in flight. */
+  /** Give that memory back, when no run uses it any more. The session computes the same afterwards. */
   shrink?(): Promise<void>;
   /** Free the session's memory. Not while a run is in flight. */
   release(): Promise<void>;

@@ -1,7 +1,7 @@
 /**
- * One worker thread seen from the main thread: as many runs at the same time as its engine has lanes, every other request alone,
- * after those that were made before it. Hides the messages, the transfers and the ways in which a thread can end. However it
- * ends, every unanswered request rejects with WorkerLostError.
+ * One worker thread seen from the main thread: requests go out in their order, and as many runs at the same time as its engine has
+ * lanes. Hides the messages, the transfers and the ways in which a thread can end. However it ends, every unanswered request
+ * rejects with WorkerLostError.
  */
 import { Worker } from 'node:worker_threads';
 import { OperatorError, WorkerLostError } from '../errors.js';
@@ -124,7 +124,7 @@ export class WorkerThread {
     if (this.ready) this.#send();
   }
 
-  /** Send what may go: runs as long as a lane is free, anything else when nothing is in flight. */
+  /** Send what may go, in order: a run when a lane is free, what closes something when nothing is in flight. */
   #send(): void {
     for (let head = this.#waiting[0]; head !== undefined && this.#mayGo(head); head = this.#waiting[0]) {
       this.#waiting.shift();
@@ -139,10 +139,10 @@ export class WorkerThread {
     }
   }
 
-  #mayGo({ request }: Pending): boolean {
-    const [first] = this.#inFlight.values();
-    if (first === undefined) return true;
-    return request.kind === 'run' && first.request.kind === 'run' && this.#inFlight.size < this.#lanes;
+  #mayGo({ request: { kind } }: Pending): boolean {
+    if (kind === 'close' || kind === 'exit') return this.#inFlight.size === 0;
+    if (kind !== 'run') return true;
+    return [...this.#inFlight.values()].filter(({ request }) => request.kind === 'run').length < this.#lanes;
   }
 
   #receive(message: WorkerMessage): void {

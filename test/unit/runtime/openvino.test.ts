@@ -238,16 +238,28 @@ describe.skipIf(OPENVINO === undefined)('the OpenVINO engine', () => {
     });
     try {
       expect(pool.pids).toHaveLength(1);
-      await pool.open({ id: 'wide', model: writeOnnx(wide) });
+      await pool.open({ id: 'wide', model: writeOnnx(wide), largeFeed: 2 ** 24 });
       const order: number[] = [];
       const run = async (side: number) => {
-        const { outcomes } = await pool.run('wide', [{ batch: image(side) }]);
+        const { outcomes } = await pool.run('wide', [{ batch: image(side) }], { bytes: side * side });
         order.push(side);
         return Object.values((outcomes[0] as { output: WorkOutput }).output.outputs)[0]!.data;
       };
       const [large, small] = await Promise.all([run(1200), run(32)]);
       // In one lane the small run would wait for the large one, which takes more than a hundred times as long.
       expect(order).toEqual([32, 1200]);
+      // To give memory back waits for no run, nor a run for that.
+      order.length = 0;
+      const runs = [run(1200), run(32)];
+      pool.shrink();
+      await runs[1];
+      await new Promise<void>((resolve) => {
+        const look = () => pool.idle > 0 && resolve();
+        pool.onIdle(look);
+        look();
+      });
+      await Promise.all([run(32), ...runs]);
+      expect(order).toEqual([32, 32, 1200]);
       // Millions of values: toEqual would take minutes.
       const isSame = (a: ArrayBufferView, b: ArrayBufferView) => Buffer.from(a.buffer).equals(Buffer.from(b.buffer));
       expect(isSame(await run(1200), large)).toBe(true);
