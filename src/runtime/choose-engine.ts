@@ -28,8 +28,6 @@ export interface EngineChoice {
 export interface EngineWish {
   readonly engine: EngineName | 'auto';
   readonly device: readonly Device[] | 'auto';
-  /** Megabytes that runs and drawings may take: the setting FULLCONV_MEMORY_MB. */
-  readonly memoryMb: number;
 }
 
 /** The machine as an engine sees it (choose-devices.ts). */
@@ -39,12 +37,6 @@ const CPU: Device = { kind: 'cpu', index: 0 };
 
 /** What is less may be chance. */
 const FASTER = 1.1;
-
-/**
- * Megabytes that `auto` wants to have for each worker before it takes an engine whose workers have the weights each for itself. Two
- * workers on OpenVINO, with the embedded models, went beyond a container of 1 GiB under chaos; on ONNX Runtime they do not.
- */
-const WORKER_MB = 200;
 
 /** Throws OperatorError if what is asked for does not work, and UsageError if the engine does not have the devices. */
 export async function chooseEngine(wish: EngineWish, machineOf: MachineOf): Promise<EngineChoice> {
@@ -58,7 +50,7 @@ export async function chooseEngine(wish: EngineWish, machineOf: MachineOf): Prom
   return { engine: name, device: { ...choice, why: `${choice.why}; ${describe(engine, probed)}` }, ...castOf(probed) };
 }
 
-async function chooseAutomatically({ device, memoryMb }: EngineWish, machineOf: MachineOf): Promise<EngineChoice> {
+async function chooseAutomatically({ device }: EngineWish, machineOf: MachineOf): Promise<EngineChoice> {
   const standard = await chooseDevices(device, DEFAULT_ENGINE, machineOf(DEFAULT_ENGINE));
   const reasons = [standard.why];
   for (const engine of standard.devices.some(({ kind }) => kind !== CPU.kind) ? [] : ENGINES) {
@@ -66,10 +58,6 @@ async function chooseAutomatically({ device, memoryMb }: EngineWish, machineOf: 
     const machine = machineOf(engine);
     if (!(await machine.listProviders()).includes(CPU.kind)) {
       reasons.push(`${engine.name} is not installed`);
-      continue;
-    }
-    if (memoryMb < WORKER_MB * machine.cores) {
-      reasons.push(`${engine.name} takes more memory: FULLCONV_MEMORY_MB is below ${WORKER_MB} for each core`);
       continue;
     }
     const probed = await machine.probe(CPU);
