@@ -96,10 +96,11 @@ async function run(options: Options): Promise<void> {
     process.stderr.write(`${server.name} …\n`);
     const after = await takeTurn(server).then(
       (turn): Compared => ({ ...before, turns: [...before.turns, turn] }),
-      (error: unknown): Compared => ({ ...before, failure: (error as Error).message }),
+      (error: unknown): Compared => (signal.aborted ? before : { ...before, failure: (error as Error).message }),
     );
     compared.set(server, after);
   }
+  if (signal.aborted) process.exitCode = 130;
   const markdown =
     `${[machineLine(await describeMachine()), ...[...versions].map((each) => each.join(' '))].join(', ')}; ` +
     `${options.model}, ${photos.length} photographs, ${options.clients} clients, ${options.durationS} s each, there and back.\n\n` +
