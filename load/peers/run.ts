@@ -3,7 +3,8 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { copyFile, mkdir, mkdtemp, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -67,11 +68,10 @@ function readOptions(): Options {
 }
 
 const work = await mkdtemp(join(tmpdir(), 'fullconv-peers-'));
-try {
-  await runCommand(() => run(readOptions()));
-} finally {
-  await rm(work, { recursive: true, force: true });
-}
+process.once('exit', () => rmSync(work, { recursive: true, force: true }));
+// Nothing may outlive this process: neither a server nor the folder.
+process.once('SIGTERM', () => process.exit(143));
+await runCommand(() => run(readOptions()));
 
 async function run(options: Options): Promise<void> {
   const photos = await readPhotos(options.photos);
@@ -158,6 +158,8 @@ async function measure(
     stdio: ['ignore', 'ignore', 'inherit'],
     detached: true,
   });
+  const kill = (): void => signalGroup(child, 'SIGKILL');
+  process.once('exit', kill);
   try {
     await once(child, 'spawn');
     await untilReady(child, server, signal);
@@ -189,6 +191,7 @@ async function measure(
     }
   } finally {
     await end(child);
+    process.off('exit', kill);
   }
 }
 
@@ -214,19 +217,20 @@ async function askAll(server: Server, photos: readonly ImageInput[], signal: Abo
   return answers;
 }
 
-/** Ends the whole process group: the Python servers have workers of their own. */
 async function end(child: ChildProcess): Promise<void> {
   if (child.pid === undefined) return;
-  const signal = (name: NodeJS.Signals): void => {
-    try {
-      process.kill(-child.pid!, name);
-    } catch {
-      // It has ended already.
-    }
-  };
   const exited = child.exitCode === null ? once(child, 'exit') : Promise.resolve();
-  signal('SIGTERM');
+  signalGroup(child, 'SIGTERM');
   await Promise.race([exited, sleep(10_000)]);
-  signal('SIGKILL');
+  signalGroup(child, 'SIGKILL');
   await sleep(1000);
+}
+
+/** A signal for the whole process group: the Python servers have workers of their own. */
+function signalGroup({ pid }: ChildProcess, name: NodeJS.Signals): void {
+  try {
+    process.kill(-pid!, name);
+  } catch {
+    // It has ended already.
+  }
 }
