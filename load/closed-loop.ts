@@ -69,7 +69,8 @@ export function startClients(url: string, traffic: Traffic, clients: number, fir
   };
 }
 
-async function rampUp(done: () => boolean, signal: AbortSignal): Promise<void> {
+/** Wait for the least time of a load before it is measured, and until it is `done`, up to a limit. */
+export async function rampUp(done: () => boolean, signal: AbortSignal): Promise<void> {
   const begun = performance.now();
   await sleep(RAMP_S * 1000, undefined, { signal });
   while (!done() && performance.now() - begun < LONGEST_RAMP_S * 1000) await sleep(POLL_MS, undefined, { signal });

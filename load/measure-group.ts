@@ -25,7 +25,9 @@ export interface Watcher {
   begin(what: string): void;
   /** Tells that planned seconds are over. */
   advance(seconds: number): void;
-  /** Tells what is left out, and why. */
+  /** Tells what could not be measured, or not in every round, and why. */
+  leaveOut(subject: Subject, reason: string): void;
+  /** Tells what else is to be said. */
   note(text: string): void;
 }
 
@@ -93,7 +95,7 @@ export async function measureGroup(
   let server: RunningServer | undefined;
   try {
     // One after the other: each writes the generated weights if there are none.
-    service = await createService(config, pino({ level: config.logLevel }));
+    service = await createService(config, pino({ level: config.logLevel }, pino.destination(2)));
     server = await startServer({
       FULLCONV_MODELS: models,
       FULLCONV_CACHE: cache,
@@ -124,23 +126,40 @@ interface Bench {
   readonly server: RunningServer;
 }
 
-/** Fills `prepared`, so that an interruption leaves what was measured before it. */
+/** Fills `prepared`, so that an interruption leaves what was measured before it. A subject that fails is left out from then on. */
 async function measureRounds(bench: Bench, prepared: Prepared[]): Promise<void> {
   const { group, scenario, watcher, service, server } = bench;
   const served = await servedModels(server);
+  const failed = new Set<Subject>();
+  async function unlessItFails<T>(subject: Subject, work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work();
+    } catch (error) {
+      if (watcher.signal.aborted) throw error;
+      failed.add(subject);
+      watcher.leaveOut(subject, String(error));
+      return undefined;
+    }
+  }
+
   watcher.begin('peak');
   const peak = await openPeak(service.pool, PEAK_S, watcher.signal);
   watcher.advance(PEAK_S);
   for (const subject of group.subjects) {
     const reason = reasonAgainst(subject, served);
-    if (reason === undefined) prepared.push(await prepare(bench, subject, served));
-    else watcher.note(reason);
+    if (reason !== undefined) watcher.leaveOut(subject, reason);
+    else {
+      const each = await unlessItFails(subject, () => prepare(bench, subject, served));
+      if (each !== undefined) prepared.push(each);
+    }
   }
   for (let round = 0; round < scenario.rounds; round++) {
     watcher.begin('peak');
     const peakRate = await peak.measure(PEAK_S, watcher.signal);
     watcher.advance(PEAK_S);
-    for (const each of prepared) await measureRound(bench, each, round, peakRate);
+    for (const each of prepared.filter(({ subject }) => !failed.has(subject))) {
+      await unlessItFails(each.subject, () => measureRound(bench, each, round, peakRate));
+    }
   }
   await peak.close();
 }

@@ -18,8 +18,24 @@ export interface Report {
   readonly machine: Machine;
   readonly settings: Settings;
   readonly rows: readonly Row[];
-  /** What was left out and why, and other remarks. */
+  /** Absent in older reports, where the notes say it. */
+  readonly leftOut?: readonly LeftOut[];
+  /** What else is to be said. */
   readonly notes: readonly string[];
+}
+
+/** A subject that could not be measured, or not in every round. */
+export interface LeftOut extends Pick<Row, 'models' | 'engine' | 'precision' | 'view' | 'sizes'> {
+  readonly reason: string;
+}
+
+/** Top-1 accuracy, as somebody else measured it. */
+export interface Top1 {
+  readonly percent: number;
+  /** Whose validation images it was measured on. */
+  readonly images: 'ImageNet' | 'Tiny ImageNet';
+  /** By the catalog's name, or an embedded model's. */
+  readonly weights: string;
 }
 
 export interface Machine {
@@ -33,7 +49,7 @@ export interface Machine {
   readonly sharp: string;
 }
 
-export interface Settings extends Omit<Scenario, 'models' | 'output' | 'engines'> {
+export interface Settings extends Omit<Scenario, 'models' | 'every' | 'output' | 'engines'> {
   /** The settings of the server, and of the engine alone. */
   readonly workers: number;
   readonly threads: number;
@@ -56,6 +72,8 @@ export interface Row {
     { readonly loop: 'closed'; readonly clients: number } | { readonly loop: 'open'; readonly share: number };
   /** Millions; of several models together. */
   readonly parametersM: number;
+  /** Where it is known (accuracies.ts). */
+  readonly top1?: Top1;
   /** 10⁹ multiply-adds for one of the images that were sent, on average. */
   readonly gmacs: number;
   /** Megapixels of one photograph that was sent, on average. */

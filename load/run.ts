@@ -3,10 +3,11 @@ import { SingleBar } from 'cli-progress';
 import { planDevices } from '../src/app.js';
 import { readConfig, type Config } from '../src/config.js';
 import { deviceName } from '../src/device.js';
+import { withAccuracies } from './accuracies.js';
 import { interruption, runCommand } from './command.js';
 import { measureGroup, plannedSeconds, type Watcher } from './measure-group.js';
 import { readPhotos, resizePhotos } from './photos.js';
-import { describeMachine, REPORT_VERSION, type Report, type Row } from './report.js';
+import { describeMachine, REPORT_VERSION, type LeftOut, type Report, type Row } from './report.js';
 import { groupsOf, readScenario, type EngineChoice, type Scenario } from './scenario.js';
 import type { ImagesBySize } from './traffic.js';
 import { checkModels } from './workspace.js';
@@ -28,7 +29,7 @@ async function run(scenario: Scenario): Promise<void> {
     engine === undefined ? { ...config, device: plan.device.devices } : configWith(engine);
   const groups = groupsOf(scenario);
   const measurements = groups.flatMap((group) => engines.map((engine) => ({ group, engine })));
-  await checkModels(config, groups);
+  if (!scenario.every) await checkModels(config, groups);
   const images = await imagesOf(
     scenario,
     groups.flatMap(({ subjects }) => subjects.flatMap(({ parts }) => parts)),
@@ -36,8 +37,9 @@ async function run(scenario: Scenario): Promise<void> {
   const machine = await describeMachine();
   const { threads, decoders } = config;
   const { workers, limits, device } = plan;
-  const { models: _models, engines: _engines, output, ...settings } = scenario;
+  const { models: _models, every: _every, engines: _engines, output, ...settings } = scenario;
   const rows: Row[] = [];
+  const leftOut: LeftOut[] = [];
   const notes: string[] = [];
   const report = (): Report => ({
     kind: 'load',
@@ -52,6 +54,7 @@ async function run(scenario: Scenario): Promise<void> {
       devices: device.devices.map(deviceName),
     },
     rows,
+    leftOut,
     notes,
   });
 
@@ -66,34 +69,37 @@ async function run(scenario: Scenario): Promise<void> {
   const total = measurements.reduce((sum, { group }) => sum + plannedSeconds(group, scenario), 0);
   bar.start(Math.ceil(total), 0, { what: '' });
   let planned = 0;
-  const watcher: Watcher = {
+  const watcherOf = (engine: EngineChoice | undefined): Watcher => ({
     signal: interrupted,
     begin: (what) => bar.update({ what }),
     advance: (seconds) => bar.increment(seconds),
+    leaveOut({ models, precision, view, sizes }, reason) {
+      leftOut.push({ models, precision, view, sizes, reason, ...(engine && { engine: engine.name }) });
+    },
     note: (text) => notes.push(text),
-  };
+  });
   for (const { group, engine } of measurements) {
     if (interrupted.aborted) break;
     // The time of a group that failed counts as spent.
     bar.update(Math.round(planned));
     planned += plannedSeconds(group, scenario);
+    const watcher = watcherOf(engine);
     try {
       const measured = await measureGroup(group, scenario, configOf(engine), images, watcher);
       rows.push(...measured.map((row) => ({ ...row, ...(engine && { engine: engine.name }) })));
     } catch (error) {
-      const where = engine === undefined ? '' : ` on ${engine.name}`;
-      notes.push(`${[...group.models, ...group.architectures].join(', ')}${where}: ${String(error)}`);
+      for (const subject of group.subjects) watcher.leaveOut(subject, String(error));
       process.exitCode = 1;
     }
-    if (output !== undefined) await writeReport(output, report());
+    if (output !== undefined) await writeReport(output, await withAccuracies(report()));
   }
   bar.stop();
   if (interrupted.aborted) {
     notes.push('the run was interrupted');
     process.exitCode = 130;
-    if (output !== undefined) await writeReport(output, report());
+    if (output !== undefined) await writeReport(output, await withAccuracies(report()));
   }
-  printReport(report());
+  printReport(await withAccuracies(report()));
 }
 
 async function imagesOf({ photos: folder }: Scenario, parts: readonly { size: string }[]): Promise<ImagesBySize> {

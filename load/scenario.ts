@@ -22,6 +22,8 @@ export interface EngineChoice {
 export interface Scenario {
   /** Names of models, or of architectures to serve untrained. */
   readonly models: readonly string[];
+  /** All there are: one that is missing has its row, too. */
+  readonly every: boolean;
   readonly precisions: readonly Precision[];
   /** Every group is measured on each, one after the other; empty: on the settings' engine. */
   readonly engines: readonly EngineChoice[];
@@ -52,10 +54,15 @@ export interface Scenario {
 export const MIXED_SIZES = ['320x240', '480x320', '640x512', '960x960', '1280x720', '1500x2000'];
 
 export const SAMPLES = 'test/fixtures/photos';
-const EMBEDDED = ['imagenet-efficientnet-lite0', 'tinyimagenet-resnet18-w32', 'tinyimagenet-vgg11bn-w32'];
+export const EMBEDDED = ['imagenet-efficientnet-lite0', 'tinyimagenet-resnet18-w32', 'tinyimagenet-vgg11bn-w32'];
+
+/** How thoroughly rows are measured where the command line does not say it: some models, and all of them. */
+const THOROUGH = { duration: '15', rounds: '5', openLoop: '0.5,0.7,0.9' };
+const BRIEF = { duration: '2', rounds: '1', openLoop: 'none' };
 
 const HELP = `npm run load -- [options]
-  --models LIST       models, or architectures to serve untrained; all: every architecture
+  --models LIST       models, or architectures to serve untrained; all: the embedded models and every architecture,
+                      --duration 2 --rounds 1 --open-loop none where nothing else is said
                       (${EMBEDDED.join(',')},resnet50,vgg16)
   --precision LIST    fp32, int8; the int8 form of a model is the one named NAME-int8, or made for the test (fp32)
   --engines LIST      engines to compare, with a device: onnxruntime,tensorflow/wasm (the settings')
@@ -82,17 +89,21 @@ export function readScenario(args: string[]): Scenario | undefined {
     process.stdout.write(HELP);
     return undefined;
   }
+  const every = values.models === 'all';
+  const effort = every ? BRIEF : THOROUGH;
+  const openLoop = values['open-loop'] ?? effort.openLoop;
   return {
-    models: values.models === 'all' ? ARCHITECTURE_NAMES : words(values.models),
+    models: every ? [...EMBEDDED, ...ARCHITECTURE_NAMES] : words(values.models),
+    every,
     precisions: words(values.precision).map((word) => oneOf('--precision', word, PRECISIONS)),
     engines: words(values.engines).map(parseEngine),
     views: words(values.view).map((word) => oneOf('--view', word, VIEWS)),
     sizes: words(values.sizes).map(parseSize),
     mixedModels: values['mixed-models'],
     concurrency: words(values.concurrency).map((word) => whole('--concurrency', word)),
-    shares: values['open-loop'] === 'none' ? [] : words(values['open-loop']).map(positive('--open-loop')),
-    durationS: positive('--duration')(values.duration),
-    rounds: whole('--rounds', values.rounds),
+    shares: openLoop === 'none' ? [] : words(openLoop).map(positive('--open-loop')),
+    durationS: positive('--duration')(values.duration ?? effort.duration),
+    rounds: whole('--rounds', values.rounds ?? effort.rounds),
     together: whole('--together', values.together),
     seed: whole('--seed', values.seed),
     photos: values.photos,
@@ -111,9 +122,9 @@ function parse(args: string[]) {
       sizes: { type: 'string', default: 'photos' },
       'mixed-models': { type: 'boolean', default: false },
       concurrency: { type: 'string', default: '32' },
-      'open-loop': { type: 'string', default: '0.5,0.7,0.9' },
-      duration: { type: 'string', default: '15' },
-      rounds: { type: 'string', default: '5' },
+      'open-loop': { type: 'string' },
+      duration: { type: 'string' },
+      rounds: { type: 'string' },
       together: { type: 'string', default: '4' },
       seed: { type: 'string', default: '1' },
       photos: { type: 'string', default: SAMPLES },

@@ -82,7 +82,7 @@ export async function peakOf({ pid }: RunningServer): Promise<number | undefined
  * The resident memory of the server's processes in MiB. A page that several processes share counts once (PSS). Undefined
  * where the system does not tell.
  */
-export async function residentOf({ pid }: RunningServer): Promise<number | undefined> {
+export async function residentOf({ pid }: Pick<RunningServer, 'pid'>): Promise<number | undefined> {
   return sumOf(pid, 'smaps_rollup', 'Pss');
 }
 
@@ -112,7 +112,7 @@ const TICKS = 100;
  * Processor seconds that the server's processes have taken so far, those of its dead children included. Undefined where the
  * system does not tell.
  */
-export async function processorSeconds({ pid }: RunningServer): Promise<number | undefined> {
+export async function processorSeconds({ pid }: Pick<RunningServer, 'pid'>): Promise<number | undefined> {
   let ticks: number | undefined;
   for (const each of await processTree(pid)) {
     // After the name in brackets: utime, stime, cutime and cstime are the fields 14 to 17.

@@ -1,5 +1,5 @@
 /** A report as Markdown: medians over the rounds. README.md says what the columns are. */
-import { isOpen, machineLine, type Report, type Row, type Sample } from './report.js';
+import { isOpen, machineLine, type LeftOut, type Report, type Row, type Sample } from './report.js';
 import { median } from './statistics.js';
 
 /** A heading, and the cell of a row. */
@@ -20,6 +20,7 @@ const WORDS = new Set([
   'dispatched because',
   'figure',
   'direction',
+  'reason',
   'over',
   // Of the GPU kit.
   'part',
@@ -62,9 +63,12 @@ export function figure(value: number): string {
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
+/** What a row and a subject without a row have in common. */
+type Labelled = Omit<LeftOut, 'reason'>;
+
 const percent = (part: number): string => (Number.isFinite(part) ? `${(100 * part).toFixed(0)} %` : '–');
 
-const LABELS: readonly Column<Row>[] = [
+const LABELS: readonly Column<Labelled>[] = [
   ['model', ({ models, engine }) => models.join(' + ') + (engine === undefined ? '' : ` on ${engine}`)],
   ['precision', ({ precision }) => precision],
   ['view', ({ view }) => view],
@@ -128,6 +132,19 @@ const SERVER: readonly Column<Row>[] = [
   ['event loop p99 ms', (row) => figure(medianOf(row, ({ server }) => server.eventLoopP99Ms))],
 ];
 
+const LONGEST_REASON = 200;
+
+const LEFT_OUT: readonly Column<LeftOut>[] = [...LABELS, ['reason', ({ reason }) => cellOf(reason)]];
+
+/** A text of any kind in one cell: the JSON file has all of it. */
+function cellOf(text: string): string {
+  const line = text.replace(/\s+/g, ' ');
+  const cut = line.length > LONGEST_REASON ? `${line.slice(0, LONGEST_REASON)} …` : line;
+  return cut.replaceAll('|', '\\|');
+}
+
+const TOP1: Column<Row> = ['top-1 %', ({ top1 }) => top1?.percent.toFixed(1) ?? ''];
+
 /** Counts of all rounds as parts of the whole, the largest first. Parts below 1 % are left out. */
 function parts(rounds: readonly Readonly<Record<string, number>>[]): string {
   const sums = new Map<string, number>();
@@ -143,22 +160,24 @@ function parts(rounds: readonly Readonly<Record<string, number>>[]): string {
 }
 
 export function toMarkdown(report: Report): string {
-  const { machine, settings, rows, notes } = report;
+  const { machine, settings, rows, leftOut = [], notes } = report;
   const closed = rows.filter(({ load }) => load.loop === 'closed');
   const open = rows.filter(({ load }) => load.loop === 'open');
   const mixed = closed.filter(({ samples }) => samples.some(({ single }) => single !== undefined));
   const peak = median(rows.flatMap(({ samples }) => samples.map((sample) => sample.peak)));
-  const section = (title: string, columns: readonly Column<Row>[], own: readonly Row[]): string[] =>
+  const section = <T>(title: string, columns: readonly Column<T>[], own: readonly T[]): string[] =>
     own.length === 0 ? [] : [`**${title}**\n`, markdownTable(columns, own)];
+  const throughput = closed.some(({ top1 }) => top1 !== undefined) ? [...CLOSED, TOP1] : CLOSED;
   return [
     `${machineLine(machine)}; ${settings.devices.join(', ')}, ` +
       `${settings.workers} workers × ${settings.threads} threads, ${settings.decoders} decoders; ` +
       `photographs of ${settings.photos}; ${settings.durationS} s a row in ${settings.rounds} interleaved rounds, ` +
       `medians; peak of matrix products ${figure(peak)} GMAC/s.\n`,
-    ...section('Throughput, closed loop', CLOSED, closed),
+    ...section('Throughput, closed loop', throughput, closed),
     ...section('Several at once, beside each by itself', MIXED, mixed),
     ...section('Latency, open loop', OPEN, open),
     ...section('The server meanwhile', SERVER, rows),
+    ...section('Not measured, or not in every round', LEFT_OUT, leftOut),
     ...(notes.length === 0 ? [] : [`Notes:\n\n${notes.map((note) => `- ${note}\n`).join('')}`]),
   ].join('\n');
 }

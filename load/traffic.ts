@@ -24,10 +24,16 @@ export interface Traffic {
 const REQUESTS_OF_A_CLIENT = 24;
 
 export function trafficOf(parts: readonly Part[], view: Subject['view'], images: ImagesBySize): Traffic {
-  const requests = parts.map(({ model, size }) => images.get(size)!.map(({ bytes }) => requestOf(view, model, bytes)));
+  return trafficFrom(
+    parts.map(({ model, size }) => images.get(size)!.map(({ bytes }) => requestOf(view, model, bytes))),
+  );
+}
+
+/** Traffic of prepared requests, a list for each part. */
+export function trafficFrom(requests: readonly (readonly PreparedRequest[])[]): Traffic {
   return {
     forClient(index) {
-      const each = Math.ceil(REQUESTS_OF_A_CLIENT / parts.length);
+      const each = Math.ceil(REQUESTS_OF_A_CLIENT / requests.length);
       const turns = Array.from({ length: each }, (_, turn) => index * each + turn);
       const random = randomLcg(index / REQUESTS_OF_A_CLIENT);
       return turns

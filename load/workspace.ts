@@ -35,7 +35,10 @@ export async function checkModels({ models: folder }: Config, groups: readonly P
   );
 }
 
-/** Create the folders. `note` gets a text for each int8 form that could not be made, which is then missing. */
+/**
+ * Create the folders. A model that is missing has no link. `note` gets a text for each int8 form that could not be made, which is then
+ * missing, too.
+ */
 export async function createWorkspace(
   config: Config,
   { architectures, models }: Pick<Group, 'architectures' | 'models'>,
@@ -52,7 +55,7 @@ export async function createWorkspace(
     const present = new Set(await readdir(config.models));
     for (const name of models) {
       if (present.has(name)) await symlink(resolve(config.models, name), join(links, name), 'junction');
-      else {
+      else if (name.endsWith('-int8')) {
         const options = { from: config.models, to: links, cache, photos, scratch: join(root, 'crops') };
         await quantizeMissing(name, options).catch((error: unknown) => note(`${name}: ${String(error)}`));
       }

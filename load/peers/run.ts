@@ -3,333 +3,234 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { copyFile, mkdir, mkdtemp, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join, resolve } from 'node:path';
+import { delimiter, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import autocannon from 'autocannon';
-import { coreCount } from '../../src/cores.js';
 import { isArchitecture } from '../../src/architectures/index.js';
 import { writeOnnx } from '../../src/graph/onnx/model.js';
 import type { ImageInput } from '../../src/inference/infer.js';
 import { loadNetwork } from '../../src/models/compile.js';
-import { readModelFolder, type InputPreset } from '../../src/models/manifest.js';
+import { readModelFolder } from '../../src/models/manifest.js';
 import { prepareUntrained } from '../../src/models/networks/untrained.js';
-import { runCommand } from '../command.js';
+import { rampUp, startClients } from '../closed-loop.js';
+import { interruption, runCommand } from '../command.js';
+import { positive, whole } from '../options.js';
 import { readPhotos } from '../photos.js';
 import { describeMachine, machineLine } from '../report.js';
-import { mean } from '../statistics.js';
-import { markdownTable, type Column } from '../tables.js';
+import { processorSeconds, residentOf } from '../server-process.js';
+import { latencyOf } from '../statistics.js';
+import { trafficFrom } from '../traffic.js';
+import { countSame, parseAnswer, type Answer } from './answers.js';
+import {
+  chooseServers,
+  findPython,
+  interpreters,
+  PORT,
+  requestOf,
+  serversFor,
+  type Job,
+  type Server,
+} from './servers.js';
+import { peersTable, type Compared, type Measurement } from './table.js';
 
-const PORT = 8790;
-const RAMP_S = 3;
-const HERE = resolve('load/peers');
-const PYTHON = join(HERE, 'venv/bin');
+const ORIGIN = `http://127.0.0.1:${PORT}`;
 
-interface Server {
-  readonly name: string;
-  readonly command: readonly string[];
-  readonly environment?: Readonly<Record<string, string>>;
-  readonly folder?: string;
-  /** Path of the job, and a path that answers when the server is ready. */
-  readonly path: string;
-  readonly ready: string;
-  readonly form: RequestForm;
+interface Options {
+  readonly model: string;
+  readonly photos: string;
+  readonly servers: string | undefined;
+  readonly python: string | undefined;
+  readonly clients: number;
+  readonly durationS: number;
+  readonly output: string | undefined;
 }
 
-/** How a photograph is sent: the bytes themselves, or a form. */
-type RequestForm = 'raw' | 'multipart';
-
-interface Measurement {
-  readonly imagesPerSecond: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly memoryMiB: number;
-  readonly failures: number;
-}
-
-/** Set first of all. */
-let values: ReturnType<typeof readOptions>;
-
-const work = await mkdtemp(join(tmpdir(), 'fullconv-peers-'));
-try {
-  await runCommand(async () => {
-    values = readOptions();
-    await run();
-  });
-} finally {
-  await rm(work, { recursive: true, force: true });
-}
-
-/** Throws parseArgs' own error for an option that does not exist. */
-function readOptions() {
+/** Throws OperatorError for a wrong value, and parseArgs' own error for an option that does not exist. */
+function readOptions(): Options {
   const options = {
     model: { type: 'string', default: 'resnet50' },
     photos: { type: 'string', default: 'test/fixtures/photos' },
     servers: { type: 'string' },
+    python: { type: 'string' },
     clients: { type: 'string', default: '32' },
     duration: { type: 'string', default: '20' },
     output: { type: 'string' },
   } as const;
-  return parseArgs({ options }).values;
+  const { clients, duration, model, photos, servers, python, output } = parseArgs({ options }).values;
+  return {
+    ...{ model, photos, servers, python, output },
+    clients: whole('--clients', clients),
+    durationS: positive('--duration')(duration),
+  };
 }
 
-async function run(): Promise<void> {
-  const cache = join(work, 'cache');
-  const model = await findModel(cache);
-  await exportModel(model.folder, join(work, 'model'), cache);
-  const photos = await readPhotos(values.photos);
-  const wanted = values.servers?.split(',');
-  const servers = serversFor(model, cache).filter(({ name }) => wanted === undefined || wanted.includes(name));
-  const results = new Map<string, Measurement[]>();
-  const expected: { best?: number | undefined } = {};
-  for (const server of [...servers, ...servers.toReversed()]) {
-    process.stderr.write(`${server.name} …\n`);
-    const measured = await measure(server, photos, expected).catch((error: unknown) => {
-      process.stderr.write(`${server.name}: ${String(error)}\n`);
-      return undefined;
-    });
-    if (measured !== undefined) results.set(server.name, [...(results.get(server.name) ?? []), measured]);
+const work = await mkdtemp(join(tmpdir(), 'fullconv-peers-'));
+process.once('exit', () => rmSync(work, { recursive: true, force: true }));
+// Nothing may outlive this process: neither a server nor the folder.
+process.once('SIGTERM', () => process.exit(143));
+await runCommand(() => run(readOptions()));
+
+async function run(options: Options): Promise<void> {
+  const photos = await readPhotos(options.photos);
+  const servers = chooseServers(serversFor(await prepareJob(options.model)), options.servers);
+  const signal = interruption();
+  const compared = new Map<Server, Compared>(servers.map((server) => [server, { server, turns: [] }]));
+  const versions = new Map<string, string>();
+  let expected: readonly Answer[] | undefined;
+
+  async function takeTurn(server: Server): Promise<Measurement> {
+    const python = server.packages && (await findPython(server.packages, interpreters(options.python)));
+    for (const [name, version] of Object.entries(python?.versions ?? {})) versions.set(name, version);
+    const { answers, ...measurement } = await measure(server, python?.interpreter, photos, options, signal);
+    expected ??= answers;
+    return { ...measurement, same: countSame(expected, answers) };
   }
-  await report(results, photos);
+
+  for (const server of [...servers, ...servers.toReversed()]) {
+    const before = compared.get(server)!;
+    // What failed fails again.
+    if (signal.aborted || before.failure !== undefined) continue;
+    process.stderr.write(`${server.name} …\n`);
+    const after = await takeTurn(server).then(
+      (turn): Compared => ({ ...before, turns: [...before.turns, turn] }),
+      (error: unknown): Compared => (signal.aborted ? before : { ...before, failure: (error as Error).message }),
+    );
+    compared.set(server, after);
+  }
+  if (signal.aborted) process.exitCode = 130;
+  const markdown =
+    `${[machineLine(await describeMachine()), ...[...versions].map((each) => each.join(' '))].join(', ')}; ` +
+    `${options.model}, ${photos.length} photographs, ${options.clients} clients, ${options.durationS} s each, there and back.\n\n` +
+    peersTable([...compared.values()], photos.length);
+  process.stdout.write(markdown);
+  if (options.output !== undefined) await writeFile(`load/results/${options.output}.md`, markdown);
 }
 
-interface ServedModel {
-  readonly folder: string;
-  readonly input: InputPreset;
-  /** The settings by which our server serves it. */
-  readonly settings: Readonly<Record<string, string>>;
-}
-
-/** An architecture, with generated weights, or a model of `models`. */
-async function findModel(cache: string): Promise<ServedModel> {
-  const { model: name } = values;
-  const isUntrained = isArchitecture(name);
-  const folder = isUntrained ? await prepareUntrained(cache, name) : resolve('models', name);
-  const settings = isUntrained
-    ? { FULLCONV_UNTRAINED: name, FULLCONV_DEFAULT_MODEL: `${name}-untrained`, FULLCONV_MODELS: work }
-    : { FULLCONV_DEFAULT_MODEL: name };
-  return { folder, input: (await readModelFolder(folder)).manifest.input, settings };
-}
-
-/** The classifier alone as one ONNX file, its weights beside it, and the safetensors for PyTorch. */
-async function exportModel(folder: string, target: string, cache: string): Promise<void> {
+/** An architecture, with generated weights, or a model of `models`; our server has this one only. */
+async function prepareJob(model: string): Promise<Job> {
+  const cache = join(work, 'cache');
+  const models = join(work, 'models');
+  await mkdir(models);
+  const isUntrained = isArchitecture(model);
+  const folder = isUntrained ? await prepareUntrained(cache, model) : resolve('models', model);
+  if (!isUntrained) await symlink(folder, join(models, model), 'junction');
   const content = await readModelFolder(folder);
   const { classifier } = await loadNetwork(content, cache);
-  await mkdir(target);
-  await copyFile(join(folder, content.manifest.weights.file), join(target, content.manifest.weights.file));
-  await writeFile(join(target, 'model.onnx'), writeOnnx(classifier));
-}
-
-function serversFor({ folder, input, settings }: ServedModel, cache: string): Server[] {
-  const python = { folder: join(HERE, 'python'), form: 'multipart', path: '/classify' } as const;
-  const environment = {
-    MODEL: join(work, 'model/model.onnx'),
-    WEIGHTS: join(folder, 'model.safetensors'),
-    INPUT: JSON.stringify(input),
-    PORT: String(PORT),
-    CORES: String(coreCount()),
-    OMP_NUM_THREADS: '1',
+  const { file } = content.manifest.weights;
+  // The classifier alone as one ONNX file, its weights beside it.
+  const onnx = join(work, 'onnx');
+  await mkdir(onnx);
+  await copyFile(join(folder, file), join(onnx, file));
+  await writeFile(join(onnx, 'model.onnx'), writeOnnx(classifier));
+  return {
+    model,
+    input: content.manifest.input,
+    settings: {
+      FULLCONV_MODELS: models,
+      FULLCONV_CACHE: cache,
+      FULLCONV_UNTRAINED: isUntrained ? model : '',
+      FULLCONV_DEFAULT_MODEL: content.manifest.name,
+    },
+    onnx: join(onnx, 'model.onnx'),
+    weights: join(folder, file),
   };
-  return [
-    {
-      name: 'fullconv',
-      command: [process.execPath, resolve('dist/cli/fullconv.cjs'), 'serve'],
-      environment: {
-        PORT: String(PORT),
-        ...settings,
-        FULLCONV_CACHE: cache,
-        FULLCONV_LOG_LEVEL: 'error',
-      },
-      path: '/v1/classify?scores=logit',
-      ready: '/readyz',
-      form: 'raw',
-    },
-    {
-      name: 'express',
-      command: [process.execPath, 'server.mjs'],
-      folder: join(HERE, 'express'),
-      environment: { MODEL: environment.MODEL, INPUT: environment.INPUT, PORT: environment.PORT },
-      path: '/classify',
-      ready: '/ready',
-      form: 'raw',
-    },
-    // The server with PyTorch has torchvision's ResNet-50 only.
-    ...(values.model === 'resnet50' ? ['onnxruntime', 'torch'] : ['onnxruntime']).map((engine) => ({
-      ...python,
-      name: `litserve-${engine}`,
-      command: [join(PYTHON, 'python'), 'litserve_server.py'],
-      environment: { ...environment, ENGINE: engine },
-      ready: '/health',
-    })),
-    {
-      ...python,
-      name: 'bentoml-onnxruntime',
-      command: [join(PYTHON, 'bentoml'), 'serve', 'bentoml_service:Classifier', '--port', String(PORT)],
-      environment: { ...environment, BENTOML_DO_NOT_TRACK: 'true', PATH: `${PYTHON}:${process.env['PATH'] ?? ''}` },
-      ready: '/readyz',
-    },
-    {
-      ...python,
-      name: 'torchserve-onnxruntime',
-      command: [join(PYTHON, 'python'), 'torchserve_server.py'],
-      environment,
-      path: '/predictions/classifier',
-      ready: '/ping',
-    },
-  ];
 }
 
+type Turn = Omit<Measurement, 'same'> & { readonly answers: readonly Answer[] };
+
+/** Start a server, ask it for every photograph, measure it, and end it. */
 async function measure(
   server: Server,
+  python: string | undefined,
   photos: readonly ImageInput[],
-  expected: { best?: number | undefined },
-): Promise<Measurement> {
-  const child = spawn(server.command[0]!, server.command.slice(1), {
+  { clients, durationS }: Options,
+  signal: AbortSignal,
+): Promise<Turn> {
+  if (await fetch(ORIGIN).catch(() => undefined)) throw new Error(`another program listens on port ${PORT}`);
+  const [command, ...parameters] = server.command(python ?? '');
+  const path = [...(python === undefined ? [] : [dirname(python)]), process.env['PATH'] ?? ''].join(delimiter);
+  const child = spawn(command!, parameters, {
     cwd: server.folder,
-    env: { ...process.env, ...server.environment },
+    env: { ...process.env, PATH: path, ...server.environment },
     stdio: ['ignore', 'ignore', 'inherit'],
     detached: true,
   });
+  const kill = (): void => signalGroup(child, 'SIGKILL');
+  process.once('exit', kill);
   try {
-    await untilReady(child, server);
-    await checkAnswer(server, photos[0]!, expected);
-    const requests = photos.map((photo) => requestOf(server, photo));
-    const common = { url: `http://127.0.0.1:${PORT}`, connections: Number(values.clients), requests, timeout: 120 };
-    await autocannon({ ...common, duration: RAMP_S });
-    const running = autocannon({ ...common, duration: Number(values.duration) });
-    await sleep((Number(values.duration) * 1000) / 2);
-    const memoryMiB = await memoryOf(child.pid!);
-    const result = await running;
-    return {
-      imagesPerSecond: result['2xx'] / result.duration,
-      p50Ms: result.latency.p50,
-      p99Ms: result.latency.p99,
-      memoryMiB,
-      failures: result.non2xx + result.errors,
-    };
+    await once(child, 'spawn');
+    await untilReady(child, server, signal);
+    const answers = await askAll(server, photos, signal);
+    const traffic = trafficFrom([photos.map((photo) => requestOf(server, photo))]);
+    const crowd = startClients(ORIGIN, traffic, clients);
+    try {
+      await rampUp(() => crowd.answers.length >= clients, signal);
+      const running = { url: ORIGIN, pid: child.pid! };
+      const processorBefore = (await processorSeconds(running)) ?? NaN;
+      const from = performance.now();
+      await sleep(durationS * 1000, undefined, { signal });
+      const to = performance.now();
+      const processorS = ((await processorSeconds(running)) ?? NaN) - processorBefore;
+      const memoryMiB = (await residentOf(running)) ?? NaN;
+      const within = crowd.answers.filter(({ at }) => at >= from && at < to);
+      const answered = within.filter(({ ok }) => ok);
+      const { p50Ms, p99Ms } = latencyOf(answered.map(({ milliseconds }) => milliseconds));
+      return {
+        imagesPerSecond: (answered.length * 1000) / (to - from),
+        ...{ p50Ms, p99Ms, memoryMiB },
+        processorMs: (processorS * 1000) / answered.length,
+        failures: within.length - answered.length,
+        precision: server.precision ?? answers[0]?.precision ?? '',
+        answers,
+      };
+    } finally {
+      await crowd.stop();
+    }
   } finally {
     await end(child);
+    process.off('exit', kill);
   }
 }
 
-async function untilReady(child: ChildProcess, { ready, name }: Server): Promise<void> {
+async function untilReady(child: ChildProcess, { ready }: Server, signal: AbortSignal): Promise<void> {
   for (let attempt = 0; attempt < 600; attempt++) {
-    if (child.exitCode !== null) throw new Error(`${name} ended with ${child.exitCode}`);
-    const response = await fetch(`http://127.0.0.1:${PORT}${ready}`).catch(() => undefined);
+    if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}`);
+    const response = await fetch(ORIGIN + ready).catch(() => undefined);
     if (response?.ok) return;
-    await sleep(200);
+    await sleep(200, undefined, { signal });
   }
-  throw new Error(`${name} is not ready`);
+  throw new Error('it does not get ready');
 }
 
-interface Prediction {
-  readonly index: number;
-  readonly logit: number;
-}
-
-/** Our server's answer, or a peer's. */
-interface Answer {
-  readonly top?: Prediction[];
-  readonly results?: { predictions: Prediction[] }[];
-}
-
-/**
- * Our server comes first and sets the best class. Throws if a peer's best logit is more than 2 % off that of this
- * class.
- */
-async function checkAnswer(server: Server, photo: ImageInput, expected: { best?: number | undefined }): Promise<void> {
-  const { method, path, headers, body } = requestOf(server, photo);
-  const response = await fetch(`http://127.0.0.1:${PORT}${path}`, { method, headers, body });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${response.status}: ${text.slice(0, 300)}`);
-  const [answer] = [JSON.parse(text) as Answer | Answer[]].flat();
-  const top = answer?.top ?? answer?.results?.[0]?.predictions ?? [];
-  expected.best ??= top[0]?.index;
-  const found = top.find(({ index }) => index === expected.best);
-  if (found === undefined || Math.abs(found.logit - top[0]!.logit) > 0.02 * Math.abs(top[0]!.logit)) {
-    throw new Error(`another best class: ${text.slice(0, 300)}`);
+async function askAll(server: Server, photos: readonly ImageInput[], signal: AbortSignal): Promise<Answer[]> {
+  const answers: Answer[] = [];
+  for (const photo of photos) {
+    const { path, ...request } = requestOf(server, photo);
+    const response = await fetch(ORIGIN + path, { ...request, signal });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${response.status}: ${text.slice(0, 300)}`);
+    answers.push(parseAnswer(text));
   }
+  return answers;
 }
 
-function requestOf({ path, form }: Server, { name, bytes }: ImageInput) {
-  const { headers, body } = { raw, multipart }[form](name, bytes);
-  return { method: 'POST' as const, path, headers, body };
-}
-
-interface Message {
-  readonly headers: Record<string, string>;
-  readonly body: Buffer;
-}
-
-function raw(_name: string, bytes: Uint8Array): Message {
-  const headers = { 'content-type': 'application/octet-stream', accept: 'application/json' };
-  return { headers, body: Buffer.from(bytes) };
-}
-
-function multipart(name: string, bytes: Uint8Array): Message {
-  const boundary = 'a-boundary-that-no-photograph-has';
-  const head = `--${boundary}\r\ncontent-disposition: form-data; name="file"; filename="${basename(name)}"\r\ncontent-type: image/jpeg\r\n\r\n`;
-  return {
-    headers: { 'content-type': `multipart/form-data; boundary=${boundary}` },
-    body: Buffer.concat([Buffer.from(head), bytes, Buffer.from(`\r\n--${boundary}--\r\n`)]),
-  };
-}
-
-/** Memory in MiB of a process and its descendants; pages that they share count once. Linux only. */
-async function memoryOf(root: number): Promise<number> {
-  const children = new Map<number, number[]>();
-  for (const name of (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry))) {
-    const stat = await readFile(`/proc/${name}/stat`, 'utf8').catch(() => '');
-    const parent = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
-    children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
-  }
-  const family = [root];
-  for (const pid of family) family.push(...(children.get(pid) ?? []));
-  const sizes = await Promise.all(
-    family.map(async (pid) => {
-      const rollup = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8').catch(() => '');
-      return Number(/^Pss:\s+(\d+)/m.exec(rollup)?.[1] ?? 0);
-    }),
-  );
-  return sizes.reduce((sum, kib) => sum + kib, 0) / 1024;
-}
-
-/** Ends the whole process group: the Python servers have workers of their own. */
 async function end(child: ChildProcess): Promise<void> {
-  const signal = (name: NodeJS.Signals): void => {
-    try {
-      process.kill(-child.pid!, name);
-    } catch {
-      // It has ended already.
-    }
-  };
+  if (child.pid === undefined) return;
   const exited = child.exitCode === null ? once(child, 'exit') : Promise.resolve();
-  signal('SIGTERM');
+  signalGroup(child, 'SIGTERM');
   await Promise.race([exited, sleep(10_000)]);
-  signal('SIGKILL');
+  signalGroup(child, 'SIGKILL');
   await sleep(1000);
 }
 
-type Result = readonly [name: string, measurements: readonly Measurement[]];
-
-async function report(results: ReadonlyMap<string, readonly Measurement[]>, photos: readonly unknown[]): Promise<void> {
-  const meanOf = ([, list]: Result, key: keyof Measurement): number => mean(list.map((each) => each[key]));
-  const ours = meanOf(['fullconv', results.get('fullconv') ?? []], 'imagesPerSecond');
-  const columns: Column<Result>[] = [
-    ['server', ([name]) => name],
-    ['images/s', ([, list]) => list.map(({ imagesPerSecond }) => imagesPerSecond.toFixed(1)).join(', ')],
-    ['fullconv is faster by', (result) => (ours / meanOf(result, 'imagesPerSecond')).toFixed(2)],
-    ['p50 ms', (result) => meanOf(result, 'p50Ms').toFixed(0)],
-    ['p99 ms', (result) => meanOf(result, 'p99Ms').toFixed(0)],
-    ['memory MiB', (result) => meanOf(result, 'memoryMiB').toFixed(0)],
-    ['failures', ([, list]) => String(list.reduce((sum, { failures }) => sum + failures, 0))],
-  ];
-  const markdown =
-    `${machineLine(await describeMachine())}; ${values.model}, ${photos.length} photographs, ${values.clients} clients, ` +
-    `${values.duration} s each, there and back.\n\n` +
-    markdownTable(columns, [...results]);
-  process.stdout.write(markdown);
-  if (values.output !== undefined) await writeFile(`load/results/${values.output}.md`, markdown);
+/** A signal for the whole process group: the Python servers have workers of their own. */
+function signalGroup({ pid }: ChildProcess, name: NodeJS.Signals): void {
+  try {
+    process.kill(-pid!, name);
+  } catch {
+    // It has ended already.
+  }
 }

@@ -5,7 +5,7 @@
 import * as Plot from '@observablehq/plot';
 import type { SizeRow, SizesReport } from '../sizes-report.js';
 import { linePlot } from './line-plot.js';
-import { logAxis } from './log-axis.js';
+import { logAxis } from './axes.js';
 import { GREY } from './render.js';
 
 interface Point {

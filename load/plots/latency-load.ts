@@ -6,7 +6,7 @@ import * as Plot from '@observablehq/plot';
 import { isOpen, rowsBySubject, type Report, type Row } from '../report.js';
 import { medianOf } from '../tables.js';
 import { linePlot } from './line-plot.js';
-import { logAxis } from './log-axis.js';
+import { logAxis } from './axes.js';
 
 interface Subject {
   readonly name: string;

@@ -1,6 +1,6 @@
-/** Lines over two logarithmic axes, named above them in their own colours. */
+/** Lines over two axes, named above them in their own colours. */
 import * as Plot from '@observablehq/plot';
-import type { LogAxis } from './log-axis.js';
+import type { Axis } from './axes.js';
 import { COLORS, FONT_SIZE, renderPlot } from './render.js';
 
 export interface Series {
@@ -11,8 +11,8 @@ export interface Series {
 
 export interface LinePlot {
   readonly title: string;
-  readonly x: LogAxis;
-  readonly y: LogAxis;
+  readonly x: Axis;
+  readonly y: Axis;
   readonly series: readonly Series[];
   /** Behind the series. */
   readonly background?: Plot.Markish[];

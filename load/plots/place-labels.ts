@@ -30,7 +30,7 @@ const DIRECTIONS = Array.from({ length: 16 }, (_, index) => (index * Math.PI) / 
 const DISTANCES = [2, 8, 16, 26, 38, 52, 68, 86];
 /** A label over another is illegible, one over a circle only untidy. */
 const OVER_LABEL = 20;
-const OVER_CIRCLE = 1;
+const OVER_CIRCLE = 2;
 /** Pixels² of overlap that are as bad as a pixel further away. */
 const FURTHER = 1.5;
 const CROWD = 60;
@@ -82,9 +82,12 @@ function boxAround(x: number, y: number, { width, height }: Circle): Bounds {
   return { left: x - width / 2, top: y - height / 2, right: x + width / 2, bottom: y + height / 2 };
 }
 
+/** A label hides a circle that is smaller than this. */
+const SMALLEST = 3;
+
 /** A square of nearly the same area as the circle. */
 function squareOf({ x, y, r }: Circle): Bounds {
-  const half = 0.9 * r;
+  const half = Math.max(0.9 * r, SMALLEST);
   return { left: x - half, top: y - half, right: x + half, bottom: y + half };
 }
 

@@ -1,7 +1,7 @@
 /** A plot as an SVG document that stands by itself: on white, with its fonts named, without a browser. */
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
-import type { LogAxis } from './log-axis.js';
+import type { Axis } from './axes.js';
 
 /** Okabe and Ito's colours, which the colour-blind can tell apart too. Yellow is left out: it is lost on white. */
 export const COLORS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', '#000000'];
@@ -37,16 +37,16 @@ export interface PlotScale {
 }
 
 export interface PlotOptions extends Omit<Plot.PlotOptions, 'x' | 'y'> {
-  readonly x: LogAxis;
-  readonly y: LogAxis;
+  readonly x: Axis;
+  readonly y: Axis;
 }
 
 export function renderPlot({ x, y, marks = [], ...options }: PlotOptions): RenderedPlot {
   const { document } = parseHTML('<!doctype html><html><body></body></html>') as unknown as { document: Document };
   const plot = Plot.plot({
     ...options,
-    x: { type: 'log', domain: x.domain, ticks: x.ticks, grid: true, axis: null },
-    y: { type: 'log', domain: y.domain, ticks: y.ticks, grid: true, axis: null },
+    x: { type: x.type, domain: x.domain, ticks: x.ticks, grid: true, axis: null },
+    y: { type: y.type, domain: y.domain, ticks: y.ticks, grid: true, axis: null },
     marks: [Plot.axisX(x.ticks, axisOptions(x)), Plot.axisY(y.ticks, axisOptions(y)), ...marks],
     document: document as never,
     style: { fontFamily: 'DejaVu Sans, Arial, sans-serif', fontSize: `${FONT_SIZE}px` },
@@ -61,6 +61,6 @@ export function renderPlot({ x, y, marks = [], ...options }: PlotOptions): Rende
 }
 
 /** By default Plot writes numbers at only some ticks of a logarithmic axis. */
-function axisOptions({ label, ticks }: LogAxis): Plot.AxisXOptions & Plot.AxisYOptions {
+function axisOptions({ label, ticks }: Axis): Plot.AxisXOptions & Plot.AxisYOptions {
   return { label, labelAnchor: 'center', labelArrow: 'none', text: ticks.map(String) };
 }

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -14,8 +14,12 @@ beforeAll(async () => {
 });
 afterAll(() => rm(cache, { recursive: true }));
 
-const load = (...args: string[]) =>
-  promisify(execFile)(process.execPath, [ENTRY, ...args], { env: { ...process.env, FULLCONV_CACHE: cache } });
+const load = (...args: string[]) => loadWith({}, ...args);
+
+const loadWith = (settings: Record<string, string>, ...args: string[]) =>
+  promisify(execFile)(process.execPath, [ENTRY, ...args], {
+    env: { ...process.env, FULLCONV_CACHE: cache, ...settings },
+  });
 
 it('a load test measures every load of a scenario, and leaves no weights behind', async () => {
   const { stdout } = await load(
@@ -27,6 +31,34 @@ it('a load test measures every load of a scenario, and leaves no weights behind'
   expect(stdout.split('\n').filter((line) => line.startsWith(row))).toHaveLength(5);
   expect(stdout).not.toContain('Notes');
   expect((await readdir(cache)).filter((name) => name.startsWith('load-'))).toEqual([]);
+});
+
+it('a model that cannot run is a row with its reason, and the others are measured', async () => {
+  const models = join(cache, 'models');
+  const damaged = join(models, 'damaged');
+  await mkdir(damaged, { recursive: true });
+  await writeFile(join(damaged, 'model.json'), '{}');
+  await symlink(resolve('models/tinyimagenet-vgg11bn-w32'), join(models, 'tinyimagenet-vgg11bn-w32'));
+  const { stdout } = await loadWith(
+    { FULLCONV_MODELS: models },
+    ...[
+      '--models',
+      'damaged,tinyimagenet-vgg11bn-w32',
+      '--duration',
+      '0.2',
+      '--rounds',
+      '1',
+      '--concurrency',
+      '2',
+      '--open-loop',
+      'none',
+    ],
+  );
+  // Nothing but the report: the log is elsewhere.
+  expect(stdout).toMatch(/^\d{4}-[^]*\| tinyimagenet-vgg11bn-w32 \| fp32 \| classify \| photos \| 2 \|/);
+  expect(stdout).toMatch(
+    /\*\*Not measured[^]*\| damaged \| fp32 \| classify \| photos \| damaged is not ready: .*model\.json/,
+  );
 });
 
 it('an int8 form that nobody has made is made for the load test', async () => {

@@ -1,4 +1,5 @@
 """LitServe: decoded in the workers, batched, one thread and one process a core."""
+import base64
 import os
 import sys
 
@@ -14,7 +15,7 @@ class Classifier(ls.LitAPI):
         self.run = open_engine(os.environ["ENGINE"])
 
     def decode_request(self, request):
-        return network_input(request["file"].file.read())
+        return network_input(base64.b64decode(request["image"]))
 
     def batch(self, inputs):
         return np.stack(inputs)

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { logAxis, roundNumbers } from '../../../load/plots/log-axis.js';
+import { linearAxis, logAxis, roundNumbers } from '../../../load/plots/axes.js';
 import { placeLabels, type Bounds, type Circle } from '../../../load/plots/place-labels.js';
 import { plotsOf } from '../../../load/plots/plots.js';
+import { withAccuracies } from '../../../load/accuracies.js';
+import { readReport, type Row } from '../../../load/report.js';
 import { reportOf, row, sampleAt } from '../../support/load-reports.js';
 
 const BOUNDS: Bounds = { left: 0, top: 0, right: 400, bottom: 300 };
@@ -20,6 +22,17 @@ describe('labels', () => {
       expect(place.y).toBeGreaterThanOrEqual(5);
       expect(place.y).toBeLessThanOrEqual(295);
     }
+  });
+
+  it('hide no other circle, however small it is', () => {
+    const own = circle(200, 150);
+    const ring = Array.from({ length: 16 }, (_, index): Circle => {
+      const angle = (index * Math.PI) / 8;
+      return { x: 200 + 37 * Math.cos(angle), y: 150 + 12 * Math.sin(angle), r: 0.5, width: 0, height: 0 };
+    });
+    const [place] = placeLabels([own, ...ring], BOUNDS);
+    const hidden = ring.filter(({ x, y }) => Math.abs(place!.x - x) < 30 && Math.abs(place!.y - y) < 5);
+    expect(hidden).toEqual([]);
   });
 
   it('of circles that crowd do not lie over each other', () => {
@@ -43,6 +56,47 @@ describe('a logarithmic axis', () => {
   });
 });
 
+describe('a linear axis', () => {
+  it('has at most a dozen round numbers, and goes beyond its values', () => {
+    expect(linearAxis('%', [69, 83], 3)).toMatchObject({
+      domain: [66, 86],
+      ticks: [66, 68, 70, 72, 74, 76, 78, 80, 82, 84, 86],
+    });
+    expect(linearAxis('%', [38, 82], 3).ticks).toEqual([35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85]);
+  });
+});
+
+interface Box extends Bounds {
+  readonly text: string;
+}
+
+/** The labels of balls, which alone have this size, at the size of 10 pixels. */
+function boxesOf(svg: string): Box[] {
+  const [, group = ''] = /<g font-size="10"[^>]*aria-label="text">([^]*?)<\/g>/.exec(svg) ?? [];
+  return [...group.matchAll(/translate\(([\d.]+),([\d.]+)\)"[^>]*>([^<]*)</g)].map(([, x, y, text = '']) => {
+    const half = (text.length * 6) / 2;
+    return { text, left: Number(x) - half, right: Number(x) + half, top: Number(y) - 5, bottom: Number(y) + 5 };
+  });
+}
+
+const labelsOf = (svg: string): string[] =>
+  boxesOf(svg)
+    .map(({ text }) => text)
+    .sort();
+
+/** Whether more than a pixel of one lies over the other. */
+const overlap = (a: Box, b: Box): boolean =>
+  Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 &&
+  Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
+
+const COMMITTED = ['2026-11-25-architectures', '2026-11-28-default-model', '2026-11-25-int8'];
+
+/** What was measured of every architecture and of the embedded models. */
+async function everyArchitecture(): Promise<Row[]> {
+  const reports = await Promise.all(COMMITTED.map((name) => readReport(`load/results/${name}.json`)));
+  return reports.flatMap(({ rows }) => rows);
+}
+
 describe('plots', () => {
   const open = (share: number, p99Ms: number) =>
     row('a', [sampleAt(share * 40, { offered: share * 40, late: 0, p99Ms })], { load: { loop: 'open', share } });
@@ -59,6 +113,51 @@ describe('plots', () => {
     for (const svg of plots.values()) expect(svg).toMatch(/^<svg [^>]*xmlns="http:\/\/www.w3.org\/2000\/svg"/);
     expect(plots.get('throughput')).toContain('>b</text>');
     expect(plots.get('latency')).toContain('● a classify');
+  });
+
+  it('have a ball for each model whose accuracy on ImageNet is known, named with the recipe of its weights', () => {
+    const accurate = (model: string, percent: number, weights: string, more: Partial<Row> = {}) =>
+      row(model, [sampleAt(40)], { top1: { percent, images: 'ImageNet', weights }, ...more });
+    const plots = plotsOf(
+      reportOf(
+        accurate('resnet50-untrained', 76.2, 'resnet50.tv_in1k', { engine: 'onnxruntime' }),
+        accurate('resnet50-untrained', 76.2, 'resnet50.tv_in1k', { engine: 'openvino' }),
+        accurate('preresnet50-untrained', 80.4, 'resnetv2_50.a1h_in1k', { engine: 'openvino' }),
+        row('tiny', [sampleAt(90)], { top1: { percent: 55.3, images: 'Tiny ImageNet', weights: 'tiny' } }),
+        row('unknown', [sampleAt(20)]),
+      ),
+    );
+    expect([...plots.keys()]).toEqual(['accuracy', 'accuracy-throughput', 'throughput']);
+    expect(labelsOf(plots.get('accuracy')!)).toEqual(['preresnet50 (a1h)', 'resnet50']);
+    expect(labelsOf(plots.get('accuracy-throughput')!)).toEqual([
+      ...['preresnet50 on openvino (a1h)', 'resnet50 on onnxruntime', 'resnet50 on openvino'],
+    ]);
+    expect(plots.get('accuracy')).toContain('not drawn, because on other images: tiny 55.3 % of Tiny ImageNet');
+    expect(labelsOf(plots.get('throughput')!)).toContain('unknown');
+  });
+
+  it('put models that answered nothing on no logarithmic axis', () => {
+    const labels = labelsOf(
+      plotsOf(reportOf(row('a', [sampleAt(40)]), row('b', [sampleAt(9)]), row('c', [sampleAt(0)]))).get('throughput')!,
+    );
+    expect(labels).toEqual(['a', 'b']);
+  });
+
+  it('of every architecture have no label over another', async () => {
+    const rows = await everyArchitecture();
+    const { rows: known } = await withAccuracies(reportOf(...rows));
+    const plots = plotsOf(reportOf(...known));
+    for (const name of ['accuracy', 'accuracy-throughput', 'throughput']) {
+      const boxes = boxesOf(plots.get(name)!);
+      expect(boxes.length).toBeGreaterThan(25);
+      const overlaps = boxes.flatMap((a, index) =>
+        boxes
+          .slice(index + 1)
+          .filter((b) => overlap(a, b))
+          .map((b) => [a.text, b.text]),
+      );
+      expect(overlaps, name).toEqual([]);
+    }
   });
 
   it('are left out where there is nothing to draw', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { groupsOf, MIXED_SIZES, readScenario, type Scenario } from '../../../load/scenario.js';
+import { EMBEDDED, groupsOf, MIXED_SIZES, readScenario, type Scenario } from '../../../load/scenario.js';
 import { ARCHITECTURE_NAMES } from '../../../src/architectures/index.js';
+import { findModelFolders } from '../../../src/models/model-folders.js';
 import { OperatorError } from '../../../src/errors.js';
 
 const scenario = (...args: string[]): Scenario => readScenario(args)!;
@@ -15,10 +16,26 @@ describe('the command line', () => {
     expect(shares).toEqual([0.5]);
   });
 
-  it('means every architecture by all, and no open loop by none', () => {
-    const { models, shares } = scenario('--models', 'all', '--open-loop', 'none');
-    expect(models).toEqual(ARCHITECTURE_NAMES);
-    expect(shares).toEqual([]);
+  it('means the embedded models and every architecture by all, each measured briefly', () => {
+    const { models, every, shares, durationS, rounds } = scenario('--models', 'all');
+    expect(models).toEqual([...EMBEDDED, ...ARCHITECTURE_NAMES]);
+    expect({ every, shares, durationS, rounds }).toEqual({ every: true, shares: [], durationS: 2, rounds: 1 });
+  });
+
+  it('measures all as thoroughly as it is told to, and a few thoroughly', () => {
+    const thorough = ['--duration', '30', '--rounds', '3', '--open-loop', '0.7'];
+    const all = scenario('--models', 'all', ...thorough);
+    expect([all.durationS, all.rounds, all.shares]).toEqual([30, 3, [0.7]]);
+    const few = scenario('--models', 'resnet50');
+    expect([few.every, few.durationS, few.rounds, few.shares]).toEqual([false, 15, 5, [0.5, 0.7, 0.9]]);
+  });
+
+  it('knows every model of the folder models as an embedded one', async () => {
+    expect([...(await findModelFolders('models')).keys()]).toEqual([...EMBEDDED].sort());
+  });
+
+  it('means no open loop by none', () => {
+    expect(scenario('--open-loop', 'none').shares).toEqual([]);
   });
 
   it('compares engines, each with an execution provider', () => {

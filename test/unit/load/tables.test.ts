@@ -43,7 +43,24 @@ it('shows a mix beside its parts one by one', () => {
   );
 });
 
-it('says what was left out', () => {
+it('shows accuracies where some are known', () => {
+  const top1 = { percent: 76.2, images: 'ImageNet', weights: 'resnet50.tv_in1k' } as const;
+  const markdown = toMarkdown(reportOf({ ...closed, top1 }, row('b', [sampleAt(10)])));
+  expect(cell(markdown, 'Throughput, closed loop', 'top-1 %')).toBe('76.2');
+  expect(toMarkdown(reportOf(closed))).not.toContain('top-1');
+});
+
+it('has a row with the reason for what could not be measured', () => {
+  const common = { models: ['b'], precision: 'fp32', view: 'classify', sizes: 'photos' } as const;
+  const leftOut = [{ ...common, engine: 'openvino', reason: 'Error: a | b\nc' }];
+  const markdown = toMarkdown({ ...reportOf(closed), leftOut });
+  expect(markdown).toContain('| b on openvino | fp32 | classify | photos | Error: a \\| b c |\n');
+  const long = [{ ...common, reason: 'x'.repeat(5000) }];
+  expect(toMarkdown({ ...reportOf(closed), leftOut: long })).toMatch(/\| x{200} … \|\n/);
+  expect(toMarkdown({ ...reportOf(closed), leftOut: [] })).not.toContain('Not measured');
+});
+
+it('says what else is to be said', () => {
   expect(toMarkdown({ ...reportOf(closed), notes: ['b has no heatmaps'] })).toContain('- b has no heatmaps');
 });
 
