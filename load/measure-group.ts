@@ -282,6 +282,7 @@ async function measureRound(bench: Bench, prepared: Prepared, round: number, pea
       perSecond: share * capacity,
       seconds: seconds.load,
       seed: scenario.seed + round * open.length + index,
+      capacity: { workers: service.pool.size, perSecond: capacity },
     };
     samples.push({ ...alone, server: await openLoop(server, traffic, load, signal) });
     watcher.advance(seconds.load + AROUND_S);

@@ -8,8 +8,10 @@ import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import { Pool } from 'undici';
 import { poissonArrivals } from './arrivals.js';
 import { sampleOf, watch, type Answer, type LoadSample } from './observe.js';
+import { queueLatencies } from './queue-bound.js';
 import { readMetrics } from './server-metrics.js';
 import type { RunningServer } from './server-process.js';
+import { latencyOf } from './statistics.js';
 import type { PreparedRequest, Traffic } from './traffic.js';
 
 export interface OpenSample extends LoadSample {
@@ -17,6 +19,8 @@ export interface OpenSample extends LoadSample {
   readonly offered: number;
   /** Part of the requests that were sent more than `LATE_MS` after they were due. */
   readonly late: number;
+  /** The 99th percentile that no server of that capacity can beat with these arrivals (queue-bound.ts); absent: not asked for. */
+  readonly boundP99Ms?: number;
 }
 
 /** Seconds of the schedule before answers count: the queue has to form. */
@@ -31,12 +35,14 @@ export interface OpenLoad {
   readonly perSecond: number;
   readonly seconds: number;
   readonly seed: number;
+  /** What the server can do, for the bound of its latency. */
+  readonly capacity?: { readonly workers: number; readonly perSecond: number };
 }
 
 export async function openLoop(
   server: RunningServer,
   traffic: Traffic,
-  { perSecond, seconds, seed }: OpenLoad,
+  { perSecond, seconds, seed, capacity }: OpenLoad,
   signal: AbortSignal,
 ): Promise<OpenSample> {
   const arrivals = poissonArrivals(perSecond, RAMP_S + seconds, seed);
@@ -70,10 +76,19 @@ export async function openLoop(
       ...sampleOf(window, answers, timed),
       offered: timed.length / seconds,
       late: late / Math.max(1, timed.length),
+      ...(capacity !== undefined && { boundP99Ms: boundOf(arrivals, ramp, capacity) }),
     };
   } finally {
     await pool.destroy();
   }
+}
+
+function boundOf(
+  arrivals: readonly number[],
+  ramp: number,
+  { workers, perSecond }: NonNullable<OpenLoad['capacity']>,
+): number {
+  return latencyOf(queueLatencies(arrivals, workers, (1000 * workers) / perSecond).slice(ramp)).p99Ms;
 }
 
 /** A server computes for a moment what clients asked that have left. */

@@ -107,6 +107,10 @@ const OPEN: readonly Column<Row>[] = [
   ['offered /s', (row) => figure(medianOf(row, ({ server }) => (isOpen(server) ? server.offered : NaN)))],
   ['answered /s', (row) => figure(medianOf(row, ({ server }) => server.imagesPerSecond))],
   ...LATENCIES,
+  [
+    'p99 / bound',
+    (row) => figure(medianOf(row, ({ server }) => (isOpen(server) ? server.p99Ms / (server.boundP99Ms ?? NaN) : NaN))),
+  ],
   ['sent late', (row) => percent(medianOf(row, ({ server }) => (isOpen(server) ? server.late : NaN)))],
 ];
 
