@@ -30,7 +30,9 @@ it('has no table that nothing was measured for', () => {
 });
 
 it('shows an open loop with what was offered and what was sent late', () => {
-  const open = row('a', [sampleAt(19, { offered: 20, late: 0.25, p99Ms: 90, boundP99Ms: 60 })], { load: { loop: 'open', share: 0.5 } });
+  const open = row('a', [sampleAt(19, { offered: 20, late: 0.25, p99Ms: 90, boundP99Ms: 60 })], {
+    load: { loop: 'open', share: 0.5 },
+  });
   const markdown = toMarkdown(reportOf(open));
   expect(cell(markdown, 'Latency, open loop', 'offered /s')).toBe('20.0');
   expect(cell(markdown, 'Latency, open loop', 'sent late')).toBe('25 %');
