@@ -119,6 +119,7 @@ function costOf(header: ImageHeader, product: Product): DecodeCost {
       (TRANSFORM_NS[header.colours] === 0 ? 0 : PROFILE_SECONDS) +
       codecSeconds(header, shrink) +
       loaded * (pixelNs(header, product) + (header.hasSurplus ? RAW_NS : 0)) * NS +
+      transformed(header, loaded, product) * transformNs(header) * NS +
       (turned / 3) * TURN_NS * NS +
       HEADER_READS * headerSeconds(header),
   };
@@ -235,13 +236,17 @@ const TIFF_TILE_SECONDS = 5e-6;
 /** To sRGB, of 8 bits. */
 const TRANSFORM_NS = { plain: 0, srgb: 0, profile: 16, cmyk: 90 } as const;
 
-/** What happens to each decoded pixel on its way to sRGB. */
+function transformNs({ colours, deep }: ImageHeader): number {
+  return TRANSFORM_NS[colours] * (deep && colours === 'profile' ? 2.5 : 1);
+}
+
+/** Pixels that are transformed: those that are loaded, or with most profiles those that are made of them (matrix-colours.ts). */
+function transformed({ colours }: ImageHeader, loaded: number, { output }: Product): number {
+  return colours === 'profile' ? Math.max(loaded, pixelsOf(output)) : loaded;
+}
+
+/** What else happens to each decoded pixel. */
 function pixelNs({ colours, channels, deep }: ImageHeader, { resized }: Product): number {
   const hasAlpha = colours !== 'cmyk' && (channels === 2 || channels === 4);
-  return (
-    (resized === undefined ? 4 : 6) +
-    TRANSFORM_NS[colours] * (deep && colours === 'profile' ? 2.5 : 1) +
-    (hasAlpha ? (resized === undefined ? 6 : 10) : 0) +
-    (deep ? 4 : 0)
-  );
+  return (resized === undefined ? 4 : 6) + (hasAlpha ? (resized === undefined ? 6 : 10) : 0) + (deep ? 4 : 0);
 }
