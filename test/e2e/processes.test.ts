@@ -64,6 +64,11 @@ describe.skipIf(process.platform !== 'linux')('the processes of a server', () =>
     }
   });
 
+  it('ask the processor once what libvips may use of it', async () => {
+    for (const pid of await childrenOf(server.pid))
+      expect((await proc(pid, 'environ')).split('\0')).toContain('VIPS_VECTOR=0');
+  });
+
   it('give back what a large map took', async () => {
     const residentMiB = async (): Promise<number> => {
       const statuses = await Promise.all((await childrenOf(server.pid)).map((pid) => proc(pid, 'status')));
