@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
 import { OperatorError } from '../src/errors.js';
 import { readImageHeader } from '../src/images/image-header.js';
-import { NATIVE_ENVIRONMENT } from '../src/processes/child.js';
+import { NATIVE_ENVIRONMENT, V8_FLAGS } from '../src/processes/child.js';
 import { interruption, runCommand } from './command.js';
 import { whole } from './options.js';
 import { readPhotos } from './photos.js';
@@ -25,6 +25,8 @@ const HELP = `npm run load:decode-steps -- [options]
   --photos DIR    photographs (${SAMPLES})
   --rounds N      (20)
   --python FILE   a Python that has Pillow, which is measured too
+  --before DIR    another checkout, built, of which the same is measured
+  --without NAME  measure also without this variable of the server's processes, e.g. VIPS_VECTOR
   --output NAME   also write load/results/NAME.md
 `;
 const ROUND = fileURLToPath(new URL('./load-decode-round.js', import.meta.url));
@@ -56,6 +58,8 @@ await runCommand(async () => {
       photos: { type: 'string', default: SAMPLES },
       rounds: { type: 'string', default: '20' },
       python: { type: 'string' },
+      before: { type: 'string' },
+      without: { type: 'string' },
       output: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
@@ -66,8 +70,12 @@ await runCommand(async () => {
   }
   const rounds = whole('--rounds', values.rounds);
   const rows = await rowsOf(values.photos);
+  const fullconv = (name: string, file = ROUND, environment = NATIVE_ENVIRONMENT): Decoder =>
+    start(name, process.execPath, [...V8_FLAGS, file, 'fullconv', values.photos], environment);
   const decoders = [
-    start('fullconv', process.execPath, [ROUND, 'fullconv', values.photos], NATIVE_ENVIRONMENT),
+    ...(values.before === undefined ? [] : [fullconv('before', resolve(values.before, 'dist/load-decode-round.js'))]),
+    fullconv('fullconv'),
+    ...(values.without === undefined ? [] : [fullconv(`without ${values.without}`, ROUND, without(values.without))]),
     start('sharp', process.execPath, [ROUND, 'sharp', values.photos]),
     ...(values.python === undefined ? [] : [start('Pillow', values.python, [PILLOW, values.photos])]),
   ];
@@ -110,6 +118,12 @@ async function rowsOf(folder: string): Promise<Row[]> {
     { what: '… with another profile', step: 'input', of: by(({ colours }) => colours === 'profile') },
   ];
   return rows.filter(({ of }) => of.length > 0);
+}
+
+/** The environment of the server's processes, but for one variable. */
+function without(variable: string): Record<string, string> {
+  const { [variable]: _, ...others } = NATIVE_ENVIRONMENT;
+  return others;
 }
 
 function start(name: string, file: string, args: readonly string[], environment = {}): Decoder {
