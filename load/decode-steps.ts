@@ -115,7 +115,11 @@ async function rowsOf(folder: string): Promise<Row[]> {
     { what: "a network's input", step: 'input', of: all },
     { what: '… without a profile', step: 'input', of: by(({ colours }) => colours === 'plain') },
     { what: '… with a profile of sRGB', step: 'input', of: by(({ colours }) => colours === 'srgb') },
-    { what: '… with another profile', step: 'input', of: by(({ colours }) => colours === 'profile') },
+    {
+      what: '… with another profile',
+      step: 'input',
+      of: by(({ colours }) => colours === 'matrix' || colours === 'profile'),
+    },
   ];
   return rows.filter(({ of }) => of.length > 0);
 }

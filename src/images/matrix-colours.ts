@@ -4,12 +4,10 @@
  * Here the tables of the last profiles are kept. The result is that of libvips' colour engine, within a level of 8 bits; a
  * test compares them.
  */
-import { readMatrixProfile, type MatrixProfile } from './headers/icc.js';
+import { BEYOND, readMatrixProfile, type MatrixProfile } from './headers/icc.js';
 
 /** Steps from no light to all of it. Where the curve of sRGB is steepest, near black, a level is five of them. */
 const STEPS = 16_384;
-/** Colours that sRGB does not have are this far beyond 0 and 1 at most. ProPhoto RGB goes to −1.03 and 2.03. */
-const BEYOND = 2;
 
 /** The 8-bit level of each step from −BEYOND to 1 + BEYOND. */
 const LEVELS = Uint8Array.from({ length: (1 + 2 * BEYOND) * STEPS + 1 }, (_, at) =>
@@ -25,24 +23,18 @@ function levelOf(linear: number): number {
 export type Conversion = (pixels: Uint8Array) => void;
 
 /** As long as headers/icc.ts keeps the profile. */
-const conversions = new WeakMap<MatrixProfile, { readonly conversion: Conversion | undefined }>();
+const conversions = new WeakMap<MatrixProfile, Conversion>();
 
-/** The conversion to sRGB that a profile asks for; undefined if the profile is not one of colorants and curves. */
+/** The conversion to sRGB that a profile asks for; undefined for a profile that headers/icc.ts does not read. */
 export function conversionFrom(profile: Uint8Array): Conversion | undefined {
   const matrix = readMatrixProfile(profile);
   if (matrix === undefined) return undefined;
-  const known = conversions.get(matrix) ?? { conversion: conversionBy(matrix) };
-  conversions.set(matrix, known);
-  return known.conversion;
+  const conversion = conversions.get(matrix) ?? conversionBy(matrix);
+  conversions.set(matrix, conversion);
+  return conversion;
 }
 
-function conversionBy({ linear, toSrgb }: MatrixProfile): Conversion | undefined {
-  if (!linear.every((levels) => levels.every((value) => value >= 0 && value <= 1))) return undefined;
-  const isFar = toSrgb.some((row) => {
-    const ends = [Math.min, Math.max].map((end) => row.reduce((sum, part) => sum + end(part, 0), 0));
-    return !(ends[0]! > -BEYOND && ends[1]! < 1 + BEYOND);
-  });
-  if (isFar) return undefined;
+function conversionBy({ linear, toSrgb }: MatrixProfile): Conversion {
   // What each level of red, green and blue adds to red, then to green and to blue: an index of LEVELS is a sum of three.
   const parts = Int32Array.from({ length: 9 * 256 }, (_, at) => {
     const [to, from, level] = [Math.floor(at / 768), Math.floor(at / 256) % 3, at % 256];

@@ -20,6 +20,7 @@ import { ServiceError } from '../errors.js';
 import type { PixelSize } from '../maps/input-plan.js';
 import { asStill } from './headers/avif-brands.js';
 import { readJpegFrame } from './headers/jpeg.js';
+import { isConvertedLast } from './headers/stored-image.js';
 import type { ImageHeader } from './image-header.js';
 import { openImage, openPixels, type FailOn } from './image-library.js';
 import { conversionFrom, type Conversion } from './matrix-colours.js';
@@ -49,22 +50,17 @@ export async function openPhoto(bytes: Uint8Array, header: ImageHeader, backgrou
     });
   const image = open(header.colours === 'srgb');
   const profile = isUprightJpeg(header) ? jpegProfile(bytes, header) : (await checkSeen(image, header)).icc;
-  const conversion = profile !== undefined && mayConvert(header) ? conversionFrom(profile) : undefined;
+  const conversion = profile !== undefined && isConvertedLast(header) ? conversionFrom(profile) : undefined;
   if (conversion !== undefined) return { image: open(true), conversion };
   return { image: await workedOn(image, header, background), conversion };
 }
 
 function jpegProfile(bytes: Uint8Array, { colours }: ImageHeader): Uint8Array | undefined {
-  return colours === 'profile' ? readJpegFrame(bytes).profile : undefined;
+  return colours === 'matrix' ? readJpegFrame(bytes).profile : undefined;
 }
 
 function isUprightJpeg({ format, orientation }: ImageHeader): boolean {
   return format === 'jpeg' && orientation === 1;
-}
-
-/** Nothing is made of its pixels that would have to be made in sRGB: no blending. */
-function mayConvert({ colours, channels, deep }: ImageHeader): boolean {
-  return colours === 'profile' && channels === 3 && !deep;
 }
 
 async function workedOn(image: Sharp, header: ImageHeader, background: Background): Promise<Sharp> {

@@ -8,6 +8,7 @@
  * Sources: ICC.1:2022 §7.2 (header), §8.3 (matrix and curves), §10.6, §10.18, §10.31 (types); IEC 61966-2-1 (sRGB).
  */
 import { BrokenHeaderError, Fields } from './fields.js';
+import type { Colours } from './stored-image.js';
 
 /** Of a profile that is looked at. Those of sRGB have 0.4 to 25 kB. */
 export const MAX_SRGB_BYTES = 65_536;
@@ -19,6 +20,8 @@ const CLASSES = new Set(['mntr', 'scnr', 'spac']);
 const TABLES = ['A2B', 'D2B'];
 /** In levels of 8 bits: rounded colours differ by one at most. */
 const TOLERANCE = 1;
+/** Colours that sRGB does not have are this far beyond 0 and 1 at most. ProPhoto RGB goes to −1.03 and 2.03. */
+export const BEYOND = 2;
 /** Levels of each channel whose combinations are tried. */
 const STEPS = [0, 51, 102, 153, 204, 255];
 
@@ -52,7 +55,7 @@ type Triple = readonly [number, number, number];
 export interface MatrixProfile {
   /** Of each channel: its 256 levels made linear, 0 to 1. */
   readonly linear: readonly [Float64Array, Float64Array, Float64Array];
-  /** A row for each channel of linear sRGB, beyond 0 and 1 for colours that it does not have. */
+  /** A row for each channel of linear sRGB, up to BEYOND beyond 0 and 1 for colours that it does not have. */
   readonly toSrgb: readonly [Triple, Triple, Triple];
 }
 
@@ -69,12 +72,21 @@ const KEPT = 8;
 /** The profiles that were looked at last, the latest first. */
 const kept: Known[] = [];
 
+/** What a colour file with this profile is to be decoded as. */
+export function coloursBy(profile: Uint8Array): Extract<Colours, 'srgb' | 'matrix' | 'profile'> {
+  if (isSrgb(profile)) return 'srgb';
+  return readMatrixProfile(profile) === undefined ? 'profile' : 'matrix';
+}
+
 /** Whether the transform from this profile to sRGB changes no colour by more than a level of 8 bits. */
 export function isSrgb(profile: Uint8Array): boolean {
   return lookAt(profile)?.isSrgb ?? false;
 }
 
-/** Undefined for a profile with tables, of other colours than RGB, or that is broken. The same object for the same profile. */
+/**
+ * Undefined for a profile with tables, of other colours than RGB, with more light than there is, or that is broken. The same
+ * object for the same profile.
+ */
 export function readMatrixProfile(profile: Uint8Array): MatrixProfile | undefined {
   return lookAt(profile)?.matrix;
 }
@@ -137,10 +149,16 @@ function matrixOf(tags: ReadonlyMap<string, Fields>): MatrixProfile | undefined 
   });
   const times = (row: Triple, [x, y, z]: Triple): number => row[0] * x + row[1] * y + row[2] * z;
   const rowOf = (row: Triple): Triple => [times(row, red), times(row, green), times(row, blue)];
-  return {
-    linear: linear as [Float64Array, Float64Array, Float64Array],
-    toSrgb: [rowOf(FROM_XYZ[0]), rowOf(FROM_XYZ[1]), rowOf(FROM_XYZ[2])],
-  };
+  const toSrgb: MatrixProfile['toSrgb'] = [rowOf(FROM_XYZ[0]), rowOf(FROM_XYZ[1]), rowOf(FROM_XYZ[2])];
+  const isBounded =
+    linear.every((levels) => levels.every((value) => value >= 0 && value <= 1)) &&
+    toSrgb.every((row) => sumOf(row, Math.min) > -BEYOND && sumOf(row, Math.max) < 1 + BEYOND);
+  return isBounded ? { linear: linear as [Float64Array, Float64Array, Float64Array], toSrgb } : undefined;
+}
+
+/** The least or the most that a row makes. */
+function sumOf(row: Triple, end: (part: number, none: 0) => number): number {
+  return row.reduce((sum, part) => sum + end(part, 0), 0);
 }
 
 function keepsColours({ linear, toSrgb }: MatrixProfile): boolean {
