@@ -56,7 +56,8 @@ if (!isForServer && existsSync('load')) {
       'allocators',
       'messages',
       'overload',
-      'profiles',
+      'decode-steps',
+      'decode-round',
     ].map((file) => [`load-${file.replace('/run', '')}`, `load/${file}.ts`]),
   );
   buildBesideSources(entryPoints, 'dist');

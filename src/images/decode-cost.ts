@@ -11,7 +11,7 @@
  */
 import { ServiceError } from '../errors.js';
 import type { InputPlan, PixelSize } from '../maps/input-plan.js';
-import type { ImageHeader } from './headers/stored-image.js';
+import { isConvertedLast, type ImageHeader } from './headers/stored-image.js';
 
 export interface DecodeCost {
   /** At the peak, beyond the encoded bytes, the result included. */
@@ -116,7 +116,7 @@ function costOf(header: ImageHeader, product: Product): DecodeCost {
     bytes: lines + turned + codecBytes(header, output) + metadataMemory(header),
     seconds:
       FIXED_SECONDS +
-      (TRANSFORM_NS[header.colours] === 0 ? 0 : PROFILE_SECONDS) +
+      profileSeconds(header, loaded, product) +
       codecSeconds(header, shrink) +
       loaded * (pixelNs(header, product) + (header.hasSurplus ? RAW_NS : 0)) * NS +
       (turned / 3) * TURN_NS * NS +
@@ -232,16 +232,22 @@ const SCAN_NS = 0.25;
 const AVIF_TILE_SECONDS = 2e-3;
 const TIFF_TILE_SECONDS = 5e-6;
 
-/** To sRGB, of 8 bits. */
-const TRANSFORM_NS = { plain: 0, srgb: 0, profile: 16, cmyk: 90 } as const;
+/** To sRGB, of 8 bits, by libvips. */
+const TRANSFORM_NS = { plain: 0, srgb: 0, matrix: 16, profile: 16, cmyk: 90 } as const;
+/** By matrix-colours.ts, of the pixels that are made. */
+const CONVERSION_NS = 12;
+const CONVERSION_SECONDS = 0.0002;
 
-/** What happens to each decoded pixel on its way to sRGB. */
+function profileSeconds(header: ImageHeader, loaded: number, { output }: Product): number {
+  const { colours, deep } = header;
+  if (isConvertedLast(header)) return CONVERSION_SECONDS + pixelsOf(output) * CONVERSION_NS * NS;
+  const transform = TRANSFORM_NS[colours];
+  const isLong = deep && colours !== 'cmyk';
+  return transform === 0 ? 0 : PROFILE_SECONDS + loaded * transform * (isLong ? 2.5 : 1) * NS;
+}
+
+/** What else happens to each decoded pixel. */
 function pixelNs({ colours, channels, deep }: ImageHeader, { resized }: Product): number {
   const hasAlpha = colours !== 'cmyk' && (channels === 2 || channels === 4);
-  return (
-    (resized === undefined ? 4 : 6) +
-    TRANSFORM_NS[colours] * (deep && colours === 'profile' ? 2.5 : 1) +
-    (hasAlpha ? (resized === undefined ? 6 : 10) : 0) +
-    (deep ? 4 : 0)
-  );
+  return (resized === undefined ? 4 : 6) + (hasAlpha ? (resized === undefined ? 6 : 10) : 0) + (deep ? 4 : 0);
 }

@@ -2,18 +2,18 @@
  * Encoded bytes to pixels: 8-bit sRGB, upright, first frame, alpha blended over a background. Hides how libvips is made
  * to give exactly the planned size; the kinds of pixels that files hold are for open-photo.ts. image-header.ts has read
  * the header and checked the limits before. A file that is broken after its header fails here with IMAGE_UNDECODABLE,
- * and so does a file of which libvips reads another size or depth than the header said.
+ * and so does a file of which libvips reads another size or depth than the header said. Of an upright JPEG it reads what
+ * the header said (open-photo.ts).
  *
  * libvips resamples. It antialiases when it shrinks, like Pillow and torchvision, after an integer box filter if the
  * factor is above 2. Shrink-on-load (libjpeg's scaled DCT) leaves at least a factor of 2 to the real kernel. From 12
  * megapixels to 224² this takes 18 ms, at a mean difference of 0.5 grey levels. Without shrink-on-load it takes 34 ms;
  * with all that libjpeg could do, 16 ms at 0.9 (2 vCPU, one thread).
  */
-import type { Sharp } from 'sharp';
 import { ServiceError } from '../errors.js';
 import type { InputPlan, PixelRectangle, PixelSize } from '../maps/input-plan.js';
 import type { ImageHeader } from './image-header.js';
-import { asUndecodable, openPhoto, type Background } from './open-photo.js';
+import { asUndecodable, openPhoto, type Background, type OpenPhoto } from './open-photo.js';
 
 export type { Background };
 
@@ -63,7 +63,8 @@ export async function decodeInput({
   background,
 }: Omit<DecodeRequest, 'mirrored'>): Promise<Uint8Array> {
   const { photo, crop } = input;
-  const image = await openPhoto(bytes, header, background);
+  const opened = await openPhoto(bytes, header, background);
+  const { image } = opened;
   const cut = cutBeforeEnlarging(input);
   if (cut !== undefined) image.extract(cut.photo);
   const resized = cut?.resized ?? input.resized;
@@ -73,7 +74,7 @@ export async function decodeInput({
   }
   const { left, top } = cut?.crop ?? crop;
   image.extract({ ...sizeOf(part), left: left + part.left, top: top + part.top });
-  return (await readPixels(image, header, background, part)).pixels;
+  return (await readPixels(opened, header, background, part)).pixels;
 }
 
 /** The image mirrored left to right, a new buffer. `[h, w, 3]` */
@@ -105,10 +106,10 @@ export async function decodePhoto(
   header: ImageHeader,
   { background, size: { width, height } = header }: { readonly background: Background; readonly size?: PixelSize },
 ): Promise<Photo> {
-  const image = await openPhoto(bytes, header, background);
+  const opened = await openPhoto(bytes, header, background);
   if (width !== header.width || height !== header.height)
-    image.resize({ width, height, fit: 'fill', kernel: 'cubic', fastShrinkOnLoad: false });
-  return readPixels(image, header, background, { width, height });
+    opened.image.resize({ width, height, fit: 'fill', kernel: 'cubic', fastShrinkOnLoad: false });
+  return readPixels(opened, header, background, { width, height });
 }
 
 /**
@@ -116,7 +117,7 @@ export async function decodePhoto(
  * copies them on the main thread.
  */
 async function readPixels(
-  image: Sharp,
+  { image, conversion }: OpenPhoto,
   { limitedRange }: ImageHeader,
   background: Background,
   { width, height }: PixelSize,
@@ -131,6 +132,7 @@ async function readPixels(
   if (info.width !== width || info.height !== height) {
     throw new Error(`planned ${width}×${height} pixels, decoded ${info.width}×${info.height}`);
   }
+  conversion?.(data);
   return { pixels: data, width, height };
 }
 

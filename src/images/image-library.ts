@@ -32,6 +32,8 @@ export interface OpenOptions {
   readonly failOn?: FailOn;
   /** Take the colours for sRGB, whatever profile the file has. */
   readonly ignoreProfile?: boolean;
+  /** Take the pixels as they are stored, whatever orientation the file has. */
+  readonly ignoreOrientation?: boolean;
 }
 
 /**
@@ -45,9 +47,10 @@ export interface OpenOptions {
  */
 export function openImage(
   bytes: Uint8Array,
-  { maxPixels, failOn = 'truncated', ignoreProfile = false }: OpenOptions,
+  { maxPixels, failOn = 'truncated', ignoreProfile = false, ignoreOrientation = false }: OpenOptions,
 ): Sharp {
-  return sharp(bytes, { failOn, autoOrient: true, limitInputPixels: maxPixels, ignoreIcc: ignoreProfile });
+  const autoOrient = !ignoreOrientation;
+  return sharp(bytes, { failOn, autoOrient, limitInputPixels: maxPixels, ignoreIcc: ignoreProfile });
 }
 
 /** Raw pixels `[height, width, channels]`, 8 or 16 bits by the array's type, as a lazy image. Read when awaited. */

@@ -5,19 +5,25 @@
  *   then taken for sRGB: pure red became (234, 51, 34). And it leaves the profile of 16-bit grey out. So these are
  *   brought to 8 bits first. Four inks of 16 bits go by their profile as they are.
  * - A profile that says sRGB is ignored: its transform changes nothing, and takes more than the decode of a small JPEG.
+ *   One of colorants and curves is ignored too, and carried out on the pixels that were made (matrix-colours.ts).
  * - Damaged strips and tiles of a TIFF are left black unless libtiff's own errors count.
  * - A sequence of AVIF images is not known to libvips by its brand.
  * - What the first frame of a GIF leaves uncovered is black.
  * - Any sample behind the colours is taken for alpha.
  *
- * What libvips reads of a file's header is held against our own. Throws IMAGE_UNDECODABLE where they differ.
+ * What libvips reads of a file's header is held against our own. Throws IMAGE_UNDECODABLE where they differ. That takes
+ * 0.2 ms, so an upright JPEG is excepted: libjpeg goes by the same markers as headers/jpeg.ts (a test compares them), has
+ * no other depth than 8 bits, and `maxPixels` holds anyway.
  */
-import type { Sharp } from 'sharp';
+import type { Metadata, Sharp } from 'sharp';
 import { ServiceError } from '../errors.js';
 import type { PixelSize } from '../maps/input-plan.js';
 import { asStill } from './headers/avif-brands.js';
+import { readJpegFrame } from './headers/jpeg.js';
+import { isConvertedLast } from './headers/stored-image.js';
 import type { ImageHeader } from './image-header.js';
 import { openImage, openPixels, type FailOn } from './image-library.js';
+import { conversionFrom, type Conversion } from './matrix-colours.js';
 
 /** 8-bit sRGB. */
 export interface Background {
@@ -26,14 +32,38 @@ export interface Background {
   readonly b: number;
 }
 
-/** The photo, upright, to be worked on in sRGB. `bytes` must not change until it has been read. */
-export async function openPhoto(bytes: Uint8Array, header: ImageHeader, background: Background): Promise<Sharp> {
-  const image = openImage(header.format === 'avif' ? asStill(bytes) : bytes, {
-    maxPixels: header.width * header.height,
-    failOn: failOn(header),
-    ignoreProfile: header.colours === 'srgb',
-  });
-  await checkSeen(image, header);
+export interface OpenPhoto {
+  /** Upright, to be worked on. */
+  readonly image: Sharp;
+  /** Makes sRGB of the pixels that are read in the end; undefined where they are. */
+  readonly conversion: Conversion | undefined;
+}
+
+/** `bytes` must not change until the photo has been read. */
+export async function openPhoto(bytes: Uint8Array, header: ImageHeader, background: Background): Promise<OpenPhoto> {
+  const open = (ignoreProfile: boolean): Sharp =>
+    openImage(header.format === 'avif' ? asStill(bytes) : bytes, {
+      maxPixels: header.width * header.height,
+      failOn: failOn(header),
+      ignoreProfile,
+      ignoreOrientation: isUprightJpeg(header),
+    });
+  const image = open(header.colours === 'srgb');
+  const profile = isUprightJpeg(header) ? jpegProfile(bytes, header) : (await checkSeen(image, header)).icc;
+  const conversion = profile !== undefined && isConvertedLast(header) ? conversionFrom(profile) : undefined;
+  if (conversion !== undefined) return { image: open(true), conversion };
+  return { image: await workedOn(image, header, background), conversion };
+}
+
+function jpegProfile(bytes: Uint8Array, { colours }: ImageHeader): Uint8Array | undefined {
+  return colours === 'matrix' ? readJpegFrame(bytes).profile : undefined;
+}
+
+function isUprightJpeg({ format, orientation }: ImageHeader): boolean {
+  return format === 'jpeg' && orientation === 1;
+}
+
+async function workedOn(image: Sharp, header: ImageHeader, background: Background): Promise<Sharp> {
   if (header.frame !== undefined) return fillCanvas(image, header, background);
   const space = workingSpace(header);
   if (space !== undefined) image.pipelineColourspace(space);
@@ -85,10 +115,11 @@ async function asRaw(image: Sharp): Promise<Sharp> {
 }
 
 /** Hold the header against what libvips reads, before it decodes. */
-async function checkSeen(image: Sharp, header: ImageHeader): Promise<void> {
-  const { autoOrient: seen, depth } = await image.metadata().catch(asUndecodable);
+async function checkSeen(image: Sharp, header: ImageHeader): Promise<Metadata> {
+  const metadata = await image.metadata().catch(asUndecodable);
+  const { autoOrient: seen, depth } = metadata;
   const isDeep = depth !== 'uchar';
-  if (seen.width === header.width && seen.height === header.height && isDeep === header.deep) return;
+  if (seen.width === header.width && seen.height === header.height && isDeep === header.deep) return metadata;
   throw new ServiceError(
     'IMAGE_UNDECODABLE',
     `The file's header says ${describe(header, header.deep)}, its decoder finds ${describe(seen, isDeep)}.`,

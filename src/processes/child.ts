@@ -54,14 +54,14 @@ interface Pending {
 }
 
 /** A heap as small as a process's own would be marked several times a second: see process-setup.ts. */
-const V8_FLAGS = ['--heap-growing-percent=300'];
+export const V8_FLAGS = ['--heap-growing-percent=300'];
 
 /**
  * glibc keeps what threads have freed, in up to eight heaps a core, and takes ever larger blocks out of heaps once some have
  * been freed. Two heaps, and blocks of 1 MiB and more that are the system's own, take less memory and less time (decision
  * 0035). Other allocators do not read this. Whoever sets one of these variables sets all of them.
  */
-const MALLOC = Object.keys(process.env).some((name) => name.startsWith('MALLOC_'))
+export const MALLOC: Readonly<Record<string, string>> = Object.keys(process.env).some((name) => name.startsWith('MALLOC_'))
   ? {}
   : { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '1048576', MALLOC_TRIM_THRESHOLD_: '1048576' };
 

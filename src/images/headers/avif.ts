@@ -13,7 +13,7 @@
 import { hasFullRange } from './av1-sequence.js';
 import { isSequence } from './avif-brands.js';
 import { BrokenHeaderError, Fields, UnsupportedImageError } from './fields.js';
-import { isSrgb } from './icc.js';
+import { coloursBy } from './icc.js';
 import { simpleImage, type Colours, type StoredImage } from './stored-image.js';
 
 /** Boxes in one box, and items of a file. libvips takes 256 items, libheif 100 boxes in a box. */
@@ -67,7 +67,7 @@ export function readAvif(bytes: Uint8Array): StoredImage {
     return dataOf(bytes, packed, find('iloc'), coded.id);
   };
   const limitedRange = isGrey && !isFullRange([primary, coded], stream);
-  if (limitedRange && colours === 'profile') {
+  if (limitedRange && (colours === 'profile' || colours === 'matrix')) {
     throw new UnsupportedImageError('AVIF files of grey in limited range with a colour profile are not decoded.');
   }
   return simpleImage({
@@ -197,7 +197,7 @@ function coloursOf({ properties }: Item): Colours {
     ({ name, body }) => name === 'colr' && (body.has(0, 'prof') || body.has(0, 'rICC')),
   );
   if (profile === undefined) return 'plain';
-  return more.length === 0 && isSrgb(profile.body.bytes.subarray(4)) ? 'srgb' : 'profile';
+  return more.length === 0 ? coloursBy(profile.body.bytes.subarray(4)) : 'profile';
 }
 
 /** Full where neither a box nor the stream says. */

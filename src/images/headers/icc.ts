@@ -1,13 +1,14 @@
 /**
- * ICC profiles: whether one is sRGB, so that its transform may be left out. Its name says nothing: what counts is what
- * it does to colours. A profile of three colorants and three curves is calculated through at 472 colours, as a colour
- * engine would, and is sRGB where none of them moves by more than a level of 8 bits. Profiles with tables in place of the
- * colorants are never taken for it: engines prefer the tables. Nothing here throws: a profile that is broken is none
- * that is known.
+ * ICC profiles of three colorants and three curves, as cameras and displays have them: what they make of colours, and
+ * whether one is sRGB, so that its transform may be left out. Its name says nothing: what counts is what it does to
+ * colours. It is calculated through at 472 colours, as a colour engine would, and is sRGB where none of them moves by
+ * more than a level of 8 bits. Profiles with tables in place of the colorants are not read: engines prefer the tables.
+ * Nothing here throws: a profile that is broken is none that is known.
  *
  * Sources: ICC.1:2022 §7.2 (header), §8.3 (matrix and curves), §10.6, §10.18, §10.31 (types); IEC 61966-2-1 (sRGB).
  */
 import { BrokenHeaderError, Fields } from './fields.js';
+import type { Colours } from './stored-image.js';
 
 /** Of a profile that is looked at. Those of sRGB have 0.4 to 25 kB. */
 export const MAX_SRGB_BYTES = 65_536;
@@ -19,6 +20,8 @@ const CLASSES = new Set(['mntr', 'scnr', 'spac']);
 const TABLES = ['A2B', 'D2B'];
 /** In levels of 8 bits: rounded colours differ by one at most. */
 const TOLERANCE = 1;
+/** Colours that sRGB does not have are this far beyond 0 and 1 at most. ProPhoto RGB goes to −1.03 and 2.03. */
+export const BEYOND = 2;
 /** Levels of each channel whose combinations are tried. */
 const STEPS = [0, 51, 102, 153, 204, 255];
 
@@ -46,25 +49,68 @@ function linearOf(level: number): number {
   return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
 }
 
-/** The profile that was looked at last, a copy, and what came of it: most photographs have the same. */
-let last: { readonly profile: Uint8Array; readonly isSrgb: boolean } | undefined;
+type Triple = readonly [number, number, number];
+
+/** What a profile makes of the levels of an 8-bit pixel. */
+export interface MatrixProfile {
+  /** Of each channel: its 256 levels made linear, 0 to 1. */
+  readonly linear: readonly [Float64Array, Float64Array, Float64Array];
+  /** A row for each channel of linear sRGB, up to BEYOND beyond 0 and 1 for colours that it does not have. */
+  readonly toSrgb: readonly [Triple, Triple, Triple];
+}
+
+interface Known {
+  /** A copy. */
+  readonly profile: Uint8Array;
+  readonly matrix: MatrixProfile | undefined;
+  readonly isSrgb: boolean;
+}
+
+/** So many profiles are remembered: those of a few cameras. */
+const KEPT = 8;
+
+/** The profiles that were looked at last, the latest first. */
+const kept: Known[] = [];
+
+/** What a colour file with this profile is to be decoded as. */
+export function coloursBy(profile: Uint8Array): Extract<Colours, 'srgb' | 'matrix' | 'profile'> {
+  if (isSrgb(profile)) return 'srgb';
+  return readMatrixProfile(profile) === undefined ? 'profile' : 'matrix';
+}
 
 /** Whether the transform from this profile to sRGB changes no colour by more than a level of 8 bits. */
 export function isSrgb(profile: Uint8Array): boolean {
-  if (profile.length < HEADER_BYTES + 4 || profile.length > MAX_SRGB_BYTES) return false;
-  if (last === undefined || Buffer.compare(last.profile, profile) !== 0) {
-    last = { profile: Uint8Array.from(profile), isSrgb: isSrgbInEffect(profile) };
-  }
-  return last.isSrgb;
+  return lookAt(profile)?.isSrgb ?? false;
 }
 
-function isSrgbInEffect(profile: Uint8Array): boolean {
+/**
+ * Undefined for a profile with tables, of other colours than RGB, with more light than there is, or that is broken. The same
+ * object for the same profile.
+ */
+export function readMatrixProfile(profile: Uint8Array): MatrixProfile | undefined {
+  return lookAt(profile)?.matrix;
+}
+
+function lookAt(profile: Uint8Array): Known | undefined {
+  if (profile.length < HEADER_BYTES + 4 || profile.length > MAX_SRGB_BYTES) return undefined;
+  const at = kept.findIndex((known) => Buffer.compare(known.profile, profile) === 0);
+  kept.unshift(...(at < 0 ? [calculate(profile)] : kept.splice(at, 1)));
+  kept.length = Math.min(kept.length, KEPT);
+  return kept[0];
+}
+
+function calculate(profile: Uint8Array): Known {
+  const matrix = readMatrix(profile);
+  return { profile: Uint8Array.from(profile), matrix, isSrgb: matrix !== undefined && keepsColours(matrix) };
+}
+
+function readMatrix(profile: Uint8Array): MatrixProfile | undefined {
   try {
     const fields = new Fields(profile, 'big');
     const isMatrix = CLASSES.has(fields.name(12)) && fields.name(16) === 'RGB ' && fields.name(20) === 'XYZ ';
-    return isMatrix && fields.u32(0) <= profile.length && keepsColours(readTags(fields));
+    return isMatrix && fields.u32(0) <= profile.length ? matrixOf(readTags(fields)) : undefined;
   } catch (error) {
-    if (error instanceof BrokenHeaderError) return false;
+    if (error instanceof BrokenHeaderError) return undefined;
     throw error;
   }
 }
@@ -82,14 +128,14 @@ function readTags(fields: Fields): ReadonlyMap<string, Fields> {
   return tags;
 }
 
-function keepsColours(tags: ReadonlyMap<string, Fields>): boolean {
-  if ([...tags.keys()].some((name) => TABLES.some((prefix) => name.startsWith(prefix)))) return false;
+function matrixOf(tags: ReadonlyMap<string, Fields>): MatrixProfile | undefined {
+  if ([...tags.keys()].some((name) => TABLES.some((prefix) => name.startsWith(prefix)))) return undefined;
   const tag = (name: string): Fields => {
     const found = tags.get(name);
     if (found === undefined) throw new BrokenHeaderError(`has no ${name}`);
     return found;
   };
-  const colorants = ['rXYZ', 'gXYZ', 'bXYZ'].map((name) => readXyz(tag(name)));
+  const [red, green, blue] = ['rXYZ', 'gXYZ', 'bXYZ'].map((name) => readXyz(tag(name))) as [Triple, Triple, Triple];
   // One curve often stands for all three.
   const curves = new Map<number, Float64Array>();
   const linear = ['rTRC', 'gTRC', 'bTRC'].map((name) => {
@@ -101,12 +147,25 @@ function keepsColours(tags: ReadonlyMap<string, Fields>): boolean {
     curves.set(bytes.byteOffset, levels);
     return levels;
   });
-  /** Linear sRGB of each colorant. */
-  const toSrgb = FROM_XYZ.map((row) => colorants.map((xyz) => row[0] * xyz[0]! + row[1] * xyz[1]! + row[2] * xyz[2]!));
+  const times = (row: Triple, [x, y, z]: Triple): number => row[0] * x + row[1] * y + row[2] * z;
+  const rowOf = (row: Triple): Triple => [times(row, red), times(row, green), times(row, blue)];
+  const toSrgb: MatrixProfile['toSrgb'] = [rowOf(FROM_XYZ[0]), rowOf(FROM_XYZ[1]), rowOf(FROM_XYZ[2])];
+  const isBounded =
+    linear.every((levels) => levels.every((value) => value >= 0 && value <= 1)) &&
+    toSrgb.every((row) => sumOf(row, Math.min) > -BEYOND && sumOf(row, Math.max) < 1 + BEYOND);
+  return isBounded ? { linear: linear as [Float64Array, Float64Array, Float64Array], toSrgb } : undefined;
+}
+
+/** The least or the most that a row makes. */
+function sumOf(row: Triple, end: (part: number, none: 0) => number): number {
+  return row.reduce((sum, part) => sum + end(part, 0), 0);
+}
+
+function keepsColours({ linear, toSrgb }: MatrixProfile): boolean {
   const isKept = (levels: readonly [number, number, number]): boolean =>
     toSrgb.every((row, channel) => {
       const [r, g, b] = levels;
-      const sum = row[0]! * linear[0]![r]! + row[1]! * linear[1]![g]! + row[2]! * linear[2]![b]!;
+      const sum = row[0] * linear[0][r]! + row[1] * linear[1][g]! + row[2] * linear[2][b]!;
       const level = levels[channel]!;
       // NaN is within no tolerance.
       return sum >= LOWEST[level]! && sum <= HIGHEST[level]!;
@@ -115,9 +174,9 @@ function keepsColours(tags: ReadonlyMap<string, Fields>): boolean {
   return STEPS.every((r) => STEPS.every((g) => STEPS.every((b) => isKept([r, g, b]))));
 }
 
-function readXyz(tag: Fields): readonly number[] {
+function readXyz(tag: Fields): Triple {
   if (tag.name(0) !== 'XYZ ') throw new BrokenHeaderError('has a colorant that is no XYZ');
-  return [8, 12, 16].map((at) => fixed(tag, at));
+  return [fixed(tag, 8), fixed(tag, 12), fixed(tag, 16)];
 }
 
 /** s15Fixed16Number. */

@@ -7,7 +7,7 @@
  */
 import { exifOrientation } from './exif.js';
 import { BrokenHeaderError, endsTooEarly, Fields, UnsupportedImageError } from './fields.js';
-import { isSrgb } from './icc.js';
+import { coloursBy } from './icc.js';
 import { simpleImage, type Colours, type StoredImage } from './stored-image.js';
 
 const [SOI, EOI, SOS, APP1, APP2, TEM] = [0xd8, 0xd9, 0xda, 0xe1, 0xe2, 0x01];
@@ -63,8 +63,8 @@ export interface JpegFrame {
 /** Throws BrokenHeaderError and UnsupportedImageError. */
 export function readJpeg(bytes: Uint8Array): StoredImage {
   const { width, height, profile, hasProfile, ...facts } = readJpegFrame(bytes);
-  const isPlain = facts.channels === 3 && profile !== undefined && isSrgb(profile);
-  const colours: Colours = facts.channels === 4 ? 'cmyk' : !hasProfile ? 'plain' : isPlain ? 'srgb' : 'profile';
+  const byProfile = facts.channels === 3 && profile !== undefined ? coloursBy(profile) : 'profile';
+  const colours: Colours = facts.channels === 4 ? 'cmyk' : hasProfile ? byProfile : 'plain';
   return simpleImage({ format: 'jpeg', stored: { width, height }, colours, ...facts });
 }
 

@@ -8,7 +8,7 @@
 import { inflateSync } from 'node:zlib';
 import { exifOrientation } from './exif.js';
 import { BrokenHeaderError, Fields } from './fields.js';
-import { isSrgb, MAX_SRGB_BYTES } from './icc.js';
+import { coloursBy, MAX_SRGB_BYTES } from './icc.js';
 import { simpleImage, type Colours, type StoredImage } from './stored-image.js';
 
 /** Colour type: samples of a pixel, and the depths it may have. */
@@ -107,7 +107,7 @@ function coloursOf([chunk, ...more]: readonly Fields[], isColoured: boolean): Co
   const isKnown = end > 0 && chunk.bytes[end + 1] === 0 && deflated.length <= MAX_SRGB_BYTES;
   if (!isKnown || more.length > 0 || !isColoured) return 'profile';
   try {
-    return isSrgb(inflateSync(deflated, { maxOutputLength: MAX_SRGB_BYTES })) ? 'srgb' : 'profile';
+    return coloursBy(inflateSync(deflated, { maxOutputLength: MAX_SRGB_BYTES }));
   } catch {
     // Not deflated, or too long.
     return 'profile';

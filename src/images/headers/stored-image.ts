@@ -8,9 +8,9 @@ import type { ImageFormat } from '../image-format.js';
 
 /**
  * How pixels become sRGB: as they are, `plain` without a profile and `srgb` with one that says just that; by the file's
- * colour profile; or from four inks, with or without a profile.
+ * colour profile, `matrix` if it is one that icc.ts reads; or from four inks, with or without a profile.
  */
-export type Colours = 'plain' | 'srgb' | 'profile' | 'cmyk';
+export type Colours = 'plain' | 'srgb' | 'matrix' | 'profile' | 'cmyk';
 
 export interface StoredImage {
   readonly format: ImageFormat;
@@ -63,6 +63,14 @@ export interface ImageHeader extends StoredImage {
   readonly height: number;
   /** Of the encoded file. */
   readonly encodedBytes: number;
+}
+
+/**
+ * Whether the colours are converted when all else is done, of fewer pixels (matrix-colours.ts): where nothing is made of
+ * the pixels that would have to be made in sRGB, as blending is, and libvips has to bring nothing to 8 bits.
+ */
+export function isConvertedLast({ colours, channels, deep }: StoredImage): boolean {
+  return colours === 'matrix' && channels === 3 && !deep;
 }
 
 /** The facts of the simplest file: one frame in one scan, decoded line by line. */

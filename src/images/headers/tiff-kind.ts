@@ -8,7 +8,7 @@
  * samples), §21 (YCbCr), §23 (Lab); TIFF technical notes 1 and 2; libvips tiff2vips.c (rtiff_pick_reader).
  */
 import { BrokenHeaderError, UnsupportedImageError } from './fields.js';
-import { isSrgb } from './icc.js';
+import { coloursBy } from './icc.js';
 import type { Colours, StoredImage } from './stored-image.js';
 import type { Directory } from './tiff-directory.js';
 
@@ -274,5 +274,5 @@ function coloursOf(directory: Directory, photometric: number): Colours {
   if (photometric === SEPARATED) return 'cmyk';
   if (directory.count(TAG.profile) === 0) return 'plain';
   const profile = directory.bytes(TAG.profile);
-  return photometric !== GREY && profile !== undefined && isSrgb(profile) ? 'srgb' : 'profile';
+  return photometric !== GREY && profile !== undefined ? coloursBy(profile) : 'profile';
 }

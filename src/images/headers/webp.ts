@@ -6,7 +6,7 @@
  */
 import { exifOrientation } from './exif.js';
 import { BrokenHeaderError, Fields } from './fields.js';
-import { isSrgb } from './icc.js';
+import { coloursBy } from './icc.js';
 import { simpleImage, type Colours, type StoredImage } from './stored-image.js';
 
 /** Bits of VP8X. */
@@ -61,7 +61,7 @@ export function readWebp(bytes: Uint8Array): StoredImage {
 }
 
 function coloursOf([profile, ...more]: readonly Uint8Array[]): Colours {
-  return profile !== undefined && more.length === 0 && isSrgb(profile) ? 'srgb' : 'profile';
+  return profile !== undefined && more.length === 0 ? coloursBy(profile) : 'profile';
 }
 
 function describe(

@@ -117,6 +117,22 @@ describe('what is refused on sight', () => {
     expect(await refusal(bytes, { maxDecodeBytes: 200 * MB })).toMatchObject({ width: SIDE });
   });
 
+  it('of a profile of colorants and curves is that of the pixels that are made, otherwise of all that are loaded', async () => {
+    const made = sharp({ create: { width: 900, height: 600, channels: 3, background: '#345' } }).withIccProfile('p3');
+    const opaque = await readImageHeader(await made.clone().png().toBuffer(), { maxPixels: Infinity });
+    const blended = await readImageHeader(await made.ensureAlpha(0.5).png().toBuffer(), { maxPixels: Infinity });
+    expect([opaque.colours, blended.colours]).toEqual(['matrix', 'matrix']);
+    const seconds = (header: ImageHeader, size: number): number =>
+      inputDecodeCost(header, planInput(header, { fit: 'stretch', size, resize: size, scale: 1 })).seconds;
+    const profiled = (header: ImageHeader, size: number): number =>
+      seconds(header, size) - seconds({ ...header, colours: 'plain' }, size);
+    expect(profiled(opaque, 100)).toBeLessThan(0.001);
+    expect(profiled(opaque, 2000)).toBeGreaterThan(50 * profiled(opaque, 100));
+    expect(profiled(blended, 100)).toBeGreaterThan(0.02);
+    expect(profiled(blended, 2000)).toBeCloseTo(profiled(blended, 100), 6);
+    expect(profiled({ ...opaque, colours: 'profile' }, 100)).toBeGreaterThan(0.02);
+  });
+
   it('is no picture of 50 megapixels as encoders write it, in 20 seconds', () => {
     const common = { stored: { width: 10000, height: 5000 }, width: 10000, height: 5000, orientation: 6, deep: false };
     const rest = {

@@ -267,6 +267,28 @@ describe('decodePhoto', () => {
     await expect(decodeInput(request)).rejects.toMatchObject({ code: 'IMAGE_UNDECODABLE' });
   });
 
+  it('takes the size and the orientation of a JPEG that stands upright from the header, up to its pixels', async () => {
+    const bytes = await storedAs(6, 96, 64);
+    const turned = await readImageHeader(bytes, limits);
+    expect(turned).toMatchObject({ width: 96, height: 64, orientation: 6 });
+    // As if EXIF said nothing: the pixels as they are stored.
+    const upright = { ...turned, width: 64, height: 96, orientation: 1 };
+    const photo = await decodePhoto(bytes, upright, { background: white });
+    expect(photo).toMatchObject({ width: 64, height: 96 });
+    // Orientation 6: the upright left edge is the stored bottom row.
+    [GREEN, YELLOW, RED, BLUE].forEach((color, i) => expectColor(cornersOf(photo)[i]!, color, 8));
+    // No second look at a wrong header; more pixels than it says are refused all the same.
+    const plan = planInput(upright, { fit: 'whole', size: 32, resize: 32, scale: 1 });
+    const request = { input: plan, interpolation: 'bilinear', background: white } as const;
+    const decode = (height: number): Promise<Uint8Array> =>
+      decodeInput({ ...request, photo: { bytes, header: { ...upright, height } } });
+    expect(await decode(97)).toHaveLength(32 * 48 * 3);
+    await expect(decode(95)).rejects.toMatchObject({ code: 'IMAGE_UNDECODABLE' });
+    // One that is turned is looked at.
+    const wrong = { ...turned, width: 97 };
+    await expect(decodePhoto(bytes, wrong, { background: white })).rejects.toMatchObject({ code: 'IMAGE_UNDECODABLE' });
+  });
+
   it('lets no loader of libvips but the six be reached', async () => {
     await expect(sharp(Buffer.from('<svg width="1" height="1"/>')).metadata()).rejects.toThrow(
       /unsupported image format/,

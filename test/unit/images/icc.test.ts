@@ -1,11 +1,13 @@
-/** What is taken for sRGB, held against the transform that is left out for it. */
+/** What is taken for sRGB, and what is made of other profiles, held against libvips' transform. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { deflateSync } from 'node:zlib';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { decodePhoto } from '../../../src/images/decode.js';
+import { decodeInput, decodePhoto } from '../../../src/images/decode.js';
 import { isSrgb } from '../../../src/images/headers/icc.js';
 import { readImageHeader, type ImageHeader } from '../../../src/images/image-header.js';
+import { conversionFrom } from '../../../src/images/matrix-colours.js';
+import { planInput } from '../../../src/maps/input-plan.js';
 import {
   gamma,
   matrixProfile,
@@ -39,12 +41,19 @@ async function pngWith(profile: Buffer): Promise<Buffer> {
   return Buffer.concat([png.subarray(0, 33), iccp(profile), png.subarray(33)]);
 }
 
+/** All pixels by libvips, which transforms by the file's profile. Of 16 bits it would make Display P3 without the first step. */
+function byLibvips(bytes: Uint8Array): Promise<Buffer> {
+  return sharp(bytes).pipelineColourspace('srgb').toColourspace('srgb').raw().toBuffer();
+}
+
+function most(a: Uint8Array, b: Uint8Array): number {
+  expect(a).toHaveLength(b.length);
+  return a.reduce((worst, value, i) => Math.max(worst, Math.abs(value - b[i]!)), 0);
+}
+
 /** How far libvips' transform by this profile moves a colour at most. */
 async function farthest(profile: Buffer): Promise<number> {
-  const pixels = await sharp(await pngWith(profile))
-    .raw()
-    .toBuffer();
-  return pixels.reduce((most, value, i) => Math.max(most, Math.abs(value - grid[i]!)), 0);
+  return most(await byLibvips(await pngWith(profile)), grid);
 }
 
 const SRGB = {
@@ -132,6 +141,56 @@ describe('a profile', () => {
   });
 });
 
+describe('the conversion by a profile', () => {
+  const WIDE = {
+    'Adobe RGB': matrixProfile({
+      colorants: [
+        [0.60974, 0.31111, 0.01947],
+        [0.20528, 0.62567, 0.06087],
+        [0.14919, 0.06322, 0.74457],
+      ],
+      curve: gamma(2.19921875),
+    }),
+    'ProPhoto RGB': matrixProfile({
+      colorants: [
+        [0.79767, 0.28804, 0],
+        [0.13519, 0.71188, 0],
+        [0.03134, 0.00009, 0.82491],
+      ],
+      curve: gamma(1.8),
+    }),
+  };
+
+  it.each(Object.entries({ ...SRGB, ...OTHERS, ...WIDE }))('%s is that of libvips', async (_, profile) => {
+    const pixels = Uint8Array.from(grid);
+    conversionFrom(profile)!(pixels);
+    expect(most(pixels, await byLibvips(await pngWith(profile)))).toBeLessThanOrEqual(1);
+  });
+
+  it('is not made of tables, of grey, of what is broken, nor of colours far beyond sRGB', () => {
+    const curve = gamma(2.2);
+    const table = { A2B0: Buffer.from('mft2') };
+    expect(conversionFrom(matrixProfile({ colorants: P3_COLORANTS, curve, extra: table }))).toBeUndefined();
+    expect(conversionFrom(profileOf('GRAY', { kTRC: curve }))).toBeUndefined();
+    expect(conversionFrom(matrixProfile({ colorants: P3_COLORANTS, curve }).subarray(0, -20))).toBeUndefined();
+    const far = [[1.5, 0.2, 0], ...P3_COLORANTS.slice(1)] as const;
+    expect(conversionFrom(matrixProfile({ colorants: far, curve }))).toBeUndefined();
+    // 3 · level, more light than there is.
+    const bright = parametric(1, [1, 3, 0]);
+    expect(conversionFrom(matrixProfile({ colorants: P3_COLORANTS, curve: bright }))).toBeUndefined();
+  });
+
+  it('remembers the profiles of some cameras, and forgets others', () => {
+    const profiles = Array.from({ length: 9 }, (_, i) =>
+      matrixProfile({ colorants: P3_COLORANTS, curve: gamma(2 + i / 8) }),
+    );
+    const conversions = profiles.map(conversionFrom);
+    expect(new Set(conversions).size).toBe(9);
+    for (const i of [1, 8, 4]) expect(conversionFrom(Buffer.from(profiles[i]!))).toBe(conversions[i]);
+    expect(conversionFrom(profiles[0]!)).not.toBe(conversions[0]);
+  });
+});
+
 describe('each format', () => {
   const profile = SRGB['a table of 1,024 samples'];
   const other = OTHERS['the colours of Display P3'];
@@ -182,16 +241,55 @@ describe('each format', () => {
     const [known, unknown] = await Promise.all([profile, other].map((icc) => withProfile[format]!(icc)));
     const header = await readImageHeader(known!, limits);
     expect(header.colours).toBe('srgb');
-    expect((await readImageHeader(unknown!, limits)).colours).toBe('profile');
+    expect((await readImageHeader(unknown!, limits)).colours).toBe('matrix');
     // The transform and its omission give the same picture.
-    const [left, made] = await Promise.all(
-      (['srgb', 'profile'] as const).map((colours) => decodePhoto(known!, { ...header, colours }, { background })),
-    );
-    const most = left!.pixels.reduce((worst, value, i) => Math.max(worst, Math.abs(value - made!.pixels[i]!)), 0);
-    expect(most).toBeLessThanOrEqual(1);
+    const left = await decodePhoto(known!, header, { background });
+    expect(most(left.pixels, await byLibvips(known!))).toBeLessThanOrEqual(1);
     // Another profile is not left out.
     const transformed = await decodePhoto(unknown!, await readImageHeader(unknown!, limits), { background });
-    expect(transformed.pixels.some((value, i) => Math.abs(value - left!.pixels[i]!) > 20)).toBe(true);
+    expect(most(transformed.pixels, left.pixels)).toBeGreaterThan(20);
+  });
+
+  it.each(['JPEG', 'PNG', 'WebP', 'TIFF'])(
+    '%s of another profile becomes sRGB, upright or turned, once',
+    async (format) => {
+      const bytes = await withProfile[format]!(other);
+      const header = await readImageHeader(bytes, limits);
+      const { pixels } = await decodePhoto(bytes, header, { background });
+      expect(most(pixels, await byLibvips(bytes))).toBeLessThanOrEqual(1);
+      if (format !== 'JPEG') return;
+      const exif = segment(
+        0xe1,
+        Buffer.from('Exif\0\0MM\0*\0\0\0\b\0\x01\x01\x12\0\x03\0\0\0\x01\0\x03\0\0\0\0\0\0', 'latin1'),
+      );
+      const turned = Buffer.concat([bytes.subarray(0, 2), exif, bytes.subarray(2)]);
+      const upsideDown = await readImageHeader(turned, limits);
+      expect(upsideDown.orientation).toBe(3);
+      const photo = await decodePhoto(turned, upsideDown, { background });
+      const expected = await sharp(turned).rotate().toColourspace('srgb').raw().toBuffer();
+      expect(most(photo.pixels, expected)).toBeLessThanOrEqual(1);
+    },
+  );
+
+  it("a network's input is converted after it is resized, to much the same colours", async () => {
+    // A photograph's colours change little from pixel to pixel.
+    const smooth = Uint8Array.from({ length: 300 * 300 * 3 }, (_, i) => {
+      const [x, y] = [Math.floor(i / 3) % 300, Math.floor(i / 900)];
+      return Math.round(127.5 + 127.5 * Math.sin((x * (1 + (i % 3))) / 60 + y / 80));
+    });
+    const raw = sharp(smooth, { raw: { width: 300, height: 300, channels: 3 } });
+    const png = await raw.png().toBuffer();
+    const bytes = Buffer.concat([png.subarray(0, 33), iccp(other), png.subarray(33)]);
+    const header = await readImageHeader(bytes, limits);
+    const input = planInput(header, { fit: 'crop', size: 100, resize: 120, scale: 1 });
+    const pixels = await decodeInput({ photo: { bytes, header }, input, interpolation: 'bilinear', background });
+    const { left, top, width, height } = input.crop;
+    const before = await sharp(bytes)
+      .resize({ ...input.resized, fit: 'fill', kernel: 'linear' })
+      .extract({ left, top, width, height })
+      .raw()
+      .toBuffer();
+    expect(pixels.reduce((sum, value, i) => sum + Math.abs(value - before[i]!), 0) / pixels.length).toBeLessThan(0.5);
   });
 
   it('AVIF says so too', async () => {
@@ -202,7 +300,7 @@ describe('each format', () => {
       return (await readImageHeader(avif([{ type: 'av01', data, properties }]), limits)).colours;
     };
     expect(await coloursWith(profile)).toBe('srgb');
-    expect(await coloursWith(other)).toBe('profile');
+    expect(await coloursWith(other)).toBe('matrix');
   });
 
   it('a profile in two segments, or in a grey image, is left to libvips', async () => {
@@ -238,11 +336,8 @@ describe.skipIf(!hasShared)('the photographs', () => {
       const header: ImageHeader = await readImageHeader(bytes, limits);
       if (header.colours !== 'srgb') continue;
       known += 1;
-      const [left, made] = await Promise.all(
-        (['srgb', 'profile'] as const).map((colours) => decodePhoto(bytes, { ...header, colours }, { background })),
-      );
-      const most = left!.pixels.reduce((worst, value, i) => Math.max(worst, Math.abs(value - made!.pixels[i]!)), 0);
-      expect(most, name).toBeLessThanOrEqual(1);
+      const { pixels } = await decodePhoto(bytes, header, { background });
+      expect(most(pixels, await byLibvips(bytes)), name).toBeLessThanOrEqual(1);
     }
     // 20 have a profile; seven of those are others.
     expect(known).toBe(13);
