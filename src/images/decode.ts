@@ -130,7 +130,11 @@ async function readPixels(
     throw new ServiceError('IMAGE_UNDECODABLE', `The image has ${info.channels} channels that are not colours.`);
   }
   if (info.width !== width || info.height !== height) {
-    throw new Error(`planned ${width}×${height} pixels, decoded ${info.width}×${info.height}`);
+    // The header of an upright JPEG is not held against the decoder's before.
+    throw new ServiceError(
+      'IMAGE_UNDECODABLE',
+      `The image was to have ${width}×${height} pixels, its decoder gives ${info.width}×${info.height}.`,
+    );
   }
   conversion?.(data);
   return { pixels: data, width, height };
