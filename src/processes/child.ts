@@ -61,7 +61,9 @@ export const V8_FLAGS = ['--heap-growing-percent=300'];
  * been freed. Two heaps, and blocks of 1 MiB and more that are the system's own, take less memory and less time (decision
  * 0035). Other allocators do not read this. Whoever sets one of these variables sets all of them.
  */
-export const MALLOC: Readonly<Record<string, string>> = Object.keys(process.env).some((name) => name.startsWith('MALLOC_'))
+export const MALLOC: Readonly<Record<string, string>> = Object.keys(process.env).some((name) =>
+  name.startsWith('MALLOC_'),
+)
   ? {}
   : { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '1048576', MALLOC_TRIM_THRESHOLD_: '1048576' };
 
