@@ -177,7 +177,7 @@ export function createBatcher<Work, Output>({
             },
           },
         );
-        waiting.add(item, lingers ? (line?.fixedMs ?? 0) : 0);
+        waiting.add(item, line !== undefined && isShort(item), lingers ? (line?.fixedMs ?? 0) : 0);
         dispatcher.arrived();
       });
     },

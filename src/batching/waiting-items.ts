@@ -4,7 +4,7 @@
  * is served.
  */
 import type { FairShares } from './fair-shares.js';
-import { inOrderOfService, isShort, type WaitingItem, type WaitingQueue } from './batch-policy.js';
+import { inOrderOfService, type WaitingItem, type WaitingQueue } from './batch-policy.js';
 import type { Item } from './item.js';
 
 interface Queue<QueuedItem extends WaitingItem> extends WaitingQueue {
@@ -16,14 +16,17 @@ export interface WaitingItems<Work, Output> {
   readonly count: number;
   /** By key, none of them empty, in the order of the last `sort`. Items of failed batches are not in here. */
   readonly queues: ReadonlyMap<string, Queue<Item<Work, Output>>>;
-  /** When an item arrived last whose run is short; −Infinity before the first. */
+  /** When an item arrived last whose run is known to be short; −Infinity before the first. */
   readonly lastShort: number;
   /** How many wait of a client. */
   of(client: string): number;
   /** The item of a failed batch that is next. */
   readonly nextRetry: Item<Work, Output> | undefined;
-  /** An item has arrived. `fixedCostMs`: what a run of its session costs beside its items; 0 where that is not known. */
-  add(item: Item<Work, Output>, fixedCostMs: number): void;
+  /**
+   * An item has arrived. `isShort`: its run is known to be. `fixedCostMs`: what a run of its session costs beside its items; 0 where
+   * that is not known.
+   */
+  add(item: Item<Work, Output>, isShort: boolean, fixedCostMs: number): void;
   /** Bring the queues into the order of service: after items have come or gone, and before the order is used. */
   sort(turnsOf: FairShares['turnsOf']): void;
   /** An item of a failed batch is to run again, unless it is settled. */
@@ -57,8 +60,8 @@ export function createWaitingItems<Work, Output>(): WaitingItems<Work, Output> {
     get nextRetry() {
       return retries[0];
     },
-    add(item, fixedCostMs) {
-      if (isShort(item)) lastShort = item.arrival;
+    add(item, isShort, fixedCostMs) {
+      if (isShort) lastShort = item.arrival;
       const { items } = queues.get(item.key) ?? { items: [] as Item<Work, Output>[] };
       items.push(item);
       queues.set(item.key, { items, arrivalGapMs: gaps.arrived(item.key, item.arrival), fixedCostMs });

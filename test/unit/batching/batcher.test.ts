@@ -272,6 +272,7 @@ describe('the batcher', () => {
 
   it('has no quick item wait for one that is slow to prepare: another batch, and a worker kept', async () => {
     start(2);
+    batcher.learn('net', 1, 5);
     const kinds = [2000, 0, 2000, 5].map((prepareMs, value) => submission(value, { prepareMs }));
     const results = kinds.map((each) => batcher.submit(each));
     await turn();
@@ -442,6 +443,21 @@ describe('the batcher', () => {
     expect(batchSizes(executor)).toEqual([2, 2]);
     await Promise.all(executor.runs.map((run) => run.succeed()));
     expect((await Promise.all(results)).map(firstOf)).toEqual([1, 2, 3, 4]);
+  });
+
+  it('keeps no worker for short runs because of items of which nothing was known yet', async () => {
+    start(2);
+    const results = [batcher.submit(submission(1))];
+    await turn();
+    // It turns out to be long; the other worker is not kept for runs that may be short.
+    await executor.last.succeed(1000);
+    results.push(batcher.submit(submission(2)));
+    await turn();
+    results.push(batcher.submit(submission(3)));
+    await turn();
+    expect(executor.idle).toBe(0);
+    await Promise.all(executor.runs.slice(1).map((run) => run.succeed(1000)));
+    await Promise.all(results);
   });
 
   it('takes a few items one by one, and full batches once its workers have been busy for long', async () => {
