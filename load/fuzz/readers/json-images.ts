@@ -18,9 +18,15 @@ export const jsonImages: Target = {
     }),
 };
 
-/** What is taken must be what JSON.parse makes of the same bytes. */
+/** A text of JSON, which may have in it what JSON does not allow. */
+const LITERAL = /"(?:[^"\\]|\\.)*"/gs;
+
+/** What is taken must be what JSON.parse makes of the same bytes, without the line breaks that a shell may have put into base64. */
 async function readAsJson(bytes: Buffer): Promise<void> {
-  const text = bytes.toString().replace(/^\ufeff/, '');
+  const text = bytes
+    .toString()
+    .replace(/^\ufeff/, '')
+    .replace(LITERAL, (literal) => literal.replace(/[\t\n\f\r]/g, ''));
   const images = await readJsonImages(Buffer.from(bytes), 64);
   const { images: expected } = JSON.parse(text) as { images: { base64: string; name?: string }[] };
   check(images.length === expected.length, 'as many images as JSON.parse finds');
