@@ -43,16 +43,26 @@ async function openSession(
   const graph = applyWhereMatching(readOnnx(spec.model), [flattenOldSoftmax()]);
   let madeInMs = 0;
   let hasGrown = false;
-  let source = await compiler.sourceOf(spec, graph);
-  let opened: Opened | undefined = await openAny();
+  /** Of what was opened last. */
+  let source: Source;
+  let opened: Opened | undefined;
+  let opening: Promise<void> | undefined;
+  await reopen();
 
-  async function openAny(): Promise<Opened> {
+  /** Open what is not open, once for all runs that wait for it. */
+  function reopen(): Promise<void> {
+    opening ??= openAny().finally(() => (opening = undefined));
+    return opening;
+  }
+
+  async function openAny(): Promise<void> {
+    source = await compiler.sourceOf(spec, graph);
     try {
-      return open(source);
+      opened = open(source);
     } catch (error) {
       if (!source.isKept) throw error;
       source = await source.original();
-      return open(source);
+      opened = open(source);
     }
   }
 
@@ -73,34 +83,39 @@ async function openSession(
     }
   }
 
-  /** Free it when no run has a request of it any more. */
-  function close(old: Opened): void {
+  /** No run begins with it any more. */
+  function close(): void {
+    const old = opened;
+    opened = undefined;
+    if (old === undefined) return;
     old.isOver = true;
-    if (old.idle.length < lanes) return;
-    old.idle.forEach((request) => library.freeRequest(request));
-    old.compiled.free();
+    freeIdle(old);
   }
 
-  async function run(feeds: TensorMap): Promise<TensorMap> {
-    opened ??= await openAny();
+  /** Free it when no run has a request of it any more. */
+  function freeIdle({ idle, compiled }: Opened): void {
+    if (idle.length < lanes) return;
+    idle.forEach((request) => library.freeRequest(request));
+    compiled.free();
+  }
+
+  async function run(feeds: TensorMap, isRetry = false): Promise<TensorMap> {
+    while (opened === undefined) await reopen();
+    // Nothing may come between: what is closed is freed as soon as all of its requests are idle.
     const mine = opened;
     const request = mine.idle.pop();
     if (request === undefined) throw new Error(`more than ${lanes} runs at the same time`);
     try {
       return await runIn(mine, request, feeds);
     } catch (error) {
-      if (!(error instanceof FilesChanged && mine.source.isKept)) throw error;
+      if (!(error instanceof FilesChanged && mine.source.isKept) || isRetry) throw error;
     } finally {
       mine.idle.push(request);
-      if (mine.isOver) close(mine);
+      if (mine.isOver) freeIdle(mine);
     }
-    // The kept model was damaged while it was in use. It is made again from the original.
-    if (opened === mine) {
-      source = await compiler.sourceOf(spec, graph);
-      opened = undefined;
-      close(mine);
-    }
-    return run(feeds);
+    // The kept model was damaged while it was in use. It is made again from the original, once for all lanes.
+    if (opened === mine) close();
+    return run(feeds, true);
   }
 
   async function runIn({ source: { files } }: Opened, request: Handle, feeds: TensorMap): Promise<TensorMap> {
@@ -122,8 +137,7 @@ async function openSession(
     hasGrown = false;
     try {
       source.files.assertSame();
-      if (opened !== undefined) close(opened);
-      opened = undefined;
+      close();
       opened = open(source);
     } catch {
       // If it is closed, the next run tries again and says why.
@@ -144,8 +158,7 @@ async function openSession(
       return Promise.resolve();
     },
     release() {
-      if (opened !== undefined) close(opened);
-      opened = undefined;
+      close();
       return Promise.resolve();
     },
   };
