@@ -135,7 +135,7 @@ export function decide(
     if (head === undefined) continue;
     const until = Math.max(workers.idle === 1 ? lingerUntil(queue, limits) : -Infinity, keptUntil(head, workers));
     if (until > now) wakeUp = Math.min(wakeUp, until);
-    else if (head.bytes > freeFor(key, workers))
+    else if (head.bytes > workers.freeBytes && head.bytes > freeFor(key, workers))
       lacking = lacking === undefined || goesBefore(head, lacking) ? head : lacking;
     else if (best === undefined || goesBefore(head, best.head)) best = { key, queue, head };
   }
