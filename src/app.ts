@@ -21,7 +21,7 @@ import { batchLimits, warmUpSizes, withWarmUp } from './batching/device-policy.j
 import { createStudio, type DrawJob, type Studio } from './drawing/studio.js';
 import { createInference, type Inference } from './inference/infer.js';
 import type { Work, WorkOutput } from './inference/work.js';
-import { createMemory } from './memory.js';
+import { createMemory, type Memory } from './memory.js';
 import { ChangedFileError } from './models/files/file-access.js';
 import { createFolderFinder } from './models/import/import-to-cache.js';
 import { createNetworkLoader } from './models/load-thread.js';
@@ -49,6 +49,7 @@ export interface EngineRoom extends DevicePlan {
   readonly batcher: Batcher<Work, WorkOutput>;
   /** Draws in processes of their own. */
   readonly studio: Studio;
+  readonly memory: Memory;
   readonly metrics: Metrics;
   /** Refuse new work, finish the work in flight, end the workers. */
   close(): Promise<void>;
@@ -163,6 +164,7 @@ export async function createEngineRoom(
     ...plan,
     pool,
     batcher,
+    memory,
     studio: createStudio({
       drawElsewhere: (job, options) => artists.do<Uint8Array>(job, options),
       memory,
@@ -192,7 +194,7 @@ export async function createService(config: Config, log: Logger, options: Servic
   // Without workers no model can be loaded: their error is the reason.
   if (started.status === 'rejected') throw started.reason;
   const room = started.value;
-  const { pool, batcher, metrics, policy, engine, device } = room;
+  const { pool, batcher, memory, metrics, policy, engine, device } = room;
   if (loaded.status === 'rejected') {
     await pool.drain();
     throw loaded.reason;
@@ -214,6 +216,7 @@ export async function createService(config: Config, log: Logger, options: Servic
     engine,
     device,
     provider: () => pool.provider,
+    memory: () => memory.inUse,
     runCosts: () => batcher.runCosts(),
   });
   return {

@@ -13,6 +13,8 @@ export interface Memory {
   readonly bytes: number;
   /** The most that all drawings together take. */
   readonly drawingBytes: number;
+  /** Bytes in use now. */
+  readonly inUse: Readonly<Record<'runs' | 'kept' | 'drawings', number>>;
   /** What runs may still take. */
   readonly freeForRuns: number;
   /** Take for a run at once. The caller must call the returned function once to give it back. */
@@ -87,6 +89,9 @@ export function createMemory(bytes: number): Memory {
   return {
     bytes,
     drawingBytes,
+    get inUse() {
+      return { runs, kept, drawings };
+    },
     get freeForRuns() {
       return bytes - runs - kept - drawings - (next()?.bytes ?? 0);
     },

@@ -35,6 +35,8 @@ export interface MetricSources {
   readonly engine: string;
   readonly device: DeviceChoice;
   provider(): string | undefined;
+  /** Bytes of FULLCONV_MEMORY_MB, by use. */
+  memory(): Readonly<Record<string, number>>;
   /** By session. */
   runCosts(): ReadonlyMap<string, RunCost>;
 }
@@ -163,6 +165,15 @@ function registerGauges(registers: Registry[], sources: MetricSources): void {
       const provider = sources.provider() ?? '';
       this.reset();
       for (const device of devices) this.set({ engine: sources.engine, device: deviceName(device), provider, why }, 1);
+    },
+  });
+  new Gauge({
+    name: 'fullconv_memory_bytes',
+    help: 'Memory in use of FULLCONV_MEMORY_MB: by runs, kept by engines of runs that are over, by drawings',
+    labelNames: ['use'],
+    registers,
+    collect() {
+      for (const [use, bytes] of Object.entries(sources.memory())) this.set({ use }, bytes);
     },
   });
   const costGauge = (name: string, help: string, seconds: (cost: RunCost) => number): void => {
