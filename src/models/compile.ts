@@ -175,7 +175,10 @@ export function finishNetwork(
     output,
     activation,
     nativeSize,
-    ...(half !== undefined && { halfCheck: halfCheckOf(network, write, half), isHalfAskedFor: isAskedFor }),
+    ...(half !== undefined && {
+      halfCheck: halfCheckOf(network, write, half, manifest.halfTolerance),
+      isHalfAskedFor: isAskedFor,
+    }),
   };
   if ('unavailable' in dense) {
     return { ...common, dense, classifier: fixed, classifyView: fixedSizeClassifier(manifest, network, fixed) };

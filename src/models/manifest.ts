@@ -101,6 +101,11 @@ export const manifestSchema = z.strictObject({
   /** Options of the architecture's builder: activation, width, stem, inputSize, … (src/architectures). */
   options: z.record(z.string(), z.union([z.number(), z.string(), z.boolean()])).optional(),
   precision: z.enum(PRECISIONS).optional(),
+  /**
+   * The largest difference of a logit that half precision may make, as a part of the largest logit. Default: 0.01. For a
+   * net whose accuracy has been measured in half precision.
+   */
+  halfTolerance: z.number().positive().max(0.2).optional(),
   /** Written by `fullconv quantize`. */
   quantization: quantizationFigures.optional(),
   weights: z.strictObject({

@@ -29,7 +29,7 @@ export interface ParityCheck {
   readonly digest: string;
 }
 
-/** Bounds for the error of rounding in another order, as a part of the largest absolute logit. */
+/** Bounds for the error of rounding, as a part of the largest absolute logit. */
 const TOLERANCE = { float32: 1e-3, float16: 1e-2 };
 
 /** How sessions of a half precision are written; undefined of another precision. */
@@ -62,8 +62,16 @@ export function parityCheckOf(
   });
 }
 
-/** The check of the net in half precision against itself in single: by its class map if it has one. */
-export function halfCheckOf(network: Network, write: SessionWriter, form: HalfForm): ParityCheck {
+/**
+ * The check of the net in half precision against itself in single: by its class map if it has one.
+ * @param tolerance As a part of the largest absolute logit.
+ */
+export function halfCheckOf(
+  network: Network,
+  write: SessionWriter,
+  form: HalfForm,
+  tolerance: number = TOLERANCE.float16,
+): ParityCheck {
   const { classifier, dense } = network;
   const [net, ends] = 'graph' in dense ? [dense.graph, [averageClassMap()]] : [classifier, []];
   if (form.autocast !== undefined) {
@@ -71,7 +79,7 @@ export function halfCheckOf(network: Network, write: SessionWriter, form: HalfFo
       original: write('single-parity', net, { ends }),
       converted: write('half-parity', net, { ends, ...form }),
       asWritten: false,
-      tolerance: TOLERANCE.float16,
+      tolerance,
     });
   }
   const half = narrowed(net);
@@ -81,7 +89,7 @@ export function halfCheckOf(network: Network, write: SessionWriter, form: HalfFo
       original: write('single-parity', net, { ends }),
       converted: write('half-parity', half, { ends: [...ends, ...(weights.length === 0 ? [] : [reportWeights()])] }),
       asWritten: false,
-      tolerance: TOLERANCE.float16,
+      tolerance,
     }),
     weights,
   };

@@ -63,10 +63,13 @@ afterEach(async () => {
 const start = (onHalf: boolean): Promise<Registry> =>
   createRegistry({ folder, cache: folder, untrained: [], defaultModel: '', computesHalf: onHalf }, sessions);
 
-async function inHalf(name: string): Promise<void> {
+const inHalf = (name: string): Promise<void> => state(name, { precision: 'fp16' });
+
+/** Fields added to a model's manifest. */
+async function state(name: string, fields: Record<string, unknown>): Promise<void> {
   const file = join(folder, name, 'model.json');
   const manifest = JSON.parse(await readFile(file, 'utf8')) as Record<string, unknown>;
-  await writeFile(file, JSON.stringify({ ...manifest, precision: 'fp16' }));
+  await writeFile(file, JSON.stringify({ ...manifest, ...fields }));
 }
 
 /** One number of a weight, overwritten in its file. */
@@ -269,6 +272,17 @@ describe('an engine that computes single-precision nets in bfloat16', () => {
     expect(model.precision).toBe('fp32');
     expect(model.notHalf).toMatch(/^bf16, but in half precision the logits differ by \S+, over 1 % of the largest, /);
     expect(isCast(model)).toEqual([false, false, false]);
+  });
+
+  it.each([
+    [0.019, 'bf16', undefined],
+    [0.021, 'fp32', 'over 2 % of the largest'],
+  ])('takes the bound that the model states: 0.02, with an error of %d', async (error, precision, why) => {
+    await state('tiny-resnet', { halfTolerance: 0.02 });
+    const model = (await startCasting(error)).get('tiny-resnet');
+    expect(model.precision).toBe(precision);
+    if (why === undefined) expect(model.notHalf).toBeUndefined();
+    else expect(model.notHalf).toContain(why);
   });
 
   it('refuses a model that it is asked for, and does not fit', async () => {
