@@ -20,6 +20,7 @@ import { createBatcher, type Batcher } from './batching/batcher.js';
 import { batchLimits, warmUpSizes, withWarmUp } from './batching/device-policy.js';
 import { createStudio, type DrawJob, type Studio } from './drawing/studio.js';
 import { createInference, type Inference } from './inference/infer.js';
+import { createStatistics, type Statistics } from './inference/statistics.js';
 import type { Work, WorkOutput } from './inference/work.js';
 import { createMemory, type Memory } from './memory.js';
 import { ChangedFileError } from './models/files/file-access.js';
@@ -51,6 +52,7 @@ export interface EngineRoom extends DevicePlan {
   readonly studio: Studio;
   readonly memory: Memory;
   readonly metrics: Metrics;
+  readonly statistics: Statistics;
   /** Refuse new work, finish the work in flight, end the workers. */
   close(): Promise<void>;
 }
@@ -132,6 +134,7 @@ export async function createEngineRoom(
   const { engine, device, workers, limits } = plan;
   log.info({ engine, device: deviceNames(device.devices), why: device.why }, 'device');
   const metrics = createMetrics();
+  const statistics = createStatistics();
   const onWorkerLost = (info: WorkerLost): void => {
     metrics.observeWorkerLost();
     log.error({ ...info, err: info.error }, 'a worker died');
@@ -158,7 +161,10 @@ export async function createEngineRoom(
     executor: pool,
     limits: { ...limits, maxQueue: config.maxQueue, maxRunMs: config.deadlineMs },
     memory,
-    onDispatch: (report) => metrics.observeDispatch(report),
+    onDispatch(report) {
+      metrics.observeDispatch(report);
+      statistics.observeRun(report);
+    },
   });
   return {
     ...plan,
@@ -173,6 +179,7 @@ export async function createEngineRoom(
       observe: metrics.observePhase,
     }),
     metrics,
+    statistics,
     async close() {
       await batcher.drain();
       await Promise.all([pool.drain(), artists.drain()]);
@@ -194,7 +201,7 @@ export async function createService(config: Config, log: Logger, options: Servic
   // Without workers no model can be loaded: their error is the reason.
   if (started.status === 'rejected') throw started.reason;
   const room = started.value;
-  const { pool, batcher, memory, metrics, policy, engine, device } = room;
+  const { pool, batcher, memory, metrics, statistics, policy, engine, device } = room;
   if (loaded.status === 'rejected') {
     await pool.drain();
     throw loaded.reason;
@@ -209,6 +216,7 @@ export async function createService(config: Config, log: Logger, options: Servic
     limits: { ...config, inputStep: policy.inputStep, memoryBytes, maxDecodeBytes: memoryBytes },
     background: config.background,
     observe: metrics.observePhase,
+    statistics,
   });
   metrics.watch({
     admitted: () => inference.admission.admitted,

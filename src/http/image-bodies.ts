@@ -100,7 +100,7 @@ function mediaTypeOf({ headers }: FastifyRequest): string {
   return /^[^;\s]*/.exec(headers['content-type'] ?? '')![0].toLowerCase();
 }
 
-export interface ImageReading {
+export interface BodyReading {
   readonly bodies: BodyMemory;
   readonly metrics: Pick<Metrics, 'observeRefused'>;
   readonly limits: BodyLimits;
@@ -115,24 +115,44 @@ export interface ImageReading {
  * ended or the answer begins to leave. Throws INVALID_REQUEST, UNSUPPORTED_ENCODING, BODY_TOO_LARGE, REQUEST_TIMEOUT,
  * DEADLINE_EXCEEDED, or QUEUE_FULL or RATE_LIMITED if there is no memory for them.
  */
-export async function withImages<T>(
-  { request, reply }: { readonly request: FastifyRequest; readonly reply: FastifyReply },
-  { bodies, metrics, limits, client, deadline }: ImageReading,
+export function withImages<T>(
+  exchange: Exchange,
+  reading: BodyReading,
   work: (images: readonly ImageInput[], fields: Readonly<Fields>) => T | Promise<T>,
+): Promise<T> {
+  return holding(exchange, reading, readForm, ({ images, fields }) => {
+    if (images.length === 0) throw new ServiceError('INVALID_REQUEST', 'The request holds no image.');
+    return work(images, fields);
+  });
+}
+
+/** Do `work` with the bytes of a body, inflated, whatever its type. They are valid and fail as the images of withImages do. */
+export function withBody<T>(
+  exchange: Exchange,
+  reading: BodyReading,
+  work: (body: Buffer) => T | Promise<T>,
+): Promise<T> {
+  return holding(exchange, reading, readBody, work);
+}
+
+async function holding<Read, T>(
+  exchange: Exchange,
+  { bodies, metrics, limits, client, deadline }: BodyReading,
+  read: (exchange: Exchange, source: Source) => Promise<Read>,
+  work: (read: Read) => T | Promise<T>,
 ): Promise<T> {
   const account = bodies.account(client);
   const release = (): void => account.release();
   const onRefused = (refusal: Refusal): void => metrics.observeRefused(refusal);
-  releases.set(request, release);
+  releases.set(exchange.request, release);
   try {
     const source = { account, limits, deadline, onRefused };
-    const { images, fields } = await readForm({ request, reply }, source).catch((error: unknown) => {
+    const found = await read(exchange, source).catch((error: unknown) => {
       if (error instanceof ServiceError && error.code === 'QUEUE_FULL') onRefused('bodies_bytes');
       if (error instanceof ServiceError && error.code === 'RATE_LIMITED') onRefused('bodies_bytes_per_address');
       throw error;
     });
-    if (images.length === 0) throw new ServiceError('INVALID_REQUEST', 'The request holds no image.');
-    return await work(images, fields);
+    return await work(found);
   } finally {
     release();
   }
@@ -153,24 +173,33 @@ interface Exchange {
 async function readForm(exchange: Exchange, source: Source): Promise<Form> {
   const { raw, headers } = exchange.request;
   if (!hasBody(raw)) return { images: [], fields: NO_FIELDS };
-  const { account, limits, deadline } = source;
-  const { maxBytes, maxImages } = limits;
+  const { limits, deadline } = source;
+  const { maxImages } = limits;
+  if (isForm(exchange.request)) {
+    const reader = createMultipartReader(headers, { maxImages, open: openerFor(exchange, source) });
+    await receive(exchange, source, (chunk) => reader.write(chunk));
+    return reader.end(deadline);
+  }
+  const bytes = await readBody(exchange, source);
+  if (mediaTypeOf(exchange.request) === 'application/json')
+    return { images: await readJsonImages(bytes, maxImages), fields: NO_FIELDS };
+  return { images: bytes.length === 0 ? [] : [{ name: 'image-0', bytes }], fields: NO_FIELDS };
+}
+
+async function readBody(exchange: Exchange, source: Source): Promise<Buffer> {
+  if (!hasBody(exchange.request.raw)) return Buffer.alloc(0);
+  const body = openerFor(exchange, source)();
+  await receive(exchange, source, (chunk) => body.append(chunk));
+  return body.bytes();
+}
+
+/** Memory for what a body holds. */
+function openerFor({ request: { raw, headers } }: Exchange, { account, limits: { maxBytes } }: Source) {
   const length = announcedLength(raw) ?? 0;
   // One that is too large is refused for that.
   if (length <= maxBytes) account.expect(length);
   const isCompressed = codingOf(headers['content-encoding']) !== undefined;
-  const open = () => account.open((isCompressed ? undefined : announcedLength(raw)) ?? maxBytes);
-  if (isForm(exchange.request)) {
-    const reader = createMultipartReader(headers, { maxImages, open });
-    await receive(exchange, source, (chunk) => reader.write(chunk));
-    return reader.end(deadline);
-  }
-  const body = open();
-  await receive(exchange, source, (chunk) => body.append(chunk));
-  const bytes = body.bytes();
-  if (mediaTypeOf(exchange.request) === 'application/json')
-    return { images: await readJsonImages(bytes, maxImages), fields: NO_FIELDS };
-  return { images: bytes.length === 0 ? [] : [{ name: 'image-0', bytes }], fields: NO_FIELDS };
+  return () => account.open((isCompressed ? undefined : announcedLength(raw)) ?? maxBytes);
 }
 
 /** Hand on the bytes of a body, inflated if they come compressed. Both what comes and what that holds are limited. */

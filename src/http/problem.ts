@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { ERROR_TABLE, LIMITS, ServiceError, toServiceError, type ErrorCode } from '../errors.js';
 import { meaningsOf, wordsOf } from '../vocabulary.js';
 import { CODINGS } from './content-coding.js';
+import { isOpenInference, openInferenceError, openInferenceStatus } from './open-inference/error-form.js';
 import { ClientGoneError } from './request.js';
 
 export const PROBLEM_MEDIA_TYPE = 'application/problem+json';
@@ -79,6 +80,14 @@ export function handleError(error: FastifyError | ServiceError, request: Fastify
   if (failure.retryAfterS !== undefined) void reply.header('retry-after', String(failure.retryAfterS));
   // A request that fails before the hooks run (for a broken URL, say) does not have these yet.
   void reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');
+  if (isOpenInference(request)) {
+    void reply
+      .code(openInferenceStatus(failure))
+      .type('application/json')
+      .serializer(JSON.stringify)
+      .send(openInferenceError(failure));
+    return;
+  }
   void reply
     .code(failure.status)
     .type(PROBLEM_MEDIA_TYPE)

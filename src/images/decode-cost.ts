@@ -32,6 +32,7 @@ const MAX_SCANS = 100;
 /** Of decodeInput (decode.ts). */
 export function inputDecodeCost(header: ImageHeader, { photo, resized, crop }: InputPlan): DecodeCost {
   const isResized = resized.width !== photo.width || resized.height !== photo.height;
+  if (header.format === 'pixels' && !isResized) return { bytes: 0, seconds: 0 };
   return costOf(header, { output: crop, resized: isResized ? resized : undefined, isCut: true });
 }
 
@@ -168,6 +169,8 @@ function codecBytes(header: ImageHeader, output: number): number {
         12 * Math.max(0, codedSamples - 4 * pixels) +
         (frames > 1 ? 2 : 1) * encodedBytes
       );
+    case 'pixels':
+      return output;
     case 'tiff':
       return output + header.heldBytes + (header.hasSurplus ? 3 * pixels : 0);
   }
@@ -216,6 +219,8 @@ function codecSeconds(header: ImageHeader, shrink: number): number {
       return NS * (6 * encodedBytes + (header.frame === undefined ? 13 : 20) * pixels);
     case 'avif':
       return NS * (270 * encodedBytes + (header.deep ? 40 : 28) * codedSamples) + header.tiles * AVIF_TILE_SECONDS;
+    case 'pixels':
+      return 0;
     case 'tiff': {
       if (!header.compressed) return NS * 0.5 * pixels * channels * bytesPerSample;
       return (

@@ -32,7 +32,7 @@ const KERNELS = { nearest: 'nearest', bilinear: 'linear', bicubic: 'cubic', lanc
 /** A long photo is cut to about this many times the crop's length before it is enlarged, see `cutBeforeEnlarging`. */
 const ENLARGED_MARGIN = 8;
 
-/** An encoded photo and what its header says. */
+/** An encoded photo, or pixels (headers/stored-image.ts), and what the header says. */
 export interface EncodedPhoto {
   readonly bytes: Uint8Array;
   /** Of these bytes. */
@@ -53,7 +53,8 @@ export interface DecodeRequest {
 
 /**
  * Decode a network's input: `[h, w, 3]`, of the part where one is wanted, otherwise of the input. Not mirrored: see `mirror`.
- * The caller owns the buffer, which cannot be transferred. Throws IMAGE_UNDECODABLE.
+ * The caller owns the buffer, which cannot be transferred; pixels that are the input already are in the buffer they came in.
+ * Throws IMAGE_UNDECODABLE.
  */
 export async function decodeInput({
   photo: { bytes, header },
@@ -63,6 +64,8 @@ export async function decodeInput({
   background,
 }: Omit<DecodeRequest, 'mirrored'>): Promise<Uint8Array> {
   const { photo, crop } = input;
+  // Pixels that are the input already.
+  if (header.format === 'pixels' && [photo, part].every((size) => isSameSize(size, input.resized))) return bytes;
   const opened = await openPhoto(bytes, header, background);
   const { image } = opened;
   const cut = cutBeforeEnlarging(input);
@@ -95,6 +98,10 @@ export function mirror(pixels: Uint8Array, width: number): Uint8Array {
 
 function sizeOf({ width, height }: PixelSize): PixelSize {
   return { width, height };
+}
+
+function isSameSize(a: PixelSize, b: PixelSize): boolean {
+  return a.width === b.width && a.height === b.height;
 }
 
 /**

@@ -10,13 +10,14 @@
  * those.
  */
 import { ServiceError } from '../errors.js';
+import type { PixelSize } from '../maps/input-plan.js';
 import { checkHeaderCost, type DecodeLimits } from './decode-cost.js';
 import { readAvif } from './headers/avif.js';
 import { BrokenHeaderError, UnsupportedImageError } from './headers/fields.js';
 import { readGif } from './headers/gif.js';
 import { readJpeg } from './headers/jpeg.js';
 import { readPng } from './headers/png.js';
-import type { ImageHeader, StoredImage } from './headers/stored-image.js';
+import { simpleImage, type ImageHeader, type StoredImage } from './headers/stored-image.js';
 import { readTiff } from './headers/tiff.js';
 import { readWebp } from './headers/webp.js';
 import { sniffFormat, type ImageFormat } from './image-format.js';
@@ -66,7 +67,20 @@ function headerOf(bytes: Uint8Array, limits: HeaderLimits): ImageHeader {
     );
   }
   const header = upright(readStored(bytes, sniffed.format), bytes.length);
-  const { width, height } = header;
+  checkPixels(header, limits);
+  checkHeaderCost(header, limits);
+  return header;
+}
+
+/** The header of pixels that are no file, 8-bit sRGB `[height, width, 3]`. Throws IMAGE_TOO_LARGE. */
+export function headerOfPixels(size: PixelSize, limits: HeaderLimits): ImageHeader {
+  const { width, height } = size;
+  const stored = simpleImage({ format: 'pixels', stored: { width, height }, channels: 3, compressed: false });
+  checkPixels(size, limits);
+  return upright(stored, 3 * width * height);
+}
+
+function checkPixels({ width, height }: PixelSize, limits: HeaderLimits): void {
   if (width * height > limits.maxPixels) {
     throw new ServiceError(
       'IMAGE_TOO_LARGE',
@@ -74,8 +88,6 @@ function headerOf(bytes: Uint8Array, limits: HeaderLimits): ImageHeader {
       { limit: { name: 'image_pixels', value: limits.maxPixels, needed: width * height } },
     );
   }
-  checkHeaderCost(header, limits);
-  return header;
 }
 
 function readStored(bytes: Uint8Array, format: ImageFormat): StoredImage {

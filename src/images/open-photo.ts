@@ -41,6 +41,9 @@ export interface OpenPhoto {
 
 /** `bytes` must not change until the photo has been read. */
 export async function openPhoto(bytes: Uint8Array, header: ImageHeader, background: Background): Promise<OpenPhoto> {
+  if (header.format === 'pixels') {
+    return { image: openPixels(bytes, { ...header.stored, channels: 3 }), conversion: undefined };
+  }
   const open = (ignoreProfile: boolean): Sharp =>
     openImage(header.format === 'avif' ? asStill(bytes) : bytes, {
       maxPixels: header.width * header.height,

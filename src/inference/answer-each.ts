@@ -8,6 +8,7 @@ import type { ImageInput, Inference, Question } from './infer.js';
 import { createMapAccount, MAX_VALUES, type ValueLimit } from './map-account.js';
 import { passesPerImage } from './plan.js';
 import { allTogether, type RequestContext } from './request-context.js';
+import { longest, type Longest } from './timing.js';
 
 export interface FailedImage {
   readonly name: string;
@@ -34,9 +35,12 @@ export async function answerEach<Reading, Answer>(
   limit: ValueLimit = MAX_VALUES,
 ): Promise<(AnsweredImage<Answer> | FailedImage)[]> {
   const account = createMapAccount(images.length, limit);
-  const release = inference.admission.admit(images.length * passesPerImage(asking(context).input));
+  const question = asking(context);
+  const release = inference.admission.admit(images.length * passesPerImage(question.input));
+  const began = performance.now();
+  let timing: Longest | undefined;
   try {
-    return await allTogether<AnsweredImage<Answer> | FailedImage>(
+    const answers = await allTogether<AnsweredImage<Answer> | FailedImage>(
       context,
       images.map((image) => async (shared) => {
         const { name } = image;
@@ -50,7 +54,12 @@ export async function answerEach<Reading, Answer>(
         }
       }),
     );
+    timing = longest(answers.flatMap((answer) => ('timing' in answer ? [answer.timing] : [])));
+    return answers;
   } finally {
+    const { name, version } = question.model.manifest;
+    const asked = question.maps === undefined ? 'scores' : 'maps';
+    inference.statistics.observeRequest({ model: name, version, asked, ms: performance.now() - began, timing });
     release();
   }
 }

@@ -20,7 +20,8 @@ import type { Batcher } from '../batching/batcher.js';
 import { ServiceError, WorkerLostError } from '../errors.js';
 import type { Background } from '../images/decode.js';
 import type { DecodeLimits } from '../images/decode-cost.js';
-import { readImageHeader } from '../images/image-header.js';
+import { headerOfPixels, readImageHeader } from '../images/image-header.js';
+import type { PixelSize } from '../maps/input-plan.js';
 import type { CompiledModel } from '../models/compile.js';
 import type { View } from '../models/dense-views.js';
 import type { SessionLease } from '../models/loaded-model.js';
@@ -28,6 +29,7 @@ import { createAdmission, type Admission } from './admission.js';
 import { createCarryOut, type Done, type Reader, type SessionHolder } from './carry-out.js';
 import { planImage, type PassRequest, type PlanLimits } from './plan.js';
 import { waitWithin, type RequestContext } from './request-context.js';
+import { createStatistics, type Statistics } from './statistics.js';
 import type { PhaseObserver } from './timing.js';
 import type { Work, WorkOutput } from './work.js';
 
@@ -37,6 +39,8 @@ export type { PhaseObserver } from './timing.js';
 export interface ImageInput {
   readonly name: string;
   readonly bytes: Uint8Array;
+  /** Present if the bytes are no file, but 8-bit sRGB pixels `[height, width, 3]` of this size. */
+  readonly pixels?: PixelSize;
 }
 
 /** What to ask about an image: how it enters the network, and how the outputs become an answer. */
@@ -60,6 +64,8 @@ export interface Inference {
   ): Promise<Done<Answer>>;
   /** Places in the server, one for each pass of a request. */
   readonly admission: Admission;
+  /** Of what was asked. */
+  readonly statistics: Statistics;
 }
 
 export interface InferenceParts {
@@ -69,9 +75,18 @@ export interface InferenceParts {
   readonly limits: InferenceLimits;
   readonly background: Background;
   readonly observe: PhaseObserver;
+  /** Default: new ones. */
+  readonly statistics?: Statistics;
 }
 
-export function createInference({ batcher, lease, limits, background, observe }: InferenceParts): Inference {
+export function createInference({
+  batcher,
+  lease,
+  limits,
+  background,
+  observe,
+  statistics = createStatistics(),
+}: InferenceParts): Inference {
   const carryOut = createCarryOut({ batcher, background, observe });
 
   /** The sessions of a model. Opening one may take seconds, longer than the request may live. */
@@ -87,10 +102,11 @@ export function createInference({ batcher, lease, limits, background, observe }:
     };
 
   return {
+    statistics,
     admission: createAdmission({ maxQueue: limits.maxQueue, expectedWaitMs: (asker) => batcher.expectedWaitMs(asker) }),
 
-    async answer({ bytes }, question, context) {
-      const header = await readImageHeader(bytes, limits);
+    async answer({ bytes, pixels }, question, context) {
+      const header = pixels === undefined ? await readImageHeader(bytes, limits) : headerOfPixels(pixels, limits);
       const plan = planImage(header, question, limits);
       return carryOut({ bytes, plan, reader: question, withSession: sessionsOf(question.model) }, context);
     },

@@ -202,6 +202,7 @@ function planAt(
       step: stepOf(model, limits),
     });
   const input = planFor(scale);
+  if (header.format === 'pixels' && fit === 'native' && scale === 1) checkUnrounded(input, stepOf(model, limits));
   const view = viewFor(input.crop);
   view.check(input.crop);
   const tiling = tiles ? tilingOf(input, view, limits) : undefined;
@@ -220,6 +221,15 @@ function planAt(
   const bytes = decode.bytes + PIXEL_BYTES * size.width * size.height + view.peakBytes(size);
   checkMemory(bytes, limits);
   return { input, tiling, session, cost: view.multiplyAdds(size), decodeMs: 1000 * decode.seconds, bytes, map };
+}
+
+/** Pixels that are the input already are not resampled for a net that takes no such sides. Throws OUTPUT_UNSUPPORTED. */
+function checkUnrounded({ photo: { width, height }, crop }: InputPlan, step: number): void {
+  if (width === crop.width && height === crop.height) return;
+  throw new ServiceError(
+    'OUTPUT_UNSUPPORTED',
+    `The model takes sides of multiples of ${step}, not ${width}×${height} pixels.`,
+  );
 }
 
 /** Sides that depend on the photo are rounded to multiples of this: for the device, and for nets that take no others. */

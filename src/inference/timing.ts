@@ -12,6 +12,14 @@ export interface Timing {
 export type Phase = 'decode' | 'queue' | 'infer' | 'render';
 export type PhaseObserver = (phase: Phase, model: string, milliseconds: number) => void;
 
+/** Of images that are answered side by side: what one of them took at most. */
+export type Longest = Pick<Timing, 'decodeMs' | 'queueMs' | 'inferMs'>;
+
+export function longest(timings: readonly Timing[]): Longest {
+  const most = (phase: keyof Longest): number => Math.max(0, ...timings.map((timing) => timing[phase]));
+  return { decodeMs: most('decodeMs'), queueMs: most('queueMs'), inferMs: most('inferMs') };
+}
+
 /** The timing of several passes: the sums of decoding and inference, the longest wait, the largest batch. */
 export function sumTimings(timings: readonly Timing[]): Timing {
   const sum = (pick: (timing: Timing) => number): number => timings.reduce((total, timing) => total + pick(timing), 0);

@@ -6,6 +6,7 @@ import type { Route } from '../route.js';
 import { classifyRoute } from './classify.js';
 import { heatmapRoute } from './heatmap.js';
 import { getModel, listModels, loadModel, unloadModel } from './models.js';
+import { OPEN_INFERENCE_ROUTES } from './open-inference.js';
 import { live, metrics, openapi, ready } from './operations.js';
 import { segmentRoute } from './segment.js';
 
@@ -21,4 +22,5 @@ export const ROUTES: readonly Route[] = [
   ready,
   metrics,
   openapi,
+  ...OPEN_INFERENCE_ROUTES,
 ];

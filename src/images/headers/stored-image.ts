@@ -6,6 +6,9 @@
 import type { PixelRectangle, PixelSize } from '../../maps/input-plan.js';
 import type { ImageFormat } from '../image-format.js';
 
+/** `pixels`: no file, but 8-bit sRGB `[height, width, 3]` as it is. No file is ever taken for that. */
+export type StoredFormat = ImageFormat | 'pixels';
+
 /**
  * How pixels become sRGB: as they are, `plain` without a profile and `srgb` with one that says just that; by the file's
  * colour profile, `matrix` if it is one that icc.ts reads; or from four inks, with or without a profile.
@@ -13,7 +16,7 @@ import type { ImageFormat } from '../image-format.js';
 export type Colours = 'plain' | 'srgb' | 'matrix' | 'profile' | 'cmyk';
 
 export interface StoredImage {
-  readonly format: ImageFormat;
+  readonly format: StoredFormat;
   /** Pixels as stored, before the orientation is carried out. Both sides are at least 1. */
   readonly stored: PixelSize;
   /** How the decoder must turn it, as EXIF counts: 1 to 8. AVIF's own turns are part of `stored` already. */

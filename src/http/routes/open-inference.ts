@@ -1,0 +1,239 @@
+/**
+ * The Open Inference Protocol, version 2: what clients of Triton, KServe and OpenVINO Model Server speak. Its errors are
+ * `{"error": "…"}` (problem.ts), and its description is the protocol's own, so that these routes are not part of the API's.
+ *
+ * Sources: kserve/open-inference-protocol, inference_rest.md; Triton's extensions (docs/protocol). Where they differ, what
+ * the clients expect decides.
+ */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { ServiceError } from '../../errors.js';
+import { imageOrPixels } from '../../inference/image-or-pixels.js';
+import { VERSION } from '../../version.js';
+import { authorize } from '../administration.js';
+import { clientAddress, holderOf } from '../client-address.js';
+import { withBody } from '../image-bodies.js';
+import { imagesOf } from '../open-inference/image-tensor.js';
+import { checkOutputs, chosen, inferMaps, inferScores } from '../open-inference/infer.js';
+import { HEADER_LENGTH, headerLength, readInferBody, type InferRequest } from '../open-inference/infer-body.js';
+import { mapsParameters, scoresParameters, urgencyOf } from '../open-inference/infer-parameters.js';
+import { sendOutputs } from '../open-inference/output-tensors.js';
+import { readSmallJson } from '../open-inference/small-json.js';
+import {
+  configOf,
+  findModel,
+  findReadyModel,
+  metadataOf,
+  outputsOf,
+  servedModels,
+  type ModelAddress,
+  type ReadyModel,
+  type Served,
+} from '../open-inference/served-models.js';
+import { describeStatistics } from '../open-inference/statistics.js';
+import type { RouteParts } from '../parts.js';
+import { askerOf, describeModel, limitPasses, longestWaitMs, requestContext } from '../request.js';
+import type { Route } from '../route.js';
+import { pixelSize } from '../../maps/input-plan.js';
+
+const EXTENSIONS = [
+  'classification',
+  'model_configuration',
+  'model_repository',
+  'model_repository(unload_dependents)',
+  'schedule_policy',
+  'statistics',
+  'binary_tensor_data',
+  'parameters',
+];
+
+type Handle = (parts: RouteParts, request: FastifyRequest, reply: FastifyReply) => unknown;
+
+const get = (path: string, handle: Handle): Route => ({ method: 'GET', path, handle });
+const post = (path: string, handle: Handle): Route => ({ method: 'POST', path, handle });
+
+/** The routes of a model, with and without its version. */
+function ofModel(add: typeof get, what: string, handle: Handle): Route[] {
+  return ['/v2/models/:name', '/v2/models/:name/versions/:version(^\\d+$)'].map((path) => add(path + what, handle));
+}
+
+const addressOf = ({ params }: FastifyRequest): ModelAddress => params as ModelAddress;
+
+function live({ isAlive }: RouteParts, _request: FastifyRequest, reply: FastifyReply) {
+  if (!isAlive()) return reply.code(503).send({ error: 'every worker has been given up', live: false });
+  return { live: true };
+}
+
+function ready({ isReady }: RouteParts, _request: FastifyRequest, reply: FastifyReply) {
+  if (!isReady()) return reply.code(503).send({ error: 'the server is not ready', ready: false });
+  return { ready: true, live: true };
+}
+
+function server() {
+  return { name: 'fullconv', version: VERSION, extensions: EXTENSIONS };
+}
+
+function modelReady({ registry }: RouteParts, request: FastifyRequest) {
+  const { name } = findReadyModel(registry, addressOf(request));
+  return { name, ready: true };
+}
+
+function metadata({ registry }: RouteParts, request: FastifyRequest) {
+  return metadataOf(findReadyModel(registry, addressOf(request)));
+}
+
+function configuration({ registry, config }: RouteParts, request: FastifyRequest) {
+  return configOf(findReadyModel(registry, addressOf(request)), config);
+}
+
+function statisticsOf(parts: RouteParts, { name, asked, entry }: Served): object[] {
+  const { model } = entry;
+  if (model === undefined) return [];
+  const { name: base, version } = model.manifest;
+  return [describeStatistics(name, version, parts.inference.statistics.of(base, version, asked))];
+}
+
+function statistics(parts: RouteParts, request: FastifyRequest) {
+  return { model_stats: statisticsOf(parts, findModel(parts.registry, addressOf(request))) };
+}
+
+function allStatistics(parts: RouteParts) {
+  return { model_stats: servedModels(parts.registry).flatMap((served) => statisticsOf(parts, served)) };
+}
+
+/** Raw requests are one tensor: no JSON, and all outputs as bytes. */
+const RAW: InferRequest = { id: undefined, parameters: {}, inputs: [], outputs: undefined, binaryOutput: true };
+
+async function infer(parts: RouteParts, request: FastifyRequest, reply: FastifyReply) {
+  const { config, registry, inference, bodies, metrics, ending } = parts;
+  const arrived = performance.now() - reply.elapsedTime;
+  const client = holderOf(clientAddress(request.raw, config.trustedProxies));
+  const served = findReadyModel(registry, addressOf(request));
+  const askers = (priority: number) => askerOf({ priority }, client, reply.raw.socket, config);
+  // Before its body is read: what is refused then costs next to nothing.
+  inference.admission.checkWait(longestWaitMs({}, config), askers(0));
+  const reading = { bodies, metrics, limits: config, client, deadline: Infinity };
+  return withBody({ request, reply }, reading, async (body) => {
+    const jsonLength = headerLength(request.headers[HEADER_LENGTH], body.length);
+    const asked = jsonLength === 0 ? RAW : await readInferBody(body, jsonLength);
+    checkOutputs(
+      asked.outputs,
+      outputsOf(served).map(({ name }) => name),
+    );
+    const images =
+      jsonLength === 0
+        ? [imageOrPixels('image-0', body, pixelSize(served.model.manifest.input.size))]
+        : await imagesOf(asked.inputs, config.maxImages);
+    const question = questionOf(served, asked);
+    const { priority, deadlineMs } = urgencyOf(question.parameters);
+    limitPasses(images.length * question.scales, config.maxImages);
+    inference.admission.checkWait(longestWaitMs({ deadlineMs }, config), askers(priority));
+    const context = requestContext(reply, {
+      ...askers(priority),
+      deadline: Math.min(arrived + (deadlineMs ?? Infinity), performance.now() + config.deadlineMs),
+      ending,
+    });
+    const { manifest } = served.model;
+    return registry.use(manifest.name, async (model) => {
+      const outputs = await question.ask({ inference, model, images, context });
+      describeModel(reply, model);
+      const written = chosen(outputs, asked.outputs, model).map(({ tensor, binary }) => ({
+        tensor,
+        binary: binary ?? asked.binaryOutput,
+      }));
+      const head = { model_name: served.name, model_version: model.manifest.version, id: asked.id };
+      return sendOutputs(reply, head, written);
+    });
+  });
+}
+
+function questionOf({ asked }: ReadyModel, { parameters }: InferRequest) {
+  type Parts = Omit<Parameters<typeof inferScores>[0], 'parameters'>;
+  if (asked === 'scores') {
+    const parsed = scoresParameters(parameters);
+    return { parameters: parsed, scales: 1, ask: (parts: Parts) => inferScores({ ...parts, parameters: parsed }) };
+  }
+  const parsed = mapsParameters(parameters);
+  return {
+    parameters: parsed,
+    scales: parsed.scale.length,
+    ask: (parts: Parts) => inferMaps({ ...parts, parameters: parsed }),
+  };
+}
+
+/** The states of the protocol. */
+const STATES = { loading: 'LOADING', ready: 'READY', unloaded: 'UNAVAILABLE', failed: 'UNAVAILABLE' } as const;
+
+async function index(parts: RouteParts, request: FastifyRequest, reply: FastifyReply) {
+  const { ready: onlyReady = false } = await readSmallJson(parts, { request, reply }, ['ready']);
+  if (typeof onlyReady !== 'boolean') {
+    throw new ServiceError('INVALID_REQUEST', 'There is a wrong parameter.', {
+      errors: [{ parameter: 'ready', detail: 'must be true or false' }],
+    });
+  }
+  return servedModels(parts.registry)
+    .filter(({ entry }) => !onlyReady || entry.model !== undefined)
+    .map(({ name, entry: { state, reason = '', model } }) => ({
+      name,
+      ...(model !== undefined && { version: model.manifest.version }),
+      state: STATES[state],
+      reason,
+    }));
+}
+
+async function load(parts: RouteParts, request: FastifyRequest, reply: FastifyReply) {
+  authorize(request, parts.config);
+  const { parameters = {} } = await readSmallJson(parts, { request, reply }, ['parameters']);
+  const override = Object.keys(parameters as object)[0];
+  if (override !== undefined) {
+    throw new ServiceError(
+      'INVALID_REQUEST',
+      `failed to load: the parameter "${override}" is not supported; a model is what its folder says.`,
+    );
+  }
+  const { name } = addressOf(request);
+  const { state, reason = '' } = await parts.registry.load(name);
+  // A newer version that fails leaves the old one ready, with the reason.
+  if (state !== 'ready' || reason !== '')
+    throw new ServiceError('INVALID_REQUEST', `failed to load "${name}": ${reason}`);
+  return reply.send();
+}
+
+async function unload(parts: RouteParts, request: FastifyRequest, reply: FastifyReply) {
+  authorize(request, parts.config);
+  // unload_dependents: no model depends on another.
+  await readSmallJson(parts, { request, reply }, ['parameters']);
+  await parts.registry.unload(addressOf(request).name);
+  return reply.send();
+}
+
+const refuse =
+  (what: string): Handle =>
+  () => {
+    throw new ServiceError('NOT_IMPLEMENTED', `${what} is not supported.`);
+  };
+
+export const OPEN_INFERENCE_ROUTES: readonly Route[] = [
+  get('/v2/health/live', live),
+  get('/v2/health/ready', ready),
+  get('/v2', server),
+  get('/v2/', server),
+  get('/v2/models/stats', allStatistics),
+  ...ofModel(get, '', metadata),
+  ...ofModel(get, '/ready', modelReady),
+  ...ofModel(get, '/config', configuration),
+  ...ofModel(get, '/stats', statistics),
+  ...ofModel(post, '/infer', infer),
+  post('/v2/repository/index', index),
+  post('/v2/repository/models/:name/load', load),
+  post('/v2/repository/models/:name/unload', unload),
+  post('/v2/repository/:repository/index', refuse('Choosing among repositories')),
+  post('/v2/repository/:repository/models/:name/load', refuse('Choosing among repositories')),
+  post('/v2/repository/:repository/models/:name/unload', refuse('Choosing among repositories')),
+  ...['systemsharedmemory', 'cudasharedmemory'].flatMap((memory) => [
+    get(`/v2/${memory}/status`, refuse('Shared memory')),
+    get(`/v2/${memory}/region/:region/status`, refuse('Shared memory')),
+    post(`/v2/${memory}/unregister`, refuse('Shared memory')),
+    post(`/v2/${memory}/region/:region/register`, refuse('Shared memory')),
+    post(`/v2/${memory}/region/:region/unregister`, refuse('Shared memory')),
+  ]),
+];
