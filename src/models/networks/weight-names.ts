@@ -4,7 +4,8 @@
  * net for training put a prefix before all of them. A naming maps a builder's name to the file's and is pure. The
  * naming that finds most tensors in the file is taken.
  *
- * Sources: timm/models/vgg.py and densenet.py (pytorch-image-models), models/resnet/modeling_resnet.py (transformers);
+ * Sources: timm/models/vgg.py and densenet.py (pytorch-image-models), models/resnet/modeling_resnet.py (transformers),
+ * pretrainedmodels/models/inceptionresnetv2.py (Cadene's pretrained-models.pytorch);
  * test/fixtures/weight-names has the names that these libraries really write.
  */
 import { efficientNetPytorchNames } from './efficientnet-pytorch-names.js';
@@ -46,6 +47,7 @@ const OWNERS: readonly (readonly [owner: string, renaming: NamingRules | Renamin
     ],
   ],
   ["efficientnet_pytorch's EfficientNet", efficientNetPytorchNames],
+  ["Cadene's Inception-ResNet", [[/^classif\./, 'last_linear.']]],
 ];
 
 /** transformers counts stages and layers from 0. Without `layer` the result is the block's shortcut. */

@@ -42,6 +42,27 @@ describe('mapGeometry', () => {
     expect(pooled(name)).toEqual({ outputStride: 32, offset: 0.5, receptiveField });
   });
 
+  it.each<[ArchitectureName, stride: number, first: number, receptiveField: number]>([
+    ['inception_v4', 32, 37.5, 2071],
+    ['inception_resnet_v1', 32, 37.5, 1567],
+    ['inception_resnet_v2', 32, 37.5, 3039],
+    ['polynet', 32, 37.5, 5591],
+    ['nin_cifar', 4, 0.5, 27],
+    ['nin_imagenet', 32, 33.5, 195],
+    ['cnn_a_cifar', 4, 4.5, 27],
+    ['strided_cnn_b_cifar', 4, 4.5, 21],
+    ['convpool_cnn_c_cifar', 4, 4.5, 33],
+    ['all_cnn_c_cifar', 4, 4.5, 27],
+    ['all_cnn_imagenet', 32, 5.5, 195],
+    ['highway19_cifar', 4, 2, 86],
+    ['plain56_cifar', 4, 0.5, 249],
+  ])(
+    'follows the windows of %s: stride %i, first centre %f, receptive field %i',
+    (name, outputStride, offset, field) => {
+      expect(pooled(name)).toEqual({ outputStride, offset, receptiveField: field });
+    },
+  );
+
   it('gives the published receptive field of Inception v3, whose first windows are not padded', () => {
     expect(pooled('inception_v3')).toEqual({ outputStride: 32, offset: 37.5, receptiveField: 1311 });
   });

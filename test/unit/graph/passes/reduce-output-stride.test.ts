@@ -21,6 +21,10 @@ const NETS: readonly NarrowNet[] = [
   ['vgg16_bn'],
   ['tf_efficientnet_lite0'],
   ['tf_efficientnet_lite2'],
+  ['inception_resnet_v2'],
+  ['nin_cifar'],
+  ['nin_imagenet'],
+  ['densenet40_k12_cifar'],
 ];
 
 const denseNet = (name: NarrowNet[0], options?: ArchitectureOptions): Graph =>

@@ -31,6 +31,12 @@ describe('deduceArchitecture', () => {
     ['vgg13', { classes: 6 }],
     ['vgg19_bn', { classes: 6 }],
     ['squeezenet1_1', { classes: 4 }],
+    ['densenet100_k12_bc_cifar', { classes: 10 }],
+    ['inception_v4', { classes: 5 }],
+    ['inception_resnet_v2', { classes: 5 }],
+    ['polynet', { classes: 5 }],
+    ['nin_imagenet', { classes: 5 }],
+    ['highway19_cifar', { classes: 100 }],
   ])('knows %s by its tensors alone', (architecture, options) => {
     const { classes } = options;
     expect(deduceArchitecture(tensorsOf(architecture, options))).toMatchObject({ architecture, classes, options: {} });
@@ -72,6 +78,22 @@ describe('deduceArchitecture', () => {
     expect(architecture).toBe('resnet50');
     expect(notes.join(' ')).toContain('--architecture resnet50_v1');
     expect(deduceArchitecture(tensorsOf('resnet50'), { stated: 'resnet50_v1' }).architecture).toBe('resnet50_v1');
+  });
+
+  it('takes a ResNet for CIFAR for one, though a plain net has no other tensors', () => {
+    const { architecture, notes } = deduceArchitecture(tensorsOf('plain20_cifar'));
+    expect(architecture).toBe('resnet20_cifar');
+    expect(notes.join(' ')).toContain('plain20_cifar too, without shortcuts: --architecture plain20_cifar');
+    expect(deduceArchitecture(tensorsOf('plain20_cifar'), { stated: 'plain20_cifar' }).architecture).toBe(
+      'plain20_cifar',
+    );
+  });
+
+  it('knows an Inception-ResNet by the names of Cadene', () => {
+    const tensors = tensorsOf('inception_resnet_v2', {}, (name) => name.replace('classif.', 'last_linear.'));
+    const { architecture, parameters } = deduceArchitecture(tensors);
+    expect(architecture).toBe('inception_resnet_v2');
+    expect(parameters.at(-1)).toMatchObject({ name: 'classif.bias', tensor: 'last_linear.bias' });
   });
 
   it('asks where equal tensors compute differently, unless the training noted it', () => {
