@@ -33,7 +33,6 @@ const NETS: readonly NarrowNet[] = [
   ['inception_v3'],
   ['squeezenet1_0'],
   ['tf_efficientnet_lite0'],
-  ['inception_resnet_v2'],
   ['nin_cifar'],
 ];
 
