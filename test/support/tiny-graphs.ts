@@ -59,10 +59,7 @@ const NARROW = {
 /** A net of `narrowNet`, and further options that differ from the published ones. */
 export type NarrowNet = [name: keyof typeof NARROW, options?: ArchitectureOptions];
 
-/**
- * A net of each kind of block: plain, basic, bottleneck, grouped, pre-activation, dense, Inception, fire, inverted residual,
- * Inception with means that leave padding out, residual Inception, polynomial, convolutions in the place of poolings, highway.
- */
+/** A net of each kind of block: plain, basic, bottleneck, grouped, pre-activation, dense, Inception, fire, inverted residual. */
 export const EACH_BLOCK: readonly NarrowNet[] = [
   ['plain18'],
   ['resnet20_cifar'],
@@ -73,6 +70,7 @@ export const EACH_BLOCK: readonly NarrowNet[] = [
   ['googlenet'],
   ['squeezenet1_1'],
   ['efficientnet_lite0'],
+  // Means that leave padding out, residual Inception, polynomials, convolutions in the place of poolings, gates.
   ['inception_v4'],
   ['inception_resnet_v1_facenet'],
   ['polynet'],

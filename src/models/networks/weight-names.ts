@@ -33,6 +33,7 @@ const OWNERS: readonly (readonly [owner: string, renaming: NamingRules | Renamin
       [/^classifier\.6\./, 'head.fc.'],
     ],
   ],
+  ["Cadene's Inception-ResNet", [[/^classif\./, 'last_linear.']]],
   ["torchvision's DenseNet before 2018", [[/(\.denselayer\d+\.(?:norm|conv))(\d)\./, '$1.$2.']]],
   [
     "Hugging Face's ResNet",
@@ -47,7 +48,6 @@ const OWNERS: readonly (readonly [owner: string, renaming: NamingRules | Renamin
     ],
   ],
   ["efficientnet_pytorch's EfficientNet", efficientNetPytorchNames],
-  ["Cadene's Inception-ResNet", [[/^classif\./, 'last_linear.']]],
 ];
 
 /** transformers counts stages and layers from 0. Without `layer` the result is the block's shortcut. */

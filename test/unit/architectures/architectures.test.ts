@@ -151,9 +151,6 @@ describe('buildArchitecture', () => {
     ],
     ['efficientnet_lite0', { padding: 'same' }, /"padding" must be one of torch, tensorflow, is "same"/],
     ['efficientnet_lite0', { epsilon: 1 }, /"epsilon" must be between 0 and 1, is 1/],
-    ['resnext50_32x4d', { width: 8 }, /"width" is too small for groups of 4 channels, is 8/],
-    ['vgg11', { poolings: 3 }, /"poolings" must be 4 or 5, is 3/],
-    ['vgg11', { inputSize: 100 }, /"inputSize" must be a multiple of 32, is 100/],
     ...['', '0 x 2-way', '1 x', '1 x 2-way,poly-3', '2 x poly-4', '1x2-way', '1000 x 2-way'].map(
       (stageA): [ArchitectureName, ArchitectureOptions, RegExp] => [
         'polynet',
@@ -161,6 +158,9 @@ describe('buildArchitecture', () => {
         /^polynet: option "stageA" must be like "10 x poly-3, 2-way", of 2-way, poly-2, poly-3, mpoly-2, is "/,
       ],
     ),
+    ['resnext50_32x4d', { width: 8 }, /"width" is too small for groups of 4 channels, is 8/],
+    ['vgg11', { poolings: 3 }, /"poolings" must be 4 or 5, is 3/],
+    ['vgg11', { inputSize: 100 }, /"inputSize" must be a multiple of 32, is 100/],
   ])('rejects options that do not fit: %s %j', (name, options, message) => {
     expect(() => buildArchitecture(name, options)).toThrow(message);
   });

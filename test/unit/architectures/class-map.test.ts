@@ -11,6 +11,12 @@ import { EACH_BLOCK, narrowNet, smallSide, VGG_AT_64, type NarrowNet } from '../
 
 const NETS: readonly NarrowNet[] = [
   ...EACH_BLOCK,
+  ['plain20_cifar'],
+  ['densenet40_k12_cifar'],
+  ['inception_resnet_v2'],
+  ['nin_cifar'],
+  ['nin_imagenet'],
+  ['strided_cnn_b_cifar'],
   ['resnet34'],
   ['resnet50', { stem: 'compact' }],
   ['wide_resnet50_2'],
@@ -21,12 +27,6 @@ const NETS: readonly NarrowNet[] = [
   ['squeezenet1_0'],
   ['tf_efficientnet_lite0'],
   ['tf_efficientnet_lite2'],
-  ['plain20_cifar'],
-  ['densenet40_k12_cifar'],
-  ['inception_resnet_v2'],
-  ['nin_cifar'],
-  ['nin_imagenet'],
-  ['strided_cnn_b_cifar'],
 ];
 
 const OPERATORS = { relu: 'Relu', relu6: 'Clip', leaky_relu: 'LeakyRelu', prelu: 'PRelu', elu: 'Elu' } as const;

@@ -23,6 +23,12 @@ describe('deduceArchitecture', () => {
   it.each<[ArchitectureName, ArchitectureOptions]>([
     ['resnet18', { classes: 10 }],
     ['plain34', { classes: 3 }],
+    ['densenet100_k12_bc_cifar', { classes: 10 }],
+    ['inception_v4', { classes: 5 }],
+    ['inception_resnet_v2', { classes: 5 }],
+    ['polynet', { classes: 5 }],
+    ['nin_imagenet', { classes: 5 }],
+    ['highway19_cifar', { classes: 100 }],
     ['resnet20_cifar', { classes: 100 }],
     ['wide_resnet28_10_cifar', { classes: 10 }],
     ['preresnet50', { classes: 7 }],
@@ -31,12 +37,6 @@ describe('deduceArchitecture', () => {
     ['vgg13', { classes: 6 }],
     ['vgg19_bn', { classes: 6 }],
     ['squeezenet1_1', { classes: 4 }],
-    ['densenet100_k12_bc_cifar', { classes: 10 }],
-    ['inception_v4', { classes: 5 }],
-    ['inception_resnet_v2', { classes: 5 }],
-    ['polynet', { classes: 5 }],
-    ['nin_imagenet', { classes: 5 }],
-    ['highway19_cifar', { classes: 100 }],
   ])('knows %s by its tensors alone', (architecture, options) => {
     const { classes } = options;
     expect(deduceArchitecture(tensorsOf(architecture, options))).toMatchObject({ architecture, classes, options: {} });
@@ -80,6 +80,15 @@ describe('deduceArchitecture', () => {
     expect(deduceArchitecture(tensorsOf('resnet50'), { stated: 'resnet50_v1' }).architecture).toBe('resnet50_v1');
   });
 
+  it('asks where equal tensors compute differently, unless the training noted it', () => {
+    const tensors = tensorsOf('tf_efficientnet_lite0');
+    expect(() => deduceArchitecture(tensors)).toThrow(
+      'are those of efficientnet_lite0 and tf_efficientnet_lite0, which compute differently; say which it is with --architecture',
+    );
+    expect(deduceArchitecture(tensors, { noted: 'tf_efficientnet_lite0' }).architecture).toBe('tf_efficientnet_lite0');
+    expect(deduceArchitecture(tensors, { stated: 'efficientnet_lite0' }).architecture).toBe('efficientnet_lite0');
+  });
+
   it('takes a ResNet for CIFAR for one, though a plain net has no other tensors', () => {
     const { architecture, notes } = deduceArchitecture(tensorsOf('plain20_cifar'));
     expect(architecture).toBe('resnet20_cifar');
@@ -94,15 +103,6 @@ describe('deduceArchitecture', () => {
     const { architecture, parameters } = deduceArchitecture(tensors);
     expect(architecture).toBe('inception_resnet_v2');
     expect(parameters.at(-1)).toMatchObject({ name: 'classif.bias', tensor: 'last_linear.bias' });
-  });
-
-  it('asks where equal tensors compute differently, unless the training noted it', () => {
-    const tensors = tensorsOf('tf_efficientnet_lite0');
-    expect(() => deduceArchitecture(tensors)).toThrow(
-      'are those of efficientnet_lite0 and tf_efficientnet_lite0, which compute differently; say which it is with --architecture',
-    );
-    expect(deduceArchitecture(tensors, { noted: 'tf_efficientnet_lite0' }).architecture).toBe('tf_efficientnet_lite0');
-    expect(deduceArchitecture(tensors, { stated: 'efficientnet_lite0' }).architecture).toBe('efficientnet_lite0');
   });
 
   it('says which net it resembles and what differs', () => {
