@@ -8,7 +8,18 @@
  */
 import { graphBuilder } from '../graph/build.js';
 import type { Graph } from '../graph/graph.js';
-import { inceptionLayersOn, type Features, type InceptionLayers } from './inception-units.js';
+import {
+  COLUMN_OF_3,
+  COLUMN_OF_7,
+  FIVE,
+  HALVING,
+  inceptionLayersOn,
+  ROW_OF_3,
+  ROW_OF_7,
+  THREE,
+  type Features,
+  type InceptionLayers,
+} from './inception-units.js';
 import { IMAGENET_FORM, resolveOptions, type ArchitectureOptions, type CommonOptions } from './options.js';
 
 export type InceptionOptions = CommonOptions;
@@ -18,15 +29,6 @@ interface Variant {
 }
 
 export const INCEPTIONS = { inception_v3: { defaults: { ...IMAGENET_FORM, inputSize: 299 } } };
-
-/** Windows; those of stride 2 are not padded. */
-const HALVING = { kernel: 3, stride: 2 } as const;
-const THREE = { kernel: 3, padding: 1 } as const;
-const FIVE = { kernel: 5, padding: 2 } as const;
-const ROW_OF_3 = { kernel: [1, 3], padding: [0, 1] } as const;
-const COLUMN_OF_3 = { kernel: [3, 1], padding: [1, 0] } as const;
-const ROW_OF_7 = { kernel: [1, 7], padding: [0, 3] } as const;
-const COLUMN_OF_7 = { kernel: [7, 1], padding: [3, 0] } as const;
 
 /** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on invalid options. */
 export function buildInception(name: string, { defaults }: Variant, given: ArchitectureOptions): Graph {

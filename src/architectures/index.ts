@@ -5,11 +5,17 @@
  */
 import { countParameters } from '../graph/cost.js';
 import type { Graph } from '../graph/graph.js';
+import { ALL_CNNS, buildAllCnn } from './all-cnn.js';
 import { buildDenseNet, DENSENETS } from './densenet.js';
 import { buildEfficientNetLite, EFFICIENTNET_LITES } from './efficientnet-lite.js';
 import { buildGoogLeNet, GOOGLENETS } from './googlenet.js';
+import { buildHighway, HIGHWAYS } from './highway.js';
 import { buildInception, buildInceptionAuxiliary, INCEPTIONS } from './inception.js';
+import { buildInceptionResNet, INCEPTION_RESNETS } from './inception-resnet.js';
+import { buildInceptionV4, INCEPTION_V4S } from './inception-v4.js';
+import { buildNin, NINS } from './nin.js';
 import type { ArchitectureOptions, CommonOptions } from './options.js';
+import { buildPolyNet, POLYNETS } from './polynet.js';
 import { buildPreResNet, PRE_RESNETS } from './pre-resnet.js';
 import { buildResNet, RESNETS } from './resnet.js';
 import { buildSqueezeNet, SQUEEZENETS } from './squeezenet.js';
@@ -51,8 +57,14 @@ const ARCHITECTURES = {
   ...family(PRE_RESNETS, buildPreResNet),
   ...family(DENSENETS, buildDenseNet),
   ...family(INCEPTIONS, buildInception, buildInceptionAuxiliary),
+  ...family(INCEPTION_V4S, buildInceptionV4),
+  ...family(INCEPTION_RESNETS, buildInceptionResNet),
+  ...family(POLYNETS, buildPolyNet),
   ...family(GOOGLENETS, buildGoogLeNet),
   ...family(SQUEEZENETS, buildSqueezeNet),
+  ...family(NINS, buildNin),
+  ...family(ALL_CNNS, buildAllCnn),
+  ...family(HIGHWAYS, buildHighway),
   ...family(EFFICIENTNET_LITES, buildEfficientNetLite),
 };
 

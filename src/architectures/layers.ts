@@ -26,14 +26,15 @@ export interface Layers {
   /** The net's activation. A PReLU has the parameter `name.weight`. */
   activation(x: string, name: string): string;
   maxPool(x: string, name: string, window: PoolWindow): string;
-  /** Padding counts as zeros in the mean (torch's default). */
   averagePool(x: string, name: string, window: PoolWindow): string;
   /** Global average pooling; [N, C, H, W] → [N, C]. `output` names the resulting value. */
   globalAverage(x: string, output?: string): string;
+  /** x times a number. */
+  scale(x: string, name: string, factor: number): string;
   /** Concatenates along the channels. */
   concat(branches: readonly string[], name: string): string;
   /** Fully connected; [N, in] → [N, out], weight [out, in]. `output` names the resulting value. */
-  linear(x: string, name: string, shape: { in: number; out: number; output?: string }): string;
+  linear(x: string, name: string, shape: { in: number; out: number; output?: string; bias?: boolean }): string;
 }
 
 export interface ConvShape {
@@ -55,6 +56,8 @@ export interface PoolWindow {
   readonly padding?: number;
   /** Whether a last, partial window gives a cell too. */
   readonly ceil?: boolean;
+  /** Whether padding counts as zeros in a mean, which is torch's default. */
+  readonly countsPadding?: boolean;
 }
 
 type Extent = number | readonly [height: number, width: number];
@@ -96,17 +99,21 @@ export function layersOn(builder: GraphBuilder, { activation, epsilon = BATCH_NO
       return builder.node(operator, [x, ...activationInputs(name)], { name });
     },
     maxPool: (x, name, shape) => builder.node('MaxPool', [x], { name, attributes: pooling(shape) }),
-    averagePool: (x, name, shape) =>
-      builder.node('AveragePool', [x], { name, attributes: { ...pooling(shape), count_include_pad: int(1) } }),
+    averagePool(x, name, { countsPadding = true, ...shape }) {
+      const attributes = { ...pooling(shape), count_include_pad: int(countsPadding ? 1 : 0) };
+      return builder.node('AveragePool', [x], { name, attributes });
+    },
+    scale: (x, name, factor) =>
+      builder.node('Mul', [x, builder.constant(`${name}.factor`, 'float32', [], [factor])], { name }),
     globalAverage(x, output = 'flatten') {
       const pooled = builder.node('GlobalAveragePool', [x], { name: 'avgpool' });
       return builder.node('Flatten', [pooled], { name: 'flatten', output, attributes: { axis: int(1) } });
     },
     concat: (branches, name) => builder.node('Concat', branches, { name, attributes: { axis: int(1) } }),
-    linear(x, name, { in: features, out, output = name }) {
+    linear(x, name, { in: features, out, output = name, bias = true }) {
       const weight = builder.parameter(`${name}.weight`, [out, features]);
-      const bias = builder.parameter(`${name}.bias`, [out]);
-      return builder.node('Gemm', [x, weight, bias], { name, output, attributes: { transB: int(1) } });
+      const parameters = bias ? [weight, builder.parameter(`${name}.bias`, [out])] : [weight];
+      return builder.node('Gemm', [x, ...parameters], { name, output, attributes: { transB: int(1) } });
     },
   };
 }

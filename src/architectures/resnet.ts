@@ -4,7 +4,7 @@
  *
  * - ResNet (He 2016a, table 1), in torchvision's form "v1.5": in a bottleneck the stride is on the 3×3
  *   convolution; `_v1` is the paper's own, with the stride on the first 1×1.
- * - plain: the same without shortcuts (He 2016a, figure 3, middle).
+ * - plain: the same without shortcuts (He 2016a, figure 3, middle; figure 6, left, for CIFAR-10).
  * - Wide ResNet for ImageNet (Zagoruyko 2016, tables 7 and 8), ResNeXt (Xie 2017, table 1).
  * - ResNet for CIFAR-10 (He 2016a, section 4.2): three stages, shortcuts without parameters (option A).
  *
@@ -98,6 +98,11 @@ export const RESNETS = {
   resnet56_cifar: cifar(56),
   resnet110_cifar: cifar(110),
   resnet1202_cifar: cifar(1202),
+  plain20_cifar: plain(cifar(20)),
+  plain32_cifar: plain(cifar(32)),
+  plain44_cifar: plain(cifar(44)),
+  plain56_cifar: plain(cifar(56)),
+  plain110_cifar: plain(cifar(110)),
   wide_resnet50_2: grouped(bottleneck(BLOCKS_50), 1, 128),
   wide_resnet101_2: grouped(bottleneck(BLOCKS_101), 1, 128),
   'wide_resnet18_1.5': widened(basic(BLOCKS_18), 1.5),

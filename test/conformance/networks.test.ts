@@ -3,7 +3,7 @@
  * every output stride and edge, in batches and sizes of every kind; and classifiers as exporters write them.
  */
 import { beforeAll, describe, expect, it } from 'vitest';
-import { ACTIVATIONS, nativeForm, type ArchitectureName } from '../../src/architectures/index.js';
+import { ACTIVATIONS, type ArchitectureName } from '../../src/architectures/index.js';
 import type { Graph } from '../../src/graph/graph.js';
 import { readOnnx, writeOnnx } from '../../src/graph/onnx/model.js';
 import { applyPass, applyPasses } from '../../src/graph/pass.js';
@@ -18,7 +18,7 @@ import { withClassMap } from '../support/class-map.js';
 import { asFeeds, ENGINES, runOn, TENSORFLOW_ENGINES } from '../support/engines.js';
 import { randomTensor, relativeError, runGraph, type Value } from '../support/ort.js';
 import { HEADS, OPSETS, TINY, tinyClassifier } from '../support/tiny-classifiers.js';
-import { CLASSES, EACH_BLOCK, narrowNet, VGG_AT_64, type NarrowNet } from '../support/tiny-graphs.js';
+import { CLASSES, EACH_BLOCK, narrowNet, smallSide, VGG_AT_64, type NarrowNet } from '../support/tiny-graphs.js';
 
 const NETS: readonly NarrowNet[] = [
   ...EACH_BLOCK,
@@ -33,12 +33,13 @@ const NETS: readonly NarrowNet[] = [
   ['inception_v3'],
   ['squeezenet1_0'],
   ['tf_efficientnet_lite0'],
+  ['nin_cifar'],
 ];
 
 /** Those that are not slow in JavaScript, where a full Inception takes half a minute. */
 const FULL_SIZE: readonly ArchitectureName[] = [
   ...(['inception_v3', 'googlenet', 'squeezenet1_0', 'squeezenet1_1'] as const),
-  ...(['efficientnet_lite0', 'tf_efficientnet_lite0'] as const),
+  ...(['efficientnet_lite0', 'tf_efficientnet_lite0', 'nin_cifar'] as const),
 ];
 
 /** The classes that are asked for: two of the net's own and two of each image's best, others for every image. */
@@ -78,7 +79,7 @@ describe.each(ENGINES)('$name', ({ start, tolerance, fast }) => {
   describe.each(nets)('%s', (name, options) => {
     const classifier = narrowNet(name, options);
     const classMap = withClassMap(classifier, 64);
-    const side = name === 'inception_v3' ? 107 : nativeForm(name).inputSize === 32 ? 32 : 64;
+    const side = smallSide(name);
     const input = randomTensor([2, 3, side, side]);
     const larger = randomTensor([1, 3, side + 13, side + 32]);
     const views = (graph: Graph): Graph => applyPasses(graph, [selectClasses()]);

@@ -1,5 +1,10 @@
 /** Small nets in memory, with generated weights inline. */
-import { buildArchitecture, type ArchitectureName, type ArchitectureOptions } from '../../src/architectures/index.js';
+import {
+  buildArchitecture,
+  nativeForm,
+  type ArchitectureName,
+  type ArchitectureOptions,
+} from '../../src/architectures/index.js';
 import { graphBuilder, type GraphBuilder } from '../../src/graph/build.js';
 import type { Dim, Graph, ValueInfo } from '../../src/graph/graph.js';
 import { withGeneratedWeights } from './ort.js';
@@ -38,6 +43,17 @@ const NARROW = {
   efficientnet_lite0: {},
   tf_efficientnet_lite0: {},
   tf_efficientnet_lite2: {},
+  plain20_cifar: { width: 6 },
+  densenet40_k12_cifar: { width: 8, growth: 4 },
+  inception_v4: { width: 4 },
+  inception_resnet_v1_facenet: { width: 4 },
+  inception_resnet_v2: { width: 4 },
+  polynet: { width: 4, stageA: '1 x 2-way, poly-3', stageB: '1 x poly-2, mpoly-2', stageC: '1 x poly-3, 2-way' },
+  nin_cifar: {},
+  nin_imagenet: {},
+  strided_cnn_b_cifar: { width: 8 },
+  all_cnn_c_cifar: { width: 8 },
+  highway19_cifar: { width: 8 },
 } as const satisfies Partial<Record<ArchitectureName, ArchitectureOptions>>;
 
 /** A net of `narrowNet`, and further options that differ from the published ones. */
@@ -54,7 +70,19 @@ export const EACH_BLOCK: readonly NarrowNet[] = [
   ['googlenet'],
   ['squeezenet1_1'],
   ['efficientnet_lite0'],
+  // Means that leave padding out, residual Inception, polynomials, convolutions in the place of poolings, gates.
+  ['inception_v4'],
+  ['inception_resnet_v1_facenet'],
+  ['polynet'],
+  ['all_cnn_c_cifar'],
+  ['highway19_cifar'],
 ];
+
+/** A side in pixels that holds several cells of a narrow net's map; nets that do not pad need more of them. */
+export function smallSide(name: NarrowNet[0]): number {
+  if (/^inception|^polynet/.test(name)) return 107;
+  return nativeForm(name).inputSize === 32 ? 32 : 64;
+}
 
 /** A VGG for 64 pixels: fully connected head over 4×4 cells, output stride 16. */
 export const VGG_AT_64 = { poolings: 4, inputSize: 64 } as const;

@@ -30,9 +30,12 @@ The nets that can be built by name, with the cost and the receptive field of eac
 - **Map cells** are those along a side of the class map at the native size. The **output stride** is the distance from one
   cell to the next in pixels, the **receptive field** the side of the square that each cell sees.
 
-Names: \`_v1\` has the stride of a bottleneck on the first 1×1 convolution, the others on the 3×3. \`preresnetD_keras\` is Keras'
+Names: \`resnetD_v1\` has the stride of a bottleneck on the first 1×1 convolution, the others on the 3×3. \`preresnetD_keras\` is Keras'
 ResNetDV2. \`wide_resnet18_K\` and \`wide_resnet34_K\` have K times the channels; \`wide_resnetD_K_cifar\` is WRN-D-K.
-\`tf_efficientnet_liteN\` pads as TensorFlow does, \`efficientnet_liteN\` evenly.
+\`tf_efficientnet_liteN\` pads as TensorFlow does, \`efficientnet_liteN\` evenly. \`densenetD_kK_cifar\` adds K channels a layer;
+\`_bc\` narrows what layers read and halves the channels between blocks. \`inception_resnet_v1_facenet\` ends in two fully connected
+layers. \`cnn_M\`, \`strided_cnn_M\`, \`convpool_cnn_M\` and \`all_cnn_M\` are models A, B and C of the All Convolutional Net, which
+halve their maps by max-pooling, by their own convolutions, by max-pooling behind one more convolution, and by a convolution in its place.
 [models.md](models.md#safetensors) says whose names weights may have.
 
 `;

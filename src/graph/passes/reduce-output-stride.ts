@@ -29,9 +29,6 @@ import { rewriteNodes, type Draft } from '../rewrite.js';
 import { inferKnownShapes } from '../shapes.js';
 import { windowExtent, windowsOf, type Window } from '../windows.js';
 
-/** The first operator set whose AveragePool has dilations. */
-const DILATED_AVERAGE_OPSET = 19;
-
 /** The pass, for a graph whose output is a map. No match where the map has this output stride, or cannot have it. */
 export function reduceOutputStride(outputStride: number): Pass {
   return { name: 'reduce-output-stride', apply: (graph) => reduce(graph, outputStride) };
@@ -46,16 +43,14 @@ function reduce(graph: Graph, outputStride: number): Graph | undefined {
   if (rateOf(map.name) === 1) return undefined;
 
   const known: Known = {
-    opset: graph.opset,
     fieldsOf: (value) => fields.get(value),
     // Channels do not depend on the size, if it is large enough.
     channelsOf: (value) => inferKnownShapes(graph, imageShapes(graph, LARGE_IMAGE)).get(value)?.[1],
   };
-  const refined = rewriteNodes(graph, (node, draft) => {
+  return rewriteNodes(graph, (node, draft) => {
     const rates = { before: rateOf(node.inputs[0]), after: rateOf(node.outputs[0]) };
     return rates.before === 1 && rates.after === 1 ? node : refine(node, rates, known, draft);
   });
-  return refined && { ...refined, opset: known.opset };
 }
 
 const LARGE_IMAGE = { batch: 1, height: 1024, width: 1024 };
@@ -73,8 +68,6 @@ interface Rates {
 
 /** What is known of the graph whose nodes are refined. */
 interface Known {
-  /** Raised by the operators that need it. */
-  opset: number;
   fieldsOf(value: string): Fields | undefined;
   /** C of a map [N, C, h, w]; undefined if it is not known. */
   channelsOf(value: string): number | undefined;
@@ -192,28 +185,40 @@ function refineMaximum(node: Node, windows: readonly FineWindow[], draft: Draft)
 }
 
 /**
- * A depthwise convolution with equal weights if all windows count the same number of cells; otherwise a dilated
- * pooling.
+ * A depthwise convolution with equal weights. Where padding is left out of the mean, its result is divided by the part of
+ * each window that is not padding: the same convolution of a map of ones.
  */
 function refineMean(
   node: Node,
   windows: readonly FineWindow[],
   { countsPadding, known, draft }: { readonly countsPadding: boolean; readonly known: Known; readonly draft: Draft },
 ): Node | undefined {
-  if (countsPadding || padsOf(windows).every((cells) => cells === 0)) {
-    const [x = ''] = node.inputs;
-    const channels = known.channelsOf(x);
-    if (channels === undefined) return undefined;
-    const kernel = windows.map((window) => window.kernel);
-    const cells = kernel.reduce((product, side) => product * side, 1);
-    const weights = Array<number>(channels * cells).fill(1 / cells);
-    const weight = draft.constant(`${node.name}.weight`, 'float32', [channels, 1, ...kernel], weights);
-    const attributes = { ...windowAttributes(windows), group: int(channels) };
-    return { ...node, op: 'Conv', inputs: [x, weight], attributes };
-  }
-  if (!fitsKernel(windows)) return undefined;
-  known.opset = Math.max(known.opset, DILATED_AVERAGE_OPSET);
-  return withWindows(node, windows);
+  const [x = ''] = node.inputs;
+  const channels = known.channelsOf(x);
+  if (channels === undefined) return undefined;
+  const kernel = windows.map((window) => window.kernel);
+  const cells = kernel.reduce((product, side) => product * side, 1);
+  const weightsOf = (count: number): string => {
+    const weights = Array<number>(count * cells).fill(1 / cells);
+    return draft.constant(`${node.name}.weight`, 'float32', [count, 1, ...kernel], weights);
+  };
+  const attributes = windowAttributes(windows);
+  const means: Node = {
+    ...node,
+    op: 'Conv',
+    inputs: [x, weightsOf(channels)],
+    attributes: { ...attributes, group: int(channels) },
+  };
+  if (countsPadding || padsOf(windows).every((pad) => pad === 0)) return means;
+
+  const axis = (value: number): string => draft.constant(`${node.name}.axis`, 'int64', [1], [value]);
+  const one = draft.constant(`${node.name}.one`, 'float32', [], [1]);
+  const channel = draft.node('Slice', [x, axis(0), axis(1), axis(1)], `${node.name}.channel`);
+  const ones = draft.node('Clip', [channel, one, one], `${node.name}.ones`);
+  const share = draft.node('Conv', [ones, weightsOf(1)], `${node.name}.share`, attributes);
+  const sum = draft.fresh(`${node.name}.sum`);
+  draft.add({ ...means, name: sum, outputs: [sum] });
+  return { ...node, op: 'Div', inputs: [sum, share], attributes: {} };
 }
 
 /**

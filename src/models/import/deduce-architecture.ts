@@ -284,14 +284,24 @@ function notesOf({ architecture }: View, options: ArchitectureOptions, outside: 
 
 // ---- choices -----------------------------------------------------------------------------------------------------
 
+/** Nets that are seldom trained, whose tensors are also those of another, and how they differ from it. */
+const SELDOM: readonly (readonly [name: RegExp, difference: string])[] = [
+  // In Caffe and Keras; torch's nets have the stride on the 3×3 convolution.
+  [/^resnet\d+_v1$/, 'with the stride on the first convolution of a block'],
+  [/^plain\d+_cifar$/, 'without shortcuts'],
+];
+
+function differenceOf(architecture: string): string | undefined {
+  return SELDOM.find(([name]) => name.test(architecture))?.[1];
+}
+
 function choose(fits: readonly Fit[], noted: string | undefined): Deduction {
   const fewest = Math.min(...fits.map(({ changes }) => changes));
   const best = fits.filter(({ changes }) => changes === fewest);
   const hinted = best.find(({ architecture }) => architecture === noted);
   if (hinted !== undefined) return hinted;
-  // The nets `_v1` have weights in Caffe and Keras; torch's have the stride on the 3×3 convolution.
-  const inTorch = best.filter(({ architecture }) => !architecture.endsWith('_v1'));
-  const [first, ...others] = inTorch.length > 0 ? inTorch : best;
+  const usual = best.filter(({ architecture }) => differenceOf(architecture) === undefined);
+  const [first, ...others] = usual.length > 0 ? usual : best;
   if (others.length > 0) {
     const names = [first!, ...others].map(({ architecture }) => architecture).join(' and ');
     throw new GraphError(
@@ -304,7 +314,7 @@ function choose(fits: readonly Fit[], noted: string | undefined): Deduction {
     ...first!,
     notes: [
       ...first!.notes,
-      `The tensors are those of ${twin.architecture} too, with the stride on the first convolution of a block: --architecture ${twin.architecture}.`,
+      `The tensors are those of ${twin.architecture} too, ${differenceOf(twin.architecture)}: --architecture ${twin.architecture}.`,
     ],
   };
 }

@@ -73,6 +73,9 @@ const IMAGENET: Guess = {
   because: "most nets trained in PyTorch take ImageNet's mean and deviation",
 };
 
+/** Whose published weights, TensorFlow's, take numbers from −1 to 1 (timm's and Cadene's settings). */
+const FROM_TENSORFLOW = /^inception_(v4|resnet_v2)$/;
+
 /** Keras' preprocess_input: keras/src/applications/imagenet_utils.py, its modes. */
 const KERAS_MODES = {
   tf: { ...IMAGENET.input, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] },
@@ -111,7 +114,11 @@ function guessOfThree(
 ): Guess {
   const isHdf5 = /\.(h5|hdf5)$/i.test(weights.file);
   const asKeras = names ?? (isHdf5 ? [architecture.replace('preresnet', 'resnetv2')] : undefined);
-  if (asKeras === undefined) return IMAGENET;
+  if (asKeras === undefined) {
+    if (!FROM_TENSORFLOW.test(architecture)) return IMAGENET;
+    const input = { ...IMAGENET.input, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] } satisfies Guess['input'];
+    return { ...IMAGENET, input, because: 'its published weights take that' };
+  }
   for (const [pattern, mode] of KERAS_NETS) {
     const name = asKeras.find((each) => pattern.test(each));
     if (name !== undefined) return keras(mode, `Keras' ${name.slice(0, 60)} takes that`);

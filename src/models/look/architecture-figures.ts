@@ -6,11 +6,10 @@ import {
   nativeForm,
   type ArchitectureName,
 } from '../../architectures/index.js';
+import { convolutionalForm } from '../../graph/convolutional-form.js';
 import { countMultiplyAdds, countParameters } from '../../graph/cost.js';
 import { mapGeometry, type MapGeometry } from '../../graph/geometry.js';
-import { applyPass, applyPasses } from '../../graph/pass.js';
-import { CLASS_MAP, convolutionalizeGemm } from '../../graph/passes/convolutionalize-gemm.js';
-import { convolutionalizeGlobalPool } from '../../graph/passes/convolutionalize-global-pool.js';
+import { CLASS_MAP } from '../../graph/passes/convolutionalize-gemm.js';
 import { inferShapes } from '../../graph/shapes.js';
 
 export interface ArchitectureFigures extends MapGeometry {
@@ -32,7 +31,7 @@ export interface ArchitectureFigures extends MapGeometry {
 export function architectureFigures(name: ArchitectureName): ArchitectureFigures {
   const { inputSize, classes } = nativeForm(name);
   const graph = buildArchitecture(name);
-  const dense = applyPass(graph, convolutionalizeGlobalPool()) ?? applyPasses(graph, [convolutionalizeGemm(inputSize)]);
+  const dense = convolutionalForm(graph, inputSize).graph;
   const input = [1, 3, inputSize, inputSize];
   return {
     name,

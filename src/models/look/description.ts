@@ -176,18 +176,19 @@ function pooledHead(classifier: Graph, tail: readonly Node[]): Head {
     0,
     tail.findIndex(({ op }) => op === 'GlobalAveragePool'),
   );
-  const layer = behindPool.find((node) => weightOf(node) !== undefined);
+  const layers = behindPool.filter((node) => (weightOf(node)?.dims.length ?? 0) > 1).reverse();
+  const [layer] = layers;
   if (layer === undefined) {
     return {
       was: 'convolution to the classes → global average pooling',
       became: 'the map that is pooled is the class map',
     };
   }
-  const [outputs = 0, inputs = 0] = weightOf(layer)?.dims ?? [];
+  const widths = [weightOf(layer)?.dims[1], ...layers.map((each) => weightOf(each)?.dims[0])].join(' to ');
   const kind = layer.op === 'Conv' ? '1×1 convolution' : 'fully connected';
   return {
-    was: `global average pooling → ${kind}, ${inputs} to ${outputs}`,
-    became: '1×1 convolution, which gives the class map → global average pooling',
+    was: `global average pooling → ${kind}, ${widths}`,
+    became: `1×1 ${layers.length === 1 ? 'convolution, which gives' : 'convolutions, which give'} the class map → global average pooling`,
   };
 }
 

@@ -4,12 +4,11 @@
  */
 import { extname, join } from 'node:path';
 import { buildArchitecture, isArchitecture, parametersOf } from '../../architectures/index.js';
+import { convolutionalForm } from '../../graph/convolutional-form.js';
 import { countParameters } from '../../graph/cost.js';
 import type { Graph } from '../../graph/graph.js';
-import { applyPass, applyPasses } from '../../graph/pass.js';
+import { applyPasses } from '../../graph/pass.js';
 import { bindWeights } from '../../graph/passes/bind-weights.js';
-import { convolutionalizeGemm } from '../../graph/passes/convolutionalize-gemm.js';
-import { convolutionalizeGlobalPool } from '../../graph/passes/convolutionalize-global-pool.js';
 import type { WeightsFile } from './converted-weights.js';
 import type { FileStamp } from '../../regular-files.js';
 import { stampModelFile } from '../files/file-access.js';
@@ -39,14 +38,9 @@ export function builtInNetwork(content: ModelFolder, weights: UnstampedWeights, 
 function bound(content: ModelFolder, built: Graph, weights: UnstampedWeights, digest: string): Network {
   const nativeSize = nativeSizeOf(content.manifest);
   const classifier = applyPasses(built, [bindWeights(weights)]);
-  const pooled = applyPass(classifier, convolutionalizeGlobalPool());
-  const convolutional = pooled ?? applyPass(classifier, convolutionalizeGemm(nativeSize));
-  if (convolutional === undefined) {
-    throw manifestError(content, 'architecture', 'the head is neither a stack of Gemm nor pooled globally');
-  }
   return {
     classifier,
-    dense: { graph: convolutional, poolsGlobally: pooled !== undefined },
+    dense: convolutionalForm(classifier, nativeSize),
     nativeSize,
     parameters: countParameters(built),
     ...outputOf(content),

@@ -4,7 +4,8 @@
  * net for training put a prefix before all of them. A naming maps a builder's name to the file's and is pure. The
  * naming that finds most tensors in the file is taken.
  *
- * Sources: timm/models/vgg.py and densenet.py (pytorch-image-models), models/resnet/modeling_resnet.py (transformers);
+ * Sources: timm/models/vgg.py and densenet.py (pytorch-image-models), models/resnet/modeling_resnet.py (transformers),
+ * pretrainedmodels/models/inceptionresnetv2.py (Cadene's pretrained-models.pytorch);
  * test/fixtures/weight-names has the names that these libraries really write.
  */
 import { efficientNetPytorchNames } from './efficientnet-pytorch-names.js';
@@ -32,6 +33,7 @@ const OWNERS: readonly (readonly [owner: string, renaming: NamingRules | Renamin
       [/^classifier\.6\./, 'head.fc.'],
     ],
   ],
+  ["Cadene's Inception-ResNet", [[/^classif\./, 'last_linear.']]],
   ["torchvision's DenseNet before 2018", [[/(\.denselayer\d+\.(?:norm|conv))(\d)\./, '$1.$2.']]],
   [
     "Hugging Face's ResNet",

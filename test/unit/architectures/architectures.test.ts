@@ -12,7 +12,7 @@ import {
 } from '../../../src/architectures/index.js';
 import { inferShapes } from '../../../src/graph/shapes.js';
 import { verifyGraph } from '../../../src/graph/verify.js';
-import { GOLDEN_NAMES, readGolden } from '../../support/golden.js';
+import { GOLDEN_NAMES, readGolden, referenceNames } from '../../support/golden.js';
 
 const namesOf = (name: ArchitectureName, options: ArchitectureOptions) =>
   parametersOf(buildArchitecture(name, options)).map((parameter) => parameter.name);
@@ -32,6 +32,7 @@ describe('nativeForm', () => {
   it('is ImageNet, Inception v3 larger, or CIFAR-10', () => {
     expect(nativeForm('vgg16')).toEqual({ inputSize: 224, classes: 1000 });
     expect(nativeForm('inception_v3')).toEqual({ inputSize: 299, classes: 1000 });
+    expect(nativeForm('polynet')).toEqual({ inputSize: 331, classes: 1000 });
     expect(nativeForm('wide_resnet28_10_cifar')).toEqual({ inputSize: 32, classes: 10 });
   });
 });
@@ -40,8 +41,12 @@ describe.each(GOLDEN_NAMES)('the parameters of %s', (name) => {
   it('have the names, shapes and number of the reference, an auxiliary classifier included', async () => {
     const golden = await readGolden(name);
     const auxiliary = buildAuxiliary(name);
-    const parameters = [buildArchitecture(name), ...(auxiliary ? [auxiliary] : [])].flatMap(parametersOf);
-    expect(Object.fromEntries(parameters.map(({ name: key, dims }) => [key, dims]))).toEqual(golden.state);
+    const graphs = [buildArchitecture(name), ...(auxiliary ? [auxiliary] : [])];
+    const named = graphs.flatMap((graph) => {
+      const names = referenceNames(graph, golden);
+      return parametersOf(graph).map(({ name: key, dims }) => [names.get(key), dims] as const);
+    });
+    expect(Object.fromEntries(named)).toEqual(golden.state);
     expect(countPublishedParameters(name)).toBe(golden.parameters);
   });
 });
@@ -110,6 +115,15 @@ describe('buildArchitecture', () => {
     expect(stem?.attributes['pads']).toMatchObject({ value: pads });
   });
 
+  it('makes the narrow forms of nets whose channels keep their ratios', () => {
+    const widthOf = (name: ArchitectureName, parameter: string, width: number) =>
+      buildArchitecture(name, { width }).initializers.get(parameter)?.dims.slice(0, 2);
+    expect(widthOf('inception_v4', 'features.21.branch2_2.conv.weight', 8)).toEqual([128, 112]);
+    expect(widthOf('inception_resnet_v2', 'repeat_2.8.conv2d.weight', 16)).toEqual([1040, 224]);
+    expect(widthOf('all_cnn_imagenet', 'conv12.weight', 48)).toEqual([1000, 512]);
+    expect(widthOf('highway19_cifar', 'conv18.weight', 8)).toEqual([25, 32]);
+  });
+
   it("gives EfficientNet-Lite the epsilon of the library that it comes from, or the manifest's", () => {
     const epsilonOf = (name: ArchitectureName, options: ArchitectureOptions = {}) =>
       buildArchitecture(name, options).nodes.find(({ op }) => op === 'BatchNormalization')?.attributes['epsilon'];
@@ -137,6 +151,13 @@ describe('buildArchitecture', () => {
     ],
     ['efficientnet_lite0', { padding: 'same' }, /"padding" must be one of torch, tensorflow, is "same"/],
     ['efficientnet_lite0', { epsilon: 1 }, /"epsilon" must be between 0 and 1, is 1/],
+    ...['', '0 x 2-way', '1 x', '1 x 2-way,poly-3', '2 x poly-4', '1x2-way', '1000 x 2-way'].map(
+      (stageA): [ArchitectureName, ArchitectureOptions, RegExp] => [
+        'polynet',
+        { stageA },
+        /^polynet: option "stageA" must be like "10 x poly-3, 2-way", of 2-way, poly-2, poly-3, mpoly-2, is "/,
+      ],
+    ),
     ['resnext50_32x4d', { width: 8 }, /"width" is too small for groups of 4 channels, is 8/],
     ['vgg11', { poolings: 3 }, /"poolings" must be 4 or 5, is 3/],
     ['vgg11', { inputSize: 100 }, /"inputSize" must be a multiple of 32, is 100/],

@@ -1,5 +1,5 @@
 /**
- * The networks built here against torchvision and timm, on every engine that is not too slow for them: real sessions on
+ * The networks built here against the libraries that they come from, on every engine that is not too slow for them: real sessions on
  * weights generated into a temporary folder. One network at a time, its weights mapped from the file (VGG: half a gigabyte)
  * and removed afterwards.
  */
@@ -15,12 +15,11 @@ import { applyPasses } from '../../../src/graph/pass.js';
 import { CLASS_MAP } from '../../../src/graph/passes/convolutionalize-gemm.js';
 import { reduceOutputStride } from '../../../src/graph/passes/reduce-output-stride.js';
 import { inferShapes } from '../../../src/graph/shapes.js';
-import { writeGeneratedWeights } from '../../../src/models/networks/generated-weights.js';
 import type { Engine } from '../../../src/runtime/session.js';
 import type { TensorMap } from '../../../src/tensor.js';
 import { bindClassifier, type BoundClassifier } from '../../support/bound.js';
 import { asFeeds, ENGINES, type TestedEngine } from '../../support/engines.js';
-import { GOLDEN_NAMES, readGolden, type Golden, type GoldenCase } from '../../support/golden.js';
+import { GOLDEN_NAMES, readGolden, writeGoldenWeights, type Golden, type GoldenCase } from '../../support/golden.js';
 import { everyCell, randomImage, relativeError, spatialMean } from '../../support/ort.js';
 
 const WEIGHTS = 'model.safetensors';
@@ -34,6 +33,7 @@ const FINER: readonly string[] = [
   'vgg11',
   'densenet121',
   'inception_v3',
+  'inception_v4',
   'squeezenet1_1',
   'tf_efficientnet_lite0',
 ];
@@ -48,6 +48,8 @@ const ON_WASM: readonly string[] = [
   'densenet121',
   'squeezenet1_1',
   'tf_efficientnet_lite0',
+  'nin_cifar',
+  'highway19_cifar',
 ];
 
 const FAST_ENGINES = ENGINES.filter(({ fast }) => fast);
@@ -62,9 +64,9 @@ describe.each(GOLDEN_NAMES)('%s', (name) => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), `fullconv-golden-${name}-`));
     const built = buildArchitecture(name);
-    await writeGeneratedWeights(join(folder, WEIGHTS), built);
-    graphs = await bindClassifier(built, join(folder, WEIGHTS), nativeForm(name).inputSize);
     golden = await readGolden(name);
+    await writeGoldenWeights(join(folder, WEIGHTS), built, golden);
+    graphs = await bindClassifier(built, join(folder, WEIGHTS), nativeForm(name).inputSize);
   });
   afterAll(() => rm(folder, { recursive: true, force: true }));
 

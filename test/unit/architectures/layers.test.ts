@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ACTIVATIONS } from '../../../src/architectures/index.js';
 import { layersOn } from '../../../src/architectures/layers.js';
+import { countParameters } from '../../../src/graph/cost.js';
 import { generatedValues } from '../../../src/models/networks/generated-weights.js';
 import { expectClose, randomTensor, runGraph } from '../../support/ort.js';
 import { graphOf } from '../../support/tiny-graphs.js';
@@ -35,6 +36,32 @@ describe('average pooling', () => {
     );
     const x = { dims: [1, 1, 2, 2], data: Float32Array.of(9, 18, 27, 36) };
     expectClose((await runGraph(graph, { x }))['pool'], { dims: [1, 1, 2, 2], data: Float32Array.of(10, 10, 10, 10) });
+  });
+
+  it('leaves padding out of the mean where a net does', async () => {
+    const graph = graphOf(['N', 1, 'H', 'W'], (b, x) =>
+      layersOn(b, { activation: 'relu' }).averagePool(x, 'pool', {
+        kernel: 3,
+        stride: 1,
+        padding: 1,
+        countsPadding: false,
+      }),
+    );
+    const x = { dims: [1, 1, 2, 3], data: Float32Array.of(1, 2, 3, 4, 5, 6) };
+    const expected = { dims: [1, 1, 2, 3], data: Float32Array.of(3, 3.5, 4, 3, 3.5, 4) };
+    expectClose((await runGraph(graph, { x }))['pool'], expected);
+  });
+});
+
+describe('a scaled value', () => {
+  it('is multiplied by a number, which is no parameter', async () => {
+    const graph = graphOf(['N', 'C'], (b, x) => {
+      const layers = layersOn(b, { activation: 'relu' });
+      return layers.scale(layers.scale(x, 'a', 0.5), 'b', -3);
+    });
+    const x = { dims: [1, 2], data: Float32Array.of(1, -2) };
+    expectClose((await runGraph(graph, { x }))['b'], { dims: [1, 2], data: Float32Array.of(-1.5, 3) });
+    expect(countParameters(graph)).toBe(0);
   });
 });
 

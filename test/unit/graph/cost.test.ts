@@ -51,7 +51,40 @@ const DOCUMENTED: Table<readonly [parameters: number, gigaMultiplyAdds: number]>
   tf_efficientnet_lite4: [13006568, 2.55],
 };
 
-/** Millions of parameters as the papers round them: He 2016a table 6, He 2016b, Zagoruyko 2016 tables 1, 4, 7. */
+/**
+ * Trainable parameters and multiply-adds at the native size of the same nets in other libraries: timm 0.9.16, Cadene's
+ * pretrainedmodels 0.7.4, pytorchcv 0.0.67; those of papers and of Caffe's nets built from their tables in PyTorch.
+ */
+const COUNTED: Table<readonly [parameters: number, multiplyAdds: number]> = {
+  plain20_cifar: [269722, 40551040],
+  plain32_cifar: [464154, 68862592],
+  plain44_cifar: [658586, 97174144],
+  plain56_cifar: [853018, 125485696],
+  plain110_cifar: [1727962, 252887680],
+  inception_v4: [42679816, 12253974624],
+  inception_resnet_v1: [22756328, 6206361696],
+  inception_resnet_v1_facenet: [23995624, 6308235360],
+  inception_resnet_v2: [55843464, 13155794016],
+  polynet: [95366600, 34699493472],
+  nin_cifar: [966986, 222486528],
+  nin_imagenet: [7595176, 1100188800],
+  cnn_a_cifar: [839242, 138677760],
+  cnn_b_cifar: [885610, 157552128],
+  cnn_c_cifar: [954730, 228331008],
+  strided_cnn_a_cifar: [839242, 44674560],
+  strided_cnn_b_cifar: [885610, 143396352],
+  strided_cnn_c_cifar: [954730, 100929024],
+  convpool_cnn_a_cifar: [1254250, 308547072],
+  convpool_cnn_b_cifar: [1300618, 327421440],
+  convpool_cnn_c_cifar: [1369738, 398200320],
+  all_cnn_a_cifar: [1254250, 181145088],
+  all_cnn_b_cifar: [1300618, 200019456],
+  all_cnn_c_cifar: [1369738, 270798336],
+  all_cnn_imagenet: [9372840, 1342537856],
+  highway19_cifar: [2256838, 330826728],
+};
+
+/** Millions of parameters as the papers round them: He 2016a table 6, He 2016b, Zagoruyko 2016 tables 1, 4, 7, Huang 2017 table 2. */
 const ROUNDED: Table<string> = {
   resnet20_cifar: '0.27',
   resnet32_cifar: '0.46',
@@ -83,6 +116,8 @@ const ROUNDED: Table<string> = {
   wide_resnet22_10_cifar: '26.8',
   wide_resnet16_8_cifar: '11.0',
   wide_resnet16_10_cifar: '17.1',
+  densenet40_k12_cifar: '1.0',
+  densenet100_k12_bc_cifar: '0.8',
 };
 
 /** Channels that the projections of the shortcuts make, and their weights. */
@@ -125,6 +160,12 @@ describe.each(entries(DOCUMENTED))('the cost of %s', (name, [parameters, gigaMul
   });
 });
 
+describe.each(entries(COUNTED))('the cost of %s', (name, counts) => {
+  it('is that of the same net elsewhere, to the digit', () => {
+    expect([countPublishedParameters(name), multiplyAdds(name)]).toEqual(counts);
+  });
+});
+
 describe('countParameters', () => {
   it.each(entries(ROUNDED))('counts what the paper says of %s: %s million', (name, millions) => {
     const digits = millions.split('.')[1]!.length;
@@ -136,13 +177,31 @@ describe('countParameters', () => {
   });
 
   it('is checked for every architecture', () => {
-    const checked = [...Object.keys(DOCUMENTED), ...Object.keys(ROUNDED), ...Object.keys(DERIVED), ...UNPUBLISHED];
+    const tables = [DOCUMENTED, COUNTED, ROUNDED, DERIVED];
+    const checked = [...tables.flatMap((table) => Object.keys(table)), ...UNPUBLISHED];
     expect(checked.toSorted()).toEqual(ARCHITECTURE_NAMES.toSorted());
   });
 
   it('counts the slopes of PReLUs', () => {
     const count = (activation: string) => countParameters(buildArchitecture('resnet18', { activation }));
     expect(count('prelu') - count('relu')).toBe(17);
+  });
+
+  it('counts what pytorchcv counts of a Network in Network for 100 classes', () => {
+    expect(countParameters(buildArchitecture('nin_cifar', { classes: 100 }))).toBe(984356);
+  });
+
+  it('counts a weight once that several nodes read: the steps of a poly-3', () => {
+    const costs = ['poly-2', 'poly-3'].map((kind) => {
+      const graph = buildArchitecture('polynet', { stageA: '1 x 2-way', stageB: `1 x ${kind}`, stageC: '1 x 2-way' });
+      const shapes = inferShapes(graph, { input: [1, 3, 331, 331] });
+      return { parameters: countParameters(graph), multiplyAdds: countMultiplyAdds(graph, shapes) };
+    });
+    // A step more has its normalizations and its closing convolution, and computes its paths on 19×19 cells too.
+    const paths = 1152 * (128 + 192) + 128 * 160 * 7 + 160 * 192 * 7;
+    const closing = 384 * 1152;
+    expect(costs[1]!.parameters - costs[0]!.parameters).toBe(closing + 2 * (128 + 160 + 192 + 192 + 1152));
+    expect(costs[1]!.multiplyAdds - costs[0]!.multiplyAdds).toBe((paths + closing) * 19 ** 2);
   });
 });
 

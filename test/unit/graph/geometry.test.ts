@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { buildArchitecture, type ArchitectureName } from '../../../src/architectures/index.js';
+import { buildArchitecture, nativeForm, type ArchitectureName } from '../../../src/architectures/index.js';
 import { int, ints } from '../../../src/graph/attributes.js';
 import { mapGeometry } from '../../../src/graph/geometry.js';
 import { GraphError } from '../../../src/graph/graph-error.js';
@@ -7,6 +7,7 @@ import { applyPasses } from '../../../src/graph/pass.js';
 import { addImageInput } from '../../../src/graph/passes/add-image-input.js';
 import { CLASS_MAP, convolutionalizeGemm } from '../../../src/graph/passes/convolutionalize-gemm.js';
 import { convolutionalizeGlobalPool } from '../../../src/graph/passes/convolutionalize-global-pool.js';
+import { withClassMap } from '../../support/class-map.js';
 import { graphOf } from '../../support/tiny-graphs.js';
 
 const BGR = { channels: 'BGR', range: 1, mean: [104, 117, 123], std: [1, 1, 1] } as const;
@@ -41,6 +42,41 @@ describe('mapGeometry', () => {
   ])('derives stride 32, offset 0.5 and the receptive field of %s', (name, receptiveField) => {
     expect(pooled(name)).toEqual({ outputStride: 32, offset: 0.5, receptiveField });
   });
+
+  it.each<[ArchitectureName, stride: number, first: number, receptiveField: number]>([
+    ['inception_v4', 32, 37.5, 2071],
+    ['inception_resnet_v1', 32, 37.5, 1567],
+    ['inception_resnet_v1_facenet', 32, 37.5, 1631],
+    ['inception_resnet_v2', 32, 37.5, 3039],
+    ['polynet', 32, 37.5, 5591],
+    ['nin_cifar', 4, 0.5, 27],
+    ['nin_imagenet', 32, 33.5, 195],
+    ['cnn_a_cifar', 4, 4.5, 27],
+    ['cnn_b_cifar', 4, 4.5, 27],
+    ['cnn_c_cifar', 4, 4.5, 27],
+    ['strided_cnn_a_cifar', 4, 4.5, 21],
+    ['strided_cnn_b_cifar', 4, 4.5, 21],
+    ['strided_cnn_c_cifar', 4, 4.5, 21],
+    ['convpool_cnn_a_cifar', 4, 4.5, 33],
+    ['convpool_cnn_b_cifar', 4, 4.5, 33],
+    ['convpool_cnn_c_cifar', 4, 4.5, 33],
+    ['all_cnn_a_cifar', 4, 4.5, 27],
+    ['all_cnn_b_cifar', 4, 4.5, 27],
+    ['all_cnn_c_cifar', 4, 4.5, 27],
+    ['all_cnn_imagenet', 32, 5.5, 195],
+    ['highway19_cifar', 4, 2, 86],
+    ['plain20_cifar', 4, 0.5, 81],
+    ['plain32_cifar', 4, 0.5, 137],
+    ['plain44_cifar', 4, 0.5, 193],
+    ['plain56_cifar', 4, 0.5, 249],
+    ['plain110_cifar', 4, 0.5, 501],
+  ])(
+    'follows the windows of %s: stride %i, first centre %f, receptive field %i',
+    (name, outputStride, offset, field) => {
+      const graph = withClassMap(buildArchitecture(name), nativeForm(name).inputSize);
+      expect(mapGeometry(graph, CLASS_MAP)).toEqual({ outputStride, offset, receptiveField: field });
+    },
+  );
 
   it('gives the published receptive field of Inception v3, whose first windows are not padded', () => {
     expect(pooled('inception_v3')).toEqual({ outputStride: 32, offset: 37.5, receptiveField: 1311 });

@@ -22,6 +22,8 @@ describe('the catalog', () => {
     expect(preset('resnet50.tv_in1k')).toEqual([224, 256, 'bilinear', 0.485]);
     expect(preset('resnet50.a1_in1k')).toEqual([224, 235, 'bicubic', 0.485]);
     expect(preset('inception_v3.tv_in1k')).toEqual([299, 341, 'bicubic', 0.5]);
+    expect(preset('inception_v4.tf_in1k')).toEqual([299, 341, 'bicubic', 0.5]);
+    expect(preset('inception_resnet_v2.tf_in1k')).toEqual([299, 333, 'bicubic', 0.5]);
   });
 
   it('finds weights by name, and the first of an architecture', async () => {

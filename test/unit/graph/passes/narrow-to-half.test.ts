@@ -16,7 +16,15 @@ import { IMAGENET } from '../../../support/bound.js';
 import { withClassMap } from '../../../support/class-map.js';
 import { isHalfName, roundBetween } from '../../../support/half.js';
 import { randomImage, randomTensor, relativeError, runGraph } from '../../../support/ort.js';
-import { EACH_BLOCK, graphOf, narrowNet, output, VGG_AT_64, type NarrowNet } from '../../../support/tiny-graphs.js';
+import {
+  EACH_BLOCK,
+  graphOf,
+  narrowNet,
+  output,
+  smallSide,
+  VGG_AT_64,
+  type NarrowNet,
+} from '../../../support/tiny-graphs.js';
 
 const NETS: readonly NarrowNet[] = [
   ...EACH_BLOCK,
@@ -54,7 +62,7 @@ const multipliesRounding = (name: string): boolean => name.includes('efficientne
 describe.each(NETS)('%s in half precision', (name, options) => {
   const most = multipliesRounding(name) ? 3 : 1;
   const graph = narrowNet(name, options);
-  const side = Number(options?.inputSize ?? Math.min(96, nativeForm(name).inputSize));
+  const side = Number(options?.inputSize ?? Math.max(smallSide(name), Math.min(96, nativeForm(name).inputSize)));
   const map = withClassMap(graph, side);
   const own = mapGeometry(map, map.outputs[0]!.name).outputStride;
 

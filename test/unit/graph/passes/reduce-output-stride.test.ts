@@ -21,6 +21,10 @@ const NETS: readonly NarrowNet[] = [
   ['vgg16_bn'],
   ['tf_efficientnet_lite0'],
   ['tf_efficientnet_lite2'],
+  ['inception_resnet_v2'],
+  ['nin_cifar'],
+  ['nin_imagenet'],
+  ['densenet40_k12_cifar'],
 ];
 
 const denseNet = (name: NarrowNet[0], options?: ArchitectureOptions): Graph =>
@@ -111,9 +115,9 @@ describe('reduceOutputStride', () => {
       });
       return [{ ...output(last), dims: ['N', 2, 'h', 'w'] }];
     });
-  const window = (op: string, attributes: Record<string, Attribute>) =>
+  const window = (op: string, attributes: Record<string, Attribute>, stride = 2) =>
     graphOf(['N', 2, 'H', 'W'], (b, x) => {
-      const first = b.node('MaxPool', [x], { attributes: { kernel_shape: ints(2, 2), strides: ints(2, 2) } });
+      const first = b.node('MaxPool', [x], { attributes: { kernel_shape: ints(2, 2), strides: ints(stride, stride) } });
       return [{ ...output(b.node(op, [first], { attributes })), dims: ['N', 2, 'h', 'w'] }];
     });
   const pool = { kernel_shape: ints(3, 3), strides: ints(2, 2) };
@@ -127,6 +131,12 @@ describe('reduceOutputStride', () => {
     ['a last, partial window of a maximum', window('MaxPool', { ...pool, ceil_mode: int(1) }), 2, [17, 20]],
     ['a last, partial window of a mean', window('AveragePool', { ...pool, ceil_mode: int(1) }), 2, [17, 20]],
     ['a mean that leaves padding out', window('AveragePool', { ...pool, pads: ints(1, 1, 1, 1) }), 1, [17, 20]],
+    [
+      'such a mean whose padding becomes wider than its kernel',
+      window('AveragePool', { kernel_shape: ints(2, 2), pads: ints(1, 1, 0, 0) }, 4),
+      1,
+      [17, 20],
+    ],
     [
       'a mean that counts padding',
       window('AveragePool', { ...pool, pads: ints(1, 1, 1, 1), count_include_pad: int(1) }),

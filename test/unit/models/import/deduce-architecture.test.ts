@@ -23,6 +23,12 @@ describe('deduceArchitecture', () => {
   it.each<[ArchitectureName, ArchitectureOptions]>([
     ['resnet18', { classes: 10 }],
     ['plain34', { classes: 3 }],
+    ['densenet100_k12_bc_cifar', { classes: 10 }],
+    ['inception_v4', { classes: 5 }],
+    ['inception_resnet_v2', { classes: 5 }],
+    ['polynet', { classes: 5 }],
+    ['nin_imagenet', { classes: 5 }],
+    ['highway19_cifar', { classes: 100 }],
     ['resnet20_cifar', { classes: 100 }],
     ['wide_resnet28_10_cifar', { classes: 10 }],
     ['preresnet50', { classes: 7 }],
@@ -81,6 +87,22 @@ describe('deduceArchitecture', () => {
     );
     expect(deduceArchitecture(tensors, { noted: 'tf_efficientnet_lite0' }).architecture).toBe('tf_efficientnet_lite0');
     expect(deduceArchitecture(tensors, { stated: 'efficientnet_lite0' }).architecture).toBe('efficientnet_lite0');
+  });
+
+  it('takes a ResNet for CIFAR for one, though a plain net has no other tensors', () => {
+    const { architecture, notes } = deduceArchitecture(tensorsOf('plain20_cifar'));
+    expect(architecture).toBe('resnet20_cifar');
+    expect(notes.join(' ')).toContain('plain20_cifar too, without shortcuts: --architecture plain20_cifar');
+    expect(deduceArchitecture(tensorsOf('plain20_cifar'), { stated: 'plain20_cifar' }).architecture).toBe(
+      'plain20_cifar',
+    );
+  });
+
+  it('knows an Inception-ResNet by the names of Cadene', () => {
+    const tensors = tensorsOf('inception_resnet_v2', {}, (name) => name.replace('classif.', 'last_linear.'));
+    const { architecture, parameters } = deduceArchitecture(tensors);
+    expect(architecture).toBe('inception_resnet_v2');
+    expect(parameters.at(-1)).toMatchObject({ name: 'classif.bias', tensor: 'last_linear.bias' });
   });
 
   it('says which net it resembles and what differs', () => {

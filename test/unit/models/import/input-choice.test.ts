@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { chooseInput, guessInput } from '../../../../src/models/import/input-choice.js';
+import type { Manifest } from '../../../../src/models/manifest.js';
 import { readProcessor } from '../../../../src/models/import/processor-config.js';
 
 const onnx = { architecture: 'onnx', weights: { file: 'model.onnx' } } as const;
@@ -40,6 +41,16 @@ describe('the preprocessing', () => {
     ['sequential_3', { range: 255, mean: [0, 0, 0], std: [1, 1, 1] }],
   ])("of a Keras net called %s is guessed as Keras' own", (name, expected) => {
     expect(guessInput(layers, ['model', name]).input).toMatchObject(expected);
+  });
+
+  it.each<[Manifest['architecture'], number]>([
+    ['inception_v4', 0.5],
+    ['inception_resnet_v2', 0.5],
+    ['inception_v3', 0.485],
+    ['inception_resnet_v1', 0.485],
+    ['polynet', 0.485],
+  ])('of weights of %s is guessed as that of the published ones', (architecture, mean) => {
+    expect(guessInput({ architecture, weights: { file: 'model.safetensors' } }).input.mean[0]).toBe(mean);
   });
 });
 

@@ -93,6 +93,17 @@ describe('the description of a model', () => {
     });
   });
 
+  it('tells the layers behind the global pooling, one or several', async () => {
+    expect((await inspect('inception_v4')).head).toEqual({
+      was: 'global average pooling → fully connected, 1536 to 1000',
+      became: '1×1 convolution, which gives the class map → global average pooling',
+    });
+    expect((await inspect('inception_resnet_v1_facenet')).head).toEqual({
+      was: 'global average pooling → fully connected, 1792 to 512 to 1000',
+      became: '1×1 convolutions, which give the class map → global average pooling',
+    });
+  });
+
   it('adds up to the figures of the architecture', async () => {
     for (const figures of allArchitectureFigures().filter(({ name }) => !/[0-9]{4}_cifar/.test(name))) {
       const { name, parameters, multiplyAdds, outputStride, offset, receptiveField, cells } = figures;
