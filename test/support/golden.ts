@@ -54,6 +54,9 @@ export const GOLDEN_NAMES = [
   'tf_efficientnet_lite2',
   'tf_efficientnet_lite3',
   'tf_efficientnet_lite4',
+  'ror3_wrn40_2_cifar',
+  'recurrent_resnet_cifar',
+  'fractalnet20_cifar',
 ] as const satisfies readonly ArchitectureName[];
 
 export interface Golden {

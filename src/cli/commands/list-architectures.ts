@@ -28,10 +28,13 @@ The nets that can be built by name, with the cost and the receptive field of eac
 - **Parameters** are as published: Inception v3's with its auxiliary classifier, which is not served.
 - **GMAC** are 10⁹ multiply-adds of the classifier for one image of the native size in pixels.
 - **Map cells** are those along a side of the class map at the native size. The **output stride** is the distance from one
-  cell to the next in pixels, the **receptive field** the side of the square that each cell sees.
+  cell to the next in pixels, the **receptive field** the side of the square that each cell sees. A net behind a spatial transformer has no class map.
 
 Names: \`_v1\` has the stride of a bottleneck on the first 1×1 convolution, the others on the 3×3. \`preresnetD_keras\` is Keras'
 ResNetDV2. \`wide_resnet18_K\` and \`wide_resnet34_K\` have K times the channels; \`wide_resnetD_K_cifar\` is WRN-D-K.
+\`multi_resnetD_kK\` has K functions in a unit. \`ror3_…_pytorchcv\` and \`fractalnet…_pytorchcv\` are those nets as that
+library builds them. Names without a depth (\`multi_resnet_cifar\`, \`ror3_cifar\`, \`fractalnet\`, …) take it as an option.
+\`spatial_transformer\` stands in front of the architecture that its option \`classifier\` names.
 \`tf_efficientnet_liteN\` pads as TensorFlow does, \`efficientnet_liteN\` evenly.
 [models.md](models.md#safetensors) says whose names weights may have.
 
@@ -54,9 +57,9 @@ function row(figures: ArchitectureFigures): Record<string, string | number> {
     'parameters (M)': hundredths(figures.publishedParameters / 1e6),
     GMAC: hundredths(figures.multiplyAdds / 1e9),
     'native size': figures.inputSize,
-    'map cells': figures.cells,
-    'output stride': figures.outputStride,
-    'receptive field': figures.receptiveField,
+    'map cells': figures.cells ?? '–',
+    'output stride': figures.outputStride ?? '–',
+    'receptive field': figures.receptiveField ?? '–',
   };
 }
 

@@ -221,9 +221,9 @@ function optionsFor(view: View, dimsOf: (name: string) => Dims): ArchitectureOpt
   );
 }
 
-/** Whether its first fully connected layer reads the whole map. */
+/** Whether its first fully connected layer reads the whole map: that of a VGG, or of a localization net. */
 function readsWholeMap({ architecture }: Pick<View, 'architecture'>): boolean {
-  return architecture.startsWith('vgg');
+  return /^(vgg|stn_|spatial_transformer)/.test(architecture);
 }
 
 function nativeSideOf(view: View): number | undefined {

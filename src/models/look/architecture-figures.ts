@@ -3,17 +3,21 @@ import {
   ARCHITECTURE_NAMES,
   buildArchitecture,
   countPublishedParameters,
+  imageChannels,
   nativeForm,
   type ArchitectureName,
 } from '../../architectures/index.js';
 import { countMultiplyAdds, countParameters } from '../../graph/cost.js';
 import { mapGeometry, type MapGeometry } from '../../graph/geometry.js';
+import type { Graph } from '../../graph/graph.js';
+import { GraphError } from '../../graph/graph-error.js';
 import { applyPass, applyPasses } from '../../graph/pass.js';
 import { CLASS_MAP, convolutionalizeGemm } from '../../graph/passes/convolutionalize-gemm.js';
 import { convolutionalizeGlobalPool } from '../../graph/passes/convolutionalize-global-pool.js';
 import { inferShapes } from '../../graph/shapes.js';
 
-export interface ArchitectureFigures extends MapGeometry {
+/** Without those of the class map if the net has none. */
+export interface ArchitectureFigures extends Partial<MapFigures> {
   readonly name: ArchitectureName;
   /** Parameters of the classifier as it runs. */
   readonly parameters: number;
@@ -24,6 +28,9 @@ export interface ArchitectureFigures extends MapGeometry {
   readonly classes: number;
   /** Multiply-adds of the classifier for one image of the native size. */
   readonly multiplyAdds: number;
+}
+
+export interface MapFigures extends MapGeometry {
   /** Cells of the class map along one side, at the native size. */
   readonly cells: number;
 }
@@ -32,8 +39,7 @@ export interface ArchitectureFigures extends MapGeometry {
 export function architectureFigures(name: ArchitectureName): ArchitectureFigures {
   const { inputSize, classes } = nativeForm(name);
   const graph = buildArchitecture(name);
-  const dense = applyPass(graph, convolutionalizeGlobalPool()) ?? applyPasses(graph, [convolutionalizeGemm(inputSize)]);
-  const input = [1, 3, inputSize, inputSize];
+  const input = [1, imageChannels(name), inputSize, inputSize];
   return {
     name,
     parameters: countParameters(graph),
@@ -41,9 +47,20 @@ export function architectureFigures(name: ArchitectureName): ArchitectureFigures
     inputSize,
     classes,
     multiplyAdds: countMultiplyAdds(graph, inferShapes(graph, { input })),
-    cells: inferShapes(dense, { input }).get(CLASS_MAP)![2]!,
-    ...mapGeometry(dense, CLASS_MAP),
+    ...mapFigures(graph, input),
   };
+}
+
+/** Undefined for a net whose map has no geometry. */
+function mapFigures(graph: Graph, input: readonly number[]): MapFigures | undefined {
+  const side = input.at(-1)!;
+  const dense = applyPass(graph, convolutionalizeGlobalPool()) ?? applyPasses(graph, [convolutionalizeGemm(side)]);
+  try {
+    return { ...mapGeometry(dense, CLASS_MAP), cells: inferShapes(dense, { input }).get(CLASS_MAP)![2]! };
+  } catch (error) {
+    if (error instanceof GraphError) return undefined;
+    throw error;
+  }
 }
 
 /** Figures of all architectures, family by family. */

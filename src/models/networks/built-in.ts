@@ -5,10 +5,12 @@
 import { extname, join } from 'node:path';
 import { buildArchitecture, isArchitecture, parametersOf } from '../../architectures/index.js';
 import { countParameters } from '../../graph/cost.js';
+import { mapGeometry } from '../../graph/geometry.js';
 import type { Graph } from '../../graph/graph.js';
+import { GraphError } from '../../graph/graph-error.js';
 import { applyPass, applyPasses } from '../../graph/pass.js';
 import { bindWeights } from '../../graph/passes/bind-weights.js';
-import { convolutionalizeGemm } from '../../graph/passes/convolutionalize-gemm.js';
+import { CLASS_MAP, convolutionalizeGemm } from '../../graph/passes/convolutionalize-gemm.js';
 import { convolutionalizeGlobalPool } from '../../graph/passes/convolutionalize-global-pool.js';
 import type { WeightsFile } from './converted-weights.js';
 import type { FileStamp } from '../../regular-files.js';
@@ -46,7 +48,7 @@ function bound(content: ModelFolder, built: Graph, weights: UnstampedWeights, di
   }
   return {
     classifier,
-    dense: { graph: convolutional, poolsGlobally: pooled !== undefined },
+    dense: denseOf(convolutional, pooled !== undefined),
     nativeSize,
     parameters: countParameters(built),
     ...outputOf(content),
@@ -55,6 +57,17 @@ function bound(content: ModelFolder, built: Graph, weights: UnstampedWeights, di
     weightsFolder: weights.folder,
     weightsFiles: weights.stamp === undefined ? [] : [{ name: weights.file, stamp: weights.stamp }],
   };
+}
+
+/** The fully convolutional net, if the cells of its map have places. */
+function denseOf(graph: Graph, poolsGlobally: boolean): Network['dense'] {
+  try {
+    mapGeometry(graph, CLASS_MAP);
+    return { graph, poolsGlobally };
+  } catch (error) {
+    if (!(error instanceof GraphError)) throw error;
+    return { unavailable: error.message };
+  }
 }
 
 /** Read the weights by the file's extension. Safetensors are used in place. */
