@@ -32,10 +32,14 @@ The nets that can be built by name, with the cost and the receptive field of eac
 
 Names: \`_v1\` has the stride of a bottleneck on the first 1×1 convolution, the others on the 3×3. \`preresnetD_keras\` is Keras'
 ResNetDV2. \`wide_resnet18_K\` and \`wide_resnet34_K\` have K times the channels; \`wide_resnetD_K_cifar\` is WRN-D-K.
-\`multi_resnetD_kK\` has K functions in a unit. \`ror3_…_pytorchcv\` and \`fractalnet…_pytorchcv\` are those nets as that
-library builds them. Names without a depth (\`multi_resnet_cifar\`, \`ror3_cifar\`, \`fractalnet\`, …) take it as an option.
-\`spatial_transformer\` stands in front of the architecture that its option \`classifier\` names.
 \`tf_efficientnet_liteN\` pads as TensorFlow does, \`efficientnet_liteN\` evenly.
+\`multi_resnetD_kK\` has K functions in a unit, \`ror3_wrnD_K\` K times the channels; \`_pytorchcv\` is a net as that library
+builds it. [models.md](models.md#nets-by-option) has the options of names without a number: \`multi_resnet_cifar\`, \`ror3_cifar\`,
+\`fractalnet\`, \`recurrent_resnet_cifar\`, \`spatial_transformer\`.
+
+Counts that are not the published ones: FractalNet of 20 layers has 38.6 M in its paper, but the authors' generator makes this
+one, and the paper's six thin nets agree with it. The authors say 154 M of Multi-ResNet 26-k4 ten times as wide.
+
 [models.md](models.md#safetensors) says whose names weights may have.
 
 `;
