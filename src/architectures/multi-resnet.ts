@@ -158,8 +158,11 @@ export function buildMultiResNet(name: string, { kind, form, defaults }: Variant
     for (let i = 0; i < count; i += 1) {
       const stride = stage > 0 && i === 0 ? 2 : 1;
       const unit = { name: `stages.${stage}.blocks.${i}`, in: channels, inner, out, stride, strideOn: kind.strideOn };
-      const isActive = stage === 0 && i === 0 && kind.stem === 'imagenet';
-      const active = isActive ? x : i === 0 ? activate(layers, x, `${unit.name}.norm1`, channels) : undefined;
+      let active: string | undefined;
+      if (i === 0) {
+        const stemIsActive = stage === 0 && kind.stem === 'imagenet';
+        active = stemIsActive ? x : activate(layers, x, `${unit.name}.norm1`, channels);
+      }
       x = addFunctions(builder, layers, { x, active }, { ...unit, k, bottleneck: shape.bottleneck });
       channels = out;
     }

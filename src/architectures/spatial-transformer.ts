@@ -47,14 +47,12 @@ export const SPATIAL_TRANSFORMERS = {
   },
 };
 
+const MNIST_FORM: SpatialTransformerOptions = { classes: 10, activation: 'relu', inputSize: 28, alignCorners: false };
+
 /** Of grey images. */
 export const MNIST_TRANSFORMERS = {
-  stn_mnist: {
-    defaults: { classes: 10, activation: 'relu', inputSize: 28, alignCorners: false },
-    channels: 1,
-    initial: INITIAL,
-  },
-} satisfies Record<string, { readonly defaults: SpatialTransformerOptions; readonly [fact: string]: unknown }>;
+  stn_mnist: { defaults: MNIST_FORM, channels: 1, initial: INITIAL },
+};
 
 /** The classifiers that a transformer can stand in front of. */
 export interface Classifiers {
@@ -75,10 +73,10 @@ export function buildSpatialTransformer(
   const own = { ...(classifier !== undefined && { classifier }), ...(alignCorners !== undefined && { alignCorners }) };
   const options = resolveOptions(name, defaults, own);
   const nativeSide = classifiers.nativeSide(options.classifier);
-  if (nativeSide === undefined) {
-    const mustBe = 'an architecture that fullconv architectures lists, of images in color and without a transformer';
-    requireOption(name, 'classifier', options.classifier, { fits: false, mustBe });
-  }
+  requireOption(name, 'classifier', options.classifier, {
+    fits: nativeSide !== undefined,
+    mustBe: 'an architecture that fullconv architectures lists, of images in colour and without a transformer',
+  });
   const inputSize = Number(given['inputSize'] ?? nativeSide);
   const behind = classifiers.build(options.classifier, { ...ofClassifier, inputSize });
 
