@@ -63,3 +63,14 @@ export function resolveOptions<T extends object>(architecture: string, defaults:
   }
   return { ...defaults, ...given };
 }
+
+/** Throws Error naming the option unless its value `fits`. `mustBe` says what would: "must be …". */
+export function requireOption(
+  architecture: string,
+  option: string,
+  value: number | string,
+  { fits, mustBe }: { readonly fits: boolean; readonly mustBe: string },
+): void {
+  const is = typeof value === 'string' ? `"${value}"` : value;
+  if (!fits) throw new Error(`${architecture}: option "${option}" must be ${mustBe}, is ${is}`);
+}

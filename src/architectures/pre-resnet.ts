@@ -11,11 +11,17 @@
  * - The convolutions that no normalization follows (stem, the third of a block, shortcuts) have a bias.
  * - The stem's max-pooling pads with zeros, which can exceed its other inputs: no activation precedes it.
  */
-import { int } from '../graph/attributes.js';
 import { graphBuilder, type GraphBuilder } from '../graph/build.js';
 import type { Graph } from '../graph/graph.js';
 import { layersOn, type Layers } from './layers.js';
 import { CIFAR_FORM, IMAGENET_FORM, resolveOptions, type ArchitectureOptions, type CommonOptions } from './options.js';
+import {
+  activate,
+  basicFunction,
+  bottleneckFunction,
+  finishPreActivationNet,
+  type Unit,
+} from './pre-activation-units.js';
 import { STEM_WINDOWS, type Stem } from './stem.js';
 
 export interface PreResNetOptions extends CommonOptions {
@@ -86,17 +92,6 @@ export const PRE_RESNETS = {
 /** Output channels of a bottleneck, as a multiple of the stage's. */
 const EXPANSION = 4;
 
-interface Block {
-  readonly name: string;
-  readonly in: number;
-  /** Channels inside the block. */
-  readonly inner: number;
-  readonly out: number;
-  readonly stride: number;
-  /** Whether the convolutions that no normalization follows have a bias. */
-  readonly bias: boolean;
-}
-
 /** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on invalid options. */
 export function buildPreResNet(name: string, variant: Variant, given: ArchitectureOptions): Graph {
   const options = resolveOptions(name, variant.defaults, given);
@@ -116,19 +111,18 @@ export function buildPreResNet(name: string, variant: Variant, given: Architectu
     for (let i = 0; i < count; i += 1) {
       const halves = variant.keras ? stage < blocks.length - 1 && i === count - 1 : stage > 0 && i === 0;
       const stride = halves ? 2 : 1;
-      const block: Block = { name: `stages.${stage}.blocks.${i}`, in: channels, inner, out, stride, bias };
+      const block: Unit = { name: `stages.${stage}.blocks.${i}`, in: channels, inner, out, stride, bias };
       const active = activate(layers, x, `${block.name}.norm1`, channels);
-      const branch = variant.bottleneck ? bottleneckBranch(layers, active, block) : basicBranch(layers, active, block);
+      const branch = variant.bottleneck
+        ? bottleneckFunction(layers, active, block)
+        : basicFunction(layers, active, block);
       const shortcut = shortcutOf(layers, { x, active }, block, variant);
       x = builder.node('Add', [branch, shortcut], { name: `${block.name}.add` });
       channels = out;
     }
   }
 
-  x = builder.node('GlobalAveragePool', [activate(layers, x, 'norm', channels)], { name: 'avgpool' });
-  x = layers.conv(x, 'head.fc', { in: channels, out: classes, kernel: 1, bias: true });
-  x = builder.node('Flatten', [x], { name: 'flatten', output: 'logits', attributes: { axis: int(1) } });
-  return builder.finish([{ name: x, dataType: 'float32', dims: ['N', classes] }]);
+  return finishPreActivationNet(builder, layers, x, { channels, classes });
 }
 
 function stemPool(builder: GraphBuilder, layers: Layers, x: string, variant: Variant): string {
@@ -144,30 +138,10 @@ function stemPool(builder: GraphBuilder, layers: Layers, x: string, variant: Var
 function shortcutOf(
   layers: Layers,
   { x, active }: { readonly x: string; readonly active: string },
-  { name, in: channels, out, stride, bias }: Block,
+  { name, in: channels, out, stride, bias = false }: Unit,
   variant: Variant,
 ): string {
   if (channels === out && stride === 1) return x;
   if (channels === out && variant.keras) return layers.maxPool(x, `${name}.downsample.thin`, { kernel: 1, stride });
   return layers.conv(active, `${name}.downsample.conv`, { in: channels, out, kernel: 1, stride, bias });
-}
-
-function activate(layers: Layers, x: string, norm: string, channels: number): string {
-  return layers.activation(layers.batchNorm(x, norm, channels), `${norm}.act`);
-}
-
-/** 3×3, 3×3, on the activated input. */
-function basicBranch(layers: Layers, active: string, { name, inner, out, stride, ...block }: Block): string {
-  let y = layers.conv(active, `${name}.conv1`, { in: block.in, out: inner, kernel: 3, stride, padding: 1 });
-  y = activate(layers, y, `${name}.norm2`, inner);
-  return layers.conv(y, `${name}.conv2`, { in: inner, out, kernel: 3, padding: 1 });
-}
-
-/** 1×1, 3×3, 1×1, on the activated input. */
-function bottleneckBranch(layers: Layers, active: string, { name, inner, out, stride, bias, ...block }: Block): string {
-  let y = layers.conv(active, `${name}.conv1`, { in: block.in, out: inner, kernel: 1 });
-  y = activate(layers, y, `${name}.norm2`, inner);
-  y = layers.conv(y, `${name}.conv2`, { in: inner, out: inner, kernel: 3, stride, padding: 1 });
-  y = activate(layers, y, `${name}.norm3`, inner);
-  return layers.conv(y, `${name}.conv3`, { in: inner, out, kernel: 1, bias });
 }

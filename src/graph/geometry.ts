@@ -52,9 +52,9 @@ export interface Estimate {
 
 /**
  * Geometry of the map `valueName`, whose layout is that of the graph's image input or a transposition of it. Throws
- * GraphError when the value is not a map, when height and width differ, when branches of different stride join, or
- * where padding depends on the size (auto_pad SAME, see passes/resolve-auto-padding.ts): cells then have no fixed
- * place.
+ * GraphError when the value is not a map, when height and width differ, when branches of different stride join, where
+ * padding depends on the size (auto_pad SAME, see passes/resolve-auto-padding.ts), or where a map is sampled at computed
+ * places (GridSample): cells then have no fixed place.
  */
 export function mapGeometry(graph: Graph, valueName: string): MapGeometry {
   const fields = followFields(graph, valueName)
@@ -78,7 +78,11 @@ export function mapGeometry(graph: Graph, valueName: string): MapGeometry {
 export function followFields(graph: Graph, valueName: string, centres?: KernelCentres): ReadonlyMap<string, Fields> {
   const known = new Map<string, Fields>();
   for (const input of graph.inputs) known.set(input.name, inputFields(input));
-  for (const node of nodesBehind(graph, valueName)) {
+  const behind = nodesBehind(graph, valueName);
+  // Said of this node, and not of the first of those that compute its places.
+  const sampling = behind.find((node) => isOfKind(node, 'sampling'));
+  if (sampling !== undefined) throw nodeError(sampling, "the geometry behind it is each image's own");
+  for (const node of behind) {
     // A value computed from constants alone is a constant.
     if (!node.inputs.some((name) => known.has(name))) continue;
     const fields = fieldsAfter(graph, node, (name) => known.get(name), centres);

@@ -29,6 +29,8 @@ export type OperatorKind =
   | 'normalization'
   /** A window that slides over the map. */
   | 'window'
+  /** The numbers of a channel's map around places that another input says. */
+  | 'sampling'
   /** All of a channel's map; the result has one number for it. */
   | 'global-pool'
   /** A row and a column: matrix products. */
@@ -80,6 +82,7 @@ const ROWS: readonly (readonly [kind: OperatorKind, facts: string, operators: st
   ['normalization', 'type', 'GroupNormalization LayerNormalization LpNormalization MeanVarianceNormalization'],
   ['window', 'type half', 'AveragePool Conv MaxPool'],
   ['window', 'type', 'LpPool'],
+  ['sampling', 'type', 'GridSample'],
   ['global-pool', 'type half', 'GlobalMaxPool'],
   ['global-pool', 'type', 'GlobalAveragePool GlobalLpPool'],
   ['product', 'type half', 'Gemm MatMul'],

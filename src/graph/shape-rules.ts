@@ -56,6 +56,7 @@ export const SHAPE_RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ...ofKind((context) => [{ dims: pool(context) }, { dims: pool(context) }], 'window'),
   ['Conv', (context) => [{ dims: convolve(context) }]],
   ...ofKind((context) => [{ dims: input(context, 0).dims.map((size, axis) => (axis < 2 ? size : 1)) }], 'global-pool'),
+  ['GridSample', (context) => [{ dims: sampleGrid(context) }]],
   ['Gemm', (context) => [{ dims: gemm(context) }]],
   ['MatMul', (context) => [{ dims: matMul(context) }]],
 
@@ -221,6 +222,15 @@ function pool(context: Context): Dims {
   if (sizes.length !== windows.length)
     throw nodeError(context.node, `the kernel does not fit rank ${sizes.length + 2}`);
   return [batch!, channels!, ...windows.map((window, axis) => outputSize(window, sizes[axis]!))];
+}
+
+/** A place in the grid for each cell of the result: two numbers for a map, three for a volume. */
+function sampleGrid({ node, ...context }: Context): Dims {
+  const [x, grid] = [input({ node, ...context }, 0).dims, input({ node, ...context }, 1).dims];
+  const [batch, channels, ...sizes] = x;
+  const fits = sizes.length > 0 && grid.length === x.length && grid[0] === batch && grid.at(-1) === sizes.length;
+  if (!fits) throw disagreement(node, x, grid);
+  return [batch!, channels!, ...grid.slice(1, -1)];
 }
 
 function gemm(context: Context): Dims {

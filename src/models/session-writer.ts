@@ -10,6 +10,7 @@ import { applyPasses, applyWhereMatching, type Pass } from '../graph/pass.js';
 import { absorbStatistics } from '../graph/passes/absorb-statistics.js';
 import { addImageInput, type ImagePreprocessing } from '../graph/passes/add-image-input.js';
 import { foldBatchNorm } from '../graph/passes/fold-batch-norm.js';
+import { liftConstants } from '../graph/passes/lift-constants.js';
 import { narrowToHalf } from '../graph/passes/narrow-to-half.js';
 import type { Autocast, SessionSpec } from '../runtime/session.js';
 import type { Network } from './networks/network.js';
@@ -65,5 +66,5 @@ export function sessionWriter(
 
 /** The net in half precision. Batch normalization is folded first, so that products are rounded, not their factors. */
 export function narrowed(net: Graph): Graph {
-  return applyWhereMatching(net, [foldBatchNorm(), absorbStatistics(), narrowToHalf()]);
+  return applyWhereMatching(net, [liftConstants(), foldBatchNorm(), absorbStatistics(), narrowToHalf()]);
 }

@@ -3,7 +3,7 @@
  * every output stride and edge, in batches and sizes of every kind; and classifiers as exporters write them.
  */
 import { beforeAll, describe, expect, it } from 'vitest';
-import { ACTIVATIONS, type ArchitectureName } from '../../src/architectures/index.js';
+import { ACTIVATIONS, buildArchitecture, type ArchitectureName } from '../../src/architectures/index.js';
 import type { Graph } from '../../src/graph/graph.js';
 import { readOnnx, writeOnnx } from '../../src/graph/onnx/model.js';
 import { applyPass, applyPasses } from '../../src/graph/pass.js';
@@ -16,7 +16,7 @@ import type { Engine } from '../../src/runtime/session.js';
 import type { TensorMap } from '../../src/tensor.js';
 import { withClassMap } from '../support/class-map.js';
 import { asFeeds, ENGINES, runOn, TENSORFLOW_ENGINES } from '../support/engines.js';
-import { randomTensor, relativeError, runGraph, type Value } from '../support/ort.js';
+import { randomTensor, relativeError, runGraph, withGeneratedWeights, type Value } from '../support/ort.js';
 import { HEADS, OPSETS, TINY, tinyClassifier } from '../support/tiny-classifiers.js';
 import { CLASSES, EACH_BLOCK, narrowNet, smallSide, VGG_AT_64, type NarrowNet } from '../support/tiny-graphs.js';
 
@@ -112,6 +112,11 @@ describe.each(ENGINES)('$name', ({ start, tolerance, fast }) => {
         input: randomTensor([1, 3, 64, 64]),
       });
     });
+  });
+
+  it('moves each image of a batch by its own transformation, in front of a classifier', async () => {
+    const graph = withGeneratedWeights(buildArchitecture('spatial_transformer', { width: 4, classes: CLASSES }));
+    await compare(engine, tolerance, graph, { input: randomTensor([3, 3, 32, 32]) });
   });
 
   it('gives each image of a batch what it gives it alone, whatever came before', async () => {

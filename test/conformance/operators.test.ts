@@ -5,6 +5,7 @@ import type { GraphBuilder } from '../../src/graph/build.js';
 import type { Attribute, DataType, Graph, ValueInfo } from '../../src/graph/graph.js';
 import { DATA_TYPE_CODES } from '../../src/graph/onnx/data-types.js';
 import { writeOnnx } from '../../src/graph/onnx/model.js';
+import { generatedUniform } from '../../src/models/networks/generated-weights.js';
 import type { Engine } from '../../src/runtime/session.js';
 import { OPERATORS } from '../../src/runtime/tensorflow/operators/index.js';
 import { OTHER_ENGINES, TENSORFLOW_ENGINES } from '../support/engines.js';
@@ -351,6 +352,27 @@ check('GatherND', (b, x) =>
 check('GatherND', (b, x) => b.node('GatherND', [x, b.constant('indices', 'int64', [3, 1], [1, 0, 1])]), {
   form: 'without a batch',
 });
+for (const aligned of [0, 1]) {
+  // Places beyond the map, on its edges, between its cells.
+  const places = Array.from(generatedUniform('places', 2 * 5 * 6 * 2), (u) => 1.4 * u);
+  places.splice(0, 6, -1, -1, 1, 1, 0, 0);
+  check(
+    'GridSample',
+    (b, x) => {
+      const grid = b.constant('grid', 'float32', [2, 5, 6, 2], places);
+      return b.node('GridSample', [x, grid], { attributes: { mode: text('bilinear'), align_corners: int(aligned) } });
+    },
+    { form: aligned === 1 ? 'corners aligned' : 'edges aligned' },
+  );
+}
+check(
+  'GridSample',
+  (b, x) => b.node('GridSample', [x, b.constant('grid', 'float32', [2, 1, 1, 2], [0, 0, 0.3, 0.9])], {}),
+  {
+    form: 'linear, as newer operator sets call it',
+    opset: 20,
+  },
+);
 
 // ------------------------------------------------------------------------------------------------------------------
 
@@ -412,6 +434,13 @@ describe('what the TensorFlow engine does not have', () => {
     [
       one('Conv', { group: int(4), strides: ints(1, 2) }, [4, 1, 3, 3]),
       'node "odd" (Conv): a depthwise convolution with the',
+    ],
+    [
+      graphOf(MAP, (b, x) => {
+        const grid = b.constant('grid', 'float32', [2, 1, 1, 2], [0, 0, 0, 0]);
+        return b.node('GridSample', [x, grid], { name: 'odd', attributes: { padding_mode: text('border') } });
+      }),
+      'node "odd" (GridSample): the padding border is not',
     ],
     [one('Pad', { mode: text('edge'), pads: ints(0, 0, 1, 1, 0, 0, 1, 1) }), 'node "odd" (Pad): the mode edge is not'],
     [

@@ -63,6 +63,9 @@ const KEPT = [
   'tf_efficientnet_lite2',
   'tf_efficientnet_lite3',
   'tf_efficientnet_lite4',
+  'ror3_wrn40_2_cifar',
+  'recurrent_resnet_cifar',
+  'fractalnet20_cifar',
 ] as const satisfies readonly ArchitectureName[];
 
 /** Those whose golden outputs are large, by their files in the reference data beside the repository. */

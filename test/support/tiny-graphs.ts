@@ -35,6 +35,14 @@ const NARROW = {
   preresnet110_cifar: { width: 4 },
   preresnet164_cifar: { width: 4 },
   wide_resnet16_8_cifar: { width: 12 },
+  multi_resnet: { width: 4 },
+  multi_resnet_cifar: { width: 4, depth: 20, k: 2 },
+  multi_resnet_basic_cifar: { width: 4, depth: 14, k: 2 },
+  ror3_cifar: { width: 6, depth: 20 },
+  ror3_wrn_cifar: { width: 6, depth: 10 },
+  recurrent_resnet_cifar: { width: 6, steps: 3 },
+  fractalnet: { width: 4 },
+  fractalnet_cifar: { width: 4, columns: 3 },
   densenet121: { width: 8, growth: 4 },
   inception_v3: {},
   googlenet: {},
@@ -59,13 +67,20 @@ const NARROW = {
 /** A net of `narrowNet`, and further options that differ from the published ones. */
 export type NarrowNet = [name: keyof typeof NARROW, options?: ArchitectureOptions];
 
-/** A net of each kind of block: plain, basic, bottleneck, grouped, pre-activation, dense, Inception, fire, inverted residual. */
+/**
+ * A net of each kind of block: plain, basic, bottleneck, grouped, pre-activation, multi-residual, nested, recurrent,
+ * fractal, dense, Inception, fire, inverted residual.
+ */
 export const EACH_BLOCK: readonly NarrowNet[] = [
   ['plain18'],
   ['resnet20_cifar'],
   ['resnet50_v1'],
   ['resnext50_32x4d'],
   ['wide_resnet16_8_cifar'],
+  ['multi_resnet_basic_cifar'],
+  ['ror3_cifar'],
+  ['recurrent_resnet_cifar'],
+  ['fractalnet_cifar'],
   ['densenet121'],
   ['googlenet'],
   ['squeezenet1_1'],

@@ -28,7 +28,7 @@ The nets that can be built by name, with the cost and the receptive field of eac
 - **Parameters** are as published: Inception v3's with its auxiliary classifier, which is not served.
 - **GMAC** are 10⁹ multiply-adds of the classifier for one image of the native size in pixels.
 - **Map cells** are those along a side of the class map at the native size. The **output stride** is the distance from one
-  cell to the next in pixels, the **receptive field** the side of the square that each cell sees.
+  cell to the next in pixels, the **receptive field** the side of the square that each cell sees. A net behind a spatial transformer has no class map.
 
 Names: \`resnetD_v1\` has the stride of a bottleneck on the first 1×1 convolution, the others on the 3×3. \`preresnetD_keras\` is Keras'
 ResNetDV2. \`wide_resnet18_K\` and \`wide_resnet34_K\` have K times the channels; \`wide_resnetD_K_cifar\` is WRN-D-K.
@@ -36,6 +36,13 @@ ResNetDV2. \`wide_resnet18_K\` and \`wide_resnet34_K\` have K times the channels
 \`_bc\` narrows what layers read and halves the channels between blocks. \`inception_resnet_v1_facenet\` ends in two fully connected
 layers. \`cnn_M\`, \`strided_cnn_M\`, \`convpool_cnn_M\` and \`all_cnn_M\` are models A, B and C of the All Convolutional Net, which
 halve their maps by max-pooling, by their own convolutions, by max-pooling behind one more convolution, and by a convolution in its place.
+\`multi_resnetD_kK\` has K functions in a unit, \`ror3_wrnD_K\` K times the channels; \`_pytorchcv\` is a net as that library
+builds it. [models.md](models.md#nets-by-option) has the options of names without a number: \`multi_resnet_cifar\`, \`ror3_cifar\`,
+\`fractalnet\`, \`recurrent_resnet_cifar\`, \`spatial_transformer\`.
+
+Counts that are not the published ones: FractalNet of 20 layers has 38.6 M in its paper, but the authors' generator makes this
+one, and the paper's six thin nets agree with it. The authors say 154 M of Multi-ResNet 26-k4 ten times as wide.
+
 [models.md](models.md#safetensors) says whose names weights may have.
 
 `;
@@ -57,9 +64,9 @@ function row(figures: ArchitectureFigures): Record<string, string | number> {
     'parameters (M)': hundredths(figures.publishedParameters / 1e6),
     GMAC: hundredths(figures.multiplyAdds / 1e9),
     'native size': figures.inputSize,
-    'map cells': figures.cells,
-    'output stride': figures.outputStride,
-    'receptive field': figures.receptiveField,
+    'map cells': figures.cells ?? '–',
+    'output stride': figures.outputStride ?? '–',
+    'receptive field': figures.receptiveField ?? '–',
   };
 }
 

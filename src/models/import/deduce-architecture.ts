@@ -98,11 +98,12 @@ interface View {
 function viewsOf(architecture: ArchitectureName, tensors: Tensors): View[] {
   const parameters = parametersOf(buildArchitecture(architecture));
   const names = parameters.map(({ name }) => name);
-  const head = headOf(architecture, parameters);
+  let head: Head | undefined;
   let best: View | undefined;
   for (const { nameOf } of libraryNamings(names)) {
     for (const prefix of prefixesOf(nameOf(names[0]!), tensors)) {
       const named = (name: string): string => prefix + nameOf(name);
+      head ??= headOf(architecture, parameters);
       const renamed = renamedHead(head, named, tensors);
       const inFile = (name: string): string => renamed?.get(name) ?? named(name);
       const missing = names.filter((name) => !tensors.has(inFile(name)));
@@ -221,9 +222,9 @@ function optionsFor(view: View, dimsOf: (name: string) => Dims): ArchitectureOpt
   );
 }
 
-/** Whether its first fully connected layer reads the whole map. */
+/** Whether its first fully connected layer reads the whole map: that of a VGG, or of a localization net. */
 function readsWholeMap({ architecture }: Pick<View, 'architecture'>): boolean {
-  return architecture.startsWith('vgg');
+  return /^(vgg|stn_|spatial_transformer)/.test(architecture);
 }
 
 function nativeSideOf(view: View): number | undefined {

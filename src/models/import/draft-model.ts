@@ -17,7 +17,7 @@ import {
   type Label,
   type Manifest,
 } from '../manifest.js';
-import { nativeForm, isArchitecture } from '../../architectures/index.js';
+import { imageChannels, isArchitecture, nativeForm } from '../../architectures/index.js';
 import { readCatalog } from '../pull/catalog.js';
 import type { Conversion, Stated } from './conversion.js';
 import { converterOf } from './converters.js';
@@ -149,9 +149,13 @@ async function factsOf({ model }: Conversion, folder: string): Promise<Facts> {
         return { ...describeGraph(graph), names };
       }
       default:
-        return { size: undefined, isGrey: false, classes: undefined, pixels: undefined };
+        return { size: undefined, isGrey: isOfGrey(model), classes: undefined, pixels: undefined };
     }
   });
+}
+
+function isOfGrey({ architecture }: Conversion['model']): boolean {
+  return isArchitecture(architecture) && imageChannels(architecture) === 1;
 }
 
 function usualSize({ model: { architecture } }: Conversion): number {

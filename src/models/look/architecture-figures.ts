@@ -3,16 +3,20 @@ import {
   ARCHITECTURE_NAMES,
   buildArchitecture,
   countPublishedParameters,
+  imageChannels,
   nativeForm,
   type ArchitectureName,
 } from '../../architectures/index.js';
 import { convolutionalForm } from '../../graph/convolutional-form.js';
 import { countMultiplyAdds, countParameters } from '../../graph/cost.js';
 import { mapGeometry, type MapGeometry } from '../../graph/geometry.js';
+import type { Graph } from '../../graph/graph.js';
+import { GraphError } from '../../graph/graph-error.js';
 import { CLASS_MAP } from '../../graph/passes/convolutionalize-gemm.js';
 import { inferShapes } from '../../graph/shapes.js';
 
-export interface ArchitectureFigures extends MapGeometry {
+/** Without those of the class map if the net has none. */
+export interface ArchitectureFigures extends Partial<MapFigures> {
   readonly name: ArchitectureName;
   /** Parameters of the classifier as it runs. */
   readonly parameters: number;
@@ -23,6 +27,9 @@ export interface ArchitectureFigures extends MapGeometry {
   readonly classes: number;
   /** Multiply-adds of the classifier for one image of the native size. */
   readonly multiplyAdds: number;
+}
+
+export interface MapFigures extends MapGeometry {
   /** Cells of the class map along one side, at the native size. */
   readonly cells: number;
 }
@@ -31,8 +38,7 @@ export interface ArchitectureFigures extends MapGeometry {
 export function architectureFigures(name: ArchitectureName): ArchitectureFigures {
   const { inputSize, classes } = nativeForm(name);
   const graph = buildArchitecture(name);
-  const dense = convolutionalForm(graph, inputSize).graph;
-  const input = [1, 3, inputSize, inputSize];
+  const input = [1, imageChannels(name), inputSize, inputSize];
   return {
     name,
     parameters: countParameters(graph),
@@ -40,9 +46,20 @@ export function architectureFigures(name: ArchitectureName): ArchitectureFigures
     inputSize,
     classes,
     multiplyAdds: countMultiplyAdds(graph, inferShapes(graph, { input })),
-    cells: inferShapes(dense, { input }).get(CLASS_MAP)![2]!,
-    ...mapGeometry(dense, CLASS_MAP),
+    ...mapFigures(graph, input),
   };
+}
+
+/** Undefined for a net whose map has no geometry. */
+function mapFigures(graph: Graph, input: readonly number[]): MapFigures | undefined {
+  const side = input.at(-1)!;
+  const dense = convolutionalForm(graph, side).graph;
+  try {
+    return { ...mapGeometry(dense, CLASS_MAP), cells: inferShapes(dense, { input }).get(CLASS_MAP)![2]! };
+  } catch (error) {
+    if (error instanceof GraphError) return undefined;
+    throw error;
+  }
 }
 
 /** Figures of all architectures, family by family. */

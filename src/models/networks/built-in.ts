@@ -4,11 +4,14 @@
  */
 import { extname, join } from 'node:path';
 import { buildArchitecture, isArchitecture, parametersOf } from '../../architectures/index.js';
-import { convolutionalForm } from '../../graph/convolutional-form.js';
+import { convolutionalForm, type ConvolutionalForm } from '../../graph/convolutional-form.js';
 import { countParameters } from '../../graph/cost.js';
+import { mapGeometry } from '../../graph/geometry.js';
 import type { Graph } from '../../graph/graph.js';
+import { GraphError } from '../../graph/graph-error.js';
 import { applyPasses } from '../../graph/pass.js';
 import { bindWeights } from '../../graph/passes/bind-weights.js';
+import { CLASS_MAP } from '../../graph/passes/convolutionalize-gemm.js';
 import type { WeightsFile } from './converted-weights.js';
 import type { FileStamp } from '../../regular-files.js';
 import { stampModelFile } from '../files/file-access.js';
@@ -40,7 +43,7 @@ function bound(content: ModelFolder, built: Graph, weights: UnstampedWeights, di
   const classifier = applyPasses(built, [bindWeights(weights)]);
   return {
     classifier,
-    dense: convolutionalForm(classifier, nativeSize),
+    dense: denseOf(convolutionalForm(classifier, nativeSize)),
     nativeSize,
     parameters: countParameters(built),
     ...outputOf(content),
@@ -49,6 +52,17 @@ function bound(content: ModelFolder, built: Graph, weights: UnstampedWeights, di
     weightsFolder: weights.folder,
     weightsFiles: weights.stamp === undefined ? [] : [{ name: weights.file, stamp: weights.stamp }],
   };
+}
+
+/** The fully convolutional net, if the cells of its map have places. */
+function denseOf(form: ConvolutionalForm): Network['dense'] {
+  try {
+    mapGeometry(form.graph, CLASS_MAP);
+    return form;
+  } catch (error) {
+    if (!(error instanceof GraphError)) throw error;
+    return { unavailable: error.message };
+  }
 }
 
 /** Read the weights by the file's extension. Safetensors are used in place. */

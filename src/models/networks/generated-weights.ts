@@ -25,15 +25,25 @@ export function generatedValues(name: string, dims: readonly number[]): Float32A
   return values;
 }
 
-/**
- * Write generated weights for all parameters of an unbound graph as safetensors; one tensor in memory at a time. `gain`
- * multiplies the weights of convolutions and matrix products.
- */
-export async function writeGeneratedWeights(file: string, graph: Graph, gain = 1): Promise<void> {
+export interface GeneratedOptions {
+  /** Multiplies the weights of convolutions and matrix products. */
+  readonly gain?: number;
+  /** The values of some parameters, which are then not generated. */
+  readonly initial?: Readonly<Record<string, readonly number[]>>;
+}
+
+/** Write generated weights for all parameters of an unbound graph as safetensors; one tensor in memory at a time. */
+export async function writeGeneratedWeights(
+  file: string,
+  graph: Graph,
+  { gain = 1, initial = {} }: GeneratedOptions = {},
+): Promise<void> {
   const tensors = parametersOf(graph).map(({ name, dims }) => ({
     name,
     dims,
     values: () => {
+      const known = initial[name];
+      if (known !== undefined) return Float32Array.from(known);
       const values = generatedValues(name, dims);
       return gain === 1 || dims.length < 2 ? values : values.map((value) => value * gain);
     },

@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import {
   ARCHITECTURE_NAMES,
   buildArchitecture,
+  imageChannels,
+  initialValues,
   isArchitecture,
   nativeForm,
   type ArchitectureName,
@@ -16,10 +18,16 @@ import { OperatorError, UsageError } from '../../errors.js';
 import { isFile } from '../../files.js';
 import type { Graph } from '../../graph/graph.js';
 import { writeGeneratedWeights } from './generated-weights.js';
-import { MANIFEST_FILE, type Manifest, type ModelFolder } from '../manifest.js';
+import { MANIFEST_FILE, type InputPreset, type Manifest, type ModelFolder } from '../manifest.js';
 
 /** Side of the crop as a part of the short side: 224 of 256 pixels. */
 const CROP = 0.875;
+
+/** ImageNet's mean and deviation, and MNIST's. */
+const COLOUR = { channels: 'RGB', mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } satisfies Preset;
+const GREY = { channels: 'GRAY', mean: [0.1307], std: [0.3081] } satisfies Preset;
+
+type Preset = Pick<InputPreset, 'channels' | 'mean' | 'std'>;
 
 const WEIGHTS_FILE = 'model.safetensors';
 
@@ -51,7 +59,7 @@ async function writeModel(folder: string, architecture: ArchitectureName): Promi
   const weights = join(folder, WEIGHTS_FILE);
   if (!(await isFile(weights))) {
     const graph = buildArchitecture(architecture);
-    await writeGeneratedWeights(weights, graph, gainFor(graph));
+    await writeGeneratedWeights(weights, graph, { gain: gainFor(graph), initial: initialValues(architecture) });
   }
 }
 
@@ -69,10 +77,8 @@ export function untrainedModel(architecture: ArchitectureName): Omit<ModelFolder
       size: inputSize,
       resize: Math.round(inputSize / CROP),
       interpolation: 'bilinear',
-      channels: 'RGB',
       range: 255,
-      mean: [0.485, 0.456, 0.406],
-      std: [0.229, 0.224, 0.225],
+      ...(imageChannels(architecture) === 1 ? GREY : COLOUR),
     },
   };
   const labels = Array.from({ length: classes }, (_, index) => ({ id: `class-${index}`, label: `class ${index}` }));

@@ -9,6 +9,7 @@
  * test/fixtures/weight-names has the names that these libraries really write.
  */
 import { efficientNetPytorchNames } from './efficientnet-pytorch-names.js';
+import { fractalNetPytorchcvNames } from './fractalnet-pytorchcv-names.js';
 import { ModelFileError } from '../files/model-file-error.js';
 import { renameBy, type NamingRules } from './naming-rules.js';
 
@@ -48,6 +49,7 @@ const OWNERS: readonly (readonly [owner: string, renaming: NamingRules | Renamin
     ],
   ],
   ["efficientnet_pytorch's EfficientNet", efficientNetPytorchNames],
+  ["pytorchcv's FractalNet", fractalNetPytorchcvNames],
 ];
 
 /** transformers counts stages and layers from 0. Without `layer` the result is the block's shortcut. */

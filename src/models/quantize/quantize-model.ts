@@ -13,9 +13,10 @@ import { countMultiplyAdds, multiplyAddsOf } from '../../graph/cost.js';
 import type { Graph } from '../../graph/graph.js';
 import { nativeShapes, type NativeSize } from '../../graph/native-shapes.js';
 import { writeOnnx } from '../../graph/onnx/model.js';
-import { applyPass, applyPasses } from '../../graph/pass.js';
+import { applyPasses, applyWhereMatching } from '../../graph/pass.js';
 import { addImageInput } from '../../graph/passes/add-image-input.js';
 import { foldBatchNorm } from '../../graph/passes/fold-batch-norm.js';
+import { liftConstants } from '../../graph/passes/lift-constants.js';
 import { LOGITS } from '../../graph/passes/name-logits.js';
 import { quantizeNetwork } from '../../graph/passes/quantize-network.js';
 import type { ValueRange } from '../../graph/quantization.js';
@@ -76,7 +77,7 @@ export async function quantizeModel(
     );
   }
   const { classifier, weightsFolder, nativeSize } = network;
-  const folded = applyPass(classifier, foldBatchNorm()) ?? classifier;
+  const folded = applyWhereMatching(classifier, [liftConstants(), foldBatchNorm()]);
   const gathered = await gatherWeights(folded, weightsFolder, runner);
   const plan = planFor(gathered, nativeSize);
   if (plan.nodes.size === 0) {

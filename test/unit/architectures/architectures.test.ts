@@ -4,6 +4,7 @@ import {
   buildArchitecture,
   buildAuxiliary,
   countPublishedParameters,
+  imageChannels,
   isArchitecture,
   nativeForm,
   parametersOf,
@@ -20,11 +21,12 @@ const namesOf = (name: ArchitectureName, options: ArchitectureOptions) =>
 describe.each(ARCHITECTURE_NAMES)('%s', (name) => {
   const graph = buildArchitecture(name, { classes: 11 });
   const { inputSize } = nativeForm(name);
+  const channels = imageChannels(name);
 
   it('is a well-formed graph from an image to logits', () => {
     expect(() => verifyGraph(graph)).not.toThrow();
-    expect(graph.inputs).toEqual([{ name: 'input', dataType: 'float32', dims: ['N', 3, 'H', 'W'] }]);
-    expect(inferShapes(graph, { input: [2, 3, inputSize, inputSize] }).get('logits')).toEqual([2, 11]);
+    expect(graph.inputs).toEqual([{ name: 'input', dataType: 'float32', dims: ['N', channels, 'H', 'W'] }]);
+    expect(inferShapes(graph, { input: [2, channels, inputSize, inputSize] }).get('logits')).toEqual([2, 11]);
   });
 });
 
@@ -161,6 +163,34 @@ describe('buildArchitecture', () => {
     ['resnext50_32x4d', { width: 8 }, /"width" is too small for groups of 4 channels, is 8/],
     ['vgg11', { poolings: 3 }, /"poolings" must be 4 or 5, is 3/],
     ['vgg11', { inputSize: 100 }, /"inputSize" must be a multiple of 32, is 100/],
+    ['multi_resnet_cifar', { depth: 28 }, /^multi_resnet_cifar: option "depth" must be 9n \+ 2, at most 2000, is 28/],
+    ['multi_resnet_cifar', { depth: 2 }, /option "depth" must be 9n \+ 2, at most 2000, is 2$/],
+    ['multi_resnet_basic_cifar', { depth: 29 }, /option "depth" must be 6n \+ 2, at most 2000, is 29/],
+    ['multi_resnet', { depth: 29 }, /option "depth" must be one of 18, 34, 50, 101, 152, 200, is 29/],
+    ['multi_resnet', { k: 65 }, /option "k" must be at most 64, is 65/],
+    [
+      'multi_resnet50_k2',
+      { k: 3 },
+      /multi_resnet50_k2 has no option "k"; it has classes, activation, inputSize, width$/,
+    ],
+    ['ror3_cifar', { depth: 58 }, /^ror3_cifar: option "depth" must be 6n \+ 8, at most 2000, is 58/],
+    ['ror3_wrn_cifar', { depth: 20 }, /option "depth" must be 6n \+ 4, at most 2000, is 20/],
+    ['ror3_56_cifar', { pooling: 1 }, /option "pooling" must be a boolean, is 1/],
+    ['recurrent_resnet_cifar', { steps: 501 }, /option "steps" must be at most 500, is 501/],
+    ['fractalnet_cifar', { columns: 9 }, /option "columns" must be at most 8, is 9/],
+    ['fractalnet_cifar', { column: 3 }, /option "column" must be one of 2 columns, is 3/],
+    ['fractalnet_cifar', { blocks: 6 }, /option "blocks" must be fewer: 6 halvings leave nothing of 32, is 6/],
+    ['fractalnet20_cifar', { columns: 4 }, /fractalnet20_cifar has no option "columns"/],
+    [
+      'spatial_transformer',
+      { classifier: 'resnet' },
+      /^spatial_transformer: option "classifier" must be an architecture .*, is "resnet"/,
+    ],
+    ['spatial_transformer', { classifier: 'stn_mnist' }, /option "classifier" must be .*, is "stn_mnist"/],
+    ['spatial_transformer', { alignCorners: 'yes' }, /option "alignCorners" must be a boolean, is "yes"/],
+    ['spatial_transformer', { hidden: 3 }, /resnet20_cifar has no option "hidden"/],
+    ['spatial_transformer', { inputSize: 17 }, /option "inputSize" must be at least 18, is 17/],
+    ['stn_mnist', { inputSize: 17 }, /^stn_mnist: option "inputSize" must be at least 18, is 17/],
   ])('rejects options that do not fit: %s %j', (name, options, message) => {
     expect(() => buildArchitecture(name, options)).toThrow(message);
   });

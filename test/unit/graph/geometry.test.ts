@@ -134,6 +134,17 @@ describe('mapGeometry', () => {
     expect(() => mapGeometry(product, 'y')).toThrow(/MatMul.*works along a spatial axis/);
   });
 
+  it('refuses a map that is sampled at places which the net computes, whatever computes them', () => {
+    const graph = graphOf(['N', 3, 'H', 'W'], (b, x) => {
+      const flat = b.node('Flatten', [b.node('GlobalMaxPool', [x])]);
+      const places = b.node('Reshape', [flat, b.constant('shape', 'int64', [4], [0, 1, 1, -1])]);
+      return b.node('Relu', [b.node('GridSample', [x, places], { name: 'moved' })], { name: 'map' });
+    });
+    expect(() => mapGeometry(graph, 'map')).toThrow(
+      `node "moved" (GridSample): the geometry behind it is each image's own`,
+    );
+  });
+
   it('takes what is computed from weights for a constant', () => {
     const graph = graphOf(['N', 3, 'H', 'W'], (b, x) => {
       const axes = b.constant('axes', 'int64', [2], [1, 2]);

@@ -10,6 +10,7 @@ import { averagePool, globalAveragePool, globalMaxPool, maxPool } from './poolin
 import * as rearrangement from './rearrangement.js';
 import { view } from './rearrangement.js';
 import { argMax, reduce, softmax, topK } from './reductions.js';
+import { gridSample } from './sampling.js';
 
 /** By operator name. */
 export const OPERATORS: ReadonlyMap<string, Operator> = new Map<string, Operator>([
@@ -239,6 +240,7 @@ export const OPERATORS: ReadonlyMap<string, Operator> = new Map<string, Operator
   ['Gather', gather],
   ['GatherElements', gatherElements],
   ['GatherND', gatherND],
+  ['GridSample', gridSample],
 ]);
 
 /** Operators that are left out, and why: for the message. */

@@ -6,12 +6,12 @@ import type { Graph, InitializerData, Node } from '../../../../src/graph/graph.j
 import { applyPass, applyPasses } from '../../../../src/graph/pass.js';
 import { absorbStatistics } from '../../../../src/graph/passes/absorb-statistics.js';
 import { addImageInput } from '../../../../src/graph/passes/add-image-input.js';
-import { foldBatchNorm } from '../../../../src/graph/passes/fold-batch-norm.js';
 import { narrowToHalf } from '../../../../src/graph/passes/narrow-to-half.js';
 import { reduceOutputStride } from '../../../../src/graph/passes/reduce-output-stride.js';
 import { selectClasses } from '../../../../src/graph/passes/select-classes.js';
 import { mapGeometry } from '../../../../src/graph/geometry.js';
 import { inferShapes } from '../../../../src/graph/shapes.js';
+import { narrowed } from '../../../../src/models/session-writer.js';
 import { IMAGENET } from '../../../support/bound.js';
 import { withClassMap } from '../../../support/class-map.js';
 import { isHalfName, roundBetween } from '../../../support/half.js';
@@ -36,11 +36,6 @@ const NETS: readonly NarrowNet[] = [
   ['preresnet50_keras'],
   ['inception_v3'],
 ];
-
-function narrowed(graph: Graph): Graph {
-  const folded = [foldBatchNorm(), absorbStatistics()].reduce((net, pass) => applyPass(net, pass) ?? net, graph);
-  return applyPasses(folded, [narrowToHalf()]);
-}
 
 /** The type of a node's first input, by the Casts and the names that the pass gives. */
 const isHalf = ({ inputs }: Node): boolean => isHalfName(inputs[0]!);
@@ -81,6 +76,8 @@ describe.each(NETS)('%s in half precision', (name, options) => {
     const half = narrowed(graph);
     expect(nodesOf(half, 'Conv').every(isHalf)).toBe(true);
     expect(nodesOf(half, 'Gemm').every(isHalf)).toBe(true);
+    // Those behind a convolution are folded into it, others have their statistics absorbed.
+    expect(nodesOf(half, 'BatchNormalization').every(isHalf)).toBe(true);
     expect(nodesOf(half, 'GlobalAveragePool').some(isHalf)).toBe(false);
     expect(half.inputs).toEqual(graph.inputs);
     expect(half.outputs).toEqual(graph.outputs);

@@ -6,6 +6,7 @@ import {
   type ArchitectureName,
   type ArchitectureOptions,
 } from '../../../../src/architectures/index.js';
+import { libraryNamings } from '../../../../src/models/networks/weight-names.js';
 import { deduceArchitecture } from '../../../../src/models/import/deduce-architecture.js';
 
 type Tensors = Map<string, readonly number[]>;
@@ -37,6 +38,12 @@ describe('deduceArchitecture', () => {
     ['vgg13', { classes: 6 }],
     ['vgg19_bn', { classes: 6 }],
     ['squeezenet1_1', { classes: 4 }],
+    ['multi_resnet50_k2', { classes: 4 }],
+    ['ror3_wrn40_2_cifar', { classes: 100 }],
+    ['pre_ror3_164_cifar', { classes: 10 }],
+    ['recurrent_resnet_cifar', { classes: 10 }],
+    ['fractalnet20_cifar', { classes: 10 }],
+    ['spatial_transformer', { classes: 10 }],
   ])('knows %s by its tensors alone', (architecture, options) => {
     const { classes } = options;
     expect(deduceArchitecture(tensorsOf(architecture, options))).toMatchObject({ architecture, classes, options: {} });
@@ -53,6 +60,20 @@ describe('deduceArchitecture', () => {
       options,
       classes: 5,
     });
+  });
+
+  it("knows pytorchcv's FractalNet by its names, and asks which RoR joins as pytorchcv's does", () => {
+    const parameters = parametersOf(buildArchitecture('fractalnet20_cifar_pytorchcv'));
+    const naming = libraryNamings(parameters.map(({ name }) => name)).find(({ owner }) => owner.includes('FractalNet'));
+    const tensors = tensorsOf('fractalnet20_cifar_pytorchcv', {}, naming!.nameOf);
+    expect(deduceArchitecture(tensors)).toMatchObject({ architecture: 'fractalnet20_cifar_pytorchcv', options: {} });
+    expect(() => deduceArchitecture(tensorsOf('ror3_110_cifar'))).toThrow(
+      'are those of ror3_110_cifar and ror3_110_cifar_pytorchcv, which compute differently; say which it is',
+    );
+  });
+
+  it("knows the net of PyTorch's tutorial on spatial transformers, and the side of its images", () => {
+    expect(deduceArchitecture(tensorsOf('stn_mnist'))).toMatchObject({ architecture: 'stn_mnist', inputSize: 28 });
   });
 
   it('knows the side of the images of a VGG by its first fully connected layer', () => {

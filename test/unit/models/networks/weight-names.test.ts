@@ -16,6 +16,7 @@ import { bindWeights, type StoredTensor } from '../../../../src/graph/passes/bin
 import { generatedValues } from '../../../../src/models/networks/generated-weights.js';
 import { ModelFileError } from '../../../../src/models/files/model-file-error.js';
 import { readSafetensors, writeSafetensors } from '../../../../src/models/files/safetensors.js';
+import { fractalNetPytorchcvNames } from '../../../../src/models/networks/fractalnet-pytorchcv-names.js';
 import { findNaming } from '../../../../src/models/networks/weight-names.js';
 import { IMAGENET } from '../../../support/bound.js';
 import { randomImage, relativeError, runGraph } from '../../../support/ort.js';
@@ -46,6 +47,26 @@ function bind(architecture: ArchitectureName, tensors: ReadonlyMap<string, Store
     graph: applyPasses(built, [bindWeights({ file: 'm.safetensors', tensors, nameOf })]),
   };
 }
+
+describe("pytorchcv's FractalNet", () => {
+  it('has names by unit, level and column for the convolutions that are counted by column here', () => {
+    const parameters = parametersOf(buildArchitecture('fractalnet20_cifar_pytorchcv')).map(({ name }) => name);
+    const nameOf = fractalNetPytorchcvNames(parameters);
+    // Three columns: in a unit the longest has four levels, the next ends at 2 and 4, the shortest at 4.
+    expect(
+      ['conv2_0.weight', 'conv2_5.weight', 'conv1_3.weight', 'batch_conv0_4.running_var', 'prediction0.bias'].map(
+        nameOf,
+      ),
+    ).toEqual([
+      'features.unit1.block.blocks.block1.subblock1.conv.weight',
+      'features.unit2.block.blocks.block2.subblock1.conv.weight',
+      'features.unit2.block.blocks.block4.subblock2.conv.weight',
+      'features.unit5.block.blocks.block4.subblock3.bn.running_var',
+      'output.bias',
+    ]);
+    expect(new Set(parameters.map(nameOf)).size).toBe(parameters.length);
+  });
+});
 
 /** What lies in files and is no part of a net that only classifies. */
 const UNUSED = /num_batches_tracked$|^AuxLogits\.|^aux[12]\./;
