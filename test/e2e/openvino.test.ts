@@ -83,8 +83,8 @@ describe.skipIf(OPENVINO === undefined)('the server on the OpenVINO engine', () 
       const precisions = new Map((await list(server)).map(({ name, precision }) => [name, precision]));
       const isFaster = server.log.some((line) => line.includes('with openvino in bf16'));
       expect(precisions.get(RESNET)).toBe(isFaster ? 'bf16' : 'fp32');
-      // Its logits on noise differ by 6 % of the largest.
-      expect(precisions.get('imagenet-efficientnet-lite0')).toBe('fp32');
+      // Its logits on noise differ by 6 % of the largest, which it allows.
+      expect(precisions.get('imagenet-efficientnet-lite0')).toBe(isFaster ? 'bf16' : 'fp32');
       expect((await classify(server, RESNET)).model.precision).toBe(precisions.get(RESNET));
     } finally {
       await server.stop();
