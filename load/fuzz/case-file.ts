@@ -7,7 +7,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { OperatorError } from '../../src/errors.js';
 
-export const KINDS = ['images', 'multipart', 'query', 'json', 'models', 'parsers'] as const;
+export const KINDS = ['images', 'multipart', 'query', 'json', 'inference', 'models', 'parsers'] as const;
 export type Kind = (typeof KINDS)[number];
 
 export const SEEDS = 'test/fixtures/fuzz';

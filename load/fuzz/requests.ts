@@ -18,15 +18,18 @@ interface Head {
   readonly path: string;
   readonly type?: string;
   readonly accept?: string;
+  /** Further lines of the head. */
+  readonly headers?: readonly string[];
 }
 
 /** A request with a body, framed as it should be. */
-function post({ path, type, accept }: Head, body: Buffer): Buffer {
+function post({ path, type, accept, headers = [] }: Head, body: Buffer): Buffer {
   const lines = [
     `POST ${path} HTTP/1.1`,
     'Host: localhost',
     ...(type === undefined ? [] : [`Content-Type: ${type}`]),
     ...(accept === undefined ? [] : [`Accept: ${accept}`]),
+    ...headers,
     `Content-Length: ${body.length}`,
   ];
   return Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), body]);
@@ -298,4 +301,52 @@ const json: Generator = (random, samples) => {
   return random.next() < 0.95 ? request : misframed(random, request);
 };
 
-export const GENERATORS: Readonly<Record<OutsideKind, Generator>> = { images, multipart, query, json };
+// ---- the Open Inference Protocol ------------------------------------------------------------------------------------
+
+const TENSORS = ['UINT8', 'BYTES', 'FP32', 'BF16', 'uint8', ''];
+const ODD_SIZES = [0, -1, 1, 4, 2 ** 31, 2 ** 53, 1e300, 0.5, '4', null];
+const SHAPES = [[1], [2], [1, 1], [], [1, 8, 8, 3], [2, 8, 8, 3], [2 ** 26, 2 ** 26, 2 ** 26, 3], [-1], [1.5], [0]];
+const INFER_PATHS = ['', '.encoded', '.heatmap', '/versions/1', '/versions/2', '.nothing'];
+
+/** An encoded image, or the pixels of one of 8×8. */
+function tensorBytes(random: Random, samples: Samples, datatype: string): Buffer {
+  if (datatype !== 'BYTES') return random.bytes(8 * 8 * 3);
+  const image = random.next() < 0.5 ? random.pick(samples.images).bytes : changedImage(random, samples);
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(random.next() < 0.9 ? image.length : random.below(2 ** 31));
+  return Buffer.concat([length, image]);
+}
+
+const inference: Generator = (random, samples) => {
+  const datatype = random.next() < 0.85 ? random.pick(TENSORS.slice(0, 2)) : random.pick(TENSORS);
+  const bytes = tensorBytes(random, samples, datatype);
+  const isUsual = random.next() < 0.7;
+  const request = {
+    ...(random.next() < 0.3 && { id: random.pick(ODD_VALUES) }),
+    inputs: [
+      {
+        name: random.next() < 0.95 ? 'image' : random.pick(ODD_VALUES),
+        datatype,
+        shape: isUsual ? (datatype === 'BYTES' ? [1] : [1, 8, 8, 3]) : random.pick(SHAPES),
+        parameters: { binary_data_size: isUsual ? bytes.length : random.pick(ODD_SIZES) },
+      },
+    ],
+    ...(random.next() < 0.4 && {
+      outputs: [{ name: 'scores', parameters: { binary_data: random.next() < 0.5, classification: random.below(4) } }],
+    }),
+    ...(random.next() < 0.3 && {
+      parameters: { size: random.pick([64, 8, -1, 1e9]), [random.pick(ODD_VALUES)]: random.pick(ODD_VALUES) },
+    }),
+  };
+  const text = Buffer.from(JSON.stringify(request));
+  const json = random.next() < 0.8 ? text : changeJson(random, text);
+  const length =
+    random.next() < 0.85 ? String(json.length) : random.pick(['0', '1', '-1', '1e1', '99999999999', '', '5, 5']);
+  const model = `tinyimagenet-resnet18-w32${random.next() < 0.8 ? '' : random.pick(INFER_PATHS)}`;
+  const body = Buffer.concat([json, random.next() < 0.9 ? bytes : bytes.subarray(0, random.below(bytes.length))]);
+  const head = { path: `/v2/models/${model}/infer`, headers: [`Inference-Header-Content-Length: ${length}`] };
+  const framed = post(head, body);
+  return random.next() < 0.95 ? framed : misframed(random, framed);
+};
+
+export const GENERATORS: Readonly<Record<OutsideKind, Generator>> = { images, multipart, query, json, inference };

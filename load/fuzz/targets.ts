@@ -35,6 +35,7 @@ export const TARGETS: Readonly<Record<InsideKind, Readonly<Record<string, () => 
     tiff: image('tiff'),
     multipart: async () => (await import('./readers/multipart.js')).multipart,
     'json-images': async () => (await import('./readers/json-images.js')).jsonImages,
+    'infer-body': async () => (await import('./readers/infer-body.js')).inferBody,
     'class-search': async () => (await import('./readers/class-search.js')).classSearch,
   },
 };

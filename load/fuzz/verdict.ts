@@ -48,6 +48,7 @@ export function faultIn(
     return `a status that the API does not describe: ${said}`;
   }
   const type = (headers.get('content-type') ?? '').split(';')[0]!;
+  if (status >= 400 && isOpenInference(request)) return faultInError(status, type, body);
   if (status >= 400) return faultInProblem(status, type, body);
   if (status === 200 && described !== undefined) {
     const { content = {} } = described['200'] ?? {};
@@ -73,6 +74,21 @@ function faultInProblem(status: number, type: string, body: Buffer): string | un
   if (ERROR_TABLE[code as ErrorCode].status !== status || problem.status !== status) return `a wrong status: ${said}`;
   if (detail === '') return `an error that does not say what is wrong: ${said}`;
   return code === 'INFERENCE_FAILED' || code === 'WORKER_LOST' ? `the server's own failure: ${said}` : undefined;
+}
+
+/** Whether a request is for the Open Inference Protocol, and got so far that its own errors answer it. */
+function isOpenInference(request: Buffer): boolean {
+  return /^[A-Z]+ \/v2[/ ?]/.test(request.toString('latin1', 0, 20));
+}
+
+function faultInError(status: number, type: string, body: Buffer): string | undefined {
+  // What is refused by whoever holds the connection has no address yet.
+  if (type === 'application/problem+json') return faultInProblem(status, type, body);
+  const said = `${status} ${type} ${body.toString('utf8', 0, 500)}`;
+  const { error } = (parsed(body) ?? {}) as { readonly error?: unknown };
+  if (type !== 'application/json' || typeof error !== 'string' || error === '')
+    return `an error that says nothing: ${said}`;
+  return status === 500 ? `the server's own failure: ${said}` : undefined;
 }
 
 function parsed(body: Buffer): unknown {
