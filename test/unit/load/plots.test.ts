@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { linearAxis, logAxis, roundNumbers } from '../../../load/plots/axes.js';
-import { placeLabels, type Bounds, type Circle } from '../../../load/plots/place-labels.js';
+import { linearAxis, logAxis, roundNumbers } from '../../../src/plots/axes.js';
+import { placeLabels, type Bounds, type Circle } from '../../../src/plots/place-labels.js';
 import { plotsOf } from '../../../load/plots/plots.js';
 import { withAccuracies } from '../../../load/accuracies.js';
 import { readReport, type Row } from '../../../load/report.js';
