@@ -51,8 +51,8 @@ const allowed = {
   errors: [],
   evaluation: ['images', 'inference', 'maps'],
   experiments: [
-    ...['app', 'architectures', 'batching', 'config', 'cores', 'device', 'evaluation', 'files', 'graph', 'images'],
-    ...['inference', 'maps', 'models', 'plots', 'tensor', 'version'],
+    ...['app', 'architectures', 'batching', 'classes', 'config', 'cores', 'device', 'evaluation', 'files', 'graph'],
+    ...['images', 'inference', 'maps', 'models', 'plots', 'tensor', 'version'],
   ],
   files: ['regular-files'],
   graph: ['tensor'],

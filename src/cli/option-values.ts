@@ -91,7 +91,10 @@ function isList<T extends string>(choices: readonly T[] | Vocabulary<T>): choice
   return Array.isArray(choices);
 }
 
-const READERS: Readonly<Record<OptionKind, (text: string) => unknown>> = { whole, wholes, words };
+const READERS: Readonly<Record<OptionKind, (text: string) => unknown>> = {
+  ...{ whole, wholes, numbers, words },
+  text: (text) => text,
+};
 
 /** An option of an experiment. */
 export function experimentOption({ flags, about, kind }: OptionText): Option {

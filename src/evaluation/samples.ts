@@ -18,7 +18,7 @@ type Classes = readonly { readonly id: string }[];
 
 /** The images below a folder whose class is among `classes`, in the order of their names. */
 export async function findSamples(folder: string, classes: Classes): Promise<Sample[]> {
-  const classOf = new Map(classes.map(({ id }, index) => [id, index]));
+  const classOf = indexById(classes);
   const annotations = await readFile(join(folder, 'val_annotations.txt'), 'utf8').catch(() => undefined);
   const named: (readonly [string, string])[] =
     annotations === undefined
@@ -54,13 +54,24 @@ export function spread<T>(list: readonly T[], count: number): T[] {
   return Array.from({ length: taken }, (_, index) => list[Math.floor((index * list.length) / taken)]!);
 }
 
+/** The class whose id is a word of a file's name, as in `n02504458_African_elephant.JPEG`; undefined if there is none. */
+export function classInName(file: string, classes: Classes): number | undefined {
+  const classOf = indexById(classes);
+  const id = wordIn(file, classOf);
+  return id === undefined ? undefined : classOf.get(id);
+}
+
+function indexById(classes: Classes): Map<string, number> {
+  return new Map(classes.map(({ id }, index) => [id, index]));
+}
+
 /** The class id that is the name of the file's folder, or a word of the file's name. */
 function idIn(file: string, classOf: ReadonlyMap<string, number>): string | undefined {
   const parts = file.split(sep);
   const folder = parts.at(-2);
-  if (folder !== undefined && classOf.has(folder)) return folder;
-  return parts
-    .at(-1)
-    ?.split(/[^A-Za-z0-9]+/)
-    .find((word) => classOf.has(word));
+  return folder !== undefined && classOf.has(folder) ? folder : wordIn(parts.at(-1)!, classOf);
+}
+
+function wordIn(name: string, classOf: ReadonlyMap<string, number>): string | undefined {
+  return name.split(/[^A-Za-z0-9]+/).find((word) => classOf.has(word));
 }

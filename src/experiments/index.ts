@@ -30,6 +30,12 @@ export const EXPERIMENTS = {
     options: ['model', 'size'],
     load: async () => (await import('./arithmetic.js')).arithmetic,
   },
+  rescale: {
+    summary: 'one photograph at several scales, and where the answer stays right',
+    images: { about: 'a photograph; its class may be in its name, as an id', isNeeded: true },
+    options: ['model', 'scale', 'class'],
+    load: async () => (await import('./rescale.js')).rescale,
+  },
 } as const satisfies Readonly<Record<string, Experiment>>;
 
 export type ExperimentName = keyof typeof EXPERIMENTS;

@@ -88,9 +88,12 @@ export function createLab(
         throw new UnavailableError(`The model "${entry.name}" is ${entry.state}: ${entry.reason ?? ''}`);
       }
       return service.registry.use(name, async (model) => {
-        const { manifest, digest } = model;
-        used.set(manifest.name, { name: manifest.name, version: manifest.version, digest, precision: model.precision });
-        const subject = await createSubject(service, config, model);
+        const { manifest, digest, precision } = model;
+        const { name, version } = manifest;
+        used.set(name, { name, version, digest, precision });
+        const subject = await createSubject(service, config, model, (opened) =>
+          used.set(name, { name, version, digest, precision: opened }),
+        );
         try {
           return await work(subject);
         } finally {

@@ -10,6 +10,10 @@ export interface ExperimentOptions {
   readonly model?: readonly string[];
   /** Sides of inputs, in pixels. */
   readonly size?: readonly number[];
+  /** Multipliers of the model's own size. */
+  readonly scale?: readonly number[];
+  /** What an image shows: index, id or label. */
+  readonly class?: string;
   /** At most so many images, evenly spread over the folder. */
   readonly count?: number;
 }
@@ -17,7 +21,7 @@ export interface ExperimentOptions {
 export type OptionName = Exclude<keyof ExperimentOptions, 'images'>;
 
 /** How the text of an option is read. */
-export type OptionKind = 'words' | 'whole' | 'wholes';
+export type OptionKind = 'text' | 'words' | 'whole' | 'wholes' | 'numbers';
 
 export interface OptionText {
   /** As commander writes it; the placeholder names the kind of the value for completion. */
@@ -29,5 +33,7 @@ export interface OptionText {
 export const OPTIONS: Readonly<Record<OptionName, OptionText>> = {
   model: { flags: '--model <model>', about: 'one, or several as a,b', kind: 'words' },
   size: { flags: '--size <list>', about: 'sides of the input, in pixels', kind: 'wholes' },
+  scale: { flags: '--scale <list>', about: "multipliers of the model's own size", kind: 'numbers' },
+  class: { flags: '--class <name>', about: 'what the photograph shows: index, id or label', kind: 'text' },
   count: { flags: '--count <images>', about: 'how many of the images, evenly spread; default all', kind: 'whole' },
 };

@@ -95,7 +95,8 @@ function cellText(cell: string | number): string {
 
 function groundText({ models, engine, device, processor, cores, date, version, images }: Ground): string {
   const run = engine === undefined ? [] : [`engine ${engine} on ${device ?? ''}`];
-  const seen = images === undefined ? [] : [`${images.count} images of ${images.from}`];
+  const seen =
+    images === undefined ? [] : [`${images.count} ${images.count === 1 ? 'image' : 'images'} of ${images.from}`];
   return [
     ...models.map(
       ({ name, version: of, digest, precision }) =>

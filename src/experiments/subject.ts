@@ -18,7 +18,7 @@ import {
 } from '../models/compile.js';
 import type { View } from '../models/dense-views.js';
 import { LoadedModel } from '../models/loaded-model.js';
-import { readModelFolder } from '../models/manifest.js';
+import { readModelFolder, type Precision } from '../models/manifest.js';
 import type { Network } from '../models/networks/network.js';
 import { sessionWriter, type SessionOptions } from '../models/session-writer.js';
 import type { Tensor, TensorMap } from '../tensor.js';
@@ -49,8 +49,13 @@ const { deadline, priority, flow } = localContext;
 
 let sessions = 0;
 
-/** The model is in use for as long as the subject is. */
-export async function createSubject(service: Service, config: Config, model: CompiledModel): Promise<Subject> {
+/** The model must be in use for as long as the subject is. `onOpen` is told in which precision a session computes. */
+export async function createSubject(
+  service: Service,
+  config: Config,
+  model: CompiledModel,
+  onOpen: (precision: Precision) => void = () => undefined,
+): Promise<Subject> {
   const content = await readModelFolder(model.folder);
   const network = await loadNetwork(content, config.cache);
   const { batcher, pool } = service;
@@ -66,6 +71,7 @@ export async function createSubject(service: Service, config: Config, model: Com
     network,
     async open(graph, options = {}) {
       sessions += 1;
+      onOpen(model.precision === 'int8' ? 'int8' : 'fp32');
       const { digest: _, ...session } = write(`probe-${sessions}`, graph, options);
       const load = new LoadedModel(model, pool);
       const computed = { classifier: graph, dense: { unavailable: '' }, parameters: network.parameters };

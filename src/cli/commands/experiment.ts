@@ -25,7 +25,7 @@ export async function experimentCommand(
   try {
     const report = await runExperiment(name, lab, images === undefined ? options : { ...options, images });
     if (output !== undefined) await writeReport(report, output);
-    process.stdout.write(json ? asJson(report) : asMarkdown(report));
+    process.stdout.write(json ? asJson(report) : asMarkdown(report, { hasPictures: output !== undefined }));
   } finally {
     await lab.close();
   }
