@@ -30,6 +30,7 @@ export const SLOW_FILES: readonly string[] = [
   'test/conformance/**',
   'test/unit/architectures/class-map.test.ts',
   'test/unit/architectures/golden.test.ts',
+  'test/unit/experiments/**',
   'test/unit/graph/outline.test.ts',
   'test/unit/graph/passes/narrow-to-half.test.ts',
   'test/unit/graph/passes/reduce-output-stride.test.ts',

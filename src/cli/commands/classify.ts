@@ -4,7 +4,8 @@ import type { Config } from '../../config.js';
 import { classify, type Classification, type ClassifyOptions } from '../../inference/classify.js';
 import { answerFiles, type Answerer, type Outcome } from '../files/answer-files.js';
 import { findInputs, printable, type InputFile } from '../files/input-files.js';
-import { filesAtOnce, formatTable, localContext, withModel } from '../local-service.js';
+import { localContext } from '../../inference/request-context.js';
+import { filesAtOnce, formatTable, withModel } from '../local-service.js';
 import { remoteClassifier } from '../remote.js';
 import { pictureMode, screenOf, showPicture } from '../terminal/terminal-picture.js';
 

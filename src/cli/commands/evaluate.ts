@@ -1,33 +1,24 @@
 /**
  * `fullconv evaluate FOLDER`: top-1 and top-5 accuracy through the same decoding, resizing and engine that requests
- * take. It understands three layouts: Tiny ImageNet's (`val_annotations.txt` beside `images/`), one folder for each
- * class, named by its id, and files with the class id in their names. An image that cannot be classified counts as
+ * take; evaluation/samples.ts has the layouts of folders. An image that cannot be classified counts as
  * wrong, and as `failed`.
  */
-import { readFile, readdir } from 'node:fs/promises';
-import { extname, join, sep } from 'node:path';
 import { SingleBar } from 'cli-progress';
 import type { Config } from '../../config.js';
-import { OperatorError } from '../../errors.js';
+import { chooseSamples, type Sample } from '../../evaluation/samples.js';
 import type { ClassifyOptions } from '../../inference/classify.js';
 import { shortSide, type Fit } from '../../maps/input-plan.js';
 import type { CompiledModel } from '../../models/compile.js';
-import type { Label } from '../../models/manifest.js';
 import type { Service } from '../../app.js';
 import { classifyFiles, type FileResults } from '../files/classify-files.js';
 import { errorText } from '../error-text.js';
-import { IMAGE_EXTENSIONS, printRows, withService } from '../local-service.js';
+import { printRows, withService } from '../local-service.js';
 
 export interface EvaluateFlags {
   readonly model?: readonly string[];
   readonly size?: readonly number[];
   readonly fit?: Fit | undefined;
   readonly json?: boolean;
-}
-
-interface Sample {
-  readonly file: string;
-  readonly classIndex: number;
 }
 
 /** A line of the table. */
@@ -46,10 +37,7 @@ export async function evaluateCommand(config: Config, folder: string, flags: Eva
     const done: Evaluation[] = [];
     for (const name of flags.model ?? [undefined]) {
       await service.registry.use(name, async (model) => {
-        const samples = await findSamples(folder, model.labels);
-        if (samples.length === 0) {
-          throw new OperatorError(`${folder} has no image of a class of ${model.manifest.name}`);
-        }
+        const samples = await chooseSamples(folder, { classes: model.labels, model: model.manifest.name });
         for (const size of flags.size ?? [shortSide(model.manifest.input.size)]) {
           done.push(await evaluate(service, config, model, samples, size, flags.fit));
         }
@@ -107,34 +95,4 @@ function indicesOf([result]: FileResults): number[] {
 
 function percentage(part: number, whole: number): number {
   return Math.round((part / whole) * 10000) / 100;
-}
-
-/** The images below a folder whose class the model knows. */
-async function findSamples(folder: string, labels: readonly Label[]): Promise<Sample[]> {
-  const classOf = new Map(labels.map(({ id }, index) => [id, index]));
-  const annotations = await readFile(join(folder, 'val_annotations.txt'), 'utf8').catch(() => undefined);
-  const named: (readonly [string, string])[] =
-    annotations === undefined
-      ? (await readdir(folder, { recursive: true })).map((file) => [file, idIn(file, classOf) ?? ''])
-      : annotations
-          .trim()
-          .split('\n')
-          .map((line) => line.split('\t'))
-          .map(([file = '', id = '']) => [join('images', file), id]);
-  return named.flatMap(([file, id]) => {
-    const classIndex = classOf.get(id);
-    const isImage = IMAGE_EXTENSIONS.has(extname(file).toLowerCase());
-    return classIndex === undefined || !isImage ? [] : [{ file: join(folder, file), classIndex }];
-  });
-}
-
-/** The class id that is the name of the file's folder, or a word of the file's name. */
-function idIn(file: string, classOf: ReadonlyMap<string, number>): string | undefined {
-  const parts = file.split(sep);
-  const folder = parts.at(-2);
-  if (folder !== undefined && classOf.has(folder)) return folder;
-  return parts
-    .at(-1)
-    ?.split(/[^A-Za-z0-9]+/)
-    .find((word) => classOf.has(word));
 }

@@ -9,7 +9,9 @@ import { ServiceError } from '../../errors.js';
 import { classify, type ClassifyAnswer, type ClassifyOptions } from '../../inference/classify.js';
 import type { ImageInput } from '../../inference/infer.js';
 import type { CompiledModel } from '../../models/compile.js';
-import { filesAtOnce, localContext, readImage } from '../local-service.js';
+import { localContext } from '../../inference/request-context.js';
+import { readImage } from '../../evaluation/image-file.js';
+import { filesAtOnce } from '../local-service.js';
 
 /** The result of one file: its classes at each scale, or its problem. */
 export type FileResults = ClassifyAnswer['results'];

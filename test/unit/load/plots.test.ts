@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { linearAxis, logAxis, roundNumbers } from '../../../load/plots/axes.js';
-import { placeLabels, type Bounds, type Circle } from '../../../load/plots/place-labels.js';
+import { linearAxis, logAxis, roundNumbers } from '../../../src/plots/axes.js';
+import { placeLabels, type Bounds, type Circle } from '../../../src/plots/place-labels.js';
 import { plotsOf } from '../../../load/plots/plots.js';
 import { withAccuracies } from '../../../load/accuracies.js';
 import { readReport, type Row } from '../../../load/report.js';
@@ -62,6 +62,7 @@ describe('a linear axis', () => {
       domain: [66, 86],
       ticks: [66, 68, 70, 72, 74, 76, 78, 80, 82, 84, 86],
     });
+    expect(linearAxis('', [0, 1], 0.03).ticks).toEqual([0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]);
     expect(linearAxis('%', [38, 82], 3).ticks).toEqual([35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85]);
   });
 });

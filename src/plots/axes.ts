@@ -30,7 +30,9 @@ export function linearAxis(label: string, values: readonly number[], margin: num
   const power = Math.floor(Math.log10(least));
   const step = decades(power, power + 1).find((number) => number >= least)!;
   const first = Math.ceil(from / step);
-  const ticks = Array.from({ length: Math.floor(to / step) - first + 1 }, (_, index) => (first + index) * step);
+  const ticks = Array.from({ length: Math.floor(to / step) - first + 1 }, (_, index) =>
+    Number(((first + index) * step).toPrecision(12)),
+  );
   return { type: 'linear', label, domain: [from, to], ticks };
 }
 

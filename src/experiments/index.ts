@@ -1,0 +1,53 @@
+/**
+ * The experiments by name, what each shows and takes. An experiment is a file, which is loaded when it is run:
+ *
+ *     const lab = createLab(readConfig({ FULLCONV_MODELS: 'models' }));
+ *     const report = await runExperiment('arithmetic', lab, { model: ['vgg16'], size: [512] });
+ *     await lab.close();
+ */
+import type { Lab } from './lab.js';
+import type { ExperimentOptions, OptionName } from './options.js';
+import type { Findings, Report } from './report.js';
+
+export interface Experiment {
+  /** What it shows, as a clause: for lists and help. */
+  readonly summary: string;
+  /** What is to be named as the images; absent: nothing. */
+  readonly images?: { readonly about: string; readonly isNeeded: boolean };
+  readonly options: readonly OptionName[];
+  readonly load: () => Promise<Run>;
+}
+
+/**
+ * Runs an experiment in a lab, which stays open. Throws OperatorError where a model or the images do not fit, and
+ * UsageError where the options do not.
+ */
+export type Run = (lab: Lab, options: ExperimentOptions) => Promise<Findings>;
+
+export const EXPERIMENTS = {
+  arithmetic: {
+    summary: 'the size of every layer for any input, and how it comes about',
+    options: ['model', 'size'],
+    load: async () => (await import('./arithmetic.js')).arithmetic,
+  },
+  rescale: {
+    summary: 'one photograph at several scales, and where the answer stays right',
+    images: { about: 'a photograph; its class may be in its name, as an id', isNeeded: true },
+    options: ['model', 'scale', 'class'],
+    load: async () => (await import('./rescale.js')).rescale,
+  },
+} as const satisfies Readonly<Record<string, Experiment>>;
+
+export type ExperimentName = keyof typeof EXPERIMENTS;
+
+/** The experiments in the order of the table. */
+export const EXPERIMENT_LIST: readonly (Experiment & { readonly name: ExperimentName })[] = (
+  Object.entries(EXPERIMENTS) as [ExperimentName, Experiment][]
+).map(([name, experiment]) => ({ ...experiment, name }));
+
+/** Run an experiment; the report says what it ran on. */
+export async function runExperiment(name: ExperimentName, lab: Lab, options: ExperimentOptions): Promise<Report> {
+  const run = await EXPERIMENTS[name].load();
+  const findings = await run(lab, options);
+  return { experiment: name, ...findings, ground: await lab.ground() };
+}
