@@ -7,8 +7,8 @@ export interface Curve {
   readonly name: string;
   readonly points: readonly CurvePoint[];
   readonly dashed?: boolean;
-  /** Draw a dot at each point; hollow ones where the point says so. */
-  readonly dots?: boolean;
+  /** Draw a dot at each point, or nothing else; hollow ones where the point says so. */
+  readonly dots?: boolean | 'only';
 }
 
 export interface CurvePoint {
@@ -32,8 +32,10 @@ export function drawCurves({ curves, ...plot }: CurvePlot): string {
     series: curves.map(({ name, points, dashed = false, dots = false }) => ({
       name,
       marks: (stroke) => [
-        Plot.line(points, { ...CHANNELS, stroke, strokeWidth: 2, ...(dashed && { strokeDasharray: '6,4' }) }),
-        ...(dots
+        ...(dots === 'only'
+          ? []
+          : [Plot.line(points, { ...CHANNELS, stroke, strokeWidth: 2, ...(dashed && { strokeDasharray: '6,4' }) })]),
+        ...(dots !== false
           ? [
               Plot.dot(points, {
                 ...CHANNELS,
