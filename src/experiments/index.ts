@@ -36,6 +36,30 @@ export const EXPERIMENTS = {
     options: ['model', 'scale', 'class'],
     load: async () => (await import('./rescale.js')).rescale,
   },
+  lesion: {
+    summary: 'what a net loses when it loses blocks, or their order (Veit 2016)',
+    images: { about: 'a folder of labelled images', isNeeded: true },
+    options: ['model', 'count'],
+    load: async () => (await import('./lesion.js')).lesion,
+  },
+  paths: {
+    summary: 'how many paths lead through a residual net, how long they are, and which count (Veit 2016)',
+    images: { about: 'a folder of labelled images, to measure on; of them 16, or --count', isNeeded: false },
+    options: ['model', 'count'],
+    load: async () => (await import('./paths.js')).paths,
+  },
+  responses: {
+    summary: 'how much the response of each 3×3 layer varies (He 2016)',
+    images: { about: 'a folder of labelled images', isNeeded: true },
+    options: ['model', 'count'],
+    load: async () => (await import('./responses.js')).responses,
+  },
+  refine: {
+    summary: "what a net's head says after each block of the last stage (Greff 2017)",
+    images: { about: 'a folder of labelled images', isNeeded: true },
+    options: ['model', 'count'],
+    load: async () => (await import('./refine.js')).refine,
+  },
 } as const satisfies Readonly<Record<string, Experiment>>;
 
 export type ExperimentName = keyof typeof EXPERIMENTS;

@@ -39,9 +39,26 @@ export function totalOf(counts: PathCounts): bigint {
 
 /** Each length's part of all paths: numbers that sum to 1. */
 export function sharesOf(counts: PathCounts): readonly number[] {
-  const total = totalOf(counts);
-  // Counts may exceed what a number holds; their quotient in 64 binary digits does not.
-  return counts.map((count) => Number((count << 64n) / total) / 2 ** 64);
+  return weightedShares(counts, () => 0);
+}
+
+/** The same if each path of a length counts as much as the exponential of a number. */
+export function weightedShares(counts: PathCounts, logWeight: (length: number) => number): readonly number[] {
+  // Counts and weights may exceed what a number holds.
+  const logs = counts.map((count, length) => naturalLog(count) + logWeight(length));
+  const largest = Math.max(...logs);
+  const weights = logs.map((log) => Math.exp(log - largest));
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  return weights.map((weight) => weight / total);
+}
+
+/** Bits that a number holds exactly, and some more to round. */
+const PRECISE_BITS = 60;
+
+/** −∞ for 0. */
+function naturalLog(number: bigint): number {
+  const surplus = Math.max(0, number.toString(2).length - PRECISE_BITS);
+  return Math.log(Number(number >> BigInt(surplus))) + surplus * Math.LN2;
 }
 
 /** A range of lengths, both ends included, and its part of the whole. */

@@ -94,7 +94,7 @@ describe('chance', () => {
     expect(shuffled(list, 'a')).not.toEqual(shuffled(list, 'b'));
     expect(shuffled(list, 'a').sort((x, y) => x - y)).toEqual(list);
     expect(new Set(list.map((seed) => oneOf(list, `${seed}`))).size).toBeGreaterThan(20);
-    expect(oneOf([], 'a')).toBeUndefined();
+    expect(oneOf<string>([], 'a')).toBeUndefined();
   });
 
   it('gives directions of length 1', () => {
