@@ -5,6 +5,8 @@
  *     const report = await runExperiment('arithmetic', lab, { model: ['vgg16'], size: [512] });
  *     await lab.close();
  */
+import { OperatorError } from '../errors.js';
+import { GraphError } from '../graph/graph-error.js';
 import type { Lab } from './lab.js';
 import type { ExperimentOptions, OptionName } from './options.js';
 import type { Findings, Report } from './report.js';
@@ -69,9 +71,14 @@ export const EXPERIMENT_LIST: readonly (Experiment & { readonly name: Experiment
   Object.entries(EXPERIMENTS) as [ExperimentName, Experiment][]
 ).map(([name, experiment]) => ({ ...experiment, name }));
 
-/** Run an experiment; the report says what it ran on. */
+/**
+ * Run an experiment; the report says what it ran on. Throws as Run does; OperatorError also for a net that has not what is
+ * measured.
+ */
 export async function runExperiment(name: ExperimentName, lab: Lab, options: ExperimentOptions): Promise<Report> {
   const run = await EXPERIMENTS[name].load();
-  const findings = await run(lab, options);
+  const findings = await run(lab, options).catch((error: unknown) => {
+    throw error instanceof GraphError ? new OperatorError(error.message, { cause: error }) : error;
+  });
   return { experiment: name, ...findings, ground: await lab.ground() };
 }

@@ -200,10 +200,15 @@ function named<T extends Found>(found: readonly T[]): (T & Pick<ResidualBlock, '
   });
 }
 
-/** The parts that the paths of its branches' names begin with: `layer1.0` of `layer1.0.conv1` and `layer1.0.bn1`. */
-function sharedName({ branches }: Found): string {
-  const paths = branches.flatMap(({ nodes }) => nodes.map(({ name }) => name.split(/[./]/).slice(0, -1)));
-  const [first = [], ...others] = paths;
+/** The parts that the paths of its nodes' names begin with: `layer1.0` of `layer1.0.conv1`, `layer1.0.add` and so on. */
+function sharedName({ branches, join }: Found): string {
+  const names = branches.flatMap(({ nodes }) => nodes.map(({ name }) => name));
+  // The join may have a name that tells nothing.
+  return commonPath([...names, join.name]) || commonPath(names);
+}
+
+function commonPath(names: readonly string[]): string {
+  const [first = [], ...others] = names.map((name) => name.split(/[./]/).slice(0, -1));
   const length = first.findIndex((part, index) => others.some((path) => path[index] !== part));
   return (length === -1 ? first : first.slice(0, length)).filter((part) => part !== '').join('.');
 }
