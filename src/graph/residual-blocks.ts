@@ -8,8 +8,8 @@
  * has no activation and at most one layer with weights: it is the identity, or a projection where the shape changes. A
  * branch is whatever else is added. Several branches make a Multi-ResNet's block (Abdi 2016), and additions of additions
  * from one start are one join. Batch normalization may be folded; the activation may stand behind the join (He 2016a) or
- * in the branch (He 2016b). Gated sums (Highway), joined columns with activations (FractalNet) and concatenations
- * (DenseNet, Inception) are no residual blocks.
+ * in the branch (He 2016b). Joined columns with activations (FractalNet) and concatenations (DenseNet, Inception) are no
+ * residual blocks; neither is a gated sum T·H + (1 − T)·x (Highway), unless it is written x + T·(H − x).
  *
  * A block whose branch has blocks inside is a shortcut over those (RoR, Zhang 2016).
  */
