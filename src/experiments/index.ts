@@ -24,17 +24,31 @@ export interface Experiment {
  */
 export type Run = (lab: Lab, options: ExperimentOptions) => Promise<Findings>;
 
+const LABELLED = 'a folder of labelled images';
+
 export const EXPERIMENTS = {
   arithmetic: {
     summary: 'the size of every layer for any input, and how it comes about',
     options: ['model', 'size'],
     load: async () => (await import('./arithmetic.js')).arithmetic,
   },
+  slide: {
+    summary: 'a fully connected layer is a convolution: the class map beside the classifier on each window',
+    images: { about: 'a photograph', isNeeded: true },
+    options: ['model', 'size', 'class'],
+    load: async () => (await import('./slide.js')).slide,
+  },
   rescale: {
     summary: 'one photograph at several scales, and where the answer stays right',
     images: { about: 'a photograph; its class may be in its name, as an id', isNeeded: true },
     options: ['model', 'scale', 'class'],
     load: async () => (await import('./rescale.js')).rescale,
+  },
+  activations: {
+    summary: 'activation functions with their derivatives, and the share of channels that have died',
+    images: { about: LABELLED, isNeeded: false },
+    options: ['model', 'count', 'alpha'],
+    load: async () => (await import('./activations.js')).activations,
   },
 } as const satisfies Readonly<Record<string, Experiment>>;
 
