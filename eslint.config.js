@@ -73,7 +73,7 @@ const allowed = {
     ...['architectures', 'files', 'graph', 'kept-folders', 'maps', 'regular-files', 'runtime', 'tensor', 'vocabulary'],
   ],
   'open-files': [],
-  plots: [],
+  plots: ['maps'],
   playground: ['classes', 'client', 'maps', 'vocabulary'],
   'process-setup': ['cores', 'open-files'],
   processes: ['device', 'in-transit', 'runtime'],

@@ -3,7 +3,8 @@
  * normalization (epsilon 1e-3) and activation; chains of units; branches side by side.
  */
 import type { GraphBuilder } from '../graph/build.js';
-import { layersOn, type Activation, type ConvShape, type Layers, type PoolWindow } from './layers.js';
+import { layersOn, type ConvShape, type Layers, type PoolWindow } from './layers.js';
+import type { CommonOptions } from './options.js';
 
 /** A value [N, channels, H, W] of the graph under construction. */
 export interface Features {
@@ -28,9 +29,9 @@ export interface InceptionLayers extends Layers {
 
 export function inceptionLayersOn(
   builder: GraphBuilder,
-  options: { readonly activation: Activation },
+  { activation, leakyAlpha, eluAlpha }: CommonOptions,
 ): InceptionLayers {
-  const layers = layersOn(builder, { activation: options.activation, epsilon: 1e-3 });
+  const layers = layersOn(builder, { activation, leakyAlpha, eluAlpha, epsilon: 1e-3 });
   const unit = ({ value, channels }: Features, [name, out, window = { kernel: 1 }]: Unit): Features => {
     const convolved = layers.conv(value, `${name}.conv`, { in: channels, out, ...window });
     return { value: layers.activation(layers.batchNorm(convolved, `${name}.bn`, out), `${name}.relu`), channels: out };

@@ -92,7 +92,7 @@ function isList<T extends string>(choices: readonly T[] | Vocabulary<T>): choice
 }
 
 const READERS: Readonly<Record<OptionKind, (text: string) => unknown>> = {
-  ...{ whole, wholes, numbers, words },
+  ...{ whole, wholes, number: positive, numbers, words },
   text: (text) => text,
 };
 

@@ -26,11 +26,19 @@ export interface Experiment {
  */
 export type Run = (lab: Lab, options: ExperimentOptions) => Promise<Findings>;
 
+const LABELLED = 'a folder of labelled images';
+
 export const EXPERIMENTS = {
   arithmetic: {
     summary: 'the size of every layer for any input, and how it comes about',
     options: ['model', 'size'],
     load: async () => (await import('./arithmetic.js')).arithmetic,
+  },
+  slide: {
+    summary: 'a fully connected layer is a convolution: the class map beside the classifier on each window',
+    images: { about: 'a photograph', isNeeded: true },
+    options: ['model', 'size', 'class'],
+    load: async () => (await import('./slide.js')).slide,
   },
   rescale: {
     summary: 'one photograph at several scales, and where the answer stays right',
@@ -40,7 +48,7 @@ export const EXPERIMENTS = {
   },
   lesion: {
     summary: 'what a net loses when it loses blocks, or their order (Veit 2016)',
-    images: { about: 'a folder of labelled images', isNeeded: true },
+    images: { about: LABELLED, isNeeded: true },
     options: ['model', 'count'],
     load: async () => (await import('./lesion.js')).lesion,
   },
@@ -52,15 +60,21 @@ export const EXPERIMENTS = {
   },
   responses: {
     summary: 'how much the response of each 3×3 layer varies (He 2016)',
-    images: { about: 'a folder of labelled images', isNeeded: true },
+    images: { about: LABELLED, isNeeded: true },
     options: ['model', 'count'],
     load: async () => (await import('./responses.js')).responses,
   },
   refine: {
     summary: "what a net's head says after each block of the last stage (Greff 2017)",
-    images: { about: 'a folder of labelled images', isNeeded: true },
+    images: { about: LABELLED, isNeeded: true },
     options: ['model', 'count'],
     load: async () => (await import('./refine.js')).refine,
+  },
+  activations: {
+    summary: 'activation functions with their derivatives, and the share of channels that have died',
+    images: { about: LABELLED, isNeeded: false },
+    options: ['model', 'count', 'alpha'],
+    load: async () => (await import('./activations.js')).activations,
   },
 } as const satisfies Readonly<Record<string, Experiment>>;
 

@@ -14,6 +14,8 @@ export interface ExperimentOptions {
   readonly scale?: readonly number[];
   /** What an image shows: index, id or label. */
   readonly class?: string;
+  /** α of Leaky ReLU and of ELU. */
+  readonly alpha?: number;
   /** At most so many images, evenly spread over the folder. */
   readonly count?: number;
 }
@@ -21,7 +23,7 @@ export interface ExperimentOptions {
 export type OptionName = Exclude<keyof ExperimentOptions, 'images'>;
 
 /** How the text of an option is read. */
-export type OptionKind = 'text' | 'words' | 'whole' | 'wholes' | 'numbers';
+export type OptionKind = 'text' | 'words' | 'whole' | 'wholes' | 'number' | 'numbers';
 
 export interface OptionText {
   /** As commander writes it; the placeholder names the kind of the value for completion. */
@@ -35,5 +37,6 @@ export const OPTIONS: Readonly<Record<OptionName, OptionText>> = {
   size: { flags: '--size <list>', about: 'sides of the input, in pixels', kind: 'wholes' },
   scale: { flags: '--scale <list>', about: "multipliers of the model's own size", kind: 'numbers' },
   class: { flags: '--class <name>', about: 'what the photograph shows: index, id or label', kind: 'text' },
+  alpha: { flags: '--alpha <number>', about: 'α of Leaky ReLU and of ELU; default 0.01 and 1', kind: 'number' },
   count: { flags: '--count <images>', about: 'how many of the images, evenly spread; default all', kind: 'whole' },
 };

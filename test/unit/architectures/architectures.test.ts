@@ -122,7 +122,7 @@ describe('buildArchitecture', () => {
     [
       'resnet18',
       { hidden: 512 },
-      /resnet18 has no option "hidden"; it has classes, activation, inputSize, width, stem/,
+      /resnet18 has no option "hidden"; it has classes, activation, inputSize, leakyAlpha, eluAlpha, width, stem/,
     ],
     ['vgg16', { stem: 'compact' }, /vgg16 has no option "stem"/],
     ['vgg16', { toString: 1 }, /vgg16 has no option "toString"/],
@@ -137,6 +137,8 @@ describe('buildArchitecture', () => {
     ],
     ['efficientnet_lite0', { padding: 'same' }, /"padding" must be one of torch, tensorflow, is "same"/],
     ['efficientnet_lite0', { epsilon: 1 }, /"epsilon" must be between 0 and 1, is 1/],
+    ['resnet18', { leakyAlpha: 1 }, /"leakyAlpha" must be between 0 and 1, is 1/],
+    ['resnet18', { eluAlpha: 0 }, /"eluAlpha" must be positive, is 0/],
     ['resnext50_32x4d', { width: 8 }, /"width" is too small for groups of 4 channels, is 8/],
     ['vgg11', { poolings: 3 }, /"poolings" must be 4 or 5, is 3/],
     ['vgg11', { inputSize: 100 }, /"inputSize" must be a multiple of 32, is 100/],
