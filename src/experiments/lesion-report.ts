@@ -1,9 +1,37 @@
-/** What people read of a lesion study: text, tables, and the plots of Veit 2016. */
+/** What a lesion study found: its figures, and what people read of them, with the plots of Veit 2016. */
 import { fittedAxis } from '../plots/axes.js';
 import type { Curve } from '../plots/curves.js';
 import { median, percent, points } from './figures.js';
-import type { Lesions, ManyLesions } from './lesion.js';
 import type { Section } from './report.js';
+
+/** Accuracies are percent of the images whose first class is right. */
+export interface Lesions {
+  readonly model: string;
+  readonly kind: 'residual' | 'plain';
+  readonly classes: number;
+  readonly images: number;
+  readonly whole: number;
+  readonly one: readonly OneLesion[];
+  /** Absent of a plain net. */
+  readonly many?: ManyLesions;
+}
+
+export interface OneLesion {
+  /** Of the block or layer. */
+  readonly name: string;
+  readonly accuracy: number;
+  /** Of blocks. */
+  readonly stage?: number;
+  readonly changesShape?: boolean;
+}
+
+export interface ManyLesions {
+  /** So many of the images, and the accuracy of the whole net on them. */
+  readonly images: number;
+  readonly whole: number;
+  readonly several: readonly { readonly deleted: number; readonly accuracies: readonly number[] }[];
+  readonly order: readonly { readonly swaps: number; readonly tau: number; readonly accuracy: number }[];
+}
 
 /** From so many blocks on a net loses little with one of them; the paper's have 54 and more. */
 const MANY_BLOCKS = 20;

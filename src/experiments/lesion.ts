@@ -21,39 +21,10 @@ import { accuracyOf } from './examine.js';
 import { labelledImages } from './images.js';
 import { kendallTau } from './kendall.js';
 import type { Lab } from './lab.js';
-import { sectionsOf } from './lesion-report.js';
+import { sectionsOf, type Lesions, type ManyLesions, type OneLesion } from './lesion-report.js';
 import type { ExperimentOptions } from './options.js';
 import type { Findings } from './report.js';
 import type { Subject } from './subject.js';
-
-/** Accuracies are percent of the images whose first class is right. */
-export interface Lesions {
-  readonly model: string;
-  readonly kind: 'residual' | 'plain';
-  readonly classes: number;
-  readonly images: number;
-  readonly whole: number;
-  readonly one: readonly OneLesion[];
-  /** Absent of a plain net. */
-  readonly many?: ManyLesions;
-}
-
-export interface OneLesion {
-  /** Of the block or layer. */
-  readonly name: string;
-  readonly accuracy: number;
-  /** Of blocks. */
-  readonly stage?: number;
-  readonly changesShape?: boolean;
-}
-
-export interface ManyLesions {
-  /** So many of the images, and the accuracy of the whole net on them. */
-  readonly images: number;
-  readonly whole: number;
-  readonly several: readonly { readonly deleted: number; readonly accuracies: readonly number[] }[];
-  readonly order: readonly { readonly swaps: number; readonly tau: number; readonly accuracy: number }[];
-}
 
 /** How many blocks go, how many pairs trade places, and how often each is drawn. */
 const DELETED = [1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100];

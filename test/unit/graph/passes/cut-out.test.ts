@@ -20,8 +20,15 @@ it('gives, fed with the values of the whole, the values of the whole', async () 
   expectClose((await runGraph(head, { [to]: whole[to]! }))[LOGITS], whole[LOGITS]);
 });
 
-it('refuses a part that depends on more', () => {
+it('gives several values at once', async () => {
+  const values = ['layer3.0.bn2', 'layer3.0.downsample.1'];
+  const part = applyPasses(net, [cutOut({ from: [from], to: values }, shapes)]);
+  expect(Object.keys(await runGraph(part, { [from]: randomTensor(shapes.get(from)!) }))).toEqual(values);
+});
+
+it('refuses a part that depends on more, and values of unknown shape', () => {
   expect(() => applyPass(net, cutOut({ from: ['layer1.0.relu1'], to: ['layer1.0.relu'] }, shapes))).toThrow(
     '"layer1.0.relu" depend on more than "layer1.0.relu1"',
   );
+  expect(() => applyPass(net, cutOut({ from: ['absent'], to: [to] }, shapes))).toThrow('the shape of "absent"');
 });

@@ -3,9 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ints } from '../../../../src/graph/attributes.js';
 import type { GraphBuilder } from '../../../../src/graph/build.js';
 import type { Graph } from '../../../../src/graph/graph.js';
-import { nativeShapes } from '../../../../src/graph/native-shapes.js';
 import { applyPass, applyPasses } from '../../../../src/graph/pass.js';
-import { cutOut } from '../../../../src/graph/passes/cut-out.js';
 import { deleteBlock } from '../../../../src/graph/passes/delete-block.js';
 import { deleteLayer } from '../../../../src/graph/passes/delete-layer.js';
 import { foldBatchNorm } from '../../../../src/graph/passes/fold-batch-norm.js';
@@ -148,32 +146,5 @@ describe('permute-blocks', () => {
     expect(() => applyPass(read, permuteBlocks(residualBlocks(read, SIDE), [1, 0, 2]))).toThrow(
       /read outside of the block/,
     );
-  });
-});
-
-describe('cut-out', () => {
-  const graph = chain([residual, 'a'], [projected, 'b'], [residual, 'c']);
-  const [, block] = residualBlocks(graph, SIDE);
-  const shapes = nativeShapes(graph, SIDE);
-  const { start, join } = block!;
-
-  it('gives the parts of a net, which one behind the other are the net', async () => {
-    const front = applyPasses({ ...graph, outputs: [output(start)] }, [cutOut({ from: ['x'], to: [start] }, shapes)]);
-    const middle = applyPasses(graph, [cutOut({ from: [start], to: [join.outputs[0]!] }, shapes)]);
-    const back = applyPasses(graph, [cutOut({ from: [join.outputs[0]!], to: [graph.outputs[0]!.name] }, shapes)]);
-    expect(middle.inputs[0]!.dims).toEqual(['N', 4, SIDE, SIDE]);
-    expectClose(await run(back, await run(middle, await run(front))), await run(graph));
-  });
-
-  it('gives several values at once', async () => {
-    const values = [block!.branches[0]!.value, block!.shortcuts[0]!.value];
-    const part = applyPasses(graph, [cutOut({ from: [start], to: values }, shapes)]);
-    expect(Object.keys(await runGraph(part, { [start]: x }))).toEqual(values);
-  });
-
-  it('refuses what depends on more, and values of unknown shape', () => {
-    const other = block!.branches[0]!.value;
-    expect(() => applyPass(graph, cutOut({ from: [other], to: [join.outputs[0]!] }, shapes))).toThrow(/depend on more/);
-    expect(() => applyPass(graph, cutOut({ from: ['absent'], to: [start] }, shapes))).toThrow(/shape of "absent"/);
   });
 });
