@@ -5,45 +5,52 @@ import { readImage } from '../evaluation/image-file.js';
 import type { Sample } from '../evaluation/samples.js';
 import type { Graph } from '../graph/graph.js';
 import { LOGITS } from '../graph/passes/name-logits.js';
-import { expectTensor, type TensorMap } from '../tensor.js';
+import { expectTensor } from '../tensor.js';
+import type { Lab } from './lab.js';
 import type { Subject } from './subject.js';
 
+/** Runs in flight: twice what the workers' batches hold, but no more than the queue takes. */
+export function runsAtOnce({ config }: Lab, { service: { limits, pool } }: Subject): number {
+  return Math.min(2 * limits.maxBatchSize * pool.size, config.maxQueue);
+}
+
 /**
- * What a graph over the model's weights gives for each image, in the order of the images. Throws OperatorError naming the
- * file of an image that has no answer.
+ * The first class of each image, by a graph over the model's weights. Throws OperatorError naming the file of an image that
+ * has no answer.
  */
-export async function observe<T>(
+export async function classesOf(
+  lab: Lab,
   subject: Subject,
   graph: Graph,
   samples: readonly Sample[],
-  read: (outputs: TensorMap, sample: Sample) => T,
-): Promise<T[]> {
-  const { limits, pool } = subject.service;
-  const slots = pLimit(2 * limits.maxBatchSize * pool.size);
+): Promise<number[]> {
+  const slots = pLimit(runsAtOnce(lab, subject));
   const probe = await subject.open(graph);
   try {
-    return await slots.map(samples, async (sample) => {
+    return await slots.map(samples, async ({ file }) => {
       try {
-        return read(await probe.photo(await readImage(sample.file)), sample);
+        const outputs = await probe.photo(await readImage(file));
+        return largestIndex(expectTensor(outputs, LOGITS, 'float32').data);
       } catch (error) {
         if (!(error instanceof ServiceError)) throw error;
-        throw new OperatorError(`${sample.file}: ${error.message}`, { cause: error });
+        throw new OperatorError(`${file}: ${error.message}`, { cause: error });
       }
     });
   } finally {
+    slots.clearQueue();
     await probe.close();
   }
 }
 
-/** The first class of each image. */
-export function classesOf(subject: Subject, graph: Graph, samples: readonly Sample[]): Promise<number[]> {
-  return observe(subject, graph, samples, (outputs) => largestIndex(expectTensor(outputs, LOGITS, 'float32').data));
-}
-
 /** Percent of the images whose first class is right. */
-export async function accuracyOf(subject: Subject, graph: Graph, samples: readonly Sample[]): Promise<number> {
+export async function accuracyOf(
+  lab: Lab,
+  subject: Subject,
+  graph: Graph,
+  samples: readonly Sample[],
+): Promise<number> {
   return agreement(
-    await classesOf(subject, graph, samples),
+    await classesOf(lab, subject, graph, samples),
     samples.map(({ classIndex }) => classIndex),
   );
 }

@@ -64,7 +64,7 @@ async function studyNet(lab: Lab, subject: Subject, samples: readonly Sample[]):
   const fewer = spread(samples, IMAGES_FOR_MANY);
   const progress = lab.progress(name, 1 + single.length + (many.count === 0 ? 0 : 1 + many.count));
   const examine = async (graph: Graph, on: readonly Sample[]): Promise<number> => {
-    const accuracy = await accuracyOf(subject, graph, on);
+    const accuracy = await accuracyOf(lab, subject, graph, on);
     progress.step();
     return accuracy;
   };

@@ -18,6 +18,8 @@ import type { ResidualBlock } from '../graph/residual-blocks.js';
 import { producersOf } from '../graph/rewrite.js';
 import { expectTensor } from '../tensor.js';
 import { direction, oneOf, shuffled } from './chance.js';
+import { runsAtOnce } from './examine.js';
+import type { Lab } from './lab.js';
 import { openPart } from './part-session.js';
 import type { Subject } from './subject.js';
 
@@ -39,15 +41,16 @@ const STEP = 1e-3;
  * one depends on more than the block before.
  */
 export async function measurePathNorms(
+  lab: Lab,
   subject: Subject,
   blocks: readonly ResidualBlock[],
   { files, draws, onPath = () => undefined }: PathNormOptions,
 ): Promise<readonly number[]> {
-  const { network, service } = subject;
+  const { network } = subject;
   const values = [...new Set(blocks.flatMap(({ start, join }) => [start, join.outputs[0]!]))];
   const whole = await subject.open(applyPasses(network.classifier, [tapValues(values, network.nativeSize)]));
   const course = await openCourse(subject, blocks);
-  const slots = pLimit(2 * service.limits.maxBatchSize * service.pool.size);
+  const slots = pLimit(runsAtOnce(lab, subject));
   const lengths = Array.from({ length: blocks.length + 1 }, (_, length) => length);
   const logs = lengths.map((): number[] => []);
   try {
@@ -61,6 +64,7 @@ export async function measurePathNorms(
       });
     }
   } finally {
+    slots.clearQueue();
     await Promise.all([whole.close(), course.close()]);
   }
   return logs.map(logOfMean);

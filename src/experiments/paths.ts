@@ -31,7 +31,7 @@ export interface NetPaths {
   readonly modules: number;
   /** Whole numbers in decimal digits: they exceed what JSON's readers hold. */
   readonly paths: string;
-  /** When the first block has lost its branches. */
+  /** When one block has lost its branches. */
   readonly pathsWithoutOneBlock: string;
   /** The fewest lengths that more than 95 % of the paths have. */
   readonly range: LengthRange;
@@ -101,7 +101,7 @@ function measure(lab: Lab, asked: string | undefined, images: string, count: num
     }
     const samples = await labelledImages(lab, subject, { images, count });
     const progress = lab.progress(name, samples.length * DRAWS * (blocks.length + 1));
-    const norms = await measurePathNorms(subject, blocks, {
+    const norms = await measurePathNorms(lab, subject, blocks, {
       files: samples.map(({ file }) => file),
       draws: DRAWS,
       onPath: () => progress.step(),
@@ -131,14 +131,12 @@ interface Measured {
 function netPaths(model: string, blocks: readonly ResidualBlock[], measured?: Measured): NetPaths {
   const counts = countPaths(blocks);
   const shares = sharesOf(counts);
-  const [first, ...others] = blocks;
-  const without = countPaths([{ ...first!, branches: [] }, ...others]);
   const { contribution, shares: contributions } = contributionOf(counts, shares, measured);
   return {
     model,
     modules: counts.length - 1,
     paths: totalOf(counts).toString(),
-    pathsWithoutOneBlock: totalOf(without).toString(),
+    pathsWithoutOneBlock: totalOf(countPaths(withoutFirst(blocks))).toString(),
     range: shortestRange(shares),
     lengths: counts.map((count, length) => ({
       length,
@@ -148,6 +146,13 @@ function netPaths(model: string, blocks: readonly ResidualBlock[], measured?: Me
     })),
     ...(contribution && { contribution }),
   };
+}
+
+/** The first of the innermost blocks has lost its branches. */
+function withoutFirst([first, ...others]: readonly ResidualBlock[]): readonly ResidualBlock[] {
+  if (first === undefined) return [];
+  const lesioned = first.inner.length === 0 ? { branches: [] } : { inner: withoutFirst(first.inner) };
+  return [{ ...first, ...lesioned }, ...others];
 }
 
 function contributionOf(

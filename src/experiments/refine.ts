@@ -56,12 +56,12 @@ function refineNet(lab: Lab, asked: string | undefined, options: ExperimentOptio
     const right = samples.map(({ classIndex }) => classIndex);
     const progress = lab.progress(name, stage.length);
     try {
-      const final = await classesOf(subject, network.classifier, samples);
+      const final = await classesOf(lab, subject, network.classifier, samples);
       progress.step();
       const refined: RefinedBlock[] = [];
       for (const [index, block] of stage.slice(0, -1).entries()) {
         const graph = applyPasses(network.classifier, stage.slice(index + 1).map(deleteBlock));
-        const classes = await classesOf(subject, graph, samples);
+        const classes = await classesOf(lab, subject, graph, samples);
         refined.push({ name: block.name, agreement: agreement(classes, final), accuracy: agreement(classes, right) });
         progress.step();
       }
