@@ -46,6 +46,23 @@ export const EXPERIMENTS = {
     options: ['model', 'scale', 'class'],
     load: async () => (await import('./rescale.js')).rescale,
   },
+  shift: {
+    summary: 'how far the logits move when the photograph does, by the kind of head',
+    images: { about: LABELLED, isNeeded: true },
+    options: ['model', 'count', 'shift'],
+    load: async () => (await import('./shift.js')).shift,
+  },
+  activations: {
+    summary: 'activation functions with their derivatives, and the share of channels that have died',
+    images: { about: LABELLED, isNeeded: false },
+    options: ['model', 'count', 'alpha'],
+    load: async () => (await import('./activations.js')).activations,
+  },
+  identity: {
+    summary: 'a plain net inside of a deeper one, whose other layers are the identity',
+    options: ['model'],
+    load: async () => (await import('./identity.js')).identity,
+  },
   lesion: {
     summary: 'what a net loses when it loses blocks, or their order (Veit 2016)',
     images: { about: LABELLED, isNeeded: true },
@@ -69,12 +86,6 @@ export const EXPERIMENTS = {
     images: { about: LABELLED, isNeeded: true },
     options: ['model', 'count'],
     load: async () => (await import('./refine.js')).refine,
-  },
-  activations: {
-    summary: 'activation functions with their derivatives, and the share of channels that have died',
-    images: { about: LABELLED, isNeeded: false },
-    options: ['model', 'count', 'alpha'],
-    load: async () => (await import('./activations.js')).activations,
   },
 } as const satisfies Readonly<Record<string, Experiment>>;
 

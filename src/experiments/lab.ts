@@ -55,7 +55,7 @@ const UNTRAINED = '-untrained';
 
 /** An empty lab. The caller must close it. */
 export function createLab(
-  given: Config,
+  config: Config,
   {
     models = [],
     log = SILENT,
@@ -64,11 +64,12 @@ export function createLab(
     ...options
   }: LabOptions = {},
 ): Lab {
-  const config = { ...given, untrained: withUntrained(given.untrained, models) };
   const used = new Map<string, UsedModel>();
   let images: UsedImages | undefined;
   let starting: Promise<Started> | undefined;
-  const start = (): Promise<Started> => (starting ??= explain(startService(config, log, models, options)));
+  /** The first use may be of an architecture that is to be served untrained. */
+  const start = (first: readonly string[] = []): Promise<Started> =>
+    (starting ??= explain(startService(config, log, [...models, ...first], options)));
 
   return {
     config,
@@ -81,7 +82,7 @@ export function createLab(
         .map(({ name }) => name);
     },
     async use(asked, work) {
-      const { service, nameOf } = await start();
+      const { service, nameOf } = await start(asked === undefined ? [] : [asked]);
       const name = asked === undefined ? undefined : nameOf(asked);
       const entry = service.registry.list().find((each) => each.name === (name ?? service.registry.defaultName));
       if (entry !== undefined && entry.model === undefined) {
@@ -142,7 +143,8 @@ async function startService(
   for (const model of models) {
     if (!(await isTaken(join(config.models, model))) && (await isTaken(model))) paths.push(model);
   }
-  const service = await createService(config, log, { ...options, models: paths });
+  const untrained = withUntrained(config.untrained, models);
+  const service = await createService({ ...config, untrained }, log, { ...options, models: paths });
   return { service, nameOf: (asked) => service.registry.given[paths.indexOf(asked)] ?? asked };
 }
 

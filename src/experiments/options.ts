@@ -14,6 +14,8 @@ export interface ExperimentOptions {
   readonly scale?: readonly number[];
   /** What an image shows: index, id or label. */
   readonly class?: string;
+  /** The furthest that a photograph is moved, in pixels of the input. */
+  readonly shift?: number;
   /** α of Leaky ReLU and of ELU. */
   readonly alpha?: number;
   /** At most so many images, evenly spread over the folder. */
@@ -37,6 +39,7 @@ export const OPTIONS: Readonly<Record<OptionName, OptionText>> = {
   size: { flags: '--size <list>', about: 'sides of the input, in pixels', kind: 'wholes' },
   scale: { flags: '--scale <list>', about: "multipliers of the model's own size", kind: 'numbers' },
   class: { flags: '--class <name>', about: 'what the photograph shows: index, id or label', kind: 'text' },
+  shift: { flags: '--shift <pixels>', about: 'how far the photographs are moved; default 31', kind: 'whole' },
   alpha: { flags: '--alpha <number>', about: 'α of Leaky ReLU and of ELU; default 0.01 and 1', kind: 'number' },
   count: { flags: '--count <images>', about: 'how many of the images, evenly spread; default all', kind: 'whole' },
 };
