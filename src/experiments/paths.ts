@@ -5,9 +5,8 @@
  */
 import { OperatorError } from '../errors.js';
 import { dominatorsOf } from '../graph/dominators.js';
-import type { Graph } from '../graph/graph.js';
-import type { NativeSize } from '../graph/native-shapes.js';
 import { findResidualBlocks, residualBlocks, type ResidualBlock } from '../graph/residual-blocks.js';
+import type { Network } from '../models/networks/network.js';
 import { fittedAxis, logAxis } from '../plots/axes.js';
 import { labelledImages } from './images.js';
 import type { Lab } from './lab.js';
@@ -81,19 +80,19 @@ export async function paths(
 
 async function countOnly(lab: Lab, name: string | undefined): Promise<NetPaths> {
   if (name === undefined) {
-    return lab.use(name, ({ network, model }) =>
-      Promise.resolve(netPaths(model.manifest.name, seriesOf(network.classifier, network.nativeSize))),
+    return lab.use(name, ({ network, model: { manifest } }) =>
+      Promise.resolve(netPaths(manifest.name, seriesOf(network, manifest.name))),
     );
   }
   const { network, content } = await lab.look(name);
-  return netPaths(content.manifest.name, seriesOf(network.classifier, network.nativeSize));
+  return netPaths(content.manifest.name, seriesOf(network, content.manifest.name));
 }
 
 function measure(lab: Lab, asked: string | undefined, images: string, count: number): Promise<NetPaths> {
   return lab.use(asked, async (subject) => {
     const { network, model } = subject;
     const { name } = model.manifest;
-    const blocks = seriesOf(network.classifier, network.nativeSize);
+    const blocks = seriesOf(network, name);
     if (blocks.some(({ inner }) => inner.length > 0)) {
       throw new OperatorError(
         `${name} has shortcuts around several blocks: only its paths can be counted, without images`,
@@ -111,14 +110,17 @@ function measure(lab: Lab, asked: string | undefined, images: string, count: num
 }
 
 /** The blocks, which must stand one behind the other. Throws OperatorError or GraphError where there is no such series. */
-function seriesOf(graph: Graph, nativeSize: NativeSize): readonly ResidualBlock[] {
-  residualBlocks(graph, nativeSize);
+function seriesOf(
+  { classifier: graph, nativeSize }: Pick<Network, 'classifier' | 'nativeSize'>,
+  name: string,
+): readonly ResidualBlock[] {
+  residualBlocks(graph, nativeSize, name);
   const blocks = findResidualBlocks(graph, nativeSize);
   const dominators = dominatorsOf(graph);
   const isSeries = blocks.every(
     ({ start }, index) => index === 0 || dominators.dominates(blocks[index - 1]!.join.outputs[0]!, start),
   );
-  if (!isSeries) throw new OperatorError(`the residual blocks of ${graph.name} stand beside each other`);
+  if (!isSeries) throw new OperatorError(`the residual blocks of ${name} stand beside each other`);
   return blocks;
 }
 
@@ -184,7 +186,7 @@ function sectionsOf({
   const isMeasured = contribution !== undefined;
   return [
     {
-      text: `${model}: ${modules} modules, ${numberText(total)} paths; without one block ${numberText(pathsWithoutOneBlock)}. ${percentOf(range.share)} of the paths go through ${range.from} to ${range.to} modules.${measured}`,
+      text: `${model}: ${modules} ${modules === 1 ? 'module' : 'modules'}, ${numberText(total)} paths; without one block ${numberText(pathsWithoutOneBlock)}. ${percentOf(range.share)} of the paths go through ${range.from} to ${range.to} modules.${measured}`,
     },
     {
       table: `${model}: paths by length`,

@@ -49,7 +49,7 @@ function refineNet(lab: Lab, asked: string | undefined, options: ExperimentOptio
   return lab.use(asked, async (subject) => {
     const { network, model } = subject;
     const { name } = model.manifest;
-    const blocks = residualBlocks(network.classifier, network.nativeSize);
+    const blocks = residualBlocks(network.classifier, network.nativeSize, name);
     const stage = lastStage(blocks);
     if (stage.length < 2) throw new OperatorError(`the last stage of ${name} has one block: nothing is refined`);
     const samples = await labelledImages(lab, subject, options);

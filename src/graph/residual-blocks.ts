@@ -64,12 +64,12 @@ export function innermost(blocks: readonly ResidualBlock[]): readonly ResidualBl
   return blocks.flatMap((block) => (block.inner.length === 0 ? [block] : innermost(block.inner)));
 }
 
-/** The innermost blocks of a net that must have some. Throws GraphError saying why it has none. */
-export function residualBlocks(graph: Graph, nativeSize: NativeSize): readonly ResidualBlock[] {
+/** The innermost blocks of a net that must have some. Throws GraphError, with the net's name, saying why it has none. */
+export function residualBlocks(graph: Graph, nativeSize: NativeSize, name = graph.name): readonly ResidualBlock[] {
   const blocks = innermost(findResidualBlocks(graph, nativeSize));
   if (blocks.length > 0) return blocks;
   const joins = graph.nodes.some(({ op }) => op === 'Concat') ? '; it joins maps by concatenation' : '';
-  throw new GraphError(`${graph.name} has no residual blocks: nothing adds a branch to a shortcut around it${joins}`);
+  throw new GraphError(`${name} has no residual blocks: nothing adds a branch to a shortcut around it${joins}`);
 }
 
 const JOINS: ReadonlySet<string> = new Set(['Add', 'Sum', 'Mean']);
