@@ -54,12 +54,12 @@ export async function measurePathNorms(
   const lengths = Array.from({ length: blocks.length + 1 }, (_, length) => length);
   const logs = lengths.map((): number[] => []);
   try {
-    for (const file of files) {
+    for (const [image, file] of files.entries()) {
       const outputs = await whole.photo(await readImage(file));
       const point = pointOf((value) => expectTensor(outputs, value, 'float32').data);
       const paths = lengths.flatMap((length) => Array.from({ length: draws }, (_, draw) => ({ length, draw })));
       await slots.map(paths, async ({ length, draw }) => {
-        logs[length]!.push(await course.follow(point, length, `${file}/${length}/${draw}`));
+        logs[length]!.push(await course.follow(point, length, `${image}/${length}/${draw}`));
         onPath();
       });
     }
