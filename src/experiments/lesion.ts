@@ -109,25 +109,35 @@ interface Many {
 function manyOf(whole: Graph, blocks: readonly ResidualBlock[]): Many {
   const movable = blocks.filter(({ changesShape }) => !changesShape);
   const draws = Array.from({ length: DRAWS }, (_, draw) => draw);
-  const several = DELETED.filter((deleted) => deleted <= movable.length).map((deleted) => ({
-    deleted,
-    make: draws.map((draw) => () => {
-      const gone = shuffled(movable, `delete ${deleted}, draw ${draw}`).slice(0, deleted);
-      return applyPasses(whole, gone.map(deleteBlock));
-    }),
-  }));
+  const several = DELETED.filter((deleted) => deleted <= movable.length).map((deleted) => {
+    const chosen = draws.map((draw) => new Set(shuffled(movable, `delete ${deleted}, draw ${draw}`).slice(0, deleted)));
+    const sets = distinct(
+      chosen.map((gone) => movable.filter((block) => gone.has(block))),
+      (gone) => gone.map(({ name }) => name).join(),
+    );
+    return { deleted, make: sets.map((gone) => () => applyPasses(whole, gone.map(deleteBlock))) };
+  });
   const pairs = pairsOf(blocks);
-  const seen = new Set([swapped(blocks.length, []).join()]);
-  const order = SWAPS.filter((swaps) => swaps <= pairs.length).flatMap((swaps) =>
-    draws.flatMap((draw) => {
-      const permutation = swapped(blocks.length, shuffled(pairs, `swap ${swaps}, draw ${draw}`).slice(0, swaps));
-      if (seen.has(permutation.join())) return [];
-      seen.add(permutation.join());
-      const make = (): Graph => applyPasses(whole, [permuteBlocks(blocks, permutation)]);
-      return [{ swaps, tau: kendallTau(permutation), make }];
+  const drawn = SWAPS.filter((swaps) => swaps <= pairs.length).flatMap((swaps) =>
+    draws.map((draw) => {
+      const chosen = shuffled(pairs, `swap ${swaps}, draw ${draw}`).slice(0, swaps);
+      return { swaps, permutation: swapped(blocks.length, chosen) };
     }),
   );
-  return { count: several.length * DRAWS + order.length, several, order };
+  const own = swapped(blocks.length, []).join();
+  const order = distinct(drawn, ({ permutation }) => permutation.join())
+    .filter(({ permutation }) => permutation.join() !== own)
+    .map(({ swaps, permutation }) => ({
+      swaps,
+      tau: kendallTau(permutation),
+      make: () => applyPasses(whole, [permuteBlocks(blocks, permutation)]),
+    }));
+  return { count: several.reduce((sum, { make }) => sum + make.length, 0) + order.length, several, order };
+}
+
+/** The first of those that have the same key. */
+function distinct<T>(list: readonly T[], keyOf: (each: T) => string): T[] {
+  return [...new Map(list.toReversed().map((each) => [keyOf(each), each])).values()].reverse();
 }
 
 /** Positions of two blocks that can trade places. */
