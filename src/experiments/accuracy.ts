@@ -28,6 +28,8 @@ export interface AccurateModel {
 }
 
 export interface AccuracyData {
+  /** Those that saw the same images stand in the plot: those of the most images. */
+  readonly plotted: readonly string[];
   readonly models: readonly AccurateModel[];
   /** Models that know none of the images' classes. */
   readonly leftOut: readonly string[];
@@ -40,23 +42,30 @@ export async function accuracy(
   if (images === undefined) throw new UsageError('This experiment needs a folder of labelled images.');
   const models: AccurateModel[] = [];
   const leftOut: string[] = [];
+  /** The models by the images that they saw. */
+  const groups = new Map<string, AccurateModel[]>();
   for (const name of asked ?? (await lab.names())) {
     const found = await lab.use(name, (subject) => accuracyOf(lab, subject, { folder: images, count }));
-    if (found === undefined) leftOut.push(name);
-    else models.push(found);
+    if (found === undefined) {
+      leftOut.push(name);
+      continue;
+    }
+    models.push(found.result);
+    groups.set(found.seen, [...(groups.get(found.seen) ?? []), found.result]);
   }
   if (models.length === 0) throw new OperatorError(`${images} has no image of a class of ${leftOut.join(', ')}`);
-  lab.sees({ from: images, count: Math.max(...models.map((each) => each.images)) });
-  const data = { models, leftOut };
+  const [largest = []] = [...groups.values()].sort(([a], [b]) => b!.images - a!.images);
+  lab.sees({ from: images, count: largest[0]!.images });
+  const data = { plotted: largest.map(({ model }) => model), models, leftOut };
   return { title: 'accuracy over multiply-adds', data, sections: sectionsOf(data, images) };
 }
 
-/** Undefined if no image shows a class of the model. */
+/** With the images it saw, as a text. Undefined if no image shows a class of the model. */
 async function accuracyOf(
   lab: Lab,
   { service, model, network }: Subject,
   { folder, count }: { readonly folder: string; readonly count: number },
-): Promise<AccurateModel | undefined> {
+): Promise<{ readonly result: AccurateModel; readonly seen: string } | undefined> {
   const { manifest, labels, parameters, precision } = model;
   const { name, input } = manifest;
   const samples = await chooseSamples(folder, { classes: labels, model: name, count }).catch((error: unknown) => {
@@ -73,12 +82,16 @@ async function accuracyOf(
     { size, onDone: () => bar.step() },
   ).finally(() => bar.stop());
   return {
-    ...{ model: name, classes: labels.length, images, failed: failures.length, top1, top5 },
-    ...{ multiplyAdds: nativeCost(network), parameters, precision },
+    seen: samples.map(({ file }) => file).join('\n'),
+    result: {
+      ...{ model: name, classes: labels.length, images, failed: failures.length, top1, top5 },
+      ...{ multiplyAdds: nativeCost(network), parameters, precision },
+    },
   };
 }
 
-function sectionsOf({ models, leftOut }: AccuracyData, folder: string): Section[] {
+function sectionsOf({ models, plotted, leftOut }: AccuracyData, folder: string): Section[] {
+  const others = models.filter(({ model }) => !plotted.includes(model)).map(({ model }) => model);
   const percent = (part: number): string => (100 * part).toFixed(1);
   const left =
     leftOut.length === 0
@@ -93,9 +106,17 @@ function sectionsOf({ models, leftOut }: AccuracyData, folder: string): Section[
         ...[(multiplyAdds / 1e9).toFixed(2), (parameters / 1e6).toFixed(2), precision],
       ]),
     },
-    { text: 'Accuracies of models with other classes are of other images, and no places on the same axis.' },
+    ...(others.length === 0 ? [] : [{ text: `Not in the plot, because they saw other images: ${others.join(', ')}.` }]),
     ...left,
-    { figure: 'accuracy', caption: 'Top-1 accuracy over multiply-adds', draw: () => draw(models, folder) },
+    {
+      figure: 'accuracy',
+      caption: 'Top-1 accuracy over multiply-adds',
+      draw: () =>
+        draw(
+          models.filter(({ model }) => plotted.includes(model)),
+          folder,
+        ),
+    },
   ];
 }
 
@@ -104,12 +125,12 @@ async function draw(models: readonly AccurateModel[], folder: string): Promise<s
     import('../plots/balls.js'),
     import('../plots/axes.js'),
   ]);
-  const balls = models.map(({ model, images, multiplyAdds, parameters, top1, precision }) => ({
-    ...{ name: `${model}, ${images} images`, family: model, hollow: precision === 'int8' },
+  const balls = models.map(({ model, multiplyAdds, parameters, top1, precision }) => ({
+    ...{ name: model, family: model, hollow: precision === 'int8' },
     ...{ x: multiplyAdds / 1e9, y: 100 * top1, parametersM: parameters / 1e6 },
   }));
   return drawBalls({
-    titles: [`labelled images of ${folder}; hollow: int8`],
+    titles: [`${models[0]!.images} labelled images of ${folder}; hollow: int8`],
     x: logAxis(
       'GMAC of an image',
       balls.map(({ x }) => x),

@@ -418,6 +418,40 @@ describe('fullconv', () => {
     });
   });
 
+  it('experiment prints Markdown or JSON, and writes both with its plots', async () => {
+    const args = ['experiment', 'rescale', photo('coffee.png'), '--model', 'tiny-resnet', '--scale', '1,2'];
+    const { stdout, stderr, code } = await fullconv(...args);
+    expect([stderr, code]).toEqual(['', 0]);
+    expect(stdout).toMatch(
+      /^# rescale: [^]*\n- tiny-resnet, version 1, sha256 [^]*\n\| 2 \| 128 \| [01]\.\d{3}[^]*rescale\.svg\n$/,
+    );
+    const output = join(folder, 'experiment');
+    const json = await fullconv(...args, '--json', '--output', output);
+    const report = JSON.parse(json.stdout) as { experiment: string; ground: object; models: { scales: object[] }[] };
+    expect(report).toMatchObject({ experiment: 'rescale', ground: { engine: 'onnxruntime', device: 'cpu' } });
+    expect(report.models[0]!.scales).toHaveLength(2);
+    expect((await readdir(output)).sort()).toEqual(['report.json', 'report.md', 'rescale.svg']);
+    expect(await readFile(join(output, 'report.json'), 'utf8')).toBe(json.stdout);
+    expect(await readFile(join(output, 'rescale.svg'), 'utf8')).toMatch(
+      /^<svg[^]* xmlns="http:\/\/www.w3.org\/2000\/svg"/,
+    );
+  });
+
+  it.each([
+    ['an experiment that is not there', ['nonsense'], 2, /unknown command 'nonsense'/],
+    ['images that are not there', ['shift', '/nowhere', '--model', 'tiny-resnet'], 1, /^fullconv: .*'\/nowhere'\n$/],
+    [
+      'a net that does not fit',
+      ['slide', photo('coffee.png'), '--model', 'tiny-resnet'],
+      1,
+      /tiny-resnet has no fully/,
+    ],
+  ])('experiment says what is wrong: %s', async (_, args, code, message) => {
+    const ended = await fullconv('experiment', ...args);
+    expect(ended).toMatchObject({ code, stdout: '' });
+    expect(ended.stderr).toMatch(message);
+  });
+
   it('evaluate counts the right answers, by folders and by annotations', async () => {
     const known = await fullconv('classify', '--json', '--fit', 'stretch', photo('coffee.png'), photo('chelsea.png'));
     const [coffee, cat] = (JSON.parse(known.stdout) as { predictions: { id: string }[] }[]).map(({ predictions }) =>

@@ -43,12 +43,24 @@ describe('accuracy', () => {
       'tinyimagenet-vgg11bn-w32',
     ]);
     expect(data.leftOut).toEqual(['others']);
+    expect(data.plotted).toHaveLength(3);
     const [lite] = data.models;
     expect(lite).toMatchObject({ classes: 1000, images: 2, failed: 0, top1: 0.5, precision: 'fp32' });
     expect(lite!.multiplyAdds / 1e9).toBeCloseTo(0.39, 1);
     expect(lite!.parameters / 1e6).toBeCloseTo(4.65, 1);
     const figure = sections.find((section): section is Figure => 'figure' in section);
-    expect(await figure!.draw()).toContain('imagenet-efficientnet-lite0, 2 images');
+    expect(await figure!.draw()).toMatch(/2 labelled images of [^]*tinyimagenet-vgg11bn-w32/);
+  });
+
+  it('draws only those that saw the same images', async () => {
+    // Coral fungus: none of Tiny ImageNet's classes.
+    await mkdir(join(images, 'n12985857'), { recursive: true });
+    await copyFile(photo('grace_hopper.jpg'), join(images, 'n12985857', 'grace_hopper.jpg'));
+    const { data, sections } = await accuracy(lab, { images });
+    expect(data.models.map((model) => model.images)).toEqual([3, 2, 2]);
+    expect(data.plotted).toEqual(['imagenet-efficientnet-lite0']);
+    const figure = sections.find((section): section is Figure => 'figure' in section);
+    expect(await figure!.draw()).not.toContain('tinyimagenet');
   });
 
   it('refuses images that no model knows', async () => {
