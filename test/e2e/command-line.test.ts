@@ -402,6 +402,8 @@ describe('fullconv', () => {
     expect(blocks.stdout).toContain('fully connected over a window of 4×4 cells');
     const layers = await fullconv('inspect', 'tiny-vgg', '--layers');
     expect(layers.stdout).toMatch(/\nfeatures\.2 +MaxPool 2×2\/2 +8×32×32\n/);
+    const larger = await fullconv('inspect', 'tiny-vgg', '--size', '96');
+    expect(larger.stdout).toMatch(/\nfeatures\.0 … features\.1 +Conv 3×3 +8×96×96[^]*3×3 cells \(6×6 with edge=same\)/);
     for (const { stdout } of [blocks, layers, await fullconv('inspect', 'densenet121', '--layers')]) {
       expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(120);
     }

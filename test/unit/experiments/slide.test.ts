@@ -1,10 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Lab } from '../../../src/experiments/lab.js';
-import { cutPixels } from '../../../src/experiments/pixels.js';
+import { cutPixels, decodeMiddle } from '../../../src/experiments/pixels.js';
 import type { Figure } from '../../../src/experiments/report.js';
 import { headOf, sameWeights, slide, windowOf } from '../../../src/experiments/slide.js';
 import { testLab } from '../../support/lab.js';
@@ -63,6 +63,7 @@ describe('slide', () => {
     );
     await expect(slide(lab, { images: coffee, size: [1000] })).rejects.toThrow('are more than 400');
     await expect(slide(lab, { images: coffee, size: [20] })).rejects.toThrow('smaller than one window');
+    await expect(slide(lab, { images: coffee, size: [1e6] })).rejects.toThrow('are more than 400');
     await expect(slide(lab, {})).rejects.toThrow('needs a photograph');
   });
 });
@@ -74,6 +75,14 @@ it('a window of a map is flattened by channels, then rows', () => {
     data: Float32Array.from({ length: 18 }, (_, index) => index),
   } as const;
   expect([...windowOf(map, { x: 1, y: 0, kernel: [2, 2] })]).toEqual([1, 2, 4, 5, 10, 11, 13, 14]);
+});
+
+it('no more pixels are decoded than an input may have', async () => {
+  const { model } = await lab.look('tinyimagenet-vgg11bn-w32');
+  const image = { name: 'coffee', bytes: await readFile(coffee) };
+  const config = { ...lab.config, maxInputPixels: 100 };
+  expect((await decodeMiddle(config, model, image, { width: 20, height: 5 })).dims).toEqual([5, 20, 3]);
+  await expect(decodeMiddle(config, model, image, { width: 20, height: 6 })).rejects.toThrow('20×6 pixels are more');
 });
 
 it('a part of pixels has the rows and columns that were asked for', () => {
