@@ -49,7 +49,7 @@ const allowed = {
     ...['batching', 'buffer-pool', 'drawing', 'images', 'inference', 'maps', 'processes', 'runtime', 'tensor'],
   ],
   errors: [],
-  evaluation: ['images', 'inference', 'maps'],
+  evaluation: ['images', 'inference', 'maps', 'models'],
   experiments: [
     ...['app', 'architectures', 'batching', 'classes', 'config', 'cores', 'device', 'evaluation', 'files', 'graph'],
     ...['images', 'inference', 'maps', 'models', 'plots', 'tensor', 'version'],

@@ -4,7 +4,6 @@ import { createEngineRoom, createService, type EngineRoom, type Service, type Se
 import type { Config } from '../config.js';
 import { OperatorError, UnavailableError, UsageError } from '../errors.js';
 import { isTaken } from '../files.js';
-import { passesPerImage, type InputOptions } from '../inference/plan.js';
 import { openLog, STANDARD_ERROR } from '../log.js';
 import type { CompiledModel } from '../models/compile.js';
 
@@ -60,11 +59,6 @@ export async function withModel<T>(
     return registry.use(given, (model) => work(service, model));
   };
   return withService(config, use, isPath ? { models: [name] } : {});
-}
-
-/** Files in flight: twice what the workers' batches hold, but no more than the queue can take with all their passes. */
-export function filesAtOnce({ pool, limits }: Service, { maxQueue }: Config, input: InputOptions): number {
-  return Math.min(2 * limits.maxBatchSize * pool.size, Math.floor(maxQueue / passesPerImage(input)));
 }
 
 /** Print records that all have the same keys: as a table, or as JSON for programs. */

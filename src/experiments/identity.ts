@@ -38,7 +38,6 @@ interface Size {
   readonly parameters: number;
 }
 
-const MODEL = 'plain18-untrained';
 const IMAGES = 4;
 
 /** Top-1 errors on ImageNet's validation images, ten crops (He 2016a, table 2). */
@@ -51,7 +50,8 @@ export async function identity(
   lab: Lab,
   { model: asked }: ExperimentOptions,
 ): Promise<Findings & { readonly data: IdentityData }> {
-  const data = await lab.use(onlyModel(asked) ?? MODEL, (subject) => embed(subject));
+  const name = onlyModel(asked);
+  const data = name === undefined ? await lab.build('plain18', embed) : await lab.use(name, embed);
   const { shallow, deep, identities, difference, largest, images } = data;
   const millions = ({ parameters }: Size): string => (parameters / 1e6).toFixed(2);
   return {

@@ -87,6 +87,17 @@ export const EXPERIMENTS = {
     options: ['model', 'count'],
     load: async () => (await import('./refine.js')).refine,
   },
+  width: {
+    summary: 'what depth and width cost: parameters, multiply-adds and time of wide residual nets',
+    options: ['model', 'batch', 'runs'],
+    load: async () => (await import('./width.js')).width,
+  },
+  accuracy: {
+    summary: 'top-1 accuracy over multiply-adds, for all models that are there',
+    images: { about: LABELLED, isNeeded: true },
+    options: ['model', 'count'],
+    load: async () => (await import('./accuracy.js')).accuracy,
+  },
 } as const satisfies Readonly<Record<string, Experiment>>;
 
 export type ExperimentName = keyof typeof EXPERIMENTS;

@@ -3,15 +3,18 @@
  * keeps account of what was used. What one model can be asked is in subject.ts.
  */
 import { join } from 'node:path';
-import { isArchitecture } from '../architectures/index.js';
+import { isArchitecture, type ArchitectureName } from '../architectures/index.js';
 import { createService, type Logger, type Service, type ServiceOptions } from '../app.js';
 import type { Config } from '../config.js';
 import { deviceNames } from '../device.js';
 import { UnavailableError, UsageError } from '../errors.js';
 import { isTaken } from '../files.js';
+import { finishNetwork, loadNetwork } from '../models/compile.js';
 import { findModel, type FoundModel } from '../models/look/inspect.js';
+import { readModelFolder, type Precision } from '../models/manifest.js';
+import { prepareUntrained } from '../models/networks/untrained.js';
 import { thisMachine, type Ground, type UsedImages, type UsedModel } from './ground.js';
-import { createSubject, type Subject } from './subject.js';
+import { createSubject, type Subject, type SubjectParts } from './subject.js';
 
 export interface Lab {
   readonly config: Config;
@@ -24,6 +27,11 @@ export interface Lab {
    * model could not be loaded, and MODEL_NOT_FOUND if there is none.
    */
   use<T>(model: string | undefined, work: (subject: Subject) => Promise<T>): Promise<T>;
+  /**
+   * Work with an architecture over generated weights, which are written into the cache. Only sessions that are opened from the
+   * subject answer. Starts the engine.
+   */
+  build<T>(architecture: ArchitectureName, work: (subject: Subject) => Promise<T>): Promise<T>;
   /** A model or an architecture to look at, without an engine. Throws OperatorError if there is none. */
   look(what: string): Promise<FoundModel>;
   /** Say which images are looked at. */
@@ -67,9 +75,7 @@ export function createLab(
   const used = new Map<string, UsedModel>();
   let images: UsedImages | undefined;
   let starting: Promise<Started> | undefined;
-  /** The first use may be of an architecture that is to be served untrained. */
-  const start = (first: readonly string[] = []): Promise<Started> =>
-    (starting ??= explain(startService(config, log, [...models, ...first], options)));
+  const start = (): Promise<Started> => (starting ??= explain(startService(config, log, models, options)));
 
   return {
     config,
@@ -82,7 +88,7 @@ export function createLab(
         .map(({ name }) => name);
     },
     async use(asked, work) {
-      const { service, nameOf } = await start(asked === undefined ? [] : [asked]);
+      const { service, nameOf } = await start();
       const name = asked === undefined ? undefined : nameOf(asked);
       const entry = service.registry.list().find((each) => each.name === (name ?? service.registry.defaultName));
       if (entry !== undefined && entry.model === undefined) {
@@ -92,15 +98,21 @@ export function createLab(
         const { manifest, digest, precision } = model;
         const { name, version } = manifest;
         used.set(name, { name, version, digest, precision });
-        const subject = await createSubject(service, config, model, (opened) =>
+        const content = await readModelFolder(model.folder);
+        const network = await loadNetwork(content, config.cache);
+        return withSubject({ service, config, model, network }, work, (opened) =>
           used.set(name, { name, version, digest, precision: opened }),
         );
-        try {
-          return await work(subject);
-        } finally {
-          await subject.close();
-        }
       });
+    },
+    async build(architecture, work) {
+      const { service } = await start();
+      const content = await readModelFolder(await prepareUntrained(config.cache, architecture));
+      const network = await loadNetwork(content, config.cache);
+      const model = finishNetwork(content, network, { load: 0, engine: service.engine });
+      const { name } = content.manifest;
+      used.set(name, { name, version: content.manifest.version, digest: model.digest, precision: 'fp32' });
+      return withSubject({ service, config, model, network }, work);
     },
     async look(what) {
       const found = await findModel(what, config);
@@ -123,6 +135,20 @@ export function createLab(
       await started?.service.close();
     },
   };
+}
+
+/** Do the work, and close what it has opened. */
+async function withSubject<T>(
+  parts: SubjectParts,
+  work: (subject: Subject) => Promise<T>,
+  onOpen?: (precision: Precision) => void,
+): Promise<T> {
+  const subject = createSubject(parts, onOpen);
+  try {
+    return await work(subject);
+  } finally {
+    await subject.close();
+  }
 }
 
 const NO_PROGRESS: Progress = { step: () => undefined, stop: () => undefined };

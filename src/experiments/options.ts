@@ -18,6 +18,9 @@ export interface ExperimentOptions {
   readonly shift?: number;
   /** α of Leaky ReLU and of ELU. */
   readonly alpha?: number;
+  /** Images of a batch, and how often it runs. */
+  readonly batch?: number;
+  readonly runs?: number;
   /** At most so many images, evenly spread over the folder. */
   readonly count?: number;
 }
@@ -41,5 +44,7 @@ export const OPTIONS: Readonly<Record<OptionName, OptionText>> = {
   class: { flags: '--class <name>', about: 'what the photograph shows: index, id or label', kind: 'text' },
   shift: { flags: '--shift <pixels>', about: 'how far the photographs are moved; default 31', kind: 'whole' },
   alpha: { flags: '--alpha <number>', about: 'α of Leaky ReLU and of ELU; default 0.01 and 1', kind: 'number' },
+  batch: { flags: '--batch <images>', about: 'images of a batch; default 16', kind: 'whole' },
+  runs: { flags: '--runs <n>', about: 'how often a batch runs; default 3', kind: 'whole' },
   count: { flags: '--count <images>', about: 'how many of the images, evenly spread; default all', kind: 'whole' },
 };

@@ -1,5 +1,6 @@
 /** Photographs as pixels, decoded here: for experiments that cut windows out of a photograph or move it. */
 import type { Config } from '../config.js';
+import { UsageError } from '../errors.js';
 import { decodeInput } from '../images/decode.js';
 import { readImageHeader } from '../images/image-header.js';
 import type { ImageInput } from '../inference/infer.js';
@@ -11,8 +12,8 @@ import type { Tensor } from '../tensor.js';
 export type Pixels = Tensor<'uint8'>;
 
 /**
- * The middle of a photograph at a size, resized and cut as the model's preset says at its own. Throws ServiceError for an image
- * that is refused.
+ * The middle of a photograph at a size, resized and cut as the model's preset says at its own. Throws UsageError for a size over
+ * the limit of inputs, and ServiceError for an image that is refused.
  */
 export async function decodeMiddle(
   config: Config,
@@ -20,11 +21,14 @@ export async function decodeMiddle(
   { bytes }: ImageInput,
   { width, height }: PixelSize,
 ): Promise<Pixels> {
+  const { background, maxInputPixels } = config;
+  if (width * height > maxInputPixels) {
+    throw new UsageError(`${width}×${height} pixels are more than ${maxInputPixels} (FULLCONV_MAX_INPUT_PIXELS)`);
+  }
   const header = await readImageHeader(bytes, config);
   const resize = Math.round((input.resize * Math.min(width, height)) / shortSide(input.size));
   const plan = planInput(header, { fit: 'crop', size: [height, width], resize, scale: 1 });
   const { interpolation } = input;
-  const { background } = config;
   const data = await decodeInput({ photo: { bytes, header }, input: plan, interpolation, background });
   return { type: 'uint8', dims: [height, width, 3], data };
 }

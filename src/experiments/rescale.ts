@@ -76,7 +76,7 @@ export async function rescale(
   } finally {
     bar.stop();
   }
-  lab.sees({ from: basename(file), count: 1 });
+  lab.sees({ from: file, count: 1 });
   const lecture = [...LECTURE.probability].map(([scale, probability]) => ({ scale, probability }));
   const data = { photo: basename(file), models: found, lecture };
   return { title: 'one photograph at several scales', data, sections: sectionsOf(data) };

@@ -18,6 +18,7 @@ import { CLASS_MAP } from '../graph/passes/convolutionalize-gemm.js';
 import { LOGITS } from '../graph/passes/name-logits.js';
 import { tapValues } from '../graph/passes/tap-values.js';
 import { sigmoid, softmax } from '../maps/scores.js';
+import { denseViews, type CompiledModel } from '../models/compile.js';
 import type { FoundModel } from '../models/look/inspect.js';
 import { elementCount, expectTensor, type Tensor } from '../tensor.js';
 import { onlyModel, type Lab } from './lab.js';
@@ -74,6 +75,7 @@ export async function slide(
     const { width, height } = subject.model.nativeSize;
     const side = size?.[0] ?? 2 * Math.max(width, height);
     const head = headOf(subject);
+    checkCells(subject.model, side);
     const pixels = await decodeMiddle(lab.config, subject.model, image, { width: side, height: side });
     return slideOver(lab, subject, { head, pixels, side, name });
   });
@@ -119,6 +121,16 @@ export function sameWeights({ layer, convolution, dense }: SlidingHead): SameWei
   };
 }
 
+/** Throws UsageError for a map of too many cells, and ServiceError for an input without a cell. */
+function checkCells(model: CompiledModel, side: number): void {
+  const { width, height } = denseViews(model).view().mapSize({ width: side, height: side });
+  if (width * height > MOST_CELLS) {
+    throw new UsageError(`${width}×${height} cells are more than ${MOST_CELLS}; --size takes a smaller side`);
+  }
+  const size = { width: side, height: side };
+  model.classifyView(size).check(size);
+}
+
 interface Task {
   readonly head: SlidingHead;
   readonly pixels: Pixels;
@@ -129,16 +141,11 @@ interface Task {
 async function slideOver(lab: Lab, subject: Subject, { head, pixels, side, name }: Task): Promise<SlideData> {
   const { model, network, open } = subject;
   const { labels, activation, nativeSize } = model;
-  const size = { width: side, height: side };
-  model.classifyView(size).check(size);
   const lastMap = head.convolution.inputs[0]!;
   const sliding = await open(applyPasses(head.dense, [tapValues([lastMap], nativeSize)]));
   const outputs = await sliding.pixels({ ...pixels, data: pixels.data.slice() });
   const classMap = expectTensor(outputs, CLASS_MAP, 'float32');
   const [classes = 0, height = 0, width = 0] = classMap.dims;
-  if (width * height > MOST_CELLS) {
-    throw new UsageError(`${width}×${height} cells are more than ${MOST_CELLS}; --size takes a smaller side`);
-  }
   const bar = lab.progress('windows', 2 * width * height);
   try {
     const part = await openPart(subject, head.layer.node.inputs[0]!, LOGITS);
@@ -150,7 +157,7 @@ async function slideOver(lab: Lab, subject: Subject, { head, pixels, side, name 
     }).finally(() => part.close());
 
     const classifier = await open(network.classifier);
-    const stride = 'view' in model.dense ? model.dense.view().geometry.outputStride : 1;
+    const stride = denseViews(model).view().geometry.outputStride;
     const onPhoto = await eachCell({ width, height }, async (x, y) => {
       const window = cutPixels(pixels, { left: stride * x, top: stride * y, ...nativeSize });
       const logits = expectTensor(await classifier.pixels(window), LOGITS, 'float32').data;

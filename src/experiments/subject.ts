@@ -9,16 +9,10 @@ import type { Graph } from '../graph/graph.js';
 import { createInference, type ImageInput } from '../inference/infer.js';
 import type { InputOptions } from '../inference/plan.js';
 import { localContext } from '../inference/request-context.js';
-import {
-  loadNetwork,
-  multiplyAddCounter,
-  peakByteCounter,
-  preprocessingOf,
-  type CompiledModel,
-} from '../models/compile.js';
+import { multiplyAddCounter, peakByteCounter, preprocessingOf, type CompiledModel } from '../models/compile.js';
 import type { View } from '../models/dense-views.js';
 import { LoadedModel } from '../models/loaded-model.js';
-import { readModelFolder, type Precision } from '../models/manifest.js';
+import type { Precision } from '../models/manifest.js';
 import type { Network } from '../models/networks/network.js';
 import { sessionWriter, type SessionOptions } from '../models/session-writer.js';
 import type { Tensor, TensorMap } from '../tensor.js';
@@ -41,6 +35,8 @@ export interface Probe {
   photo(image: ImageInput, input?: Partial<InputOptions>): Promise<TensorMap>;
   /** RGB, [h, w, 3]. The buffer is given away. */
   pixels(image: Tensor<'uint8'>): Promise<TensorMap>;
+  /** A whole batch by itself, [N, h, w, 3] → milliseconds in the engine. The buffer is given away. */
+  batch(image: Tensor<'uint8'>): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -48,20 +44,24 @@ export interface Probe {
 const { deadline, priority, flow } = localContext;
 
 let sessions = 0;
+let runs = 0;
+
+export interface SubjectParts {
+  readonly service: Service;
+  readonly config: Config;
+  readonly model: CompiledModel;
+  readonly network: Network;
+}
 
 /** The model must be in use for as long as the subject is. `onOpen` is told in which precision a session computes. */
-export async function createSubject(
-  service: Service,
-  config: Config,
-  model: CompiledModel,
+export function createSubject(
+  { service, config, model, network }: SubjectParts,
   onOpen: (precision: Precision) => void = () => undefined,
-): Promise<Subject> {
-  const content = await readModelFolder(model.folder);
-  const network = await loadNetwork(content, config.cache);
+): Subject {
   const { batcher, pool } = service;
   const write = sessionWriter(network, {
     id: `experiment/${model.manifest.name}`,
-    preprocessing: preprocessingOf(content.manifest, network),
+    preprocessing: preprocessingOf(model.manifest, network),
   });
   const opened = new Set<Probe>();
 
@@ -121,6 +121,19 @@ export async function createSubject(
             ...{ priority, flow, deadline },
           });
           return output.outputs;
+        },
+        async batch(image) {
+          runs += 1;
+          const { inferMs } = await batcher.submit({
+            session: session.id,
+            // It shares its run with no other.
+            shape: `batch ${runs}`,
+            work: { batch: { image } },
+            cost: 0,
+            bytes: image.dims[0]! * view.peakBytes({ width: image.dims[2]!, height: image.dims[1]! }),
+            ...{ priority, flow, deadline },
+          });
+          return inferMs;
         },
         async close() {
           if (!opened.delete(probe)) return;

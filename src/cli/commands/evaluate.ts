@@ -1,16 +1,11 @@
-/**
- * `fullconv evaluate FOLDER`: top-1 and top-5 accuracy through the same decoding, resizing and engine that requests
- * take; evaluation/samples.ts has the layouts of folders. An image that cannot be classified counts as
- * wrong, and as `failed`.
- */
+/** `fullconv evaluate FOLDER`: top-1 and top-5 accuracy (evaluation/top-k.ts) of labelled images. */
 import { SingleBar } from 'cli-progress';
 import type { Config } from '../../config.js';
 import { chooseSamples, type Sample } from '../../evaluation/samples.js';
-import type { ClassifyOptions } from '../../inference/classify.js';
+import { measureTopK } from '../../evaluation/top-k.js';
 import { shortSide, type Fit } from '../../maps/input-plan.js';
 import type { CompiledModel } from '../../models/compile.js';
 import type { Service } from '../../app.js';
-import { classifyFiles, type FileResults } from '../files/classify-files.js';
 import { errorText } from '../error-text.js';
 import { printRows, withService } from '../local-service.js';
 
@@ -57,42 +52,25 @@ async function evaluate(
   fit: Fit | undefined,
 ): Promise<Evaluation> {
   const { name } = model.manifest;
-  const files = samples.map(({ file }) => file);
-  const options: ClassifyOptions = { fit, size, scales: [1], flip: false, topK: 5, scores: 'logit' };
   const bar = new SingleBar({
     format: `${name} at ${size} {bar} {percentage}% | {value}/{total} | {eta_formatted} left`,
     stream: process.stderr,
     noTTYOutput: false,
   });
   bar.start(samples.length, 0);
-  const started = performance.now();
-  const answers = await classifyFiles(service, config, model, files, options, () => bar.increment()).finally(() =>
-    bar.stop(),
-  );
-  const seconds = (performance.now() - started) / 1000;
-
-  const failures = answers.flat().filter((result) => 'problem' in result);
-  if (failures.length === samples.length) throw failures[0]!.problem;
+  const classifier = { ...service, maxQueue: config.maxQueue };
+  const { images, failures, top1, top5, seconds } = await measureTopK(classifier, model, samples, {
+    ...{ size, fit, onDone: () => bar.increment() },
+  }).finally(() => bar.stop());
   for (const { name: file, problem } of failures) process.stderr.write(`${file}: ${errorText(problem)}\n`);
-  const ranks = answers.map(indicesOf);
-  const hits = (k: number): number =>
-    samples.filter(({ classIndex }, position) => ranks[position]!.slice(0, k).includes(classIndex)).length;
   return {
-    model: name,
-    size,
-    images: samples.length,
-    failed: failures.length,
-    'top-1 %': percentage(hits(1), samples.length),
-    'top-5 %': percentage(hits(5), samples.length),
-    'images/s': Math.round(samples.length / seconds),
+    ...{ model: name, size, images, failed: failures.length },
+    'top-1 %': percentage(top1),
+    'top-5 %': percentage(top5),
+    'images/s': Math.round(images / seconds),
   };
 }
 
-/** The classes of an image, best first; none where it failed. */
-function indicesOf([result]: FileResults): number[] {
-  return result === undefined || 'problem' in result ? [] : result.predictions.map(({ index }) => index);
-}
-
-function percentage(part: number, whole: number): number {
-  return Math.round((part / whole) * 10000) / 100;
+function percentage(share: number): number {
+  return Math.round(share * 10000) / 100;
 }

@@ -7,8 +7,10 @@ import { arithmetic, sumOf } from '../../../src/experiments/arithmetic.js';
 import { runExperiment } from '../../../src/experiments/index.js';
 import type { Lab } from '../../../src/experiments/lab.js';
 import { asJson, asMarkdown, writeReport } from '../../../src/experiments/report.js';
-import type { LayerWindow } from '../../../src/models/look/layers.js';
+import { ints } from '../../../src/graph/attributes.js';
+import { layersOf, type LayerWindow } from '../../../src/models/look/layers.js';
 import { testLab } from '../../support/lab.js';
+import { graphOf } from '../../support/tiny-graphs.js';
 
 let root: string;
 let lab: Lab;
@@ -85,6 +87,21 @@ describe('the sum of a window', () => {
     expect(sumOf({ ...window, ...change }, 0, input, output)).toBe(sum);
     expect(valueOf(sum)).toBe(output);
   });
+});
+
+it.each([
+  ['SAME_UPPER', 9, '⌊(9 + 2·1 − 3)/2⌋ + 1 = 5'],
+  ['SAME_UPPER', 10, '⌊(10 + 0 + 1 − 3)/2⌋ + 1 = 5'],
+  ['SAME_LOWER', 10, '⌊(10 + 1 + 0 − 3)/2⌋ + 1 = 5'],
+  ['VALID', 10, '⌊(10 − 3)/2⌋ + 1 = 4'],
+])('says the padding that %s takes for %i cells', (auto, side, sum) => {
+  const net = graphOf(['N', 2, 'H', 'W'], (b, x) =>
+    b.node('MaxPool', [x], {
+      attributes: { kernel_shape: ints(3, 3), strides: ints(2, 2), auto_pad: { type: 'string', value: auto } },
+    }),
+  );
+  const [layer] = layersOf(net, side);
+  expect(sumOf(layer!.window!, 0, layer!.input![1], layer!.output![1])).toBe(sum);
 });
 
 it('a report says what it ran on, and is JSON, Markdown and a folder', async () => {

@@ -38,7 +38,7 @@ describe('with an embedded model', () => {
     expect(model!.class.label).toBe('espresso');
     expect(sides(model!)).toEqual([224, 336]);
     expect(firstScales(model!)).toContain(1);
-    expect(report.ground).toMatchObject({ images: { from: 'coffee.png', count: 1 }, engine: 'onnxruntime' });
+    expect(report.ground).toMatchObject({ images: { from: coffee, count: 1 }, engine: 'onnxruntime' });
     expect(asMarkdown(report)).toMatch(/\| 1 \| 224 \| 0\.\d{3}\* \| 0\.946 \|/);
     const figure = report.sections.find((section): section is Figure => 'figure' in section);
     expect(await figure!.draw()).toMatch(/^<svg[^]*imagenet-efficientnet-lite0: espresso[^]*Keras' ResNet-50/);
