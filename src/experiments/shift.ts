@@ -38,7 +38,7 @@ export interface Shifted {
   readonly right: number;
 }
 
-/** The embedded nets that differ in this: both know Tiny ImageNet's classes. */
+/** The embedded nets that differ in this: both know Tiny ImageNet's classes. Where they are not served, all that are. */
 const MODELS = ['tinyimagenet-resnet18-w32', 'tinyimagenet-vgg11bn-w32'];
 const LARGEST = 31;
 /** The windows of one image are in memory together. */
@@ -48,8 +48,10 @@ export async function shift(
   lab: Lab,
   options: ExperimentOptions,
 ): Promise<Findings & { readonly data: { readonly models: readonly ShiftedModel[] } }> {
-  const { model: names = MODELS, shift: largest = LARGEST } = options;
+  const { model: asked, shift: largest = LARGEST } = options;
   if (largest > MOST) throw new UsageError(`A photograph is moved by at most ${MOST} pixels.`);
+  const served = asked === undefined ? await lab.names() : [];
+  const names = asked ?? (MODELS.every((name) => served.includes(name)) ? MODELS : served);
   const models: ShiftedModel[] = [];
   for (const name of names) models.push(await lab.use(name, (subject) => shiftOn(lab, subject, options, largest)));
   return { title: 'how far the logits move when the photograph does', data: { models }, sections: sectionsOf(models) };
