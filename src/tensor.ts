@@ -24,6 +24,10 @@ export const TYPED_ARRAYS: {
   float32: Float32Array,
 };
 
+export function isSessionType(type: string): type is TensorType {
+  return type in TYPED_ARRAYS;
+}
+
 export interface Tensor<T extends TensorType = TensorType> {
   readonly type: T;
   readonly dims: readonly number[];

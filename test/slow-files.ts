@@ -32,6 +32,7 @@ export const SLOW_FILES: readonly string[] = [
   'test/unit/architectures/golden.test.ts',
   'test/unit/architectures/nested-residual.test.ts',
   'test/unit/architectures/shared-golden-nested.test.ts',
+  'test/unit/experiments/**',
   'test/unit/graph/outline.test.ts',
   'test/unit/graph/passes/narrow-to-half.test.ts',
   'test/unit/graph/passes/reduce-output-stride.test.ts',

@@ -5,8 +5,8 @@
  */
 import type { Report, Row } from '../report.js';
 import { medianOf } from '../tables.js';
-import { linearAxis, logAxis, type Axis } from './axes.js';
-import { drawBalls, type Ball } from './balls.js';
+import { linearAxis, logAxis, type Axis } from '../../src/plots/axes.js';
+import { drawBalls, type Ball } from '../../src/plots/balls.js';
 
 /** A model that classified, at the load that got most out of it. */
 interface Measured {

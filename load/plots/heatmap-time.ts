@@ -4,9 +4,9 @@
  */
 import * as Plot from '@observablehq/plot';
 import type { SizeRow, SizesReport } from '../sizes-report.js';
-import { linePlot } from './line-plot.js';
-import { logAxis } from './axes.js';
-import { GREY } from './render.js';
+import { linePlot } from '../../src/plots/line-plot.js';
+import { logAxis } from '../../src/plots/axes.js';
+import { GREY } from '../../src/plots/render.js';
 
 interface Point {
   readonly megapixels: number;

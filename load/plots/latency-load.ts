@@ -5,8 +5,8 @@
 import * as Plot from '@observablehq/plot';
 import { isOpen, rowsBySubject, type Report, type Row } from '../report.js';
 import { medianOf } from '../tables.js';
-import { linePlot } from './line-plot.js';
-import { logAxis } from './axes.js';
+import { linePlot } from '../../src/plots/line-plot.js';
+import { logAxis } from '../../src/plots/axes.js';
 
 interface Subject {
   readonly name: string;

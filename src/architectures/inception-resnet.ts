@@ -125,9 +125,9 @@ export const INCEPTION_RESNETS = {
 /** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on invalid options. */
 export function buildInceptionResNet(name: string, variant: Variant, given: ArchitectureOptions): Graph {
   const options = resolveOptions(name, variant.defaults, given);
-  const { activation, classes, width } = options;
+  const { classes, width } = options;
   const builder = graphBuilder({ name });
-  const layers = inceptionLayersOn(builder, { activation, scale: width / PUBLISHED_WIDTH });
+  const layers = inceptionLayersOn(builder, { ...options, scale: width / PUBLISHED_WIDTH });
 
   let x: Features = { value: builder.input('input', 'float32', ['N', 3, 'H', 'W']), channels: 3 };
   x = variant.stem(layers, x);

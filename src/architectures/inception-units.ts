@@ -4,7 +4,8 @@
  * `name` has `name.conv` and `name.bn`.
  */
 import type { GraphBuilder } from '../graph/build.js';
-import { layersOn, type Activation, type ConvShape, type Layers, type PoolWindow } from './layers.js';
+import { layersOn, type ConvShape, type Layers, type PoolWindow } from './layers.js';
+import type { CommonOptions } from './options.js';
 
 /** A value [N, channels, H, W] of the graph under construction. */
 export interface Features {
@@ -43,8 +44,7 @@ export interface InceptionLayers extends Layers {
   pool(x: Features, name: string, kind: 'max' | 'average', window: PoolWindow): Features;
 }
 
-export interface UnitOptions {
-  readonly activation: Activation;
+export interface UnitOptions extends Pick<CommonOptions, 'activation' | 'leakyAlpha' | 'eluAlpha'> {
   /** Of batch normalization. Default: 1e-3. */
   readonly epsilon?: number;
   /** Multiplies the channels of all units. Default: 1. */
@@ -53,9 +53,9 @@ export interface UnitOptions {
 
 export function inceptionLayersOn(
   builder: GraphBuilder,
-  { activation, epsilon = 1e-3, scale = 1 }: UnitOptions,
+  { activation, leakyAlpha, eluAlpha, epsilon = 1e-3, scale = 1 }: UnitOptions,
 ): InceptionLayers {
-  const layers = layersOn(builder, { activation, epsilon });
+  const layers = layersOn(builder, { activation, leakyAlpha, eluAlpha, epsilon });
   const unit: InceptionLayers['unit'] = ({ value, channels }, [name, wanted, window = ONE], norm = `${name}.bn`) => {
     const out = Math.max(1, Math.round(wanted * scale));
     const convolved = layers.conv(value, `${name}.conv`, { in: channels, out, ...window });

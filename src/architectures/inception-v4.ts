@@ -37,9 +37,9 @@ export const INCEPTION_V4S = {
 /** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on invalid options. */
 export function buildInceptionV4(name: string, { defaults }: Variant, given: ArchitectureOptions): Graph {
   const options = resolveOptions(name, defaults, given);
-  const { activation, classes, width } = options;
+  const { classes, width } = options;
   const builder = graphBuilder({ name });
-  const layers = inceptionLayersOn(builder, { activation, scale: width / PUBLISHED_WIDTH });
+  const layers = inceptionLayersOn(builder, { ...options, scale: width / PUBLISHED_WIDTH });
 
   let x: Features = { value: builder.input('input', 'float32', ['N', 3, 'H', 'W']), channels: 3 };
   x = stem(layers, x);

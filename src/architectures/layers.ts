@@ -10,9 +10,9 @@ import type { GraphBuilder } from '../graph/build.js';
  * Values of the option `activation`, with f(x) for x < 0 (for x ≥ 0 all but `relu6` are x):
  * - `relu`: 0 (Nair 2010)
  * - `relu6`: 0, and 6 for x > 6 (Krizhevsky 2010)
- * - `leaky_relu`: 0.01·x (Maas 2013)
+ * - `leaky_relu`: α·x, α the option `leakyAlpha`, 0.01 as published (Maas 2013)
  * - `prelu`: a·x, a learned, one for all channels of a layer (He 2015, "channel-shared"; torch's default)
- * - `elu`: exp(x) − 1 (Clevert 2016)
+ * - `elu`: α·(exp(x) − 1), α the option `eluAlpha`, 1 as published (Clevert 2016)
  */
 export const ACTIVATIONS = ['relu', 'relu6', 'leaky_relu', 'prelu', 'elu'] as const;
 
@@ -64,6 +64,9 @@ type Extent = number | readonly [height: number, width: number];
 
 export interface LayerDefaults {
   readonly activation: Activation;
+  /** α of leaky_relu and of elu. Default: ONNX's, which are the published ones. */
+  readonly leakyAlpha?: number;
+  readonly eluAlpha?: number;
   /** Epsilon of batch normalization. Default: torch's. */
   readonly epsilon?: number;
 }
@@ -73,8 +76,14 @@ export const BATCH_NORM_EPSILON = 1e-5;
 
 const OPERATORS = { relu: 'Relu', relu6: 'Clip', leaky_relu: 'LeakyRelu', prelu: 'PRelu', elu: 'Elu' } as const;
 
-export function layersOn(builder: GraphBuilder, { activation, epsilon = BATCH_NORM_EPSILON }: LayerDefaults): Layers {
+export function layersOn(
+  builder: GraphBuilder,
+  { activation, leakyAlpha = 0.01, eluAlpha = 1, epsilon = BATCH_NORM_EPSILON }: LayerDefaults,
+): Layers {
   const operator = OPERATORS[activation];
+  const alphas: Partial<Record<Activation, number>> = { leaky_relu: leakyAlpha, elu: eluAlpha };
+  const alpha = alphas[activation];
+  const attributes = alpha === undefined ? {} : { alpha: float(alpha) };
   /** The constants 0 and 6, shared by all activations of the net. */
   let bounds: string[] | undefined;
   const activationInputs = (name: string): string[] => {
@@ -96,7 +105,7 @@ export function layersOn(builder: GraphBuilder, { activation, epsilon = BATCH_NO
       return builder.node('BatchNormalization', [x, ...parameters], { name, attributes: { epsilon: float(epsilon) } });
     },
     activation(x, name) {
-      return builder.node(operator, [x, ...activationInputs(name)], { name });
+      return builder.node(operator, [x, ...activationInputs(name)], { name, attributes });
     },
     maxPool: (x, name, shape) => builder.node('MaxPool', [x], { name, attributes: pooling(shape) }),
     averagePool(x, name, { countsPadding = true, ...shape }) {

@@ -13,6 +13,10 @@ export type ArchitectureOptions = Readonly<Record<string, number | string | bool
 export interface CommonOptions {
   readonly classes: number;
   readonly activation: Activation;
+  /** Slope below zero of `leaky_relu`, between 0 and 1. */
+  readonly leakyAlpha: number;
+  /** The value that `elu` falls to, negative; above 0. */
+  readonly eluAlpha: number;
   /**
    * Native side in pixels. It shapes the fully connected head of a VGG. A net with global average pooling takes images
    * of any size; it accepts this option because every manifest has it.
@@ -20,11 +24,14 @@ export interface CommonOptions {
   readonly inputSize: number;
 }
 
+/** As published: Maas 2013, Clevert 2016. */
+const ALPHAS = { leakyAlpha: 0.01, eluAlpha: 1 };
+
 /** Options of the published networks for ImageNet. */
-export const IMAGENET_FORM: CommonOptions = { classes: 1000, activation: 'relu', inputSize: 224 };
+export const IMAGENET_FORM: CommonOptions = { classes: 1000, activation: 'relu', inputSize: 224, ...ALPHAS };
 
 /** Options of the published networks for CIFAR-10. */
-export const CIFAR_FORM: CommonOptions = { classes: 10, activation: 'relu', inputSize: 32 };
+export const CIFAR_FORM: CommonOptions = { classes: 10, activation: 'relu', inputSize: 32, ...ALPHAS };
 
 const WORDS = new Map<string, readonly string[]>([
   ['activation', ACTIVATIONS],
@@ -32,12 +39,16 @@ const WORDS = new Map<string, readonly string[]>([
   ['padding', PADDINGS],
 ]);
 
-/** Numbers that need not be whole. */
-const FRACTIONS = new Set(['epsilon']);
+/** Numbers between 0 and 1. */
+const FRACTIONS = new Set(['epsilon', 'leakyAlpha']);
+
+/** Other numbers that need not be whole. */
+const POSITIVES = new Set(['eluAlpha']);
 
 /**
  * The defaults, overridden by `given`. Throws Error naming the option if the architecture does not have it, if its type
- * is wrong, or if its value is not allowed: not a positive integer, not between 0 and 1, or not one of the words.
+ * is wrong, or if its value is not allowed: not a positive integer, not positive, not between 0 and 1, or not one of the
+ * words.
  */
 export function resolveOptions<T extends object>(architecture: string, defaults: T, given: ArchitectureOptions): T {
   const known = new Map<string, unknown>(Object.entries(defaults));
@@ -52,6 +63,10 @@ export function resolveOptions<T extends object>(architecture: string, defaults:
     if (typeof value === 'number' && FRACTIONS.has(key)) {
       if (value > 0 && value < 1) continue;
       throw new Error(`${architecture}: option "${key}" must be between 0 and 1, is ${value}`);
+    }
+    if (typeof value === 'number' && POSITIVES.has(key)) {
+      if (value > 0 && value < Infinity) continue;
+      throw new Error(`${architecture}: option "${key}" must be positive, is ${value}`);
     }
     if (typeof value === 'number' && !(Number.isSafeInteger(value) && value > 0)) {
       throw new Error(`${architecture}: option "${key}" must be a positive integer, is ${value}`);

@@ -110,7 +110,7 @@ interface Stage {
 /** `input` float32 [N, 3, H, W] → `logits` [N, classes], parameters unbound. Throws Error on invalid options. */
 export function buildPolyNet(name: string, { defaults }: Variant, given: ArchitectureOptions): Graph {
   const options = resolveOptions(name, defaults, given);
-  const { activation, classes, width } = options;
+  const { classes, width } = options;
   const stages: readonly Stage[] = [
     { name: 'stage_a', kinds: modulesOf(name, options, 'stageA'), paths: PATHS_A, begin: stem },
     { name: 'stage_b', kinds: modulesOf(name, options, 'stageB'), paths: PATHS_B, begin: reductionA },
@@ -120,7 +120,7 @@ export function buildPolyNet(name: string, { defaults }: Variant, given: Archite
 
   const builder = graphBuilder({ name });
   const layers = inceptionLayersOn(builder, {
-    activation,
+    ...options,
     epsilon: BATCH_NORM_EPSILON,
     scale: width / PUBLISHED_WIDTH,
   });

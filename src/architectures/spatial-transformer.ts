@@ -17,7 +17,7 @@ import { int } from '../graph/attributes.js';
 import { graphBuilder, type GraphBuilder } from '../graph/build.js';
 import type { Attribute, Graph } from '../graph/graph.js';
 import { renameReads } from '../graph/rewrite.js';
-import { layersOn, type Activation, type Layers } from './layers.js';
+import { layersOn, type Layers } from './layers.js';
 import { CIFAR_FORM, requireOption, resolveOptions, type ArchitectureOptions, type CommonOptions } from './options.js';
 
 export interface SpatialTransformerOptions extends CommonOptions {
@@ -47,7 +47,7 @@ export const SPATIAL_TRANSFORMERS = {
   },
 };
 
-const MNIST_FORM: SpatialTransformerOptions = { classes: 10, activation: 'relu', inputSize: 28, alignCorners: false };
+const MNIST_FORM: SpatialTransformerOptions = { ...CIFAR_FORM, inputSize: 28, alignCorners: false };
 
 /** Of grey images. */
 export const MNIST_TRANSFORMERS = {
@@ -82,8 +82,9 @@ export function buildSpatialTransformer(
 
   const builder = graphBuilder({ name });
   const image = builder.input('input', 'float32', ['N', 3, 'H', 'W']);
-  const activation = (ofClassifier['activation'] ?? defaults.activation) as Activation;
-  const net = { name, builder, layers: layersOn(builder, { activation }) };
+  // The classifier's builder has checked them.
+  const { activation, leakyAlpha, eluAlpha } = { ...defaults, ...ofClassifier } as CommonOptions;
+  const net = { name, builder, layers: layersOn(builder, { activation, leakyAlpha, eluAlpha }) };
   const theta = localize(net, image, { channels: 3, side: inputSize });
   const moved = sampleAffine(builder, image, theta, { height: inputSize, width: inputSize, ...options });
   const front = builder.finish([{ name: moved, dataType: 'float32', dims: ['N', 3, inputSize, inputSize] }]);

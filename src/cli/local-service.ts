@@ -1,13 +1,9 @@
 /** The engine without a server, for the commands that work on local files. */
-import { readFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { createEngineRoom, createService, type EngineRoom, type Service, type ServiceOptions } from '../app.js';
 import type { Config } from '../config.js';
 import { OperatorError, UnavailableError, UsageError } from '../errors.js';
 import { isTaken } from '../files.js';
-import type { ImageInput } from '../inference/infer.js';
-import { passesPerImage, type InputOptions } from '../inference/plan.js';
-import type { RequestContext } from '../inference/request-context.js';
 import { openLog, STANDARD_ERROR } from '../log.js';
 import type { CompiledModel } from '../models/compile.js';
 
@@ -63,35 +59,6 @@ export async function withModel<T>(
     return registry.use(given, (model) => work(service, model));
   };
   return withService(config, use, isPath ? { models: [name] } : {});
-}
-
-/** Files in flight: twice what the workers' batches hold, but no more than the queue can take with all their passes. */
-export function filesAtOnce({ pool, limits }: Service, { maxQueue }: Config, input: InputOptions): number {
-  return Math.min(2 * limits.maxBatchSize * pool.size, Math.floor(maxQueue / passesPerImage(input)));
-}
-
-/** The extensions of files in a folder that count as images. */
-export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set([
-  '.jpg',
-  '.jpeg',
-  '.png',
-  '.webp',
-  '.gif',
-  '.avif',
-  '.tif',
-  '.tiff',
-]);
-
-/** A local command has no deadline, and is not cancelled. */
-export const localContext: RequestContext = {
-  flow: { client: 'command', connection: 0 },
-  priority: 0,
-  deadline: Number.POSITIVE_INFINITY,
-  signal: new AbortController().signal,
-};
-
-export async function readImage(file: string): Promise<ImageInput> {
-  return { name: basename(file), bytes: await readFile(file) };
 }
 
 /** Print records that all have the same keys: as a table, or as JSON for programs. */

@@ -5,6 +5,8 @@
 import type { ClassifyFlags, HeatmapFlags, SegmentFlags } from './answers.js';
 import { Command, CommanderError, Option } from 'commander';
 import { SETTING_LIST, readConfig, type Config, type SettingFlags } from '../config.js';
+import { EXPERIMENT_LIST } from '../experiments/index.js';
+import { OPTIONS } from '../experiments/options.js';
 import { DRAWINGS, LABEL_DRAWINGS, OPACITIES, PICTURE_FORMATS, SHEET_CLASSES } from '../drawing/words.js';
 import { COLORMAP_NAMES, DEFAULT_COLORMAP } from '../maps/colormap.js';
 import { MAP_KINDS } from '../maps/map-kinds.js';
@@ -21,11 +23,13 @@ import type { EvaluateFlags } from './commands/evaluate.js';
 import type { LocalizationFlags } from './commands/evaluate-localization.js';
 import { errorText } from './error-text.js';
 import { EXIT_HELP, exitCodeOf } from './exit-code.js';
+import type { ExperimentFlags } from './commands/experiment.js';
 import type { ImportFlags } from './commands/import.js';
 import type { InspectFlags } from './commands/inspect.js';
 import type { ListArchitecturesFlags } from './commands/list-architectures.js';
 import {
   address,
+  experimentOption,
   notNegative,
   numbers,
   oneOf,
@@ -58,7 +62,11 @@ type EvaluateAllFlags = SettingFlags &
  * configOf validates them.
  */
 function command(name: string, about: string): Command {
-  const sub = program.command(name).description(about);
+  return settingsCommand(program, name, about);
+}
+
+function settingsCommand(parent: Command, name: string, about: string): Command {
+  const sub = parent.command(name).description(about);
   for (const { name: setting, flag, variable, default: value, about: text, formerly } of SETTING_LIST) {
     const option = new Option(`${flag} <value>`, `${text} [${variable}, default ${value === '' ? 'empty' : value}]`);
     option.attributeName = () => setting;
@@ -200,6 +208,7 @@ command('models', 'list the models')
 command('inspect', 'describe a model: its layers, its class map, the requests that it answers')
   .argument('<model or architecture>', 'also a model folder or an ONNX file')
   .option('--layers', 'list every layer, not only blocks of layers')
+  .option('--size <pixels>', "side of the image that layers and map are given for; default the net's own", whole)
   .option('--json', 'for programs')
   .action(async (model: string, flags: InspectFlags & SettingFlags) => {
     const { inspectCommand } = await import('./commands/inspect.js');
@@ -299,6 +308,26 @@ command('evaluate', 'measure top-1 and top-5 on labelled images, or how well hea
       await evaluateCommand(config, folder, { ...flags, fit });
     }
   });
+
+const experiments = program
+  .command('experiment')
+  .description('repeat an experiment of the literature on a model, as a table, JSON and plots');
+
+for (const { name, summary, images, options } of EXPERIMENT_LIST) {
+  const experiment = settingsCommand(experiments, name, summary);
+  if (images !== undefined) experiment.argument(images.isNeeded ? '<images>' : '[images]', images.about);
+  for (const option of options) experiment.addOption(experimentOption(OPTIONS[option]));
+  experiment
+    .option('-o, --output <folder>', 'write report.json, report.md and the plots into it')
+    .option('--json', 'for programs')
+    .action(async (...given: unknown[]) => {
+      // commander gives the arguments, then the options.
+      const path = images === undefined ? undefined : (given[0] as string | undefined);
+      const flags = given[images === undefined ? 0 : 1] as ExperimentFlags & SettingFlags;
+      const { experimentCommand } = await import('./commands/experiment.js');
+      await experimentCommand(configOf(flags, true), name, path, flags);
+    });
+}
 
 program
   .command('completion')

@@ -4,6 +4,7 @@
  */
 import { InvalidArgumentError, Option } from 'commander';
 import { MAX_CLASSES } from '../classes/classes.js';
+import type { OptionKind, OptionText } from '../experiments/options.js';
 import { meaningsOf, wordsOf, type Vocabulary } from '../vocabulary.js';
 
 export function positive(text: string): number {
@@ -88,4 +89,14 @@ export function oneOf<T extends string>(
 
 function isList<T extends string>(choices: readonly T[] | Vocabulary<T>): choices is readonly T[] {
   return Array.isArray(choices);
+}
+
+const READERS: Readonly<Record<OptionKind, (text: string) => unknown>> = {
+  ...{ whole, wholes, number: positive, numbers, words },
+  text: (text) => text,
+};
+
+/** An option of an experiment. */
+export function experimentOption({ flags, about, kind }: OptionText): Option {
+  return new Option(flags, about).argParser((text) => READERS[kind](text));
 }

@@ -165,6 +165,25 @@ export function prune(graph: Graph): Graph {
   return { ...graph, nodes: nodes.reverse(), initializers: new Map(initializers) };
 }
 
+/**
+ * The nodes in topological order: as they stand, but each behind those whose values it reads. The nodes must not run in
+ * a circle.
+ */
+export function sortNodes(graph: Graph): Graph {
+  const producers = producersOf(graph);
+  const sorted = new Set<Node>();
+  const add = (node: Node): void => {
+    if (sorted.has(node)) return;
+    for (const name of node.inputs) {
+      const producer = producers.get(name);
+      if (producer !== undefined) add(producer);
+    }
+    sorted.add(node);
+  };
+  graph.nodes.forEach(add);
+  return { ...graph, nodes: [...sorted] };
+}
+
 /** The node that makes each value. */
 export function producersOf({ nodes }: Graph): ReadonlyMap<string, Node> {
   return new Map(nodes.flatMap((node) => node.outputs.map((name) => [name, node] as const)));

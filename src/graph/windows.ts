@@ -81,6 +81,15 @@ export function leadingPad(window: Window, input: number): number {
   return auto === 'SAME_UPPER' ? Math.floor(total / 2) : Math.ceil(total / 2);
 }
 
+/** Padding before and after an input of this size; if that is not known, only what does not depend on it. */
+export function paddingOf(window: Window, input: number | undefined): [before: number, after: number] {
+  const { padBegin, padEnd, stride, auto } = window;
+  if (input === undefined || (auto !== 'SAME_UPPER' && auto !== 'SAME_LOWER')) return [padBegin, padEnd];
+  const total = Math.max(0, (Math.ceil(input / stride) - 1) * stride + windowExtent(window) - input);
+  const before = leadingPad(window, input);
+  return [before, total - before];
+}
+
 /** Whether a pooling is global at this size [h, w]: one window sees the whole map, and no padding counts. */
 export function coversMap(node: Node, map: readonly number[]): boolean {
   const countsPadding = attribute(node, 'count_include_pad', 'int') === 1;

@@ -8,6 +8,18 @@
 
 export type ImageFormat = 'jpeg' | 'png' | 'webp' | 'gif' | 'avif' | 'tiff';
 
+/** The extensions of files in a folder that count as images. */
+export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set([
+  '.jpg',
+  '.jpeg',
+  '.png',
+  '.webp',
+  '.gif',
+  '.avif',
+  '.tif',
+  '.tiff',
+]);
+
 export type SniffedFormat =
   | { readonly accepted: true; readonly format: ImageFormat }
   /** `name` is for the client: "SVG", "PDF"; undefined if nothing known was found. */

@@ -17,6 +17,14 @@ export interface RequestContext {
   readonly signal: AbortSignal;
 }
 
+/** A local command has no deadline, and is not cancelled. */
+export const localContext: RequestContext = {
+  flow: { client: 'command', connection: 0 },
+  priority: 0,
+  deadline: Number.POSITIVE_INFINITY,
+  signal: new AbortController().signal,
+};
+
 /** Throws DEADLINE_EXCEEDED after the deadline, and the signal's reason when it is aborted. */
 export function checkAlive({ deadline, signal }: RequestContext): void {
   signal.throwIfAborted();

@@ -48,6 +48,8 @@ import { loadTfjsLayers } from './networks/tfjs-network.js';
 /** A model that is ready to be opened: its sessions, numbers and labels. Immutable. */
 export interface CompiledModel {
   readonly manifest: Manifest;
+  /** The folder that it was read from; not for clients. */
+  readonly folder: string;
   readonly labels: readonly Label[];
   /** sha256 over the manifest, the labels and the weights, hexadecimal: it changes whenever an answer could change. */
   readonly digest: string;
@@ -137,7 +139,7 @@ async function withKernelCentres(network: Network): Promise<Network> {
 
 /** The sessions and the numbers of a network. */
 export function finishNetwork(
-  { manifest, labels }: ModelFolder,
+  { manifest, folder, labels }: ModelFolder,
   network: Network,
   { load, ...computing }: Omit<CompileOptions, 'cache'>,
 ): CompiledModel {
@@ -166,6 +168,7 @@ export function finishNetwork(
   };
   const common = {
     manifest,
+    folder,
     labels,
     digest,
     weights: new DigestedFiles(network.weightsFolder, network.weightsFiles),
@@ -319,7 +322,11 @@ function takesSize(classifier: Graph, input: Size): boolean {
 }
 
 /** Multiply-adds by input size. If the shapes are unknown, the number of parameters stands in for them. */
-function multiplyAddCounter({ classifier, dense, parameters }: Network): (input: Size) => number {
+export function multiplyAddCounter({
+  classifier,
+  dense,
+  parameters,
+}: Pick<Network, 'classifier' | 'dense' | 'parameters'>): (input: Size) => number {
   const graph = 'graph' in dense ? dense.graph : classifier;
   return memoizeBySize((input) => {
     try {
@@ -332,7 +339,7 @@ function multiplyAddCounter({ classifier, dense, parameters }: Network): (input:
 }
 
 /** Bytes of activations by input size; 0 if the shapes are unknown. */
-function peakByteCounter({ classifier, dense }: Network): (input: Size) => number {
+export function peakByteCounter({ classifier, dense }: Pick<Network, 'classifier' | 'dense'>): (input: Size) => number {
   const graph = 'graph' in dense ? dense.graph : classifier;
   return memoizeBySize((input) => {
     try {

@@ -402,6 +402,8 @@ describe('fullconv', () => {
     expect(blocks.stdout).toContain('fully connected over a window of 4×4 cells');
     const layers = await fullconv('inspect', 'tiny-vgg', '--layers');
     expect(layers.stdout).toMatch(/\nfeatures\.2 +MaxPool 2×2\/2 +8×32×32\n/);
+    const larger = await fullconv('inspect', 'tiny-vgg', '--size', '96');
+    expect(larger.stdout).toMatch(/\nfeatures\.0 … features\.1 +Conv 3×3 +8×96×96[^]*3×3 cells \(6×6 with edge=same\)/);
     for (const { stdout } of [blocks, layers, await fullconv('inspect', 'densenet121', '--layers')]) {
       expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(120);
     }
@@ -416,6 +418,40 @@ describe('fullconv', () => {
       stdout: '',
       stderr: expect.stringMatching(/^fullconv: There is no model "nothing" .*\n$/) as string,
     });
+  });
+
+  it('experiment prints Markdown or JSON, and writes both with its plots', async () => {
+    const args = ['experiment', 'rescale', photo('coffee.png'), '--model', 'tiny-resnet', '--scale', '1,2'];
+    const { stdout, stderr, code } = await fullconv(...args);
+    expect([stderr, code]).toEqual(['', 0]);
+    expect(stdout).toMatch(
+      /^# rescale: [^]*\n- tiny-resnet, version 1, sha256 [^]*\n\| 2 \| 128 \| [01]\.\d{3}[^]*rescale\.svg\n$/,
+    );
+    const output = join(folder, 'experiment');
+    const json = await fullconv(...args, '--json', '--output', output);
+    const report = JSON.parse(json.stdout) as { experiment: string; ground: object; models: { scales: object[] }[] };
+    expect(report).toMatchObject({ experiment: 'rescale', ground: { engine: 'onnxruntime', device: 'cpu' } });
+    expect(report.models[0]!.scales).toHaveLength(2);
+    expect((await readdir(output)).sort()).toEqual(['report.json', 'report.md', 'rescale.svg']);
+    expect(await readFile(join(output, 'report.json'), 'utf8')).toBe(json.stdout);
+    expect(await readFile(join(output, 'rescale.svg'), 'utf8')).toMatch(
+      /^<svg[^]* xmlns="http:\/\/www.w3.org\/2000\/svg"/,
+    );
+  });
+
+  it.each([
+    ['an experiment that is not there', ['nonsense'], 2, /unknown command 'nonsense'/],
+    ['images that are not there', ['shift', '/nowhere', '--model', 'tiny-resnet'], 1, /^fullconv: .*'\/nowhere'\n$/],
+    [
+      'a net that does not fit',
+      ['slide', photo('coffee.png'), '--model', 'tiny-resnet'],
+      1,
+      /tiny-resnet has no fully/,
+    ],
+  ])('experiment says what is wrong: %s', async (_, args, code, message) => {
+    const ended = await fullconv('experiment', ...args);
+    expect(ended).toMatchObject({ code, stdout: '' });
+    expect(ended.stderr).toMatch(message);
   });
 
   it('evaluate counts the right answers, by folders and by annotations', async () => {

@@ -4,7 +4,9 @@ import type { Config } from '../../config.js';
 import { classify, type Classification, type ClassifyOptions } from '../../inference/classify.js';
 import { answerFiles, type Answerer, type Outcome } from '../files/answer-files.js';
 import { findInputs, printable, type InputFile } from '../files/input-files.js';
-import { filesAtOnce, formatTable, localContext, withModel } from '../local-service.js';
+import { localContext } from '../../inference/request-context.js';
+import { imagesAtOnce } from '../../inference/images-at-once.js';
+import { formatTable, withModel } from '../local-service.js';
 import { remoteClassifier } from '../remote.js';
 import { pictureMode, screenOf, showPicture } from '../terminal/terminal-picture.js';
 
@@ -48,7 +50,7 @@ async function withLocalClassifier(
   const options: ClassifyOptions = { fit, size, scales, flip: false, topK, scores: 'probability' };
   await withModel(config, name, (service, model) =>
     work({
-      atOnce: filesAtOnce(service, config, options),
+      atOnce: imagesAtOnce(service, config.maxQueue, options),
       async answer(image) {
         const { results } = await classify(service.inference, model, [image], options, localContext);
         // `classify` throws if its only image fails, so no result is a problem.

@@ -23,7 +23,9 @@ import type { Edge } from '../../maps/edges.js';
 import { shortSide, type Fit } from '../../maps/input-plan.js';
 import type { MapScores } from '../../maps/scores.js';
 import type { Label } from '../../models/manifest.js';
-import { localContext, printRows, readImage, withService } from '../local-service.js';
+import { localContext } from '../../inference/request-context.js';
+import { readImage } from '../../evaluation/image-file.js';
+import { printRows, withService } from '../local-service.js';
 
 export interface LocalizationFlags {
   readonly model?: readonly string[];

@@ -1,33 +1,19 @@
-/**
- * `fullconv evaluate FOLDER`: top-1 and top-5 accuracy through the same decoding, resizing and engine that requests
- * take. It understands three layouts: Tiny ImageNet's (`val_annotations.txt` beside `images/`), one folder for each
- * class, named by its id, and files with the class id in their names. An image that cannot be classified counts as
- * wrong, and as `failed`.
- */
-import { readFile, readdir } from 'node:fs/promises';
-import { extname, join, sep } from 'node:path';
+/** `fullconv evaluate FOLDER`: top-1 and top-5 accuracy (evaluation/top-k.ts) of labelled images. */
 import { SingleBar } from 'cli-progress';
 import type { Config } from '../../config.js';
-import { OperatorError } from '../../errors.js';
-import type { ClassifyOptions } from '../../inference/classify.js';
+import { chooseSamples, type Sample } from '../../evaluation/samples.js';
+import { measureTopK } from '../../evaluation/top-k.js';
 import { shortSide, type Fit } from '../../maps/input-plan.js';
 import type { CompiledModel } from '../../models/compile.js';
-import type { Label } from '../../models/manifest.js';
 import type { Service } from '../../app.js';
-import { classifyFiles, type FileResults } from '../files/classify-files.js';
 import { errorText } from '../error-text.js';
-import { IMAGE_EXTENSIONS, printRows, withService } from '../local-service.js';
+import { printRows, withService } from '../local-service.js';
 
 export interface EvaluateFlags {
   readonly model?: readonly string[];
   readonly size?: readonly number[];
   readonly fit?: Fit | undefined;
   readonly json?: boolean;
-}
-
-interface Sample {
-  readonly file: string;
-  readonly classIndex: number;
 }
 
 /** A line of the table. */
@@ -46,10 +32,7 @@ export async function evaluateCommand(config: Config, folder: string, flags: Eva
     const done: Evaluation[] = [];
     for (const name of flags.model ?? [undefined]) {
       await service.registry.use(name, async (model) => {
-        const samples = await findSamples(folder, model.labels);
-        if (samples.length === 0) {
-          throw new OperatorError(`${folder} has no image of a class of ${model.manifest.name}`);
-        }
+        const samples = await chooseSamples(folder, { classes: model.labels, model: model.manifest.name });
         for (const size of flags.size ?? [shortSide(model.manifest.input.size)]) {
           done.push(await evaluate(service, config, model, samples, size, flags.fit));
         }
@@ -69,72 +52,25 @@ async function evaluate(
   fit: Fit | undefined,
 ): Promise<Evaluation> {
   const { name } = model.manifest;
-  const files = samples.map(({ file }) => file);
-  const options: ClassifyOptions = { fit, size, scales: [1], flip: false, topK: 5, scores: 'logit' };
   const bar = new SingleBar({
     format: `${name} at ${size} {bar} {percentage}% | {value}/{total} | {eta_formatted} left`,
     stream: process.stderr,
     noTTYOutput: false,
   });
   bar.start(samples.length, 0);
-  const started = performance.now();
-  const answers = await classifyFiles(service, config, model, files, options, () => bar.increment()).finally(() =>
-    bar.stop(),
-  );
-  const seconds = (performance.now() - started) / 1000;
-
-  const failures = answers.flat().filter((result) => 'problem' in result);
-  if (failures.length === samples.length) throw failures[0]!.problem;
+  const classifier = { ...service, maxQueue: config.maxQueue };
+  const { images, failures, top1, top5, seconds } = await measureTopK(classifier, model, samples, {
+    ...{ size, fit, onDone: () => bar.increment() },
+  }).finally(() => bar.stop());
   for (const { name: file, problem } of failures) process.stderr.write(`${file}: ${errorText(problem)}\n`);
-  const ranks = answers.map(indicesOf);
-  const hits = (k: number): number =>
-    samples.filter(({ classIndex }, position) => ranks[position]!.slice(0, k).includes(classIndex)).length;
   return {
-    model: name,
-    size,
-    images: samples.length,
-    failed: failures.length,
-    'top-1 %': percentage(hits(1), samples.length),
-    'top-5 %': percentage(hits(5), samples.length),
-    'images/s': Math.round(samples.length / seconds),
+    ...{ model: name, size, images, failed: failures.length },
+    'top-1 %': percentage(top1),
+    'top-5 %': percentage(top5),
+    'images/s': Math.round(images / seconds),
   };
 }
 
-/** The classes of an image, best first; none where it failed. */
-function indicesOf([result]: FileResults): number[] {
-  return result === undefined || 'problem' in result ? [] : result.predictions.map(({ index }) => index);
-}
-
-function percentage(part: number, whole: number): number {
-  return Math.round((part / whole) * 10000) / 100;
-}
-
-/** The images below a folder whose class the model knows. */
-async function findSamples(folder: string, labels: readonly Label[]): Promise<Sample[]> {
-  const classOf = new Map(labels.map(({ id }, index) => [id, index]));
-  const annotations = await readFile(join(folder, 'val_annotations.txt'), 'utf8').catch(() => undefined);
-  const named: (readonly [string, string])[] =
-    annotations === undefined
-      ? (await readdir(folder, { recursive: true })).map((file) => [file, idIn(file, classOf) ?? ''])
-      : annotations
-          .trim()
-          .split('\n')
-          .map((line) => line.split('\t'))
-          .map(([file = '', id = '']) => [join('images', file), id]);
-  return named.flatMap(([file, id]) => {
-    const classIndex = classOf.get(id);
-    const isImage = IMAGE_EXTENSIONS.has(extname(file).toLowerCase());
-    return classIndex === undefined || !isImage ? [] : [{ file: join(folder, file), classIndex }];
-  });
-}
-
-/** The class id that is the name of the file's folder, or a word of the file's name. */
-function idIn(file: string, classOf: ReadonlyMap<string, number>): string | undefined {
-  const parts = file.split(sep);
-  const folder = parts.at(-2);
-  if (folder !== undefined && classOf.has(folder)) return folder;
-  return parts
-    .at(-1)
-    ?.split(/[^A-Za-z0-9]+/)
-    .find((word) => classOf.has(word));
+function percentage(share: number): number {
+  return Math.round(share * 10000) / 100;
 }

@@ -10,7 +10,9 @@ import type { MapScores } from '../../maps/scores.js';
 import type { Label } from '../../models/manifest.js';
 import type { Answerer } from '../files/answer-files.js';
 import { findInputs } from '../files/input-files.js';
-import { filesAtOnce, localContext, withModel } from '../local-service.js';
+import { localContext } from '../../inference/request-context.js';
+import { imagesAtOnce } from '../../inference/images-at-once.js';
+import { withModel } from '../local-service.js';
 import { answerWithMaps } from './maps.js';
 import { planOutputs } from '../files/output-files.js';
 import { remoteHeatmaps } from '../remote.js';
@@ -42,7 +44,7 @@ async function withLocalHeatmaps(
     const options: HeatmapOptions = { fit, size, scales, flip, outputStride, edge, map, scores, classes };
     const style = { ...flags, scores: flags.scores ?? pictureScores(model, flags.render), alpha: DEFAULT_ALPHA };
     return work({
-      atOnce: filesAtOnce(service, config, options),
+      atOnce: imagesAtOnce(service, config.maxQueue, options),
       async answer(photo) {
         const kinds = [scores, style.scores];
         const [image, drawn] = await mapImageAs(inference, model, photo, { ...options, kinds }, localContext);

@@ -4,7 +4,7 @@ import { pixelSize, type StatedSize } from '../../maps/input-plan.js';
 import { ACTIVATIONS } from '../../maps/scores.js';
 import type { Heatmaps, ModelDescription } from '../../models/look/description.js';
 import { inspectModel } from '../../models/look/inspect.js';
-import { blocksOf, type Layer } from '../../models/look/layers.js';
+import { blocksOf, kernelText, operatorText, type Layer } from '../../models/look/layers.js';
 import type { InputPreset } from '../../models/manifest.js';
 import { OUTPUTS } from '../../models/networks/network.js';
 import { formatTable } from '../local-service.js';
@@ -12,11 +12,12 @@ import { megabytes } from '../terminal/transfer-bar.js';
 
 export interface InspectFlags {
   readonly layers?: boolean;
+  readonly size?: number;
   readonly json?: boolean;
 }
 
 export async function inspectCommand(config: Config, what: string, flags: InspectFlags): Promise<void> {
-  const description = await inspectModel(what, config);
+  const description = await inspectModel(what, { ...config, side: flags.size });
   const text = flags.json ? JSON.stringify(description, null, 2) : describe(description, flags.layers ?? false);
   process.stdout.write(text + '\n');
 }
@@ -39,13 +40,13 @@ export function describe(description: ModelDescription, allLayers: boolean): str
       ['input', input(description)],
       ['output', outputText(description)],
       ['parameters', `${millions(description.parameters)} M, ${weights(description)}`],
-      ['multiply-adds', `${gmacs(description.multiplyAdds)} GMAC for one image of ${square(description.nativeSize)}`],
+      ['multiply-adds', `${gmacs(description.multiplyAdds)} GMAC for one image of ${square(description.size)}`],
     ]),
     allLayers ? layerTable(layers) : blockTable(layers),
     facts([
       ['head', head.was],
       ['became', head.became],
-      ['class map', mapText(heatmaps, description.nativeSize)],
+      ['class map', mapText(heatmaps, description.size)],
       ['classify', classifyText(description)],
       ['heatmaps', heatmapText(heatmaps)],
       ['parity', parityText(description)],
@@ -140,27 +141,6 @@ function table(header: readonly string[], rows: readonly (readonly string[])[]):
   return formatTable(aligned[0]!, aligned.slice(1));
 }
 
-/** `Conv 3×3/2, padding 1, 32 groups`. */
-function operatorText(layer: Layer): string {
-  const { operator, window } = layer;
-  if (window === undefined) return operator;
-  const { padding, dilation, groups } = window;
-  const pads = new Set(padding.flat());
-  return [
-    `${operator} ${kernelText(layer)}`,
-    ...(pads.size === 1
-      ? [...pads].filter((pad) => pad > 0).map((pad) => `padding ${pad}`)
-      : [`padding ${padding.join(' ')}`]),
-    ...(dilation.every((step) => step === 1) ? [] : [`dilation ${dilation[0] ?? ''}`]),
-    ...(groups === 1 ? [] : [`${groups} groups`]),
-  ].join(', ');
-}
-
-function kernelText({ window }: Layer): string {
-  const { kernel = [], stride = [] } = window ?? {};
-  return kernel.join('×') + (stride.every((step) => step === 1) ? '' : `/${stride[0] ?? ''}`);
-}
-
 /**
  * The operators of a block: windows, matrix products, Add and Concat. The others are listed if it has none of these.
  */
@@ -176,11 +156,13 @@ function operatorsText(layers: readonly Layer[]): string {
   return [...counts].map(([name, times]) => (times === 1 ? name : `${times} ${name}`)).join(', ');
 }
 
-function mapText(heatmaps: Heatmaps, nativeSize: StatedSize): string | undefined {
+function mapText(heatmaps: Heatmaps, size: StatedSize): string | undefined {
   if (!heatmaps.available) return undefined;
-  const { geometry, cells, smallest } = heatmaps;
+  const { geometry, cells, sameCells = cells, smallest } = heatmaps;
+  const isWider = sameCells.width !== cells.width || sameCells.height !== cells.height;
+  const same = isWider ? ` (${sameCells.width}×${sameCells.height} with edge=same)` : '';
   return (
-    `${cells.width}×${cells.height} cells at ${square(nativeSize)}, one every ${geometry.outputStride} pixels from ` +
+    `${cells.width}×${cells.height} cells${same} at ${square(size)}, one every ${geometry.outputStride} pixels from ` +
     `${geometry.offset} on, each of which sees ${geometry.receptiveField}; the smallest input is ${smallest}`
   );
 }

@@ -23,7 +23,10 @@ import type { Clipping } from '../../models/quantize/clipping.js';
 import { quantizeModel } from '../../models/quantize/quantize-model.js';
 import { writeQuantizedModel } from '../../models/quantize/write-model.js';
 import { prepareUntrained } from '../../models/networks/untrained.js';
-import { IMAGE_EXTENSIONS, localContext, readImage, withEngineRoom } from '../local-service.js';
+import { IMAGE_EXTENSIONS } from '../../images/image-format.js';
+import { localContext } from '../../inference/request-context.js';
+import { readImage } from '../../evaluation/image-file.js';
+import { withEngineRoom } from '../local-service.js';
 import { megabytes } from '../terminal/transfer-bar.js';
 
 export interface QuantizeFlags {

@@ -5,7 +5,9 @@ import { DEFAULT_ALPHA, type PictureFormat } from '../../drawing/words.js';
 import { segment, type Segmentation, type SegmentOptions } from '../../inference/segment.js';
 import type { Answerer } from '../files/answer-files.js';
 import { findInputs } from '../files/input-files.js';
-import { filesAtOnce, localContext, withModel } from '../local-service.js';
+import { localContext } from '../../inference/request-context.js';
+import { imagesAtOnce } from '../../inference/images-at-once.js';
+import { withModel } from '../local-service.js';
 import { answerWithMaps } from './maps.js';
 import { planOutputs } from '../files/output-files.js';
 import { remoteSegments } from '../remote.js';
@@ -35,7 +37,7 @@ async function withLocalSegments(
     const output = studio.output(format);
     const style = { ...flags, alpha: DEFAULT_ALPHA };
     return work({
-      atOnce: filesAtOnce(service, config, options),
+      atOnce: imagesAtOnce(service, config.maxQueue, options),
       async answer(photo) {
         const { results } = await segment(inference, model, [photo], options, localContext);
         // `segment` throws if its only image fails, so no result is a problem.

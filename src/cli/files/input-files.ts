@@ -11,7 +11,7 @@ import { buffer } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { glob, isDynamicPattern } from 'tinyglobby';
 import type { ImageInput } from '../../inference/infer.js';
-import { IMAGE_EXTENSIONS } from '../local-service.js';
+import { IMAGE_EXTENSIONS } from '../../images/image-format.js';
 
 const STANDARD_INPUT = '-';
 

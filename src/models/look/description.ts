@@ -2,6 +2,7 @@
  * Describes a model and what it can answer as a plain object, which becomes a table for people and JSON for programs.
  * Nothing is run, and nothing is read beyond what the compilation has read.
  */
+import { OperatorError, ServiceError } from '../../errors.js';
 import { attribute } from '../../graph/attributes.js';
 import { fullyConnected, tailOf } from '../../graph/classifier-head.js';
 import type { MapGeometry } from '../../graph/geometry.js';
@@ -12,7 +13,7 @@ import type { Edge } from '../../maps/edges.js';
 import type { StatedSize } from '../../maps/input-plan.js';
 import type { Activation } from '../../maps/scores.js';
 import type { DenseViews } from '../dense-views.js';
-import type { Size } from '../input-size.js';
+import { isSameSize, type Size } from '../input-size.js';
 import { layersOf, type Layer } from './layers.js';
 import type { InputPreset, Label, Manifest } from '../manifest.js';
 import type { Network, OutputKind } from '../networks/network.js';
@@ -29,17 +30,19 @@ export interface ModelDescription extends Pick<Manifest, 'name' | 'version' | 'a
   readonly labels?: readonly Label[];
   /** Absent if only the net is known. */
   readonly input?: InputPreset;
-  /** Side in pixels of the images that the classifier was made for. */
   /** What the file gives, and what makes probabilities of its logits. */
   readonly output: OutputKind;
   readonly activation: Activation;
-  /** The side of a square, or [height, width]. */
+  /** Of the images that the classifier was made for: the side of a square, or [height, width]. */
   readonly nativeSize: StatedSize;
+  /** Of the image that layers, multiply-adds and cells are given for. */
+  readonly size: StatedSize;
   readonly parameters: number;
-  /** Multiply-adds of the classifier for one image of the native size. */
+  /** Multiply-adds for one image of that size. */
   readonly multiplyAdds: number;
   /** Bytes of the weights as stored. */
   readonly weightBytes: number;
+  /** Of the classifier; at another size that it does not take, of the fully convolutional net. */
   readonly layers: readonly Layer[];
   readonly head: Head;
   readonly classify: { readonly sizes: 'any' | 'native'; readonly smallest: number };
@@ -66,8 +69,9 @@ export type Heatmaps =
       readonly edges: readonly Edge[];
       /** Geometry at the net's own output stride. */
       readonly geometry: MapGeometry;
-      /** Cells of the class map at the native size. */
+      /** Cells of the class map, and where the head reaches over its border. */
       readonly cells: Size;
+      readonly sameCells?: Size;
       /** Smallest side of an input, in pixels. */
       readonly smallest: number;
     }
@@ -80,12 +84,20 @@ export interface Known {
   readonly manifest: boolean;
 }
 
-/** Describe a compiled model, whose parity has been judged if it was measured, and the network it was compiled from. */
-export function describeModel(model: CompiledModel, network: Network, known: Known): ModelDescription {
+/**
+ * Describe a compiled model, whose parity has been judged if it was measured, and the network it was compiled from. `size`
+ * is that of the image; default the native one. Throws OperatorError if the net does not take it.
+ */
+export function describeModel(
+  model: CompiledModel,
+  network: Network,
+  known: Known,
+  size: Size = model.nativeSize,
+): ModelDescription {
   const { manifest, labels, digest, nativeSize, parameters, output, activation, dense, deviation, parityCheck } = model;
   const { name, version, description, license, source, architecture, options, input } = manifest;
   const { classifier } = network;
-  const layers = layersOf(classifier, nativeSize);
+  const layers = layersOf(graphAt(model, network, size), size);
   return {
     name,
     version,
@@ -99,14 +111,15 @@ export function describeModel(model: CompiledModel, network: Network, known: Kno
     output,
     activation,
     ...(known.manifest ? { labels, input } : {}),
-    nativeSize: nativeSize.width === nativeSize.height ? nativeSize.width : [nativeSize.height, nativeSize.width],
+    nativeSize: stated(nativeSize),
+    size: stated(size),
     parameters,
     multiplyAdds: layers.reduce((sum, layer) => sum + layer.multiplyAdds, 0),
     weightBytes: storedBytes(network.original?.graph ?? classifier),
     layers,
     head: headOf(network, dense),
     classify: sizesOf(model),
-    heatmaps: heatmapsOf(dense, nativeSize),
+    heatmaps: heatmapsOf(dense, size),
     ...(parityCheck === undefined || 'unavailable' in dense
       ? {}
       : {
@@ -118,6 +131,22 @@ export function describeModel(model: CompiledModel, network: Network, known: Kno
   };
 }
 
+/** The net as it takes an image of this size. Throws OperatorError if it does not. */
+export function graphAt(model: CompiledModel, network: Network, size: Size): Graph {
+  const { nativeSize, dense } = model;
+  const { classifier } = network;
+  if (isSameSize(size, nativeSize)) return classifier;
+  try {
+    model.classifyView(size).check(size);
+  } catch (cause) {
+    if (!(cause instanceof ServiceError)) throw cause;
+    throw new OperatorError(cause.message, { cause });
+  }
+  return 'view' in dense && 'graph' in network.dense ? network.dense.graph : classifier;
+}
+
+const stated = ({ width, height }: Size): StatedSize => (width === height ? width : [height, width]);
+
 function heatmapsOf(dense: CompiledModel['dense'], size: Size): Heatmaps {
   if ('unavailable' in dense) return { available: false, reason: dense.unavailable };
   const { outputStrides, edges, minimumSize } = dense;
@@ -128,6 +157,7 @@ function heatmapsOf(dense: CompiledModel['dense'], size: Size): Heatmaps {
     edges,
     geometry: own.geometry,
     cells: own.mapSize(size),
+    ...(edges.includes('same') && { sameCells: dense.view({ edge: 'same' }).mapSize(size) }),
     smallest: minimumSize,
   };
 }

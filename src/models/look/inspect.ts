@@ -12,7 +12,7 @@ import { nativeShapes } from '../../graph/native-shapes.js';
 import type { StoredTensor } from '../../graph/passes/bind-weights.js';
 import { elementCount } from '../../tensor.js';
 import { builtInNetwork } from '../networks/built-in.js';
-import { finishNetwork, loadNetwork } from '../compile.js';
+import { finishNetwork, loadNetwork, type CompiledModel } from '../compile.js';
 import { describeModel, type Known, type ModelDescription } from './description.js';
 import { MANIFEST_FILE, ONNX, readModelFolder, type ModelFolder } from '../manifest.js';
 import { ModelFileError } from '../files/model-file-error.js';
@@ -29,15 +29,30 @@ export interface InspectOptions {
 }
 
 /**
- * Describe `what`, which names a model, a path, or an architecture. Throws OperatorError if it is none of these, and
+ * Describe `what`, which names a model, a path, or an architecture; with `side`, its layers and its map for a square of so
+ * many pixels. Throws OperatorError if it is none of these, and
  * ModelFileError or GraphError if it is faulty.
  */
-export async function inspectModel(what: string, { models, cache }: InspectOptions): Promise<ModelDescription> {
-  const { content, network, known } = await find(what, { models, cache });
-  const model = finishNetwork(content, network, { load: 0 });
+export async function inspectModel(
+  what: string,
+  { models, cache, side }: InspectOptions & { readonly side?: number | undefined },
+): Promise<ModelDescription> {
+  const { network, model, known } = await findModel(what, { models, cache });
+  return describeModel(model, network, known, side === undefined ? undefined : { width: side, height: side });
+}
+
+/** A model that was found, compiled, without any session. */
+export interface FoundModel extends Found {
+  readonly model: CompiledModel;
+}
+
+/** Find and compile a model as inspectModel does, and with the same errors. */
+export async function findModel(what: string, { models, cache }: InspectOptions): Promise<FoundModel> {
+  const found = await find(what, { models, cache });
+  const model = finishNetwork(found.content, found.network, { load: 0 });
   const check = model.parityCheck;
   const parity = check && (await knownParity(check, cache));
-  return describeModel(check && parity ? trusted(model, check, parity) : model, network, known);
+  return { ...found, model: check && parity ? trusted(model, check, parity) : model };
 }
 
 interface Found {

@@ -1,5 +1,5 @@
 /**
- * The layers of a network, with their outputs and costs at the native size, and the same by blocks. The names of the
+ * The layers of a network, with their outputs and costs for an image of one size, and the same by blocks. The names of the
  * layers tell their block (`layer1.0`, `Mixed_5b`); if they do not, layers are grouped by the size of their maps.
  */
 import { elementCount } from '../../tensor.js';
@@ -8,7 +8,7 @@ import { multiplyAddsOf, trainableInputs } from '../../graph/cost.js';
 import type { Graph, Node } from '../../graph/graph.js';
 import { nativeShapes, type NativeSize } from '../../graph/native-shapes.js';
 import { isOfKind } from '../../graph/operators.js';
-import { windowsOf } from '../../graph/windows.js';
+import { paddingOf, windowsOf } from '../../graph/windows.js';
 
 export interface Layer {
   readonly name: string;
@@ -16,7 +16,8 @@ export interface Layer {
   readonly operator: string;
   /** Present for convolutions and poolings; each list has height and width. */
   readonly window?: LayerWindow;
-  /** Shape for one image, without the batch axis; undefined if it is unknown. */
+  /** Shapes of what it takes first and gives for one image, without the batch axis; undefined if they are unknown. */
+  readonly input: readonly number[] | undefined;
   readonly output: readonly number[] | undefined;
   /** Number of trainable parameters that no earlier layer shares. */
   readonly parameters: number;
@@ -29,6 +30,8 @@ export interface LayerWindow {
   readonly dilation: readonly number[];
   /** Cells before and after, along each axis. */
   readonly padding: readonly (readonly [before: number, after: number])[];
+  /** A last window that does not fit counts too (ceil_mode). */
+  readonly ceil: boolean;
   readonly groups: number;
 }
 
@@ -37,18 +40,20 @@ export interface Block extends Pick<Layer, 'name' | 'output' | 'parameters' | 'm
   readonly layers: readonly Layer[];
 }
 
-/** The layers of a classifier at the native size, in the order in which they run. */
-export function layersOf(graph: Graph, nativeSize: NativeSize): Layer[] {
-  const shapes = nativeShapes(graph, nativeSize);
+/** The layers of a net for an image of this size, in the order in which they run. */
+export function layersOf(graph: Graph, size: NativeSize): Layer[] {
+  const shapes = nativeShapes(graph, size);
   const counted = new Set<string>();
   return graph.nodes.map((node) => {
     const own = trainableInputs(node).filter((name) => !counted.has(name));
     for (const name of own) counted.add(name);
-    const window = windowOf(node, graph);
+    const input = shapes.get(node.inputs[0] ?? '')?.slice(1);
+    const window = windowOf(node, graph, input?.slice(1) ?? []);
     return {
       name: node.name,
       operator: node.op,
       ...(window === undefined ? {} : { window }),
+      input,
       output: shapes.get(node.outputs[0] ?? '')?.slice(1),
       parameters: own.reduce((sum, name) => sum + elementCount(graph.initializers.get(name)?.dims ?? [0]), 0),
       multiplyAdds: known(node, shapes) ? multiplyAddsOf(node, shapes) : 0,
@@ -60,7 +65,8 @@ function known(node: Node, shapes: ReadonlyMap<string, readonly number[]>): bool
   return [...node.inputs, ...node.outputs].every((name) => name === '' || shapes.has(name));
 }
 
-function windowOf(node: Node, graph: Graph): LayerWindow | undefined {
+/** `map` is the size of the input, on which the padding of auto_pad depends. */
+function windowOf(node: Node, graph: Graph, map: readonly number[]): LayerWindow | undefined {
   const isPool = isOfKind(node, 'window') && node.op !== 'Conv';
   const kernel = graph.initializers.get(node.inputs[1] ?? '')?.dims.slice(2);
   if (!isPool && (node.op !== 'Conv' || kernel === undefined)) return undefined;
@@ -69,7 +75,8 @@ function windowOf(node: Node, graph: Graph): LayerWindow | undefined {
     kernel: windows.map((window) => window.kernel),
     stride: windows.map((window) => window.stride),
     dilation: windows.map((window) => window.dilation),
-    padding: windows.map(({ padBegin, padEnd }) => [padBegin, padEnd]),
+    padding: windows.map((window, axis) => paddingOf(window, map[axis])),
+    ceil: windows.some(({ ceil }) => ceil),
     groups: attribute(node, 'group', 'int') ?? 1,
   };
 }
@@ -109,4 +116,26 @@ function blockName(name: string): string | undefined {
   if (numbered === -1) return undefined;
   const next = parents[numbered + 1] ?? '';
   return parents.slice(0, numbered + (/^\d+$/.test(next) ? 2 : 1)).join('.');
+}
+
+/** `Conv 3×3/2, padding 1, 32 groups`. */
+export function operatorText(layer: Layer): string {
+  const { operator, window } = layer;
+  if (window === undefined) return operator;
+  const { padding, dilation, groups } = window;
+  const pads = new Set(padding.flat());
+  return [
+    `${operator} ${kernelText(layer)}`,
+    ...(pads.size === 1
+      ? [...pads].filter((pad) => pad > 0).map((pad) => `padding ${pad}`)
+      : [`padding ${padding.join(' ')}`]),
+    ...(dilation.every((step) => step === 1) ? [] : [`dilation ${dilation[0] ?? ''}`]),
+    ...(groups === 1 ? [] : [`${groups} groups`]),
+  ].join(', ');
+}
+
+/** `3×3/2`; nothing for a layer without a window. */
+export function kernelText({ window }: Layer): string {
+  const { kernel = [], stride = [] } = window ?? {};
+  return kernel.join('×') + (stride.every((step) => step === 1) ? '' : `/${stride[0] ?? ''}`);
 }

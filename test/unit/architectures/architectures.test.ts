@@ -11,6 +11,7 @@ import {
   type ArchitectureName,
   type ArchitectureOptions,
 } from '../../../src/architectures/index.js';
+import { requiredAttribute } from '../../../src/graph/attributes.js';
 import { inferShapes } from '../../../src/graph/shapes.js';
 import { verifyGraph } from '../../../src/graph/verify.js';
 import { GOLDEN_NAMES, readGolden, referenceNames } from '../../support/golden.js';
@@ -138,7 +139,7 @@ describe('buildArchitecture', () => {
     [
       'resnet18',
       { hidden: 512 },
-      /resnet18 has no option "hidden"; it has classes, activation, inputSize, width, stem/,
+      /resnet18 has no option "hidden"; it has classes, activation, inputSize, leakyAlpha, eluAlpha, width, stem/,
     ],
     ['vgg16', { stem: 'compact' }, /vgg16 has no option "stem"/],
     ['vgg16', { toString: 1 }, /vgg16 has no option "toString"/],
@@ -160,6 +161,8 @@ describe('buildArchitecture', () => {
         /^polynet: option "stageA" must be like "10 x poly-3, 2-way", of 2-way, poly-2, poly-3, mpoly-2, is "/,
       ],
     ),
+    ['resnet18', { leakyAlpha: 1 }, /"leakyAlpha" must be between 0 and 1, is 1/],
+    ['resnet18', { eluAlpha: 0 }, /"eluAlpha" must be positive, is 0/],
     ['resnext50_32x4d', { width: 8 }, /"width" is too small for groups of 4 channels, is 8/],
     ['vgg11', { poolings: 3 }, /"poolings" must be 4 or 5, is 3/],
     ['vgg11', { inputSize: 100 }, /"inputSize" must be a multiple of 32, is 100/],
@@ -171,7 +174,7 @@ describe('buildArchitecture', () => {
     [
       'multi_resnet50_k2',
       { k: 3 },
-      /multi_resnet50_k2 has no option "k"; it has classes, activation, inputSize, width$/,
+      /multi_resnet50_k2 has no option "k"; it has classes, activation, inputSize, leakyAlpha, eluAlpha, width$/,
     ],
     ['ror3_cifar', { depth: 58 }, /^ror3_cifar: option "depth" must be 6n \+ 8, at most 2000, is 58/],
     ['ror3_wrn_cifar', { depth: 20 }, /option "depth" must be 6n \+ 4, at most 2000, is 20/],
@@ -193,6 +196,27 @@ describe('buildArchitecture', () => {
     ['stn_mnist', { inputSize: 17 }, /^stn_mnist: option "inputSize" must be at least 18, is 17/],
   ])('rejects options that do not fit: %s %j', (name, options, message) => {
     expect(() => buildArchitecture(name, options)).toThrow(message);
+  });
+
+  it.each<ArchitectureName>([
+    ...(['vgg11', 'resnet18', 'preresnet18', 'densenet121', 'googlenet', 'inception_v3', 'inception_v4'] as const),
+    ...([
+      'inception_resnet_v1',
+      'polynet',
+      'squeezenet1_1',
+      'nin_cifar',
+      'all_cnn_a_cifar',
+      'highway19_cifar',
+    ] as const),
+    ...(['multi_resnet_cifar', 'ror3_56_cifar', 'recurrent_resnet_cifar', 'fractalnet20_cifar'] as const),
+    ...(['spatial_transformer', 'stn_mnist'] as const),
+  ])('gives every leaky activation of %s its slope', (name) => {
+    const { nodes } = buildArchitecture(name, { activation: 'leaky_relu', leakyAlpha: 0.25 });
+    const slopes = nodes.flatMap((node) =>
+      node.op === 'LeakyRelu' ? [requiredAttribute(node, 'alpha', 'float')] : [],
+    );
+    expect(slopes.length).toBeGreaterThan(3);
+    expect(new Set(slopes)).toEqual(new Set([0.25]));
   });
 });
 

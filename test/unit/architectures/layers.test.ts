@@ -4,7 +4,7 @@ import { layersOn } from '../../../src/architectures/layers.js';
 import { countParameters } from '../../../src/graph/cost.js';
 import { generatedValues } from '../../../src/models/networks/generated-weights.js';
 import { expectClose, randomTensor, runGraph } from '../../support/ort.js';
-import { graphOf } from '../../support/tiny-graphs.js';
+import { graphOf, narrowNet } from '../../support/tiny-graphs.js';
 
 const slope = generatedValues('act.weight', [1])[0]!;
 
@@ -27,6 +27,17 @@ describe('the activation', () => {
     const expected = Float32Array.from(values);
     expectClose((await runGraph(graph, { x }))['act'], { dims: x.dims, data: expected });
   });
+});
+
+it.each([
+  ['leaky_relu', { leakyAlpha: 0.2 }, (x: number) => 0.2 * x],
+  ['elu', { eluAlpha: 0.5 }, (x: number) => 0.5 * (Math.exp(x) - 1)],
+] as const)('%s takes its α from the options of a net', async (activation, alpha, below) => {
+  const net = narrowNet('squeezenet1_1', { activation, ...alpha });
+  const { op, attributes } = net.nodes.find(({ name }) => name === 'features.1')!;
+  const graph = graphOf(['N', 2], (b, x) => b.node(op, [x], { name: 'act', attributes }));
+  const x = { dims: [1, 2], data: Float32Array.of(-1.5, 3) };
+  expectClose((await runGraph(graph, { x }))['act'], { dims: [1, 2], data: Float32Array.of(below(-1.5), 3) });
 });
 
 describe('average pooling', () => {

@@ -16,6 +16,9 @@ program
 program.command('inspect').argument('<model>');
 program.command('quantize').argument('<model>').option('--images <folder>', 'of what');
 program.command('secret', { hidden: true });
+const experiments = program.command('experiment');
+experiments.command('slide').argument('<images>').option('--model <model>');
+experiments.command('shift').argument('<images>');
 
 const namesOf = (kind: string): Promise<readonly string[]> =>
   Promise.resolve(kind === 'model' ? ['tiny-resnet', 'tiny-vgg'] : []);
@@ -27,9 +30,12 @@ async function words(...typed: string[]): Promise<string[]> {
 
 describe('complete', () => {
   it.each([
-    ['commands, but no hidden ones', [''], ['heatmap', 'inspect', 'quantize', 'help']],
+    ['commands, but no hidden ones', [''], ['heatmap', 'inspect', 'quantize', 'experiment', 'help']],
     ['commands by their start', ['in'], ['inspect']],
     ['nothing behind what is no command', ['in', ''], []],
+    ['commands of a command', ['experiment', 's'], ['slide', 'shift']],
+    ['files, behind a command of a command', ['experiment', 'shift', ''], [':files']],
+    ['models, behind a flag of one', ['experiment', 'slide', '--model', ''], ['tiny-resnet', 'tiny-vgg']],
     ['files', ['heatmap', ''], [':files']],
     ['more files behind the first', ['heatmap', 'a.jpg', ''], [':files']],
     ['flags', ['heatmap', '--f'], ['--flip', '--fit']],

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { linearAxis, logAxis, roundNumbers } from '../../../load/plots/axes.js';
-import { placeLabels, type Bounds, type Circle } from '../../../load/plots/place-labels.js';
+import { fittedAxis, linearAxis, logAxis, roundNumbers } from '../../../src/plots/axes.js';
+import { placeLabels, type Bounds, type Circle } from '../../../src/plots/place-labels.js';
 import { plotsOf } from '../../../load/plots/plots.js';
 import { withAccuracies } from '../../../load/accuracies.js';
 import { readReport, type Row } from '../../../load/report.js';
@@ -54,6 +54,13 @@ describe('a logarithmic axis', () => {
   it('goes beyond its values by a factor', () => {
     expect(logAxis('ms', [10, 100], 2).domain).toEqual([5, 200]);
   });
+
+  it('has powers of ten over many decades, at most a dozen', () => {
+    expect(logAxis('norm', [2e-8, 0.5], 1).ticks).toEqual([1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1]);
+    const { ticks } = logAxis('norm', [1e-30, 1], 1);
+    expect(ticks.slice(0, 3)).toEqual([1e-30, 1e-27, 1e-24]);
+    expect(ticks).toHaveLength(11);
+  });
 });
 
 describe('a linear axis', () => {
@@ -62,7 +69,13 @@ describe('a linear axis', () => {
       domain: [66, 86],
       ticks: [66, 68, 70, 72, 74, 76, 78, 80, 82, 84, 86],
     });
+    expect(linearAxis('', [0, 1], 0.03).ticks).toEqual([0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]);
     expect(linearAxis('%', [38, 82], 3).ticks).toEqual([35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85]);
+  });
+
+  it('fits its values with some room, also a single one', () => {
+    expect(fittedAxis('%', [0, 100]).domain).toEqual([-3, 103]);
+    expect(fittedAxis('%', [5]).domain).toEqual([4.97, 5.03]);
   });
 });
 

@@ -71,14 +71,28 @@ describe('the description of a model', () => {
           [1, 1],
           [1, 1],
         ],
+        ceil: false,
         groups: 1,
       },
+      input: [32, 48, 48],
       output: [64, 24, 24],
       parameters: 32 * 64 * 9,
       multiplyAdds: 24 * 24 * 32 * 64 * 9,
     });
     // Half precision, and besides the parameters the running statistics of the normalizations.
     expect(resnet.weightBytes).toBe(2 * (resnet.parameters + 2 * 2400));
+  });
+
+  it('tells the layers and the map for an image of another size', async () => {
+    const vgg = await inspectModel('vgg16', { models: EMBEDDED, cache: root, side: 512 });
+    expect(vgg).toMatchObject({
+      nativeSize: 224,
+      size: 512,
+      heatmaps: { cells: { width: 10, height: 10 }, sameCells: { width: 16, height: 16 } },
+    });
+    expect(layer(vgg, 'features.30').output).toEqual([512, 16, 16]);
+    expect(layer(vgg, 'classifier.6').output).toEqual([1000, 10, 10]);
+    expect((await inspect('vgg16')).layers.at(-1)?.output).toEqual([1000]);
   });
 
   it('tells the window of a fully connected head, and the convolutions that it became', async () => {
@@ -209,6 +223,7 @@ describe('blocks', () => {
       names.map((name, index) => ({
         name,
         operator: 'Relu',
+        input: [1, index, index],
         output: [1, index, index],
         parameters: 0,
         multiplyAdds: 0,
