@@ -7,8 +7,9 @@ import { isArchitecture, type ArchitectureName } from '../architectures/index.js
 import { createService, type Logger, type Service, type ServiceOptions } from '../app.js';
 import type { Config } from '../config.js';
 import { deviceNames } from '../device.js';
-import { UnavailableError, UsageError } from '../errors.js';
+import { OperatorError, UnavailableError, UsageError } from '../errors.js';
 import { isTaken } from '../files.js';
+import { GraphError } from '../graph/graph-error.js';
 import { finishNetwork, loadNetwork } from '../models/compile.js';
 import { findModel, type FoundModel } from '../models/look/inspect.js';
 import { readModelFolder, type Precision } from '../models/manifest.js';
@@ -137,7 +138,7 @@ export function createLab(
   };
 }
 
-/** Do the work, and close what it has opened. */
+/** Do the work, and close what it has opened. A net that a rewrite does not fit is no bug, but an OperatorError. */
 async function withSubject<T>(
   parts: SubjectParts,
   work: (subject: Subject) => Promise<T>,
@@ -146,6 +147,9 @@ async function withSubject<T>(
   const subject = createSubject(parts, onOpen);
   try {
     return await work(subject);
+  } catch (error) {
+    if (!(error instanceof GraphError)) throw error;
+    throw new OperatorError(`${parts.model.manifest.name}: ${error.message}`, { cause: error });
   } finally {
     await subject.close();
   }

@@ -38,6 +38,8 @@ export interface WideNet {
 export interface WidthData {
   readonly batch: number;
   readonly runs: number;
+  /** Of the engine: the setting FULLCONV_THREADS. */
+  readonly threads: number;
   readonly nets: readonly TimedNet[];
   readonly widths: readonly WideNet[];
 }
@@ -93,7 +95,8 @@ export async function width(
       time: net.milliseconds / first!.milliseconds,
     },
   }));
-  const data = { batch, runs, nets, widths: wideNets() };
+  const { threads } = lab.config;
+  const data = { batch, runs, threads, nets, widths: wideNets() };
   return { title: 'what depth and width cost', data, sections: sectionsOf(data) };
 }
 
@@ -123,12 +126,12 @@ async function timed(
   return { parameters, multiplyAdds: nativeCost(network), milliseconds: Math.min(...times.slice(1)) };
 }
 
-function sectionsOf({ batch, runs, nets, widths }: WidthData): Section[] {
+function sectionsOf({ batch, runs, threads, nets, widths }: WidthData): Section[] {
   const published = nets[0]?.publishedMs;
   const ratio = (value: number): string => value.toFixed(2);
   return [
     {
-      table: `A batch of ${batch}, the fastest of ${runs} runs; ratios to ${nets[0]?.architecture ?? ''}; published: a Titan X`,
+      table: `A batch of ${batch}, the fastest of ${runs} runs with ${threads} threads; ratios to ${nets[0]?.architecture ?? ''}; published: a Titan X`,
       header: [
         ...['net', 'parameters, M', 'GMAC', 'ms', 'parameters ×', 'multiply-adds ×', 'time ×'],
         ...['published ms', 'published time ×'],

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { OperatorError } from '../../../src/errors.js';
 import type { Lab } from '../../../src/experiments/lab.js';
 import { applyPasses } from '../../../src/graph/pass.js';
 import { LOGITS } from '../../../src/graph/passes/name-logits.js';
@@ -57,6 +58,25 @@ describe('a subject', () => {
     const image = { type: 'uint8', dims: [96, 96, 3], data: new Uint8Array(96 * 96 * 3) } as const;
     await expect(opened.pixels(image)).rejects.toThrow();
   });
+});
+
+it('a net that a rewrite does not fit is named', async () => {
+  const tapping = lab.use(RESNET, ({ network }) =>
+    Promise.resolve(applyPasses(network.classifier, [tapValues(['nothing'], 64)])),
+  );
+  await expect(tapping).rejects.toThrow(`${RESNET}: the value "nothing" cannot be tapped: no node makes it`);
+  await expect(tapping).rejects.toBeInstanceOf(OperatorError);
+});
+
+it('builds an architecture over generated weights', async () => {
+  const answer = await lab.build('squeezenet1_1', async ({ network, open }) => {
+    const probe = await open(network.classifier);
+    const image = { type: 'uint8', dims: [224, 224, 3], data: new Uint8Array(224 * 224 * 3).fill(99) } as const;
+    const batch = { ...image, dims: [1, 224, 224, 3], data: image.data.slice() };
+    return [(await probe.pixels(image))[LOGITS]!.dims, await probe.batch(batch)] as const;
+  });
+  expect(answer).toEqual([[1000], expect.any(Number)]);
+  expect((await lab.ground()).models.at(-1)).toMatchObject({ name: 'squeezenet1_1-untrained', precision: 'fp32' });
 });
 
 it('finds models by their paths, and says which were used', async () => {

@@ -37,7 +37,7 @@ it('multiply-adds of deep and wide nets have the ratios of the lecture', async (
 
 it('times a batch of each net, and compares it with the first', async () => {
   const { data, sections } = await width(lab, { model: ['squeezenet1_0', 'squeezenet1_1'], batch: 2, runs: 2 });
-  expect(data).toMatchObject({ batch: 2, runs: 2 });
+  expect(data).toMatchObject({ batch: 2, runs: 2, threads: lab.config.threads });
   const [first, second] = data.nets;
   expect(first).toMatchObject({ architecture: 'squeezenet1_0', ratios: { parameters: 1, multiplyAdds: 1, time: 1 } });
   expect(second!.milliseconds).toBeGreaterThan(0);

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { graphBuilder } from '../../../../src/graph/build.js';
 import { applyPass, applyPasses } from '../../../../src/graph/pass.js';
 import { LOGITS } from '../../../../src/graph/passes/name-logits.js';
 import { tapValues } from '../../../../src/graph/passes/tap-values.js';
@@ -41,6 +42,20 @@ it.each([
   [net.inputs[0]!.name, 'no node makes it'],
 ])('refuses %s', (name, why) => {
   expect(() => applyPass(net, tapValues([name], size))).toThrow(`the value "${name}" cannot be tapped: ${why}`);
+});
+
+it('knows the type of what has been dequantized', () => {
+  const builder = graphBuilder({ name: 'quantized' });
+  const x = builder.input('x', 'float32', ['N', 4]);
+  const scale = builder.constant('scale', 'float32', [], [0.1]);
+  const codes = builder.node('QuantizeLinear', [x, scale], { name: 'codes' });
+  const back = builder.node('Relu', [builder.node('DequantizeLinear', [codes, scale])], { name: 'back' });
+  const graph = builder.finish([{ name: builder.node('Neg', [back]), dataType: 'float32', dims: ['N', 4] }]);
+  const tapped = applyPasses(graph, [tapValues(['codes', 'back'], 1)]);
+  expect(tapped.outputs.slice(1).map(({ name, dataType }) => [name, dataType])).toEqual([
+    ['codes', 'uint8'],
+    ['back', 'float32'],
+  ]);
 });
 
 it('refuses a value whose type sessions cannot give', () => {
