@@ -131,7 +131,7 @@ function sectionsOf({ batch, runs, threads, nets, widths }: WidthData): Section[
   const ratio = (value: number): string => value.toFixed(2);
   return [
     {
-      table: `A batch of ${batch}, the fastest of ${runs} runs with ${threads} threads; ratios to ${nets[0]?.architecture ?? ''}; published: a Titan X`,
+      table: `A batch of ${batch}, the fastest of ${runs} runs with ${threads} ${threads === 1 ? 'thread' : 'threads'}; ratios to ${nets[0]?.architecture ?? ''}; published: a Titan X`,
       header: [
         ...['net', 'parameters, M', 'GMAC', 'ms', 'parameters ×', 'multiply-adds ×', 'time ×'],
         ...['published ms', 'published time ×'],
