@@ -27,6 +27,8 @@ The nets that can be built by name, with the cost and the receptive field of eac
 
 - **Parameters** are as published: Inception v3's with its auxiliary classifier, which is not served.
 - **GMAC** are 10⁹ multiply-adds of the classifier for one image of the native size in pixels.
+- **Paths** are the ways from the image to the logits, by the convolutions and fully connected layers on them. What the nets of many layers
+  have in common is that their shortest paths are short.
 - **Map cells** are those along a side of the class map at the native size. The **output stride** is the distance from one
   cell to the next in pixels, the **receptive field** the side of the square that each cell sees. A net behind a spatial transformer has no class map.
 
@@ -63,6 +65,8 @@ function row(figures: ArchitectureFigures): Record<string, string | number> {
     architecture: figures.name,
     'parameters (M)': hundredths(figures.publishedParameters / 1e6),
     GMAC: hundredths(figures.multiplyAdds / 1e9),
+    'shortest path': figures.paths.shortest,
+    'longest path': figures.paths.longest,
     'native size': figures.inputSize,
     'map cells': figures.cells ?? '–',
     'output stride': figures.outputStride ?? '–',

@@ -13,6 +13,7 @@ import { mapGeometry, type MapGeometry } from '../../graph/geometry.js';
 import type { Graph } from '../../graph/graph.js';
 import { GraphError } from '../../graph/graph-error.js';
 import { CLASS_MAP } from '../../graph/passes/convolutionalize-gemm.js';
+import { pathLengths, type PathLengths } from '../../graph/path-lengths.js';
 import { inferShapes } from '../../graph/shapes.js';
 
 /** Without those of the class map if the net has none. */
@@ -27,6 +28,8 @@ export interface ArchitectureFigures extends Partial<MapFigures> {
   readonly classes: number;
   /** Multiply-adds of the classifier for one image of the native size. */
   readonly multiplyAdds: number;
+  /** Layers from the image to the logits. */
+  readonly paths: PathLengths;
 }
 
 export interface MapFigures extends MapGeometry {
@@ -46,6 +49,7 @@ export function architectureFigures(name: ArchitectureName): ArchitectureFigures
     inputSize,
     classes,
     multiplyAdds: countMultiplyAdds(graph, inferShapes(graph, { input })),
+    paths: pathLengths(graph),
     ...mapFigures(graph, input),
   };
 }
