@@ -57,6 +57,11 @@ function serializersOf({ answers }: Operation): Record<string, unknown> {
   return Object.fromEntries(written) as Record<string, unknown>;
 }
 
+/** `/v2/models/:name/versions/:version` of `…/:version(^\\d+$)`. */
+function withoutRules(path: string): string {
+  return path.replace(/\(.*?\)/g, '');
+}
+
 function refuseOtherMethods(app: FastifyInstance, path: string, routes: readonly Route[]): void {
   // Fastify answers HEAD wherever it answers GET.
   const allowed = routes.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
@@ -65,7 +70,10 @@ function refuseOtherMethods(app: FastifyInstance, path: string, routes: readonly
     url: path,
     handler: (request, reply) => {
       void reply.header('allow', allowed.join(', '));
-      throw new ServiceError('METHOD_NOT_ALLOWED', `${path} takes ${allowed.join(', ')}, not ${request.method}.`);
+      throw new ServiceError(
+        'METHOD_NOT_ALLOWED',
+        `${withoutRules(path)} takes ${allowed.join(', ')}, not ${request.method}.`,
+      );
     },
   });
 }
