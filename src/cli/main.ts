@@ -200,7 +200,10 @@ command('models', 'list the models')
 command('inspect', 'describe a model: its layers, its class map, the requests that it answers')
   .argument('<model or architecture>', 'also a model folder or an ONNX file')
   .option('--layers', 'list every layer, not only blocks of layers')
-  .option('--json', 'for programs')
+  .addOption(new Option('--json', 'for programs').conflicts('draw'))
+  .addOption(new Option('--draw', 'draw the net as SVG, repeated blocks once').conflicts('layers'))
+  .option('--part <layers>', 'for --draw: a block by its name, or FIRST..LAST; it is drawn in full')
+  .option('-o, --output <file>', 'for --draw: the file; default the standard output')
   .action(async (model: string, flags: InspectFlags & SettingFlags) => {
     const { inspectCommand } = await import('./commands/inspect.js');
     await inspectCommand(configOf(flags, true), model, flags);

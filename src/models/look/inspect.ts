@@ -40,6 +40,14 @@ export async function inspectModel(what: string, { models, cache }: InspectOptio
   return describeModel(check && parity ? trusted(model, check, parity) : model, network, known);
 }
 
+/** The classifier's graph of what inspectModel takes, and its native size. Throws as inspectModel does. */
+export async function findClassifier(
+  what: string,
+  options: InspectOptions,
+): Promise<Pick<Network, 'classifier' | 'nativeSize'>> {
+  return (await find(what, options)).network;
+}
+
 interface Found {
   readonly content: ModelFolder;
   readonly network: Network;
