@@ -63,8 +63,15 @@ export function boxesOf(graph: Graph, nativeSize: NativeSize, isDrawn: (node: No
   const makerOf = (value: string): number => {
     if (!makers.has(value)) {
       const name = producers.get(value);
-      const [words, names] = name === undefined ? [[value], []] : [[`from ${name}`], [name]];
-      add({ kind: 'input', words, names, from: [], shape: shapes.get(value)?.slice(1), values: [value] });
+      const words = [name === undefined ? value : `from ${name}`];
+      add({
+        kind: 'input',
+        words,
+        names: [name ?? value],
+        from: [],
+        shape: shapes.get(value)?.slice(1),
+        values: [value],
+      });
     }
     return makers.get(value)!;
   };

@@ -24,6 +24,7 @@ export function drawNet(graph: Graph, nativeSize: NativeSize, { title, part }: D
   if (part === undefined) return svgOf(foldRepeats(boxesOf(graph, nativeSize)), title);
   const chosen = partOf(graph, part);
   const boxes = boxesOf(graph, nativeSize, (node) => chosen.has(node));
+  if (boxes.length === 0) throw new UsageError(`--part=${part}: these layers are constants, which are not drawn.`);
   return svgOf({ boxes, folds: [] }, `${title}: ${part}`);
 }
 

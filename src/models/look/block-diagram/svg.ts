@@ -91,7 +91,13 @@ function sizeOf({ kind, words }: Box): Extent {
 
 const textOf = (words: readonly string[]): string => cleaned(words.join(' · '));
 
-const textWidth = (text: string): number => Math.round([...text].length * FONT_SIZE * CHARACTER);
+/** Characters from China, Japan and Korea, and pictures, are as wide as two others. */
+const WIDE = /[\u2E80-\uFFFC\u{10000}-\u{10FFFF}]/gu;
+
+function textWidth(text: string): number {
+  const characters = Array.from(text).length + (text.match(WIDE)?.length ?? 0);
+  return Math.round(characters * FONT_SIZE * CHARACTER);
+}
 
 function boxSvg({ box, x, y, width, height }: PlacedBox): string {
   const corner = box.kind === 'join' ? height / 2 : 5;
@@ -117,7 +123,10 @@ function lineSvg({ start, via, end }: Line): string {
     last = { x: last.x, y };
   };
   const curveTo = (x: number, y: number): void => {
-    if (x === last.x) return straightTo(y);
+    if (x === last.x) {
+      straightTo(y);
+      return;
+    }
     straightTo(last.y + STRAIGHT);
     const middle = at((last.y + y) / 2);
     path += `C${at(last.x)} ${middle} ${at(x)} ${middle} ${at(x)} ${at(y)}`;
@@ -160,7 +169,7 @@ const at = (pixels: number): number => Math.round(pixels * 10) / 10;
 
 function cleaned(text: string): string {
   const visible = text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Cn}\p{Zl}\p{Zp}]/gu, '\u{FFFD}');
-  const characters = [...visible];
+  const characters = Array.from(visible);
   return characters.length > MAX_TEXT ? `${characters.slice(0, MAX_TEXT - 1).join('')}…` : visible;
 }
 
