@@ -26,6 +26,7 @@ import type { InspectFlags } from './commands/inspect.js';
 import type { ListArchitecturesFlags } from './commands/list-architectures.js';
 import {
   address,
+  assignment,
   notNegative,
   numbers,
   oneOf,
@@ -202,6 +203,7 @@ command('inspect', 'describe a model: its layers, its class map, the requests th
   .option('--layers', 'list every layer, not only blocks of layers')
   .addOption(new Option('--json', 'for programs').conflicts('draw'))
   .addOption(new Option('--draw', 'draw the net as SVG, repeated blocks once').conflicts('layers'))
+  .option('--option <name=value>', 'of an architecture, as in model.json; may be given several times', assignment)
   .option('--part <layers>', 'for --draw: a block by its name, or FIRST..LAST; it is drawn in full')
   .option('-o, --output <file>', 'for --draw: the file; default the standard output')
   .action(async (model: string, flags: InspectFlags & SettingFlags) => {

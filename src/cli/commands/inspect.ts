@@ -22,6 +22,8 @@ export interface InspectFlags {
   readonly json?: boolean;
   readonly draw?: boolean;
   readonly part?: string;
+  /** Of an architecture, by name. */
+  readonly option?: Readonly<Record<string, number | string | boolean>>;
   /** The file of the drawing; `-` is the standard output, as is none. */
   readonly output?: string;
 }
@@ -30,13 +32,14 @@ export async function inspectCommand(config: Config, what: string, flags: Inspec
   if (flags.draw) return drawCommand(config, what, flags);
   const [unused] = (['part', 'output'] as const).filter((name) => flags[name] !== undefined);
   if (unused !== undefined) throw new UsageError(`--${unused} is for --draw.`);
-  const description = await inspectModel(what, config);
+  const description = await inspectModel(what, { ...config, options: flags.option ?? {} });
   const text = flags.json ? JSON.stringify(description, null, 2) : describe(description, flags.layers ?? false);
   process.stdout.write(text + '\n');
 }
 
-async function drawCommand(config: Config, what: string, { part, output = '-' }: InspectFlags): Promise<void> {
-  const { classifier, nativeSize } = await findClassifier(what, config);
+async function drawCommand(config: Config, what: string, flags: InspectFlags): Promise<void> {
+  const { part, option: options = {}, output = '-' } = flags;
+  const { classifier, nativeSize } = await findClassifier(what, { ...config, options });
   const svg = drawNet(classifier, nativeSize, { title: basename(what), part });
   if (output === '-') process.stdout.write(svg);
   else await writeFile(output, svg);
