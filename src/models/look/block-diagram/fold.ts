@@ -90,7 +90,9 @@ function foldRange(boxes: readonly Box[], passing: readonly Passing[], range: Ra
   }
   const ends = [...starts.slice(1), range.end];
   const keys = starts.map((start, index) => blockKey(boxes, start, ends[index]!));
-  const best = (at: number): Run | undefined => longestRun({ boxes, keys, starts, ends }, at, passed !== '');
+  const haveJoins = starts.map((start, index) => boxes.slice(start, ends[index]).some(({ kind }) => kind === 'join'));
+  const worthIt = passed === '' ? starts.map(() => true) : haveJoins;
+  const best = (at: number): Run | undefined => longestRun({ keys, starts, ends, worthIt }, at);
   let at = 0;
   while (at < starts.length) {
     const [here, next] = [best(at), best(at + 1)];
@@ -152,22 +154,26 @@ function withoutConstant(words: string): string {
 const CONSTANT = /^([+−×÷]) (-?[\d.]+(?:e[+-]?\d+)?)$/;
 
 interface Blocks {
-  readonly boxes: readonly Box[];
   readonly keys: readonly string[];
   readonly starts: readonly number[];
   readonly ends: readonly number[];
+  /** Inside others only blocks with branches are worth folding. */
+  readonly worthIt: readonly boolean[];
 }
 
-/** The run from a block on that saves most. Inside others (`needsJoin`) only blocks with branches are worth it. */
-function longestRun({ boxes, keys, starts, ends }: Blocks, at: number, needsJoin: boolean): Run | undefined {
+/** The run from a block on that saves most. */
+function longestRun({ keys, starts, ends, worthIt }: Blocks, at: number): Run | undefined {
   let found: Run | undefined;
+  let isWorthIt = false;
   for (let period = 1; period <= MAX_PERIOD && at + 2 * period <= keys.length; period += 1) {
+    isWorthIt ||= worthIt[at + period - 1]!;
+    if (!isWorthIt) continue;
     let equal = 0;
     while (at + period + equal < keys.length && keys[at + equal] === keys[at + period + equal]) equal += 1;
     const times = Math.floor(equal / period) + 1;
+    if (times < 2) continue;
     const first = starts[at]!;
     const size = ends[at + period - 1]! - first;
-    if (times < 2 || (needsJoin && !boxes.slice(first, first + size).some(({ kind }) => kind === 'join'))) continue;
     const run = { first, size, times };
     if (saving(run) > saving(found)) found = run;
   }

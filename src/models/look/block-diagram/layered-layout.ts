@@ -3,8 +3,8 @@
  * each row between, the order in a row by the mean of the neighbours, then places near the neighbours without overlaps.
  * The last step is exact for each row: least squares under an order is isotonic regression.
  *
- * Own code, because nets are nearly series-parallel: few sweeps suffice where a library's general methods weigh more than
- * this whole drawing.
+ * Own code instead of a library: nets are nearly series-parallel, so the simplest method of each step does, and what makes
+ * nets readable is special to them, a straight line down the middle and straight branches beside it.
  */
 
 export interface Sized {

@@ -102,6 +102,17 @@ describe('drawNet', () => {
     );
   });
 
+  it('refuses ten thousand layers in one branch', () => {
+    const builder = graphBuilder({ name: 'branch' });
+    const x = builder.input('x', 'float32', ['N', 3, 8, 8]);
+    const weight = builder.parameter('weight', [3, 3, 1, 1]);
+    let y = x;
+    for (let layer = 0; layer < 10_000; layer += 1) y = builder.node('Conv', [y, weight]);
+    const sum = builder.node('Add', [x, y]);
+    const graph = builder.finish([{ name: sum, dataType: 'float32', dims: [] }]);
+    expect(() => draw(graph)).toThrow(UsageError);
+  });
+
   it('refuses more lines than can be told apart', () => {
     const builder = graphBuilder({ name: 'dense' });
     const values = [builder.input('x', 'float32', ['N', 3, 8, 8])];
