@@ -61,9 +61,12 @@ const FRAME_PADDING = 12;
 /** Throws UsageError if there is more than a picture can show. */
 export function arrange({ boxes, folds }: FoldedNet, sizeOf: (box: Box) => Extent): Page {
   const items = boxes.map((box) => ({ ...sizeOf(box), from: box.from }));
-  if (boxes.length > MAX_BOXES || countPoints(items) > MAX_POINTS) {
-    const what = `The drawing would have ${boxes.length} boxes or too many lines between them`;
-    throw new UsageError(`${what}. At most ${MAX_BOXES} boxes can be read; --part draws a part.`);
+  if (boxes.length > MAX_BOXES) {
+    const limit = `at most ${MAX_BOXES} can be read`;
+    throw new UsageError(`The drawing would have ${boxes.length} boxes, and ${limit}; --part draws a part of the net.`);
+  }
+  if (countPoints(items) > MAX_POINTS) {
+    throw new UsageError('The drawing would have more lines than can be told apart; --part draws a part of the net.');
   }
   const columns = columnsOf({ boxes, folds }, items).map((range) => column(range, { boxes, folds }, items));
   const page = { boxes: [] as PlacedBox[], frames: [] as Frame[], lines: [] as Line[], turns: [] as Turn[] };
