@@ -29,6 +29,7 @@ import type { InspectFlags } from './commands/inspect.js';
 import type { ListArchitecturesFlags } from './commands/list-architectures.js';
 import {
   address,
+  assignment,
   experimentOption,
   notNegative,
   numbers,
@@ -209,7 +210,11 @@ command('inspect', 'describe a model: its layers, its class map, the requests th
   .argument('<model or architecture>', 'also a model folder or an ONNX file')
   .option('--layers', 'list every layer, not only blocks of layers')
   .option('--size <pixels>', "side of the image that layers and map are given for; default the net's own", whole)
-  .option('--json', 'for programs')
+  .addOption(new Option('--json', 'for programs').conflicts('draw'))
+  .addOption(new Option('--draw', 'draw the net as SVG, repeated blocks once').conflicts('layers'))
+  .option('--option <name=value>', 'of an architecture, as in model.json; may be given several times', assignment)
+  .option('--part <layers>', 'for --draw: a block by its name, or FIRST..LAST; it is drawn in full')
+  .option('-o, --output <file>', 'for --draw: the file; default the standard output')
   .action(async (model: string, flags: InspectFlags & SettingFlags) => {
     const { inspectCommand } = await import('./commands/inspect.js');
     await inspectCommand(configOf(flags, true), model, flags);

@@ -51,6 +51,17 @@ export const numbers = (text: string): number[] => text.split(',').map(positive)
 export const wholes = (text: string): number[] => text.split(',').map(whole);
 export const words = (text: string): string[] => text.split(',').filter((word) => word !== '');
 
+/** `name=value` beside those given before. A value is a number, true, false, or else a text. */
+export function assignment(
+  text: string,
+  others: Readonly<Record<string, number | string | boolean>> = {},
+): Readonly<Record<string, number | string | boolean>> {
+  const [, name, value] = /^(\w+)=(.+)$/s.exec(text) ?? [];
+  if (name === undefined || value === undefined) throw new InvalidArgumentError('It must be name=value.');
+  if (value === 'true' || value === 'false') return { ...others, [name]: value === 'true' };
+  return { ...others, [name]: Number.isNaN(Number(value)) ? value : Number(value) };
+}
+
 export function address(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol))

@@ -454,6 +454,22 @@ describe('fullconv', () => {
     expect(ended.stderr).toMatch(message);
   });
 
+  it('inspect draws a model and an architecture, whole or in part', async () => {
+    const file = join(folder, 'net.svg');
+    expect(await fullconv('inspect', 'tiny-resnet', '--draw', '-o', file)).toMatchObject({ code: 0, stdout: '' });
+    expect(await readFile(file, 'utf8')).toContain('>tiny-resnet</text>');
+    const { stdout } = await fullconv('inspect', 'resnet50', '--draw', '--part', 'layer2.0');
+    expect(stdout).toMatch(/^<svg /);
+    expect(stdout).toContain('>conv 1×1, 512, stride 2 · BN</text>');
+    for (const wrong of [
+      ['--part', 'layer2.0'],
+      ['--draw', '--part', 'nothing'],
+      ['--draw', '--json'],
+    ]) {
+      expect(await fullconv('inspect', 'resnet50', ...wrong), wrong.join(' ')).toMatchObject({ code: 2, stdout: '' });
+    }
+  });
+
   it('evaluate counts the right answers, by folders and by annotations', async () => {
     const known = await fullconv('classify', '--json', '--fit', 'stretch', photo('coffee.png'), photo('chelsea.png'));
     const [coffee, cat] = (JSON.parse(known.stdout) as { predictions: { id: string }[] }[]).map(({ predictions }) =>

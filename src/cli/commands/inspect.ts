@@ -1,9 +1,16 @@
-/** `fullconv inspect MODEL`: describes a model: its layers, its class map, and the requests that it answers. */
+/**
+ * `fullconv inspect MODEL`: describes a model: its layers, its class map, and the requests that it answers. With `--draw`
+ * it draws the net.
+ */
+import { writeFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import type { Config } from '../../config.js';
+import { UsageError } from '../../errors.js';
 import { pixelSize, type StatedSize } from '../../maps/input-plan.js';
 import { ACTIVATIONS } from '../../maps/scores.js';
 import type { Heatmaps, ModelDescription } from '../../models/look/description.js';
-import { inspectModel } from '../../models/look/inspect.js';
+import { drawNet } from '../../models/look/block-diagram/draw.js';
+import { findClassifier, inspectModel } from '../../models/look/inspect.js';
 import { blocksOf, kernelText, operatorText, type Layer } from '../../models/look/layers.js';
 import type { InputPreset } from '../../models/manifest.js';
 import { OUTPUTS } from '../../models/networks/network.js';
@@ -14,12 +21,29 @@ export interface InspectFlags {
   readonly layers?: boolean;
   readonly size?: number;
   readonly json?: boolean;
+  readonly draw?: boolean;
+  readonly part?: string;
+  /** Of an architecture, by name. */
+  readonly option?: Readonly<Record<string, number | string | boolean>>;
+  /** The file of the drawing; `-` is the standard output, as is none. */
+  readonly output?: string;
 }
 
 export async function inspectCommand(config: Config, what: string, flags: InspectFlags): Promise<void> {
-  const description = await inspectModel(what, { ...config, side: flags.size });
+  if (flags.draw) return drawCommand(config, what, flags);
+  const [unused] = (['part', 'output'] as const).filter((name) => flags[name] !== undefined);
+  if (unused !== undefined) throw new UsageError(`--${unused} is for --draw.`);
+  const description = await inspectModel(what, { ...config, side: flags.size, options: flags.option ?? {} });
   const text = flags.json ? JSON.stringify(description, null, 2) : describe(description, flags.layers ?? false);
   process.stdout.write(text + '\n');
+}
+
+async function drawCommand(config: Config, what: string, flags: InspectFlags): Promise<void> {
+  const { part, option: options = {}, output = '-' } = flags;
+  const { classifier, nativeSize } = await findClassifier(what, { ...config, options });
+  const svg = drawNet(classifier, nativeSize, { title: basename(what), part });
+  if (output === '-') process.stdout.write(svg);
+  else await writeFile(output, svg);
 }
 
 /** Characters in a line of the text for people. */

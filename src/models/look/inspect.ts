@@ -1,13 +1,20 @@
 /**
  * Finds and describes a model: a folder of FULLCONV_MODELS, any other model folder, a single ONNX file, or an
- * architecture in its published form, without weights. It is compiled as for serving, but no session is opened. The
+ * architecture by name, without weights, in its published form or another. It is compiled as for serving, but no session is opened. The
  * parity of an imported net is therefore known only if it was measured before.
  */
 import { basename, dirname, join, resolve } from 'node:path';
-import { buildArchitecture, isArchitecture, parametersOf, type ArchitectureName } from '../../architectures/index.js';
-import { OperatorError } from '../../errors.js';
+import {
+  buildArchitecture,
+  isArchitecture,
+  parametersOf,
+  type ArchitectureName,
+  type ArchitectureOptions,
+} from '../../architectures/index.js';
+import { OperatorError, UsageError } from '../../errors.js';
 import { isFile } from '../../files.js';
 import { byteSize } from '../../graph/constants.js';
+import type { Graph } from '../../graph/graph.js';
 import { nativeShapes } from '../../graph/native-shapes.js';
 import type { StoredTensor } from '../../graph/passes/bind-weights.js';
 import { elementCount } from '../../tensor.js';
@@ -26,6 +33,8 @@ export interface InspectOptions {
   readonly models: string;
   /** The setting FULLCONV_CACHE. */
   readonly cache: string;
+  /** Of an architecture; those that are not given have their published values. */
+  readonly options?: ArchitectureOptions;
 }
 
 /**
@@ -35,9 +44,9 @@ export interface InspectOptions {
  */
 export async function inspectModel(
   what: string,
-  { models, cache, side }: InspectOptions & { readonly side?: number | undefined },
+  { side, ...inspect }: InspectOptions & { readonly side?: number | undefined },
 ): Promise<ModelDescription> {
-  const { network, model, known } = await findModel(what, { models, cache });
+  const { network, model, known } = await findModel(what, inspect);
   return describeModel(model, network, known, side === undefined ? undefined : { width: side, height: side });
 }
 
@@ -47,12 +56,21 @@ export interface FoundModel extends Found {
 }
 
 /** Find and compile a model as inspectModel does, and with the same errors. */
-export async function findModel(what: string, { models, cache }: InspectOptions): Promise<FoundModel> {
-  const found = await find(what, { models, cache });
+export async function findModel(what: string, inspect: InspectOptions): Promise<FoundModel> {
+  const { cache } = inspect;
+  const found = await find(what, inspect);
   const model = finishNetwork(found.content, found.network, { load: 0 });
   const check = model.parityCheck;
   const parity = check && (await knownParity(check, cache));
   return { ...found, model: check && parity ? trusted(model, check, parity) : model };
+}
+
+/** The classifier's graph of what inspectModel takes, and its native size. Throws as inspectModel does. */
+export async function findClassifier(
+  what: string,
+  inspect: InspectOptions,
+): Promise<Pick<Network, 'classifier' | 'nativeSize'>> {
+  return (await find(what, inspect)).network;
 }
 
 interface Found {
@@ -61,7 +79,11 @@ interface Found {
   readonly known: Known;
 }
 
-async function find(what: string, { models, cache }: InspectOptions): Promise<Found> {
+async function find(what: string, { models, cache, options = {} }: InspectOptions): Promise<Found> {
+  if (Object.keys(options).length > 0) {
+    if (!isArchitecture(what)) throw new UsageError(`Only an architecture takes options, and "${what}" is none.`);
+    return withoutWeights(what, options);
+  }
   for (const folder of [join(models, what), resolve(what)]) {
     if (!(await isFile(join(folder, MANIFEST_FILE)))) continue;
     const content = await readModelFolder(folder);
@@ -71,25 +93,50 @@ async function find(what: string, { models, cache }: InspectOptions): Promise<Fo
     const content = await onnxAlone(resolve(what));
     return { content, network: await loadNetwork(content, cache), known: { weights: true, manifest: false } };
   }
-  if (isArchitecture(what)) return { ...published(what), known: { weights: false, manifest: false } };
+  if (isArchitecture(what)) return withoutWeights(what, {});
   throw new OperatorError(
     `There is no model "${what}" in ${models}, no such model folder or ONNX file, and no such architecture.`,
   );
 }
 
-/** The architecture over weights that do not exist, laid out as in a file. */
-function published(architecture: ArchitectureName): Pick<Found, 'content' | 'network'> {
+/** The architecture over weights that do not exist, laid out as in a file. Throws UsageError for options that it refuses. */
+function withoutWeights(architecture: ArchitectureName, given: ArchitectureOptions): Found {
+  const { inputSize, classes, ...options } = given;
+  const graph = unbound(architecture, given);
   const { manifest, labels } = untrainedModel(architecture);
-  const description = 'The architecture in its published form, without weights';
-  const content = { folder: '', labels, manifest: { ...manifest, name: architecture, description } };
+  const form = Object.keys(given).length > 0 ? 'with the given options' : 'in its published form';
+  const content: ModelFolder = {
+    folder: '',
+    labels: typeof classes === 'number' ? numberedLabels(classes) : labels,
+    manifest: {
+      ...manifest,
+      name: architecture,
+      description: `The architecture ${form}, without weights`,
+      ...(Object.keys(options).length > 0 ? { options } : {}),
+      input: { ...manifest.input, ...(typeof inputSize === 'number' ? { size: inputSize } : {}) },
+    },
+  };
   const tensors = new Map<string, StoredTensor>();
   let offset = 0;
-  for (const { name, dims } of parametersOf(buildArchitecture(architecture))) {
+  for (const { name, dims } of parametersOf(graph)) {
     const length = byteSize('float32', dims);
     tensors.set(name, { dataType: 'float32', dims, offset, length });
     offset += length;
   }
-  return { content, network: builtInNetwork(content, { folder: '', file: manifest.weights.file, tensors }, '') };
+  const network = builtInNetwork(content, { folder: '', file: manifest.weights.file, tensors }, '');
+  return { content, network, known: { weights: false, manifest: false } };
+}
+
+function unbound(architecture: ArchitectureName, options: ArchitectureOptions): Graph {
+  try {
+    return buildArchitecture(architecture, options);
+  } catch (cause) {
+    throw new UsageError(cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+}
+
+function numberedLabels(count: number): ModelFolder['labels'] {
+  return Array.from({ length: count }, (_, index) => ({ id: `class-${index}`, label: `class ${index}` }));
 }
 
 /**
@@ -112,10 +159,7 @@ async function onnxAlone(file: string): Promise<ModelFolder> {
   }
   return {
     folder: dirname(file),
-    labels: Array.from({ length: elementCount(dims) }, (_, index) => ({
-      id: `class-${index}`,
-      label: `class ${index}`,
-    })),
+    labels: numberedLabels(elementCount(dims)),
     manifest: {
       name: basename(file),
       version: '1',

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { UsageError } from '../../../../src/errors.js';
 import { keepJson } from '../../../../src/files.js';
 import { writeOnnx } from '../../../../src/graph/onnx/model.js';
 import { allArchitectureFigures } from '../../../../src/models/look/architecture-figures.js';
@@ -26,6 +27,28 @@ afterAll(() => rm(root, { recursive: true }));
 const inspect = (what: string, models = EMBEDDED): Promise<ModelDescription> =>
   inspectModel(what, { models, cache: join(root, 'cache') });
 const layer = ({ layers }: ModelDescription, name: string): Layer => layers.find((each) => each.name === name)!;
+
+describe('an architecture with options', () => {
+  const published = { models: EMBEDDED, cache: EMBEDDED };
+
+  it('is described in the form that they say', async () => {
+    const options = { columns: 3, blocks: 2, classes: 5, inputSize: 48 };
+    const found = await inspectModel('fractalnet_cifar', { ...published, options });
+    expect(found).toMatchObject({ options: { columns: 3, blocks: 2 }, classes: 5, nativeSize: 48 });
+    expect(found.layers.filter(({ operator }) => operator === 'Conv')).toHaveLength(2 * (1 + 2 + 4));
+  });
+
+  it('is refused where it has no such option or value, and no model takes options', async () => {
+    const refused = (what: string, options: Record<string, number>): Promise<string> =>
+      inspectModel(what, { ...published, options }).then(
+        () => '',
+        (error: unknown) => (error instanceof UsageError ? error.message : String(error)),
+      );
+    expect(await refused('fractalnet_cifar', { columns: 99 })).toMatch(/^fractalnet_cifar: option "columns" must be/);
+    expect(await refused('resnet18', { depth: 3 })).toMatch(/^resnet18 has no option "depth"/);
+    expect(await refused('tinyimagenet-resnet18-w32', { width: 8 })).toMatch(/^Only an architecture takes options/);
+  });
+});
 
 describe('the description of a model', () => {
   it('tells its net, its input, its class map and what it answers', async () => {
