@@ -48,7 +48,9 @@ describe('fullconv', () => {
     const { stdout } = await fullconv('architectures', '--json');
     const inception = (JSON.parse(stdout) as { name: string }[]).find(({ name }) => name === 'inception_v3');
     expect(inception).toMatchObject({ inputSize: 299, parameters: 23834568, publishedParameters: 27161264, cells: 8 });
-    expect((await fullconv('architectures', '--markdown')).stdout).toContain('\n| resnet50 | 25.56 | 4.09 | 6 | 50 | 224 |');
+    expect((await fullconv('architectures', '--markdown')).stdout).toContain(
+      '\n| resnet50 | 25.56 | 4.09 | 6 | 50 | 224 |',
+    );
   });
 
   it('classify says which files are bad, answers the others, and ends with 1', async () => {
