@@ -30,6 +30,7 @@ export interface Registry {
    * if none is configured and no model is ready.
    */
   readonly defaultName: string | undefined;
+  has(name: string): boolean;
   /** The entry of that name, in any state. Throws MODEL_NOT_FOUND. */
   entry(name: string): ModelEntry;
   /** A ready model: the named one, or the default. Throws MODEL_NOT_FOUND with the names of the ready models. */
@@ -165,6 +166,10 @@ class Models implements Registry {
   get defaultName(): string | undefined {
     const name = this.#impliedName();
     return name !== undefined && this.#slots.get(name)?.loaded !== undefined ? name : undefined;
+  }
+
+  has(name: string): boolean {
+    return this.#slots.has(name);
   }
 
   entry(name: string): ModelEntry {

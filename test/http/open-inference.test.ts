@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { deflateSync, gzipSync } from 'node:zlib';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { checkClassification } from '../../src/http/open-inference/infer.js';
 import { startTestApp, type TestApp } from '../support/app.js';
 import { binaryBody, binaryInput, bytesTensor, float32, readAnswer } from '../support/open-inference.js';
 import { TINY_CLASSES } from '../support/tiny-models.js';
@@ -48,7 +49,7 @@ async function scoresOf(images: readonly Buffer[], parameters: object = {}): Pro
 
 async function errorOf(response: ReturnType<typeof post>): Promise<string> {
   const { statusCode, headers, body } = await response;
-  expect(statusCode, body).toBeGreaterThanOrEqual(400);
+  expect(statusCode, body.slice(0, 500)).toBeGreaterThanOrEqual(400);
   expect(headers['content-type']).toMatch(/^application\/json/);
   const json = JSON.parse(body) as Record<string, unknown>;
   expect(Object.keys(json)).toContain('error');
@@ -270,6 +271,12 @@ describe('scores', () => {
     expect(all.outputs[0]!.shape).toEqual([2, TINY_CLASSES]);
   });
 
+  it('of more classes than an answer may have are refused', () => {
+    const outputs = [{ name: 'scores', binary: undefined, classification: 1e9 }];
+    expect(() => checkClassification(outputs, 64, 5000)).toThrow('would have 320000 classes; the limit is 262144');
+    expect(() => checkClassification(outputs, 52, 5000)).not.toThrow();
+  });
+
   it('come with the id of the request, also an empty one, and with none if there was none', async () => {
     const inputs = [binaryInput('UINT8', [1, SIDE, SIDE, 3], pixels.length)];
     for (const id of ['a/b "c"', '']) {
@@ -336,6 +343,19 @@ describe('maps', () => {
     expect(answer.outputs.map(({ name }) => name)).toEqual(['classes', 'map']);
     expect(answer.outputs[0]!.data).toEqual([3]);
     expect(binary.get('map')!.length).toBe(4 * answer.outputs[1]!.shape.reduce((a, b) => a * b));
+  });
+
+  it('are refused on their plan where they are too large as text', async () => {
+    const image = { width: 960, height: 960, channels: 3, background: '#888' } as const;
+    const png = await sharp({ create: image }).png().toBuffer();
+    const tensor = bytesTensor(...Array.from({ length: 8 }, () => png));
+    const inputs = [binaryInput('BYTES', [8], tensor.length)];
+    const parameters = { top: TINY_CLASSES, size: 960, outputStride: 4 };
+    const before = (await statsOf('tiny-resnet.heatmap')).inference_count;
+    expect(await errorOf(ask(`${MODEL}.heatmap`, { inputs, parameters }, tensor))).toMatch(
+      /^400 The answer would have .* map values .*or for binary data/,
+    );
+    expect((await statsOf('tiny-resnet.heatmap')).inference_count).toBe(before);
   });
 
   it('cannot be classified', async () => {

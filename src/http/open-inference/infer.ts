@@ -9,13 +9,20 @@ import type { FailedImage } from '../../inference/answer-each.js';
 import type { ImageInput, Inference } from '../../inference/infer.js';
 import type { RequestContext } from '../../inference/request-context.js';
 import { scoreImages } from '../../inference/scores.js';
+import type { ValueLimit } from '../../inference/map-account.js';
 import { topK } from '../../maps/scores.js';
+import type { Steps } from '../../maps/steps.js';
 import { invertAffine } from '../../maps/place.js';
 import type { CompiledModel } from '../../models/compile.js';
+import { inTurns } from '../../turns.js';
+import { MAX_PREDICTIONS } from '../routes/classify.js';
 import { faultAt } from './faults.js';
 import type { AskedOutput } from './infer-body.js';
 import type { MapsParameters, ScoresParameters } from './infer-parameters.js';
 import type { OutputTensor } from './output-tensors.js';
+
+/** 85 MB of text. */
+const MAX_JSON_VALUES: ValueLimit = { values: 2 ** 22, orElse: ', or for binary data' };
 
 export interface Inferring<Parameters> {
   readonly inference: Inference;
@@ -41,22 +48,24 @@ export async function inferScores({
 
 /**
  * `map` FP32 `[N, C, h, w]`, the maps of C classes; `classes` INT64 `[N, C]`, their indices; `cells` FP32 `[N, 4]`: where the centre
- * of the first cell is in the image, x and y in pixels, and how far it is to the next one. Throws ServiceError; INVALID_REQUEST
+ * of the first cell is in the image, x and y in pixels, and how far it is to the next one. `isJson`: the maps are to be text. Throws ServiceError; INVALID_REQUEST
  * also for images whose maps differ in size.
  */
 export async function inferMaps({
+  isJson,
   inference,
   model,
   images,
   parameters: { scale: scales, class: names, top = 0, fit, ...asked },
   context,
-}: Inferring<MapsParameters>): Promise<OutputTensor[]> {
+}: Inferring<MapsParameters> & { readonly isJson: boolean }): Promise<OutputTensor[]> {
   const { labels } = model;
   const named = names ?? (top === 0 ? ['top'] : []);
   const options = {
     ...asked,
     ...{ scales, fit: fit ?? fitOf(images) ?? 'whole' },
     classes: [...resolveClasses(named, labels), ...bestClasses(top, labels)],
+    maxValues: isJson ? MAX_JSON_VALUES : undefined,
   };
   const { results } = await heatmap(inference, model, images, options, context);
   const answers = whole(results);
@@ -106,29 +115,48 @@ function whole<Answer extends object>(answers: readonly (Answer | FailedImage)[]
  * The k best classes of each image in the place of its scores: BYTES `[N, k]` of `score:index:label`.
  * Source: Triton, "Classification Extension".
  */
-export function classified(
+function* classified(
   scores: OutputTensor & { readonly datatype: 'FP32' },
   k: number,
   { labels }: CompiledModel,
-): OutputTensor {
-  const parts = scores.parts.map((row) =>
-    topK(row, k).map(({ index, value }) => `${value.toFixed(6)}:${index}:${labels[index]!.label}`),
-  );
+): Steps<OutputTensor> {
+  const parts: string[][] = [];
+  for (const row of scores.parts) {
+    parts.push(topK(row, k).map(({ index, value }) => `${value.toFixed(6)}:${index}:${labels[index]!.label}`));
+    yield;
+  }
   const [images = 0, classes = 0] = scores.shape;
   return { name: scores.name, datatype: 'BYTES', shape: [images, Math.min(k, classes)], parts };
 }
 
 /** The outputs that are asked for, in that order; all if none is named. Throws INVALID_REQUEST for others. */
-export function chosen(
+export async function chosen(
   outputs: readonly OutputTensor[],
   asked: readonly AskedOutput[] = outputs.map(({ name }) => ({ name, binary: undefined, classification: undefined })),
   model: CompiledModel,
-): { readonly tensor: OutputTensor; readonly binary: boolean | undefined }[] {
-  return asked.map(({ name, binary, classification }) => {
-    const tensor = outputs.find((output) => output.name === name)!;
-    if (classification === undefined) return { tensor, binary };
-    return { tensor: classified(tensor as OutputTensor & { datatype: 'FP32' }, classification, model), binary };
-  });
+): Promise<{ readonly tensor: OutputTensor; readonly binary: boolean | undefined }[]> {
+  return Promise.all(
+    asked.map(async ({ name, binary, classification }) => {
+      const tensor = outputs.find((output) => output.name === name)!;
+      if (classification === undefined) return { tensor, binary };
+      const scores = tensor as OutputTensor & { readonly datatype: 'FP32' };
+      return { tensor: await inTurns(classified(scores, classification, model)), binary };
+    }),
+  );
+}
+
+/** Throws INVALID_REQUEST for more classes of all images than an answer may have. */
+export function checkClassification(asked: readonly AskedOutput[] | undefined, images: number, classes: number): void {
+  const most = Math.max(0, ...(asked ?? []).map(({ classification = 0 }) => classification));
+  const predicted = images * Math.min(most, classes);
+  if (predicted <= MAX_PREDICTIONS) return;
+  throw new ServiceError(
+    'INVALID_REQUEST',
+    `The answer would have ${predicted} classes; the limit is ${MAX_PREDICTIONS}.`,
+    {
+      limit: { name: 'predictions', value: MAX_PREDICTIONS, needed: predicted },
+    },
+  );
 }
 
 /** Throws INVALID_REQUEST for outputs that the model does not have. Costs nothing: nothing has run. */

@@ -59,7 +59,7 @@ export function* cutData(text: Buffer): Steps<CutJson> {
     const place = places.at(-1);
     switch (text[at]) {
       case QUOTE: {
-        const end = endOfText(text, at);
+        const end = yield* endOfText(text, at);
         if (isKey && place !== undefined) place.key = keyOf(text, at, end);
         isKey = false;
         at = end;
@@ -113,7 +113,7 @@ function* endOfList(text: Buffer, start: number): Steps<number> {
     if (counter.isDue(1)) yield;
     switch (text[at]) {
       case QUOTE:
-        at = endOfText(text, at);
+        at = yield* endOfText(text, at);
         continue;
       case OPEN_LIST:
         depth += 1;
@@ -129,10 +129,14 @@ function* endOfList(text: Buffer, start: number): Steps<number> {
 }
 
 /** The end of a text that begins at `start`, behind its quote. */
-export function endOfText(text: Buffer, start: number): number {
+export function* endOfText(text: Buffer, start: number): Steps<number> {
+  const counter = new StepCounter();
   for (let at = text.indexOf(QUOTE, start + 1); at >= 0; at = text.indexOf(QUOTE, at + 1)) {
     let backslashes = 0;
-    while (text[at - 1 - backslashes] === BACKSLASH) backslashes += 1;
+    while (text[at - 1 - backslashes] === BACKSLASH) {
+      backslashes += 1;
+      if (counter.isDue(1)) yield;
+    }
     if (backslashes % 2 === 0) return at + 1;
   }
   throw malformed('has a text without an end');

@@ -12,13 +12,13 @@ const [QUOTE, COMMA, OPEN, CLOSE, ZERO, NINE] = [0x22, 0x2c, 0x5b, 0x5d, 0x30, 0
 const MAX_NUMBER = 32;
 
 /**
- * The whole numbers from 0 to 255 of a text that has `count` of them. Throws INVALID_REQUEST with the position of the first that is
+ * The whole numbers from 0 to 255 of a text that has `count` of them. They are written over the text, which is longer. Throws INVALID_REQUEST with the position of the first that is
  * something else, or with their number.
  */
 export function* readBytes(text: Buffer, count: number, place: string): Steps<Uint8Array> {
   // A text has at least a bracket or comma for each value.
   if (count > text.length) throw faultAt(place, `has fewer than ${count} values`);
-  const values = new Uint8Array(count);
+  const values = text.subarray(0, count);
   let read = 0;
   yield* eachValue(text, place, (at) => {
     const { value, end } = numberAt(text, at);
@@ -37,10 +37,10 @@ export function* readBytes(text: Buffer, count: number, place: string): Steps<Ui
 /** The texts of a list that has `count` of them, without their quotes and as they are written. Throws INVALID_REQUEST. */
 export function* readTexts(text: Buffer, count: number, place: string): Steps<Buffer[]> {
   const texts: Buffer[] = [];
-  yield* eachValue(text, place, (at) => {
+  yield* eachValue(text, place, function* (at) {
     if (text[at] !== QUOTE) throw faultAt(`${place}[${texts.length}]`, 'must be a text');
     if (texts.length === count) throw faultAt(place, `has more than ${count} values`);
-    const end = endOfText(text, at);
+    const end = yield* endOfText(text, at);
     texts.push(text.subarray(at + 1, end - 1));
     return end;
   });
@@ -49,7 +49,7 @@ export function* readTexts(text: Buffer, count: number, place: string): Steps<Bu
 }
 
 /** Call `read` with the beginning of each value; it returns its end. The brackets match: json-data.ts has counted them. */
-function* eachValue(text: Buffer, place: string, read: (at: number) => number): Steps<void> {
+function* eachValue(text: Buffer, place: string, read: (at: number) => number | Steps<number>): Steps<void> {
   const counter = new StepCounter();
   let mayBegin = true;
   let mayClose = false;
@@ -68,7 +68,8 @@ function* eachValue(text: Buffer, place: string, read: (at: number) => number): 
       mayBegin = true;
       at += 1;
     } else if (mayBegin && byte !== COMMA && byte !== CLOSE) {
-      at = read(at);
+      const end = read(at);
+      at = typeof end === 'number' ? end : yield* end;
       mayBegin = false;
       mayClose = false;
     } else throw faultAt(place, `is no JSON at byte ${at}`);

@@ -115,20 +115,20 @@ function valuesText(values: OutputTensor['parts'][number]): string {
 }
 
 function* binaryPieces(json: Buffer, tensors: readonly OutputTensor[]): Generator<Uint8Array, void, void> {
-  let piece: Buffer = json;
-  for (const tensor of tensors) {
-    for (const part of tensor.parts) {
-      for (const bytes of bytesOf(part)) {
-        // Small parts leave together.
-        if (piece.length + bytes.length <= PIECE) piece = Buffer.concat([piece, bytes]);
-        else {
-          yield piece;
-          piece = bytes;
-        }
-      }
+  // Small parts leave together.
+  let together = [json];
+  let length = json.length;
+  for (const part of tensors.flatMap(({ parts }): readonly OutputTensor['parts'][number][] => parts)) {
+    for (const bytes of bytesOf(part)) {
+      together.push(bytes);
+      length += bytes.length;
+      if (length < PIECE) continue;
+      yield Buffer.concat(together);
+      together = [];
+      length = 0;
     }
   }
-  yield piece;
+  yield Buffer.concat(together);
 }
 
 /** Little endian, as the machines are that this runs on. */

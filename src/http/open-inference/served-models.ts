@@ -49,7 +49,7 @@ export interface ModelAddress {
 }
 
 /** Throws MODEL_NOT_FOUND for a model or a version that is not there. */
-export function findModel(registry: Pick<Registry, 'entry' | 'list'>, { name, version }: ModelAddress): Served {
+export function findModel(registry: Pick<Registry, 'entry' | 'has'>, { name, version }: ModelAddress): Served {
   const served = servedAs(registry, name);
   const { model } = served.entry;
   if (version !== undefined && model !== undefined && model.manifest.version !== version) {
@@ -65,7 +65,7 @@ export function findModel(registry: Pick<Registry, 'entry' | 'list'>, { name, ve
 }
 
 /** Throws MODEL_NOT_FOUND, or MODEL_NOT_READY with the reason. */
-export function findReadyModel(registry: Pick<Registry, 'entry' | 'list'>, address: ModelAddress): ReadyModel {
+export function findReadyModel(registry: Pick<Registry, 'entry' | 'has'>, address: ModelAddress): ReadyModel {
   const served = findModel(registry, address);
   const { model, state, reason } = served.entry;
   if (model !== undefined) return { ...served, model };
@@ -75,9 +75,8 @@ export function findReadyModel(registry: Pick<Registry, 'entry' | 'list'>, addre
   );
 }
 
-function servedAs(registry: Pick<Registry, 'entry' | 'list'>, name: string): Served {
-  const names = registry.list().map((entry) => entry.name);
-  const found = Object.entries(FORMS).find(([suffix]) => name.endsWith(suffix) && names.includes(baseOf(name, suffix)));
+function servedAs(registry: Pick<Registry, 'entry' | 'has'>, name: string): Served {
+  const found = Object.entries(FORMS).find(([suffix]) => name.endsWith(suffix) && registry.has(baseOf(name, suffix)));
   const [suffix, form] = found ?? ['', FORMS['']];
   return { name, ...form, entry: registry.entry(baseOf(name, suffix)) };
 }

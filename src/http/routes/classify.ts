@@ -32,7 +32,7 @@ const prediction = z
 const classification = imagesAnswer({ predictions: z.array(prediction).optional() }).meta({ id: 'Classification' });
 
 /** 25 MB of text. */
-const MAX_PREDICTIONS = 2 ** 18;
+export const MAX_PREDICTIONS = 2 ** 18;
 
 /** Answers of more predictions are written in pieces. Fastify writes shorter ones, in a millisecond at most. */
 const MANY_PREDICTIONS = 2000;

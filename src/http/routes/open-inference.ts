@@ -13,7 +13,7 @@ import { authorize } from '../administration.js';
 import { clientAddress, holderOf } from '../client-address.js';
 import { withBody } from '../image-bodies.js';
 import { imagesOf } from '../open-inference/image-tensor.js';
-import { checkOutputs, chosen, inferMaps, inferScores } from '../open-inference/infer.js';
+import { checkClassification, checkOutputs, chosen, inferMaps, inferScores } from '../open-inference/infer.js';
 import { HEADER_LENGTH, headerLength, readInferBody, type InferRequest } from '../open-inference/infer-body.js';
 import { mapsParameters, scoresParameters, urgencyOf } from '../open-inference/infer-parameters.js';
 import { sendOutputs } from '../open-inference/output-tensors.js';
@@ -123,6 +123,7 @@ async function infer(parts: RouteParts, request: FastifyRequest, reply: FastifyR
       jsonLength === 0
         ? [imageOrPixels('image-0', body, pixelSize(served.model.manifest.input.size))]
         : await imagesOf(asked.inputs, config.maxImages);
+    checkClassification(asked.outputs, images.length, served.model.labels.length);
     const question = questionOf(served, asked);
     const { priority, deadlineMs } = urgencyOf(question.parameters);
     limitPasses(images.length * question.scales, config.maxImages);
@@ -136,7 +137,7 @@ async function infer(parts: RouteParts, request: FastifyRequest, reply: FastifyR
     return registry.use(manifest.name, async (model) => {
       const outputs = await question.ask({ inference, model, images, context });
       describeModel(reply, model);
-      const written = chosen(outputs, asked.outputs, model).map(({ tensor, binary }) => ({
+      const written = (await chosen(outputs, asked.outputs, model)).map(({ tensor, binary }) => ({
         tensor,
         binary: binary ?? asked.binaryOutput,
       }));
@@ -146,17 +147,20 @@ async function infer(parts: RouteParts, request: FastifyRequest, reply: FastifyR
   });
 }
 
-function questionOf({ asked }: ReadyModel, { parameters }: InferRequest) {
+function questionOf({ asked }: ReadyModel, { parameters, outputs, binaryOutput }: InferRequest) {
   type Parts = Omit<Parameters<typeof inferScores>[0], 'parameters'>;
   if (asked === 'scores') {
     const parsed = scoresParameters(parameters);
     return { parameters: parsed, scales: 1, ask: (parts: Parts) => inferScores({ ...parts, parameters: parsed }) };
   }
   const parsed = mapsParameters(parameters);
+  const isJson = (outputs ?? [{ name: 'map', binary: undefined }]).some(
+    ({ name, binary }) => name === 'map' && !(binary ?? binaryOutput),
+  );
   return {
     parameters: parsed,
     scales: parsed.scale.length,
-    ask: (parts: Parts) => inferMaps({ ...parts, parameters: parsed }),
+    ask: (parts: Parts) => inferMaps({ ...parts, isJson, parameters: parsed }),
   };
 }
 

@@ -59,6 +59,22 @@ describe('the data of inputs', () => {
     expect(() => cut(json)).toThrow(message);
   });
 
+  it.each([
+    ['of quotes', String.raw`{"id":"${String.raw`\"`.repeat(100_000)}"}`],
+    ['of backslashes', `{"id":"${'\\\\'.repeat(100_000)}"}`],
+    ['of quotes in data', `{"inputs":[{"data":["${'\\"'.repeat(100_000)}"]}]}`],
+    ['of numbers', `{"inputs":[{"data":[${'1,'.repeat(100_000)}1]}]}`],
+  ])('is looked for in steps, also in texts %s', (_, json) => {
+    const steps = cutData(Buffer.from(json));
+    let count = 0;
+    try {
+      while (!steps.next().done) count += 1;
+    } catch {
+      // Too much beside the data.
+    }
+    expect(count).toBeGreaterThan(20);
+  });
+
   it('may be megabytes', () => {
     const json = `{"inputs":[{"data":[${'255,'.repeat(500_000)}0]}],"id":"b"}`;
     expect(cut(json).value).toEqual({ inputs: [{ data: null }], id: 'b' });
@@ -105,6 +121,11 @@ describe('values', () => {
     expect(() => bytes('[1,2,3]', 2)).toThrow(fault('has more than 2 values'));
     expect(() => bytes('[1,2,3]', 4)).toThrow(fault('has 3 values, and not 4'));
     expect(() => bytes('[1]', 1e9)).toThrow(fault('has fewer than 1000000000 values'));
+  });
+
+  it('take no memory beside the text', () => {
+    const text = Buffer.from('[1,2,3]');
+    expect(finish(readBytes(text, 3, 'data')).buffer).toBe(text.buffer);
   });
 
   it('are texts as they are written', () => {
