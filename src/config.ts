@@ -245,6 +245,13 @@ const SETTINGS = {
     default: String(512 * MIB),
     about: 'bytes of large answers that wait for their clients; beyond it, clients that take nothing are hung up on',
   },
+  responseCacheMb: {
+    variable: 'FULLCONV_RESPONSE_CACHE_MB',
+    schema: count(0, 1024 * 1024),
+    default: '0',
+    about:
+      'megabytes for answers that are kept for those who ask the same of the same images; with them, what is asked twice at once is computed once; 0: none are kept',
+  },
   minRate: {
     variable: 'FULLCONV_MIN_RATE',
     schema: count(0, 2 ** 31 - 1),

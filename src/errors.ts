@@ -53,6 +53,7 @@ export const LIMITS = {
   form_fields_bytes: 'bytes of the text fields of a form',
   passes: 'passes (images × scales × mirrors) in the server (FULLCONV_MAX_QUEUE)',
   waiting_images: 'images that wait for a worker (FULLCONV_MAX_QUEUE)',
+  following_requests: 'requests that wait for an answer that is being computed (FULLCONV_MAX_QUEUE)',
   wait_ms: 'milliseconds that a new request would wait for a worker',
   image_pixels: 'pixels of a photo (FULLCONV_MAX_PIXELS)',
   image_scans: 'scans of a photo',

@@ -568,10 +568,10 @@ export interface components {
             /** @description The limit that the request goes beyond, if that is why it is refused */
             limit?: {
                 /**
-                 * @description What is limited. connections: connections of the server (FULLCONV_MAX_CONNECTIONS); connections_per_address: connections of one address (FULLCONV_MAX_CONNECTIONS_PER_ADDRESS); pipelined: requests of one connection that wait for their answers; headers_bytes: bytes of the address and headers of a request; headers_time: milliseconds until the headers have come; request_time: milliseconds until the body has come (FULLCONV_REQUEST_TIMEOUT_MS); body_rate: bytes a second of a body: the least (FULLCONV_MIN_RATE); body_bytes: bytes of a body (FULLCONV_MAX_BYTES); chunk_extension_bytes: bytes of the extensions of a chunk; bodies_bytes: bytes of all bodies in the server (FULLCONV_MAX_BODIES_BYTES); bodies_bytes_per_address: bytes of the bodies of one address: as many as are free beside them; images: images, or images × scales, of a request (FULLCONV_MAX_IMAGES); form_fields: text fields of a form; form_fields_bytes: bytes of the text fields of a form; passes: passes (images × scales × mirrors) in the server (FULLCONV_MAX_QUEUE); waiting_images: images that wait for a worker (FULLCONV_MAX_QUEUE); wait_ms: milliseconds that a new request would wait for a worker; image_pixels: pixels of a photo (FULLCONV_MAX_PIXELS); image_scans: scans of a photo; decode_seconds: processor seconds that a photo takes to decode (FULLCONV_MAX_DECODE_SECONDS); decode_bytes: bytes that a photo takes to decode; input_pixels: pixels of an input of the network (FULLCONV_MAX_INPUT_PIXELS, less where a map is finer); run_bytes: bytes that a run takes (FULLCONV_MEMORY_MB); run_values: values (cells × classes) of the class map of a run; maps_bytes: bytes of the maps of a request; map_values: map values (cells × classes × images) of an answer; predictions: predictions (images × scales × topK) of an answer; polygon_corners: corners of the polygons of an answer; rle_runs: run lengths of an answer; picture_pixels: pixels of a picture (FULLCONV_MAX_PIXELS); picture_side: pixels of a side of a picture in its format; picture_seconds: processor seconds that a picture takes (FULLCONV_MAX_DRAW_SECONDS); picture_bytes: bytes that a picture takes (half of FULLCONV_MEMORY_MB)
+                 * @description What is limited. connections: connections of the server (FULLCONV_MAX_CONNECTIONS); connections_per_address: connections of one address (FULLCONV_MAX_CONNECTIONS_PER_ADDRESS); pipelined: requests of one connection that wait for their answers; headers_bytes: bytes of the address and headers of a request; headers_time: milliseconds until the headers have come; request_time: milliseconds until the body has come (FULLCONV_REQUEST_TIMEOUT_MS); body_rate: bytes a second of a body: the least (FULLCONV_MIN_RATE); body_bytes: bytes of a body (FULLCONV_MAX_BYTES); chunk_extension_bytes: bytes of the extensions of a chunk; bodies_bytes: bytes of all bodies in the server (FULLCONV_MAX_BODIES_BYTES); bodies_bytes_per_address: bytes of the bodies of one address: as many as are free beside them; images: images, or images × scales, of a request (FULLCONV_MAX_IMAGES); form_fields: text fields of a form; form_fields_bytes: bytes of the text fields of a form; passes: passes (images × scales × mirrors) in the server (FULLCONV_MAX_QUEUE); waiting_images: images that wait for a worker (FULLCONV_MAX_QUEUE); following_requests: requests that wait for an answer that is being computed (FULLCONV_MAX_QUEUE); wait_ms: milliseconds that a new request would wait for a worker; image_pixels: pixels of a photo (FULLCONV_MAX_PIXELS); image_scans: scans of a photo; decode_seconds: processor seconds that a photo takes to decode (FULLCONV_MAX_DECODE_SECONDS); decode_bytes: bytes that a photo takes to decode; input_pixels: pixels of an input of the network (FULLCONV_MAX_INPUT_PIXELS, less where a map is finer); run_bytes: bytes that a run takes (FULLCONV_MEMORY_MB); run_values: values (cells × classes) of the class map of a run; maps_bytes: bytes of the maps of a request; map_values: map values (cells × classes × images) of an answer; predictions: predictions (images × scales × topK) of an answer; polygon_corners: corners of the polygons of an answer; rle_runs: run lengths of an answer; picture_pixels: pixels of a picture (FULLCONV_MAX_PIXELS); picture_side: pixels of a side of a picture in its format; picture_seconds: processor seconds that a picture takes (FULLCONV_MAX_DRAW_SECONDS); picture_bytes: bytes that a picture takes (half of FULLCONV_MEMORY_MB)
                  * @enum {string}
                  */
-                name: "connections" | "connections_per_address" | "pipelined" | "headers_bytes" | "headers_time" | "request_time" | "body_rate" | "body_bytes" | "chunk_extension_bytes" | "bodies_bytes" | "bodies_bytes_per_address" | "images" | "form_fields" | "form_fields_bytes" | "passes" | "waiting_images" | "wait_ms" | "image_pixels" | "image_scans" | "decode_seconds" | "decode_bytes" | "input_pixels" | "run_bytes" | "run_values" | "maps_bytes" | "map_values" | "predictions" | "polygon_corners" | "rle_runs" | "picture_pixels" | "picture_side" | "picture_seconds" | "picture_bytes";
+                name: "connections" | "connections_per_address" | "pipelined" | "headers_bytes" | "headers_time" | "request_time" | "body_rate" | "body_bytes" | "chunk_extension_bytes" | "bodies_bytes" | "bodies_bytes_per_address" | "images" | "form_fields" | "form_fields_bytes" | "passes" | "waiting_images" | "following_requests" | "wait_ms" | "image_pixels" | "image_scans" | "decode_seconds" | "decode_bytes" | "input_pixels" | "run_bytes" | "run_values" | "maps_bytes" | "map_values" | "predictions" | "polygon_corners" | "rle_runs" | "picture_pixels" | "picture_side" | "picture_seconds" | "picture_bytes";
                 /** @description The limit, in the unit of its name */
                 value: number;
                 /** @description What the request needs, or the least that is known of it; absent if nothing is known */
@@ -768,6 +768,8 @@ export interface operations {
                     "Fullconv-Model": string;
                     /** @description sha256 over its manifest, labels and weights */
                     "Fullconv-Model-Digest": string;
+                    /** @description With FULLCONV_RESPONSE_CACHE_MB: whether the answer was kept, or computed for another request (RFC 9211) */
+                    "Cache-Status"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1097,6 +1099,8 @@ export interface operations {
                     "Fullconv-Classes"?: string;
                     /** @description Of a picture or an array: the number of its classes */
                     "Fullconv-Class-Count"?: number;
+                    /** @description With FULLCONV_RESPONSE_CACHE_MB: whether the answer was kept, or computed for another request (RFC 9211) */
+                    "Cache-Status"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1392,6 +1396,8 @@ export interface operations {
                     "Fullconv-Classes"?: string;
                     /** @description Of a picture or an array: the number of its classes */
                     "Fullconv-Class-Count"?: number;
+                    /** @description With FULLCONV_RESPONSE_CACHE_MB: whether the answer was kept, or computed for another request (RFC 9211) */
+                    "Cache-Status"?: string;
                     [name: string]: unknown;
                 };
                 content: {

@@ -14,6 +14,7 @@ const EXPOSED = [
   'Traceparent',
   'Retry-After',
   'ETag',
+  'Cache-Status',
   'Accept-Encoding',
   'Allow',
   'WWW-Authenticate',

@@ -5,6 +5,7 @@
  */
 import Fastify, { LogController, type FastifyInstance, type FastifyRequest } from 'fastify';
 import { ServiceError } from '../errors.js';
+import { createKeyOf } from './answer-key.js';
 import { createBodyMemory } from './body-memory.js';
 import { clientAddress } from './client-address.js';
 import { CHECK_MS, HEADERS_TIMEOUT_MS, watchConnections, type Connections } from './connections.js';
@@ -20,6 +21,7 @@ import { createKnownQuestions } from './known-questions.js';
 import { createRefuseOnSight, refuseOnSight } from './refuse-on-sight.js';
 import { refuseWhileClosing } from './refuse-while-closing.js';
 import type { Refusal } from './refusals.js';
+import { createResponseCache } from './response-cache.js';
 import { addRoutes } from './router.js';
 import { ROUTES } from './routes/index.js';
 import { playgroundRoutes } from './routes/playground.js';
@@ -105,8 +107,11 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
 
   acceptBodies(app);
   const known = createKnownQuestions();
-  refuseOnSight(app.server, createRefuseOnSight({ ...parts, known, connections, isClosing }));
-  const routeParts = { ...parts, document: openapiDocument(ROUTES), bodies, known };
+  const cache = createResponseCache({ budget: config.responseCacheMb * 2 ** 20, maxFollowers: config.maxQueue });
+  metrics.watchCache(cache);
+  // With a cache, the header does not tell whether a full server has the answer.
+  if (!cache.isOn) refuseOnSight(app.server, createRefuseOnSight({ ...parts, known, connections, isClosing }));
+  const routeParts = { ...parts, document: openapiDocument(ROUTES), bodies, known, cache, keyOf: createKeyOf(parts) };
   const pages = config.playground ? await playgroundRoutes(routeParts) : [];
   addRoutes(app, [...ROUTES, ...pages], routeParts, sending.inPieces);
   return app;

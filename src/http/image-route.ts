@@ -1,23 +1,29 @@
 /**
  * The routes that ask about images: what all of them take, how each begins, and how they answer for many images. A
- * request's query, model and number of images are checked before anything is decoded.
+ * request's query, model and number of images are checked before anything is decoded. What is asked again may be answered from
+ * the cache (response-cache.ts): so routes return their answers, and do not send them.
  */
+import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Asker } from '../batching/expected-wait.js';
 import type { ErrorCode, ServiceError } from '../errors.js';
 import type { ImageInput } from '../inference/infer.js';
 import type { RequestContext } from '../inference/request-context.js';
+import type { Asked as AskedOf } from '../inference/statistics.js';
 import type { Timing } from '../inference/timing.js';
 import { SCORES } from '../maps/scores.js';
 import type { CompiledModel } from '../models/compile.js';
+import { sendAnswer, type MadeAnswer } from './answer.js';
+import { answerOnce } from './answer-once.js';
 import { clientAddress, holderOf } from './client-address.js';
 import { joinParameters } from './form-fields.js';
 import { imagesOrForm, isForm, withImages } from './image-bodies.js';
 import { flag, integer, list, number, oneOf, parseParameters, withoutRules, type QuerySchema } from './parameters.js';
 import type { RouteParts } from './parts.js';
 import { problemOf } from './problem.js';
+import { announcedLength, WORTH_DISCARDING_BYTES } from './receive-body.js';
 import { askerOf, limitPasses, longestWaitMs, modelReference, requestContext, roundTiming } from './request.js';
-import { route, type Asked, type Route, type RouteDefinition } from './route.js';
+import { route, type Route, type RouteDefinition } from './route.js';
 
 const REQUEST_ERRORS = [
   'INVALID_REQUEST',
@@ -52,9 +58,14 @@ export interface ImageQuery {
   readonly deadlineMs?: number | undefined;
 }
 
-export interface ImageQuestion<Query> extends Asked<Query> {
+export interface ImageQuestion<Query> {
+  readonly query: Query;
   readonly images: readonly ImageInput[];
   readonly context: RequestContext;
+  /** Its sessions stay open until the answer is there. */
+  readonly model: CompiledModel;
+  /** The form that the answer will have. */
+  readonly mediaType: string;
 }
 
 export interface ImageRouteDefinition<Query> extends Omit<
@@ -64,15 +75,24 @@ export interface ImageRouteDefinition<Query> extends Omit<
   readonly query: QuerySchema<Query>;
   /** Errors besides those of every such route. */
   readonly errors?: readonly ErrorCode[];
-  readonly answer: (parts: RouteParts, question: ImageQuestion<Query>) => unknown;
+  /** What it asks of a model. */
+  readonly asked: AskedOf;
+  /** The form of the answer for so many images; absent: JSON. */
+  readonly negotiate?: (request: FastifyRequest, query: Query, images: number) => string;
+  /** The query as all queries are that ask the same; absent: as it is. */
+  readonly canonical?: (query: Query, model: CompiledModel) => object;
+  readonly answer: (parts: RouteParts, question: ImageQuestion<Query>) => Promise<MadeAnswer>;
 }
 
 export function imageRoute<Query extends ImageQuery>({
   errors = [],
+  asked: askedOf,
+  negotiate = () => 'application/json',
+  canonical = (query) => query,
   answer,
   ...definition
 }: ImageRouteDefinition<Query>): Route {
-  const { query: schema } = definition;
+  const { query: schema, path } = definition;
   return route<Query, string>({
     ...definition,
     method: 'POST',
@@ -82,7 +102,7 @@ export function imageRoute<Query extends ImageQuery>({
     parse: (_, request) => parseParameters(isForm(request) ? withoutRules(schema) : schema, request.query),
     async answer(parts, asked) {
       const { admission } = parts.inference;
-      const { config, registry, known, bodies, metrics, ending } = parts;
+      const { config, registry, known, bodies, metrics, ending, cache, keyOf } = parts;
       const { request, reply, query: inQuery } = asked;
       const arrived = performance.now() - reply.elapsedTime;
       const deadlineOf = ({ deadlineMs = Infinity }: ImageQuery): number => arrived + deadlineMs;
@@ -91,13 +111,16 @@ export function imageRoute<Query extends ImageQuery>({
       // Before its body is read: what is refused then costs next to nothing.
       registry.get(inQuery.model);
       if (!isForm(request)) known.add(request, reply, inQuery);
-      admission.checkWait(longestWaitMs(inQuery, config), asker(inQuery));
+      // A full server may have the answer. A short body would be read in any case, for the sake of the connection.
+      const mayBeKept = cache.isOn && (announcedLength(request.raw) ?? Infinity) <= WORTH_DISCARDING_BYTES;
+      const checkWait = (query: ImageQuery): void => admission.checkWait(longestWaitMs(query, config), asker(query));
+      if (!mayBeKept) checkWait(inQuery);
       const reading = { bodies, metrics, limits: config, client, deadline: deadlineOf(inQuery) };
-      return withImages(asked, reading, (images, fields) => {
+      return withImages(asked, reading, async (images, fields) => {
         const query = isForm(request) ? parseParameters(schema, joinParameters(request.query, fields)) : inQuery;
         if (Object.keys(fields).length > 0) {
           registry.get(query.model);
-          admission.checkWait(longestWaitMs(query, config), asker(query));
+          if (!mayBeKept) checkWait(query);
         }
         limitPasses(images.length * query.scale.length, config.maxImages);
         const context = requestContext(reply, {
@@ -105,7 +128,16 @@ export function imageRoute<Query extends ImageQuery>({
           deadline: Math.min(deadlineOf(query), performance.now() + config.deadlineMs),
           ending,
         });
-        return answer(parts, { ...asked, query, images, context });
+        const mediaType = negotiate(request, query, images.length);
+        // The model is free again before the answer leaves: that may take as long as the client likes.
+        const made = await registry.use(query.model, (model) => {
+          const key = () => keyOf({ route: path, mediaType, model, parameters: canonical(query, model), images });
+          return answerOnce(parts, { model, asked: askedOf, context, key }, () => {
+            if (mayBeKept) checkWait(query);
+            return answer(parts, { query, images, context, model, mediaType });
+          });
+        });
+        return sendAnswer(reply, made);
       });
     },
   });
@@ -114,6 +146,11 @@ export function imageRoute<Query extends ImageQuery>({
 interface FailedImage {
   readonly name: string;
   readonly problem: ServiceError;
+}
+
+/** Whether every image has a result. */
+export function areWhole(results: readonly object[]): boolean {
+  return results.every((result) => !('problem' in result));
 }
 
 /** The body of an answer: for each image its result or its problem. */

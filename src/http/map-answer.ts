@@ -1,8 +1,8 @@
 /** What all answers with maps say: where the cells are. */
-import type { FastifyReply } from 'fastify';
 import type { ImageHeatmaps } from '../inference/heatmap.js';
 import type { InputPlan } from '../maps/input-plan.js';
 import type { Box } from '../maps/localize.js';
+import type { AnswerHeaders } from './answer.js';
 import type { Answer } from './route.js';
 
 type MapGeometry = ImageHeatmaps['geometry'];
@@ -39,18 +39,17 @@ export function presentBox({ left, top, width, height }: Box): object {
   return { x: left, y: top, width, height };
 }
 
-/** Set headers for the forms that cannot hold this: the geometry of the map, and the input it was made from. */
-export function describeMap(
-  reply: FastifyReply,
-  { map: { height, width }, plan: { crop, scale }, geometry }: Omit<DescribedMap, 'classes'>,
-): void {
+/** For the forms that cannot hold this: the geometry of the map, and the input it was made from. */
+export function mapHeaders({
+  map: { height, width },
+  plan: { crop, scale },
+  geometry,
+}: Omit<DescribedMap, 'classes'>): AnswerHeaders {
   const { kind, outputStride, offset, receptiveField } = geometry;
-  void reply
-    .header(
-      'fullconv-map',
-      `height=${height}, width=${width}, output-stride=${outputStride}, offset=${offset}, receptive-field=${receptiveField}, kind=${kind}`,
-    )
-    .header('fullconv-input', `width=${crop.width}, height=${crop.height}, scale=${scale}`);
+  return {
+    'fullconv-map': `height=${height}, width=${width}, output-stride=${outputStride}, offset=${offset}, receptive-field=${receptiveField}, kind=${kind}`,
+    'fullconv-input': `width=${crop.width}, height=${crop.height}, scale=${scale}`,
+  };
 }
 
 /**
@@ -76,11 +75,8 @@ export const CLASS_HEADERS = `Fullconv-Classes names the classes of a picture or
 /** A longer id is left out: its class has its index alone. */
 const MAX_ID = 200;
 
-/**
- * Set the headers that name the classes of the maps, in their order, as many as there is room for, and say how many classes
- * there are.
- */
-export function describeClasses(reply: FastifyReply, classes: DescribedMap['classes']): void {
+/** The classes of the maps, in their order, as many as there is room for, and how many classes there are. */
+export function classesHeaders(classes: DescribedMap['classes']): AnswerHeaders {
   let list = '';
   for (const { index, id } of classes) {
     const encoded = id.length > MAX_ID ? '' : encodeURIComponent(Buffer.from(id).toString());
@@ -88,5 +84,5 @@ export function describeClasses(reply: FastifyReply, classes: DescribedMap['clas
     if (list.length + 2 + item.length > MAX_CLASSES_HEADER) break;
     list += list === '' ? item : `, ${item}`;
   }
-  void reply.header('fullconv-classes', list).header('fullconv-class-count', classes.length);
+  return { 'fullconv-classes': list, 'fullconv-class-count': classes.length };
 }

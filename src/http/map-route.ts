@@ -3,7 +3,6 @@
  * Accept. A picture or an array holds the map of one image, and headers describe it. JSON holds the maps of any number
  * of images.
  */
-import type { FastifyReply } from 'fastify';
 import type { z } from 'zod';
 import { planPicture, type Picture } from '../drawing/plan-picture.js';
 import type { DrawJob } from '../drawing/studio.js';
@@ -14,20 +13,18 @@ import { MAP_KINDS } from '../maps/map-kinds.js';
 import { EDGES } from '../maps/edges.js';
 import { FITS } from '../maps/input-plan.js';
 import type { CompiledModel } from '../models/compile.js';
+import { JSON_TYPE } from './answer.js';
+import { CACHE_HEADERS } from './answer-once.js';
 import { imageParameters, imageRoute } from './image-route.js';
 import type { ImageQuery, ImageQuestion, ImageRouteDefinition } from './image-route.js';
 import { jsonWriter } from './json-text.js';
-import { describeClasses, describeMap, MAP_HEADERS, type DescribedMap } from './map-answer.js';
+import { classesHeaders, MAP_HEADERS, mapHeaders, type DescribedMap } from './map-answer.js';
 import { negotiate, pictureFormat, type MapMediaType } from './media-type.js';
 import type { NpyFile } from './npy.js';
 import { flag, integer, number, oneOf } from './parameters.js';
 import type { RouteParts } from './parts.js';
-import { sendPieces } from './pieces.js';
-import { describeModel, MODEL_HEADERS } from './request.js';
+import { MODEL_HEADERS, modelHeaders } from './request.js';
 import type { Route } from './route.js';
-
-/** As fastify writes it for an object. */
-const JSON_TYPE = 'application/json; charset=utf-8';
 
 /** Query parameters of both. */
 export const mapParameters = {
@@ -53,8 +50,6 @@ export const mapParameters = {
 };
 
 export interface MapQuestion<Query> extends ImageQuestion<Query> {
-  readonly model: CompiledModel;
-  /** The form that the answer will have. */
   readonly mediaType: MapMediaType;
   /** Refuses a photo of which no such picture can be drawn; undefined for other forms. */
   readonly checkHeader: HeaderCheck | undefined;
@@ -62,6 +57,8 @@ export interface MapQuestion<Query> extends ImageQuestion<Query> {
 
 /** An answer in all its forms. Only the form asked for is made. */
 export interface MapForms {
+  /** Whether every image has a map. */
+  readonly isWhole: boolean;
   /** As the route's schema says, with iterables in the place of large arrays (json-text.ts). */
   readonly json: () => object | Promise<object>;
   /** The map of the only image. If it had failed, the request would have failed. */
@@ -76,7 +73,10 @@ export interface MapOfImage extends DescribedMap {
   readonly picture: (output: Drawn) => DrawJob;
 }
 
-export interface MapRouteDefinition<Query> extends Omit<ImageRouteDefinition<Query>, 'answers' | 'answer'> {
+export interface MapRouteDefinition<Query> extends Omit<
+  ImageRouteDefinition<Query>,
+  'answers' | 'answer' | 'asked' | 'negotiate'
+> {
   /** Of the answer, in its forms. */
   readonly description: string;
   /** Of the answer as JSON. */
@@ -107,39 +107,43 @@ export function mapRoute<Query extends ImageQuery>({
   const write = jsonWriter(schema);
   return imageRoute<Query>({
     ...definition,
-    answers: { 200: { description, headers: { ...MODEL_HEADERS, ...MAP_HEADERS }, content } },
+    answers: { 200: { description, headers: { ...MODEL_HEADERS, ...MAP_HEADERS, ...CACHE_HEADERS }, content } },
     errors: [...errors, 'NOT_ACCEPTABLE'],
-    async answer(parts, question) {
-      const { registry, studio } = parts;
-      const { request, reply, query, images, context } = question;
-      const mediaType = negotiate(request, (type) => {
+    asked: 'maps',
+    negotiate: (request, query, images) =>
+      negotiate(request, (type) => {
         if (type === 'application/json') return undefined;
-        return images.length > 1 ? 'holds one image' : whyNot?.(type, query);
-      });
+        return images > 1 ? 'holds one image' : whyNot?.(type, query);
+      }),
+    async answer(parts, question) {
+      const { studio } = parts;
+      const { query, context, model } = question;
+      const mediaType = question.mediaType as MapMediaType;
       const format = pictureFormat(mediaType);
       const output = format === undefined ? undefined : studio.output(format);
-      // The model is free again before the answer leaves: that may take as long as the client likes.
-      const send = await registry.use(query.model, async (model): Promise<() => FastifyReply> => {
-        const checkHeader: HeaderCheck | undefined =
-          output && ((header) => void planPicture(header, picture(query, model), output));
-        const { json, only, bytes } = await answer(parts, { ...question, model, mediaType, checkHeader });
-        describeModel(reply, model);
-        if (mediaType === 'application/json') {
-          const body = await json();
-          return () => sendPieces(reply.type(JSON_TYPE), write(body), bytes());
-        }
-        const image = only();
-        describeMap(reply, image);
-        describeClasses(reply, image.classes);
-        void reply.type(mediaType);
-        if (output === undefined) {
-          const file = image.npy();
-          return () => sendPieces(reply.header('content-length', file.length), file.pieces(), bytes());
-        }
-        const drawn = await studio.draw(model, image.picture(output), context);
-        return () => reply.send(drawn);
-      });
-      return send();
+      const checkHeader: HeaderCheck | undefined =
+        output && ((header) => void planPicture(header, picture(query, model), output));
+      const { isWhole, json, only, bytes } = await answer(parts, { ...question, mediaType, checkHeader });
+      const ofModel = modelHeaders(model);
+      if (mediaType === 'application/json') {
+        const text = write(await json());
+        const headers = { ...ofModel, 'content-type': JSON_TYPE };
+        return { headers, body: { pieces: text, sourceBytes: bytes() }, isWhole, isTimed: true };
+      }
+      const image = only();
+      const headers = {
+        ...ofModel,
+        ...mapHeaders(image),
+        ...classesHeaders(image.classes),
+        'content-type': mediaType,
+      };
+      if (output === undefined) {
+        const file = image.npy();
+        const body = { pieces: file.pieces(), sourceBytes: bytes() };
+        return { headers: { ...headers, 'content-length': file.length }, body, isWhole, isTimed: false };
+      }
+      const body = await studio.draw(model, image.picture(output), context);
+      return { headers, body, isWhole, isTimed: false };
     },
   });
 }

@@ -8,6 +8,7 @@ import type { DispatchReport } from '../batching/batcher.js';
 import type { PhaseObserver } from '../inference/infer.js';
 import type { RunCost } from '../batching/run-cost.js';
 import { REFUSALS, type Refusal } from './refusals.js';
+import type { Lookup, ResponseCache } from './response-cache.js';
 
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const BATCH_SIZES = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128];
@@ -20,10 +21,14 @@ export interface Metrics {
   observeLogLineDropped(): void;
   /** A client that was refused, or hung up on. */
   observeRefused(refusal: Refusal): void;
+  /** A question that was looked up among the answers that are kept. */
+  observeLookup(lookup: Lookup): void;
   /** Show the state of a server too; it is read whenever the metrics are. Must be called only once. */
   watch(sources: MetricSources): void;
   /** Show what clients hold, too. Must be called only once. */
   watchClients(sources: ClientSources): void;
+  /** Show the answers that are kept, too. Must be called only once. */
+  watchCache(cache: Pick<ResponseCache, 'bytes' | 'entries' | 'evictions'>): void;
   /** The text exposition, and its media type. */
   expose(): Promise<{ body: string; contentType: string }>;
 }
@@ -93,6 +98,14 @@ export function createMetrics(): Metrics {
   });
   for (const limit of Object.keys(REFUSALS)) refused.inc({ limit }, 0);
 
+  const lookups = new Counter({
+    name: 'fullconv_response_cache_lookups_total',
+    help: 'Requests by where their answer came from: hit, collapsed (computed for another that came before), miss',
+    labelNames: ['result'],
+    registers,
+  });
+  for (const result of ['hit', 'collapsed', 'miss']) lookups.inc({ result }, 0);
+
   const linesDropped = new Counter({
     name: 'fullconv_log_lines_dropped_total',
     help: 'Lines of the log that could not be written, because the disk is full or nobody reads',
@@ -116,7 +129,9 @@ export function createMetrics(): Metrics {
     observeWorkerLost: () => lost.inc(),
     observeLogLineDropped: () => linesDropped.inc(),
     observeRefused: (limit) => refused.inc({ limit }),
+    observeLookup: (lookup) => lookups.inc({ result: lookup === 'hit' || lookup === 'collapsed' ? lookup : 'miss' }),
     watch: (sources) => registerGauges(registers, sources),
+    watchCache: (cache) => registerCache(registers, cache),
     watchClients: (sources) => registerClientGauges(registers, sources),
     expose: async () => ({ body: await registry.metrics(), contentType: registry.contentType }),
   };
@@ -136,6 +151,34 @@ function registerClientGauges(registers: Registry[], sources: ClientSources): vo
   gauge('fullconv_connections', 'Open connections', () => sources.connections());
   gauge('fullconv_bodies_bytes', 'Memory that holds request bodies', () => sources.bodiesBytes());
   gauge('fullconv_answers_bytes', 'Large answers that clients have not taken completely', () => sources.answersBytes());
+}
+
+function registerCache(registers: Registry[], cache: Pick<ResponseCache, 'bytes' | 'entries' | 'evictions'>): void {
+  new Gauge({
+    name: 'fullconv_response_cache_bytes',
+    help: 'Memory that answers are kept in, of FULLCONV_RESPONSE_CACHE_MB',
+    registers,
+    collect() {
+      this.set(cache.bytes);
+    },
+  });
+  new Gauge({
+    name: 'fullconv_response_cache_entries',
+    help: 'Answers that are kept',
+    registers,
+    collect() {
+      this.set(cache.entries);
+    },
+  });
+  new Counter({
+    name: 'fullconv_response_cache_evictions_total',
+    help: 'Answers that went because others needed their memory',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(cache.evictions);
+    },
+  });
 }
 
 function registerGauges(registers: Registry[], sources: MetricSources): void {

@@ -7,9 +7,11 @@ import type { Studio } from '../drawing/studio.js';
 import type { Inference } from '../inference/infer.js';
 import type { Registry } from '../models/registry.js';
 import type { ApiDocument } from './api-reference.js';
+import type { KeyOf } from './answer-key.js';
 import type { BodyMemory } from './body-memory.js';
 import type { Metrics } from './metrics.js';
 import type { KnownQuestions } from './known-questions.js';
+import type { ResponseCache } from './response-cache.js';
 
 export interface HttpParts {
   readonly config: Config;
@@ -32,9 +34,11 @@ export interface HttpParts {
   readonly isAlive: () => boolean;
 }
 
-/** What the server adds for its routes: the description of all of them, the memory for their bodies, and the questions that are known. */
+/** What the server adds for its routes: the description of all of them, the memory for their bodies, what is known and kept. */
 export interface RouteParts extends HttpParts {
   readonly document: ApiDocument;
   readonly bodies: BodyMemory;
   readonly known: KnownQuestions;
+  readonly cache: ResponseCache;
+  readonly keyOf: KeyOf;
 }

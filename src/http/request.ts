@@ -10,6 +10,7 @@ import { ServiceError } from '../errors.js';
 import type { RequestContext } from '../inference/request-context.js';
 import type { CompiledModel } from '../models/compile.js';
 import type { Question } from './known-questions.js';
+import type { AnswerHeaders } from './answer.js';
 import type { Answer } from './route.js';
 
 /** Whose share of the workers a request takes. `client` is the holder of its address. */
@@ -97,7 +98,7 @@ export function modelReference({ manifest, digest, precision, engine }: Compiled
   return { name: manifest.name, version: manifest.version, digest, precision, engine };
 }
 
-/** Of the headers that describeModel sets, for the API's description. */
+/** Of modelHeaders, for the API's description. */
 export const MODEL_HEADERS = {
   'Fullconv-Model': { description: 'The model, as name@version', required: true },
   'Fullconv-Model-Digest': {
@@ -107,8 +108,8 @@ export const MODEL_HEADERS = {
   },
 } as const satisfies Answer['headers'];
 
-export function describeModel(reply: FastifyReply, { manifest, digest }: CompiledModel): void {
-  void reply.header('fullconv-model', `${manifest.name}@${manifest.version}`).header('fullconv-model-digest', digest);
+export function modelHeaders({ manifest, digest }: CompiledModel): AnswerHeaders {
+  return { 'fullconv-model': `${manifest.name}@${manifest.version}`, 'fullconv-model-digest': digest };
 }
 
 /** Milliseconds, rounded to the microsecond: the clock's resolution. */

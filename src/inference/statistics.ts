@@ -1,6 +1,6 @@
 /**
  * What each model has done since the server started: requests and the time they took, images, and runs by the size of their
- * batch. Images and runs are counted where they run, requests where they are answered.
+ * batch. Images and runs are counted where they run, requests where they are answered, and those answered from the cache there.
  */
 import type { Longest } from './timing.js';
 
@@ -20,6 +20,9 @@ export interface ModelStatistics {
   readonly queue: Tally;
   readonly decode: Tally;
   readonly infer: Tally;
+  /** Of requests that were looked up among the answers that are kept, and the time that this took. Hits are successes. */
+  readonly hit: Tally;
+  readonly miss: Tally;
   /** Images that ran, once for each pass. */
   images: number;
   /** Runs, by the number of images in them. */
@@ -38,8 +41,16 @@ export interface AnsweredRequest {
   readonly timing: Longest | undefined;
 }
 
+export interface LookedUpRequest extends Pick<AnsweredRequest, 'model' | 'version' | 'asked'> {
+  /** Nothing was computed for it. */
+  readonly isHit: boolean;
+  /** Of the lookup, and for a miss of keeping its answer. */
+  readonly ms: number;
+}
+
 export interface Statistics {
   observeRequest(request: AnsweredRequest): void;
+  observeLookup(request: LookedUpRequest): void;
   observeRun(run: { readonly session: string; readonly batchSize: number; readonly inferMs: number }): void;
   of(model: string, version: string, asked: Asked): ModelStatistics;
 }
@@ -54,6 +65,12 @@ export function createStatistics(): Statistics {
     return statistics;
   }
 
+  function succeed(statistics: ModelStatistics, ms: number, queueMs: number): void {
+    add(statistics.success, ms);
+    add(statistics.queue, queueMs);
+    statistics.lastAnswer = Math.round(performance.timeOrigin + performance.now());
+  }
+
   return {
     of,
     observeRequest({ model, version, asked, ms, timing }) {
@@ -62,11 +79,14 @@ export function createStatistics(): Statistics {
         add(statistics.fail, ms);
         return;
       }
-      add(statistics.success, ms);
-      add(statistics.queue, timing.queueMs);
+      succeed(statistics, ms, timing.queueMs);
       add(statistics.decode, timing.decodeMs);
       add(statistics.infer, timing.inferMs);
-      statistics.lastAnswer = Math.round(performance.timeOrigin + performance.now());
+    },
+    observeLookup({ model, version, asked, isHit, ms }) {
+      const statistics = of(model, version, asked);
+      add(isHit ? statistics.hit : statistics.miss, ms);
+      if (isHit) succeed(statistics, ms, 0);
     },
     observeRun({ session, batchSize, inferMs }) {
       const [, model = '', version = '', view = ''] = SESSION_ID.exec(session) ?? [];
@@ -92,6 +112,7 @@ function empty(): ModelStatistics {
   const tally = (): Tally => ({ count: 0, ms: 0 });
   return {
     ...{ success: tally(), fail: tally(), queue: tally(), decode: tally(), infer: tally() },
+    ...{ hit: tally(), miss: tally() },
     ...{ images: 0, batches: new Map<number, Tally>(), lastAnswer: 0 },
   };
 }

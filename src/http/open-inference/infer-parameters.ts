@@ -54,6 +54,11 @@ const mapsQuery = z.strictObject({
 export type ScoresParameters = z.output<typeof scoresQuery>;
 export type MapsParameters = z.output<typeof mapsQuery>;
 
+/** Of what is asked: without the protocol's own words, which decide no number. */
+export function withoutProtocol(parameters: ScoresParameters | MapsParameters): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(Object.entries(parameters).filter(([name]) => !(name in ofTheProtocol)));
+}
+
 /** Throw INVALID_REQUEST that names each wrong parameter. */
 export function scoresParameters(parameters: Parameters): ScoresParameters {
   refuseReserved(parameters);

@@ -1,11 +1,12 @@
 /**
- * The outputs of an answer, each in JSON or as bytes behind it: in its order, and made in pieces while it leaves.
+ * The outputs of an answer, each in JSON or as bytes behind it: in its order, and made in pieces while it leaves. An answer is
+ * made without the id of its request, so that it may be kept for others; each gets its own when it leaves.
  * Source: Open Inference Protocol, "Inference response"; Triton, "Binary Tensor Data Extension".
  */
-import type { FastifyReply } from 'fastify';
 import { eachRange, type Steps } from '../../maps/steps.js';
 import { inTurns, nextTurn } from '../../turns.js';
-import { sendPieces } from '../pieces.js';
+import type { MadeAnswer, PiecedBody } from '../answer.js';
+import type { Piece } from '../pieces.js';
 import { HEADER_LENGTH } from './infer-body.js';
 
 /** The values lie in parts, one behind the other. */
@@ -28,7 +29,6 @@ export interface WrittenOutput {
 export interface AnswerHead {
   readonly model_name: string;
   readonly model_version: string;
-  readonly id?: string | undefined;
 }
 
 /** Values that are written at once. */
@@ -36,23 +36,67 @@ const VALUES = 4096;
 /** Bytes of a piece. */
 const PIECE = 2 ** 18;
 
-/** Send an answer. Rejects, before anything is sent, if JSON cannot hold a value: it has no NaN. */
-export async function sendOutputs(
-  reply: FastifyReply,
-  head: AnswerHead,
-  outputs: readonly WrittenOutput[],
-): Promise<FastifyReply> {
+/** An answer without an id. Rejects if JSON cannot hold a value: it has no NaN. */
+export async function writeOutputs(head: AnswerHead, outputs: readonly WrittenOutput[]): Promise<MadeAnswer> {
   for (const { tensor, binary } of outputs)
     if (!binary && tensor.datatype === 'FP32') await inTurns(checkFinite(tensor));
-  const bytes = outputs.reduce((sum, { tensor }) => sum + byteLength(tensor), 0);
+  const sourceBytes = outputs.reduce((sum, { tensor }) => sum + byteLength(tensor), 0);
+  const made = (headers: MadeAnswer['headers'], pieces: Iterator<Piece, void>): MadeAnswer => ({
+    headers,
+    body: { pieces, sourceBytes },
+    isWhole: true,
+    isTimed: false,
+  });
   if (!outputs.some(({ binary }) => binary)) {
-    return sendPieces(reply.type('application/json'), jsonPieces(head, outputs), bytes);
+    return made({ 'content-type': 'application/json' }, jsonPieces(head, outputs));
   }
   const json = await wholeJson(head, outputs);
   const binary = outputs.filter((output) => output.binary).map(({ tensor }) => tensor);
   const length = binary.reduce((sum, tensor) => sum + byteLength(tensor), json.length);
-  void reply.type('application/octet-stream').header(HEADER_LENGTH, json.length).header('content-length', length);
-  return sendPieces(reply, binaryPieces(json, binary), bytes);
+  const headers = {
+    'content-type': 'application/octet-stream',
+    [HEADER_LENGTH]: json.length,
+    'content-length': length,
+  };
+  return made(headers, binaryPieces(json, binary));
+}
+
+/** The answer to a request with this id. The head stands at its beginning, in its first piece. */
+export function withId({ headers, body, ...answer }: MadeAnswer, head: AnswerHead, id: string | undefined): MadeAnswer {
+  if (id === undefined) return { ...answer, headers, body };
+  const at = Buffer.byteLength(headText(head));
+  const field = Buffer.from(`,"id":${JSON.stringify(id)}`);
+  const insert = (piece: Piece): Buffer => {
+    const bytes = Buffer.from(piece);
+    return Buffer.concat([bytes.subarray(0, at), field, bytes.subarray(at)]);
+  };
+  const lengths = [HEADER_LENGTH, 'content-length'].flatMap((name) => {
+    const length = headers[name];
+    return length === undefined ? [] : [[name, Number(length) + field.length] as const];
+  });
+  const isPieced = typeof body === 'object' && 'pieces' in body;
+  return {
+    ...answer,
+    headers: { ...headers, ...Object.fromEntries(lengths) },
+    body: isPieced ? { ...body, pieces: firstChanged(body, insert) } : insert(body),
+  };
+}
+
+function* firstChanged({ pieces }: PiecedBody, change: (piece: Piece) => Piece): Generator<Piece, void, void> {
+  try {
+    for (let isFirst = true; ; isFirst = false) {
+      const { done, value } = pieces.next();
+      if (done) return;
+      yield isFirst ? change(value) : value;
+    }
+  } finally {
+    pieces.return?.();
+  }
+}
+
+/** The beginning of an answer, up to where an id stands. */
+function headText(head: AnswerHead): string {
+  return JSON.stringify(head).slice(0, -1);
 }
 
 /** Its length is said before it. */
@@ -82,7 +126,7 @@ function byteLength({ parts, datatype }: OutputTensor): number {
 }
 
 function* jsonPieces(head: AnswerHead, outputs: readonly WrittenOutput[]): Generator<string, void, void> {
-  let text = `${JSON.stringify(head).slice(0, -1)},"outputs":[`;
+  let text = `${headText(head)},"outputs":[`;
   for (const [index, { tensor, binary }] of outputs.entries()) {
     const { name, datatype, shape, parts } = tensor;
     const fields = JSON.stringify({ name, datatype, shape }).slice(0, -1);

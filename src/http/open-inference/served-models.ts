@@ -6,6 +6,7 @@
  *
  * Sources: Open Inference Protocol, "Model Metadata"; Triton, "Model Configuration Extension" and model_config.proto.
  */
+import type { Config } from '../../config.js';
 import { ServiceError } from '../../errors.js';
 import type { Asked } from '../../inference/statistics.js';
 import { pixelSize } from '../../maps/input-plan.js';
@@ -123,7 +124,10 @@ export function metadataOf(ready: ReadyModel): object {
 }
 
 /** As `GET /v2/models/NAME/config` answers. */
-export function configOf(ready: ReadyModel, { maxImages }: { readonly maxImages: number }): object {
+export function configOf(
+  ready: ReadyModel,
+  { maxImages, responseCacheMb }: Pick<Config, 'maxImages' | 'responseCacheMb'>,
+): object {
   const { name, model } = ready;
   const { dims, format, dataType } = inputOf(ready);
   return {
@@ -140,6 +144,7 @@ export function configOf(ready: ReadyModel, { maxImages }: { readonly maxImages:
       label_filename: '',
     })),
     dynamic_batching: {},
+    response_cache: { enable: responseCacheMb > 0 },
     model_transaction_policy: { decoupled: false },
   };
 }

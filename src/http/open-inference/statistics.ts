@@ -9,7 +9,7 @@ interface Duration {
 
 /** An element of `model_stats`. */
 export function describeStatistics(name: string, version: string, statistics: ModelStatistics): object {
-  const { success, fail, queue, decode, infer, images, batches, lastAnswer } = statistics;
+  const { success, fail, queue, decode, infer, hit, miss, images, batches, lastAnswer } = statistics;
   const sizes = [...batches].sort(([a], [b]) => a - b);
   return {
     name,
@@ -24,8 +24,8 @@ export function describeStatistics(name: string, version: string, statistics: Mo
       compute_input: duration(decode),
       compute_infer: duration(infer),
       compute_output: none(infer),
-      cache_hit: NEVER,
-      cache_miss: NEVER,
+      cache_hit: duration(hit),
+      cache_miss: duration(miss),
     },
     response_stats: {},
     batch_stats: sizes.map(([size, tally]) => ({
@@ -37,8 +37,6 @@ export function describeStatistics(name: string, version: string, statistics: Mo
     memory_usage: [],
   };
 }
-
-const NEVER: Duration = { count: 0, ns: 0 };
 
 function duration({ count, ms }: Tally): Duration {
   return { count, ns: Math.round(ms * 1e6) };

@@ -3,11 +3,12 @@ import { z } from 'zod';
 import { ServiceError } from '../../errors.js';
 import { classify, DEFAULT_TOP_K, type Classification } from '../../inference/classify.js';
 import { FITS } from '../../maps/input-plan.js';
-import { imageParameters, imageRoute, presentAnswer } from '../image-route.js';
+import { JSON_TYPE } from '../answer.js';
+import { CACHE_HEADERS } from '../answer-once.js';
+import { areWhole, imageParameters, imageRoute, presentAnswer } from '../image-route.js';
 import { jsonWriter, lazily } from '../json-text.js';
 import { integer, oneOf } from '../parameters.js';
-import { sendPieces } from '../pieces.js';
-import { describeModel, MODEL_HEADERS } from '../request.js';
+import { MODEL_HEADERS, modelHeaders } from '../request.js';
 import { json } from '../route.js';
 import { imagesAnswer } from '../schemas.js';
 
@@ -34,36 +35,34 @@ const classification = imagesAnswer({ predictions: z.array(prediction).optional(
 /** 25 MB of text. */
 export const MAX_PREDICTIONS = 2 ** 18;
 
-/** Answers of more predictions are written in pieces. Fastify writes shorter ones, in a millisecond at most. */
-const MANY_PREDICTIONS = 2000;
-
 /** The memory of a prediction that waits to be written; its label is the model's own. */
 const PREDICTION_BYTES = 64;
 
-const writeMany = jsonWriter(classification);
+const write = jsonWriter(classification);
 
 export const classifyRoute = imageRoute({
   path: '/v1/classify',
   operationId: 'classify',
   summary: 'The top-k classes of one or many images',
   query,
-  answers: { 200: json(classification, undefined, MODEL_HEADERS) },
-  async answer({ registry, inference }, { reply, query: { model: name, ...asked }, images, context }) {
+  answers: { 200: json(classification, undefined, { ...MODEL_HEADERS, ...CACHE_HEADERS }) },
+  asked: 'scores',
+  canonical: ({ topK, ...asked }, { labels }) => ({ ...asked, topK: topK ?? Math.min(DEFAULT_TOP_K, labels.length) }),
+  async answer({ inference }, { query: asked, model, images, context }) {
     const { fit, size, scale: scales, flip, topK, scores } = asked;
     const predicted = images.length * scales.length * (topK ?? DEFAULT_TOP_K);
-    const isMany = predicted > MANY_PREDICTIONS;
-    const body = await registry.use(name, async (model) => {
-      checkTopK(topK, model.labels.length, predicted);
-      const options = { fit, size, scales, flip, topK, scores };
-      const answer = await classify(inference, model, images, options, context);
-      describeModel(reply, model);
-      return presentAnswer<Classification>(model, answer, ({ predictions, ...rest }) => {
-        const shown = lazily(predictions, ({ score, ...label }) => ({ ...label, [scores]: score }));
-        return { ...rest, predictions: isMany ? shown : [...shown] };
-      });
-    });
-    if (!isMany) return body;
-    return sendPieces(reply.type('application/json; charset=utf-8'), writeMany(body), predicted * PREDICTION_BYTES);
+    checkTopK(topK, model.labels.length, predicted);
+    const answer = await classify(inference, model, images, { fit, size, scales, flip, topK, scores }, context);
+    const body = presentAnswer<Classification>(model, answer, ({ predictions, ...rest }) => ({
+      ...rest,
+      predictions: lazily(predictions, ({ score, ...label }) => ({ ...label, [scores]: score })),
+    }));
+    return {
+      headers: { ...modelHeaders(model), 'content-type': JSON_TYPE },
+      body: { pieces: write(body), sourceBytes: predicted * PREDICTION_BYTES },
+      isWhole: areWhole(answer.results),
+      isTimed: true,
+    };
   },
 });
 

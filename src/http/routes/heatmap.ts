@@ -13,7 +13,7 @@ import { MAP_SCORES } from '../../maps/scores.js';
 import { RANGES } from '../../maps/value-range.js';
 import type { CompiledModel } from '../../models/compile.js';
 import { wordsOf } from '../../vocabulary.js';
-import { presentAnswer } from '../image-route.js';
+import { areWhole, presentAnswer } from '../image-route.js';
 import { CLASS_HEADERS, presentBox, presentImage } from '../map-answer.js';
 import { mapParameters, mapRoute, type MapQuestion } from '../map-route.js';
 import { pictureFormat } from '../media-type.js';
@@ -125,12 +125,17 @@ export const heatmapRoute = mapRoute({
     const scores = asked.scores ?? pictureScores(model, asked.render);
     return { kind: 'heatmap', style: { ...asked, scores }, classes: names.length + best };
   },
+  canonical(asked) {
+    const { names, best } = classesAskedFor(asked);
+    return { ...asked, class: names, top: best };
+  },
   async answer({ inference }, question) {
     const { query: asked, images, model, context } = question;
     const options = optionsOf(question);
     const { scores, threshold } = options;
     const answer = await heatmap(inference, model, images, options, context);
     return {
+      isWhole: areWhole(answer.results),
       bytes: () => bytesOf(answer.results.flatMap((result) => ('classes' in result ? result.classes : []))),
       json() {
         for (const result of answer.results) if ('classes' in result) checkNumbers(result);

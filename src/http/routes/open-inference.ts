@@ -8,15 +8,20 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ServiceError } from '../../errors.js';
 import { imageOrPixels } from '../../inference/image-or-pixels.js';
+import type { ImageInput } from '../../inference/infer.js';
+import type { CompiledModel } from '../../models/compile.js';
 import { VERSION } from '../../version.js';
 import { authorize } from '../administration.js';
+import { sendAnswer } from '../answer.js';
+import type { KeyedQuestion } from '../answer-key.js';
+import { answerOnce } from '../answer-once.js';
 import { clientAddress, holderOf } from '../client-address.js';
 import { withBody } from '../image-bodies.js';
 import { imagesOf } from '../open-inference/image-tensor.js';
 import { checkClassification, checkOutputs, chosen, inferMaps, inferScores } from '../open-inference/infer.js';
 import { HEADER_LENGTH, headerLength, readInferBody, type InferRequest } from '../open-inference/infer-body.js';
-import { mapsParameters, scoresParameters, urgencyOf } from '../open-inference/infer-parameters.js';
-import { sendOutputs } from '../open-inference/output-tensors.js';
+import { mapsParameters, scoresParameters, urgencyOf, withoutProtocol } from '../open-inference/infer-parameters.js';
+import { withId, writeOutputs } from '../open-inference/output-tensors.js';
 import { readSmallJson } from '../open-inference/small-json.js';
 import {
   configOf,
@@ -31,7 +36,8 @@ import {
 } from '../open-inference/served-models.js';
 import { describeStatistics } from '../open-inference/statistics.js';
 import type { RouteParts } from '../parts.js';
-import { askerOf, describeModel, limitPasses, longestWaitMs, requestContext } from '../request.js';
+import { announcedLength, WORTH_DISCARDING_BYTES } from '../receive-body.js';
+import { askerOf, limitPasses, longestWaitMs, modelHeaders, requestContext } from '../request.js';
 import type { Route } from '../route.js';
 import { pixelSize } from '../../maps/input-plan.js';
 
@@ -104,13 +110,17 @@ function allStatistics(parts: RouteParts) {
 const RAW: InferRequest = { id: undefined, parameters: {}, inputs: [], outputs: undefined, binaryOutput: true };
 
 async function infer(parts: RouteParts, request: FastifyRequest, reply: FastifyReply) {
-  const { config, registry, inference, bodies, metrics, ending } = parts;
+  const { config, registry, inference, bodies, metrics, ending, cache, keyOf } = parts;
   const arrived = performance.now() - reply.elapsedTime;
   const client = holderOf(clientAddress(request.raw, config.trustedProxies));
   const served = findReadyModel(registry, addressOf(request));
   const askers = (priority: number) => askerOf({ priority }, client, reply.raw.socket, config);
   // Before its body is read: what is refused then costs next to nothing.
-  inference.admission.checkWait(longestWaitMs({}, config), askers(0));
+  // A full server may have the answer (image-route.ts).
+  const mayBeKept = cache.isOn && (announcedLength(request.raw) ?? Infinity) <= WORTH_DISCARDING_BYTES;
+  const checkWait = (deadlineMs: number | undefined, priority: number): void =>
+    inference.admission.checkWait(longestWaitMs({ deadlineMs }, config), askers(priority));
+  if (!mayBeKept) checkWait(undefined, 0);
   const reading = { bodies, metrics, limits: config, client, deadline: Infinity };
   return withBody({ request, reply }, reading, async (body) => {
     const jsonLength = headerLength(request.headers[HEADER_LENGTH], body.length);
@@ -127,24 +137,53 @@ async function infer(parts: RouteParts, request: FastifyRequest, reply: FastifyR
     const question = questionOf(served, asked);
     const { priority, deadlineMs } = urgencyOf(question.parameters);
     limitPasses(images.length * question.scales, config.maxImages);
-    inference.admission.checkWait(longestWaitMs({ deadlineMs }, config), askers(priority));
+    if (!mayBeKept) checkWait(deadlineMs, priority);
     const context = requestContext(reply, {
       ...askers(priority),
       deadline: Math.min(arrived + (deadlineMs ?? Infinity), performance.now() + config.deadlineMs),
       ending,
     });
     const { manifest } = served.model;
-    return registry.use(manifest.name, async (model) => {
-      const outputs = await question.ask({ inference, model, images, context });
-      describeModel(reply, model);
-      const written = (await chosen(outputs, asked.outputs, model)).map(({ tensor, binary }) => ({
-        tensor,
-        binary: binary ?? asked.binaryOutput,
-      }));
-      const head = { model_name: served.name, model_version: model.manifest.version, id: asked.id };
-      return sendOutputs(reply, head, written);
+    const made = await registry.use(manifest.name, async (model) => {
+      const head = { model_name: served.name, model_version: model.manifest.version };
+      const answer = await answerOnce(
+        parts,
+        { model, asked: served.asked, context, key: () => keyOf(keyed(served, model, asked, question, images)) },
+        async () => {
+          if (mayBeKept) checkWait(deadlineMs, priority);
+          const outputs = await question.ask({ inference, model, images, context });
+          const written = (await chosen(outputs, asked.outputs, model)).map(({ tensor, binary }) => ({
+            tensor,
+            binary: binary ?? asked.binaryOutput,
+          }));
+          const answer = await writeOutputs(head, written);
+          return { ...answer, headers: { ...modelHeaders(model), ...answer.headers } };
+        },
+      );
+      return withId(answer, head, asked.id);
     });
+    return sendAnswer(reply, made);
   });
+}
+
+/** What decides the answer, but for the id of the request. */
+function keyed(
+  served: ReadyModel,
+  model: CompiledModel,
+  { outputs, binaryOutput }: InferRequest,
+  { parameters }: ReturnType<typeof questionOf>,
+  images: readonly ImageInput[],
+): KeyedQuestion {
+  const asked =
+    outputs ?? outputsOf(served).map(({ name }) => ({ name, binary: undefined, classification: undefined }));
+  const forms = asked.map(({ name, binary, classification }) => [name, binary ?? binaryOutput, classification ?? null]);
+  return {
+    route: `/v2/models/${served.name}/infer`,
+    mediaType: 'application/octet-stream',
+    model,
+    parameters: { ...withoutProtocol(parameters), forms },
+    images,
+  };
 }
 
 function questionOf({ asked }: ReadyModel, { parameters, outputs, binaryOutput }: InferRequest) {

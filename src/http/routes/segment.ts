@@ -7,7 +7,7 @@ import { MAX_CORNERS, MAX_RUNS, shapesOf, type Shapes } from '../../inference/sh
 import type { LabelRuns } from '../../maps/outline.js';
 import { MAX_REGIONS } from '../../maps/regions.js';
 import { SCORES } from '../../maps/scores.js';
-import { presentAnswer } from '../image-route.js';
+import { areWhole, presentAnswer } from '../image-route.js';
 import { CLASS_HEADERS, presentBox, presentImage } from '../map-answer.js';
 import { mapParameters, mapRoute } from '../map-route.js';
 import { lazily } from '../json-text.js';
@@ -87,6 +87,7 @@ export const segmentRoute = mapRoute({
     const images = answer.results.filter((result): result is Segmentation => !('problem' in result));
     let areas: ReadonlyMap<Segmentation, Shapes> = new Map();
     return {
+      isWhole: areWhole(answer.results),
       bytes: () => images.reduce((sum, { labels }) => sum + labels.values.byteLength, bytesOf(areas.values())),
       async json() {
         areas = await shapesOf(images, shapes, context);

@@ -1,22 +1,14 @@
-import type { FastifyReply } from 'fastify';
 import { describe, expect, it } from 'vitest';
-import { describeClasses } from '../../../src/http/map-answer.js';
+import { classesHeaders } from '../../../src/http/map-answer.js';
 
-type Classes = Parameters<typeof describeClasses>[1];
-
-function headersOf(classes: Classes): Record<string, unknown> {
-  const headers: Record<string, unknown> = {};
-  const reply = { header: (name: string, value: unknown) => ((headers[name] = value), reply) };
-  describeClasses(reply as unknown as FastifyReply, classes);
-  return headers;
-}
+type Classes = Parameters<typeof classesHeaders>[0];
 
 const classesOf = (count: number, idOf: (index: number) => string): Classes =>
   Array.from({ length: count }, (_, index) => ({ index, id: idOf(index) }));
 
 describe('the header of the classes', () => {
   it('lists a few classes with their ids', () => {
-    expect(headersOf(classesOf(2, (index) => `n${index} ü`))).toEqual({
+    expect(classesHeaders(classesOf(2, (index) => `n${index} ü`))).toEqual({
       'fullconv-classes': '0;id="n0%20%C3%BC", 1;id="n1%20%C3%BC"',
       'fullconv-class-count': 2,
     });
@@ -29,7 +21,7 @@ describe('the header of the classes', () => {
     ['ids longer than a header', 3, () => 'x'.repeat(100_000)],
     ['halves of characters', 3, () => '\ud800'],
   ])('has no more than 2,000 characters, and the number of all: %s', (_, count, idOf) => {
-    const headers = headersOf(classesOf(count, idOf));
+    const headers = classesHeaders(classesOf(count, idOf));
     const list = String(headers['fullconv-classes']);
     expect(list.length).toBeLessThanOrEqual(2000);
     expect(list).toMatch(/^0(;id="[^"]+")?, 1/);
