@@ -10,13 +10,22 @@ import type { RequestContext } from '../inference/request-context.js';
 import type { Timing } from '../inference/timing.js';
 import { SCORES } from '../maps/scores.js';
 import type { CompiledModel } from '../models/compile.js';
+import type { Wait } from '../models/registry.js';
 import { clientAddress, holderOf } from './client-address.js';
 import { joinParameters } from './form-fields.js';
 import { imagesOrForm, isForm, withImages } from './image-bodies.js';
 import { flag, integer, list, number, oneOf, parseParameters, withoutRules, type QuerySchema } from './parameters.js';
 import type { RouteParts } from './parts.js';
 import { problemOf } from './problem.js';
-import { askerOf, limitPasses, longestWaitMs, modelReference, requestContext, roundTiming } from './request.js';
+import {
+  askerOf,
+  limitPasses,
+  longestWaitMs,
+  modelReference,
+  requestContext,
+  roundTiming,
+  waitForModel,
+} from './request.js';
 import { route, type Asked, type Route, type RouteDefinition } from './route.js';
 
 const REQUEST_ERRORS = [
@@ -29,11 +38,25 @@ const REQUEST_ERRORS = [
   'UNSUPPORTED_ENCODING',
 ] as const;
 const IMAGE_ERRORS = ['IMAGE_UNDECODABLE', 'IMAGE_TOO_LARGE', 'OUTPUT_UNSUPPORTED'] as const;
-const LOAD_ERRORS = ['INFERENCE_FAILED', 'QUEUE_FULL', 'DRAINING', 'WORKER_LOST', 'DEADLINE_EXCEEDED'] as const;
+const LOAD_ERRORS = [
+  'INFERENCE_FAILED',
+  'QUEUE_FULL',
+  'MODEL_NOT_READY',
+  'DRAINING',
+  'WORKER_LOST',
+  'DEADLINE_EXCEEDED',
+] as const;
 
 /** Query parameters of every such route. */
 export const imageParameters = {
   model: z.string().min(1).optional().describe("A name from /v1/models; absent: the server's default model"),
+  version: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'A version of the model, by its number or by one of its labels; absent: the one with the label stable, otherwise the highest that can answer',
+    ),
   size: integer(1, 16384).optional().describe("Pixels of the short side; absent: the model's input size"),
   scale: list(number(0.05, 20), 16).default([1]).describe('One or several multipliers of the size, e.g. scale=1,1.5,2'),
   flip: flag.default(false).describe('Also average over the mirrored image'),
@@ -47,7 +70,9 @@ export const imageParameters = {
 /** The parameters that every such route itself needs. */
 export interface ImageQuery {
   readonly model?: string | undefined;
+  readonly version?: string | undefined;
   readonly scale: readonly number[];
+  readonly flip: boolean;
   readonly priority: number;
   readonly deadlineMs?: number | undefined;
 }
@@ -55,6 +80,8 @@ export interface ImageQuery {
 export interface ImageQuestion<Query> extends Asked<Query> {
   readonly images: readonly ImageInput[];
   readonly context: RequestContext;
+  /** For a model that is loaded for this request. */
+  readonly wait: Wait;
 }
 
 export interface ImageRouteDefinition<Query> extends Omit<
@@ -89,14 +116,14 @@ export function imageRoute<Query extends ImageQuery>({
       const client = holderOf(clientAddress(request.raw, config.trustedProxies));
       const asker = (query: ImageQuery): Asker => askerOf(query, client, reply.raw.socket, config);
       // Before its body is read: what is refused then costs next to nothing.
-      registry.get(inQuery.model);
+      registry.check(inQuery.model, inQuery.version);
       if (!isForm(request)) known.add(request, reply, inQuery);
       admission.checkWait(longestWaitMs(inQuery, config), asker(inQuery));
       const reading = { bodies, metrics, limits: config, client, deadline: deadlineOf(inQuery) };
       return withImages(asked, reading, (images, fields) => {
         const query = isForm(request) ? parseParameters(schema, joinParameters(request.query, fields)) : inQuery;
         if (Object.keys(fields).length > 0) {
-          registry.get(query.model);
+          registry.check(query.model, query.version);
           admission.checkWait(longestWaitMs(query, config), asker(query));
         }
         limitPasses(images.length * query.scale.length, config.maxImages);
@@ -105,7 +132,8 @@ export function imageRoute<Query extends ImageQuery>({
           deadline: Math.min(deadlineOf(query), performance.now() + config.deadlineMs),
           ending,
         });
-        return answer(parts, { ...asked, query, images, context });
+        const passes = images.length * query.scale.length * (query.flip ? 2 : 1);
+        return answer(parts, { ...asked, query, images, context, wait: waitForModel(admission, passes, context) });
       });
     },
   });

@@ -111,15 +111,15 @@ export function mapRoute<Query extends ImageQuery>({
     errors: [...errors, 'NOT_ACCEPTABLE'],
     async answer(parts, question) {
       const { registry, studio } = parts;
-      const { request, reply, query, images, context } = question;
+      const { request, reply, query, images, context, wait } = question;
       const mediaType = negotiate(request, (type) => {
         if (type === 'application/json') return undefined;
         return images.length > 1 ? 'holds one image' : whyNot?.(type, query);
       });
       const format = pictureFormat(mediaType);
       const output = format === undefined ? undefined : studio.output(format);
-      // The model is free again before the answer leaves: that may take as long as the client likes.
-      const send = await registry.use(query.model, async (model): Promise<() => FastifyReply> => {
+      const { model: name, version } = query;
+      const answerBy = async (model: CompiledModel): Promise<() => FastifyReply> => {
         const checkHeader: HeaderCheck | undefined =
           output && ((header) => void planPicture(header, picture(query, model), output));
         const { json, only, bytes } = await answer(parts, { ...question, model, mediaType, checkHeader });
@@ -138,7 +138,9 @@ export function mapRoute<Query extends ImageQuery>({
         }
         const drawn = await studio.draw(model, image.picture(output), context);
         return () => reply.send(drawn);
-      });
+      };
+      // The model is free again before the answer leaves: that may take as long as the client likes.
+      const send = await registry.use(name, answerBy, { version, wait });
       return send();
     },
   });

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { ServiceError } from '../../errors.js';
 import { classify, DEFAULT_TOP_K, type Classification } from '../../inference/classify.js';
 import { FITS } from '../../maps/input-plan.js';
+import type { CompiledModel } from '../../models/compile.js';
 import { imageParameters, imageRoute, presentAnswer } from '../image-route.js';
 import { jsonWriter, lazily } from '../json-text.js';
 import { integer, oneOf } from '../parameters.js';
@@ -48,11 +49,11 @@ export const classifyRoute = imageRoute({
   summary: 'The top-k classes of one or many images',
   query,
   answers: { 200: json(classification, undefined, MODEL_HEADERS) },
-  async answer({ registry, inference }, { reply, query: { model: name, ...asked }, images, context }) {
+  async answer({ registry, inference }, { reply, query: { model: name, version, ...asked }, images, context, wait }) {
     const { fit, size, scale: scales, flip, topK, scores } = asked;
     const predicted = images.length * scales.length * (topK ?? DEFAULT_TOP_K);
     const isMany = predicted > MANY_PREDICTIONS;
-    const body = await registry.use(name, async (model) => {
+    const answerBy = async (model: CompiledModel): Promise<object> => {
       checkTopK(topK, model.labels.length, predicted);
       const options = { fit, size, scales, flip, topK, scores };
       const answer = await classify(inference, model, images, options, context);
@@ -61,7 +62,8 @@ export const classifyRoute = imageRoute({
         const shown = lazily(predictions, ({ score, ...label }) => ({ ...label, [scores]: score }));
         return { ...rest, predictions: isMany ? shown : [...shown] };
       });
-    });
+    };
+    const body = await registry.use(name, answerBy, { version, wait });
     if (!isMany) return body;
     return sendPieces(reply.type('application/json; charset=utf-8'), writeMany(body), predicted * PREDICTION_BYTES);
   },
