@@ -27,6 +27,7 @@ import { ChangedFileError } from './models/files/file-access.js';
 import { createFolderFinder } from './models/import/import-to-cache.js';
 import { createNetworkLoader } from './models/load-thread.js';
 import { createRegistry, type Registry } from './models/registry.js';
+import { lookAt, watchFolder, type Look } from './models/watch-folder.js';
 import { createJobPool } from './processes/job-pool.js';
 import { createPool, type WorkerPool } from './processes/pool.js';
 import type { WorkerLost } from './processes/slot.js';
@@ -193,6 +194,8 @@ export async function createEngineRoom(
  */
 export async function createService(config: Config, log: Logger, options: ServiceOptions = {}): Promise<Service> {
   const plan = options.plan ?? (await planDevices(config));
+  // What is dropped in while the models are loaded is new, too.
+  const first = config.watch === 0 ? undefined : await lookAt(config.models).catch(() => undefined);
   const starting = createEngineRoom(config, log, { ...options, plan });
   const [started, loaded] = await Promise.allSettled([
     starting,
@@ -210,6 +213,7 @@ export async function createService(config: Config, log: Logger, options: Servic
   if (registry.others.length > 0) log.info({ names: registry.others }, 'in the folder of models, and no models');
   const memoryBytes = config.memoryMb * 2 ** 20;
   const unwatch = registry.watchFiles();
+  const unwatchFolder = watchModels(config, log, registry, first);
   const inference = createInference({
     batcher,
     lease: (model, view) => registry.lease(model, view),
@@ -226,6 +230,8 @@ export async function createService(config: Config, log: Logger, options: Servic
     provider: () => pool.provider,
     memory: () => memory.inUse,
     runCosts: () => batcher.runCosts(),
+    models: () => loadedModels(registry),
+    modelCounts: registry.counts,
   });
   return {
     ...room,
@@ -233,9 +239,29 @@ export async function createService(config: Config, log: Logger, options: Servic
     inference,
     close() {
       unwatch();
+      unwatchFolder();
       return room.close();
     },
   };
+}
+
+function loadedModels(registry: Registry) {
+  return registry
+    .list()
+    .filter(({ model }) => model !== undefined)
+    .map(({ name: model, version = '', memoryBytes: bytes = 0 }) => ({ model, version, bytes }));
+}
+
+/** If the settings want it. `first`: the folder as it was before the registry was made. */
+function watchModels(
+  { models: folder, watch }: Config,
+  log: Logger,
+  registry: Registry,
+  first: Look | undefined,
+): () => void {
+  if (first === undefined) return () => undefined;
+  const onTrouble = (detail: string, error?: unknown): void => log.warn({ folder, err: error }, detail);
+  return watchFolder(registry, { folder, everyMs: watch * 1000, first, onTrouble });
 }
 
 /** Load the models. Their sessions wait until the engine room has started. */
@@ -267,6 +293,11 @@ function loadModels(
       cache: config.cache,
       untrained: config.untrained,
       defaultModel: config.defaultModel,
+      maxBytes: config.modelMemory === undefined ? undefined : config.modelMemory * 2 ** 20,
+      copies: {
+        processes: plan.device.devices.length * Math.ceil(plan.workers / (engine.lanes ?? 1)),
+        isMapped: config.cacheMb > 0 && (engine.mapsWeights?.(kind) ?? false),
+      },
       engine: engine.name,
       computesHalf: engine.computesHalf(kind),
       autocast: plan.autocast,

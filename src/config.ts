@@ -39,8 +39,8 @@ const list = z.preprocess(
   z.array(z.string()),
 );
 const count = (minimum: number, maximum: number) => z.coerce.number().int().min(minimum).max(maximum);
-/** An empty text leaves the choice to the device. */
-const byDevice = (schema: z.ZodType<number>) =>
+/** An empty text is no value, e.g. to leave the choice to the device. */
+const optional = (schema: z.ZodType<number>) =>
   z.preprocess((value) => (value === '' ? undefined : value), schema.optional());
 const color = z
   .string()
@@ -109,6 +109,25 @@ const SETTINGS = {
     default: '',
     about: 'model for requests that name none; empty: the one whose manifest says so, otherwise the first',
   },
+  modelMemory: {
+    variable: 'FULLCONV_MODEL_MEMORY',
+    schema: optional(
+      z.coerce
+        .number()
+        .positive()
+        .max(2 ** 31 - 1),
+    ),
+    default: '',
+    about:
+      'megabytes that all loaded models together may take; beyond it those used longest ago are unloaded, and are loaded when they are asked for; empty: all are loaded at the start, and stay',
+  },
+  watch: {
+    variable: 'FULLCONV_WATCH',
+    schema: z.coerce.number().min(0).max(86_400),
+    default: '0',
+    about:
+      'seconds between two looks at the folder of models, to load what is new there or has changed, and to unload what is gone; 0: it is not looked at again',
+  },
   untrained: {
     variable: 'FULLCONV_UNTRAINED',
     schema: list,
@@ -173,7 +192,7 @@ const SETTINGS = {
   },
   workers: {
     variable: 'FULLCONV_WORKERS',
-    schema: byDevice(count(1, 256)),
+    schema: optional(count(1, 256)),
     default: '',
     about: `inference workers for each device, a process each (with OpenVINO up to four share one); empty: one for each core on the CPU, with layout latency 1, and ${['1 on a GPU', ...notesOf('workers')].join(' or ')}`,
   },
@@ -203,14 +222,14 @@ const SETTINGS = {
   },
   maxBatch: {
     variable: 'FULLCONV_MAX_BATCH',
-    schema: byDevice(count(1, 1024)),
+    schema: optional(count(1, 1024)),
     default: '',
     about: 'images in one batch; empty: 8 on the CPU, 32 on a GPU',
   },
   maxBatchGmacs: {
     variable: 'FULLCONV_MAX_BATCH_GMACS',
     formerly: 'FULLCONV_MAX_BATCH_GFLOPS',
-    schema: byDevice(z.coerce.number().positive()),
+    schema: optional(z.coerce.number().positive()),
     default: '',
     about: 'GMAC (10⁹ multiply-adds) in one batch; one image always goes; empty: 64 on the CPU, 256 on a GPU',
   },

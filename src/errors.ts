@@ -60,6 +60,8 @@ export const LIMITS = {
   decode_seconds: 'processor seconds that a photo takes to decode (FULLCONV_MAX_DECODE_SECONDS)',
   decode_bytes: 'bytes that a photo takes to decode',
   input_pixels: 'pixels of an input of the network (FULLCONV_MAX_INPUT_PIXELS, less where a map is finer)',
+  model_memory: 'bytes of all loaded models (FULLCONV_MODEL_MEMORY)',
+  model_waits: 'passes that wait for models to be loaded (half of FULLCONV_MAX_QUEUE)',
   run_bytes: 'bytes that a run takes (FULLCONV_MEMORY_MB)',
   run_values: 'values (cells × classes) of the class map of a run',
   maps_bytes: 'bytes of the maps of a request',

@@ -25,6 +25,14 @@ export function isFile(path: string): Promise<boolean> {
   );
 }
 
+/** Whether the path is a folder, or a link to one. */
+export function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+}
+
 /** Whether the path is taken: by a file, a folder, or a link even if its target is missing. */
 export function isTaken(path: string): Promise<boolean> {
   return lstat(path).then(

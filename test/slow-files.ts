@@ -16,6 +16,7 @@ export const SLOW_FILES: readonly string[] = [
   'test/http/connections.test.ts',
   'test/http/cross-origin.test.ts',
   'test/http/misbehaving-clients.test.ts',
+  'test/http/models-come-and-go.test.ts',
   'test/http/onnx-models.test.ts',
   'test/http/operations.test.ts',
   'test/http/playground.test.ts',

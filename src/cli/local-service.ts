@@ -52,8 +52,8 @@ export async function withModel<T>(
     const entries = registry.list();
     const [given = name] = registry.given;
     const meant = given === undefined && registry.defaultName === undefined ? entries[0]?.name : given;
-    const entry = entries.find((each) => each.name === meant);
-    if (entry !== undefined && entry.model === undefined) {
+    const entry = meant !== undefined && registry.has(meant) ? registry.entry(meant) : undefined;
+    if (entry?.state === 'failed') {
       throw new UnavailableError(`The model "${entry.name}" is ${entry.state}: ${entry.reason ?? ''}`);
     }
     return registry.use(given, (model) => work(service, model));

@@ -79,7 +79,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One model, with its labels */
+        /** One version of a model, with its labels; the one that answers, if none is named */
         get: operations["getModel"];
         put?: never;
         post?: never;
@@ -98,7 +98,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Load or reload a model from its folder */
+        /** Load or reload a model from its folder: one version, or all that there are */
         post: operations["loadModel"];
         delete?: never;
         options?: never;
@@ -115,7 +115,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Finish the work in flight and close the model */
+        /** Finish the work in flight and close the model: one version, or all */
         post: operations["unloadModel"];
         delete?: never;
         options?: never;
@@ -342,10 +342,14 @@ export interface components {
         Model: {
             name: string;
             version?: string;
+            /** @description Other names of this version */
+            versionLabels?: string[];
             /** @enum {string} */
             state: "loading" | "ready" | "unloaded" | "failed";
             /** @description Why it is not ready */
             reason?: string;
+            /** @description What it takes while it is loaded: the bytes of its weights, for each open session and copy */
+            memoryBytes?: number;
             default: boolean;
             description?: string;
             license?: string;
@@ -437,10 +441,14 @@ export interface components {
         ModelDetail: {
             name: string;
             version?: string;
+            /** @description Other names of this version */
+            versionLabels?: string[];
             /** @enum {string} */
             state: "loading" | "ready" | "unloaded" | "failed";
             /** @description Why it is not ready */
             reason?: string;
+            /** @description What it takes while it is loaded: the bytes of its weights, for each open session and copy */
+            memoryBytes?: number;
             default: boolean;
             description?: string;
             license?: string;
@@ -568,10 +576,10 @@ export interface components {
             /** @description The limit that the request goes beyond, if that is why it is refused */
             limit?: {
                 /**
-                 * @description What is limited. connections: connections of the server (FULLCONV_MAX_CONNECTIONS); connections_per_address: connections of one address (FULLCONV_MAX_CONNECTIONS_PER_ADDRESS); pipelined: requests of one connection that wait for their answers; headers_bytes: bytes of the address and headers of a request; headers_time: milliseconds until the headers have come; request_time: milliseconds until the body has come (FULLCONV_REQUEST_TIMEOUT_MS); body_rate: bytes a second of a body: the least (FULLCONV_MIN_RATE); body_bytes: bytes of a body (FULLCONV_MAX_BYTES); chunk_extension_bytes: bytes of the extensions of a chunk; bodies_bytes: bytes of all bodies in the server (FULLCONV_MAX_BODIES_BYTES); bodies_bytes_per_address: bytes of the bodies of one address: as many as are free beside them; images: images, or images × scales, of a request (FULLCONV_MAX_IMAGES); form_fields: text fields of a form; form_fields_bytes: bytes of the text fields of a form; passes: passes (images × scales × mirrors) in the server (FULLCONV_MAX_QUEUE); waiting_images: images that wait for a worker (FULLCONV_MAX_QUEUE); following_requests: requests that wait for an answer that is being computed (FULLCONV_MAX_QUEUE); wait_ms: milliseconds that a new request would wait for a worker; image_pixels: pixels of a photo (FULLCONV_MAX_PIXELS); image_scans: scans of a photo; decode_seconds: processor seconds that a photo takes to decode (FULLCONV_MAX_DECODE_SECONDS); decode_bytes: bytes that a photo takes to decode; input_pixels: pixels of an input of the network (FULLCONV_MAX_INPUT_PIXELS, less where a map is finer); run_bytes: bytes that a run takes (FULLCONV_MEMORY_MB); run_values: values (cells × classes) of the class map of a run; maps_bytes: bytes of the maps of a request; map_values: map values (cells × classes × images) of an answer; predictions: predictions (images × scales × topK) of an answer; polygon_corners: corners of the polygons of an answer; rle_runs: run lengths of an answer; picture_pixels: pixels of a picture (FULLCONV_MAX_PIXELS); picture_side: pixels of a side of a picture in its format; picture_seconds: processor seconds that a picture takes (FULLCONV_MAX_DRAW_SECONDS); picture_bytes: bytes that a picture takes (half of FULLCONV_MEMORY_MB)
+                 * @description What is limited. connections: connections of the server (FULLCONV_MAX_CONNECTIONS); connections_per_address: connections of one address (FULLCONV_MAX_CONNECTIONS_PER_ADDRESS); pipelined: requests of one connection that wait for their answers; headers_bytes: bytes of the address and headers of a request; headers_time: milliseconds until the headers have come; request_time: milliseconds until the body has come (FULLCONV_REQUEST_TIMEOUT_MS); body_rate: bytes a second of a body: the least (FULLCONV_MIN_RATE); body_bytes: bytes of a body (FULLCONV_MAX_BYTES); chunk_extension_bytes: bytes of the extensions of a chunk; bodies_bytes: bytes of all bodies in the server (FULLCONV_MAX_BODIES_BYTES); bodies_bytes_per_address: bytes of the bodies of one address: as many as are free beside them; images: images, or images × scales, of a request (FULLCONV_MAX_IMAGES); form_fields: text fields of a form; form_fields_bytes: bytes of the text fields of a form; passes: passes (images × scales × mirrors) in the server (FULLCONV_MAX_QUEUE); waiting_images: images that wait for a worker (FULLCONV_MAX_QUEUE); following_requests: requests that wait for an answer that is being computed (FULLCONV_MAX_QUEUE); wait_ms: milliseconds that a new request would wait for a worker; image_pixels: pixels of a photo (FULLCONV_MAX_PIXELS); image_scans: scans of a photo; decode_seconds: processor seconds that a photo takes to decode (FULLCONV_MAX_DECODE_SECONDS); decode_bytes: bytes that a photo takes to decode; input_pixels: pixels of an input of the network (FULLCONV_MAX_INPUT_PIXELS, less where a map is finer); model_memory: bytes of all loaded models (FULLCONV_MODEL_MEMORY); model_waits: passes that wait for models to be loaded (half of FULLCONV_MAX_QUEUE); run_bytes: bytes that a run takes (FULLCONV_MEMORY_MB); run_values: values (cells × classes) of the class map of a run; maps_bytes: bytes of the maps of a request; map_values: map values (cells × classes × images) of an answer; predictions: predictions (images × scales × topK) of an answer; polygon_corners: corners of the polygons of an answer; rle_runs: run lengths of an answer; picture_pixels: pixels of a picture (FULLCONV_MAX_PIXELS); picture_side: pixels of a side of a picture in its format; picture_seconds: processor seconds that a picture takes (FULLCONV_MAX_DRAW_SECONDS); picture_bytes: bytes that a picture takes (half of FULLCONV_MEMORY_MB)
                  * @enum {string}
                  */
-                name: "connections" | "connections_per_address" | "pipelined" | "headers_bytes" | "headers_time" | "request_time" | "body_rate" | "body_bytes" | "chunk_extension_bytes" | "bodies_bytes" | "bodies_bytes_per_address" | "images" | "form_fields" | "form_fields_bytes" | "passes" | "waiting_images" | "following_requests" | "wait_ms" | "image_pixels" | "image_scans" | "decode_seconds" | "decode_bytes" | "input_pixels" | "run_bytes" | "run_values" | "maps_bytes" | "map_values" | "predictions" | "polygon_corners" | "rle_runs" | "picture_pixels" | "picture_side" | "picture_seconds" | "picture_bytes";
+                name: "connections" | "connections_per_address" | "pipelined" | "headers_bytes" | "headers_time" | "request_time" | "body_rate" | "body_bytes" | "chunk_extension_bytes" | "bodies_bytes" | "bodies_bytes_per_address" | "images" | "form_fields" | "form_fields_bytes" | "passes" | "waiting_images" | "following_requests" | "wait_ms" | "image_pixels" | "image_scans" | "decode_seconds" | "decode_bytes" | "input_pixels" | "model_memory" | "model_waits" | "run_bytes" | "run_values" | "maps_bytes" | "map_values" | "predictions" | "polygon_corners" | "rle_runs" | "picture_pixels" | "picture_side" | "picture_seconds" | "picture_bytes";
                 /** @description The limit, in the unit of its name */
                 value: number;
                 /** @description What the request needs, or the least that is known of it; absent if nothing is known */
@@ -686,6 +694,8 @@ export interface operations {
             query?: {
                 /** @description A name from /v1/models; absent: the server's default model */
                 model?: string;
+                /** @description A version of the model, by its number or by one of its labels; absent: the one with the label stable, otherwise the highest that can answer */
+                version?: string;
                 /** @description Pixels of the short side; absent: the model's input size */
                 size?: number;
                 /** @description One or several multipliers of the size, e.g. scale=1,1.5,2 */
@@ -721,6 +731,8 @@ export interface operations {
                     image: string[];
                     /** @description A name from /v1/models; absent: the server's default model */
                     model?: string;
+                    /** @description A version of the model, by its number or by one of its labels; absent: the one with the label stable, otherwise the highest that can answer */
+                    version?: string;
                     /** @description Pixels of the short side; absent: the model's input size */
                     size?: number;
                     /**
@@ -879,7 +891,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down; WORKER_LOST: A worker was lost, and again on the retry */
+            /** @description QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down; MODEL_NOT_READY: The model is not ready; WORKER_LOST: A worker was lost, and again on the retry */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -908,6 +920,8 @@ export interface operations {
             query?: {
                 /** @description A name from /v1/models; absent: the server's default model */
                 model?: string;
+                /** @description A version of the model, by its number or by one of its labels; absent: the one with the label stable, otherwise the highest that can answer */
+                version?: string;
                 /** @description Pixels of the short side; absent: for fit=whole the model's maps.size if it has one, otherwise its input size */
                 size?: number;
                 /** @description One or several multipliers of the size, e.g. scale=1,1.5,2 */
@@ -973,6 +987,8 @@ export interface operations {
                     image: string[];
                     /** @description A name from /v1/models; absent: the server's default model */
                     model?: string;
+                    /** @description A version of the model, by its number or by one of its labels; absent: the one with the label stable, otherwise the highest that can answer */
+                    version?: string;
                     /** @description Pixels of the short side; absent: for fit=whole the model's maps.size if it has one, otherwise its input size */
                     size?: number;
                     /**
@@ -1224,7 +1240,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down; WORKER_LOST: A worker was lost, and again on the retry */
+            /** @description QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down; MODEL_NOT_READY: The model is not ready; WORKER_LOST: A worker was lost, and again on the retry */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1253,6 +1269,8 @@ export interface operations {
             query?: {
                 /** @description A name from /v1/models; absent: the server's default model */
                 model?: string;
+                /** @description A version of the model, by its number or by one of its labels; absent: the one with the label stable, otherwise the highest that can answer */
+                version?: string;
                 /** @description Pixels of the short side; absent: for fit=whole the model's maps.size if it has one, otherwise its input size */
                 size?: number;
                 /** @description One or several multipliers of the size, e.g. scale=1,1.5,2 */
@@ -1304,6 +1322,8 @@ export interface operations {
                     image: string[];
                     /** @description A name from /v1/models; absent: the server's default model */
                     model?: string;
+                    /** @description A version of the model, by its number or by one of its labels; absent: the one with the label stable, otherwise the highest that can answer */
+                    version?: string;
                     /** @description Pixels of the short side; absent: for fit=whole the model's maps.size if it has one, otherwise its input size */
                     size?: number;
                     /**
@@ -1521,7 +1541,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down; WORKER_LOST: A worker was lost, and again on the retry */
+            /** @description QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down; MODEL_NOT_READY: The model is not ready; WORKER_LOST: A worker was lost, and again on the retry */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1644,7 +1664,10 @@ export interface operations {
     };
     getModel: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description A version, by its number or by one of its labels */
+                version?: string;
+            };
             header?: {
                 /** @description ETags of answers that the client has, or *: it gets 304 while one of them holds */
                 "If-None-Match"?: string;
@@ -1753,7 +1776,10 @@ export interface operations {
     };
     loadModel: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description A version, by its number or by one of its labels */
+                version?: string;
+            };
             header?: never;
             path: {
                 name: string;
@@ -1860,7 +1886,10 @@ export interface operations {
     };
     unloadModel: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description A version, by its number or by one of its labels */
+                version?: string;
+            };
             header?: never;
             path: {
                 name: string;

@@ -85,17 +85,20 @@ export function createLab(
       const { service } = await start();
       return service.registry
         .list()
-        .filter(({ name, model }) => model !== undefined && !name.endsWith(UNTRAINED))
-        .map(({ name }) => name);
+        .filter(({ name, state }) => state !== 'failed' && !name.endsWith(UNTRAINED))
+        .map(({ name }) => name)
+        .filter((name, index, all) => all.indexOf(name) === index);
     },
     async use(asked, work) {
       const { service, nameOf } = await start();
       const name = asked === undefined ? undefined : nameOf(asked);
-      const entry = service.registry.list().find((each) => each.name === (name ?? service.registry.defaultName));
-      if (entry !== undefined && entry.model === undefined) {
+      const { registry } = service;
+      const meant = name ?? registry.defaultName;
+      const entry = meant !== undefined && registry.has(meant) ? registry.entry(meant) : undefined;
+      if (entry?.state === 'failed') {
         throw new UnavailableError(`The model "${entry.name}" is ${entry.state}: ${entry.reason ?? ''}`);
       }
-      return service.registry.use(name, async (model) => {
+      return registry.use(name, async (model) => {
         const { manifest, digest, precision } = model;
         const { name, version } = manifest;
         used.set(name, { name, version, digest, precision });

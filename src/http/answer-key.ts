@@ -36,7 +36,7 @@ export interface KeySettings {
 }
 
 /** Parameters that decide no answer, or stand in the key by what they lead to. */
-const NOT_IN_IT: readonly string[] = ['model', 'priority', 'deadlineMs'];
+const NOT_IN_IT: readonly string[] = ['model', 'version', 'priority', 'deadlineMs'];
 
 /** Hashed at once: a fraction of a millisecond. */
 const STEP_BYTES = 2 ** 18;

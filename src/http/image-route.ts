@@ -22,7 +22,15 @@ import { flag, integer, list, number, oneOf, parseParameters, withoutRules, type
 import type { RouteParts } from './parts.js';
 import { problemOf } from './problem.js';
 import { announcedLength, WORTH_DISCARDING_BYTES } from './receive-body.js';
-import { askerOf, limitPasses, longestWaitMs, modelReference, requestContext, roundTiming } from './request.js';
+import {
+  askerOf,
+  limitPasses,
+  longestWaitMs,
+  modelReference,
+  requestContext,
+  roundTiming,
+  waitForModel,
+} from './request.js';
 import { route, type Route, type RouteDefinition } from './route.js';
 
 const REQUEST_ERRORS = [
@@ -35,11 +43,25 @@ const REQUEST_ERRORS = [
   'UNSUPPORTED_ENCODING',
 ] as const;
 const IMAGE_ERRORS = ['IMAGE_UNDECODABLE', 'IMAGE_TOO_LARGE', 'OUTPUT_UNSUPPORTED'] as const;
-const LOAD_ERRORS = ['INFERENCE_FAILED', 'QUEUE_FULL', 'DRAINING', 'WORKER_LOST', 'DEADLINE_EXCEEDED'] as const;
+const LOAD_ERRORS = [
+  'INFERENCE_FAILED',
+  'QUEUE_FULL',
+  'MODEL_NOT_READY',
+  'DRAINING',
+  'WORKER_LOST',
+  'DEADLINE_EXCEEDED',
+] as const;
 
 /** Query parameters of every such route. */
 export const imageParameters = {
   model: z.string().min(1).optional().describe("A name from /v1/models; absent: the server's default model"),
+  version: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'A version of the model, by its number or by one of its labels; absent: the one with the label stable, otherwise the highest that can answer',
+    ),
   size: integer(1, 16384).optional().describe("Pixels of the short side; absent: the model's input size"),
   scale: list(number(0.05, 20), 16).default([1]).describe('One or several multipliers of the size, e.g. scale=1,1.5,2'),
   flip: flag.default(false).describe('Also average over the mirrored image'),
@@ -53,7 +75,9 @@ export const imageParameters = {
 /** The parameters that every such route itself needs. */
 export interface ImageQuery {
   readonly model?: string | undefined;
+  readonly version?: string | undefined;
   readonly scale: readonly number[];
+  readonly flip: boolean;
   readonly priority: number;
   readonly deadlineMs?: number | undefined;
 }
@@ -109,7 +133,7 @@ export function imageRoute<Query extends ImageQuery>({
       const client = holderOf(clientAddress(request.raw, config.trustedProxies));
       const asker = (query: ImageQuery): Asker => askerOf(query, client, reply.raw.socket, config);
       // Before its body is read: what is refused then costs next to nothing.
-      registry.get(inQuery.model);
+      registry.check(inQuery.model, inQuery.version);
       if (!isForm(request)) known.add(request, reply, inQuery);
       // A full server may have the answer. A short body would be read in any case, for the sake of the connection.
       const mayBeKept = cache.isOn && (announcedLength(request.raw) ?? Infinity) <= WORTH_DISCARDING_BYTES;
@@ -119,7 +143,7 @@ export function imageRoute<Query extends ImageQuery>({
       return withImages(asked, reading, async (images, fields) => {
         const query = isForm(request) ? parseParameters(schema, joinParameters(request.query, fields)) : inQuery;
         if (Object.keys(fields).length > 0) {
-          registry.get(query.model);
+          registry.check(query.model, query.version);
           if (!mayBeKept) checkWait(query);
         }
         limitPasses(images.length * query.scale.length, config.maxImages);
@@ -129,14 +153,17 @@ export function imageRoute<Query extends ImageQuery>({
           ending,
         });
         const mediaType = negotiate(request, query, images.length);
-        // The model is free again before the answer leaves: that may take as long as the client likes.
-        const made = await registry.use(query.model, (model) => {
+        const passes = images.length * query.scale.length * (query.flip ? 2 : 1);
+        const answerBy = (model: CompiledModel): Promise<MadeAnswer> => {
           const key = () => keyOf({ route: path, mediaType, model, parameters: canonical(query, model), images });
           return answerOnce(parts, { model, asked: askedOf, context, key }, () => {
             if (mayBeKept) checkWait(query);
             return answer(parts, { query, images, context, model, mediaType });
           });
-        });
+        };
+        const wait = waitForModel(admission, passes, context);
+        // The model is free again before the answer leaves: that may take as long as the client likes.
+        const made = await registry.use(query.model, answerBy, { version: query.version, wait });
         return sendAnswer(reply, made);
       });
     },

@@ -7,6 +7,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 /** What of a question decides how long it may wait. */
 export interface Question {
   readonly model?: string | undefined;
+  readonly version?: string | undefined;
   readonly priority: number;
   readonly deadlineMs?: number | undefined;
 }
@@ -32,13 +33,13 @@ const MAX_URL = 1000;
 export function createKnownQuestions(): KnownQuestions {
   const known = new Map<string, KnownQuestion>();
   return {
-    add({ headers: { host }, url, routeOptions }, reply, { model, priority, deadlineMs }) {
+    add({ headers: { host }, url, routeOptions }, reply, { model, version, priority, deadlineMs }) {
       const key = keyOf(host, url);
       if (known.has(key) || key.length > MAX_URL) return;
       const vary = reply.getHeader('vary');
       known.set(key, {
         route: routeOptions.url ?? url,
-        question: { model, priority, deadlineMs },
+        question: { model, version, priority, deadlineMs },
         vary: vary === undefined ? undefined : String(vary),
       });
       if (known.size > MAX_KNOWN) known.delete(known.keys().next().value!);

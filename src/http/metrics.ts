@@ -44,6 +44,10 @@ export interface MetricSources {
   memory(): Readonly<Record<string, number>>;
   /** By session. */
   runCosts(): ReadonlyMap<string, RunCost>;
+  /** Loaded versions of models, and those that are being closed. */
+  models(): readonly { readonly model: string; readonly version: string; readonly bytes: number }[];
+  /** Since the start. */
+  readonly modelCounts: { readonly loads: number; readonly failures: number; readonly evictions: number };
 }
 
 /** What clients hold of the server. */
@@ -219,6 +223,31 @@ function registerGauges(registers: Registry[], sources: MetricSources): void {
       for (const [use, bytes] of Object.entries(sources.memory())) this.set({ use }, bytes);
     },
   });
+  new Gauge({
+    name: 'fullconv_model_memory_bytes',
+    help: 'Memory of a loaded model: the bytes of its weights, for each open session and copy',
+    labelNames: ['model', 'version'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { bytes, ...labels } of sources.models()) this.set(labels, bytes);
+    },
+  });
+  const countModels = (name: string, help: string, count: () => number): void => {
+    new Counter({
+      name,
+      help,
+      registers,
+      collect() {
+        this.reset();
+        this.inc(count());
+      },
+    });
+  };
+  const { modelCounts } = sources;
+  countModels('fullconv_model_loads_total', 'Models that were loaded, and loaded again', () => modelCounts.loads);
+  countModels('fullconv_model_load_failures_total', 'Loads that failed', () => modelCounts.failures);
+  countModels('fullconv_model_evictions_total', 'Models unloaded to make room', () => modelCounts.evictions);
   const costGauge = (name: string, help: string, seconds: (cost: RunCost) => number): void => {
     new Gauge({
       name,

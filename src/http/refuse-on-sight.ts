@@ -31,7 +31,7 @@ export interface OnSightParts {
   readonly config: Config;
   readonly logger: FastifyBaseLogger | false;
   readonly inference: { readonly admission: Pick<Admission, 'whyFull'> };
-  readonly registry: Pick<Registry, 'get'>;
+  readonly registry: Pick<Registry, 'check'>;
   readonly metrics: Pick<Metrics, 'observeRequest'>;
   readonly connections: Pick<Connections, 'isBroken' | 'waiting'>;
   readonly isClosing: () => boolean;
@@ -51,7 +51,7 @@ export function createRefuseOnSight({
 
   function whyFull(request: IncomingMessage, question: Question): Full | undefined {
     try {
-      registry.get(question.model);
+      registry.check(question.model, question.version);
     } catch {
       return undefined;
     }

@@ -7,8 +7,10 @@ import type { Asker } from '../batching/expected-wait.js';
 import type { Flow } from '../batching/fair-shares.js';
 import type { Config } from '../config.js';
 import { ServiceError } from '../errors.js';
-import type { RequestContext } from '../inference/request-context.js';
+import type { Admission } from '../inference/admission.js';
+import { checkAlive, waitWithin, type RequestContext } from '../inference/request-context.js';
 import type { CompiledModel } from '../models/compile.js';
+import type { Wait } from '../models/registry.js';
 import type { Question } from './known-questions.js';
 import type { AnswerHeaders } from './answer.js';
 import type { Answer } from './route.js';
@@ -51,6 +53,30 @@ export function requestContext(
   if (reply.raw.closed || reply.raw.destroyed) close();
   else reply.raw.once('close', close);
   return { ...asked, signal: over.signal };
+}
+
+/**
+ * How a request waits for a model that is loaded for it: as long as it lives, with places for its passes. Rejects with
+ * DEADLINE_EXCEEDED, QUEUE_FULL, or the signal's reason.
+ */
+export function waitForModel(
+  admission: Pick<Admission, 'admitWaiting'>,
+  passes: number,
+  context: RequestContext,
+): Wait {
+  return async (loading) => {
+    checkAlive(context);
+    const release = admission.admitWaiting(passes);
+    try {
+      return await waitWithin(
+        context,
+        loading(),
+        'The deadline passed while the model was being loaded, or waited for room.',
+      );
+    } finally {
+      release();
+    }
+  };
 }
 
 const connections = new WeakMap<Socket, number>();

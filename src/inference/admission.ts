@@ -1,7 +1,8 @@
 /**
  * Places in the server. A request takes one for each of its passes before anything is decoded, and gives all of them
  * back when nothing of it runs any more. So a full server refuses at once and says when to retry. The last quarter of the
- * places is kept for small requests: a few requests of many passes do not shut out everybody else.
+ * places is kept for small requests: a few requests of many passes do not shut out everybody else. Requests that wait for a
+ * model to be loaded have half of the places at most: the models that are there go on to answer.
  */
 import type { Asker } from '../batching/expected-wait.js';
 import { ServiceError, type ExceededLimit } from '../errors.js';
@@ -17,6 +18,11 @@ export interface Admission {
    * INVALID_REQUEST if `count` is above `maxQueue`.
    */
   admit(count: number): () => void;
+  /**
+   * As `admit`, for the time that a request waits for its model to be loaded. The places are to be given back before it is
+   * admitted.
+   */
+  admitWaiting(count: number): () => void;
   /**
    * Why a request of `asker` that came now is refused: no place is free, or it would wait longer for a worker than this. Undefined
    * if it is not. Costs less than an error.
@@ -42,6 +48,8 @@ export interface AdmissionOptions {
 
 export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions): Admission {
   let admitted = 0;
+  let waiting = 0;
+  const maxWaiting = Math.max(1, Math.floor(maxQueue / 2));
   const full = (detail: string, waitMs: number, limit: ExceededLimit): Full => ({
     detail,
     retryAfterS: Math.max(1, Math.ceil(waitMs / 1000)),
@@ -71,22 +79,37 @@ export function createAdmission({ maxQueue, expectedWaitMs }: AdmissionOptions):
     });
   }
 
+  function admit(count: number): () => void {
+    if (count > maxQueue) {
+      throw new ServiceError('INVALID_REQUEST', `The request needs ${count} passes (images × scales × mirrors).`, {
+        errors: [{ parameter: 'scale', detail: `at most ${maxQueue} passes fit into the server` }],
+        limit: { name: 'passes', value: maxQueue, needed: count },
+      });
+    }
+    const kept = count > SMALL && admitted > 0 ? Math.floor(maxQueue / 4) : 0;
+    if (admitted + count > maxQueue - kept) throw queueFull(noPlace(maxQueue - kept, count));
+    admitted += count;
+    return () => {
+      admitted -= count;
+    };
+  }
+
   return {
     get admitted() {
       return admitted;
     },
-    admit(count) {
-      if (count > maxQueue) {
-        throw new ServiceError('INVALID_REQUEST', `The request needs ${count} passes (images × scales × mirrors).`, {
-          errors: [{ parameter: 'scale', detail: `at most ${maxQueue} passes fit into the server` }],
-          limit: { name: 'passes', value: maxQueue, needed: count },
-        });
+    admit,
+    admitWaiting(count) {
+      const needed = waiting + count;
+      if (waiting > 0 && needed > maxWaiting) {
+        const detail = 'Too many requests wait for models to be loaded.';
+        throw queueFull(full(detail, expectedWaitMs(), { name: 'model_waits', value: maxWaiting, needed }));
       }
-      const kept = count > SMALL && admitted > 0 ? Math.floor(maxQueue / 4) : 0;
-      if (admitted + count > maxQueue - kept) throw queueFull(noPlace(maxQueue - kept, count));
-      admitted += count;
+      const release = admit(count);
+      waiting += count;
       return () => {
-        admitted -= count;
+        waiting -= count;
+        release();
       };
     },
     whyFull,

@@ -25,10 +25,12 @@ export const localContext: RequestContext = {
   signal: new AbortController().signal,
 };
 
+const TOO_LATE = 'The deadline passed before the answer.';
+
 /** Throws DEADLINE_EXCEEDED after the deadline, and the signal's reason when it is aborted. */
-export function checkAlive({ deadline, signal }: RequestContext): void {
+export function checkAlive({ deadline, signal }: RequestContext, tooLate = TOO_LATE): void {
   signal.throwIfAborted();
-  if (performance.now() >= deadline) throw deadlineExceeded();
+  if (performance.now() >= deadline) throw deadlineExceeded(tooLate);
 }
 
 /**
@@ -59,19 +61,20 @@ export async function allTogether<T>(
 
 /**
  * Wait for a promise that nobody can cancel, such as a session that others wait for too, but no longer than the context
- * lives. Throws like checkAlive.
+ * lives. Throws like checkAlive; `tooLate` is what DEADLINE_EXCEEDED says.
  */
-export async function waitWithin<T>(context: RequestContext, promise: Promise<T>): Promise<T> {
+export async function waitWithin<T>(context: RequestContext, promise: Promise<T>, tooLate = TOO_LATE): Promise<T> {
   // Whatever becomes of it when nobody waits any more.
   promise.catch(() => undefined);
-  checkAlive(context);
+  checkAlive(context, tooLate);
   const { deadline, signal } = context;
   let giveUp: () => void = () => undefined;
   let timer: NodeJS.Timeout | undefined;
   const end = new Promise<never>((_, reject) => {
     giveUp = () => reject(signal.reason as Error);
     signal.addEventListener('abort', giveUp);
-    if (Number.isFinite(deadline)) timer = setTimeout(() => reject(deadlineExceeded()), deadline - performance.now());
+    if (Number.isFinite(deadline))
+      timer = setTimeout(() => reject(deadlineExceeded(tooLate)), deadline - performance.now());
   });
   try {
     return await Promise.race([promise, end]);
@@ -81,6 +84,6 @@ export async function waitWithin<T>(context: RequestContext, promise: Promise<T>
   }
 }
 
-function deadlineExceeded(): ServiceError {
-  return new ServiceError('DEADLINE_EXCEEDED', 'The deadline passed before the answer.');
+function deadlineExceeded(detail: string): ServiceError {
+  return new ServiceError('DEADLINE_EXCEEDED', detail);
 }

@@ -144,8 +144,10 @@ export function finishNetwork(
   { load, ...computing }: Omit<CompileOptions, 'cache'>,
 ): CompiledModel {
   const { dense, nativeSize, parameters, output, activation, weightsDigest } = network;
+  // What a version is called besides changes no answer.
+  const { versionLabels: _, ...answering } = manifest;
   const digest = createHash('sha256')
-    .update(JSON.stringify([manifest, labels, weightsDigest]))
+    .update(JSON.stringify([answering, labels, weightsDigest]))
     .digest('hex');
   const id = `${manifest.name}@${manifest.version}#${digest.slice(0, 8)}.${load}`;
   const write = sessionWriter(network, { id, preprocessing: preprocessingOf(manifest, network) });

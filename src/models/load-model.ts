@@ -11,37 +11,44 @@ import { LoadedModel } from './loaded-model.js';
 import { isSelfContained, MANIFEST_FILE, readModelFolder, type ModelFolder } from './manifest.js';
 import type { Computing } from './precision.js';
 import { doubtOf, measureLogits, measureParity, whyNotHalf, trusted, type SessionRunner } from './parity.js';
+import { EAGER_PARAMETERS, ONE_COPY, sessionBytes, type WeightCopies } from './weight-copies.js';
 
 export interface LoadOptions extends Computing {
   /** Folder for converted weights and for measurements of imported models: the setting FULLCONV_CACHE. */
   readonly cache: string;
   /** Default: on the caller's thread. load-thread.ts has one that a hostile file can neither block nor bring down. */
   readonly loadNetwork?: NetworkLoader;
+  /** Default: one. */
+  readonly copies?: WeightCopies;
 }
 
-/** Load the model of that name from its folder, with its own sessions. Rejects with the reason if that fails. */
-export type ModelLoader = (name: string, folder: string) => Promise<LoadedModel>;
-
-/** The `dense` session of a larger model is opened on first use: it doubles the memory (gigabytes for a VGG). */
-const EAGER_PARAMETERS = 1e7;
+/**
+ * Load the model of that name from its folder, with its own sessions. `version` is the one that its folder is named for; absent:
+ * its manifest says it. Rejects with the reason if that fails.
+ */
+export type ModelLoader = (name: string, folder: string, version?: string) => Promise<LoadedModel>;
 
 /** A loader that numbers its loads; the ids of their sessions contain the number. */
 export function createModelLoader(options: LoadOptions, sessions: SessionRunner): ModelLoader {
   let loads = 0;
-  return async (name, folder) => {
-    const content = await readModelFolder(folder);
+  return async (name, folder, version) => {
+    const content = ofVersion(await readModelFolder(folder), version);
     if (content.manifest.name !== name) {
       throw new ModelFileError(join(folder, MANIFEST_FILE), 'name', `must be "${name}", is "${content.manifest.name}"`);
     }
     loads += 1;
     const model = await compile(content, loads, options, sessions);
     try {
-      return await openLoad(await trust(model, options, sessions), sessions);
+      return await openLoad(await trust(model, options, sessions), options, sessions);
     } catch (error) {
       // The engine says no more than that it cannot open them.
       throw (await model.weights.findChanged()) ?? error;
     }
   };
+}
+
+function ofVersion(content: ModelFolder, version = content.manifest.version): ModelFolder {
+  return { ...content, manifest: { ...content.manifest, version } };
 }
 
 /**
@@ -83,8 +90,12 @@ function withDoubt(model: CompiledModel, measured: Parameters<typeof doubtOf>[1]
   return doubt === undefined ? model : { ...model, doubt };
 }
 
-async function openLoad(model: CompiledModel, sessions: SessionRunner): Promise<LoadedModel> {
-  const load = new LoadedModel(model, sessions);
+async function openLoad(
+  model: CompiledModel,
+  { copies = ONE_COPY }: LoadOptions,
+  sessions: SessionRunner,
+): Promise<LoadedModel> {
+  const load = new LoadedModel(model, sessions, sessionBytes(model, copies));
   try {
     await open(load, model.classifier);
     if ('view' in model.dense && model.parameters <= EAGER_PARAMETERS) await open(load, model.dense.view());

@@ -43,12 +43,25 @@ export class LoadedModel {
   readonly #open = new Map<string, OpenSession>();
   readonly #closing = new Map<string, Promise<void>>();
   readonly #users = new Set<Promise<unknown>>();
+  readonly #sessionBytes: number;
   #closed = false;
 
-  constructor(model: CompiledModel, sessions: SessionOpener) {
+  /** `sessionBytes`: what an open session takes, in all processes. */
+  constructor(model: CompiledModel, sessions: SessionOpener, sessionBytes = 0) {
     this.model = model;
     this.#sessions = sessions;
+    this.#sessionBytes = sessionBytes;
     this.#maxExtra = Math.max(MIN_EXTRA_SESSIONS, Math.floor(MAX_EXTRA_PARAMETERS / model.parameters));
+  }
+
+  /** Memory of its sessions, as weight-copies.ts counts it. */
+  get bytes(): number {
+    return this.#sessionBytes * (this.#open.size + this.#closing.size);
+  }
+
+  /** Whether somebody works with it. */
+  get isInUse(): boolean {
+    return this.#users.size > 0;
   }
 
   /** Hold a view's session, and open it if needed. It stays open until the lease is released. */

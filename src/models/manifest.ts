@@ -87,11 +87,18 @@ const mapPreset = z.strictObject({
   scores: z.enum(wordsOf(MAP_SCORES)).optional(),
 });
 
+/** Begins with a letter, so that it is never taken for a number. */
+const versionLabel = z
+  .string()
+  .regex(/^[a-z][a-z0-9._-]{0,39}$/i, 'must begin with a letter, then letters, digits, dots, dashes and underscores');
+
 /** `model.json`. The catalog (catalog.ts) uses the same fields. */
 export const manifestSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,99}$/i, 'must be letters, digits, dots, dashes and underscores'),
   /** Stands in a header of answers, with the name. */
   version: z.string().regex(/^[0-9]{1,20}$/, 'must be a whole number of at most 20 digits as a string, e.g. "1"'),
+  /** Other names of this version: requests may ask for them in its place. */
+  versionLabels: z.array(versionLabel).max(16, 'must be at most 16').optional(),
   description: z.string().optional(),
   license: z.string().optional(),
   source: z.string().optional(),

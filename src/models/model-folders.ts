@@ -5,11 +5,14 @@
 import { readdir } from 'node:fs/promises';
 import { basename, extname, join, resolve } from 'node:path';
 import { UsageError } from '../errors.js';
-import { isFile, isTaken, isUnfinished } from '../files.js';
+import { isFile, isFolder, isTaken, isUnfinished } from '../files.js';
 import { isModelFolder, mightBeModel } from './import/import-to-cache.js';
-import { isBeside, nameOf } from './import/recognize.js';
+import { isBeside, looksLikeModel, nameOf } from './import/recognize.js';
 import { MANIFEST_FILE, readManifest } from './manifest.js';
 import { prepareUntrained } from './networks/untrained.js';
+
+/** Files of a folder that are looked at to see whether it is a model itself. */
+const MAX_LOOKS = 200;
 
 /**
  * The folders directly below `root`, and links to folders, that hold a manifest. Keys are the folders' names, which are
@@ -49,6 +52,52 @@ export async function findModels(root: string): Promise<FoundModels> {
     else if (!isBeside(name)) others.push(name);
   }
   return { models, others };
+}
+
+/** Where a version of a model lies. */
+export interface VersionPlace {
+  /** The name of its folder; undefined for a model that lies in its folder itself, whose manifest says the version. */
+  readonly version: string | undefined;
+  readonly path: string;
+}
+
+export const VERSION_FOLDER = /^(0|[1-9][0-9]{0,19})$/;
+
+/** Of a model: those with the highest numbers. */
+const MAX_VERSIONS = 100;
+
+/**
+ * The versions of the model at `path`, rising: the model itself, where it lies there, and its folders with numbers for names that
+ * hold a model or what may become one. Empty if there is nothing.
+ */
+export async function findVersions(path: string): Promise<VersionPlace[]> {
+  if (!(await isFolder(path))) return (await isTaken(path)) ? [{ version: undefined, path }] : [];
+  const names = await readdir(path);
+  const numbers = names.filter((name) => VERSION_FOLDER.test(name)).sort(byNumber);
+  const itself = { version: undefined, path };
+  const isItself = await isModelItself(path, names);
+  const versions: VersionPlace[] = [];
+  for (const version of numbers.slice(-MAX_VERSIONS)) {
+    const below = join(path, version);
+    // What lies in the folder of a model to be imported may belong to it.
+    const isVersion = (await isTaken(join(below, MANIFEST_FILE))) || (!isItself && (await mightBeModel(below)));
+    if (isVersion && (await isFolder(below))) versions.push({ version, path: below });
+  }
+  return isItself || versions.length === 0 ? [itself, ...versions] : versions;
+}
+
+async function isModelItself(path: string, names: readonly string[]): Promise<boolean> {
+  if (names.includes(MANIFEST_FILE) || names.includes('config.json')) return true;
+  for (const name of names.slice(0, MAX_LOOKS)) {
+    if ((await isFile(join(path, name))) && (await looksLikeModel(join(path, name)))) return true;
+  }
+  return false;
+}
+
+/** The order of versions. They may have more digits than numbers are exact for. No digits come first. */
+export function byNumber(one: string, other: string): number {
+  const [a, b] = [BigInt(one), BigInt(other)];
+  return a === b ? one.length - other.length : a < b ? -1 : 1;
 }
 
 /** A valid name of a model for a file's or folder's. */

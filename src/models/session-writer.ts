@@ -19,7 +19,7 @@ import type { Network } from './networks/network.js';
  * From this size on the engine keeps its form of the weights on disk, and maps it: all sessions and workers share its pages. A
  * smaller net opens as fast without it, and takes a few megabytes a session.
  */
-const KEPT_PARAMETERS = 1e6;
+export const KEPT_PARAMETERS = 1e6;
 
 /**
  * Pixels of an input from which the engine may prepare for one run alone: a net of any size opens in less than a tenth

@@ -2,7 +2,7 @@
  * The playground: one photo, one question, and the answer as far as it is known. Every change of the question calls
  * `ask`, which ends the question before it. Every new answer calls `draw`, which shows all that is known.
  */
-import { ProblemError, createClient, type ModelDetail } from '../client/index.js';
+import { ProblemError, createClient, type Model, type ModelDetail } from '../client/index.js';
 import { COLORMAP_NAMES, DEFAULT_COLORMAP, type ColormapName } from '../maps/colormap.js';
 import type { Edge } from '../maps/edges.js';
 import { shortSide } from '../maps/input-plan.js';
@@ -301,10 +301,18 @@ async function chooseModel(name: string): Promise<void> {
   await ask();
 }
 
+/** Of a model's versions the highest that is ready: the page asks for models by their names alone. */
+function oneOfEach(models: readonly Model[]): Model[] {
+  const shown = new Map<string, Model>();
+  for (const model of models) if (!shown.has(model.name) || model.state === 'ready') shown.set(model.name, model);
+  return [...shown.values()];
+}
+
 async function start(): Promise<void> {
   try {
-    const models = await client.models();
-    const standard = models.find((entry) => entry.default) ?? models[0];
+    const models = oneOfEach(await client.models());
+    const isReady = ({ state }: Model): boolean => state === 'ready';
+    const standard = models.find((entry) => entry.default && isReady(entry)) ?? models.find(isReady) ?? models[0];
     fillSelect(
       controls.model,
       models.map(({ name, state, reason }) => ({

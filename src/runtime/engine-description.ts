@@ -51,6 +51,11 @@ export interface EngineDescription<Name extends string = string> {
    * process is lost, all of them are. Absent: 1.
    */
   readonly lanes?: number;
+  /**
+   * Whether sessions use the weights of a large net where the engine keeps them on disk (optimized-models.ts), so that they are in
+   * memory once for all processes. Absent: each process has a copy.
+   */
+  mapsWeights?(kind: DeviceKind): boolean;
   /** How to feed such a device on a machine with this many cores. */
   policy(kind: DeviceKind, cores: number): DevicePolicy;
   /**

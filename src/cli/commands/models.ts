@@ -5,10 +5,11 @@ import type { CompiledModel } from '../../models/compile.js';
 import { printRows, withService } from '../local-service.js';
 
 export async function modelsCommand(config: Config, flags: { json?: boolean }): Promise<void> {
-  const { rows, others } = await withService({ ...config, workers: 1 }, ({ registry }) => ({
+  const { rows, others } = await withService({ ...config, workers: 1, modelMemory: undefined }, ({ registry }) => ({
     others: registry.others,
-    rows: registry.list().map(({ name, state, reason, model }) => ({
+    rows: registry.list().map(({ name, version = '', state, reason, model }) => ({
       name: name === registry.defaultName ? `${name} (default)` : name,
+      version,
       state: reason === undefined ? state : `${state}: ${reason}`,
       architecture: model?.manifest.architecture ?? '',
       precision: model?.precision ?? '',

@@ -11,7 +11,7 @@ import { ServiceError } from '../../errors.js';
 import type { Asked } from '../../inference/statistics.js';
 import { pixelSize } from '../../maps/input-plan.js';
 import type { CompiledModel } from '../../models/compile.js';
-import type { ModelEntry, Registry } from '../../models/registry.js';
+import type { ModelEntry, Registry, Wait } from '../../models/registry.js';
 import { IMAGE } from './image-tensor.js';
 
 /** What follows a model's name, and what it is then. */
@@ -45,41 +45,61 @@ interface OutputDescription {
 /** What stands in the address of a request. */
 export interface ModelAddress {
   readonly name: string;
-  /** Absent: the newest. */
+  /** A number, or a label. Absent: the one that answers. */
   readonly version?: string | undefined;
 }
 
 /** Throws MODEL_NOT_FOUND for a model or a version that is not there. */
-export function findModel(registry: Pick<Registry, 'entry' | 'has'>, { name, version }: ModelAddress): Served {
-  const served = servedAs(registry, name);
+export function findModel(registry: Find, address: ModelAddress): Served {
+  const served = servedAs(registry, address);
   const { model } = served.entry;
-  if (version !== undefined && model !== undefined && model.manifest.version !== version) {
-    throw new ServiceError(
-      'MODEL_NOT_FOUND',
-      `The model "${name}" has no version ${version}; it has ${model.manifest.version}.`,
-    );
-  }
-  if (served.asked === 'maps' && model !== undefined && 'unavailable' in model.dense) {
-    throw new ServiceError('MODEL_NOT_FOUND', `There is no model "${name}": ${model.dense.unavailable}.`);
+  if (model !== undefined) ofModel(served, model);
+  return served;
+}
+
+/**
+ * A model that a request may be for: it is ready, or it will be loaded for the request. Throws MODEL_NOT_FOUND, or
+ * MODEL_NOT_READY with the reason.
+ */
+export function findAvailableModel(registry: Find & Pick<Registry, 'check'>, address: ModelAddress): Served {
+  const served = findModel(registry, address);
+  const { state, reason } = served.entry;
+  try {
+    registry.check(served.entry.name, address.version);
+  } catch (error) {
+    if (error instanceof ServiceError && error.code === 'MODEL_NOT_READY') throw error;
+    const why = reason === undefined ? '' : `: ${reason}`;
+    throw new ServiceError('MODEL_NOT_READY', `The model "${served.name}" is ${state}${why}.`, { cause: error });
   }
   return served;
 }
 
-/** Throws MODEL_NOT_FOUND, or MODEL_NOT_READY with the reason. */
-export function findReadyModel(registry: Pick<Registry, 'entry' | 'has'>, address: ModelAddress): ReadyModel {
-  const served = findModel(registry, address);
-  const { model, state, reason } = served.entry;
-  if (model !== undefined) return { ...served, model };
-  throw new ServiceError(
-    'MODEL_NOT_READY',
-    `The model "${served.name}" is ${state}${reason === undefined ? '' : `: ${reason}`}.`,
-  );
+/** Work with a model, which may have to be loaded before. Throws as Registry.use does, and as findAvailableModel. */
+export async function useModel<T>(
+  registry: Find & Pick<Registry, 'check' | 'use'>,
+  address: ModelAddress,
+  wait: Wait,
+  work: (served: ReadyModel) => Promise<T>,
+): Promise<T> {
+  const served = findAvailableModel(registry, address);
+  const workBy = (model: CompiledModel): Promise<T> => work(ofModel(served, model));
+  return registry.use(served.entry.name, workBy, { version: address.version, wait });
 }
 
-function servedAs(registry: Pick<Registry, 'entry' | 'has'>, name: string): Served {
+/** Throws MODEL_NOT_FOUND if the model has no such form. */
+function ofModel(served: Served, model: CompiledModel): ReadyModel {
+  if (served.asked === 'maps' && 'unavailable' in model.dense) {
+    throw new ServiceError('MODEL_NOT_FOUND', `There is no model "${served.name}": ${model.dense.unavailable}.`);
+  }
+  return { ...served, model };
+}
+
+type Find = Pick<Registry, 'entry' | 'has'>;
+
+function servedAs(registry: Find, { name, version }: ModelAddress): Served {
   const found = Object.entries(FORMS).find(([suffix]) => name.endsWith(suffix) && registry.has(baseOf(name, suffix)));
   const [suffix, form] = found ?? ['', FORMS['']];
-  return { name, ...form, entry: registry.entry(baseOf(name, suffix)) };
+  return { name, ...form, entry: registry.entry(baseOf(name, suffix), version) };
 }
 
 function baseOf(name: string, suffix: string): string {
@@ -93,6 +113,26 @@ export function servedModels(registry: Pick<Registry, 'list'>): Served[] {
       .filter(([, { asked }]) => asked === 'scores' || (entry.model !== undefined && 'view' in entry.model.dense))
       .map(([suffix, form]): Served => ({ name: entry.name + suffix, ...form, entry })),
   );
+}
+
+/** Of all models, by what they are asked for. */
+export const OUTPUT_NAMES: Readonly<Record<Asked, readonly string[]>> = {
+  scores: ['scores'],
+  maps: ['map', 'classes', 'cells'],
+};
+
+/** The versions of its model that can be asked for. */
+export function versionsOf(registry: Pick<Registry, 'versions' | 'check'>, { entry }: Served): string[] {
+  return registry.versions(entry.name).flatMap(({ name, version, state }) => {
+    if (version === undefined) return [];
+    if (state === 'ready') return version;
+    try {
+      registry.check(name, version);
+      return version;
+    } catch {
+      return [];
+    }
+  });
 }
 
 export function outputsOf({ asked, model }: ReadyModel): readonly OutputDescription[] {
@@ -111,12 +151,12 @@ function inputOf({ input, model }: ReadyModel) {
   return { datatype: 'UINT8', dataType: 'TYPE_UINT8', format: 'FORMAT_NHWC', dims: [height, width, 3] };
 }
 
-/** As `GET /v2/models/NAME` answers. */
-export function metadataOf(ready: ReadyModel): object {
+/** As `GET /v2/models/NAME` answers. `versions`: of all that can be asked. */
+export function metadataOf(ready: ReadyModel, versions: readonly string[]): object {
   const { name, model } = ready;
   return {
     name,
-    versions: [model.manifest.version],
+    versions,
     platform: platformOf(model),
     inputs: [{ name: IMAGE, datatype: inputOf(ready).datatype, shape: [-1, ...inputOf(ready).dims] }],
     outputs: outputsOf(ready).map(({ dims, ...output }) => ({ ...output, shape: [-1, ...dims] })),
@@ -134,7 +174,7 @@ export function configOf(
     name,
     platform: platformOf(model),
     backend: 'fullconv',
-    version_policy: { latest: { num_versions: 1 } },
+    version_policy: { all: {} },
     max_batch_size: maxImages,
     input: [{ name: IMAGE, data_type: dataType, format, dims, optional: false }],
     output: outputsOf(ready).map((output) => ({

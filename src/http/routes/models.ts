@@ -21,8 +21,14 @@ const modelSummary = z
   .object({
     name: z.string(),
     version: z.string().optional(),
+    versionLabels: z.array(z.string()).optional().describe('Other names of this version'),
     state: z.enum(['loading', 'ready', 'unloaded', 'failed']),
     reason: z.string().optional().describe('Why it is not ready'),
+    memoryBytes: z
+      .number()
+      .int()
+      .optional()
+      .describe('What it takes while it is loaded: the bytes of its weights, for each open session and copy'),
     default: z.boolean(),
     description: z.string().optional(),
     license: z.string().optional(),
@@ -145,16 +151,21 @@ export const listModels = route({
   }),
 });
 
+const versionQuery = z.strictObject({
+  version: z.string().min(1).optional().describe('A version, by its number or by one of its labels'),
+});
+
 export const getModel = route({
   method: 'GET',
   path: '/v1/models/:name',
   revalidated: true,
   operationId: 'getModel',
-  summary: 'One model, with its labels',
+  summary: 'One version of a model, with its labels; the one that answers, if none is named',
+  query: versionQuery,
   answers: { 200: json(modelDetail) },
-  errors: ['MODEL_NOT_FOUND'],
-  answer(parts, { params }) {
-    const entry = parts.registry.entry(params.name);
+  errors: ['INVALID_REQUEST', 'MODEL_NOT_FOUND'],
+  answer(parts, { params, query: { version } }) {
+    const entry = parts.registry.entry(params.name, version);
     return { ...describeEntry(entry, parts), labels: entry.model?.labels };
   },
 });
@@ -164,10 +175,12 @@ export const loadModel = route({
   path: '/v1/models/:name/load',
   security: 'administrator',
   operationId: 'loadModel',
-  summary: 'Load or reload a model from its folder',
+  summary: 'Load or reload a model from its folder: one version, or all that there are',
+  query: versionQuery,
   answers: { 200: json(modelDetail) },
-  errors: ['MODEL_NOT_FOUND'],
-  answer: async (parts, { params }) => describeEntry(await parts.registry.load(params.name), parts),
+  errors: ['INVALID_REQUEST', 'MODEL_NOT_FOUND'],
+  answer: async (parts, { params, query: { version } }) =>
+    describeEntry(await parts.registry.load(params.name, version), parts),
 });
 
 export const unloadModel = route({
@@ -175,19 +188,23 @@ export const unloadModel = route({
   path: '/v1/models/:name/unload',
   security: 'administrator',
   operationId: 'unloadModel',
-  summary: 'Finish the work in flight and close the model',
+  summary: 'Finish the work in flight and close the model: one version, or all',
+  query: versionQuery,
   answers: { 200: json(modelDetail) },
-  errors: ['MODEL_NOT_FOUND'],
-  answer: async (parts, { params }) => describeEntry(await parts.registry.unload(params.name), parts),
+  errors: ['INVALID_REQUEST', 'MODEL_NOT_FOUND'],
+  answer: async (parts, { params, query: { version } }) =>
+    describeEntry(await parts.registry.unload(params.name, version), parts),
 });
 
 /** The parts of the server that an entry's description needs. */
 type Surroundings = Pick<RouteParts, 'registry' | 'device' | 'inputStep' | 'runCosts'>;
 
-/** A model's entry as the API shows it. A model that is not loaded has only its name, state, reason and default. */
-function describeEntry({ name, state, reason, model }: ModelEntry, parts: Surroundings) {
+/** A version of a model as the API shows it. Of one that is not loaded there is little to say. */
+function describeEntry(entry: ModelEntry, parts: Surroundings) {
+  const { name, model, folder: _, limit: __, ...known } = entry;
   const { registry, device, inputStep, runCosts } = parts;
-  const base = { name, state, ...(reason === undefined ? {} : { reason }), default: name === registry.defaultName };
+  const isAnswering = name === registry.defaultName && registry.entry(name).folder === entry.folder;
+  const base = { name, ...known, default: isAnswering };
   if (model === undefined) return base;
   const { manifest, dense } = model;
   return {

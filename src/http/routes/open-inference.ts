@@ -9,7 +9,6 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ServiceError } from '../../errors.js';
 import { imageOrPixels } from '../../inference/image-or-pixels.js';
 import type { ImageInput } from '../../inference/infer.js';
-import type { CompiledModel } from '../../models/compile.js';
 import { VERSION } from '../../version.js';
 import { authorize } from '../administration.js';
 import { sendAnswer } from '../answer.js';
@@ -25,11 +24,13 @@ import { withId, writeOutputs } from '../open-inference/output-tensors.js';
 import { readSmallJson } from '../open-inference/small-json.js';
 import {
   configOf,
+  findAvailableModel,
   findModel,
-  findReadyModel,
   metadataOf,
-  outputsOf,
+  OUTPUT_NAMES,
   servedModels,
+  useModel,
+  versionsOf,
   type ModelAddress,
   type ReadyModel,
   type Served,
@@ -37,7 +38,7 @@ import {
 import { describeStatistics } from '../open-inference/statistics.js';
 import type { RouteParts } from '../parts.js';
 import { announcedLength, WORTH_DISCARDING_BYTES } from '../receive-body.js';
-import { askerOf, limitPasses, longestWaitMs, modelHeaders, requestContext } from '../request.js';
+import { askerOf, limitPasses, longestWaitMs, modelHeaders, requestContext, waitForModel } from '../request.js';
 import type { Route } from '../route.js';
 import { pixelSize } from '../../maps/input-plan.js';
 
@@ -57,9 +58,14 @@ type Handle = (parts: RouteParts, request: FastifyRequest, reply: FastifyReply) 
 const get = (path: string, handle: Handle): Route => ({ method: 'GET', path, handle });
 const post = (path: string, handle: Handle): Route => ({ method: 'POST', path, handle });
 
+/** A number, as the protocol has it, or a label of a version. */
+const VERSION_RULE = '^\\d+$|^[A-Za-z][A-Za-z0-9._-]*$';
+
 /** The routes of a model, with and without its version. */
 function ofModel(add: typeof get, what: string, handle: Handle): Route[] {
-  return ['/v2/models/:name', '/v2/models/:name/versions/:version(^\\d+$)'].map((path) => add(path + what, handle));
+  return ['/v2/models/:name', `/v2/models/:name/versions/:version(${VERSION_RULE})`].map((path) =>
+    add(path + what, handle),
+  );
 }
 
 const addressOf = ({ params }: FastifyRequest): ModelAddress => params as ModelAddress;
@@ -78,17 +84,36 @@ function server() {
   return { name: 'fullconv', version: VERSION, extensions: EXTENSIONS };
 }
 
+/** A model that is loaded when it is asked for is ready: it answers. */
 function modelReady({ registry }: RouteParts, request: FastifyRequest) {
-  const { name } = findReadyModel(registry, addressOf(request));
+  const { name } = findAvailableModel(registry, addressOf(request));
   return { name, ready: true };
 }
 
-function metadata({ registry }: RouteParts, request: FastifyRequest) {
-  return metadataOf(findReadyModel(registry, addressOf(request)));
+/** Clients ask for these before they send images. */
+function describe(
+  parts: RouteParts,
+  { request, reply }: { readonly request: FastifyRequest; readonly reply: FastifyReply },
+  by: (ready: ReadyModel) => object,
+): Promise<object> {
+  const { config, registry, inference, ending } = parts;
+  const client = holderOf(clientAddress(request.raw, config.trustedProxies));
+  const context = requestContext(reply, {
+    ...askerOf({ priority: 0 }, client, reply.raw.socket, config),
+    deadline: performance.now() + config.deadlineMs,
+    ending,
+  });
+  const wait = waitForModel(inference.admission, 1, context);
+  return useModel(registry, addressOf(request), wait, (ready) => Promise.resolve(by(ready)));
 }
 
-function configuration({ registry, config }: RouteParts, request: FastifyRequest) {
-  return configOf(findReadyModel(registry, addressOf(request)), config);
+function metadata(parts: RouteParts, request: FastifyRequest, reply: FastifyReply) {
+  const { registry } = parts;
+  return describe(parts, { request, reply }, (ready) => metadataOf(ready, versionsOf(registry, ready)));
+}
+
+function configuration(parts: RouteParts, request: FastifyRequest, reply: FastifyReply) {
+  return describe(parts, { request, reply }, (ready) => configOf(ready, parts.config));
 }
 
 function statisticsOf(parts: RouteParts, { name, asked, entry }: Served): object[] {
@@ -98,8 +123,12 @@ function statisticsOf(parts: RouteParts, { name, asked, entry }: Served): object
   return [describeStatistics(name, version, parts.inference.statistics.of(base, version, asked))];
 }
 
+/** Of the version that is named, or of all. */
 function statistics(parts: RouteParts, request: FastifyRequest) {
-  return { model_stats: statisticsOf(parts, findModel(parts.registry, addressOf(request))) };
+  const address = addressOf(request);
+  const served = findModel(parts.registry, address);
+  const entries = address.version === undefined ? parts.registry.versions(served.entry.name) : [served.entry];
+  return { model_stats: entries.flatMap((entry) => statisticsOf(parts, { ...served, entry })) };
 }
 
 function allStatistics(parts: RouteParts) {
@@ -113,7 +142,7 @@ async function infer(parts: RouteParts, request: FastifyRequest, reply: FastifyR
   const { config, registry, inference, bodies, metrics, ending, cache, keyOf } = parts;
   const arrived = performance.now() - reply.elapsedTime;
   const client = holderOf(clientAddress(request.raw, config.trustedProxies));
-  const served = findReadyModel(registry, addressOf(request));
+  const served = findAvailableModel(registry, addressOf(request));
   const askers = (priority: number) => askerOf({ priority }, client, reply.raw.socket, config);
   // Before its body is read: what is refused then costs next to nothing.
   // A full server may have the answer (image-route.ts).
@@ -125,30 +154,28 @@ async function infer(parts: RouteParts, request: FastifyRequest, reply: FastifyR
   return withBody({ request, reply }, reading, async (body) => {
     const jsonLength = headerLength(request.headers[HEADER_LENGTH], body.length);
     const asked = jsonLength === 0 ? RAW : await readInferBody(body, jsonLength);
-    checkOutputs(
-      asked.outputs,
-      outputsOf(served).map(({ name }) => name),
-    );
-    const images =
-      jsonLength === 0
-        ? [imageOrPixels('image-0', body, pixelSize(served.model.manifest.input.size))]
-        : await imagesOf(asked.inputs, config.maxImages);
-    checkClassification(asked.outputs, images.length, served.model.labels.length);
+    checkOutputs(asked.outputs, OUTPUT_NAMES[served.asked]);
+    const files = jsonLength === 0 ? undefined : await imagesOf(asked.inputs, config.maxImages);
+    const count = files?.length ?? 1;
     const question = questionOf(served, asked);
     const { priority, deadlineMs } = urgencyOf(question.parameters);
-    limitPasses(images.length * question.scales, config.maxImages);
+    const mirrors = question.parameters.flip ? 2 : 1;
+    limitPasses(count * question.scales, config.maxImages);
     if (!mayBeKept) checkWait(deadlineMs, priority);
     const context = requestContext(reply, {
       ...askers(priority),
       deadline: Math.min(arrived + (deadlineMs ?? Infinity), performance.now() + config.deadlineMs),
       ending,
     });
-    const { manifest } = served.model;
-    const made = await registry.use(manifest.name, async (model) => {
-      const head = { model_name: served.name, model_version: model.manifest.version };
+    const wait = waitForModel(inference.admission, count * question.scales * mirrors, context);
+    const made = await useModel(registry, addressOf(request), wait, async (ready) => {
+      const { name, asked: askedOf, model } = ready;
+      checkClassification(asked.outputs, count, model.labels.length);
+      const images = files ?? [imageOrPixels('image-0', body, pixelSize(model.manifest.input.size))];
+      const head = { model_name: name, model_version: model.manifest.version };
       const answer = await answerOnce(
         parts,
-        { model, asked: served.asked, context, key: () => keyOf(keyed(served, model, asked, question, images)) },
+        { model, asked: askedOf, context, key: () => keyOf(keyed(ready, asked, question, images)) },
         async () => {
           if (mayBeKept) checkWait(deadlineMs, priority);
           const outputs = await question.ask({ inference, model, images, context });
@@ -168,17 +195,19 @@ async function infer(parts: RouteParts, request: FastifyRequest, reply: FastifyR
 
 /** What decides the answer, but for the id of the request. */
 function keyed(
-  served: ReadyModel,
-  model: CompiledModel,
+  { name, asked, model }: ReadyModel,
   { outputs, binaryOutput }: InferRequest,
   { parameters }: ReturnType<typeof questionOf>,
   images: readonly ImageInput[],
 ): KeyedQuestion {
-  const asked =
-    outputs ?? outputsOf(served).map(({ name }) => ({ name, binary: undefined, classification: undefined }));
-  const forms = asked.map(({ name, binary, classification }) => [name, binary ?? binaryOutput, classification ?? null]);
+  const wanted = outputs ?? OUTPUT_NAMES[asked].map((name) => ({ name, binary: undefined, classification: undefined }));
+  const forms = wanted.map(({ name, binary, classification }) => [
+    name,
+    binary ?? binaryOutput,
+    classification ?? null,
+  ]);
   return {
-    route: `/v2/models/${served.name}/infer`,
+    route: `/v2/models/${name}/infer`,
     mediaType: 'application/octet-stream',
     model,
     parameters: { ...withoutProtocol(parameters), forms },
@@ -186,7 +215,7 @@ function keyed(
   };
 }
 
-function questionOf({ asked }: ReadyModel, { parameters, outputs, binaryOutput }: InferRequest) {
+function questionOf({ asked }: Served, { parameters, outputs, binaryOutput }: InferRequest) {
   type Parts = Omit<Parameters<typeof inferScores>[0], 'parameters'>;
   if (asked === 'scores') {
     const parsed = scoresParameters(parameters);
@@ -215,9 +244,9 @@ async function index(parts: RouteParts, request: FastifyRequest, reply: FastifyR
   }
   return servedModels(parts.registry)
     .filter(({ entry }) => !onlyReady || entry.model !== undefined)
-    .map(({ name, entry: { state, reason = '', model } }) => ({
+    .map(({ name, entry: { state, reason = '', version } }) => ({
       name,
-      ...(model !== undefined && { version: model.manifest.version }),
+      ...(version !== undefined && { version }),
       state: STATES[state],
       reason,
     }));

@@ -35,7 +35,7 @@ export type FolderFinder = (name: string, path: string) => Promise<string>;
 /** A finder that imports what is no model folder. */
 export function createFolderFinder({ cache, models, maxBytes, ...thread }: CacheImportOptions): FolderFinder {
   const imports = join(cache, 'imports');
-  /** What this process serves, by the models' names. */
+  /** What this process serves, by name and path: versions of a model share its name. */
   const served = new Map<string, string>();
   return async (name, path) => {
     if (await isModelFolder(path)) return path;
@@ -55,7 +55,7 @@ export function createFolderFinder({ cache, models, maxBytes, ...thread }: Cache
       }
     }
     await markUsed(folder);
-    served.set(name, folder);
+    served.set(`${name} ${path}`, folder);
     await removeOldest(imports, maxBytes, new Set(served.values()));
     return folder;
   };

@@ -7,57 +7,10 @@ import { ServiceError } from '../../../src/errors.js';
 import { writeOnnx } from '../../../src/graph/onnx/model.js';
 import { denseViews, type CompiledModel } from '../../../src/models/compile.js';
 import type { View } from '../../../src/models/dense-views.js';
-import type { SessionRunner } from '../../../src/models/parity.js';
 import { createRegistry, type ModelEntry, type Registry, type RegistryOptions } from '../../../src/models/registry.js';
-import type { TensorMap } from '../../../src/tensor.js';
+import { FakeSessions, gate } from '../../support/fake-sessions.js';
 import { HEADS, TINY, tinyClassifier } from '../../support/tiny-classifiers.js';
 import { writeOnnxModel, writeTinyModel, writeTinyModels } from '../../support/tiny-models.js';
-
-/** Sessions that are only names. Those of the `failing` view do not open; those of a view on `hold`, when released. */
-class FakeSessions implements SessionRunner {
-  /** Open now. */
-  readonly ids = new Set<string>();
-  /** Ever asked for. */
-  readonly asked: string[] = [];
-  failing: string | undefined;
-  /** Called before each open. */
-  onOpen: (() => Promise<void>) | undefined;
-  #gate: { view: string; opened: Promise<void> } | undefined;
-
-  async open({ id }: { id: string }): Promise<void> {
-    this.asked.push(id);
-    await this.onOpen?.();
-    if (this.#gate !== undefined && id.endsWith(this.#gate.view)) await this.#gate.opened;
-    if (this.failing !== undefined && id.endsWith(this.failing)) throw new Error(`no memory for /srv/secret/${id}`);
-    this.ids.add(id);
-  }
-
-  async close(id: string): Promise<void> {
-    this.ids.delete(id);
-    return Promise.resolve();
-  }
-
-  /** Logits of the file's net, and of the converted one. */
-  logits: { original: number[]; converted: number[] } = { original: [], converted: [] };
-
-  async run(id: string): Promise<TensorMap> {
-    this.asked.push(`run ${id}`);
-    const values = id.endsWith('original') ? this.logits.original : this.logits.converted;
-    return Promise.resolve({ logits: { type: 'float32', dims: [values.length], data: Float32Array.from(values) } });
-  }
-
-  hold(view: string): () => void {
-    const { promise, resolve } = gate();
-    this.#gate = { view, opened: promise };
-    return resolve;
-  }
-}
-
-function gate(): { promise: Promise<void>; resolve: () => void } {
-  let resolve: () => void = () => undefined;
-  const promise = new Promise<void>((done) => (resolve = done));
-  return { promise, resolve };
-}
 
 let folder: string;
 let sessions: FakeSessions;
