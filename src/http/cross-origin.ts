@@ -17,6 +17,8 @@ const EXPOSED = [
   'Accept-Encoding',
   'Allow',
   'WWW-Authenticate',
+  'RateLimit-Policy',
+  'RateLimit',
   'Fullconv-Model',
   'Fullconv-Model-Digest',
   'Fullconv-Map',

@@ -16,7 +16,15 @@ import { imagesOrForm, isForm, withImages } from './image-bodies.js';
 import { flag, integer, list, number, oneOf, parseParameters, withoutRules, type QuerySchema } from './parameters.js';
 import type { RouteParts } from './parts.js';
 import { problemOf } from './problem.js';
-import { askerOf, limitPasses, longestWaitMs, modelReference, requestContext, roundTiming } from './request.js';
+import {
+  askerOf,
+  holdImages,
+  limitPasses,
+  longestWaitMs,
+  modelReference,
+  requestContext,
+  roundTiming,
+} from './request.js';
 import { route, type Asked, type Route, type RouteDefinition } from './route.js';
 
 const REQUEST_ERRORS = [
@@ -59,7 +67,7 @@ export interface ImageQuestion<Query> extends Asked<Query> {
 
 export interface ImageRouteDefinition<Query> extends Omit<
   RouteDefinition<Query>,
-  'method' | 'body' | 'query' | 'errors' | 'answer'
+  'method' | 'audience' | 'body' | 'query' | 'errors' | 'answer'
 > {
   readonly query: QuerySchema<Query>;
   /** Errors besides those of every such route. */
@@ -76,13 +84,14 @@ export function imageRoute<Query extends ImageQuery>({
   return route<Query, string>({
     ...definition,
     method: 'POST',
+    audience: 'infer',
     body: imagesOrForm(schema),
     errors: [...REQUEST_ERRORS, ...errors, ...IMAGE_ERRORS, ...LOAD_ERRORS],
     // A form may have other parameters: the rules between them wait for it.
     parse: (_, request) => parseParameters(isForm(request) ? withoutRules(schema) : schema, request.query),
     async answer(parts, asked) {
       const { admission } = parts.inference;
-      const { config, registry, known, bodies, metrics, ending } = parts;
+      const { access, config, registry, known, bodies, metrics, ending } = parts;
       const { request, reply, query: inQuery } = asked;
       const arrived = performance.now() - reply.elapsedTime;
       const deadlineOf = ({ deadlineMs = Infinity }: ImageQuery): number => arrived + deadlineMs;
@@ -92,21 +101,25 @@ export function imageRoute<Query extends ImageQuery>({
       registry.get(inQuery.model);
       if (!isForm(request)) known.add(request, reply, inQuery);
       admission.checkWait(longestWaitMs(inQuery, config), asker(inQuery));
+      const places = holdImages(access.callerOf(request.raw)?.quota);
       const reading = { bodies, metrics, limits: config, client, deadline: deadlineOf(inQuery) };
-      return withImages(asked, reading, (images, fields) => {
+      const answering = withImages(asked, reading, (images, fields) => {
         const query = isForm(request) ? parseParameters(schema, joinParameters(request.query, fields)) : inQuery;
         if (Object.keys(fields).length > 0) {
           registry.get(query.model);
           admission.checkWait(longestWaitMs(query, config), asker(query));
         }
         limitPasses(images.length * query.scale.length, config.maxImages);
+        places.take(images.length);
         const context = requestContext(reply, {
           ...asker(query),
           deadline: Math.min(deadlineOf(query), performance.now() + config.deadlineMs),
           ending,
+          budget: access.budgetFor(request.raw),
         });
         return answer(parts, { ...asked, query, images, context });
       });
+      return answering.finally(() => places.giveBack());
     },
   });
 }
