@@ -19,6 +19,8 @@ import { shapeKey } from './batching/batch-tensors.js';
 import { createBatcher, type Batcher } from './batching/batcher.js';
 import { batchLimits, warmUpSizes, withWarmUp } from './batching/device-policy.js';
 import { createStudio, type DrawJob, type Studio } from './drawing/studio.js';
+import { openKeyring, type OpenKeyring } from './keys/open-keyring.js';
+import { readKeysFile } from './keys/keys-file.js';
 import { createInference, type Inference } from './inference/infer.js';
 import { createStatistics, type Statistics } from './inference/statistics.js';
 import type { Work, WorkOutput } from './inference/work.js';
@@ -352,6 +354,31 @@ export interface App {
   hangUp(): void;
 }
 
+/** Throws UsageError for a file of the settings that is no good, before anything is started. */
+export async function checkFiles({ keys }: Pick<Config, 'keys'>): Promise<void> {
+  if (keys !== '') await readKeysFile(keys);
+}
+
+/** The keys that are asked for; undefined if none are. */
+async function openKeys(
+  { keys }: Pick<Config, 'keys'>,
+  metrics: Metrics,
+  logger: FastifyBaseLogger | false,
+): Promise<OpenKeyring | undefined> {
+  if (keys === '') return undefined;
+  const log = logger === false ? undefined : logger;
+  const open = await openKeyring(keys, {
+    onChange: (changes) => log?.info({ audit: true, action: 'keys', by: 'file', result: 'done', ...changes }, 'audit'),
+    onBroken(error) {
+      const reason = (error as Error).message;
+      log?.info({ audit: true, action: 'keys', by: 'file', result: 'refused', reason }, 'audit');
+      log?.error({ reason }, 'the keys file is no good: the keys stay as they were');
+    },
+  });
+  metrics.watchKeys(() => open.file.isCurrent);
+  return open;
+}
+
 /** How long the last answers have to leave. */
 const LAST_ANSWERS_MS = 500;
 
@@ -366,8 +393,10 @@ export async function createApp(
   const ending = new AbortController();
   // Each request in flight listens.
   setMaxListeners(0, ending.signal);
+  const keys = await openKeys(config, service.metrics, logger);
   const http = await createHttpServer({
     config,
+    keyring: keys?.keyring,
     logger,
     ...service,
     inputStep: service.policy.inputStep,
@@ -392,6 +421,7 @@ export async function createApp(
       try {
         await http.close();
       } finally {
+        keys?.file.close();
         await service.close();
       }
     },

@@ -392,7 +392,21 @@ const SETTINGS = {
     variable: 'FULLCONV_ADMIN_TOKEN',
     schema: z.string(),
     default: '',
-    about: 'bearer token for loading and unloading models; empty: both are off',
+    about:
+      'bearer token for loading and unloading models; empty: both are off, unless FULLCONV_KEYS has a key for them',
+  },
+  keys: {
+    variable: 'FULLCONV_KEYS',
+    schema: z.string(),
+    default: '',
+    about:
+      'file of keys, without which nothing is answered then; `fullconv key` writes it; empty: no keys are asked for',
+  },
+  apiKey: {
+    variable: 'FULLCONV_API_KEY',
+    schema: z.string(),
+    default: '',
+    about: 'key that commands with --server send; better as a variable: other users see flags',
   },
   drainDelayMs: {
     variable: 'FULLCONV_DRAIN_DELAY_MS',

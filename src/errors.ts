@@ -9,7 +9,7 @@
 export const ERROR_TABLE = {
   INVALID_REQUEST: { status: 400, title: 'The request is malformed', retryable: false },
   UNAUTHENTICATED: { status: 401, title: 'Credentials are missing or wrong', retryable: false },
-  FORBIDDEN: { status: 403, title: 'The request may not come from there', retryable: false },
+  FORBIDDEN: { status: 403, title: 'The client may not do this', retryable: false },
   NOT_FOUND: { status: 404, title: 'There is nothing at this address', retryable: false },
   MODEL_NOT_FOUND: { status: 404, title: 'No such model', retryable: false },
   CLASS_NOT_FOUND: { status: 404, title: 'No such class', retryable: false },
@@ -48,6 +48,9 @@ export const LIMITS = {
   chunk_extension_bytes: 'bytes of the extensions of a chunk',
   bodies_bytes: 'bytes of all bodies in the server (FULLCONV_MAX_BODIES_BYTES)',
   bodies_bytes_per_address: 'bytes of the bodies of one address: as many as are free beside them',
+  requests_per_second: 'requests a second of a key',
+  images_at_once: 'images of a key in the server at once',
+  cost_per_minute: 'GMAC (10⁹ multiply-adds) a minute of a key',
   images: 'images, or images × scales, of a request (FULLCONV_MAX_IMAGES)',
   form_fields: 'text fields of a form',
   form_fields_bytes: 'bytes of the text fields of a form',

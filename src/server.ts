@@ -8,7 +8,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { createApp, createService, type App, type Service } from './app.js';
+import { checkFiles, createApp, createService, type App, type Service } from './app.js';
 import type { Config } from './config.js';
 import { deviceNames } from './device.js';
 import { UnavailableError } from './errors.js';
@@ -48,6 +48,7 @@ export async function serve(
   try {
     const started = performance.now();
     warnings.forEach((warning) => logger.warn(warning));
+    await checkFiles(config);
     await warnOfCache(config, logger);
     service = await createService(config, logger, { models });
     const app = await listen(config, service, logger);

@@ -15,21 +15,24 @@ import { FITS, type Fit } from '../maps/input-plan.js';
 import { MAP_SCORES } from '../maps/scores.js';
 import { RANGES } from '../maps/value-range.js';
 import type { InputPreset } from '../models/manifest.js';
+import { SCOPES } from '../keys/keys-file.js';
 import { OUTPUTS } from '../models/networks/network.js';
 import type { Clipping } from '../models/quantize/clipping.js';
 import { VERSION } from '../version.js';
-import type { Vocabulary } from '../vocabulary.js';
+import { meaningsOf, type Vocabulary } from '../vocabulary.js';
 import type { EvaluateFlags } from './commands/evaluate.js';
 import type { LocalizationFlags } from './commands/evaluate-localization.js';
 import { errorText } from './error-text.js';
 import { EXIT_HELP, exitCodeOf } from './exit-code.js';
 import type { ExperimentFlags } from './commands/experiment.js';
 import type { ImportFlags } from './commands/import.js';
+import type { KeyFlags } from './commands/key.js';
 import type { InspectFlags } from './commands/inspect.js';
 import type { ListArchitecturesFlags } from './commands/list-architectures.js';
 import {
   address,
   assignment,
+  date,
   experimentOption,
   notNegative,
   numbers,
@@ -37,6 +40,7 @@ import {
   positive,
   probability,
   rank,
+  scopes,
   triple,
   whole,
   wholes,
@@ -255,6 +259,26 @@ command('pull', 'fetch pretrained weights of the catalog as a model; without a n
   .action(async (name: string | undefined, flags: PullFlags & SettingFlags) => {
     const { pullCommand } = await import('./commands/pull.js');
     await pullCommand(configOf(flags, true), name, flags);
+  });
+
+command('key', 'add a key to the file of keys, and print it, this once')
+  .argument('[name]', 'whose key it is, for the log and the metrics')
+  .addOption(
+    new Option('--scopes <list>', `what it is good for: ${meaningsOf(SCOPES)}; the page needs the first two`)
+      .argParser(scopes)
+      .default(['infer', 'models'], 'infer,models'),
+  )
+  .option('--requests-per-second <n>', 'requests a second, evenly', positive)
+  .option('--burst <n>', 'requests at once after a pause; default those of a second', whole)
+  .option('--images-at-once <n>', 'images in the server at the same time', whole)
+  .option('--cost-per-minute <gmac>', 'GMAC (10⁹ multiply-adds) a minute', positive)
+  .option('--expires <date>', 'when it ends, e.g. 2027-01-31 or 2027-01-31T12:00:00Z', date)
+  .addOption(new Option('--revoke', 'remove the key of this name').conflicts('list'))
+  .option('--list', 'list the keys')
+  .option('--json', 'for --list: for programs')
+  .action(async (name: string | undefined, flags: KeyFlags & SettingFlags) => {
+    const { keyCommand } = await import('./commands/key.js');
+    await keyCommand(configOf(flags, true), name, flags);
   });
 
 command('quantize', 'make an 8-bit integer model, calibrated on images')

@@ -5,6 +5,8 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { MAX_CLASSES } from '../classes/classes.js';
 import type { OptionKind, OptionText } from '../experiments/options.js';
+import { parseMoment } from '../keys/calendar.js';
+import { SCOPES, type Scope } from '../keys/keys-file.js';
 import { meaningsOf, wordsOf, type Vocabulary } from '../vocabulary.js';
 
 export function positive(text: string): number {
@@ -35,6 +37,24 @@ export function probability(text: string): number {
   const value = notNegative(text);
   if (value > 1) throw new InvalidArgumentError('It must be a number from 0 to 1.');
   return value;
+}
+
+/** A list of scopes of keys. */
+export function scopes(text: string): Scope[] {
+  const known = wordsOf(SCOPES);
+  const given = words(text);
+  const unknown = given.find((word) => !known.some((scope) => scope === word));
+  if (unknown !== undefined || given.length === 0) {
+    throw new InvalidArgumentError(`It must be a list of ${known.join(', ')}, e.g. infer,models.`);
+  }
+  return [...new Set(given as Scope[])];
+}
+
+/** A day or a moment, as ISO 8601 has it in UTC. */
+export function date(text: string): string {
+  const moment = parseMoment(text);
+  if (moment === undefined) throw new InvalidArgumentError('It must be a date, e.g. 2027-01-31.');
+  return moment;
 }
 
 /** Three numbers, one for each channel, or one for all. */

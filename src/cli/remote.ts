@@ -14,9 +14,15 @@ const PASSES_AT_ONCE = 128;
 const requestsAtOnce = ({ scale, flip = false }: { scale: readonly number[]; flip?: boolean }): number =>
   Math.max(1, Math.min(REQUESTS_AT_ONCE, Math.floor(PASSES_AT_ONCE / (scale.length * (flip ? 2 : 1)))));
 
-export function remoteClassifier(server: URL, flags: ClassifyFlags): Answerer<readonly Classification[]> {
+/** A server, and the key to send; an empty one is none. */
+export interface Remote {
+  readonly url: URL;
+  readonly apiKey: string;
+}
+
+export function remoteClassifier(server: Remote, flags: ClassifyFlags): Answerer<readonly Classification[]> {
   const { model, top: topK, fit, size, scale } = flags;
-  const client = createClient(server);
+  const client = createClient(server.url, server);
   const query = { ...choose({ model, size, topK }), fit, scale: [...scale] };
   return {
     atOnce: requestsAtOnce(flags),
@@ -34,7 +40,7 @@ export function remoteClassifier(server: URL, flags: ClassifyFlags): Answerer<re
 }
 
 export function remoteHeatmaps(
-  server: URL,
+  server: Remote,
   flags: HeatmapFlags,
   format: PictureFormat,
 ): Answerer<DrawnMap<HeatmapSummary>> {
@@ -53,7 +59,7 @@ export function remoteHeatmaps(
     ...choose({ scores, map }),
   };
   const style = { render, colormap, opacity, legend, ...choose({ range, width }) };
-  const client = createClient(server);
+  const client = createClient(server.url, server);
   return {
     atOnce: requestsAtOnce(flags),
     async answer({ bytes }) {
@@ -75,13 +81,13 @@ export function remoteHeatmaps(
 }
 
 export function remoteSegments(
-  server: URL,
+  server: Remote,
   flags: SegmentFlags,
   format: PictureFormat,
 ): Answerer<DrawnMap<SegmentSummary>> {
   const { model, size, outputStride, fit, scale, flip, edge, map, minProbability, render, width } = flags;
   const query = { ...choose({ model, size, outputStride, map }), fit, scale: [...scale], flip, edge, minProbability };
-  const client = createClient(server);
+  const client = createClient(server.url, server);
   return {
     atOnce: requestsAtOnce(flags),
     async answer({ bytes }) {

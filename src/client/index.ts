@@ -32,6 +32,11 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface ClientOptions {
+  /** Sent with each call, in a header. A function is asked at each call, so that the key may come later or change. */
+  readonly apiKey?: string | (() => string | undefined) | undefined;
+}
+
 /** The media types of a map other than JSON. */
 export type BinaryForm = 'image/png' | 'image/webp' | 'image/avif' | 'application/x-npy';
 
@@ -125,18 +130,19 @@ export class UnreachableError extends Error {
  * A client of the server at `base`, which may have a path, as behind a proxy. Nothing is sent before the first call.
  *
  * @example
- * const client = createClient('http://127.0.0.1:8080');
+ * const client = createClient('https://images.example.com', { apiKey: process.env.FULLCONV_API_KEY });
  * try {
  *   await client.heatmap(photo, { class: ['espresso'] });
  * } catch (error) {
  *   if (error instanceof ProblemError) console.log(error.problem.code);
  * }
  */
-export function createClient(base: string | URL): Client {
-  async function send(path: string, request: RequestInit, call: CallOptions = {}): Promise<Response> {
+export function createClient(base: string | URL, { apiKey }: ClientOptions = {}): Client {
+  async function send(path: string, request: Sent, call: CallOptions = {}): Promise<Response> {
     const { signal } = call;
     const url = addressOf(base, path);
-    const response = await fetch(url, { ...request, ...(signal === undefined ? {} : { signal }) }).catch(
+    const headers = { ...request.headers, ...authorization(typeof apiKey === 'function' ? apiKey() : apiKey) };
+    const response = await fetch(url, { ...request, headers, ...(signal === undefined ? {} : { signal }) }).catch(
       (error: unknown) => {
         signal?.throwIfAborted();
         throw new UnreachableError(`There is no answer from ${url.origin}.`, { cause: error });
@@ -167,6 +173,17 @@ export function createClient(base: string | URL): Client {
     models: async (call) => (await read<Schemas['Models']>('v1/models', call)).models,
     model: (name, call) => read(`v1/models/${encodeURIComponent(name)}`, call),
   };
+}
+
+/** What is sent, but for the address and the key. */
+interface Sent {
+  readonly method?: 'POST';
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: EncodedImage | FormData;
+}
+
+function authorization(key: string | undefined): Readonly<Record<string, string>> {
+  return key === undefined || key === '' ? {} : { authorization: `Bearer ${key}` };
 }
 
 type AskArguments = [route: string, images: EncodedImage | readonly NamedImage[], query?: object, call?: CallOptions];

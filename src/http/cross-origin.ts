@@ -18,6 +18,8 @@ const EXPOSED = [
   'Accept-Encoding',
   'Allow',
   'WWW-Authenticate',
+  'RateLimit-Policy',
+  'RateLimit',
   'Fullconv-Model',
   'Fullconv-Model-Digest',
   'Fullconv-Map',

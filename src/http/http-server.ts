@@ -5,6 +5,7 @@
  */
 import Fastify, { LogController, type FastifyInstance, type FastifyRequest } from 'fastify';
 import { ServiceError } from '../errors.js';
+import { createAccess } from './access.js';
 import { createKeyOf } from './answer-key.js';
 import { createBodyMemory } from './body-memory.js';
 import { clientAddress } from './client-address.js';
@@ -65,9 +66,14 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
     answersBytes: () => sending.held,
   });
 
+  const access = createAccess(parts);
   app.addHook('onRequest', (request, reply, done) => {
     void reply.headers(headersOfEach(request.raw, request.id));
     done();
+  });
+  app.addHook('onSend', ({ raw }, reply, payload, done) => {
+    void reply.headers(access.headersFor(raw));
+    done(null, payload);
   });
   // Before any hook that may refuse a request: pages of other origins may read refusals, too.
   await allowOrigins(app, config.corsOrigins);
@@ -85,7 +91,10 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
     recorded.add(request);
     const { method, url } = request;
     metrics.observeRequest(request.routeOptions.url ?? 'none', method, status, ms / 1000);
-    request.log.info({ method, url, status, ms, client: clientAddress(request.raw, config.trustedProxies) }, 'request');
+    const key = access.callerOf(request.raw)?.name;
+    if (key !== undefined) metrics.observeKey(key, status);
+    const client = clientAddress(request.raw, config.trustedProxies);
+    request.log.info({ method, url, status, ms, client, key }, 'request');
   };
   app.addHook('onRequest', (request, reply, done) => {
     // While there is still a connection, which has an address.
@@ -110,8 +119,9 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
   const cache = createResponseCache({ budget: config.responseCacheMb * 2 ** 20, maxFollowers: config.maxQueue });
   metrics.watchCache(cache);
   // With a cache, the header does not tell whether a full server has the answer.
-  if (!cache.isOn) refuseOnSight(app.server, createRefuseOnSight({ ...parts, known, connections, isClosing }));
-  const routeParts = { ...parts, document: openapiDocument(ROUTES), bodies, known, cache, keyOf: createKeyOf(parts) };
+  if (!cache.isOn) refuseOnSight(app.server, createRefuseOnSight({ ...parts, access, known, connections, isClosing }));
+  const document = openapiDocument(ROUTES);
+  const routeParts = { ...parts, access, document, bodies, known, cache, keyOf: createKeyOf(parts) };
   const pages = config.playground ? await playgroundRoutes(routeParts) : [];
   addRoutes(app, [...ROUTES, ...pages], routeParts, sending.inPieces);
   return app;

@@ -24,6 +24,7 @@ import { problemOf } from './problem.js';
 import { announcedLength, WORTH_DISCARDING_BYTES } from './receive-body.js';
 import {
   askerOf,
+  holdImages,
   limitPasses,
   longestWaitMs,
   modelReference,
@@ -94,7 +95,7 @@ export interface ImageQuestion<Query> {
 
 export interface ImageRouteDefinition<Query> extends Omit<
   RouteDefinition<Query>,
-  'method' | 'body' | 'query' | 'errors' | 'answer'
+  'method' | 'audience' | 'body' | 'query' | 'errors' | 'answer'
 > {
   readonly query: QuerySchema<Query>;
   /** Errors besides those of every such route. */
@@ -120,13 +121,14 @@ export function imageRoute<Query extends ImageQuery>({
   return route<Query, string>({
     ...definition,
     method: 'POST',
+    audience: 'infer',
     body: imagesOrForm(schema),
     errors: [...REQUEST_ERRORS, ...errors, ...IMAGE_ERRORS, ...LOAD_ERRORS],
     // A form may have other parameters: the rules between them wait for it.
     parse: (_, request) => parseParameters(isForm(request) ? withoutRules(schema) : schema, request.query),
     async answer(parts, asked) {
       const { admission } = parts.inference;
-      const { config, registry, known, bodies, metrics, ending, cache, keyOf } = parts;
+      const { access, config, registry, known, bodies, metrics, ending, cache, keyOf } = parts;
       const { request, reply, query: inQuery } = asked;
       const arrived = performance.now() - reply.elapsedTime;
       const deadlineOf = ({ deadlineMs = Infinity }: ImageQuery): number => arrived + deadlineMs;
@@ -139,18 +141,21 @@ export function imageRoute<Query extends ImageQuery>({
       const mayBeKept = cache.isOn && (announcedLength(request.raw) ?? Infinity) <= WORTH_DISCARDING_BYTES;
       const checkWait = (query: ImageQuery): void => admission.checkWait(longestWaitMs(query, config), asker(query));
       if (!mayBeKept) checkWait(inQuery);
+      const places = holdImages(access.callerOf(request.raw)?.quota);
       const reading = { bodies, metrics, limits: config, client, deadline: deadlineOf(inQuery) };
-      return withImages(asked, reading, async (images, fields) => {
+      const answering = withImages(asked, reading, async (images, fields) => {
         const query = isForm(request) ? parseParameters(schema, joinParameters(request.query, fields)) : inQuery;
         if (Object.keys(fields).length > 0) {
           registry.check(query.model, query.version);
           if (!mayBeKept) checkWait(query);
         }
         limitPasses(images.length * query.scale.length, config.maxImages);
+        places.take(images.length);
         const context = requestContext(reply, {
           ...asker(query),
           deadline: Math.min(deadlineOf(query), performance.now() + config.deadlineMs),
           ending,
+          budget: access.budgetFor(request.raw),
         });
         const mediaType = negotiate(request, query, images.length);
         const passes = images.length * query.scale.length * (query.flip ? 2 : 1);
@@ -166,6 +171,7 @@ export function imageRoute<Query extends ImageQuery>({
         const made = await registry.use(query.model, answerBy, { version: query.version, wait });
         return sendAnswer(reply, made);
       });
+      return answering.finally(() => places.giveBack());
     },
   });
 }

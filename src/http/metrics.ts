@@ -19,12 +19,20 @@ export interface Metrics {
   observeRequest(route: string, method: string, status: number, seconds: number): void;
   observeWorkerLost(): void;
   observeLogLineDropped(): void;
+  /** A request that came with a key, by the key's name. */
+  observeKey(name: string, status: number): void;
+  /** What a key has had computed, in multiply-adds. */
+  observeKeyCost(name: string, multiplyAdds: number): void;
+  /** A request that was refused for its key, or for having none. */
+  observeKeyless(reason: KeylessReason): void;
   /** A client that was refused, or hung up on. */
   observeRefused(refusal: Refusal): void;
   /** A question that was looked up among the answers that are kept. */
   observeLookup(lookup: Lookup): void;
   /** Show the state of a server too; it is read whenever the metrics are. Must be called only once. */
   watch(sources: MetricSources): void;
+  /** Show whether the keys of the file are in force, too. Must be called only once. */
+  watchKeys(isCurrent: () => boolean): void;
   /** Show what clients hold, too. Must be called only once. */
   watchClients(sources: ClientSources): void;
   /** Show the answers that are kept, too. Must be called only once. */
@@ -32,6 +40,9 @@ export interface Metrics {
   /** The text exposition, and its media type. */
   expose(): Promise<{ body: string; contentType: string }>;
 }
+
+const KEYLESS_REASONS = ['missing', 'malformed', 'unknown', 'wrong', 'expired', 'busy'] as const;
+export type KeylessReason = (typeof KEYLESS_REASONS)[number];
 
 /** The state of a server. */
 export interface MetricSources {
@@ -109,6 +120,25 @@ export function createMetrics(): Metrics {
     registers,
   });
   for (const result of ['hit', 'collapsed', 'miss']) lookups.inc({ result }, 0);
+  const ofKeys = new Counter({
+    name: 'fullconv_key_requests_total',
+    help: 'Requests with a key, by its name and the status of the answer',
+    labelNames: ['key', 'status'],
+    registers,
+  });
+  const costOfKeys = new Counter({
+    name: 'fullconv_key_gmac_total',
+    help: 'GMAC (10⁹ multiply-adds) that were computed for a key, by its name',
+    labelNames: ['key'],
+    registers,
+  });
+  const keyless = new Counter({
+    name: 'fullconv_keyless_requests_total',
+    help: 'Requests refused because their key is missing or not valid, by the reason',
+    labelNames: ['reason'],
+    registers,
+  });
+  for (const reason of KEYLESS_REASONS) keyless.inc({ reason }, 0);
 
   const linesDropped = new Counter({
     name: 'fullconv_log_lines_dropped_total',
@@ -132,26 +162,38 @@ export function createMetrics(): Metrics {
     },
     observeWorkerLost: () => lost.inc(),
     observeLogLineDropped: () => linesDropped.inc(),
+    observeKey: (key, status) => ofKeys.inc({ key, status }),
+    observeKeyCost: (key, multiplyAdds) => costOfKeys.inc({ key }, multiplyAdds / 1e9),
+    observeKeyless: (reason) => keyless.inc({ reason }),
     observeRefused: (limit) => refused.inc({ limit }),
     observeLookup: (lookup) => lookups.inc({ result: lookup === 'hit' || lookup === 'collapsed' ? lookup : 'miss' }),
     watch: (sources) => registerGauges(registers, sources),
     watchCache: (cache) => registerCache(registers, cache),
+    watchKeys: (isCurrent) =>
+      registerGauge(
+        registers,
+        'fullconv_keys_file_valid',
+        '1 while what the keys file says is in force; 0: an older one',
+        () => (isCurrent() ? 1 : 0),
+      ),
     watchClients: (sources) => registerClientGauges(registers, sources),
     expose: async () => ({ body: await registry.metrics(), contentType: registry.contentType }),
   };
 }
 
+function registerGauge(registers: Registry[], name: string, help: string, value: () => number): void {
+  new Gauge({
+    name,
+    help,
+    registers,
+    collect() {
+      this.set(value());
+    },
+  });
+}
+
 function registerClientGauges(registers: Registry[], sources: ClientSources): void {
-  const gauge = (name: string, help: string, value: () => number): void => {
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(value());
-      },
-    });
-  };
+  const gauge = (name: string, help: string, value: () => number): void => registerGauge(registers, name, help, value);
   gauge('fullconv_connections', 'Open connections', () => sources.connections());
   gauge('fullconv_bodies_bytes', 'Memory that holds request bodies', () => sources.bodiesBytes());
   gauge('fullconv_answers_bytes', 'Large answers that clients have not taken completely', () => sources.answersBytes());

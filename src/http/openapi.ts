@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { ERROR_TABLE, type ErrorCode } from '../errors.js';
+import type { Scope } from '../keys/keys-file.js';
 import { VERSION } from '../version.js';
 import type { ApiDocument } from './api-reference.js';
 import { PROBLEM_MEDIA_TYPE, problemSchema } from './problem.js';
@@ -27,11 +28,22 @@ const HEADERS = {
   'X-Request-Id': "The client's own, if it is safe to print, or a new one",
   ETag: 'Of the answer, for If-None-Match',
   'Retry-After': 'Seconds after which a retry is worth it',
-  'WWW-Authenticate': 'The scheme that is asked for: Bearer',
+  'WWW-Authenticate': 'The scheme that is asked for, Bearer, and why',
+  'RateLimit-Policy': 'The quotas of the key, where it has some: draft-ietf-httpapi-ratelimit-headers',
+  RateLimit: 'What is left of them',
   'Accept-Encoding': 'Where the Content-Encoding is not supported: those that are',
 } as const;
 
+/** Two kinds of refusals share the status of the first; only keys have quotas. */
+const NOT_ALWAYS: readonly string[] = ['Accept-Encoding', 'RateLimit-Policy', 'RateLimit'];
+
 type SharedHeader = keyof typeof HEADERS;
+
+/** What a request with a key says, where the server asks for keys. */
+const SECURITY_SCHEMES = {
+  bearer: { type: 'http', scheme: 'bearer' },
+  apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
+} as const;
 
 /** The 304 answer of routes with revalidation.ts. */
 const UNCHANGED: Answer = { description: 'The client already has the answer: If-None-Match names its ETag' };
@@ -63,12 +75,11 @@ export function openapiDocument(routes: readonly Route[]): ApiDocument {
     },
     paths,
     components: {
-      securitySchemes: { administrator: { type: 'http', scheme: 'bearer' } },
+      securitySchemes: SECURITY_SCHEMES,
       headers: Object.fromEntries(
         Object.entries(HEADERS).map(([name, description]) => [
           name,
-          // Two kinds of refusals share the status of the last.
-          describeHeader({ description, ...(name === 'Accept-Encoding' ? {} : { required: true }) }),
+          describeHeader({ description, ...(NOT_ALWAYS.includes(name) ? {} : { required: true }) }),
         ]),
       ),
       schemas: componentSchemas(described),
@@ -77,7 +88,7 @@ export function openapiDocument(routes: readonly Route[]): ApiDocument {
   return document as unknown as ApiDocument;
 }
 
-function describeRoute({ path, revalidated = false, security, operation }: DescribedRoute): Json {
+function describeRoute({ path, revalidated = false, audience, operation }: DescribedRoute): Json {
   const { operationId, summary, query, body, answers, errors = [] } = operation;
   const parameters = [
     ...pathParameters(path),
@@ -89,13 +100,19 @@ function describeRoute({ path, revalidated = false, security, operation }: Descr
     summary,
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(body === undefined ? {} : { requestBody: { required: true, ...describeBody(body) } }),
-    ...(security === undefined ? {} : { security: [{ [security]: [] }] }),
+    ...(audience === 'everybody' ? {} : { security: securityOf(audience) }),
     responses: responses(
       revalidated ? { ...answers, 304: UNCHANGED } : answers,
-      [...(security === undefined ? [] : (['UNAUTHENTICATED'] as const)), ...OF_EVERY_ROUTE, ...errors],
-      revalidated,
+      [...(audience === 'everybody' ? [] : (['UNAUTHENTICATED'] as const)), ...OF_EVERY_ROUTE, ...errors],
+      { revalidated, isKeyed: audience !== 'everybody' },
     ),
   };
+}
+
+/** Either of both, with the scope; where the server asks for no keys, only administration needs one. */
+function securityOf(audience: Scope): Json[] {
+  const schemes = Object.keys(SECURITY_SCHEMES).map((scheme) => ({ [scheme]: [audience] }));
+  return audience === 'admin' ? schemes : [...schemes, {}];
 }
 
 function pathParameters(path: string): Json[] {
@@ -138,7 +155,11 @@ function describeForm(form: Form): Json {
 }
 
 /** Responses by status: the route's answers, and its problems. Those that share a status share a response. */
-function responses(answers: Operation['answers'], errors: readonly ErrorCode[], revalidated: boolean): Json {
+function responses(
+  answers: Operation['answers'],
+  errors: readonly ErrorCode[],
+  { revalidated, isKeyed }: { readonly revalidated: boolean; readonly isKeyed: boolean },
+): Json {
   const codes = [...new Set(errors)];
   const statuses = new Set([...Object.keys(answers).map(Number), ...codes.map((code) => ERROR_TABLE[code].status)]);
   return Object.fromEntries(
@@ -153,6 +174,7 @@ function responses(answers: Operation['answers'], errors: readonly ErrorCode[], 
           ? (['Retry-After'] as const)
           : []),
         ...(status === 401 ? (['WWW-Authenticate'] as const) : []),
+        ...(isKeyed && [200, 429].includes(status) ? (['RateLimit-Policy', 'RateLimit'] as const) : []),
         ...(problems.includes('UNSUPPORTED_ENCODING') ? (['Accept-Encoding'] as const) : []),
       ];
       const headers = {

@@ -5,8 +5,10 @@ import type { Config } from '../config.js';
 import type { DeviceChoice } from '../device.js';
 import type { Studio } from '../drawing/studio.js';
 import type { Inference } from '../inference/infer.js';
+import type { Keyring } from '../keys/keyring.js';
 import type { Registry } from '../models/registry.js';
 import type { ApiDocument } from './api-reference.js';
+import type { Access } from './access.js';
 import type { KeyOf } from './answer-key.js';
 import type { BodyMemory } from './body-memory.js';
 import type { Metrics } from './metrics.js';
@@ -20,6 +22,8 @@ export interface HttpParts {
   readonly studio: Studio;
   readonly registry: Registry;
   readonly metrics: Metrics;
+  /** Undefined if no keys are asked for. */
+  readonly keyring: Keyring | undefined;
   readonly device: DeviceChoice;
   /** See planInput. */
   readonly inputStep: number;
@@ -34,8 +38,12 @@ export interface HttpParts {
   readonly isAlive: () => boolean;
 }
 
-/** What the server adds for its routes: the description of all of them, the memory for their bodies, what is known and kept. */
+/**
+ * What the server adds for its routes: who may ask, their description, the memory for their bodies, and the questions and answers that
+ * are known.
+ */
 export interface RouteParts extends HttpParts {
+  readonly access: Access;
   readonly document: ApiDocument;
   readonly bodies: BodyMemory;
   readonly known: KnownQuestions;

@@ -76,7 +76,7 @@ export function handleError(error: FastifyError | ServiceError, request: Fastify
   if (failure.status === 500) request.log.error({ err: failure.cause ?? failure }, 'inference failed');
   else if (failure.status > 500) request.log.warn({ code: failure.code }, failure.message);
   if (failure.code === 'UNSUPPORTED_ENCODING') void reply.header('accept-encoding', CODINGS.join(', '));
-  if (failure.status === 401) void reply.header('www-authenticate', 'Bearer');
+  if (failure.status === 401 && !reply.hasHeader('www-authenticate')) void reply.header('www-authenticate', 'Bearer');
   if (failure.retryAfterS !== undefined) void reply.header('retry-after', String(failure.retryAfterS));
   // A request that fails before the hooks run (for a broken URL, say) does not have these yet.
   void reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');

@@ -4,7 +4,7 @@
  * front of fastify: without its hooks, loggers of its own, zod and errors with stacks. The answer is the same, to the letter.
  *
  * What is in order is learned from requests that went the long way (known-questions.ts). A request is refused here only if it asks a
- * known question, and its header has nothing else that could change the answer: a page's origin, an
+ * known question with a key that is known and may ask it, and its header has nothing else that could change the answer: a page's origin, an
  * expectation, a body of unknown or great length, another request before it. Everything else goes the long way, and so does
  * everything while there are free places.
  */
@@ -13,6 +13,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from '../config.js';
 import type { Admission, Full } from '../inference/admission.js';
 import type { Registry } from '../models/registry.js';
+import type { Access } from './access.js';
 import { clientAddress, holderOf } from './client-address.js';
 import type { Connections } from './connections.js';
 import { headersOfEach, requestIdOf } from './identity.js';
@@ -32,7 +33,8 @@ export interface OnSightParts {
   readonly logger: FastifyBaseLogger | false;
   readonly inference: { readonly admission: Pick<Admission, 'whyFull'> };
   readonly registry: Pick<Registry, 'check'>;
-  readonly metrics: Pick<Metrics, 'observeRequest'>;
+  readonly metrics: Pick<Metrics, 'observeRequest' | 'observeKey'>;
+  readonly access: Pick<Access, 'enterOnSight' | 'callerOf' | 'headersFor'>;
   readonly connections: Pick<Connections, 'isBroken' | 'waiting'>;
   readonly isClosing: () => boolean;
 }
@@ -44,6 +46,7 @@ export function createRefuseOnSight({
   inference: { admission },
   registry,
   metrics,
+  access,
   connections,
   isClosing,
 }: OnSightParts): RefuseOnSight {
@@ -80,7 +83,8 @@ export function createRefuseOnSight({
     if (found === undefined || isClosing() || !isPlain(request)) return false;
     if ((announcedLength(request) ?? Infinity) > WORTH_DISCARDING_BYTES) return false;
     const why = whyFull(request, found.question);
-    if (why === undefined) return false;
+    // Last, because it counts the request. A key that cannot be told at once goes the long way, as does one that may not.
+    if (why === undefined || !access.enterOnSight(request, 'infer')) return false;
 
     const id = requestIdOf(request);
     const code = 'QUEUE_FULL';
@@ -88,6 +92,7 @@ export function createRefuseOnSight({
     response.writeHead(503, {
       ...headersOfEach(request, id),
       ...(found.vary === undefined ? {} : { vary: found.vary }),
+      ...access.headersFor(request),
       'retry-after': String(why.retryAfterS),
       'content-type': PROBLEM_MEDIA_TYPE,
       'content-length': Buffer.byteLength(body),
@@ -96,10 +101,12 @@ export function createRefuseOnSight({
 
     const ms = performance.now() - began;
     metrics.observeRequest(found.route, 'POST', 503, ms / 1000);
+    const key = access.callerOf(request)?.name;
+    if (key !== undefined) metrics.observeKey(key, 503);
     log?.refused((logger) => {
       logger.warn({ reqId: id, code }, why.detail);
       const client = clientAddress(request, config.trustedProxies);
-      logger.info({ reqId: id, method: 'POST', url, status: 503, ms, client }, 'request');
+      logger.info({ reqId: id, method: 'POST', url, status: 503, ms, client, key }, 'request');
     });
     return true;
   };

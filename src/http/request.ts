@@ -9,6 +9,7 @@ import type { Config } from '../config.js';
 import { ServiceError } from '../errors.js';
 import type { Admission } from '../inference/admission.js';
 import { checkAlive, waitWithin, type RequestContext } from '../inference/request-context.js';
+import type { Quota } from '../keys/quota.js';
 import type { CompiledModel } from '../models/compile.js';
 import type { Wait } from '../models/registry.js';
 import type { Question } from './known-questions.js';
@@ -39,7 +40,10 @@ export function longestWaitMs(
  */
 export function requestContext(
   reply: FastifyReply,
-  { ending, ...asked }: Pick<RequestContext, 'flow' | 'priority' | 'deadline'> & { readonly ending: AbortSignal },
+  {
+    ending,
+    ...asked
+  }: Pick<RequestContext, 'flow' | 'priority' | 'deadline' | 'budget'> & { readonly ending: AbortSignal },
 ): RequestContext {
   const over = new AbortController();
   const end = (): void => over.abort(ending.reason);
@@ -110,6 +114,29 @@ export function limitPasses(passes: number, maximum: number): void {
       limit: { name: 'images', value: maximum, needed: passes },
     },
   );
+}
+
+/** The places that a request has of its key's images at once. */
+export interface HeldImages {
+  /** Have so many. Throws RATE_LIMITED. */
+  take(images: number): void;
+  giveBack(): void;
+}
+
+/**
+ * Hold a place for one image before the body tells how many there are. The caller must give back what it has. Throws
+ * RATE_LIMITED if there is no place. Without a quota there are always some.
+ */
+export function holdImages(quota: Pick<Quota, 'holdImages'> | undefined): HeldImages {
+  let giveBack = quota?.holdImages(1);
+  return {
+    take(images) {
+      giveBack?.();
+      giveBack = undefined;
+      giveBack = quota?.holdImages(images);
+    },
+    giveBack: () => giveBack?.(),
+  };
 }
 
 /** INVALID_REQUEST for a body that has more images than one request may: the others are not read. */

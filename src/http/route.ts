@@ -8,7 +8,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import type { ErrorCode } from '../errors.js';
-import { authorize } from './administration.js';
+import type { Audience } from './access.js';
 import { variesBy } from './cross-origin.js';
 import { parseParameters, type QuerySchema } from './parameters.js';
 import type { RouteParts } from './parts.js';
@@ -44,8 +44,8 @@ interface Address<Path extends string> {
   readonly path: Path;
   /** Answers have ETags, and a client that has the answer already gets 304 (revalidation.ts). */
   readonly revalidated?: boolean;
-  /** Whom the route is for; absent: everybody. */
-  readonly security?: 'administrator' | undefined;
+  /** Whom the route is for. */
+  readonly audience: Audience;
 }
 
 /** What the API's description says about a route besides its address. */
@@ -97,6 +97,7 @@ export interface Route extends Address<string> {
  * export const getModel = route({
  *   method: 'GET',
  *   path: '/v1/models/:name',
+ *   audience: 'models',
  *   operationId: 'getModel',
  *   summary: 'One model, with its labels',
  *   answers: { 200: json(modelDetail) },
@@ -108,7 +109,7 @@ export function route<Query, const Path extends string>({
   method,
   path,
   revalidated = false,
-  security,
+  audience,
   parse = (schema, request) => parseParameters(schema, request.query),
   answer,
   ...operation
@@ -118,12 +119,11 @@ export function route<Query, const Path extends string>({
     method,
     path,
     revalidated,
-    security,
+    audience,
     operation,
     handle(parts, request, reply) {
       // First, because refusals depend on Accept, too.
       if (choosesForm) variesBy(reply, 'Accept');
-      if (security === 'administrator') authorize(request, parts.config);
       const { query: schema } = operation;
       const query = schema === undefined ? (undefined as Query) : parse(schema, request);
       return answer(parts, { request, reply, query, params: request.params as Asked<Query, Path>['params'] });

@@ -25,11 +25,12 @@ export function addRoutes(
 ): void {
   // Nothing that no route takes is looked at before it is refused.
   for (const method of METHODS) if (!TAKEN.includes(method)) app.addHttpMethod(method, { overrideExisting: true });
-  for (const { method, path, operation, handle, revalidated: hasTag = false } of routes) {
+  for (const { method, path, audience, operation, handle, revalidated: hasTag = false } of routes) {
     app.route({
       method,
       url: path,
       schema: { response: operation === undefined ? {} : serializersOf(operation) },
+      onRequest: parts.access.enter(audience),
       onSend: hasTag ? [revalidated, onSend] : onSend,
       handler: (request, reply) => handle(parts, request, reply),
     });

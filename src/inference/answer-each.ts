@@ -3,6 +3,7 @@
  * request if some of them cannot be answered.
  */
 import { toServiceError, type ServiceError } from '../errors.js';
+import { createBill } from './bill.js';
 import type { Done } from './carry-out.js';
 import type { ImageInput, Inference, Question } from './infer.js';
 import { createMapAccount, MAX_VALUES, type ValueLimit } from './map-account.js';
@@ -25,7 +26,8 @@ export type Asking<Reading, Answer> = (context: RequestContext) => Question<Read
 /**
  * Ask the question of each image of a request. If a request has several images, a bad image fails alone. A failure that
  * a retry may cure (queue full, deadline, worker lost) fails the request, and so do maps that are too large together.
- * Takes the images' places in the server, and gives them back when nothing of the request runs any more.
+ * Takes the images' places in the server, and gives them back when nothing of the request runs any more. The context's budget
+ * pays for all images at once, before one of them runs.
  */
 export async function answerEach<Reading, Answer>(
   inference: Inference,
@@ -37,20 +39,24 @@ export async function answerEach<Reading, Answer>(
   const account = createMapAccount(images.length, limit);
   const question = asking(context);
   const release = inference.admission.admit(images.length * passesPerImage(question.input));
+  const shares = context.budget && createBill(images.length, context.budget);
   const began = performance.now();
   let timing: Longest | undefined;
   try {
     const answers = await allTogether<AnsweredImage<Answer> | FailedImage>(
       context,
-      images.map((image) => async (shared) => {
+      images.map((image, position) => async (shared) => {
         const { name } = image;
+        const share = shares?.[position];
         try {
-          return { name, ...(await inference.answer(image, { ...asking(shared), account }, shared)) };
+          return { name, ...(await inference.answer(image, { ...asking(shared), account, share }, shared)) };
         } catch (error) {
           if (images.length === 1 || shared.signal.aborted || account.isExceeded) throw error;
           const problem = toServiceError(error);
           if (problem.retryable) throw error;
           return { name, problem };
+        } finally {
+          share?.leave();
         }
       }),
     );

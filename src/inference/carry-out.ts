@@ -7,7 +7,7 @@ import type { Background, EncodedPhoto } from '../images/decode.js';
 import type { Steps } from '../maps/steps.js';
 import type { TensorMap } from '../tensor.js';
 import { inTurns } from '../turns.js';
-import { checkClassMap, type ImagePlan, type PassPlan } from './plan.js';
+import { checkClassMap, multiplyAddsOf, type ImagePlan, type PassPlan } from './plan.js';
 import { allTogether, checkAlive, type RequestContext } from './request-context.js';
 import { runPass } from './run-pass.js';
 import { sumTimings, type PhaseObserver, type Timing } from './timing.js';
@@ -94,6 +94,7 @@ export function createCarryOut({ batcher, background, observe }: CarryOutOptions
     const { classes, lacking } = needing === undefined ? NOTHING : await inTurns(needing, () => checkAlive(context));
     if (lacking.length > 0) {
       const passes = lacking.map((position) => plan.passes[position]!);
+      context.budget?.owe(multiplyAddsOf(passes));
       for (const pass of passes) checkClassMap(pass, plan.classCount, classes.length);
       const again = await runAndRead(passes, classes);
       lacking.forEach((position, index) => (readings[position] = again[index]!));

@@ -27,7 +27,7 @@ import type { View } from '../models/dense-views.js';
 import type { SessionLease } from '../models/loaded-model.js';
 import { createAdmission, type Admission } from './admission.js';
 import { createCarryOut, type Done, type Reader, type SessionHolder } from './carry-out.js';
-import { planImage, type PassRequest, type PlanLimits } from './plan.js';
+import { multiplyAddsOf, planImage, type PassRequest, type PlanLimits } from './plan.js';
 import { waitWithin, type RequestContext } from './request-context.js';
 import { createStatistics, type Statistics } from './statistics.js';
 import type { PhaseObserver } from './timing.js';
@@ -108,6 +108,7 @@ export function createInference({
     async answer({ bytes, pixels }, question, context) {
       const header = pixels === undefined ? await readImageHeader(bytes, limits) : headerOfPixels(pixels, limits);
       const plan = planImage(header, question, limits);
+      await question.share?.pay(multiplyAddsOf(plan.passes));
       return carryOut({ bytes, plan, reader: question, withSession: sessionsOf(question.model) }, context);
     },
   };

@@ -13,6 +13,7 @@ import type { CompiledModel } from '../models/compile.js';
 import type { DenseView, View, ViewGeometry } from '../models/dense-views.js';
 import type { Size } from '../models/input-size.js';
 import type { SessionSpec } from '../runtime/session.js';
+import type { Share } from './bill.js';
 import type { MapAccount, MapCost } from './map-account.js';
 
 /** One pass may cost as much as this many runs of the largest input. */
@@ -67,6 +68,8 @@ export interface PassRequest {
   };
   /** Takes the cost of the image's maps; absent: nothing limits their sum. */
   readonly account?: MapAccount;
+  /** Pays for the image's passes; absent: nobody does. */
+  readonly share?: Share | undefined;
   readonly checkHeader?: HeaderCheck | undefined;
 }
 
@@ -221,6 +224,11 @@ function planAt(
   const bytes = decode.bytes + PIXEL_BYTES * size.width * size.height + view.peakBytes(size);
   checkMemory(bytes, limits);
   return { input, tiling, session, cost: view.multiplyAdds(size), decodeMs: 1000 * decode.seconds, bytes, map };
+}
+
+/** Multiply-adds of passes, all tiles included. */
+export function multiplyAddsOf(passes: readonly PassPlan[]): number {
+  return passes.reduce((sum, { cost, tiling }) => sum + cost * (tiling?.tiles.length ?? 1), 0);
 }
 
 /** Pixels that are the input already are not resampled for a net that takes no such sides. Throws OUTPUT_UNSUPPORTED. */

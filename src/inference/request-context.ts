@@ -15,6 +15,16 @@ export interface RequestContext {
   readonly deadline: number;
   /** Aborted when the client is gone or a sibling has failed; its reason says which. */
   readonly signal: AbortSignal;
+  /** Pays for what the request computes; absent: nobody counts. */
+  readonly budget?: Budget | undefined;
+}
+
+/** What a client may still have computed, in multiply-adds. */
+export interface Budget {
+  /** Take what is planned. Throws RATE_LIMITED if it is more than is left; nothing is taken then. */
+  spend(multiplyAdds: number): void;
+  /** Take what is computed beside the plan, whether it is left or not. */
+  owe(multiplyAdds: number): void;
 }
 
 /** A local command has no deadline, and is not cancelled. */

@@ -12,6 +12,7 @@ import { createBars } from './bars.js';
 import { createClassPicker } from './class-picker.js';
 import { describeDrift } from './drift.js';
 import { element, fillSelect, make } from './elements.js';
+import { visitorsKey } from './key.js';
 import { hideProblem, isWorthRetrying, showProblem } from './notice.js';
 import { createOverlay } from './overlay.js';
 import type { AskedTiming, PlacedMap } from './placed-map.js';
@@ -35,7 +36,7 @@ const REST_MS = 150;
 const BARS = 5;
 
 const base = new URL('.', document.baseURI);
-const client = createClient(base);
+const client = createClient(base, { apiKey: visitorsKey });
 const answers = createAnswers(client);
 const overlay = createOverlay();
 const chart = createScaleChart();
@@ -171,6 +172,7 @@ function draw(): void {
     asked,
     classOfMap,
     style(),
+    visitorsKey() !== undefined,
   );
   element('downloads', HTMLDivElement)
     .querySelectorAll('button')

@@ -1,6 +1,7 @@
-/** Errors in words for people: the server's own if it refused, and the page's if it does not answer at all. */
+/** Errors in words for people: the server's own if it refused, and the page's if it does not answer at all. Where a key is lacking, it is asked for. */
 import { ProblemError, UnreachableError } from '../client/index.js';
 import { element, make } from './elements.js';
+import { askForKey, visitorsKey } from './key.js';
 
 export function hideProblem(): void {
   element('problem', HTMLParagraphElement).hidden = true;
@@ -8,6 +9,10 @@ export function hideProblem(): void {
 
 /** Say what went wrong, and offer to try again if that may help. */
 export function showProblem(error: unknown, retry: () => void): void {
+  if (isAboutKey(error)) {
+    askForKey(error.message, retry);
+    return;
+  }
   const problem = element('problem', HTMLParagraphElement);
   const again = make('button', { type: 'button' }, 'Try again');
   again.addEventListener('click', () => {
@@ -25,7 +30,15 @@ function sentenceOf(error: unknown): string {
   return 'Something went wrong in this page; the browser’s console has the details.';
 }
 
+/** Whether another key may help: there is none, or the visitor's is not good enough. */
+function isAboutKey(error: unknown): error is ProblemError {
+  if (!(error instanceof ProblemError)) return false;
+  const { code } = error.problem;
+  return code === 'UNAUTHENTICATED' || (code === 'FORBIDDEN' && visitorsKey() !== undefined);
+}
+
 /** Whether the same question may be answered a little later. */
 export function isWorthRetrying(error: unknown): boolean {
-  return error instanceof UnreachableError || (error instanceof ProblemError && error.problem.status >= 500);
+  if (error instanceof UnreachableError) return true;
+  return error instanceof ProblemError && (error.problem.status >= 500 || error.problem.status === 429);
 }

@@ -84,16 +84,21 @@ export function pictureQuery(question: Question, index: number, style: MapStyle)
   return { ...heatmapQuery(question, [index]), colormap, alpha: opacity, range, interpolation, ...scores };
 }
 
-/** Two commands: one for the classes, one for the map of the class `index`. Without an index only the first. */
+/**
+ * Two commands: one for the classes, one for the map of the class `index`. Without an index only the first. A key is a variable
+ * of the shell in them.
+ */
 export function curlCommand(
   base: string,
   file: string,
   question: Question,
   index: number | undefined,
   style: MapStyle,
+  hasKey: boolean,
 ): string {
+  const key = hasKey ? '-H "Authorization: Bearer $FULLCONV_API_KEY" ' : '';
   const ask = (route: string, query: object): string =>
-    `curl --data-binary ${quote(`@${file}`)} ${quote(base + route + queryString(query))}`;
+    `curl ${key}--data-binary ${quote(`@${file}`)} ${quote(base + route + queryString(query))}`;
   const topK = Math.min(question.model.classes ?? 5, 5);
   const classes = ask('v1/classify', { ...classifyQuery(question), topK });
   if (index === undefined) return classes;

@@ -37,7 +37,7 @@ export async function classifyCommand(config: Config, args: readonly string[], f
       },
       report,
     );
-  if (flags.server !== undefined) await run(remoteClassifier(flags.server, flags));
+  if (flags.server !== undefined) await run(remoteClassifier({ url: flags.server, apiKey: config.apiKey }, flags));
   else await withLocalClassifier(config, flags, run);
   if (flags.json) process.stdout.write(JSON.stringify(listed, null, 2) + '\n');
 }

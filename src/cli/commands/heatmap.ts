@@ -26,7 +26,8 @@ export async function heatmapCommand(config: Config, args: readonly string[], fl
   }
   const run = (heatmaps: Answerer<DrawnMap<HeatmapSummary>>): Promise<void> =>
     answerWithMaps(inputs, outputs, flags, heatmaps, (summary) => describe(summary, flags.scores ?? 'probability'));
-  if (flags.server !== undefined) await run(remoteHeatmaps(flags.server, flags, format));
+  if (flags.server !== undefined)
+    await run(remoteHeatmaps({ url: flags.server, apiKey: config.apiKey }, flags, format));
   else await withLocalHeatmaps(config, flags, format, run);
 }
 

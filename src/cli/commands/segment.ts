@@ -20,7 +20,8 @@ export async function segmentCommand(config: Config, args: readonly string[], fl
   const outputs = await planOutputs(inputs, flags);
   const run = (segments: Answerer<DrawnMap<SegmentSummary>>): Promise<void> =>
     answerWithMaps(inputs, outputs, flags, segments, describe);
-  if (flags.server !== undefined) await run(remoteSegments(flags.server, flags, outputs.format));
+  if (flags.server !== undefined)
+    await run(remoteSegments({ url: flags.server, apiKey: config.apiKey }, flags, outputs.format));
   else await withLocalSegments(config, flags, outputs.format, run);
 }
 

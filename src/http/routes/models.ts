@@ -1,6 +1,6 @@
 /**
- * GET /v1/models and /v1/models/{name}: the models and what each can do. POST …/load and …/unload: administration, with
- * a token.
+ * GET /v1/models and /v1/models/{name}: the models and what each can do. POST …/load and …/unload: administration, which is
+ * audited.
  */
 import { z } from 'zod';
 import type { RunCost } from '../../batching/run-cost.js';
@@ -14,6 +14,7 @@ import type { DenseViews } from '../../models/dense-views.js';
 import { PRECISIONS } from '../../models/manifest.js';
 import type { ModelEntry } from '../../models/registry.js';
 import { meaningsOf, wordsOf } from '../../vocabulary.js';
+import { audited } from '../audit.js';
 import type { RouteParts } from '../parts.js';
 import { json, route } from '../route.js';
 
@@ -141,6 +142,7 @@ const modelsResponse = z
 export const listModels = route({
   method: 'GET',
   path: '/v1/models',
+  audience: 'models',
   revalidated: true,
   operationId: 'listModels',
   summary: 'The models and what each can do',
@@ -158,6 +160,7 @@ const versionQuery = z.strictObject({
 export const getModel = route({
   method: 'GET',
   path: '/v1/models/:name',
+  audience: 'models',
   revalidated: true,
   operationId: 'getModel',
   summary: 'One version of a model, with its labels; the one that answers, if none is named',
@@ -173,27 +176,35 @@ export const getModel = route({
 export const loadModel = route({
   method: 'POST',
   path: '/v1/models/:name/load',
-  security: 'administrator',
+  audience: 'admin',
   operationId: 'loadModel',
   summary: 'Load or reload a model from its folder: one version, or all that there are',
   query: versionQuery,
   answers: { 200: json(modelDetail) },
   errors: ['INVALID_REQUEST', 'MODEL_NOT_FOUND'],
-  answer: async (parts, { params, query: { version } }) =>
-    describeEntry(await parts.registry.load(params.name, version), parts),
+  answer: async (parts, { request, params: { name }, query: { version } }) =>
+    describeEntry(
+      await audited(parts, request, { action: 'load', model: name, version }, () => parts.registry.load(name, version)),
+      parts,
+    ),
 });
 
 export const unloadModel = route({
   method: 'POST',
   path: '/v1/models/:name/unload',
-  security: 'administrator',
+  audience: 'admin',
   operationId: 'unloadModel',
   summary: 'Finish the work in flight and close the model: one version, or all',
   query: versionQuery,
   answers: { 200: json(modelDetail) },
   errors: ['INVALID_REQUEST', 'MODEL_NOT_FOUND'],
-  answer: async (parts, { params, query: { version } }) =>
-    describeEntry(await parts.registry.unload(params.name, version), parts),
+  answer: async (parts, { request, params: { name }, query: { version } }) =>
+    describeEntry(
+      await audited(parts, request, { action: 'unload', model: name, version }, () =>
+        parts.registry.unload(name, version),
+      ),
+      parts,
+    ),
 });
 
 /** The parts of the server that an entry's description needs. */

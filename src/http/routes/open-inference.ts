@@ -10,10 +10,11 @@ import { ServiceError } from '../../errors.js';
 import { imageOrPixels } from '../../inference/image-or-pixels.js';
 import type { ImageInput } from '../../inference/infer.js';
 import { VERSION } from '../../version.js';
-import { authorize } from '../administration.js';
+import type { Audience } from '../access.js';
 import { sendAnswer } from '../answer.js';
 import type { KeyedQuestion } from '../answer-key.js';
 import { answerOnce } from '../answer-once.js';
+import { audited } from '../audit.js';
 import { clientAddress, holderOf } from '../client-address.js';
 import { withBody } from '../image-bodies.js';
 import { imagesOf } from '../open-inference/image-tensor.js';
@@ -38,7 +39,15 @@ import {
 import { describeStatistics } from '../open-inference/statistics.js';
 import type { RouteParts } from '../parts.js';
 import { announcedLength, WORTH_DISCARDING_BYTES } from '../receive-body.js';
-import { askerOf, limitPasses, longestWaitMs, modelHeaders, requestContext, waitForModel } from '../request.js';
+import {
+  askerOf,
+  holdImages,
+  limitPasses,
+  longestWaitMs,
+  modelHeaders,
+  requestContext,
+  waitForModel,
+} from '../request.js';
 import type { Route } from '../route.js';
 import { pixelSize } from '../../maps/input-plan.js';
 
@@ -55,14 +64,20 @@ const EXTENSIONS = [
 
 type Handle = (parts: RouteParts, request: FastifyRequest, reply: FastifyReply) => unknown;
 
-const get = (path: string, handle: Handle): Route => ({ method: 'GET', path, handle });
-const post = (path: string, handle: Handle): Route => ({ method: 'POST', path, handle });
+type Add = (path: string, handle: Handle) => Route;
+
+const get =
+  (audience: Audience): Add =>
+  (path, handle) => ({ method: 'GET', path, audience, handle });
+const post =
+  (audience: Audience): Add =>
+  (path, handle) => ({ method: 'POST', path, audience, handle });
 
 /** A number, as the protocol has it, or a label of a version. */
 const VERSION_RULE = '^\\d+$|^[A-Za-z][A-Za-z0-9._-]*$';
 
 /** The routes of a model, with and without its version. */
-function ofModel(add: typeof get, what: string, handle: Handle): Route[] {
+function ofModel(add: Add, what: string, handle: Handle): Route[] {
   return ['/v2/models/:name', `/v2/models/:name/versions/:version(${VERSION_RULE})`].map((path) =>
     add(path + what, handle),
   );
@@ -139,7 +154,7 @@ function allStatistics(parts: RouteParts) {
 const RAW: InferRequest = { id: undefined, parameters: {}, inputs: [], outputs: undefined, binaryOutput: true };
 
 async function infer(parts: RouteParts, request: FastifyRequest, reply: FastifyReply) {
-  const { config, registry, inference, bodies, metrics, ending, cache, keyOf } = parts;
+  const { access, config, registry, inference, bodies, metrics, ending, cache, keyOf } = parts;
   const arrived = performance.now() - reply.elapsedTime;
   const client = holderOf(clientAddress(request.raw, config.trustedProxies));
   const served = findAvailableModel(registry, addressOf(request));
@@ -150,8 +165,9 @@ async function infer(parts: RouteParts, request: FastifyRequest, reply: FastifyR
   const checkWait = (deadlineMs: number | undefined, priority: number): void =>
     inference.admission.checkWait(longestWaitMs({ deadlineMs }, config), askers(priority));
   if (!mayBeKept) checkWait(undefined, 0);
+  const places = holdImages(access.callerOf(request.raw)?.quota);
   const reading = { bodies, metrics, limits: config, client, deadline: Infinity };
-  return withBody({ request, reply }, reading, async (body) => {
+  const answering = withBody({ request, reply }, reading, async (body) => {
     const jsonLength = headerLength(request.headers[HEADER_LENGTH], body.length);
     const asked = jsonLength === 0 ? RAW : await readInferBody(body, jsonLength);
     checkOutputs(asked.outputs, OUTPUT_NAMES[served.asked]);
@@ -161,11 +177,13 @@ async function infer(parts: RouteParts, request: FastifyRequest, reply: FastifyR
     const { priority, deadlineMs } = urgencyOf(question.parameters);
     const mirrors = question.parameters.flip ? 2 : 1;
     limitPasses(count * question.scales, config.maxImages);
+    places.take(count);
     if (!mayBeKept) checkWait(deadlineMs, priority);
     const context = requestContext(reply, {
       ...askers(priority),
       deadline: Math.min(arrived + (deadlineMs ?? Infinity), performance.now() + config.deadlineMs),
       ending,
+      budget: access.budgetFor(request.raw),
     });
     const wait = waitForModel(inference.admission, count * question.scales * mirrors, context);
     const made = await useModel(registry, addressOf(request), wait, async (ready) => {
@@ -191,6 +209,7 @@ async function infer(parts: RouteParts, request: FastifyRequest, reply: FastifyR
     });
     return sendAnswer(reply, made);
   });
+  return answering.finally(() => places.giveBack());
 }
 
 /** What decides the answer, but for the id of the request. */
@@ -253,7 +272,6 @@ async function index(parts: RouteParts, request: FastifyRequest, reply: FastifyR
 }
 
 async function load(parts: RouteParts, request: FastifyRequest, reply: FastifyReply) {
-  authorize(request, parts.config);
   const { parameters = {} } = await readSmallJson(parts, { request, reply }, ['parameters']);
   const override = Object.keys(parameters as object)[0];
   if (override !== undefined) {
@@ -263,7 +281,8 @@ async function load(parts: RouteParts, request: FastifyRequest, reply: FastifyRe
     );
   }
   const { name } = addressOf(request);
-  const { state, reason = '' } = await parts.registry.load(name);
+  const loading = audited(parts, request, { action: 'load', model: name }, () => parts.registry.load(name));
+  const { state, reason = '' } = await loading;
   // A newer version that fails leaves the old one ready, with the reason.
   if (state !== 'ready' || reason !== '')
     throw new ServiceError('INVALID_REQUEST', `failed to load "${name}": ${reason}`);
@@ -271,10 +290,10 @@ async function load(parts: RouteParts, request: FastifyRequest, reply: FastifyRe
 }
 
 async function unload(parts: RouteParts, request: FastifyRequest, reply: FastifyReply) {
-  authorize(request, parts.config);
   // unload_dependents: no model depends on another.
   await readSmallJson(parts, { request, reply }, ['parameters']);
-  await parts.registry.unload(addressOf(request).name);
+  const { name } = addressOf(request);
+  await audited(parts, request, { action: 'unload', model: name }, () => parts.registry.unload(name));
   return reply.send();
 }
 
@@ -285,27 +304,27 @@ const refuse =
   };
 
 export const OPEN_INFERENCE_ROUTES: readonly Route[] = [
-  get('/v2/health/live', live),
-  get('/v2/health/ready', ready),
-  get('/v2', server),
-  get('/v2/', server),
-  get('/v2/models/stats', allStatistics),
-  ...ofModel(get, '', metadata),
-  ...ofModel(get, '/ready', modelReady),
-  ...ofModel(get, '/config', configuration),
-  ...ofModel(get, '/stats', statistics),
-  ...ofModel(post, '/infer', infer),
-  post('/v2/repository/index', index),
-  post('/v2/repository/models/:name/load', load),
-  post('/v2/repository/models/:name/unload', unload),
-  post('/v2/repository/:repository/index', refuse('Choosing among repositories')),
-  post('/v2/repository/:repository/models/:name/load', refuse('Choosing among repositories')),
-  post('/v2/repository/:repository/models/:name/unload', refuse('Choosing among repositories')),
+  get('everybody')('/v2/health/live', live),
+  get('everybody')('/v2/health/ready', ready),
+  get('models')('/v2', server),
+  get('models')('/v2/', server),
+  get('models')('/v2/models/stats', allStatistics),
+  ...ofModel(get('models'), '', metadata),
+  ...ofModel(get('models'), '/ready', modelReady),
+  ...ofModel(get('models'), '/config', configuration),
+  ...ofModel(get('models'), '/stats', statistics),
+  ...ofModel(post('infer'), '/infer', infer),
+  post('models')('/v2/repository/index', index),
+  post('admin')('/v2/repository/models/:name/load', load),
+  post('admin')('/v2/repository/models/:name/unload', unload),
+  post('models')('/v2/repository/:repository/index', refuse('Choosing among repositories')),
+  post('models')('/v2/repository/:repository/models/:name/load', refuse('Choosing among repositories')),
+  post('models')('/v2/repository/:repository/models/:name/unload', refuse('Choosing among repositories')),
   ...['systemsharedmemory', 'cudasharedmemory'].flatMap((memory) => [
-    get(`/v2/${memory}/status`, refuse('Shared memory')),
-    get(`/v2/${memory}/region/:region/status`, refuse('Shared memory')),
-    post(`/v2/${memory}/unregister`, refuse('Shared memory')),
-    post(`/v2/${memory}/region/:region/register`, refuse('Shared memory')),
-    post(`/v2/${memory}/region/:region/unregister`, refuse('Shared memory')),
+    get('models')(`/v2/${memory}/status`, refuse('Shared memory')),
+    get('models')(`/v2/${memory}/region/:region/status`, refuse('Shared memory')),
+    post('models')(`/v2/${memory}/unregister`, refuse('Shared memory')),
+    post('models')(`/v2/${memory}/region/:region/register`, refuse('Shared memory')),
+    post('models')(`/v2/${memory}/region/:region/unregister`, refuse('Shared memory')),
   ]),
 ];

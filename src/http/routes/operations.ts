@@ -7,6 +7,7 @@ const health = z.object({ status: z.string() }).meta({ id: 'Health' });
 export const live = route({
   method: 'GET',
   path: '/livez',
+  audience: 'everybody',
   operationId: 'live',
   summary: 'The process is alive',
   answers: { 200: json(health, 'Alive'), 503: json(health, 'Every worker has been given up') },
@@ -19,6 +20,7 @@ export const live = route({
 export const ready = route({
   method: 'GET',
   path: '/readyz',
+  audience: 'everybody',
   operationId: 'ready',
   summary: 'Requests can be answered',
   answers: { 200: json(health, 'Ready'), 503: json(health, 'Not ready, or shutting down') },
@@ -31,6 +33,7 @@ export const ready = route({
 export const metrics = route({
   method: 'GET',
   path: '/metrics',
+  audience: 'metrics',
   operationId: 'metrics',
   summary: 'Prometheus metrics',
   answers: { 200: { description: 'Metrics', content: { 'text/plain': {} } } },
@@ -43,6 +46,7 @@ export const metrics = route({
 export const openapi = route({
   method: 'GET',
   path: '/openapi.json',
+  audience: 'everybody',
   revalidated: true,
   operationId: 'openapi',
   summary: 'This document',

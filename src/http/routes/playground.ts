@@ -55,6 +55,7 @@ export async function playgroundRoutes({ playgroundFolder: folder, document }: R
 function pageAt(path: string, page: Buffer): Route {
   return {
     method: 'GET',
+    audience: 'everybody',
     path,
     revalidated: true,
     handle: (_parts, _request, reply) => reply.headers(PROTECTION).type(MEDIA_TYPES['.html']!).send(page),
@@ -64,6 +65,7 @@ function pageAt(path: string, page: Buffer): Route {
 function filesOf(files: ReadonlyMap<string, Buffer>): Route {
   return {
     method: 'GET',
+    audience: 'everybody',
     path: '/playground/:file',
     revalidated: true,
     handle(_parts, request, reply) {

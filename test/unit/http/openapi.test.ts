@@ -11,6 +11,7 @@ const getThing = route({
   method: 'GET',
   path: '/v1/boxes/:box/things/:thing',
   revalidated: true,
+  audience: 'everybody',
   operationId: 'getThing',
   summary: 'One thing',
   query: z.strictObject({ depth: integer(1, 9).default(2).describe('How deep'), all: flag.optional() }),
@@ -22,7 +23,7 @@ const getThing = route({
 const addThing = route({
   method: 'POST',
   path: '/v1/boxes/:box/things/:thing',
-  security: 'administrator',
+  audience: 'admin',
   operationId: 'addThing',
   summary: 'A new thing',
   body: { description: 'The thing', content: { 'application/json': thing, 'image/png': {} } },
@@ -65,7 +66,7 @@ describe('the OpenAPI document', () => {
       ['200', 'OK'],
       ['304', 'The client already has the answer: If-None-Match names its ETag'],
       ['400', 'INVALID_REQUEST: The request is malformed'],
-      ['403', 'FORBIDDEN: The request may not come from there'],
+      ['403', 'FORBIDDEN: The client may not do this'],
       ['404', 'NOT_FOUND: There is nothing at this address; MODEL_NOT_FOUND: No such model'],
       ['408', 'REQUEST_TIMEOUT: The request did not arrive in time'],
       ['429', 'RATE_LIMITED: The client asks for too much at once'],
@@ -78,6 +79,7 @@ describe('the OpenAPI document', () => {
     const probe = route({
       method: 'GET',
       path: '/v1/boxes/:box/things/:thing',
+      audience: 'everybody',
       operationId: 'probe',
       summary: 'Whether it is there',
       answers: { 200: json(thing), 503: json(thing, 'It is not') },
@@ -101,7 +103,7 @@ describe('the OpenAPI document', () => {
         method: 'GET',
         path: '/v1/boxes/:box/things/:thing',
         revalidated: true,
-        security: 'administrator',
+        audience: 'admin',
         operationId: 'getThing',
         summary: 'One thing',
         answers: {
@@ -118,6 +120,8 @@ describe('the OpenAPI document', () => {
     expect(responses['200']!.headers).toEqual({
       ...id,
       ETag: shared('ETag'),
+      'RateLimit-Policy': shared('RateLimit-Policy'),
+      RateLimit: shared('RateLimit'),
       Colour: { description: 'Of the thing', required: true, schema: { enum: ['red'] } },
     });
     expect(responses['304']!.headers).toEqual({ ...id, ETag: shared('ETag') });
@@ -129,7 +133,7 @@ describe('the OpenAPI document', () => {
   it('says for whom a route is, and what it takes', () => {
     const { post } = described(addThing).operations;
     expect(post).toMatchObject({
-      security: [{ administrator: [] }],
+      security: [{ bearer: ['admin'] }, { apiKey: ['admin'] }],
       requestBody: {
         required: true,
         content: { 'application/json': { schema: { $ref: '#/components/schemas/Thing' } }, 'image/png': {} },
@@ -145,7 +149,7 @@ describe('the OpenAPI document', () => {
   });
 
   it('says nothing of what is no part of the API', () => {
-    const page: Route = { method: 'GET', path: '/', handle: () => undefined };
+    const page: Route = { method: 'GET', path: '/', audience: 'everybody', handle: () => undefined };
     expect(described(page).paths).toEqual({});
   });
 
@@ -153,6 +157,7 @@ describe('the OpenAPI document', () => {
     const nameless = route({
       method: 'GET',
       path: '/',
+      audience: 'everybody',
       operationId: 'nameless',
       summary: '',
       answers: { 200: json(z.object({})) },

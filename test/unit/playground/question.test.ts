@@ -92,21 +92,26 @@ describe('the commands', () => {
   const BASE = 'https://example.org/ask/';
 
   it('ask for the five best classes, and for no map where there is none', () => {
-    expect(curlCommand(BASE, 'cat.jpg', asking(), undefined, STYLE)).toBe(
+    expect(curlCommand(BASE, 'cat.jpg', asking(), undefined, STYLE, false)).toBe(
       "curl --data-binary '@cat.jpg' 'https://example.org/ask/v1/classify?model=tiny&fit=whole&scale=1&topK=5'",
     );
   });
 
   it('ask for the picture that the page shows', () => {
-    const [, map] = curlCommand(BASE, 'cat.jpg', asking({ flip: true }), 3, STYLE).split('\n\n');
+    const [, map] = curlCommand(BASE, 'cat.jpg', asking({ flip: true }), 3, STYLE, false).split('\n\n');
     expect(map).toBe(
       "curl --data-binary '@cat.jpg' 'https://example.org/ask/v1/heatmap?model=tiny&class=3&fit=whole&scale=1&flip=true" +
         "&colormap=viridis&alpha=0.6&range=minmax&interpolation=nearest' -o heatmap.png",
     );
   });
 
+  it('name a variable of the shell where there is a key', () => {
+    const text = curlCommand(BASE, 'cat.jpg', asking(), undefined, STYLE, true);
+    expect(text).toMatch(/^curl -H "Authorization: Bearer \$FULLCONV_API_KEY" --data-binary '@cat.jpg' /);
+  });
+
   it('keep a shell from reading the name of a file', () => {
-    const text = curlCommand(BASE, "it's $HOME.jpg", asking(), undefined, STYLE);
+    const text = curlCommand(BASE, "it's $HOME.jpg", asking(), undefined, STYLE, false);
     expect(text).toContain(`--data-binary '@it'\\''s $HOME.jpg' `);
   });
 });
