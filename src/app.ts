@@ -34,6 +34,7 @@ import { chooseEngine, theseMachines, type EngineChoice } from './runtime/choose
 import type { DevicePolicy } from './runtime/device-policy.js';
 import { engineNamed, platformOf } from './runtime/engines.js';
 import type { SessionSpec } from './runtime/session.js';
+import type { Tracing } from './tracing/request-trace.js';
 import { VERSION } from './version.js';
 
 /** The devices that a server runs on, and how they are fed. */
@@ -220,7 +221,11 @@ export async function createService(config: Config, log: Logger, options: Servic
   });
   metrics.watch({
     admitted: () => inference.admission.admitted,
+    queued: () => batcher.queued,
     idleWorkers: () => pool.idle,
+    workers: () => pool.processes,
+    models: () => registry.list(),
+    limits: { passes: config.maxQueue, memoryBytes, deadlineMs: config.deadlineMs },
     engine,
     device,
     provider: () => pool.provider,
@@ -321,6 +326,13 @@ export interface App {
   hangUp(): void;
 }
 
+export interface AppOptions {
+  /** The built page. */
+  readonly playgroundFolder?: string;
+  /** Left out: nothing is traced. */
+  readonly tracing?: Tracing | undefined;
+}
+
 /** How long the last answers have to leave. */
 const LAST_ANSWERS_MS = 500;
 
@@ -329,8 +341,9 @@ export async function createApp(
   config: Config,
   service: Service,
   logger: FastifyBaseLogger | false,
-  playgroundFolder = PLAYGROUND_FOLDER,
+  { playgroundFolder = PLAYGROUND_FOLDER, tracing }: AppOptions = {},
 ): Promise<App> {
+  if (tracing !== undefined) service.metrics.watchSpans(() => tracing.spans);
   const state = { ready: true };
   const ending = new AbortController();
   // Each request in flight listens.
@@ -338,6 +351,7 @@ export async function createApp(
   const http = await createHttpServer({
     config,
     logger,
+    tracing,
     ...service,
     inputStep: service.policy.inputStep,
     runCosts: () => service.batcher.runCosts(),

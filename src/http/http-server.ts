@@ -20,16 +20,18 @@ import { createKnownQuestions } from './known-questions.js';
 import { createRefuseOnSight, refuseOnSight } from './refuse-on-sight.js';
 import { refuseWhileClosing } from './refuse-while-closing.js';
 import type { Refusal } from './refusals.js';
+import { logFields, notesOf, safeUrl } from './request-notes.js';
 import { addRoutes } from './router.js';
 import { ROUTES } from './routes/index.js';
 import { playgroundRoutes } from './routes/playground.js';
 import { createSending } from './sending.js';
+import { beginTrace, endTrace } from './server-trace.js';
 
 /** What the log and the metrics have in the place of a status where the client left before it had its whole answer. */
 const CLIENT_GONE = 499;
 
 export async function createHttpServer(parts: HttpParts): Promise<FastifyInstance> {
-  const { config, logger, metrics } = parts;
+  const { config, logger, metrics, tracing } = parts;
   const app = Fastify({
     ...(logger === false ? { logger: false } : { loggerInstance: logger }),
     // Of bodies that fastify reads: there are none, see image-bodies.ts.
@@ -58,13 +60,15 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
   const bodies = createBodyMemory(Math.max(config.maxBodiesBytes, config.maxBytes));
   const sending = createSending(config.maxAnswersBytes, () => connections.giveUpStalled());
   metrics.watchClients({
+    isReady: parts.isReady,
     connections: () => connections.count,
     bodiesBytes: () => bodies.held,
     answersBytes: () => sending.held,
   });
 
   app.addHook('onRequest', (request, reply, done) => {
-    void reply.headers(headersOfEach(request.raw, request.id));
+    const trace = beginTrace(tracing, request.raw, request.routeOptions.url);
+    void reply.headers(headersOfEach(request.raw, request.id, trace));
     done();
   });
   // Before any hook that may refuse a request: pages of other origins may read refusals, too.
@@ -81,9 +85,17 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
   const record = (request: FastifyRequest, status: number, ms: number): void => {
     if (recorded.has(request)) return;
     recorded.add(request);
-    const { method, url } = request;
-    metrics.observeRequest(request.routeOptions.url ?? 'none', method, status, ms / 1000);
-    request.log.info({ method, url, status, ms, client: clientAddress(request.raw, config.trustedProxies) }, 'request');
+    const { method, raw, id } = request;
+    const route = request.routeOptions.url;
+    const notes = notesOf(raw);
+    const client = clientAddress(raw, config.trustedProxies);
+    metrics.observeRequest(route ?? 'none', method, status, ms / 1000, notes.trace?.traceId);
+    if (notes.code !== undefined) metrics.observeProblem(notes.code);
+    const end = (): void => endTrace(raw, { route, status, client, id });
+    // What a client that has left was waiting for ends first.
+    if (status === CLIENT_GONE) setImmediate(end);
+    else end();
+    request.log.info({ method, url: safeUrl(request.url), status, ms, client, ...logFields(notes) }, 'request');
   };
   app.addHook('onRequest', (request, reply, done) => {
     // While there is still a connection, which has an address.

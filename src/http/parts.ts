@@ -6,6 +6,7 @@ import type { DeviceChoice } from '../device.js';
 import type { Studio } from '../drawing/studio.js';
 import type { Inference } from '../inference/infer.js';
 import type { Registry } from '../models/registry.js';
+import type { Tracing } from '../tracing/request-trace.js';
 import type { ApiDocument } from './api-reference.js';
 import type { BodyMemory } from './body-memory.js';
 import type { Metrics } from './metrics.js';
@@ -18,6 +19,8 @@ export interface HttpParts {
   readonly studio: Studio;
   readonly registry: Registry;
   readonly metrics: Metrics;
+  /** Undefined: nothing is traced. */
+  readonly tracing?: Tracing | undefined;
   readonly device: DeviceChoice;
   /** See planInput. */
   readonly inputStep: number;

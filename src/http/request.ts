@@ -10,6 +10,7 @@ import { ServiceError } from '../errors.js';
 import type { RequestContext } from '../inference/request-context.js';
 import type { CompiledModel } from '../models/compile.js';
 import type { Question } from './known-questions.js';
+import { notesOf } from './request-notes.js';
 import type { Answer } from './route.js';
 
 /** Whose share of the workers a request takes. `client` is the holder of its address. */
@@ -49,7 +50,7 @@ export function requestContext(
   // The client may have left while its images were read.
   if (reply.raw.closed || reply.raw.destroyed) close();
   else reply.raw.once('close', close);
-  return { ...asked, signal: over.signal };
+  return { ...asked, signal: over.signal, notes: notesOf(reply.request.raw) };
 }
 
 const connections = new WeakMap<Socket, number>();

@@ -4,7 +4,8 @@
  */
 import { setMaxListeners } from 'node:events';
 import type { Flow } from '../batching/fair-shares.js';
-import { ServiceError } from '../errors.js';
+import { ServiceError, toServiceError } from '../errors.js';
+import type { Failure, RequestTrace } from '../tracing/request-trace.js';
 
 export interface RequestContext {
   /** Whose share of the workers it takes. */
@@ -15,6 +16,23 @@ export interface RequestContext {
   readonly deadline: number;
   /** Aborted when the client is gone or a sibling has failed; its reason says which. */
   readonly signal: AbortSignal;
+  /** Of a request to the server. */
+  readonly notes?: RequestNotes | undefined;
+}
+
+/** What is learned of a request while it is answered, for its line in the log and its trace. Whoever learns it notes it. */
+export interface RequestNotes {
+  model: string | undefined;
+  images: number | undefined;
+  /** Multiply-adds of the passes that have run. */
+  macs: number;
+  /** Undefined: it is not traced. */
+  readonly trace: RequestTrace | undefined;
+}
+
+/** Why something failed, for a trace. `signal`: of whoever waited for it. */
+export function failureOf(error: unknown, signal: AbortSignal | undefined): Failure {
+  return signal?.aborted === true && error === signal.reason ? 'CANCELLED' : toServiceError(error).code;
 }
 
 /** A local command has no deadline, and is not cancelled. */

@@ -9,7 +9,8 @@ import { ModelFileError } from './files/model-file-error.js';
 import type { ModelLoader } from './load-model.js';
 import type { LoadedModel } from './loaded-model.js';
 
-export type ModelState = 'loading' | 'ready' | 'unloaded' | 'failed';
+export const MODEL_STATES = ['loading', 'ready', 'unloaded', 'failed'] as const;
+export type ModelState = (typeof MODEL_STATES)[number];
 
 export interface ModelEntry {
   readonly name: string;

@@ -16,7 +16,7 @@ import { findGivenModel, findModels, prepareUntrainedFolders } from './model-fol
 import { ModelSlot, type ModelEntry, type ModelReport } from './model-slot.js';
 import type { SessionRunner } from './parity.js';
 
-export type { ModelEntry, ModelReport } from './model-slot.js';
+export { MODEL_STATES, type ModelEntry, type ModelReport } from './model-slot.js';
 
 export interface Registry {
   /** All models, ready or not, by name. */
