@@ -16,7 +16,11 @@ RUN npm ci
 COPY tsconfig.json ./
 COPY src src
 COPY scripts scripts
-RUN npm run build && npm prune --omit=dev && rm -rf node_modules/onnxruntime-node/bin/napi-v6/darwin node_modules/onnxruntime-node/bin/napi-v6/win32
+# Of traces: optional peers, which whoever runs a container cannot add. Each later installation names them again, or npm takes them away.
+ENV OPENTELEMETRY="@opentelemetry/api@~1.9.1 @opentelemetry/resources@^2.12.1 @opentelemetry/sdk-trace-node@^2.12.1 @opentelemetry/exporter-trace-otlp-proto@^0.223.1"
+RUN npm run build && npm prune --omit=dev && npm install --no-save --save-prod --omit=dev $OPENTELEMETRY \
+ && find node_modules/@opentelemetry \( -name '*.map' -o -name esnext -o -path '*/build/esm' \) -prune -exec rm -rf {} + \
+ && rm -rf node_modules/onnxruntime-node/bin/napi-v6/darwin node_modules/onnxruntime-node/bin/napi-v6/win32
 
 # CUDA libraries for onnxruntime-node: its own install script fetches them; .npmrc keeps it from running by itself. Its
 # manifest is called cuda12; since 1.27 the files in it are built for CUDA 13.
@@ -27,7 +31,7 @@ RUN ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-node/script/in
 # address TENSORFLOW_LIBRARY, against which the binding is then compiled.
 FROM build AS build-tensorflow
 ARG TENSORFLOW_LIBRARY=
-RUN npm install --no-save --save-prod --omit=dev @tensorflow/tfjs-node-gpu@4.22.0 \
+RUN npm install --no-save --save-prod --omit=dev $OPENTELEMETRY @tensorflow/tfjs-node-gpu@4.22.0 \
  && if [ -n "$TENSORFLOW_LIBRARY" ]; then \
       apt-get update && apt-get install -y --no-install-recommends g++ make python3 && rm -rf /var/lib/apt/lists/* \
       && printf '{"tf-lib": "%s"}' "$TENSORFLOW_LIBRARY" > node_modules/@tensorflow/tfjs-node-gpu/scripts/custom-binary.json; \

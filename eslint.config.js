@@ -21,6 +21,7 @@ const allowed = {
     'models',
     'processes',
     'runtime',
+    'tracing',
     'version',
   ],
   architectures: ['graph'],
@@ -48,7 +49,18 @@ const allowed = {
   device: [],
   drawing: ['images', 'inference', 'maps', 'memory', 'models'],
   'engine-process': [
-    ...['batching', 'buffer-pool', 'drawing', 'images', 'inference', 'maps', 'processes', 'runtime', 'tensor'],
+    ...[
+      'batching',
+      'buffer-pool',
+      'drawing',
+      'images',
+      'inference',
+      'machine-clock',
+      'maps',
+      'processes',
+      'runtime',
+      'tensor',
+    ],
   ],
   errors: [],
   evaluation: ['images', 'inference', 'maps', 'models'],
@@ -60,16 +72,20 @@ const allowed = {
   graph: ['tensor'],
   http: [
     ...['batching', 'buffer-pool', 'classes', 'config', 'device', 'drawing', 'inference', 'maps', 'models', 'version'],
-    ...['in-transit', 'keys', 'live-files', 'turns'],
+    ...['in-transit', 'keys', 'live-files', 'tracing', 'turns'],
     'vocabulary',
   ],
   images: ['maps'],
   'in-transit': [],
-  inference: ['batching', 'classes', 'graph', 'images', 'maps', 'models', 'runtime', 'tensor', 'turns'],
+  inference: [
+    ...['batching', 'classes', 'graph', 'images', 'machine-clock', 'maps', 'models', 'runtime', 'tensor'],
+    ...['tracing', 'turns'],
+  ],
   'kept-folders': ['files'],
   keys: ['files', 'live-files', 'regular-files', 'vocabulary'],
   'live-files': [],
   log: [],
+  'machine-clock': [],
   maps: ['tensor'],
   memory: [],
   models: [
@@ -82,8 +98,9 @@ const allowed = {
   processes: ['device', 'in-transit', 'runtime'],
   'regular-files': [],
   runtime: ['buffer-pool', 'device', 'files', 'graph', 'kept-folders', 'regular-files', 'tensor'],
-  server: ['app', 'config', 'device', 'files', 'log', 'open-files', 'version'],
+  server: ['app', 'config', 'device', 'files', 'log', 'open-files', 'tracing', 'version'],
   tensor: [],
+  tracing: [],
   turns: ['maps'],
   version: [],
   vocabulary: [],
@@ -214,8 +231,12 @@ export default tseslint.config(
   ...confined,
   {
     files: ['src/**'],
-    // Ages of files are those of the clock, reports have a date, and keys end at one.
-    ignores: ['src/files.ts', 'src/kept-folders.ts', 'src/experiments/ground.ts', 'src/keys/calendar.ts'],
+    // Ages of files are those of the clock, reports have a date, keys end at one, and spans of several machines are put in order by
+    // their clocks.
+    ignores: [
+      ...['src/files.ts', 'src/kept-folders.ts', 'src/experiments/ground.ts', 'src/keys/calendar.ts'],
+      'src/tracing/open-telemetry.ts',
+    ],
     rules: {
       'no-restricted-globals': [
         'error',

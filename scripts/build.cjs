@@ -59,6 +59,7 @@ if (!isForServer && existsSync('load')) {
       'protocols',
       'decode-steps',
       'decode-round',
+      'dashboard',
     ].map((file) => [`load-${file.replace('/run', '')}`, `load/${file}.ts`]),
   );
   buildBesideSources(entryPoints, 'dist');

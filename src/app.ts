@@ -37,6 +37,7 @@ import { chooseEngine, theseMachines, type EngineChoice } from './runtime/choose
 import type { DevicePolicy } from './runtime/device-policy.js';
 import { engineNamed, platformOf } from './runtime/engines.js';
 import type { SessionSpec } from './runtime/session.js';
+import type { Tracing } from './tracing/request-trace.js';
 import { VERSION } from './version.js';
 
 /** The devices that a server runs on, and how they are fed. */
@@ -226,13 +227,17 @@ export async function createService(config: Config, log: Logger, options: Servic
   });
   metrics.watch({
     admitted: () => inference.admission.admitted,
+    queued: () => batcher.queued,
     idleWorkers: () => pool.idle,
+    workers: () => pool.processes,
+    models: () => registry.list(),
+    limits: { passes: config.maxQueue, memoryBytes, deadlineMs: config.deadlineMs },
     engine,
     device,
     provider: () => pool.provider,
     memory: () => memory.inUse,
     runCosts: () => batcher.runCosts(),
-    models: () => loadedModels(registry),
+    loadedModels: () => loadedModels(registry),
     modelCounts: registry.counts,
   });
   return {
@@ -354,6 +359,13 @@ export interface App {
   hangUp(): void;
 }
 
+export interface AppOptions {
+  /** The built page. */
+  readonly playgroundFolder?: string;
+  /** Left out: nothing is traced. */
+  readonly tracing?: Tracing | undefined;
+}
+
 /** Throws UsageError for a file of the settings that is no good, before anything is started. */
 export async function checkFiles({ keys }: Pick<Config, 'keys'>): Promise<void> {
   if (keys !== '') await readKeysFile(keys);
@@ -387,8 +399,9 @@ export async function createApp(
   config: Config,
   service: Service,
   logger: FastifyBaseLogger | false,
-  playgroundFolder = PLAYGROUND_FOLDER,
+  { playgroundFolder = PLAYGROUND_FOLDER, tracing }: AppOptions = {},
 ): Promise<App> {
+  if (tracing !== undefined) service.metrics.watchSpans(() => tracing.spans);
   const state = { ready: true };
   const ending = new AbortController();
   // Each request in flight listens.
@@ -398,6 +411,7 @@ export async function createApp(
     config,
     keyring: keys?.keyring,
     logger,
+    tracing,
     ...service,
     inputStep: service.policy.inputStep,
     runCosts: () => service.batcher.runCosts(),

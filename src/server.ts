@@ -15,6 +15,9 @@ import { UnavailableError } from './errors.js';
 import { whyUnwritable } from './files.js';
 import { openLog, STANDARD_OUTPUT, type Log } from './log.js';
 import { connectionLimit } from './open-files.js';
+import { startTracing } from './tracing/open-telemetry.js';
+import type { Tracing } from './tracing/request-trace.js';
+import { readTraceSettings } from './tracing/settings.js';
 import { VERSION } from './version.js';
 
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
@@ -50,8 +53,11 @@ export async function serve(
     warnings.forEach((warning) => logger.warn(warning));
     await checkFiles(config);
     await warnOfCache(config, logger);
+    const traces = readTraceSettings(process.env);
+    const tracing =
+      traces === undefined ? undefined : await startTracing({ settings: traces, version: VERSION, log: logger });
     service = await createService(config, logger, { models });
-    const app = await listen(config, service, logger);
+    const app = await listen(config, service, logger, tracing);
     logger.info(
       {
         url: app.http.listeningOrigin,
@@ -64,11 +70,12 @@ export async function serve(
         threads: config.threads,
         decoders: config.decoders,
         model: service.registry.defaultName,
+        traces: traces?.endpoint,
         startMs: Math.round(performance.now() - started),
       },
       'ready',
     );
-    onSignal = stopOnce(config, app, log);
+    onSignal = stopOnce(config, app, log, tracing);
   } catch (error) {
     // Otherwise lines that nobody reads would keep the process alive.
     await log.close();
@@ -77,10 +84,10 @@ export async function serve(
 }
 
 /** Rejects with UnavailableError, and with the service closed, if the address cannot be had. */
-async function listen(config: Config, service: Service, logger: Logger): Promise<App> {
+async function listen(config: Config, service: Service, logger: Logger, tracing: Tracing | undefined): Promise<App> {
   const { port, host, renderers } = config;
   try {
-    const app = await createApp(config, service, logger);
+    const app = await createApp(config, service, logger, { tracing });
     const connections = connectionLimit(renderers);
     const { server } = app.http;
     server.maxConnections = Math.min(server.maxConnections || Number.POSITIVE_INFINITY, connections);
@@ -102,7 +109,7 @@ async function listen(config: Config, service: Service, logger: Logger): Promise
 }
 
 /** What a signal does to a server that listens. */
-function stopOnce(config: Config, app: App, log: Log): (signal: NodeJS.Signals) => void {
+function stopOnce(config: Config, app: App, log: Log, tracing: Tracing | undefined): (signal: NodeJS.Signals) => void {
   const { logger } = log;
   let stoppingSince: number | undefined;
   let exitCode = 0;
@@ -122,6 +129,7 @@ function stopOnce(config: Config, app: App, log: Log): (signal: NodeJS.Signals) 
     }, config.drainTimeoutMs);
     try {
       await app.close();
+      await tracing?.close();
       logger.info('stopped');
     } catch (error) {
       logger.error({ err: error }, 'the stop failed');

@@ -18,6 +18,8 @@ export interface DispatchReport {
   readonly queueMs: readonly number[];
   /** Time in the engine, in milliseconds. */
   readonly inferMs: number;
+  /** Of a request whose item is in the batch and that is traced. */
+  readonly traceId: string | undefined;
 }
 
 export interface BatchRuns<Work, Output> {
@@ -62,20 +64,28 @@ export function createBatchRuns<Work, Output>({
     const isBounded = batch.every(({ deadline }) => Number.isFinite(deadline));
     const cost = batch.reduce((sum, item) => sum + item.cost, 0);
     const taken = bytesOf(batch);
+    for (const { trace } of batch) trace?.sent(start);
     const ran = await executor.run(session, works, {
       limitMs: isBounded ? maxRunMs : undefined,
       maxAnswerBytes: isBounded ? taken + OUTPUT_BYTES * batch.length : undefined,
       expectedMs: busyMs(expectedMs(session, cost), batch),
       bytes: taken,
     });
-    const { outcomes, runMs: inferMs } = ran;
+    const { outcomes, runMs: inferMs, ranAtMachineMs, worker } = ran;
+    const how = { reason, sentAtMs: start, ranAtMachineMs, worker };
     const queueMs = batch.map((item) => start - item.arrival);
     const hasRun = batch.filter((_, index) => 'output' in outcomes[index]!);
-    if (hasRun.length > 0) onRun({ session, batchSize: hasRun.length, reason, queueMs, inferMs }, hasRun);
+    if (hasRun.length > 0) {
+      const traceId = hasRun.find(({ trace }) => trace !== undefined)?.trace?.traceId;
+      onRun({ session, batchSize: hasRun.length, reason, queueMs, inferMs, traceId }, hasRun);
+    }
     outcomes.forEach((outcome, index) => {
       const item = batch[index]!;
       if ('error' in outcome) item.reject(outcome.error);
-      else item.resolve({ output: outcome.output, queueMs: queueMs[index]!, inferMs, batchSize: hasRun.length });
+      else {
+        const { output } = outcome;
+        item.resolve({ output, queueMs: queueMs[index]!, inferMs, batchSize: hasRun.length, run: how });
+      }
     });
   }
 

@@ -22,7 +22,7 @@ import { createWaitingItems } from './waiting-items.js';
 
 export type { DispatchReport } from './batch-runs.js';
 export type { Executor } from './executor.js';
-export type { ItemResult, Submission } from './item.js';
+export type { ItemResult, ItemRun, ItemTrace, Submission } from './item.js';
 
 export interface BatcherLimits extends BatchLimits {
   /** Items waiting at the same time. */

@@ -5,6 +5,16 @@ export interface BatchResult<Output> {
   readonly outcomes: readonly ({ readonly output: Output } | { readonly error: Error })[];
   /** Time inside the engine, in milliseconds. */
   readonly runMs: number;
+  /** When the engine was done, by the machine's clock (machine-clock.ts); absent: nobody said. */
+  readonly ranAtMachineMs?: number | undefined;
+  readonly worker?: RunWorker | undefined;
+}
+
+/** Who ran a batch. */
+export interface RunWorker {
+  /** Of its process, from 0; stays the same when a process is replaced. */
+  readonly number: number;
+  readonly device: string;
 }
 
 export interface RunOptions {

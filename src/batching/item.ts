@@ -4,7 +4,8 @@
  * removed.
  */
 import { ServiceError } from '../errors.js';
-import type { WaitingItem } from './batch-policy.js';
+import type { DispatchReason, WaitingItem } from './batch-policy.js';
+import type { RunWorker } from './executor.js';
 import type { Flow, Share } from './fair-shares.js';
 
 export interface Submission<Work> {
@@ -26,6 +27,14 @@ export interface Submission<Work> {
   /** Absolute, in milliseconds of `performance.now()`; Infinity for none. */
   readonly deadline: number;
   readonly signal?: AbortSignal;
+  /** Of an item of a traced request. */
+  readonly trace?: ItemTrace | undefined;
+}
+
+export interface ItemTrace {
+  readonly traceId: string;
+  /** The item is sent to a worker, at this time of `performance.now()`. Called again when it is tried again. */
+  sent(atMs: number): void;
 }
 
 export interface ItemResult<Output> {
@@ -36,6 +45,18 @@ export interface ItemResult<Output> {
   /** Time of the whole batch in the engine, in milliseconds. */
   readonly inferMs: number;
   readonly batchSize: number;
+  /** How it was run. */
+  readonly run: ItemRun;
+}
+
+/** For whoever wants to know why an item took the time that it took. */
+export interface ItemRun {
+  readonly reason: DispatchReason | 'retry';
+  /** When its batch was sent, in milliseconds of `performance.now()`. */
+  readonly sentAtMs: number;
+  /** When the engine was done with it, by the machine's clock; undefined if the worker did not say. */
+  readonly ranAtMachineMs: number | undefined;
+  readonly worker: RunWorker | undefined;
 }
 
 export interface Item<Work = unknown, Output = unknown> extends WaitingItem, Share {
@@ -49,6 +70,7 @@ export interface Item<Work = unknown, Output = unknown> extends WaitingItem, Sha
   readonly slowMs: number;
   /** Workers lost while they ran this item. */
   losses: number;
+  readonly trace: ItemTrace | undefined;
   readonly settled: boolean;
   readonly resolve: (result: ItemResult<Output>) => void;
   readonly reject: (reason: Error) => void;
@@ -89,7 +111,7 @@ export function createItem<Work, Output>(
   }: Pick<WaitingItem, 'arrival' | 'expectedMs' | 'isLight'> & Share,
   listener: Listener<Work, Output>,
 ): Item<Work, Output> {
-  const { session, shape, work, flow, cost, prepareMs = 0, bytes, priority, deadline, signal } = submission;
+  const { session, shape, work, flow, cost, prepareMs = 0, bytes, priority, deadline, signal, trace } = submission;
   const slowMs = isSlow(prepareMs) ? prepareMs : 0;
   let settled = false;
   const settle = (deliver: () => void): void => {
@@ -119,6 +141,7 @@ export function createItem<Work, Output>(
       isAhead,
       isLight,
       expectedMs,
+      trace,
     },
     turn: 0,
     losses: 0,

@@ -2268,6 +2268,7 @@ export interface operations {
                 };
                 content: {
                     "text/plain": unknown;
+                    "application/openmetrics-text": unknown;
                 };
             };
             /** @description INVALID_REQUEST: The request is malformed */

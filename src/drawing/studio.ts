@@ -5,7 +5,7 @@
  */
 import pLimit from 'p-limit';
 import type { ImageHeatmaps } from '../inference/heatmap.js';
-import { checkAlive, waitWithin, type RequestContext } from '../inference/request-context.js';
+import { checkAlive, failureOf, waitWithin, type RequestContext } from '../inference/request-context.js';
 import type { Segmentation } from '../inference/segment.js';
 import type { PhaseObserver } from '../inference/timing.js';
 import type { MapScores } from '../maps/scores.js';
@@ -71,6 +71,8 @@ export function createStudio({ drawElsewhere, memory, limits, renderers, observe
       const { cost } = planPicture(job.image.header, pictureOf(job), job.output);
       const over = new AbortController();
       const started = performance.now();
+      const trace = context.notes?.trace;
+      const attributes = { 'fullconv.picture.format': job.output.format };
       // One that nobody waits for any more may keep its turn, but not its memory.
       let wanted: DrawJob | undefined = job;
       over.signal.addEventListener('abort', () => (wanted = undefined), { once: true });
@@ -83,10 +85,14 @@ export function createStudio({ drawElsewhere, memory, limits, renderers, observe
       try {
         const drawn = cost.seconds > LONG_SECONDS ? long(drawing) : drawing();
         const { buffer, byteOffset, byteLength } = await waitWithin(context, drawn);
-        observe('render', manifest.name, performance.now() - started);
+        const ended = performance.now();
+        observe('render', manifest.name, ended - started, trace?.traceId);
+        trace?.phase({ name: 'render', startMs: started, endMs: ended, attributes });
         return Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
       } catch (error) {
         over.abort(error);
+        const failure = failureOf(error, context.signal);
+        trace?.phase({ name: 'render', startMs: started, endMs: performance.now(), attributes, failure });
         throw error;
       }
     },

@@ -8,6 +8,7 @@ import { splitItems, stackItems } from '../batching/batch-tensors.js';
 import { createBufferPool } from '../buffer-pool.js';
 import { decodeInput, mirror, type DecodeRequest } from '../images/decode.js';
 import type { Work, WorkOutput } from '../inference/work.js';
+import { machineNow } from '../machine-clock.js';
 import type { InputPlan } from '../maps/input-plan.js';
 import { toPlainError, type Outcome, type RanBatch } from '../processes/protocol.js';
 import type { Ran } from '../runtime/worker-thread.js';
@@ -21,6 +22,7 @@ interface Ready {
   readonly index: number;
   readonly feeds: TensorMap;
   readonly decodeMs: number;
+  readonly decodedAtMachineMs: number | undefined;
 }
 
 export interface BatchRunnerOptions {
@@ -44,7 +46,8 @@ export function createBatchRunner({ decoders, run }: BatchRunnerOptions): BatchR
       const [first] = works;
       if (works.length === 1 && first !== undefined && 'batch' in first) {
         const { outputs, runMs, hasGrown } = await run(session, first.batch);
-        return { outcomes: [{ output: { outputs, decodeMs: 0 } }], runMs, hasGrown };
+        const ranAtMachineMs = machineNow();
+        return { outcomes: [{ output: { outputs, decodeMs: 0 } }], runMs, ranAtMachineMs, hasGrown };
       }
       const outcomes: Outcome<WorkOutput>[] = [];
       const decode = decodeOnce((request) => slots(() => decodeInput(request)));
@@ -65,12 +68,13 @@ export function createBatchRunner({ decoders, run }: BatchRunnerOptions): BatchR
         (byteLength) => buffers.acquire(byteLength),
       );
       const ran = await run(session, feeds);
+      const ranAtMachineMs = machineNow();
       ran.buffers.forEach((buffer) => buffers.recycle(buffer));
       splitItems(ran.outputs, ready.length).forEach((outputs, position) => {
-        const { index, decodeMs } = ready[position]!;
-        outcomes[index] = { output: { outputs, decodeMs } };
+        const { index, decodeMs, decodedAtMachineMs } = ready[position]!;
+        outcomes[index] = { output: { outputs, decodeMs, decodedAtMachineMs } };
       });
-      return { outcomes, runMs: ran.runMs, hasGrown: ran.hasGrown };
+      return { outcomes, runMs: ran.runMs, ranAtMachineMs, hasGrown: ran.hasGrown };
     },
   };
 }
@@ -78,21 +82,22 @@ export function createBatchRunner({ decoders, run }: BatchRunnerOptions): BatchR
 interface Decoded {
   readonly pixels: Uint8Array;
   readonly decodeMs: number;
+  readonly decodedAtMachineMs?: number;
 }
 
 type Decode = (request: DecodeRequest) => Promise<Decoded>;
 
 async function feedsOf(work: Work, decode: Decode): Promise<Omit<Ready, 'index'>> {
   if ('batch' in work) throw new Error('a whole run cannot be part of a batch');
-  if ('feeds' in work) return { feeds: work.feeds, decodeMs: 0 };
+  if ('feeds' in work) return { feeds: work.feeds, decodeMs: 0, decodedAtMachineMs: undefined };
   const { image: request, classes } = work;
   const { width, height } = request.part ?? request.input.crop;
-  const { pixels, decodeMs } = await decode(request);
+  const { pixels, decodeMs, decodedAtMachineMs } = await decode(request);
   const data = request.mirrored ? mirror(pixels, width) : pixels;
   const image: Tensor = { type: 'uint8', dims: [height, width, 3], data };
-  if (classes === undefined) return { feeds: { image }, decodeMs };
+  if (classes === undefined) return { feeds: { image }, decodeMs, decodedAtMachineMs };
   const selectors: Tensor = { type: 'int64', dims: [classes.length], data: BigInt64Array.from(classes, BigInt) };
-  return { feeds: { image, classes: selectors }, decodeMs };
+  return { feeds: { image, classes: selectors }, decodeMs, decodedAtMachineMs };
 }
 
 /** Objects that were the same when a batch was sent are the same when it has come. */
@@ -106,6 +111,6 @@ function decodeOnce(decode: (request: DecodeRequest) => Promise<Uint8Array>): De
     if (same !== undefined) return { pixels: await same.decoding, decodeMs: 0 };
     const decoding = decode(request);
     ofInput.push({ request, decoding });
-    return { pixels: await decoding, decodeMs: performance.now() - started };
+    return { pixels: await decoding, decodeMs: performance.now() - started, decodedAtMachineMs: machineNow() };
   };
 }

@@ -41,6 +41,8 @@ export async function answerOnce(
   make: () => Promise<MadeAnswer>,
 ): Promise<MadeAnswer> {
   if (!cache.isOn) return make();
+  // Whoever computes it says so, too; nobody does for an answer that is kept.
+  if (context.notes !== undefined) context.notes.model = model.manifest.name;
   const began = performance.now();
   let computedMs = 0;
   const { answer, lookup } = await cache.answer(await key(), context, async () => {

@@ -12,6 +12,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 const EXPOSED = [
   'X-Request-Id',
   'Traceparent',
+  'Traceresponse',
   'Retry-After',
   'ETag',
   'Cache-Status',

@@ -22,17 +22,19 @@ import { createKnownQuestions } from './known-questions.js';
 import { createRefuseOnSight, refuseOnSight } from './refuse-on-sight.js';
 import { refuseWhileClosing } from './refuse-while-closing.js';
 import type { Refusal } from './refusals.js';
+import { logFields, notesOf, safeUrl } from './request-notes.js';
 import { createResponseCache } from './response-cache.js';
 import { addRoutes } from './router.js';
 import { ROUTES } from './routes/index.js';
 import { playgroundRoutes } from './routes/playground.js';
 import { createSending } from './sending.js';
+import { beginTrace, endTrace } from './server-trace.js';
 
 /** What the log and the metrics have in the place of a status where the client left before it had its whole answer. */
 const CLIENT_GONE = 499;
 
 export async function createHttpServer(parts: HttpParts): Promise<FastifyInstance> {
-  const { config, logger, metrics } = parts;
+  const { config, logger, metrics, tracing } = parts;
   const app = Fastify({
     ...(logger === false ? { logger: false } : { loggerInstance: logger }),
     // Of bodies that fastify reads: there are none, see image-bodies.ts.
@@ -61,6 +63,7 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
   const bodies = createBodyMemory(Math.max(config.maxBodiesBytes, config.maxBytes));
   const sending = createSending(config.maxAnswersBytes, () => connections.giveUpStalled());
   metrics.watchClients({
+    isReady: parts.isReady,
     connections: () => connections.count,
     bodiesBytes: () => bodies.held,
     answersBytes: () => sending.held,
@@ -68,7 +71,8 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
 
   const access = createAccess(parts);
   app.addHook('onRequest', (request, reply, done) => {
-    void reply.headers(headersOfEach(request.raw, request.id));
+    const trace = beginTrace(tracing, request.raw, request.routeOptions.url);
+    void reply.headers(headersOfEach(request.raw, request.id, trace));
     done();
   });
   app.addHook('onSend', ({ raw }, reply, payload, done) => {
@@ -89,12 +93,19 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
   const record = (request: FastifyRequest, status: number, ms: number): void => {
     if (recorded.has(request)) return;
     recorded.add(request);
-    const { method, url } = request;
-    metrics.observeRequest(request.routeOptions.url ?? 'none', method, status, ms / 1000);
-    const key = access.callerOf(request.raw)?.name;
+    const { method, raw, id } = request;
+    const route = request.routeOptions.url;
+    const notes = notesOf(raw);
+    const key = access.callerOf(raw)?.name;
+    const client = clientAddress(raw, config.trustedProxies);
+    metrics.observeRequest(route ?? 'none', method, status, ms / 1000, notes.trace?.traceId);
+    if (notes.code !== undefined) metrics.observeProblem(notes.code);
     if (key !== undefined) metrics.observeKey(key, status);
-    const client = clientAddress(request.raw, config.trustedProxies);
-    request.log.info({ method, url, status, ms, client, key }, 'request');
+    const end = (): void => endTrace(raw, { route, status, client, id });
+    // What a client that has left was waiting for ends first.
+    if (status === CLIENT_GONE) setImmediate(end);
+    else end();
+    request.log.info({ method, url: safeUrl(request.url), status, ms, client, key, ...logFields(notes) }, 'request');
   };
   app.addHook('onRequest', (request, reply, done) => {
     // While there is still a connection, which has an address.

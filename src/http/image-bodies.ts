@@ -10,7 +10,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Config } from '../config.js';
-import { ServiceError } from '../errors.js';
+import { ServiceError, toServiceError } from '../errors.js';
 import type { ImageInput } from '../inference/infer.js';
 import type { BodyAccount, BodyMemory } from './body-memory.js';
 import { codingOf, createInflater } from './content-coding.js';
@@ -20,6 +20,8 @@ import type { Metrics } from './metrics.js';
 import { createMultipartReader, type Form } from './multipart-images.js';
 import { announcedLength, hasBody, receiveBody } from './receive-body.js';
 import type { Refusal } from './refusals.js';
+import { ClientGoneError } from './request.js';
+import { notesOf } from './request-notes.js';
 import type { Forms } from './route.js';
 
 export type BodyLimits = Pick<Config, 'maxBytes' | 'maxImages' | 'requestTimeoutMs' | 'minRate'>;
@@ -145,13 +147,19 @@ async function holding<Read, T>(
   const release = (): void => account.release();
   const onRefused = (refusal: Refusal): void => metrics.observeRefused(refusal);
   releases.set(exchange.request, release);
+  const { raw } = exchange.request;
+  const { trace } = notesOf(raw);
+  const began = performance.now();
   try {
     const source = { account, limits, deadline, onRefused };
     const found = await read(exchange, source).catch((error: unknown) => {
       if (error instanceof ServiceError && error.code === 'QUEUE_FULL') onRefused('bodies_bytes');
       if (error instanceof ServiceError && error.code === 'RATE_LIMITED') onRefused('bodies_bytes_per_address');
+      const failure = error instanceof ClientGoneError ? 'CANCELLED' : toServiceError(error).code;
+      trace?.phase({ name: 'body', startMs: began, endMs: performance.now(), failure });
       throw error;
     });
+    if (hasBody(raw)) trace?.phase({ name: 'body', startMs: began, endMs: performance.now() });
     return await work(found);
   } finally {
     release();

@@ -2,21 +2,33 @@
  * Prometheus metrics: counts and durations of requests, time in each phase, sizes of batches and why each was
  * dispatched. One registry for each server, so that several servers in one process (tests) do not share counts.
  */
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics, type OpenMetricsContentType } from 'prom-client';
 import { deviceName, type DeviceChoice } from '../device.js';
 import type { DispatchReport } from '../batching/batcher.js';
 import type { PhaseObserver } from '../inference/infer.js';
 import type { RunCost } from '../batching/run-cost.js';
+import { ERROR_TABLE, type ErrorCode } from '../errors.js';
+import { MODEL_STATES } from '../models/registry.js';
+import type { SpanCounts } from '../tracing/request-trace.js';
+import { VERSION } from '../version.js';
+import { expose, type Exposition, type Format } from './exposition.js';
 import { REFUSALS, type Refusal } from './refusals.js';
 import type { Lookup, ResponseCache } from './response-cache.js';
 
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+const MISNAMED = ['nodejs_active_resources_total', 'nodejs_active_handles_total', 'nodejs_active_requests_total'];
+
 const BATCH_SIZES = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128];
+
+type MetricRegistry = Registry<OpenMetricsContentType>;
 
 export interface Metrics {
   observePhase: PhaseObserver;
   observeDispatch(report: DispatchReport): void;
-  observeRequest(route: string, method: string, status: number, seconds: number): void;
+  /** `traceId`: of a request that is traced, here and in the phases. */
+  observeRequest(route: string, method: string, status: number, seconds: number, traceId?: string): void;
+  /** A request that was answered with a problem. */
+  observeProblem(code: ErrorCode): void;
   observeWorkerLost(): void;
   observeLogLineDropped(): void;
   /** A request that came with a key, by the key's name. */
@@ -37,8 +49,10 @@ export interface Metrics {
   watchClients(sources: ClientSources): void;
   /** Show the answers that are kept, too. Must be called only once. */
   watchCache(cache: Pick<ResponseCache, 'bytes' | 'entries' | 'evictions'>): void;
-  /** The text exposition, and its media type. */
-  expose(): Promise<{ body: string; contentType: string }>;
+  /** Show what became of spans, too. Must be called only once. */
+  watchSpans(counts: () => SpanCounts): void;
+  /** The text exposition, and its media type. OpenMetrics has the traces of some requests beside the counts (exemplars). */
+  expose(format?: Format): Promise<Exposition>;
 }
 
 const KEYLESS_REASONS = ['missing', 'malformed', 'unknown', 'wrong', 'expired', 'busy'] as const;
@@ -47,7 +61,14 @@ export type KeylessReason = (typeof KEYLESS_REASONS)[number];
 /** The state of a server. */
 export interface MetricSources {
   admitted(): number;
+  /** Images that wait for a worker, of those admitted. */
+  queued(): number;
   idleWorkers(): number;
+  /** Processes of workers, by their state. */
+  workers(): Readonly<Record<'ready' | 'starting' | 'given_up', number>>;
+  /** All versions of all models. `version`: absent where it is not known before the load. */
+  models(): readonly { readonly name: string; readonly version?: string; readonly state: string }[];
+  readonly limits: { readonly passes: number; readonly memoryBytes: number; readonly deadlineMs: number };
   readonly engine: string;
   readonly device: DeviceChoice;
   provider(): string | undefined;
@@ -56,28 +77,35 @@ export interface MetricSources {
   /** By session. */
   runCosts(): ReadonlyMap<string, RunCost>;
   /** Loaded versions of models, and those that are being closed. */
-  models(): readonly { readonly model: string; readonly version: string; readonly bytes: number }[];
+  loadedModels(): readonly { readonly model: string; readonly version: string; readonly bytes: number }[];
   /** Since the start. */
   readonly modelCounts: { readonly loads: number; readonly failures: number; readonly evictions: number };
 }
 
-/** What clients hold of the server. */
+/** What clients hold of the server, and whether it answers them. */
 export interface ClientSources {
+  /** As /readyz says. */
+  isReady(): boolean;
   connections(): number;
   bodiesBytes(): number;
   answersBytes(): number;
 }
 
 export function createMetrics(): Metrics {
-  const registry = new Registry();
+  // Only such a registry takes metrics with exemplars.
+  const registry: MetricRegistry = new Registry();
+  registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
+  // Gauges by the names of counters, and the sums of others.
+  for (const name of MISNAMED) registry.removeSingleMetric(name);
 
   const requests = new Histogram({
     name: 'fullconv_request_duration_seconds',
     help: 'Time from request to answer',
     labelNames: ['route', 'method', 'status'],
     buckets: SECONDS,
+    enableExemplars: true,
     registers,
   });
   const phases = new Histogram({
@@ -85,6 +113,7 @@ export function createMetrics(): Metrics {
     help: 'Time of one image in a phase: decode, queue, infer (its whole batch), render',
     labelNames: ['phase', 'model'],
     buckets: SECONDS,
+    enableExemplars: true,
     registers,
   });
   const batchSizes = new Histogram({
@@ -146,20 +175,30 @@ export function createMetrics(): Metrics {
     registers,
   });
 
-  const observePhase: PhaseObserver = (phase, model, milliseconds) => {
-    phases.observe({ phase, model }, milliseconds / 1000);
+  const problems = new Counter({
+    name: 'fullconv_problems_total',
+    help: 'Requests answered with a problem, by its code',
+    labelNames: ['code'],
+    registers,
+  });
+  // An alert on a code would otherwise miss its first problem.
+  for (const code of Object.keys(ERROR_TABLE)) problems.inc({ code }, 0);
+
+  const observePhase: PhaseObserver = (phase, model, milliseconds, traceId) => {
+    phases.observe({ labels: { phase, model }, value: milliseconds / 1000, ...exemplarOf(traceId) });
   };
   return {
     observePhase,
-    observeDispatch({ session: id, batchSize, reason, inferMs }) {
+    observeDispatch({ session: id, batchSize, reason, inferMs, traceId }) {
       const session = withoutLoad(id);
       batchSizes.observe({ session }, batchSize);
       dispatches.inc({ session, reason });
-      observePhase('infer', session.slice(0, session.indexOf('@')), inferMs);
+      observePhase('infer', session.slice(0, session.indexOf('@')), inferMs, traceId);
     },
-    observeRequest(route, method, status, seconds) {
-      requests.observe({ route, method, status }, seconds);
+    observeRequest(route, method, status, seconds, traceId) {
+      requests.observe({ labels: { route, method, status }, value: seconds, ...exemplarOf(traceId) });
     },
+    observeProblem: (code) => problems.inc({ code }),
     observeWorkerLost: () => lost.inc(),
     observeLogLineDropped: () => linesDropped.inc(),
     observeKey: (key, status) => ofKeys.inc({ key, status }),
@@ -170,52 +209,68 @@ export function createMetrics(): Metrics {
     watch: (sources) => registerGauges(registers, sources),
     watchCache: (cache) => registerCache(registers, cache),
     watchKeys: (isCurrent) =>
-      registerGauge(
-        registers,
+      gaugeIn(registers)(
         'fullconv_keys_file_valid',
         '1 while what the keys file says is in force; 0: an older one',
         () => (isCurrent() ? 1 : 0),
       ),
     watchClients: (sources) => registerClientGauges(registers, sources),
-    expose: async () => ({ body: await registry.metrics(), contentType: registry.contentType }),
+    watchSpans: (counts) => registerSpanCounter(registers, counts),
+    expose: (format = 'prometheus') => expose(registry, format),
   };
 }
 
-function registerGauge(registers: Registry[], name: string, help: string, value: () => number): void {
-  new Gauge({
-    name,
-    help,
+/** Makes gauges that are read when the metrics are. */
+function gaugeIn(registers: MetricRegistry[]) {
+  return (name: string, help: string, value: () => number): void => {
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(value());
+      },
+    });
+  };
+}
+
+/** The types of prom-client allow the metric's own labels alone. */
+function exemplarOf(traceId: string | undefined): { readonly exemplarLabels?: object } {
+  return traceId === undefined ? {} : { exemplarLabels: { trace_id: traceId } };
+}
+
+function registerSpanCounter(registers: MetricRegistry[], counts: () => SpanCounts): void {
+  new Counter({
+    name: 'fullconv_trace_spans_total',
+    help: 'Spans of traces by what became of them: sent to the collector, failed to be, dropped because too many waited',
+    labelNames: ['result'],
     registers,
     collect() {
-      this.set(value());
+      this.reset();
+      for (const [result, count] of Object.entries<number>({ ...counts() })) this.inc({ result }, count);
     },
   });
 }
 
-function registerClientGauges(registers: Registry[], sources: ClientSources): void {
-  const gauge = (name: string, help: string, value: () => number): void => registerGauge(registers, name, help, value);
+function registerClientGauges(registers: MetricRegistry[], sources: ClientSources): void {
+  const gauge = gaugeIn(registers);
+  gauge('fullconv_ready', 'Whether requests can be answered, as /readyz says: 1 or 0', () => Number(sources.isReady()));
   gauge('fullconv_connections', 'Open connections', () => sources.connections());
   gauge('fullconv_bodies_bytes', 'Memory that holds request bodies', () => sources.bodiesBytes());
   gauge('fullconv_answers_bytes', 'Large answers that clients have not taken completely', () => sources.answersBytes());
 }
 
-function registerCache(registers: Registry[], cache: Pick<ResponseCache, 'bytes' | 'entries' | 'evictions'>): void {
-  new Gauge({
-    name: 'fullconv_response_cache_bytes',
-    help: 'Memory that answers are kept in, of FULLCONV_RESPONSE_CACHE_MB',
-    registers,
-    collect() {
-      this.set(cache.bytes);
-    },
-  });
-  new Gauge({
-    name: 'fullconv_response_cache_entries',
-    help: 'Answers that are kept',
-    registers,
-    collect() {
-      this.set(cache.entries);
-    },
-  });
+function registerCache(
+  registers: MetricRegistry[],
+  cache: Pick<ResponseCache, 'bytes' | 'entries' | 'evictions'>,
+): void {
+  const gauge = gaugeIn(registers);
+  gauge(
+    'fullconv_response_cache_bytes',
+    'Memory that answers are kept in, of FULLCONV_RESPONSE_CACHE_MB',
+    () => cache.bytes,
+  );
+  gauge('fullconv_response_cache_entries', 'Answers that are kept', () => cache.entries);
   new Counter({
     name: 'fullconv_response_cache_evictions_total',
     help: 'Answers that went because others needed their memory',
@@ -227,23 +282,42 @@ function registerCache(registers: Registry[], cache: Pick<ResponseCache, 'bytes'
   });
 }
 
-function registerGauges(registers: Registry[], sources: MetricSources): void {
+function registerGauges(registers: MetricRegistry[], sources: MetricSources): void {
   new Gauge({
-    name: 'fullconv_images_in_flight',
-    help: 'Images admitted and not yet answered',
+    name: 'fullconv_build_info',
+    help: 'What runs: the version, its Node, the engine, the processor; always 1',
+    labelNames: ['version', 'node', 'engine', 'arch'],
+    registers,
+  }).set({ version: VERSION, node: process.versions.node, engine: sources.engine, arch: process.arch }, 1);
+  const gauge = gaugeIn(registers);
+  gauge('fullconv_images_queued', 'Images in flight that wait for a worker', () => sources.queued());
+  const { passes, memoryBytes, deadlineMs } = sources.limits;
+  gauge('fullconv_images_in_flight_limit', 'The most images (passes) that are admitted at once', () => passes);
+  gauge('fullconv_memory_limit_bytes', 'FULLCONV_MEMORY_MB in bytes', () => memoryBytes);
+  gauge('fullconv_deadline_seconds', 'The longest time for one answer', () => deadlineMs / 1000);
+  new Gauge({
+    name: 'fullconv_workers',
+    help: 'Processes of workers by state: ready, starting (also again), given up',
+    labelNames: ['state'],
     registers,
     collect() {
-      this.set(sources.admitted());
+      for (const [state, count] of Object.entries(sources.workers())) this.set({ state }, count);
     },
   });
   new Gauge({
-    name: 'fullconv_workers_idle',
-    help: 'Workers without a batch',
+    name: 'fullconv_model_state',
+    help: 'The state of each version of a model: 1 for the one that it is in',
+    labelNames: ['model', 'version', 'state'],
     registers,
     collect() {
-      this.set(sources.idleWorkers());
+      this.reset();
+      for (const { name: model, version = '', state: current } of sources.models()) {
+        for (const state of MODEL_STATES) this.set({ model, version, state }, Number(state === current));
+      }
     },
   });
+  gauge('fullconv_images_in_flight', 'Images admitted and not yet answered', () => sources.admitted());
+  gauge('fullconv_workers_idle', 'Workers without a batch', () => sources.idleWorkers());
   new Gauge({
     name: 'fullconv_device_info',
     help: 'The device that the nets run on, the execution provider in use, and why; always 1',
@@ -272,7 +346,7 @@ function registerGauges(registers: Registry[], sources: MetricSources): void {
     registers,
     collect() {
       this.reset();
-      for (const { bytes, ...labels } of sources.models()) this.set(labels, bytes);
+      for (const { bytes, ...labels } of sources.loadedModels()) this.set(labels, bytes);
     },
   });
   const countModels = (name: string, help: string, count: () => number): void => {

@@ -7,6 +7,7 @@ import type { Studio } from '../drawing/studio.js';
 import type { Inference } from '../inference/infer.js';
 import type { Keyring } from '../keys/keyring.js';
 import type { Registry } from '../models/registry.js';
+import type { Tracing } from '../tracing/request-trace.js';
 import type { ApiDocument } from './api-reference.js';
 import type { Access } from './access.js';
 import type { KeyOf } from './answer-key.js';
@@ -24,6 +25,8 @@ export interface HttpParts {
   readonly metrics: Metrics;
   /** Undefined if no keys are asked for. */
   readonly keyring: Keyring | undefined;
+  /** Undefined: nothing is traced. */
+  readonly tracing?: Tracing | undefined;
   readonly device: DeviceChoice;
   /** See planInput. */
   readonly inputStep: number;

@@ -10,6 +10,7 @@ import { meaningsOf, wordsOf } from '../vocabulary.js';
 import { CODINGS } from './content-coding.js';
 import { isOpenInference, openInferenceError, openInferenceStatus } from './open-inference/error-form.js';
 import { ClientGoneError } from './request.js';
+import { notesOf } from './request-notes.js';
 
 export const PROBLEM_MEDIA_TYPE = 'application/problem+json';
 
@@ -73,6 +74,7 @@ export function handleError(error: FastifyError | ServiceError, request: Fastify
     return;
   }
   const failure = error instanceof ServiceError ? error : fromFastify(error);
+  notesOf(request.raw).code = failure.code;
   if (failure.status === 500) request.log.error({ err: failure.cause ?? failure }, 'inference failed');
   else if (failure.status > 500) request.log.warn({ code: failure.code }, failure.message);
   if (failure.code === 'UNSUPPORTED_ENCODING') void reply.header('accept-encoding', CODINGS.join(', '));

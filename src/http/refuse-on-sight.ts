@@ -13,6 +13,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from '../config.js';
 import type { Admission, Full } from '../inference/admission.js';
 import type { Registry } from '../models/registry.js';
+import type { Tracing } from '../tracing/request-trace.js';
 import type { Access } from './access.js';
 import { clientAddress, holderOf } from './client-address.js';
 import type { Connections } from './connections.js';
@@ -23,6 +24,8 @@ import { PROBLEM_MEDIA_TYPE, problemOf } from './problem.js';
 import { announcedLength, WORTH_DISCARDING_BYTES } from './receive-body.js';
 import { createRefusalLog } from './refusal-log.js';
 import { askerOf, longestWaitMs } from './request.js';
+import { notesOf, safeUrl } from './request-notes.js';
+import { beginTrace, endTrace } from './server-trace.js';
 
 /** Answers a request with QUEUE_FULL and returns true, if that is what it gets and its header is enough to tell. */
 export type RefuseOnSight = (request: IncomingMessage, response: ServerResponse) => boolean;
@@ -33,8 +36,9 @@ export interface OnSightParts {
   readonly logger: FastifyBaseLogger | false;
   readonly inference: { readonly admission: Pick<Admission, 'whyFull'> };
   readonly registry: Pick<Registry, 'check'>;
-  readonly metrics: Pick<Metrics, 'observeRequest' | 'observeKey'>;
+  readonly metrics: Pick<Metrics, 'observeRequest' | 'observeProblem' | 'observeKey'>;
   readonly access: Pick<Access, 'enterOnSight' | 'callerOf' | 'headersFor'>;
+  readonly tracing?: Tracing | undefined;
   readonly connections: Pick<Connections, 'isBroken' | 'waiting'>;
   readonly isClosing: () => boolean;
 }
@@ -47,6 +51,7 @@ export function createRefuseOnSight({
   registry,
   metrics,
   access,
+  tracing,
   connections,
   isClosing,
 }: OnSightParts): RefuseOnSight {
@@ -88,9 +93,10 @@ export function createRefuseOnSight({
 
     const id = requestIdOf(request);
     const code = 'QUEUE_FULL';
+    const trace = beginTrace(tracing, request, found.route);
     const body = JSON.stringify(problemOf({ code, message: why.detail, errors: [], limit: why.limit }, id));
     response.writeHead(503, {
-      ...headersOfEach(request, id),
+      ...headersOfEach(request, id, trace),
       ...(found.vary === undefined ? {} : { vary: found.vary }),
       ...access.headersFor(request),
       'retry-after': String(why.retryAfterS),
@@ -100,13 +106,20 @@ export function createRefuseOnSight({
     response.end(body);
 
     const ms = performance.now() - began;
-    metrics.observeRequest(found.route, 'POST', 503, ms / 1000);
+    metrics.observeRequest(found.route, 'POST', 503, ms / 1000, trace?.traceId);
+    metrics.observeProblem(code);
     const key = access.callerOf(request)?.name;
     if (key !== undefined) metrics.observeKey(key, 503);
+    if (trace !== undefined) {
+      notesOf(request).code = code;
+      const client = clientAddress(request, config.trustedProxies);
+      endTrace(request, { route: found.route, status: 503, client, id });
+    }
     log?.refused((logger) => {
       logger.warn({ reqId: id, code }, why.detail);
       const client = clientAddress(request, config.trustedProxies);
-      logger.info({ reqId: id, method: 'POST', url, status: 503, ms, client, key }, 'request');
+      const seen = { method: 'POST', url: safeUrl(url ?? ''), status: 503, ms, client, key };
+      logger.info({ reqId: id, ...seen, code, trace_id: trace?.traceId, span_id: trace?.spanId }, 'request');
     });
     return true;
   };

@@ -14,6 +14,7 @@ import type { CompiledModel } from '../models/compile.js';
 import type { Wait } from '../models/registry.js';
 import type { Question } from './known-questions.js';
 import type { AnswerHeaders } from './answer.js';
+import { notesOf } from './request-notes.js';
 import type { Answer } from './route.js';
 
 /** Whose share of the workers a request takes. `client` is the holder of its address. */
@@ -56,7 +57,7 @@ export function requestContext(
   // The client may have left while its images were read.
   if (reply.raw.closed || reply.raw.destroyed) close();
   else reply.raw.once('close', close);
-  return { ...asked, signal: over.signal };
+  return { ...asked, signal: over.signal, notes: notesOf(reply.request.raw) };
 }
 
 /**

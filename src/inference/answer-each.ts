@@ -38,6 +38,11 @@ export async function answerEach<Reading, Answer>(
 ): Promise<(AnsweredImage<Answer> | FailedImage)[]> {
   const account = createMapAccount(images.length, limit);
   const question = asking(context);
+  const { notes } = context;
+  if (notes !== undefined) {
+    notes.model = question.model.manifest.name;
+    notes.images = images.length;
+  }
   const release = inference.admission.admit(images.length * passesPerImage(question.input));
   const shares = context.budget && createBill(images.length, context.budget);
   const began = performance.now();

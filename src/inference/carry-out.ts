@@ -69,6 +69,8 @@ export function createCarryOut({ batcher, background, observe }: CarryOutOptions
     const photo: EncodedPhoto = { bytes, header: plan.header };
     const { interpolation, model } = plan;
     const timings: Timing[] = [];
+    const { notes } = context;
+    const traceId = notes?.trace?.traceId;
 
     const runAndRead = (passes: readonly PassPlan[], classes: readonly number[] | undefined) =>
       allTogether(
@@ -81,8 +83,9 @@ export function createCarryOut({ batcher, background, observe }: CarryOutOptions
                 { pass, session, photo, interpolation, background, classes },
                 shared,
               );
-              if (timing.decodeMs > 0) observe('decode', model, timing.decodeMs);
-              observe('queue', model, timing.queueMs);
+              if (timing.decodeMs > 0) observe('decode', model, timing.decodeMs, traceId);
+              observe('queue', model, timing.queueMs, traceId);
+              if (notes !== undefined) notes.macs += pass.cost;
               timings.push(timing);
               return reader.read(outputs, pass);
             }),

@@ -4,7 +4,8 @@
  */
 import { setMaxListeners } from 'node:events';
 import type { Flow } from '../batching/fair-shares.js';
-import { ServiceError } from '../errors.js';
+import { ServiceError, toServiceError } from '../errors.js';
+import type { Failure, RequestTrace } from '../tracing/request-trace.js';
 
 export interface RequestContext {
   /** Whose share of the workers it takes. */
@@ -17,6 +18,8 @@ export interface RequestContext {
   readonly signal: AbortSignal;
   /** Pays for what the request computes; absent: nobody counts. */
   readonly budget?: Budget | undefined;
+  /** Of a request to the server. */
+  readonly notes?: RequestNotes | undefined;
 }
 
 /** What a client may still have computed, in multiply-adds. */
@@ -25,6 +28,21 @@ export interface Budget {
   spend(multiplyAdds: number): void;
   /** Take what is computed beside the plan, whether it is left or not. */
   owe(multiplyAdds: number): void;
+}
+
+/** What is learned of a request while it is answered, for its line in the log and its trace. Whoever learns it notes it. */
+export interface RequestNotes {
+  model: string | undefined;
+  images: number | undefined;
+  /** Multiply-adds of the passes that have run. */
+  macs: number;
+  /** Undefined: it is not traced. */
+  readonly trace: RequestTrace | undefined;
+}
+
+/** Why something failed, for a trace. `signal`: of whoever waited for it. */
+export function failureOf(error: unknown, signal: AbortSignal | undefined): Failure {
+  return signal?.aborted === true && error === signal.reason ? 'CANCELLED' : toServiceError(error).code;
 }
 
 /** A local command has no deadline, and is not cancelled. */

@@ -11,6 +11,7 @@ import { elementCount, type TensorMap } from '../tensor.js';
 import { inTurns } from '../turns.js';
 import type { PassPlan } from './plan.js';
 import { allTogether, checkAlive, type RequestContext } from './request-context.js';
+import { followItem } from './item-trace.js';
 import { sumTimings, type Timing } from './timing.js';
 import type { Work, WorkOutput } from './work.js';
 
@@ -41,26 +42,25 @@ export async function runPass(
 ): Promise<RanPass> {
   const { input, mirrored, tiling, cost, decodeMs, bytes } = pass;
 
-  async function run(tile: Tile | undefined, { flow, priority, deadline, signal }: RequestContext): Promise<RanPass> {
+  async function run(
+    tile: Tile | undefined,
+    { flow, priority, deadline, signal, notes }: RequestContext,
+  ): Promise<RanPass> {
     const part = tile === undefined ? undefined : partOf(tile, pass);
     const { width, height } = part ?? input.crop;
     const image = { photo, input, part, mirrored, interpolation, background };
     const shape = `image [${height},${width}] classes [${classes?.length ?? ''}]`;
     const work = { image, classes };
-    const { output, ...ran } = await batcher.submit({
-      session,
-      shape,
-      work,
-      cost,
+    const submission = {
+      ...{ session, shape, work, cost, bytes, flow, priority, deadline, signal },
       prepareMs: decodeMs,
-      bytes,
-      flow,
-      priority,
-      deadline,
-      signal,
-    });
+    };
+    const trace = notes?.trace;
+    const { output, queueMs, inferMs, batchSize } = await (trace === undefined
+      ? batcher.submit(submission)
+      : followItem(trace, submission, (followed) => batcher.submit(followed)));
     checkOutputs(output.outputs);
-    return { ...ran, ...output };
+    return { outputs: output.outputs, decodeMs: output.decodeMs, queueMs, inferMs, batchSize };
   }
 
   return tiling === undefined ? run(undefined, context) : runTiles(tiling, context, run);

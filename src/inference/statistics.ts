@@ -89,7 +89,7 @@ export function createStatistics(): Statistics {
       if (isHit) succeed(statistics, ms, 0);
     },
     observeRun({ session, batchSize, inferMs }) {
-      const [, model = '', version = '', view = ''] = SESSION_ID.exec(session) ?? [];
+      const { model, version, view } = viewOf(session);
       const statistics = of(model, version, SCORE_VIEWS.includes(view) ? 'scores' : 'maps');
       statistics.images += batchSize;
       const tally = statistics.batches.get(batchSize) ?? { count: 0, ms: 0 };
@@ -102,6 +102,12 @@ export function createStatistics(): Statistics {
 /** As compile.ts makes it: name, version, digest and load, view. */
 const SESSION_ID = /^(.*)@(\d+)#[^/]*\/(.*)$/;
 const SCORE_VIEWS: readonly string[] = ['classify', 'score'];
+
+/** What a session's id says: its model, and the view of it. */
+export function viewOf(session: string): { readonly model: string; readonly version: string; readonly view: string } {
+  const [, model = '', version = '', view = ''] = SESSION_ID.exec(session) ?? [];
+  return { model, version, view };
+}
 
 function add(tally: Tally, ms: number): void {
   tally.count += 1;

@@ -10,7 +10,8 @@ export interface Timing {
 
 /** The phases of a request that are measured; see http/metrics.ts. */
 export type Phase = 'decode' | 'queue' | 'infer' | 'render';
-export type PhaseObserver = (phase: Phase, model: string, milliseconds: number) => void;
+/** `traceId`: of the request, if it is traced. */
+export type PhaseObserver = (phase: Phase, model: string, milliseconds: number, traceId?: string) => void;
 
 /** Of images that are answered side by side: what one of them took at most. */
 export type Longest = Pick<Timing, 'decodeMs' | 'queueMs' | 'inferMs'>;

@@ -23,4 +23,6 @@ export interface WorkOutput {
   readonly outputs: TensorMap;
   /** Of the image, in milliseconds; 0 where another item of the batch had the same pixels. */
   readonly decodeMs: number;
+  /** When it was decoded, by the machine's clock (machine-clock.ts); absent: nothing was. */
+  readonly decodedAtMachineMs?: number | undefined;
 }

@@ -18,7 +18,8 @@ import type { ModelMemory, Release, Resident } from './model-memory.js';
 import { outlineOf, type Outline } from './model-outline.js';
 import { expectedBytes, type WeightCopies } from './weight-copies.js';
 
-export type ModelState = 'loading' | 'ready' | 'unloaded' | 'failed';
+export const MODEL_STATES = ['loading', 'ready', 'unloaded', 'failed'] as const;
+export type ModelState = (typeof MODEL_STATES)[number];
 
 export interface ModelEntry {
   readonly name: string;

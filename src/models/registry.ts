@@ -20,7 +20,7 @@ import { ModelVersions } from './model-versions.js';
 import type { SessionRunner } from './parity.js';
 import { ONE_COPY } from './weight-copies.js';
 
-export type { LoadCounts, ModelEntry, ModelReport } from './model-slot.js';
+export { MODEL_STATES, type LoadCounts, type ModelEntry, type ModelReport } from './model-slot.js';
 
 /** How a request waits for a model, if it may wait: as long as it lives. Rejects when it has ended before. */
 export type Wait = <T>(loading: () => Promise<T>) => Promise<T>;

@@ -7,7 +7,7 @@
  * A dead process is replaced and opens the sessions again; a crash loop costs seconds, not a core. The pool has failed when
  * every process has been given up; it then says why to whoever asks.
  */
-import type { Device } from '../device.js';
+import { deviceName, type Device } from '../device.js';
 import type { EngineName } from '../runtime/engines.js';
 import type { EngineOptions, SessionSpec } from '../runtime/session.js';
 import type { Child } from './child.js';
@@ -43,6 +43,10 @@ export interface BatchResult<Output> {
   readonly outcomes: readonly ItemOutcome<Output>[];
   /** Time inside the engine, in milliseconds. */
   readonly runMs: number;
+  /** When the engine was done, by the machine's clock; undefined if nothing ran. */
+  readonly ranAtMachineMs: number | undefined;
+  /** The process that ran it: its place, which stays when it is replaced, and its device. */
+  readonly worker: { readonly number: number; readonly device: string };
 }
 
 export interface WorkerPool<Work, Output> {
@@ -50,6 +54,8 @@ export interface WorkerPool<Work, Output> {
   readonly size: number;
   /** Processes that have started and opened their sessions. */
   readonly ready: number;
+  /** Processes by their state. */
+  readonly processes: Readonly<Record<'ready' | 'starting' | 'given_up', number>>;
   /** Runs that may be started now: by workers with nothing to do, or about to have nothing (slot.ts). */
   readonly idle: number;
   /** Those of them by workers with nothing to do. */
@@ -96,6 +102,8 @@ export async function createPool<Work, Output>(options: PoolOptions): Promise<Wo
 
 class Pool<Work, Output> implements WorkerPool<Work, Output> {
   readonly #slots: readonly Slot<Work, Output>[];
+  /** Of each slot. */
+  readonly #workers: readonly BatchResult<Output>['worker'][];
   readonly #sessions = new OpenSessions();
   readonly #listeners = new Set<() => void>();
   #failure: Error | undefined;
@@ -113,6 +121,7 @@ class Pool<Work, Output> implements WorkerPool<Work, Output> {
   }: PoolOptions) {
     // The devices in turn, so that the first processes found idle are not all of one.
     const starts = shared(workers, most).flatMap((lanes) => devices.map((device) => ({ device, lanes })));
+    this.#workers = starts.map(({ device }, number) => ({ number, device: deviceName(device) }));
     this.#slots = starts.map(({ device, lanes }) => {
       const start = {
         engine: { name: engine, options: { ...engineOptions, device, lanes } },
@@ -152,6 +161,11 @@ class Pool<Work, Output> implements WorkerPool<Work, Output> {
 
   get ready(): number {
     return this.#slots.filter((slot) => slot.isReady).length;
+  }
+
+  get processes(): Readonly<Record<'ready' | 'starting' | 'given_up', number>> {
+    const given_up = this.#slots.filter((slot) => slot.isGivenUp).length;
+    return { ready: this.ready, starting: this.#slots.length - this.ready - given_up, given_up };
   }
 
   get idle(): number {
@@ -194,7 +208,8 @@ class Pool<Work, Output> implements WorkerPool<Work, Output> {
     const spec = this.#sessions.get(sessionId);
     const slot = this.#next();
     if (slot === undefined) throw new Error('no worker is idle');
-    return slot.run(spec, works, options).then(asResult);
+    const worker = this.#workers[this.#slots.indexOf(slot)]!;
+    return slot.run(spec, works, options).then((ran) => asResult(ran, worker));
   }
 
   onIdle(callback: () => void): () => void {
@@ -245,7 +260,10 @@ function shared(workers: number, most: number): number[] {
   return Array.from({ length: processes }, (_, index) => Math.floor((workers + index) / processes));
 }
 
-function asResult<Output>({ outcomes, runMs }: RanBatch<Output>): BatchResult<Output> {
+function asResult<Output>(
+  { outcomes, runMs, ranAtMachineMs }: RanBatch<Output>,
+  worker: BatchResult<Output>['worker'],
+): BatchResult<Output> {
   const items = outcomes.map((outcome) => ('error' in outcome ? { error: fromPlainError(outcome.error) } : outcome));
-  return { outcomes: items, runMs };
+  return { outcomes: items, runMs, ranAtMachineMs, worker };
 }

@@ -45,6 +45,8 @@ export interface RanBatch<Output> {
   readonly outcomes: readonly Outcome<Output>[];
   /** Milliseconds inside the engine. */
   readonly runMs: number;
+  /** When the engine was done, by the machine's clock (machine-clock.ts); absent: nothing ran. */
+  readonly ranAtMachineMs?: number | undefined;
   /** Whether its memory is still with the engine, until that is told to shrink. */
   readonly hasGrown: boolean;
 }

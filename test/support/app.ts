@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import type { FastifyBaseLogger } from 'fastify';
 import { createApp, createService, type App, type Logger, type Service, type ServiceOptions } from '../../src/app.js';
 import { readConfig } from '../../src/config.js';
+import type { Tracing } from '../../src/tracing/request-trace.js';
 import { PATIENCE } from './server.js';
 import { writeTinyModels } from './tiny-models.js';
 
@@ -21,7 +22,11 @@ export interface TestApp extends App {
 export async function startTestApp(
   environment: Record<string, string> = {},
   models?: string,
-  { logger = false, ...options }: ServiceOptions & { readonly logger?: FastifyBaseLogger | false } = {},
+  {
+    logger = false,
+    tracing,
+    ...options
+  }: ServiceOptions & { readonly logger?: FastifyBaseLogger | false; readonly tracing?: Tracing } = {},
 ): Promise<TestApp> {
   const folder = models ?? (await writeTinyModels());
   const config = readConfig({
@@ -40,7 +45,7 @@ export async function startTestApp(
     importerFile: IMPORTER_FILE,
     ...options,
   });
-  const app = await createApp(config, service, logger, PLAYGROUND_FOLDER);
+  const app = await createApp(config, service, logger, { playgroundFolder: PLAYGROUND_FOLDER, tracing });
   return {
     ...app,
     service,

@@ -132,6 +132,7 @@ async function runFake(
         },
       },
     },
+    run: { reason: 'idle', sentAtMs: 0, ranAtMachineMs: undefined, worker: undefined },
     queueMs: 1,
     inferMs: 2,
     batchSize: 1,

@@ -1,5 +1,8 @@
 /** Probes, metrics and the API's own description: for running and watching the server, not for using it. */
+import accepts from 'accepts';
+import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import type { Format } from '../exposition.js';
 import { json, route } from '../route.js';
 
 const health = z.object({ status: z.string() }).meta({ id: 'Health' });
@@ -30,15 +33,25 @@ export const ready = route({
   },
 });
 
+const CLASSIC = 'text/plain';
+const OPEN_METRICS = 'application/openmetrics-text';
+
+/** Prometheus names versions and ways to escape of each format that it takes; there is one of each here. */
+function formatFor({ headers }: FastifyRequest): Format {
+  const accept = (headers.accept ?? '*/*').replace(/;(?!\s*q=)[^;,]*/gi, '');
+  const chosen = accepts({ headers: { accept } } as unknown as FastifyRequest['raw']).type([CLASSIC, OPEN_METRICS]);
+  return chosen === OPEN_METRICS ? 'openmetrics' : 'prometheus';
+}
+
 export const metrics = route({
   method: 'GET',
   path: '/metrics',
   audience: 'metrics',
   operationId: 'metrics',
   summary: 'Prometheus metrics',
-  answers: { 200: { description: 'Metrics', content: { 'text/plain': {} } } },
-  async answer(parts, { reply }) {
-    const { body, contentType } = await parts.metrics.expose();
+  answers: { 200: { description: 'Metrics', content: { [CLASSIC]: {}, [OPEN_METRICS]: {} } } },
+  async answer(parts, { request, reply }) {
+    const { body, contentType } = await parts.metrics.expose(formatFor(request));
     return reply.type(contentType).send(body);
   },
 });

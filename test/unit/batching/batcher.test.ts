@@ -195,6 +195,7 @@ describe('the batcher', () => {
     await executor.last.succeed(20);
     expect(await result).toEqual({
       output: { first: { type: 'float32', dims: [1], data: Float32Array.of(7) } },
+      run: { reason: 'idle', sentAtMs: 0, ranAtMachineMs: undefined, worker: undefined },
       queueMs: 0,
       inferMs: 20,
       batchSize: 1,
