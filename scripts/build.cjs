@@ -58,6 +58,7 @@ if (!isForServer && existsSync('load')) {
       'overload',
       'decode-steps',
       'decode-round',
+      'replicas',
     ].map((file) => [`load-${file.replace('/run', '')}`, `load/${file}.ts`]),
   );
   buildBesideSources(entryPoints, 'dist');
