@@ -30,7 +30,7 @@ export async function startAdapter(): Promise<Adapter> {
     answer(request.url ?? '')
       .then((body) => {
         response.writeHead(body === undefined ? 404 : 200, { 'content-type': 'application/json' });
-        response.end(JSON.stringify(body ?? { kind: 'Status', apiVersion: 'v1', status: 'Failure', code: 404 }));
+        response.end(JSON.stringify(body ?? NOT_FOUND));
       })
       .catch((error: unknown) => response.writeHead(500).end(String(error)));
   });
@@ -45,7 +45,8 @@ export async function startAdapter(): Promise<Adapter> {
 }
 
 async function answer(url: string): Promise<object | undefined> {
-  const [path = ''] = url.split('?');
+  // The API server writes * as %2A.
+  const path = decodeURIComponent(url.split('?')[0]!);
   const groupVersion = `${GROUP}/${VERSION}`;
   if (path === `/apis/${groupVersion}`) {
     const resource = {
@@ -72,6 +73,8 @@ async function valueOf({ metadata: { name, namespace }, status }: Pod): Promise<
     value: String(value),
   };
 }
+
+const NOT_FOUND = { kind: 'Status', apiVersion: 'v1', status: 'Failure', reason: 'NotFound', code: 404 };
 
 /** A service without a selector, whose only endpoint is this program. */
 const REGISTRATION = {

@@ -15,7 +15,13 @@ const PLACES: Readonly<Record<string, string>> = { ...MOUNTS, node: '/node', app
 export const VALUES = {
   image: { repository: 'docker.io/local/host', tag: '1' },
   command: ['/node/node', 'dist/cli/fullconv.cjs'],
-  settings: { FULLCONV_WORKERS: 1, FULLCONV_ENGINE: 'onnxruntime', FULLCONV_DEVICE: 'cpu' },
+  // The deadline is below the balancer's time for an answer.
+  settings: {
+    FULLCONV_WORKERS: 1,
+    FULLCONV_ENGINE: 'onnxruntime',
+    FULLCONV_DEVICE: 'cpu',
+    FULLCONV_DEADLINE_MS: 3500,
+  },
   // Several replicas share the cores of one machine. Its nodes do not count the bytes on disk.
   resources: {
     requests: { cpu: '100m', memory: '300Mi', 'ephemeral-storage': null },

@@ -20,6 +20,7 @@ const render = (...sets: readonly string[]): Run =>
   helm('template', 'x', CHART, '--kube-version', '1.34.4', ...sets.flatMap((set) => ['--set', set]));
 
 const hasHelm = helm('version').status === 0;
+const hasScore = spawnSync('kube-score', ['version'], { env: environment() }).status === 0;
 if (!hasHelm) process.stderr.write('notice: there is no helm; the tests of its chart are skipped\n');
 
 it.each(['deploy/prometheus/rules.yaml', 'deploy/grafana/fullconv.json'])(
@@ -92,6 +93,20 @@ describe.skipIf(!hasHelm)('the chart', () => {
     const { status, stderr } = render(set);
     expect(status).not.toBe(0);
     expect(stderr).toMatch(told);
+  });
+
+  it.skipIf(!hasScore)('has nothing that kube-score calls critical', () => {
+    for (const form of ['embedded', 'pvc', 'image', 'ingress', 'autoscaled']) {
+      const values = join(PROJECT, `deploy/test/forms/${form}.yaml`);
+      const { stdout: input } = helm(
+        ...['template', 'x', CHART, '--skip-tests', '--kube-version', '1.34.4', '--values', values],
+      );
+      // The image is named by a version, and pulled again where that is another.
+      const ignored = ['--ignore-test', 'container-image-pull-policy'];
+      const options = { env: environment(), encoding: 'utf8', input } as const;
+      const { status, stdout } = spawnSync('kube-score', ['score', ...ignored, '-'], options);
+      expect(status, `${form}: ${stdout}`).toBe(0);
+    }
   });
 
   it('leaves the number of replicas to whoever scales', () => {
