@@ -60,6 +60,7 @@ if (!isForServer && existsSync('load')) {
       'decode-steps',
       'decode-round',
       'dashboard',
+      'replicas',
     ].map((file) => [`load-${file.replace('/run', '')}`, `load/${file}.ts`]),
   );
   buildBesideSources(entryPoints, 'dist');

@@ -1,0 +1,34 @@
+/** The chart's values on a cluster that has no images: pods mount Node.js, its libraries and this project from the host. */
+import { dirname } from 'node:path';
+import { PROJECT } from './tools.js';
+
+const MOUNTS = {
+  usr: '/usr',
+  lib: '/lib',
+  lib64: '/lib64',
+  fonts: '/etc/fonts',
+  node: dirname(process.execPath),
+  app: PROJECT,
+};
+const PLACES: Readonly<Record<string, string>> = { ...MOUNTS, node: '/node', app: '/app' };
+
+export const VALUES = {
+  image: { repository: 'docker.io/local/host', tag: '1' },
+  command: ['/node/node', 'dist/cli/fullconv.cjs'],
+  // The deadline is below the balancer's time for an answer.
+  settings: {
+    FULLCONV_WORKERS: 1,
+    FULLCONV_ENGINE: 'onnxruntime',
+    FULLCONV_DEVICE: 'cpu',
+    FULLCONV_DEADLINE_MS: 3500,
+  },
+  // Several replicas share the cores of one machine. Its nodes do not count the bytes on disk.
+  resources: {
+    requests: { cpu: '100m', memory: '300Mi', 'ephemeral-storage': null },
+    limits: { cpu: '2', memory: '1Gi', 'ephemeral-storage': null },
+  },
+  unreachableSeconds: 5,
+  trustedProxies: ['10.77.0.1'],
+  extraVolumes: Object.entries(MOUNTS).map(([name, path]) => ({ name, hostPath: { path } })),
+  extraVolumeMounts: Object.keys(MOUNTS).map((name) => ({ name, mountPath: PLACES[name], readOnly: true })),
+};
