@@ -57,6 +57,7 @@ if (!isForServer && existsSync('load')) {
       'messages',
       'overload',
       'protocols',
+      'reloads',
       'decode-steps',
       'decode-round',
       'dashboard',
