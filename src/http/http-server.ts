@@ -10,7 +10,8 @@ import { createBodyMemory } from './body-memory.js';
 import { clientAddress } from './client-address.js';
 import { CHECK_MS, HEADERS_TIMEOUT_MS, watchConnections, type Connections } from './connections.js';
 import { allowOrigins } from './cross-origin.js';
-import { createForeignCheck } from './foreign-pages.js';
+import { createForeignCheck, createPageCheck } from './foreign-pages.js';
+import { createFetchSlots } from './from-url/fetch-slots.js';
 import { acceptBodies } from './image-bodies.js';
 import type { HttpParts } from './parts.js';
 import { openapiDocument } from './openapi.js';
@@ -58,11 +59,13 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
   const onRefused = (refusal: Refusal): void => metrics.observeRefused(refusal);
   const connections = watchConnections(app.server, { ...config, proxies: config.trustedProxies, onRefused });
   const bodies = createBodyMemory(Math.max(config.maxBodiesBytes, config.maxBytes));
+  const fetchSlots = createFetchSlots(config.maxFetches, onRefused);
   const sending = createSending(config.maxAnswersBytes, () => connections.giveUpStalled());
   metrics.watchClients({
     connections: () => connections.count,
     bodiesBytes: () => bodies.held,
     answersBytes: () => sending.held,
+    fetches: () => fetchSlots.taken,
   });
 
   app.addHook('onRequest', (request, reply, done) => {
@@ -83,7 +86,8 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
   const record = (request: FastifyRequest, status: number, ms: number): void => {
     if (recorded.has(request)) return;
     recorded.add(request);
-    const { method, url } = request;
+    const { method } = request;
+    const url = withoutSecrets(request.url);
     metrics.observeRequest(request.routeOptions.url ?? 'none', method, status, ms / 1000);
     request.log.info({ method, url, status, ms, client: clientAddress(request.raw, config.trustedProxies) }, 'request');
   };
@@ -111,10 +115,24 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
   metrics.watchCache(cache);
   // With a cache, the header does not tell whether a full server has the answer.
   if (!cache.isOn) refuseOnSight(app.server, createRefuseOnSight({ ...parts, known, connections, isClosing }));
-  const routeParts = { ...parts, document: openapiDocument(ROUTES), bodies, known, cache, keyOf: createKeyOf(parts) };
+  const routeParts = {
+    ...parts,
+    document: openapiDocument(ROUTES),
+    bodies,
+    known,
+    cache,
+    keyOf: createKeyOf(parts),
+    fetchSlots,
+    checkPage: createPageCheck(config, onRefused),
+  };
   const pages = config.playground ? await playgroundRoutes(routeParts) : [];
   addRoutes(app, [...ROUTES, ...pages], routeParts, sending.inPieces);
   return app;
+}
+
+/** A URL for the log: a signature is as good as a key until it is over, and so may be the query of an address that an image is fetched from. */
+function withoutSecrets(url: string): string {
+  return url.replace(/([?&]signature=)[^&]*/g, '$1…').replace(/([?&]url=(?:(?!%3F)[^&?])*(?:%3F|\?))[^&]*/gi, '$1…');
 }
 
 /**

@@ -21,6 +21,8 @@ export interface Metrics {
   observeLogLineDropped(): void;
   /** A client that was refused, or hung up on. */
   observeRefused(refusal: Refusal): void;
+  /** An image was fetched from a URL, or was not. */
+  observeFetch(isThere: boolean, seconds: number): void;
   /** A question that was looked up among the answers that are kept. */
   observeLookup(lookup: Lookup): void;
   /** Show the state of a server too; it is read whenever the metrics are. Must be called only once. */
@@ -51,6 +53,7 @@ export interface ClientSources {
   connections(): number;
   bodiesBytes(): number;
   answersBytes(): number;
+  fetches(): number;
 }
 
 export function createMetrics(): Metrics {
@@ -106,6 +109,14 @@ export function createMetrics(): Metrics {
   });
   for (const result of ['hit', 'collapsed', 'miss']) lookups.inc({ result }, 0);
 
+  const fetches = new Histogram({
+    name: 'fullconv_fetch_duration_seconds',
+    help: 'Time that images take to be fetched from their URLs: fetched or failed',
+    labelNames: ['result'],
+    buckets: SECONDS,
+    registers,
+  });
+
   const linesDropped = new Counter({
     name: 'fullconv_log_lines_dropped_total',
     help: 'Lines of the log that could not be written, because the disk is full or nobody reads',
@@ -129,6 +140,7 @@ export function createMetrics(): Metrics {
     observeWorkerLost: () => lost.inc(),
     observeLogLineDropped: () => linesDropped.inc(),
     observeRefused: (limit) => refused.inc({ limit }),
+    observeFetch: (isThere, seconds) => fetches.observe({ result: isThere ? 'fetched' : 'failed' }, seconds),
     observeLookup: (lookup) => lookups.inc({ result: lookup === 'hit' || lookup === 'collapsed' ? lookup : 'miss' }),
     watch: (sources) => registerGauges(registers, sources),
     watchCache: (cache) => registerCache(registers, cache),
@@ -150,6 +162,7 @@ function registerClientGauges(registers: Registry[], sources: ClientSources): vo
   };
   gauge('fullconv_connections', 'Open connections', () => sources.connections());
   gauge('fullconv_bodies_bytes', 'Memory that holds request bodies', () => sources.bodiesBytes());
+  gauge('fullconv_fetches', 'Images that are just fetched from URLs', () => sources.fetches());
   gauge('fullconv_answers_bytes', 'Large answers that clients have not taken completely', () => sources.answersBytes());
 }
 

@@ -63,7 +63,10 @@ export function openapiDocument(routes: readonly Route[]): ApiDocument {
     },
     paths,
     components: {
-      securitySchemes: { administrator: { type: 'http', scheme: 'bearer' } },
+      securitySchemes: {
+        administrator: { type: 'http', scheme: 'bearer' },
+        signature: { type: 'apiKey', in: 'query', name: 'signature' },
+      },
       headers: Object.fromEntries(
         Object.entries(HEADERS).map(([name, description]) => [
           name,
@@ -82,17 +85,17 @@ function describeRoute({ path, revalidated = false, security, operation }: Descr
   const parameters = [
     ...pathParameters(path),
     ...(query === undefined ? [] : queryParameters(query)),
-    ...(revalidated ? [IF_NONE_MATCH] : []),
+    ...(revalidated || answers[304] !== undefined ? [IF_NONE_MATCH] : []),
   ];
   return {
     operationId,
     summary,
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(body === undefined ? {} : { requestBody: { required: true, ...describeBody(body) } }),
-    ...(security === undefined ? {} : { security: [{ [security]: [] }] }),
+    ...(security === undefined ? {} : { security: [{ [security]: [] }, ...(security === 'signature' ? [{}] : [])] }),
     responses: responses(
       revalidated ? { ...answers, 304: UNCHANGED } : answers,
-      [...(security === undefined ? [] : (['UNAUTHENTICATED'] as const)), ...OF_EVERY_ROUTE, ...errors],
+      [...(security === 'administrator' ? (['UNAUTHENTICATED'] as const) : []), ...OF_EVERY_ROUTE, ...errors],
       revalidated,
     ),
   };

@@ -7,9 +7,11 @@
  */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
+import type { Config } from '../config.js';
 import type { ErrorCode } from '../errors.js';
 import { authorize } from './administration.js';
 import { variesBy } from './cross-origin.js';
+import { checkSigned } from './from-url/signed-requests.js';
 import { parseParameters, type QuerySchema } from './parameters.js';
 import type { RouteParts } from './parts.js';
 
@@ -44,8 +46,10 @@ interface Address<Path extends string> {
   readonly path: Path;
   /** Answers have ETags, and a client that has the answer already gets 304 (revalidation.ts). */
   readonly revalidated?: boolean;
-  /** Whom the route is for; absent: everybody. */
-  readonly security?: 'administrator' | undefined;
+  /** Whom the route is for; absent: everybody. `signature`: whoever has a signed address, where there are keys (from-url/signed-requests.ts). */
+  readonly security?: 'administrator' | 'signature' | undefined;
+  /** Whether a server with these settings has it; absent: every server. */
+  readonly isServed?: ((config: Config) => boolean) | undefined;
 }
 
 /** What the API's description says about a route besides its address. */
@@ -109,6 +113,7 @@ export function route<Query, const Path extends string>({
   path,
   revalidated = false,
   security,
+  isServed,
   parse = (schema, request) => parseParameters(schema, request.query),
   answer,
   ...operation
@@ -119,11 +124,17 @@ export function route<Query, const Path extends string>({
     path,
     revalidated,
     security,
+    isServed,
     operation,
     handle(parts, request, reply) {
       // First, because refusals depend on Accept, too.
       if (choosesForm) variesBy(reply, 'Accept');
       if (security === 'administrator') authorize(request, parts.config);
+      if (security === 'signature') {
+        // Answers may be kept by caches, and say so themselves.
+        void reply.header('cache-control', 'no-store');
+        checkSigned(request, parts);
+      }
       const { query: schema } = operation;
       const query = schema === undefined ? (undefined as Query) : parse(schema, request);
       return answer(parts, { request, reply, query, params: request.params as Asked<Query, Path>['params'] });

@@ -16,13 +16,14 @@ const METHODS = nodeMethods.filter((method) => method !== 'CONNECT');
 
 const TAKEN = ['GET', 'HEAD', 'POST'];
 
-/** `onSend` is the last hook of each answer. */
+/** Those of the routes that this server has. `onSend` is the last hook of each answer. */
 export function addRoutes(
   app: FastifyInstance,
-  routes: readonly Route[],
+  all: readonly Route[],
   parts: RouteParts,
   onSend: onSendHookHandler,
 ): void {
+  const routes = all.filter(({ isServed }) => isServed?.(parts.config) ?? true);
   // Nothing that no route takes is looked at before it is refused.
   for (const method of METHODS) if (!TAKEN.includes(method)) app.addHttpMethod(method, { overrideExisting: true });
   for (const { method, path, operation, handle, revalidated: hasTag = false } of routes) {
