@@ -41,7 +41,8 @@ const allowed = {
       'files',
       'images',
     ],
-    ...['inference', 'keys', 'log', 'maps', 'models', 'process-setup', 'server', 'version', 'vocabulary'],
+    ...['inference', 'keys', 'log', 'maps', 'models', 'process-setup', 'server', 'signed-address', 'version'],
+    'vocabulary',
   ],
   client: [],
   config: ['cores', 'device', 'runtime'],
@@ -72,7 +73,7 @@ const allowed = {
   graph: ['tensor'],
   http: [
     ...['batching', 'buffer-pool', 'classes', 'config', 'device', 'drawing', 'inference', 'maps', 'models', 'version'],
-    ...['in-transit', 'keys', 'live-files', 'tracing', 'turns'],
+    ...['in-transit', 'keys', 'live-files', 'signed-address', 'tracing', 'turns'],
     'vocabulary',
   ],
   images: ['maps'],
@@ -98,6 +99,7 @@ const allowed = {
   processes: ['device', 'in-transit', 'runtime'],
   'regular-files': [],
   runtime: ['buffer-pool', 'device', 'files', 'graph', 'kept-folders', 'regular-files', 'tensor'],
+  'signed-address': [],
   server: ['app', 'config', 'device', 'files', 'log', 'open-files', 'tracing', 'version'],
   tensor: [],
   tracing: [],
@@ -231,11 +233,11 @@ export default tseslint.config(
   ...confined,
   {
     files: ['src/**'],
-    // Ages of files are those of the clock, reports have a date, keys end at one, and spans of several machines are put in order by
-    // their clocks.
+    // Ages of files are those of the clock, reports have a date, keys and signed addresses end at one, and spans of several machines
+    // are put in order by their clocks.
     ignores: [
       ...['src/files.ts', 'src/kept-folders.ts', 'src/experiments/ground.ts', 'src/keys/calendar.ts'],
-      'src/tracing/open-telemetry.ts',
+      ...['src/signed-address.ts', 'src/tracing/open-telemetry.ts'],
     ],
     rules: {
       'no-restricted-globals': [

@@ -72,6 +72,42 @@ function toBlockList(entries: readonly string[], context: z.RefinementCtx): Bloc
   return blocks;
 }
 
+/** A host, or all below one, that images may be fetched from. */
+export interface UrlHost {
+  /** Absent: both. */
+  readonly scheme: 'http' | 'https' | undefined;
+  /** In lower case; IPv6 addresses in brackets. */
+  readonly name: string;
+  readonly hasSubdomains: boolean;
+  /** Absent: the one of the scheme. */
+  readonly port: string | undefined;
+}
+
+const URL_HOST = /^(?:(https?):\/\/)?(\*\.)?([^:/?#@*\s[\]]+|\[[\da-f:.]+\])(?::(\d{1,5}))?$/i;
+
+function toUrlHosts(entries: readonly string[], context: z.RefinementCtx): UrlHost[] {
+  return entries.flatMap((entry) => {
+    const [, scheme, wildcard, host = '', port] = URL_HOST.exec(entry) ?? [];
+    const address = `http://${host}/`;
+    const name = URL.canParse(address) ? new URL(address).hostname : '';
+    const isAddress = name.startsWith('[') || isIP(name) !== 0;
+    if (host === '' || name === '' || Number(port ?? 1) > 65_535 || (wildcard !== undefined && isAddress)) {
+      context.addIssue(
+        `"${entry}" is not a host; those are written images.example.com, *.example.com, https://example.com or example.com:8080`,
+      );
+      return [];
+    }
+    return [
+      {
+        scheme: scheme?.toLowerCase() as UrlHost['scheme'],
+        name,
+        hasSubdomains: wildcard !== undefined,
+        port: port === undefined ? undefined : String(Number(port)),
+      },
+    ];
+  });
+}
+
 /** What engines add to the meaning of a setting. */
 function notesOf(setting: 'engine' | 'workers' | 'threads'): readonly string[] {
   return ENGINES.flatMap(({ notes }) => notes?.[setting] ?? []);
@@ -88,6 +124,9 @@ function availableMemory(): number {
   const limit = process.constrainedMemory();
   return limit > 0 && limit < totalmem() ? limit : totalmem();
 }
+
+/** Characters of a key that signs: 16 at random are 96 bits. */
+const MIN_KEY = 16;
 
 const LAYOUTS = ['throughput', 'latency'] as const;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
@@ -388,6 +427,38 @@ const SETTINGS = {
     about:
       'names under which this server may be asked, e.g. images.example.com; names without a dot and addresses always may; *: any; empty: any, unless HOST is this machine alone',
   },
+  urlHosts: {
+    variable: 'FULLCONV_URL_HOSTS',
+    schema: list.transform(toUrlHosts),
+    default: '',
+    about:
+      'hosts that images are fetched from for GET /v1/…?url=, e.g. images.example.com,*.example.com,https://example.org,example.net:8080; only their public addresses; empty: none',
+  },
+  urlPrivateHosts: {
+    variable: 'FULLCONV_URL_PRIVATE_HOSTS',
+    schema: list.transform(toUrlHosts),
+    default: '',
+    about: 'such hosts that may have addresses of an internal network, or of this machine, too; empty: none',
+  },
+  urlKeys: {
+    variable: 'FULLCONV_URL_KEYS',
+    schema: list.transform((keys, context) => {
+      if (keys.length > 2) context.addIssue('there may be two keys, a new one and the one before it');
+      if (keys.some((key) => key.length < MIN_KEY)) context.addIssue(`a key must have at least ${MIN_KEY} characters`);
+      return keys;
+    }),
+    isSecret: true,
+    default: '',
+    about:
+      'keys that sign addresses of GET /v1/…?url=, the new one and the one before it: NEW,OLD, each of at least 16 characters; only signed ones are answered then; empty: all are',
+  },
+  maxFetches: {
+    variable: 'FULLCONV_MAX_FETCHES',
+    schema: count(1, 10_000),
+    default: '64',
+    about:
+      'images that are fetched from URLs at once; of one host, and for one address, as many as are free beside them',
+  },
   adminToken: {
     variable: 'FULLCONV_ADMIN_TOKEN',
     schema: z.string(),
@@ -432,6 +503,8 @@ interface Setting {
   /** For the documents: a default that depends on the machine. */
   defaultInWords?: string;
   about: string;
+  /** Its value is in no message. */
+  isSecret?: true;
 }
 
 export type SettingName = keyof typeof SETTINGS;
@@ -529,7 +602,8 @@ export function readConfig(
     const { where, text = standard } = fromFlag.text === undefined ? fromEnvironment : fromFlag;
     const result = SETTINGS[name].schema.safeParse(text);
     if (!result.success) {
-      throw new ConfigError(`${where}=${text}: ${result.error.issues.map((issue) => issue.message).join('; ')}`);
+      const shown = 'isSecret' in SETTINGS[name] ? where : `${where}=${text}`;
+      throw new ConfigError(`${shown}: ${result.error.issues.map((issue) => issue.message).join('; ')}`);
     }
     return [name, result.data] as const;
   });

@@ -33,6 +33,7 @@ import {
   address,
   assignment,
   date,
+  duration,
   experimentOption,
   notNegative,
   numbers,
@@ -48,6 +49,7 @@ import {
 } from './option-values.js';
 import type { PullFlags } from './commands/pull.js';
 import type { QuantizeFlags } from './commands/quantize.js';
+import type { SignFlags } from './commands/sign.js';
 import { SHELL_SCRIPTS, SHELLS, type Shell } from './completion/shell-scripts.js';
 import { PICTURE_CHOICES } from './terminal/picture-choices.js';
 
@@ -302,6 +304,19 @@ program
   .action(async (flags: ListArchitecturesFlags) => {
     const { listArchitecturesCommand } = await import('./commands/list-architectures.js');
     listArchitecturesCommand(flags);
+  });
+
+program
+  .command('sign')
+  .description('print an address of GET /v1/…?url= with a signature of the first key in FULLCONV_URL_KEYS')
+  .argument(
+    '<address>',
+    "in quotes, e.g. 'https://example.com/v1/heatmap?url=https%3A%2F%2Fimages.example.com%2Fcat.jpg'",
+  )
+  .option('--expires-in <time>', 'how long it holds: a number with s, m, h or d behind it', duration, 86_400)
+  .action(async (signed: string, flags: SignFlags) => {
+    const { signCommand } = await import('./commands/sign.js');
+    signCommand(signed, flags, configOf({}, true).urlKeys);
   });
 
 command('evaluate', 'measure top-1 and top-5 on labelled images, or how well heatmaps point on annotated ones')

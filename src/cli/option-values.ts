@@ -57,6 +57,14 @@ export function date(text: string): string {
   return moment;
 }
 
+/** Seconds of `90s`, `15m`, `12h` or `30d`. */
+export function duration(text: string): number {
+  const [, count, unit] = /^(\d{1,7})([smhd])$/.exec(text) ?? [];
+  const seconds = Number(count) * { s: 1, m: 60, h: 3600, d: 86_400 }[unit as 's' | 'm' | 'h' | 'd'];
+  if (!(seconds > 0)) throw new InvalidArgumentError('It must be a time such as 90s, 15m, 12h or 30d.');
+  return seconds;
+}
+
 /** Three numbers, one for each channel, or one for all. */
 export function triple(text: string): [number, number, number] {
   const values = text.split(',').map((part) => (part.trim() === '' ? NaN : Number(part)));

@@ -11,7 +11,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** The top-k classes of one or many images, of an image at a URL; where FULLCONV_URL_HOSTS names hosts */
+        get: operations["classifyUrl"];
         put?: never;
         /** The top-k classes of one or many images */
         post: operations["classify"];
@@ -28,7 +29,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** Class maps: where in the image each class is, of an image at a URL; where FULLCONV_URL_HOSTS names hosts */
+        get: operations["heatmapUrl"];
         put?: never;
         /** Class maps: where in the image each class is */
         post: operations["heatmap"];
@@ -45,7 +47,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** The winning class of every position, of an image at a URL; where FULLCONV_URL_HOSTS names hosts */
+        get: operations["segmentUrl"];
         put?: never;
         /** The winning class of every position */
         post: operations["segment"];
@@ -568,7 +571,7 @@ export interface components {
             /** @description The id of the request, as in X-Request-Id */
             instance?: string;
             /** @enum {string} */
-            code: "INVALID_REQUEST" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "MODEL_NOT_FOUND" | "CLASS_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "REQUEST_TIMEOUT" | "BODY_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "UNSUPPORTED_ENCODING" | "IMAGE_UNDECODABLE" | "IMAGE_TOO_LARGE" | "OUTPUT_UNSUPPORTED" | "RATE_LIMITED" | "HEADERS_TOO_LARGE" | "INFERENCE_FAILED" | "NOT_IMPLEMENTED" | "QUEUE_FULL" | "MODEL_NOT_READY" | "DRAINING" | "WORKER_LOST" | "DEADLINE_EXCEEDED";
+            code: "INVALID_REQUEST" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "MODEL_NOT_FOUND" | "CLASS_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "REQUEST_TIMEOUT" | "BODY_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "UNSUPPORTED_ENCODING" | "IMAGE_UNDECODABLE" | "IMAGE_NOT_FETCHED" | "IMAGE_TOO_LARGE" | "OUTPUT_UNSUPPORTED" | "RATE_LIMITED" | "HEADERS_TOO_LARGE" | "INFERENCE_FAILED" | "NOT_IMPLEMENTED" | "QUEUE_FULL" | "MODEL_NOT_READY" | "DRAINING" | "WORKER_LOST" | "DEADLINE_EXCEEDED";
             errors?: {
                 parameter: string;
                 detail: string;
@@ -576,10 +579,10 @@ export interface components {
             /** @description The limit that the request goes beyond, if that is why it is refused */
             limit?: {
                 /**
-                 * @description What is limited. connections: connections of the server (FULLCONV_MAX_CONNECTIONS); connections_per_address: connections of one address (FULLCONV_MAX_CONNECTIONS_PER_ADDRESS); pipelined: requests of one connection that wait for their answers; headers_bytes: bytes of the address and headers of a request; headers_time: milliseconds until the headers have come; request_time: milliseconds until the body has come (FULLCONV_REQUEST_TIMEOUT_MS); body_rate: bytes a second of a body: the least (FULLCONV_MIN_RATE); body_bytes: bytes of a body (FULLCONV_MAX_BYTES); chunk_extension_bytes: bytes of the extensions of a chunk; bodies_bytes: bytes of all bodies in the server (FULLCONV_MAX_BODIES_BYTES); bodies_bytes_per_address: bytes of the bodies of one address: as many as are free beside them; requests_per_second: requests a second of a key; images_at_once: images of a key in the server at once; cost_per_minute: GMAC (10⁹ multiply-adds) a minute of a key; images: images, or images × scales, of a request (FULLCONV_MAX_IMAGES); form_fields: text fields of a form; form_fields_bytes: bytes of the text fields of a form; passes: passes (images × scales × mirrors) in the server (FULLCONV_MAX_QUEUE); waiting_images: images that wait for a worker (FULLCONV_MAX_QUEUE); following_requests: requests that wait for an answer that is being computed (FULLCONV_MAX_QUEUE); wait_ms: milliseconds that a new request would wait for a worker; image_pixels: pixels of a photo (FULLCONV_MAX_PIXELS); image_scans: scans of a photo; decode_seconds: processor seconds that a photo takes to decode (FULLCONV_MAX_DECODE_SECONDS); decode_bytes: bytes that a photo takes to decode; input_pixels: pixels of an input of the network (FULLCONV_MAX_INPUT_PIXELS, less where a map is finer); model_memory: bytes of all loaded models (FULLCONV_MODEL_MEMORY); model_waits: passes that wait for models to be loaded (half of FULLCONV_MAX_QUEUE); run_bytes: bytes that a run takes (FULLCONV_MEMORY_MB); run_values: values (cells × classes) of the class map of a run; maps_bytes: bytes of the maps of a request; map_values: map values (cells × classes × images) of an answer; predictions: predictions (images × scales × topK) of an answer; polygon_corners: corners of the polygons of an answer; rle_runs: run lengths of an answer; picture_pixels: pixels of a picture (FULLCONV_MAX_PIXELS); picture_side: pixels of a side of a picture in its format; picture_seconds: processor seconds that a picture takes (FULLCONV_MAX_DRAW_SECONDS); picture_bytes: bytes that a picture takes (half of FULLCONV_MEMORY_MB)
+                 * @description What is limited. connections: connections of the server (FULLCONV_MAX_CONNECTIONS); connections_per_address: connections of one address (FULLCONV_MAX_CONNECTIONS_PER_ADDRESS); pipelined: requests of one connection that wait for their answers; headers_bytes: bytes of the address and headers of a request; headers_time: milliseconds until the headers have come; request_time: milliseconds until the body, or an image from a URL, has come (FULLCONV_REQUEST_TIMEOUT_MS); body_rate: bytes a second of a body, or of an image from a URL: the least (FULLCONV_MIN_RATE); body_bytes: bytes of a body, or of an image from a URL (FULLCONV_MAX_BYTES); chunk_extension_bytes: bytes of the extensions of a chunk; bodies_bytes: bytes of all bodies in the server (FULLCONV_MAX_BODIES_BYTES); bodies_bytes_per_address: bytes of the bodies of one address: as many as are free beside them; requests_per_second: requests a second of a key; images_at_once: images of a key in the server at once; cost_per_minute: GMAC (10⁹ multiply-adds) a minute of a key; fetches: images that are fetched from URLs (FULLCONV_MAX_FETCHES); fetches_per_host: images that are fetched from one host: as many as are free beside them; fetches_per_address: images that are fetched for one address: as many as are free beside them; images: images, or images × scales, of a request (FULLCONV_MAX_IMAGES); form_fields: text fields of a form; form_fields_bytes: bytes of the text fields of a form; passes: passes (images × scales × mirrors) in the server (FULLCONV_MAX_QUEUE); waiting_images: images that wait for a worker (FULLCONV_MAX_QUEUE); following_requests: requests that wait for an answer that is being computed (FULLCONV_MAX_QUEUE); wait_ms: milliseconds that a new request would wait for a worker; image_pixels: pixels of a photo (FULLCONV_MAX_PIXELS); image_scans: scans of a photo; decode_seconds: processor seconds that a photo takes to decode (FULLCONV_MAX_DECODE_SECONDS); decode_bytes: bytes that a photo takes to decode; input_pixels: pixels of an input of the network (FULLCONV_MAX_INPUT_PIXELS, less where a map is finer); model_memory: bytes of all loaded models (FULLCONV_MODEL_MEMORY); model_waits: passes that wait for models to be loaded (half of FULLCONV_MAX_QUEUE); run_bytes: bytes that a run takes (FULLCONV_MEMORY_MB); run_values: values (cells × classes) of the class map of a run; maps_bytes: bytes of the maps of a request; map_values: map values (cells × classes × images) of an answer; predictions: predictions (images × scales × topK) of an answer; polygon_corners: corners of the polygons of an answer; rle_runs: run lengths of an answer; picture_pixels: pixels of a picture (FULLCONV_MAX_PIXELS); picture_side: pixels of a side of a picture in its format; picture_seconds: processor seconds that a picture takes (FULLCONV_MAX_DRAW_SECONDS); picture_bytes: bytes that a picture takes (half of FULLCONV_MEMORY_MB)
                  * @enum {string}
                  */
-                name: "connections" | "connections_per_address" | "pipelined" | "headers_bytes" | "headers_time" | "request_time" | "body_rate" | "body_bytes" | "chunk_extension_bytes" | "bodies_bytes" | "bodies_bytes_per_address" | "requests_per_second" | "images_at_once" | "cost_per_minute" | "images" | "form_fields" | "form_fields_bytes" | "passes" | "waiting_images" | "following_requests" | "wait_ms" | "image_pixels" | "image_scans" | "decode_seconds" | "decode_bytes" | "input_pixels" | "model_memory" | "model_waits" | "run_bytes" | "run_values" | "maps_bytes" | "map_values" | "predictions" | "polygon_corners" | "rle_runs" | "picture_pixels" | "picture_side" | "picture_seconds" | "picture_bytes";
+                name: "connections" | "connections_per_address" | "pipelined" | "headers_bytes" | "headers_time" | "request_time" | "body_rate" | "body_bytes" | "chunk_extension_bytes" | "bodies_bytes" | "bodies_bytes_per_address" | "requests_per_second" | "images_at_once" | "cost_per_minute" | "fetches" | "fetches_per_host" | "fetches_per_address" | "images" | "form_fields" | "form_fields_bytes" | "passes" | "waiting_images" | "following_requests" | "wait_ms" | "image_pixels" | "image_scans" | "decode_seconds" | "decode_bytes" | "input_pixels" | "model_memory" | "model_waits" | "run_bytes" | "run_values" | "maps_bytes" | "map_values" | "predictions" | "polygon_corners" | "rle_runs" | "picture_pixels" | "picture_side" | "picture_seconds" | "picture_bytes";
                 /** @description The limit, in the unit of its name */
                 value: number;
                 /** @description What the request needs, or the least that is known of it; absent if nothing is known */
@@ -693,6 +696,224 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    classifyUrl: {
+        parameters: {
+            query?: {
+                /** @description A name from /v1/models; absent: the server's default model */
+                model?: string;
+                /** @description A version of the model, by its number or by one of its labels; absent: the one with the label stable, otherwise the highest that can answer */
+                version?: string;
+                /** @description Pixels of the short side; absent: the model's input size */
+                size?: number;
+                /** @description One or several multipliers of the size, e.g. scale=1,1.5,2 */
+                scale?: number[];
+                /** @description Also average over the mirrored image */
+                flip?: boolean;
+                /** @description probability: softmax over classes; of independent classes the sigmoid of each; logit: raw scores */
+                scores?: "probability" | "logit";
+                /** @description Higher goes first */
+                priority?: number;
+                /** @description Longest wait, the body's way included; at most the server's own, which begins when the body has come */
+                deadlineMs?: number;
+                /** @description crop: short side to the model's evaluation size, centre crop; whole: aspect kept, short side = size; native: the image's own pixels; stretch: to the shape of the model's input; default: the model's own, which is crop unless its manifest says stretch */
+                fit?: "crop" | "whole" | "native" | "stretch";
+                /** @description How many classes; at most the number the model has. Default: 5, or all if it has fewer */
+                topK?: number;
+                /** @description The address of the image, of a host of FULLCONV_URL_HOSTS or FULLCONV_URL_PRIVATE_HOSTS */
+                url?: string;
+                /** @description Until when a signed address holds, in seconds since 1970 */
+                expires?: number;
+                /** @description Of the path and the query to the letter but for this parameter: HMAC-SHA256 in base64url, needed where there are FULLCONV_URL_KEYS */
+                signature?: string;
+            };
+            header?: {
+                /** @description ETags of answers that the client has, or *: it gets 304 while one of them holds */
+                "If-None-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    /** @description The model, as name@version */
+                    "Fullconv-Model": string;
+                    /** @description sha256 over its manifest, labels and weights */
+                    "Fullconv-Model-Digest": string;
+                    /** @description With FULLCONV_RESPONSE_CACHE_MB: whether the answer was kept, or computed for another request (RFC 9211) */
+                    "Cache-Status"?: string;
+                    /** @description Of what decides the answer, for If-None-Match */
+                    ETag: string;
+                    /** @description public with a signed address, otherwise private */
+                    "Cache-Control": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Classification"];
+                };
+            };
+            /** @description The client already has the answer: If-None-Match names its ETag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description INVALID_REQUEST: The request is malformed */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Credentials are missing or wrong */
+            401: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The request is not allowed */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description MODEL_NOT_FOUND: No such model */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description METHOD_NOT_ALLOWED: The address does not take this method */
+            405: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description REQUEST_TIMEOUT: The request did not arrive in time */
+            408: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description BODY_TOO_LARGE: The request has too many bytes */
+            413: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description UNSUPPORTED_MEDIA_TYPE: The image format is not supported */
+            415: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description IMAGE_UNDECODABLE: The image cannot be decoded; IMAGE_NOT_FETCHED: The image cannot be fetched from its URL; IMAGE_TOO_LARGE: The image, or what is asked of it, is too large; OUTPUT_UNSUPPORTED: The model cannot give this output */
+            422: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: The client asks for too much at once */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HEADERS_TOO_LARGE: The headers of the request are too large */
+            431: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INFERENCE_FAILED: The inference failed */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down; WORKER_LOST: A worker was lost, and again on the retry */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DEADLINE_EXCEEDED: The deadline passed before the answer */
+            504: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     classify: {
         parameters: {
             query?: {
@@ -815,7 +1036,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description FORBIDDEN: The client may not do this */
+            /** @description FORBIDDEN: The request is not allowed */
             403: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -911,6 +1132,276 @@ export interface operations {
                 };
             };
             /** @description QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down; MODEL_NOT_READY: The model is not ready; WORKER_LOST: A worker was lost, and again on the retry */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DEADLINE_EXCEEDED: The deadline passed before the answer */
+            504: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    heatmapUrl: {
+        parameters: {
+            query?: {
+                /** @description A name from /v1/models; absent: the server's default model */
+                model?: string;
+                /** @description A version of the model, by its number or by one of its labels; absent: the one with the label stable, otherwise the highest that can answer */
+                version?: string;
+                /** @description Pixels of the short side; absent: for fit=whole the model's maps.size if it has one, otherwise its input size */
+                size?: number;
+                /** @description One or several multipliers of the size, e.g. scale=1,1.5,2 */
+                scale?: number[];
+                /** @description Also average over the mirrored image */
+                flip?: boolean;
+                /** @description probability: softmax over classes at each position; of independent classes the sigmoid of each; logit: raw scores; normalized: raw scores scaled to 0–1 by the extremes of each map; absent: probability, or for pictures the model's maps.scores if it has one */
+                scores?: "probability" | "logit" | "normalized";
+                /** @description Higher goes first */
+                priority?: number;
+                /** @description Longest wait, the body's way included; at most the server's own, which begins when the body has come */
+                deadlineMs?: number;
+                /** @description crop: short side to the model's evaluation size, centre crop; whole: aspect kept, short side = size; native: the image's own pixels; stretch: to the shape of the model's input */
+                fit?: "crop" | "whole" | "native" | "stretch";
+                /** @description Input pixels between cells, one of the model's outputStrides; absent: the net's own, the coarsest */
+                outputStride?: number;
+                /** @description valid: exact sliding window; same: zero-padded head, the map covers the image */
+                edge?: "valid" | "same";
+                /** @description What a cell is. windows: the classifier in a window at each place; cells: the classifier's head at each cell of its last map; inexact for heads with hidden layers; default: the model's maps.map, or windows */
+                map?: "windows" | "cells";
+                /** @description Cut an input beyond the pixel limit into at most 16 overlapping tiles; the maps are those of the whole input */
+                tiles?: boolean;
+                /** @description Opacity of the map over the photo, for render=overlay and sheet */
+                alpha?: number;
+                /** @description Width of the picture in pixels, aspect kept; absent: the photo's own */
+                width?: number;
+                /** @description Index, id or label, repeated for several: a comma is a part of a label. index:3, id:… and label:… say which is meant, as they must where a number is the index of one class and the label of another. top: the image's own best class; none: the best class of each position. Absent: top */
+                class?: string[];
+                /** @description This many of the image's own best classes, after those of class; with those at most 32 maps */
+                top?: number;
+                /** @description Cells at or above it belong to the boxes, regions and share of a class */
+                threshold?: number;
+                /** @description What threshold is. range: a part (0–1) of the map's own range; value: one of its values */
+                thresholdOf?: "range" | "value";
+                /** @description For pictures. overlay: colours over the photo; heat: colours alone; contours: lines at each fifth of the range; gray16: 16-bit values, PNG only; sheet: the photo and a captioned map of each class, by default of the three best */
+                render?: "overlay" | "heat" | "contours" | "gray16" | "sheet";
+                /** @description For pictures */
+                colormap?: "viridis" | "magma" | "inferno" | "plasma" | "cividis" | "turbo";
+                /** @description Where alpha holds, for render=overlay and sheet. constant: everywhere; value: at the highest values, less below */
+                opacity?: "constant" | "value";
+                /** @description For overlay, heat and contours: add the bar of colours with its values below */
+                legend?: boolean;
+                /** @description Between cells, for pictures. nearest: the cell that is nearest; bilinear: linear between four cells; bicubic: Catmull-Rom through sixteen; absent: bicubic for contours, otherwise bilinear */
+                interpolation?: "nearest" | "bilinear" | "bicubic";
+                /** @description What the colours span. absolute: 0–1; minmax: the map's own extremes; absent: minmax for logits, otherwise absolute */
+                range?: "absolute" | "minmax";
+                /** @description The address of the image, of a host of FULLCONV_URL_HOSTS or FULLCONV_URL_PRIVATE_HOSTS */
+                url?: string;
+                /** @description Until when a signed address holds, in seconds since 1970 */
+                expires?: number;
+                /** @description Of the path and the query to the letter but for this parameter: HMAC-SHA256 in base64url, needed where there are FULLCONV_URL_KEYS */
+                signature?: string;
+            };
+            header?: {
+                /** @description ETags of answers that the client has, or *: it gets 304 while one of them holds */
+                "If-None-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A picture at the size of the photo, the maps as JSON, or as an array float32 [classes, h, w]. Fullconv-Classes names the classes of a picture or an array, as many as fit into 2000 characters; Fullconv-Class-Count is the number of all, and JSON lists them */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    /** @description The model, as name@version */
+                    "Fullconv-Model": string;
+                    /** @description sha256 over its manifest, labels and weights */
+                    "Fullconv-Model-Digest": string;
+                    /** @description Of a picture or an array: the size of the map in cells, and where the cells look */
+                    "Fullconv-Map"?: string;
+                    /** @description Of a picture or an array: the size and scale of the input of the network */
+                    "Fullconv-Input"?: string;
+                    /** @description Of a picture or an array: its classes, as many as there is room for */
+                    "Fullconv-Classes"?: string;
+                    /** @description Of a picture or an array: the number of its classes */
+                    "Fullconv-Class-Count"?: number;
+                    /** @description With FULLCONV_RESPONSE_CACHE_MB: whether the answer was kept, or computed for another request (RFC 9211) */
+                    "Cache-Status"?: string;
+                    /** @description Of what decides the answer, for If-None-Match */
+                    ETag: string;
+                    /** @description public with a signed address, otherwise private */
+                    "Cache-Control": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": unknown;
+                    "image/webp": unknown;
+                    "image/avif": unknown;
+                    "application/json": components["schemas"]["Heatmaps"];
+                    "application/x-npy": unknown;
+                };
+            };
+            /** @description The client already has the answer: If-None-Match names its ETag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description INVALID_REQUEST: The request is malformed */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Credentials are missing or wrong */
+            401: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The request is not allowed */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description MODEL_NOT_FOUND: No such model; CLASS_NOT_FOUND: No such class */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description METHOD_NOT_ALLOWED: The address does not take this method */
+            405: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: The answer cannot be given in an accepted media type */
+            406: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description REQUEST_TIMEOUT: The request did not arrive in time */
+            408: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description BODY_TOO_LARGE: The request has too many bytes */
+            413: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description UNSUPPORTED_MEDIA_TYPE: The image format is not supported */
+            415: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description IMAGE_UNDECODABLE: The image cannot be decoded; IMAGE_NOT_FETCHED: The image cannot be fetched from its URL; IMAGE_TOO_LARGE: The image, or what is asked of it, is too large; OUTPUT_UNSUPPORTED: The model cannot give this output */
+            422: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: The client asks for too much at once */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HEADERS_TOO_LARGE: The headers of the request are too large */
+            431: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INFERENCE_FAILED: The inference failed */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down; WORKER_LOST: A worker was lost, and again on the retry */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1169,7 +1660,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description FORBIDDEN: The client may not do this */
+            /** @description FORBIDDEN: The request is not allowed */
             403: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1275,6 +1766,262 @@ export interface operations {
                 };
             };
             /** @description QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down; MODEL_NOT_READY: The model is not ready; WORKER_LOST: A worker was lost, and again on the retry */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DEADLINE_EXCEEDED: The deadline passed before the answer */
+            504: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    segmentUrl: {
+        parameters: {
+            query?: {
+                /** @description A name from /v1/models; absent: the server's default model */
+                model?: string;
+                /** @description A version of the model, by its number or by one of its labels; absent: the one with the label stable, otherwise the highest that can answer */
+                version?: string;
+                /** @description Pixels of the short side; absent: for fit=whole the model's maps.size if it has one, otherwise its input size */
+                size?: number;
+                /** @description One or several multipliers of the size, e.g. scale=1,1.5,2 */
+                scale?: number[];
+                /** @description Also average over the mirrored image */
+                flip?: boolean;
+                /** @description What several scales and mirrors are averaged as, before the best class wins. probability: softmax over classes; of independent classes the sigmoid of each; logit: raw scores */
+                scores?: "probability" | "logit";
+                /** @description Higher goes first */
+                priority?: number;
+                /** @description Longest wait, the body's way included; at most the server's own, which begins when the body has come */
+                deadlineMs?: number;
+                /** @description crop: short side to the model's evaluation size, centre crop; whole: aspect kept, short side = size; native: the image's own pixels; stretch: to the shape of the model's input */
+                fit?: "crop" | "whole" | "native" | "stretch";
+                /** @description Input pixels between cells, one of the model's outputStrides; absent: the net's own, the coarsest */
+                outputStride?: number;
+                /** @description valid: exact sliding window; same: zero-padded head, the map covers the image */
+                edge?: "valid" | "same";
+                /** @description What a cell is. windows: the classifier in a window at each place; cells: the classifier's head at each cell of its last map; inexact for heads with hidden layers; default: the model's maps.map, or windows */
+                map?: "windows" | "cells";
+                /** @description Cut an input beyond the pixel limit into at most 16 overlapping tiles; the maps are those of the whole input */
+                tiles?: boolean;
+                /** @description Opacity of the map over the photo, for render=overlay and sheet */
+                alpha?: number;
+                /** @description Width of the picture in pixels, aspect kept; absent: the photo's own */
+                width?: number;
+                /** @description For application/json: each class's area as polygons, as COCO's run lengths, or both; at most 1048576 corners and 4194304 runs in an answer */
+                shapes?: ("polygons" | "rle")[];
+                /** @description Positions whose best class is less probable stay unlabelled */
+                minProbability?: number;
+                /** @description For pictures. palette: the labels alone; overlay: the labels over the photo */
+                render?: "palette" | "overlay";
+                /** @description The address of the image, of a host of FULLCONV_URL_HOSTS or FULLCONV_URL_PRIVATE_HOSTS */
+                url?: string;
+                /** @description Until when a signed address holds, in seconds since 1970 */
+                expires?: number;
+                /** @description Of the path and the query to the letter but for this parameter: HMAC-SHA256 in base64url, needed where there are FULLCONV_URL_KEYS */
+                signature?: string;
+            };
+            header?: {
+                /** @description ETags of answers that the client has, or *: it gets 304 while one of them holds */
+                "If-None-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A picture with one colour per class at the size of the photo, the legend as JSON, or class indices as uint16 [h, w] (65535: unlabelled). Fullconv-Classes names the classes of a picture or an array, as many as fit into 2000 characters; Fullconv-Class-Count is the number of all, and JSON lists them */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    /** @description The model, as name@version */
+                    "Fullconv-Model": string;
+                    /** @description sha256 over its manifest, labels and weights */
+                    "Fullconv-Model-Digest": string;
+                    /** @description Of a picture or an array: the size of the map in cells, and where the cells look */
+                    "Fullconv-Map"?: string;
+                    /** @description Of a picture or an array: the size and scale of the input of the network */
+                    "Fullconv-Input"?: string;
+                    /** @description Of a picture or an array: its classes, as many as there is room for */
+                    "Fullconv-Classes"?: string;
+                    /** @description Of a picture or an array: the number of its classes */
+                    "Fullconv-Class-Count"?: number;
+                    /** @description With FULLCONV_RESPONSE_CACHE_MB: whether the answer was kept, or computed for another request (RFC 9211) */
+                    "Cache-Status"?: string;
+                    /** @description Of what decides the answer, for If-None-Match */
+                    ETag: string;
+                    /** @description public with a signed address, otherwise private */
+                    "Cache-Control": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": unknown;
+                    "image/webp": unknown;
+                    "image/avif": unknown;
+                    "application/json": components["schemas"]["Segmentation"];
+                    "application/x-npy": unknown;
+                };
+            };
+            /** @description The client already has the answer: If-None-Match names its ETag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description INVALID_REQUEST: The request is malformed */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Credentials are missing or wrong */
+            401: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The request is not allowed */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description MODEL_NOT_FOUND: No such model */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description METHOD_NOT_ALLOWED: The address does not take this method */
+            405: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: The answer cannot be given in an accepted media type */
+            406: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description REQUEST_TIMEOUT: The request did not arrive in time */
+            408: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description BODY_TOO_LARGE: The request has too many bytes */
+            413: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description UNSUPPORTED_MEDIA_TYPE: The image format is not supported */
+            415: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description IMAGE_UNDECODABLE: The image cannot be decoded; IMAGE_NOT_FETCHED: The image cannot be fetched from its URL; IMAGE_TOO_LARGE: The image, or what is asked of it, is too large; OUTPUT_UNSUPPORTED: The model cannot give this output */
+            422: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: The client asks for too much at once */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HEADERS_TOO_LARGE: The headers of the request are too large */
+            431: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INFERENCE_FAILED: The inference failed */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUEUE_FULL: The server is at capacity; DRAINING: The server is shutting down; WORKER_LOST: A worker was lost, and again on the retry */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1485,7 +2232,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description FORBIDDEN: The client may not do this */
+            /** @description FORBIDDEN: The request is not allowed */
             403: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1669,7 +2416,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description FORBIDDEN: The client may not do this */
+            /** @description FORBIDDEN: The request is not allowed */
             403: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1786,7 +2533,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description FORBIDDEN: The client may not do this */
+            /** @description FORBIDDEN: The request is not allowed */
             403: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1900,7 +2647,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description FORBIDDEN: The client may not do this */
+            /** @description FORBIDDEN: The request is not allowed */
             403: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2014,7 +2761,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description FORBIDDEN: The client may not do this */
+            /** @description FORBIDDEN: The request is not allowed */
             403: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2110,7 +2857,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description FORBIDDEN: The client may not do this */
+            /** @description FORBIDDEN: The request is not allowed */
             403: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2194,7 +2941,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description FORBIDDEN: The client may not do this */
+            /** @description FORBIDDEN: The request is not allowed */
             403: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2292,7 +3039,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description FORBIDDEN: The client may not do this */
+            /** @description FORBIDDEN: The request is not allowed */
             403: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2391,7 +3138,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description FORBIDDEN: The client may not do this */
+            /** @description FORBIDDEN: The request is not allowed */
             403: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];

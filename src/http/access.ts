@@ -20,6 +20,7 @@ import type { Quota } from '../keys/quota.js';
 import { clientAddress, holderOf } from './client-address.js';
 import type { Metrics } from './metrics.js';
 import { rateLimitHeaders } from './rate-limit-headers.js';
+import { safeUrl } from './request-notes.js';
 
 /** Whom a route is for. */
 export type Audience = Scope | 'everybody';
@@ -70,7 +71,6 @@ export function createAccess({ config, keyring, metrics }: AccessOptions): Acces
 
   /** Throws, or rejects: UNAUTHENTICATED, FORBIDDEN, RATE_LIMITED. */
   function enter(request: IncomingMessage, audience: Audience): Promise<void> | undefined {
-    // What needs no key by itself, such as a signed address, would be let in here.
     if (!needsKey(audience)) return undefined;
     if (keyring === undefined && token === undefined) {
       throw refusal(
@@ -126,7 +126,7 @@ export function createAccess({ config, keyring, metrics }: AccessOptions): Acces
         if (audience === 'admin' && error instanceof ServiceError) {
           const { method, url } = request;
           const who = { by: callers.get(request.raw)?.name, client: clientAddress(request.raw, config.trustedProxies) };
-          request.log.info({ audit: true, action: `${method} ${url}`, ...who, result: error.code }, 'audit');
+          request.log.info({ audit: true, action: `${method} ${safeUrl(url)}`, ...who, result: error.code }, 'audit');
         }
         done(error as Error);
       };

@@ -23,13 +23,16 @@ export type ForeignSettings = Pick<Config, 'host' | 'allowedHosts' | 'corsOrigin
 /** Throws FORBIDDEN or INVALID_REQUEST. */
 export type CheckRequest = (request: FastifyRequest) => void;
 
-export function createForeignCheck(
-  { host, allowedHosts, corsOrigins }: ForeignSettings,
-  onRefused: (refusal: Refusal) => void,
-): CheckRequest {
+export function createForeignCheck(settings: ForeignSettings, onRefused: (refusal: Refusal) => void): CheckRequest {
+  const { host, allowedHosts } = settings;
+  const checkPage = createPageCheck(settings, onRefused);
   const isHostChecked = allowedHosts.length > 0 ? !allowedHosts.includes('*') : LOOPBACK.test(host);
 
-  return ({ method, raw: { headers, httpVersion } }) => {
+  return (request) => {
+    const {
+      method,
+      raw: { headers, httpVersion },
+    } = request;
     if (headers.host === undefined && httpVersion === '1.1') {
       throw new ServiceError('INVALID_REQUEST', 'The request has no Host.');
     }
@@ -38,7 +41,16 @@ export function createForeignCheck(
       const detail = `This server is not called ${nameOf(headers.host).slice(0, 100)}; FULLCONV_ALLOWED_HOSTS can say that it is.`;
       throw new ServiceError('FORBIDDEN', detail);
     }
-    if (READING.includes(method)) return;
+    if (!READING.includes(method)) checkPage(request);
+  };
+}
+
+/** Refuses requests of pages of other origins, whatever their method. Throws FORBIDDEN. */
+export function createPageCheck(
+  { corsOrigins }: Pick<ForeignSettings, 'corsOrigins'>,
+  onRefused: (refusal: Refusal) => void,
+): CheckRequest {
+  return ({ raw: { headers } }) => {
     const { origin, 'sec-fetch-site': site } = headers;
     if (origin !== undefined && (corsOrigins.includes('*') || corsOrigins.includes(origin))) return;
     const isForeign =

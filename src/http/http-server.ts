@@ -11,7 +11,8 @@ import { createBodyMemory } from './body-memory.js';
 import { clientAddress } from './client-address.js';
 import { CHECK_MS, HEADERS_TIMEOUT_MS, watchConnections, type Connections } from './connections.js';
 import { allowOrigins } from './cross-origin.js';
-import { createForeignCheck } from './foreign-pages.js';
+import { createForeignCheck, createPageCheck } from './foreign-pages.js';
+import { createFetchSlots } from './from-url/fetch-slots.js';
 import { acceptBodies } from './image-bodies.js';
 import type { HttpParts } from './parts.js';
 import { openapiDocument } from './openapi.js';
@@ -61,12 +62,14 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
   const onRefused = (refusal: Refusal): void => metrics.observeRefused(refusal);
   const connections = watchConnections(app.server, { ...config, proxies: config.trustedProxies, onRefused });
   const bodies = createBodyMemory(Math.max(config.maxBodiesBytes, config.maxBytes));
+  const fetchSlots = createFetchSlots(config.maxFetches, onRefused);
   const sending = createSending(config.maxAnswersBytes, () => connections.giveUpStalled());
   metrics.watchClients({
     isReady: parts.isReady,
     connections: () => connections.count,
     bodiesBytes: () => bodies.held,
     answersBytes: () => sending.held,
+    fetches: () => fetchSlots.taken,
   });
 
   const access = createAccess(parts);
@@ -131,8 +134,17 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
   metrics.watchCache(cache);
   // With a cache, the header does not tell whether a full server has the answer.
   if (!cache.isOn) refuseOnSight(app.server, createRefuseOnSight({ ...parts, access, known, connections, isClosing }));
-  const document = openapiDocument(ROUTES);
-  const routeParts = { ...parts, access, document, bodies, known, cache, keyOf: createKeyOf(parts) };
+  const routeParts = {
+    ...parts,
+    access,
+    document: openapiDocument(ROUTES),
+    bodies,
+    known,
+    cache,
+    keyOf: createKeyOf(parts),
+    fetchSlots,
+    checkPage: createPageCheck(config, onRefused),
+  };
   const pages = config.playground ? await playgroundRoutes(routeParts) : [];
   addRoutes(app, [...ROUTES, ...pages], routeParts, sending.inPieces);
   return app;

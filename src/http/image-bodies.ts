@@ -72,6 +72,9 @@ export function imagesOrForm(query: z.ZodType): { readonly description: string; 
 /** Matches a Content-Type that is a media type at all. */
 const MEDIA_TYPE = /^[\w!#$&^.+-]+\/[\w!#$&^.+-]+\s*(;|$)/;
 
+/** What an image is called that has no name. */
+const ONLY_IMAGE = 'image-0';
+
 /** What answers give back when they begin to leave. */
 const releases = new WeakMap<FastifyRequest, () => void>();
 
@@ -128,6 +131,20 @@ export function withImages<T>(
   });
 }
 
+/**
+ * Do `work` with an image that is no body, but charged to the client as one. `fetch` puts its bytes into the account. They are
+ * valid as the images of withImages are, and the same failures of memory are counted.
+ */
+export function withFetched<T>(
+  exchange: Exchange,
+  reading: BodyReading,
+  fetch: (account: BodyAccount) => Promise<Buffer>,
+  work: (images: readonly ImageInput[]) => T | Promise<T>,
+): Promise<T> {
+  const fetchIntoAccount = (_: Exchange, { account }: Source): Promise<Buffer> => fetch(account);
+  return holding(exchange, reading, fetchIntoAccount, (bytes) => work([{ name: ONLY_IMAGE, bytes }]));
+}
+
 /** Do `work` with the bytes of a body, inflated, whatever its type. They are valid and fail as the images of withImages do. */
 export function withBody<T>(
   exchange: Exchange,
@@ -173,7 +190,7 @@ interface Source {
   readonly onRefused: (refusal: Refusal) => void;
 }
 
-interface Exchange {
+export interface Exchange {
   readonly request: FastifyRequest;
   readonly reply: FastifyReply;
 }
@@ -191,7 +208,7 @@ async function readForm(exchange: Exchange, source: Source): Promise<Form> {
   const bytes = await readBody(exchange, source);
   if (mediaTypeOf(exchange.request) === 'application/json')
     return { images: await readJsonImages(bytes, maxImages), fields: NO_FIELDS };
-  return { images: bytes.length === 0 ? [] : [{ name: 'image-0', bytes }], fields: NO_FIELDS };
+  return { images: bytes.length === 0 ? [] : [{ name: ONLY_IMAGE, bytes }], fields: NO_FIELDS };
 }
 
 async function readBody(exchange: Exchange, source: Source): Promise<Buffer> {

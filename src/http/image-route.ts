@@ -1,38 +1,32 @@
 /**
  * The routes that ask about images: what all of them take, how each begins, and how they answer for many images. A
  * request's query, model and number of images are checked before anything is decoded. What is asked again may be answered from
- * the cache (response-cache.ts): so routes return their answers, and do not send them.
+ * the cache (response-cache.ts): so routes return their answers, and do not send them. Each has a second route, which fetches
+ * an image from a URL (from-url/url-route.ts).
  */
-import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import type { Asker } from '../batching/expected-wait.js';
-import type { ErrorCode, ServiceError } from '../errors.js';
-import type { ImageInput } from '../inference/infer.js';
-import type { RequestContext } from '../inference/request-context.js';
-import type { Asked as AskedOf } from '../inference/statistics.js';
+import type { ServiceError } from '../errors.js';
 import type { Timing } from '../inference/timing.js';
 import { SCORES } from '../maps/scores.js';
 import type { CompiledModel } from '../models/compile.js';
-import { sendAnswer, type MadeAnswer } from './answer.js';
-import { answerOnce } from './answer-once.js';
-import { clientAddress, holderOf } from './client-address.js';
+import { sendAnswer } from './answer.js';
 import { joinParameters } from './form-fields.js';
+import { urlRoute } from './from-url/url-route.js';
 import { imagesOrForm, isForm, withImages } from './image-bodies.js';
-import { flag, integer, list, number, oneOf, parseParameters, withoutRules, type QuerySchema } from './parameters.js';
-import type { RouteParts } from './parts.js';
+import {
+  answerQuestion,
+  arrivalOf,
+  keyOfQuestion,
+  mediaTypeOf,
+  withModel,
+  type ImageQuery,
+  type ImageRouteDefinition,
+} from './image-request.js';
+import { flag, integer, list, number, oneOf, parseParameters, withoutRules } from './parameters.js';
 import { problemOf } from './problem.js';
 import { announcedLength, WORTH_DISCARDING_BYTES } from './receive-body.js';
-import {
-  askerOf,
-  holdImages,
-  limitPasses,
-  longestWaitMs,
-  modelReference,
-  requestContext,
-  roundTiming,
-  waitForModel,
-} from './request.js';
-import { route, type Route, type RouteDefinition } from './route.js';
+import { holdImages, limitPasses, modelReference, roundTiming } from './request.js';
+import { route, type Route } from './route.js';
 
 const REQUEST_ERRORS = [
   'INVALID_REQUEST',
@@ -73,102 +67,56 @@ export const imageParameters = {
     .describe("Longest wait, the body's way included; at most the server's own, which begins when the body has come"),
 };
 
-/** The parameters that every such route itself needs. */
-export interface ImageQuery {
-  readonly model?: string | undefined;
-  readonly version?: string | undefined;
-  readonly scale: readonly number[];
-  readonly flip: boolean;
-  readonly priority: number;
-  readonly deadlineMs?: number | undefined;
+/** The route that takes images, and the one that fetches an image from a URL. */
+export function imageRoutes<Query extends ImageQuery>(
+  definition: ImageRouteDefinition<Query>,
+): readonly [Route, Route] {
+  return [postRoute(definition), urlRoute(definition)];
 }
 
-export interface ImageQuestion<Query> {
-  readonly query: Query;
-  readonly images: readonly ImageInput[];
-  readonly context: RequestContext;
-  /** Its sessions stay open until the answer is there. */
-  readonly model: CompiledModel;
-  /** The form that the answer will have. */
-  readonly mediaType: string;
-}
-
-export interface ImageRouteDefinition<Query> extends Omit<
-  RouteDefinition<Query>,
-  'method' | 'audience' | 'body' | 'query' | 'errors' | 'answer'
-> {
-  readonly query: QuerySchema<Query>;
-  /** Errors besides those of every such route. */
-  readonly errors?: readonly ErrorCode[];
-  /** What it asks of a model. */
-  readonly asked: AskedOf;
-  /** The form of the answer for so many images; absent: JSON. */
-  readonly negotiate?: (request: FastifyRequest, query: Query, images: number) => string;
-  /** The query as all queries are that ask the same; absent: as it is. */
-  readonly canonical?: (query: Query, model: CompiledModel) => object;
-  readonly answer: (parts: RouteParts, question: ImageQuestion<Query>) => Promise<MadeAnswer>;
-}
-
-export function imageRoute<Query extends ImageQuery>({
-  errors = [],
-  asked: askedOf,
-  negotiate = () => 'application/json',
-  canonical = (query) => query,
-  answer,
-  ...definition
-}: ImageRouteDefinition<Query>): Route {
-  const { query: schema, path } = definition;
+function postRoute<Query extends ImageQuery>(definition: ImageRouteDefinition<Query>): Route {
+  const { query: schema, path, operationId, summary, answers, errors = [] } = definition;
   return route<Query, string>({
-    ...definition,
+    ...{ path, operationId, summary, answers, query: schema },
     method: 'POST',
     audience: 'infer',
     body: imagesOrForm(schema),
     errors: [...REQUEST_ERRORS, ...errors, ...IMAGE_ERRORS, ...LOAD_ERRORS],
     // A form may have other parameters: the rules between them wait for it.
     parse: (_, request) => parseParameters(isForm(request) ? withoutRules(schema) : schema, request.query),
-    async answer(parts, asked) {
-      const { admission } = parts.inference;
-      const { access, config, registry, known, bodies, metrics, ending, cache, keyOf } = parts;
+    answer(parts, asked) {
+      const { access, config, registry, known, bodies, metrics, cache } = parts;
       const { request, reply, query: inQuery } = asked;
-      const arrived = performance.now() - reply.elapsedTime;
-      const deadlineOf = ({ deadlineMs = Infinity }: ImageQuery): number => arrived + deadlineMs;
-      const client = holderOf(clientAddress(request.raw, config.trustedProxies));
-      const asker = (query: ImageQuery): Asker => askerOf(query, client, reply.raw.socket, config);
+      const arrival = arrivalOf(parts, asked);
       // Before its body is read: what is refused then costs next to nothing.
       registry.check(inQuery.model, inQuery.version);
       if (!isForm(request)) known.add(request, reply, inQuery);
       // A full server may have the answer. A short body would be read in any case, for the sake of the connection.
       const mayBeKept = cache.isOn && (announcedLength(request.raw) ?? Infinity) <= WORTH_DISCARDING_BYTES;
-      const checkWait = (query: ImageQuery): void => admission.checkWait(longestWaitMs(query, config), asker(query));
-      if (!mayBeKept) checkWait(inQuery);
+      if (!mayBeKept) arrival.checkWait(inQuery);
       const places = holdImages(access.callerOf(request.raw)?.quota);
-      const reading = { bodies, metrics, limits: config, client, deadline: deadlineOf(inQuery) };
+      const reading = {
+        ...{ bodies, metrics, limits: config, client: arrival.client },
+        deadline: arrival.deadlineOf(inQuery),
+      };
       const answering = withImages(asked, reading, async (images, fields) => {
         const query = isForm(request) ? parseParameters(schema, joinParameters(request.query, fields)) : inQuery;
         if (Object.keys(fields).length > 0) {
           registry.check(query.model, query.version);
-          if (!mayBeKept) checkWait(query);
+          if (!mayBeKept) arrival.checkWait(query);
         }
         limitPasses(images.length * query.scale.length, config.maxImages);
         places.take(images.length);
-        const context = requestContext(reply, {
-          ...asker(query),
-          deadline: Math.min(deadlineOf(query), performance.now() + config.deadlineMs),
-          ending,
-          budget: access.budgetFor(request.raw),
-        });
-        const mediaType = negotiate(request, query, images.length);
-        const passes = images.length * query.scale.length * (query.flip ? 2 : 1);
-        const answerBy = (model: CompiledModel): Promise<MadeAnswer> => {
-          const key = () => keyOf({ route: path, mediaType, model, parameters: canonical(query, model), images });
-          return answerOnce(parts, { model, asked: askedOf, context, key }, () => {
-            if (mayBeKept) checkWait(query);
-            return answer(parts, { query, images, context, model, mediaType });
-          });
+        const context = arrival.context(query, config.deadlineMs);
+        const mediaType = mediaTypeOf(definition, request, query, images.length);
+        const check = (): void => {
+          if (mayBeKept) arrival.checkWait(query);
         };
-        const wait = waitForModel(admission, passes, context);
         // The model is free again before the answer leaves: that may take as long as the client likes.
-        const made = await registry.use(query.model, answerBy, { version: query.version, wait });
+        const made = await withModel(parts, { query, images, context }, (model) => {
+          const question = { query, images, context, model, mediaType };
+          return answerQuestion(parts, definition, question, () => keyOfQuestion(parts, definition, question), check);
+        });
         return sendAnswer(reply, made);
       });
       return answering.finally(() => places.giveBack());

@@ -15,8 +15,8 @@ import { FITS } from '../maps/input-plan.js';
 import type { CompiledModel } from '../models/compile.js';
 import { JSON_TYPE } from './answer.js';
 import { CACHE_HEADERS } from './answer-once.js';
-import { imageParameters, imageRoute } from './image-route.js';
-import type { ImageQuery, ImageQuestion, ImageRouteDefinition } from './image-route.js';
+import type { ImageQuery, ImageQuestion, ImageRouteDefinition } from './image-request.js';
+import { imageParameters, imageRoutes } from './image-route.js';
 import { jsonWriter } from './json-text.js';
 import { classesHeaders, MAP_HEADERS, mapHeaders, type DescribedMap } from './map-answer.js';
 import { negotiate, pictureFormat, type MapMediaType } from './media-type.js';
@@ -88,7 +88,7 @@ export interface MapRouteDefinition<Query> extends Omit<
   readonly answer: (parts: RouteParts, question: MapQuestion<Query>) => Promise<MapForms>;
 }
 
-export function mapRoute<Query extends ImageQuery>({
+export function mapRoutes<Query extends ImageQuery>({
   description,
   schema,
   errors = [],
@@ -96,7 +96,7 @@ export function mapRoute<Query extends ImageQuery>({
   picture,
   answer,
   ...definition
-}: MapRouteDefinition<Query>): Route {
+}: MapRouteDefinition<Query>): readonly [Route, Route] {
   const content = {
     'image/png': {},
     'image/webp': {},
@@ -105,7 +105,7 @@ export function mapRoute<Query extends ImageQuery>({
     'application/x-npy': {},
   } satisfies Record<MapMediaType, unknown>;
   const write = jsonWriter(schema);
-  return imageRoute<Query>({
+  return imageRoutes<Query>({
     ...definition,
     answers: { 200: { description, headers: { ...MODEL_HEADERS, ...MAP_HEADERS, ...CACHE_HEADERS }, content } },
     errors: [...errors, 'NOT_ACCEPTABLE'],

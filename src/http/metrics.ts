@@ -39,6 +39,8 @@ export interface Metrics {
   observeKeyless(reason: KeylessReason): void;
   /** A client that was refused, or hung up on. */
   observeRefused(refusal: Refusal): void;
+  /** An image was fetched from a URL, or was not. */
+  observeFetch(isThere: boolean, seconds: number): void;
   /** A question that was looked up among the answers that are kept. */
   observeLookup(lookup: Lookup): void;
   /** Show the state of a server too; it is read whenever the metrics are. Must be called only once. */
@@ -89,6 +91,7 @@ export interface ClientSources {
   connections(): number;
   bodiesBytes(): number;
   answersBytes(): number;
+  fetches(): number;
 }
 
 export function createMetrics(): Metrics {
@@ -169,6 +172,14 @@ export function createMetrics(): Metrics {
   });
   for (const reason of KEYLESS_REASONS) keyless.inc({ reason }, 0);
 
+  const fetches = new Histogram({
+    name: 'fullconv_fetch_duration_seconds',
+    help: 'Time that images take to be fetched from their URLs: fetched or failed',
+    labelNames: ['result'],
+    buckets: SECONDS,
+    registers,
+  });
+
   const linesDropped = new Counter({
     name: 'fullconv_log_lines_dropped_total',
     help: 'Lines of the log that could not be written, because the disk is full or nobody reads',
@@ -205,6 +216,7 @@ export function createMetrics(): Metrics {
     observeKeyCost: (key, multiplyAdds) => costOfKeys.inc({ key }, multiplyAdds / 1e9),
     observeKeyless: (reason) => keyless.inc({ reason }),
     observeRefused: (limit) => refused.inc({ limit }),
+    observeFetch: (isThere, seconds) => fetches.observe({ result: isThere ? 'fetched' : 'failed' }, seconds),
     observeLookup: (lookup) => lookups.inc({ result: lookup === 'hit' || lookup === 'collapsed' ? lookup : 'miss' }),
     watch: (sources) => registerGauges(registers, sources),
     watchCache: (cache) => registerCache(registers, cache),
@@ -257,6 +269,7 @@ function registerClientGauges(registers: MetricRegistry[], sources: ClientSource
   gauge('fullconv_ready', 'Whether requests can be answered, as /readyz says: 1 or 0', () => Number(sources.isReady()));
   gauge('fullconv_connections', 'Open connections', () => sources.connections());
   gauge('fullconv_bodies_bytes', 'Memory that holds request bodies', () => sources.bodiesBytes());
+  gauge('fullconv_fetches', 'Images that are just fetched from URLs', () => sources.fetches());
   gauge('fullconv_answers_bytes', 'Large answers that clients have not taken completely', () => sources.answersBytes());
 }
 

@@ -40,10 +40,13 @@ const NOT_ALWAYS: readonly string[] = ['Accept-Encoding', 'RateLimit-Policy', 'R
 type SharedHeader = keyof typeof HEADERS;
 
 /** What a request with a key says, where the server asks for keys. */
-const SECURITY_SCHEMES = {
+const KEY_SCHEMES = {
   bearer: { type: 'http', scheme: 'bearer' },
   apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
 } as const;
+
+/** Of signed addresses, in the place of a key. */
+const SIGNATURE_SCHEME = { signature: { type: 'apiKey', in: 'query', name: 'signature' } } as const;
 
 /** The 304 answer of routes with revalidation.ts. */
 const UNCHANGED: Answer = { description: 'The client already has the answer: If-None-Match names its ETag' };
@@ -75,7 +78,7 @@ export function openapiDocument(routes: readonly Route[]): ApiDocument {
     },
     paths,
     components: {
-      securitySchemes: SECURITY_SCHEMES,
+      securitySchemes: { ...KEY_SCHEMES, ...SIGNATURE_SCHEME },
       headers: Object.fromEntries(
         Object.entries(HEADERS).map(([name, description]) => [
           name,
@@ -88,19 +91,19 @@ export function openapiDocument(routes: readonly Route[]): ApiDocument {
   return document as unknown as ApiDocument;
 }
 
-function describeRoute({ path, revalidated = false, audience, operation }: DescribedRoute): Json {
+function describeRoute({ path, revalidated = false, audience, isSigned = false, operation }: DescribedRoute): Json {
   const { operationId, summary, query, body, answers, errors = [] } = operation;
   const parameters = [
     ...pathParameters(path),
     ...(query === undefined ? [] : queryParameters(query)),
-    ...(revalidated ? [IF_NONE_MATCH] : []),
+    ...(revalidated || answers[304] !== undefined ? [IF_NONE_MATCH] : []),
   ];
   return {
     operationId,
     summary,
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(body === undefined ? {} : { requestBody: { required: true, ...describeBody(body) } }),
-    ...(audience === 'everybody' ? {} : { security: securityOf(audience) }),
+    ...(audience === 'everybody' ? {} : { security: securityOf(audience, isSigned) }),
     responses: responses(
       revalidated ? { ...answers, 304: UNCHANGED } : answers,
       [...(audience === 'everybody' ? [] : (['UNAUTHENTICATED'] as const)), ...OF_EVERY_ROUTE, ...errors],
@@ -109,9 +112,10 @@ function describeRoute({ path, revalidated = false, audience, operation }: Descr
   };
 }
 
-/** Either of both, with the scope; where the server asks for no keys, only administration needs one. */
-function securityOf(audience: Scope): Json[] {
-  const schemes = Object.keys(SECURITY_SCHEMES).map((scheme) => ({ [scheme]: [audience] }));
+/** Any of them, keys with the scope; where the server asks for no keys, only administration needs one. */
+function securityOf(audience: Scope, isSigned: boolean): Json[] {
+  const keys = Object.keys(KEY_SCHEMES).map((scheme) => ({ [scheme]: [audience] }));
+  const schemes = [...keys, ...(isSigned ? [{ signature: [] }] : [])];
   return audience === 'admin' ? schemes : [...schemes, {}];
 }
 

@@ -12,6 +12,8 @@ import type { ApiDocument } from './api-reference.js';
 import type { Access } from './access.js';
 import type { KeyOf } from './answer-key.js';
 import type { BodyMemory } from './body-memory.js';
+import type { CheckRequest } from './foreign-pages.js';
+import type { FetchSlots } from './from-url/fetch-slots.js';
 import type { Metrics } from './metrics.js';
 import type { KnownQuestions } from './known-questions.js';
 import type { ResponseCache } from './response-cache.js';
@@ -52,4 +54,7 @@ export interface RouteParts extends HttpParts {
   readonly known: KnownQuestions;
   readonly cache: ResponseCache;
   readonly keyOf: KeyOf;
+  /** Refuses pages of other origins. */
+  readonly checkPage: CheckRequest;
+  readonly fetchSlots: FetchSlots;
 }

@@ -14,6 +14,10 @@ export const REFUSALS = {
   bodies_bytes_per_address: 'the bodies of one address had as many bytes as were free beside them',
   answer_rate: 'an answer that its client took slower than FULLCONV_MIN_RATE',
   answers_bytes: 'FULLCONV_MAX_ANSWERS_BYTES were in use, and this client took nothing of its answer',
+  fetches: 'FULLCONV_MAX_FETCHES images were being fetched from URLs',
+  fetches_per_host: 'as many of them from one host as were free beside them',
+  fetches_per_address: 'as many of them for one address as were free beside them',
+  signature: 'a signed address that is over, or is not as it was signed',
   host: 'a Host that is not this server',
   cross_site: 'a page of another origin',
 } as const;

@@ -28,7 +28,7 @@ export const revalidated: onSendHookHandler = (request, reply, payload, done) =>
   done(null, '');
 };
 
-/** Whether a list of ETags, or `*`, has this one. */
-function names(list: string | undefined, etag: string): boolean {
-  return list?.trim() === '*' || (list?.match(/"[^"]*"/g)?.includes(etag) ?? false);
+/** Whether a list of ETags, or `*`, has this one; both may be marked as weak. */
+export function names(list: string | undefined, etag: string): boolean {
+  return list?.trim() === '*' || (list?.match(/"[^"]*"/g)?.includes(etag.replace(/^W\//, '')) ?? false);
 }

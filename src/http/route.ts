@@ -7,9 +7,11 @@
  */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
+import type { Config } from '../config.js';
 import type { ErrorCode } from '../errors.js';
 import type { Audience } from './access.js';
 import { variesBy } from './cross-origin.js';
+import { checkSigned } from './from-url/signed-requests.js';
 import { parseParameters, type QuerySchema } from './parameters.js';
 import type { RouteParts } from './parts.js';
 
@@ -46,6 +48,10 @@ interface Address<Path extends string> {
   readonly revalidated?: boolean;
   /** Whom the route is for. */
   readonly audience: Audience;
+  /** Whether signed addresses are for it, and those alone where there are keys for them (from-url/signed-requests.ts). */
+  readonly isSigned?: boolean | undefined;
+  /** Whether a server with these settings has it; absent: every server. */
+  readonly isServed?: ((config: Config) => boolean) | undefined;
 }
 
 /** What the API's description says about a route besides its address. */
@@ -110,6 +116,8 @@ export function route<Query, const Path extends string>({
   path,
   revalidated = false,
   audience,
+  isSigned = false,
+  isServed,
   parse = (schema, request) => parseParameters(schema, request.query),
   answer,
   ...operation
@@ -120,10 +128,17 @@ export function route<Query, const Path extends string>({
     path,
     revalidated,
     audience,
+    isSigned,
+    isServed,
     operation,
     handle(parts, request, reply) {
       // First, because refusals depend on Accept, too.
       if (choosesForm) variesBy(reply, 'Accept');
+      if (isSigned) {
+        // Answers may be kept by caches, and say so themselves.
+        void reply.header('cache-control', 'no-store');
+        checkSigned(request, parts);
+      }
       const { query: schema } = operation;
       const query = schema === undefined ? (undefined as Query) : parse(schema, request);
       return answer(parts, { request, reply, query, params: request.params as Asked<Query, Path>['params'] });

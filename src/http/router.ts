@@ -16,21 +16,23 @@ const METHODS = nodeMethods.filter((method) => method !== 'CONNECT');
 
 const TAKEN = ['GET', 'HEAD', 'POST'];
 
-/** `onSend` is the last hook of each answer. */
+/** Those of the routes that this server has. `onSend` is the last hook of each answer. */
 export function addRoutes(
   app: FastifyInstance,
-  routes: readonly Route[],
+  all: readonly Route[],
   parts: RouteParts,
   onSend: onSendHookHandler,
 ): void {
+  const routes = all.filter(({ isServed }) => isServed?.(parts.config) ?? true);
   // Nothing that no route takes is looked at before it is refused.
   for (const method of METHODS) if (!TAKEN.includes(method)) app.addHttpMethod(method, { overrideExisting: true });
-  for (const { method, path, audience, operation, handle, revalidated: hasTag = false } of routes) {
+  for (const { method, path, audience, isSigned = false, operation, handle, revalidated: hasTag = false } of routes) {
     app.route({
       method,
       url: path,
       schema: { response: operation === undefined ? {} : serializersOf(operation) },
-      onRequest: parts.access.enter(audience),
+      // Where addresses are signed, the signature is in the place of a key.
+      onRequest: parts.access.enter(isSigned && parts.config.urlKeys.length > 0 ? 'everybody' : audience),
       onSend: hasTag ? [revalidated, onSend] : onSend,
       handler: (request, reply) => handle(parts, request, reply),
     });

@@ -1,6 +1,7 @@
 /** What holds for every route of the server, because it follows from the list of them. */
 import { METHODS } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readConfig } from '../../src/config.js';
 import { ROUTES } from '../../src/http/routes/index.js';
 import { startTestApp, type TestApp } from '../support/app.js';
 
@@ -9,7 +10,9 @@ beforeAll(async () => (app = await startTestApp()));
 afterAll(() => app.close());
 
 const PAGES = ['/', '/docs', '/playground/:file'];
-const ADDRESSES = [...new Set([...ROUTES.map(({ path }) => path), ...PAGES])];
+/** Those of a server with the standard settings. */
+const SERVED = ROUTES.filter(({ isServed }) => isServed?.(readConfig({})) ?? true);
+const ADDRESSES = [...new Set([...SERVED.map(({ path }) => path), ...PAGES])];
 
 /** An address of the route: names are a model's, versions its own. */
 const filled = (path: string): string =>
@@ -17,7 +20,7 @@ const filled = (path: string): string =>
 
 describe('every address', () => {
   it.each(ADDRESSES)('%s refuses the methods that it does not take, and says which it does', async (path) => {
-    const isRead = PAGES.includes(path) || ROUTES.some((route) => route.path === path && route.method === 'GET');
+    const isRead = PAGES.includes(path) || SERVED.some((route) => route.path === path && route.method === 'GET');
     const url = filled(path);
     const taken = isRead ? ['GET', 'HEAD'] : ['POST'];
     for (const method of METHODS.filter((each) => each !== 'CONNECT' && !taken.includes(each)) as 'PUT'[]) {
@@ -35,7 +38,7 @@ describe('every address', () => {
 });
 
 it('what is read answers HEAD as well, without a body', async () => {
-  for (const { path } of ROUTES.filter(({ method }) => method === 'GET')) {
+  for (const { path } of SERVED.filter(({ method }) => method === 'GET')) {
     const url = filled(path);
     const read = await app.http.inject({ method: 'GET', url });
     const { statusCode, body } = await app.http.inject({ method: 'HEAD', url });

@@ -1,11 +1,11 @@
-/** POST /v1/classify: the top-k classes of one or many images. */
+/** /v1/classify: the top-k classes of one or many images. */
 import { z } from 'zod';
 import { ServiceError } from '../../errors.js';
 import { classify, DEFAULT_TOP_K, type Classification } from '../../inference/classify.js';
 import { FITS } from '../../maps/input-plan.js';
 import { JSON_TYPE } from '../answer.js';
 import { CACHE_HEADERS } from '../answer-once.js';
-import { areWhole, imageParameters, imageRoute, presentAnswer } from '../image-route.js';
+import { areWhole, imageParameters, imageRoutes, presentAnswer } from '../image-route.js';
 import { jsonWriter, lazily } from '../json-text.js';
 import { integer, oneOf } from '../parameters.js';
 import { MODEL_HEADERS, modelHeaders } from '../request.js';
@@ -40,7 +40,7 @@ const PREDICTION_BYTES = 64;
 
 const write = jsonWriter(classification);
 
-export const classifyRoute = imageRoute({
+export const classifyRoutes = imageRoutes({
   path: '/v1/classify',
   operationId: 'classify',
   summary: 'The top-k classes of one or many images',

@@ -1,4 +1,4 @@
-/** POST /v1/heatmap: class maps, as a picture, as JSON or as an array, by Accept. */
+/** /v1/heatmap: class maps, as a picture, as JSON or as an array, by Accept. */
 import { z } from 'zod';
 import { ANY_CLASS, MAX_CLASSES, bestClasses, resolveClasses } from '../../classes/classes.js';
 import { pictureScores } from '../../drawing/studio.js';
@@ -15,7 +15,7 @@ import type { CompiledModel } from '../../models/compile.js';
 import { wordsOf } from '../../vocabulary.js';
 import { areWhole, presentAnswer } from '../image-route.js';
 import { CLASS_HEADERS, presentBox, presentImage } from '../map-answer.js';
-import { mapParameters, mapRoute, type MapQuestion } from '../map-route.js';
+import { mapParameters, mapRoutes, type MapQuestion } from '../map-route.js';
 import { pictureFormat } from '../media-type.js';
 import { lazily } from '../json-text.js';
 import { npyFile, type NpyFile } from '../npy.js';
@@ -105,7 +105,7 @@ const heatmaps = imagesAnswer(
   },
 ).meta({ id: 'Heatmaps' });
 
-export const heatmapRoute = mapRoute({
+export const heatmapRoutes = mapRoutes({
   path: '/v1/heatmap',
   operationId: 'heatmap',
   summary: 'Class maps: where in the image each class is',

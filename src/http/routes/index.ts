@@ -3,17 +3,17 @@
  * (playground.ts).
  */
 import type { Route } from '../route.js';
-import { classifyRoute } from './classify.js';
-import { heatmapRoute } from './heatmap.js';
+import { classifyRoutes } from './classify.js';
+import { heatmapRoutes } from './heatmap.js';
 import { getModel, listModels, loadModel, unloadModel } from './models.js';
 import { OPEN_INFERENCE_ROUTES } from './open-inference.js';
 import { live, metrics, openapi, ready } from './operations.js';
-import { segmentRoute } from './segment.js';
+import { segmentRoutes } from './segment.js';
 
 export const ROUTES: readonly Route[] = [
-  classifyRoute,
-  heatmapRoute,
-  segmentRoute,
+  ...classifyRoutes,
+  ...heatmapRoutes,
+  ...segmentRoutes,
   listModels,
   getModel,
   loadModel,

@@ -1,4 +1,4 @@
-/** POST /v1/segment: the winning class of every position, as a picture, as JSON or as an array, by Accept. */
+/** /v1/segment: the winning class of every position, as a picture, as JSON or as an array, by Accept. */
 import { z } from 'zod';
 import { labelColor } from '../../drawing/label-color.js';
 import { LABEL_DRAWINGS } from '../../drawing/words.js';
@@ -9,7 +9,7 @@ import { MAX_REGIONS } from '../../maps/regions.js';
 import { SCORES } from '../../maps/scores.js';
 import { areWhole, presentAnswer } from '../image-route.js';
 import { CLASS_HEADERS, presentBox, presentImage } from '../map-answer.js';
-import { mapParameters, mapRoute } from '../map-route.js';
+import { mapParameters, mapRoutes } from '../map-route.js';
 import { lazily } from '../json-text.js';
 import { npyFile } from '../npy.js';
 import { list, number, oneOf } from '../parameters.js';
@@ -60,7 +60,7 @@ const segmentation = imagesAnswer({
     .describe('The legend: the classes that win somewhere, the largest share first'),
 }).meta({ id: 'Segmentation' });
 
-export const segmentRoute = mapRoute({
+export const segmentRoutes = mapRoutes({
   path: '/v1/segment',
   operationId: 'segment',
   summary: 'The winning class of every position',

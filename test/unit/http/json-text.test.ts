@@ -4,9 +4,9 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { jsonWriter, lazily } from '../../../src/http/json-text.js';
 import type { Route } from '../../../src/http/route.js';
-import { classifyRoute } from '../../../src/http/routes/classify.js';
-import { heatmapRoute } from '../../../src/http/routes/heatmap.js';
-import { segmentRoute } from '../../../src/http/routes/segment.js';
+import { classifyRoutes } from '../../../src/http/routes/classify.js';
+import { heatmapRoutes } from '../../../src/http/routes/heatmap.js';
+import { segmentRoutes } from '../../../src/http/routes/segment.js';
 import { serializerOf } from '../../../src/http/schemas.js';
 
 const schemaOf = ({ operation }: Route): z.ZodType =>
@@ -139,15 +139,15 @@ describe('the text', () => {
   it.each([
     [
       'heatmap',
-      heatmapRoute,
+      heatmapRoutes[0],
       heatmaps(
         ROWS.map((row) => [...row]),
         asArray,
       ),
       heatmaps(ROWS, asGenerator),
     ],
-    ['segment', segmentRoute, segmentation(COUNTS, asArray), segmentation(Array.from(COUNTS), asGenerator)],
-    ['classify', classifyRoute, predictions(asArray), predictions(asGenerator)],
+    ['segment', segmentRoutes[0], segmentation(COUNTS, asArray), segmentation(Array.from(COUNTS), asGenerator)],
+    ['classify', classifyRoutes[0], predictions(asArray), predictions(asGenerator)],
   ])('of an answer of %s is fastify’s, from arrays and from generators', async (_, route, plain, lazy) => {
     const schema = schemaOf(route);
     const expected = await fastifysText(schema, plain);

@@ -66,7 +66,7 @@ describe('the OpenAPI document', () => {
       ['200', 'OK'],
       ['304', 'The client already has the answer: If-None-Match names its ETag'],
       ['400', 'INVALID_REQUEST: The request is malformed'],
-      ['403', 'FORBIDDEN: The client may not do this'],
+      ['403', 'FORBIDDEN: The request is not allowed'],
       ['404', 'NOT_FOUND: There is nothing at this address; MODEL_NOT_FOUND: No such model'],
       ['408', 'REQUEST_TIMEOUT: The request did not arrive in time'],
       ['429', 'RATE_LIMITED: The client asks for too much at once'],
