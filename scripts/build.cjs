@@ -59,6 +59,7 @@ if (!isForServer && existsSync('load')) {
       'decode-steps',
       'decode-round',
       'dashboard',
+      'traces',
     ].map((file) => [`load-${file.replace('/run', '')}`, `load/${file}.ts`]),
   );
   buildBesideSources(entryPoints, 'dist');
