@@ -62,6 +62,7 @@ if (!isForServer && existsSync('load')) {
       'decode-round',
       'dashboard',
       'replicas',
+      'traces',
     ].map((file) => [`load-${file.replace('/run', '')}`, `load/${file}.ts`]),
   );
   buildBesideSources(entryPoints, 'dist');

@@ -110,7 +110,12 @@ function timeSeries({ lines, unit }: DrawnPanel, width: number, height: number):
     );
     return `<text x="8" y="${TITLE + LEGEND * index + 8}" font-size="10" xml:space="preserve">${spans.join('')}</text>`;
   });
-  return `${rows.join('')}<g transform="translate(0,${top})">${svg}</g>`;
+  return `${rows.join('')}<g transform="translate(0,${top})">${withoutDecimals(svg)}</g>`;
+}
+
+/** Paths to a tenth of a pixel. */
+function withoutDecimals(svg: string): string {
+  return svg.replace(/ d="[^"]*"/g, (path) => path.replace(/(\.\d)\d+/g, '$1'));
 }
 
 /** The positions of names in rows that are not wider than this. */

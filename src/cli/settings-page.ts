@@ -9,7 +9,8 @@ const PAGE = `# Settings
 
 Each is an environment variable, and a flag of every command that computes: \`FULLCONV_MAX_BYTES=1000000\` is
 \`--max-bytes 1000000\`. A flag wins over the environment. Lists are written \`a,b\`. A wrong value, or a \`FULLCONV_\`
-variable that does not exist, ends the start with a message.
+variable that does not exist, ends the start with a message. [Traces](operations.md#traces) have no settings here: they are switched on
+by OpenTelemetry's own variables, \`OTEL_…\`.
 
 | variable | flag | default | meaning |
 | --- | --- | --- | --- |

@@ -5,7 +5,7 @@
  * Source: OpenTelemetry, Semantic Conventions 1.29, "HTTP server spans".
  */
 import type { IncomingMessage } from 'node:http';
-import type { ServerTrace, Tracing } from '../tracing/request-trace.js';
+import type { Attributes, ServerTrace, Tracing } from '../tracing/request-trace.js';
 import { notesOf, withoutSecrets } from './request-notes.js';
 
 /** Asked every few seconds by machines, about nobody's images. */
@@ -32,6 +32,14 @@ export function beginTrace(
   return trace;
 }
 
+/** `images.example:8080` and `[::1]:8080`, in two. */
+const HOST = /^(.{1,512}?)(?::(\d{1,5}))?$/;
+
+function serverOf(host: string | undefined): Attributes {
+  const [, address, port] = HOST.exec(host ?? '') ?? [];
+  return { 'server.address': address, 'server.port': port === undefined ? undefined : Number(port) };
+}
+
 export interface AnsweredRequest {
   readonly route: string | undefined;
   /** Of the answer; CLIENT_GONE if it could not be given. */
@@ -55,10 +63,10 @@ export function endTrace(request: IncomingMessage, { route, status, client, id }
       'http.route': route,
       'http.response.status_code': status,
       'http.request.body.size': Number(headers['content-length'] ?? NaN) || undefined,
-      'url.scheme': 'http',
+      'url.scheme': 'encrypted' in request.socket ? 'https' : 'http',
       'url.path': path.slice(0, MAX_TEXT),
       'url.query': query === undefined ? undefined : withoutSecrets(query).slice(0, MAX_TEXT),
-      'server.address': headers.host?.slice(0, MAX_TEXT),
+      ...serverOf(headers.host),
       'client.address': client === '' ? undefined : client,
       'network.protocol.version': httpVersion,
       'user_agent.original': headers['user-agent']?.slice(0, MAX_TEXT),

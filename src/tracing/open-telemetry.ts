@@ -74,6 +74,13 @@ export async function startTracing({ settings, version, log, load = loadPackages
     },
     { maxQueueSize: maxWaiting },
   );
+  const described = resources.detectResources({ detectors: [resources.envDetector] });
+  const asked = process.env['OTEL_RESOURCE_ATTRIBUTES'] ?? '';
+  if (asked.trim() !== '' && Object.keys(described.attributes).every((name) => name === 'service.name')) {
+    say(
+      'OTEL_RESOURCE_ATTRIBUTES is ignored: it must be name=value,name=value, with %2C and %3D for , and = in a value',
+    );
+  }
   const ids = new sdk.RandomIdGenerator();
   let rootId = NO_TRACE_ID;
   const provider = new sdk.NodeTracerProvider({
@@ -86,7 +93,7 @@ export async function startTracing({ settings, version, log, load = loadPackages
           'service.instance.id': randomUUID(),
         }),
       )
-      .merge(resources.detectResources({ detectors: [resources.envDetector] })),
+      .merge(described),
     // Only what is sampled gets here.
     sampler: new sdk.AlwaysOnSampler(),
     idGenerator: { generateTraceId: () => rootId, generateSpanId: () => ids.generateSpanId() },

@@ -46,11 +46,12 @@ export function readTraceSettings(environment: Environment): TraceSettings | und
   if (read('OTEL_SDK_DISABLED')?.text.toLowerCase() === 'true') return undefined;
   const endpoint = read('OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', 'OTEL_EXPORTER_OTLP_ENDPOINT');
   const exporter = read('OTEL_TRACES_EXPORTER');
-  if (exporter === undefined ? endpoint === undefined : exporter.text === 'none') return undefined;
-  if (exporter !== undefined && exporter.text !== 'otlp') throw wrong(exporter, 'takes otlp or none');
+  if (exporter === undefined ? endpoint === undefined : wordOf(exporter) === 'none') return undefined;
+  if (exporter !== undefined && wordOf(exporter) !== 'otlp') throw wrong(exporter, 'takes otlp or none');
 
   const protocol = read('OTEL_EXPORTER_OTLP_TRACES_PROTOCOL', 'OTEL_EXPORTER_OTLP_PROTOCOL');
-  if (protocol !== undefined && protocol.text !== 'http/protobuf') throw wrong(protocol, 'takes http/protobuf alone');
+  if (protocol !== undefined && wordOf(protocol) !== 'http/protobuf')
+    throw wrong(protocol, 'takes http/protobuf alone');
   const waiting = read('OTEL_BSP_MAX_QUEUE_SIZE');
   return {
     endpoint: originOf(endpoint ?? { name: '', text: DEFAULT_ENDPOINT }),
@@ -65,6 +66,11 @@ interface Given {
   readonly text: string;
 }
 
+/** Words of the standard are the same in capital letters. */
+function wordOf({ text }: Given): string {
+  return text.toLowerCase();
+}
+
 /** Each of the standard's samplers that need no other program. */
 const SAMPLERS: Readonly<Record<string, { readonly isParentBased: boolean; readonly ratio: number | undefined }>> = {
   always_on: { isParentBased: false, ratio: 1 },
@@ -76,7 +82,7 @@ const SAMPLERS: Readonly<Record<string, { readonly isParentBased: boolean; reado
 };
 
 function samplerOf(sampler: Given | undefined, argument: Given | undefined): SamplerSettings {
-  const known = SAMPLERS[sampler?.text ?? 'parentbased_always_on'];
+  const known = SAMPLERS[sampler === undefined ? 'parentbased_always_on' : wordOf(sampler)];
   if (known === undefined) throw wrong(sampler!, `takes ${Object.keys(SAMPLERS).join(', ')}`);
   const { isParentBased, ratio } = known;
   return { isParentBased, ratio: ratio ?? (argument === undefined ? 1 : numberIn(argument, 0, 1)) };
@@ -87,7 +93,9 @@ const PROPAGATORS = ['tracecontext', 'baggage', 'none'];
 /** Baggage is taken and not read: nothing here asks for it. */
 function takesContext(propagators: Given | undefined): boolean {
   if (propagators === undefined) return true;
-  const names = propagators.text.split(',').map((name) => name.trim());
+  const names = wordOf(propagators)
+    .split(',')
+    .map((name) => name.trim());
   if (!names.every((name) => PROPAGATORS.includes(name))) throw wrong(propagators, `takes ${PROPAGATORS.join(', ')}`);
   return names.includes('tracecontext') && !names.includes('none');
 }

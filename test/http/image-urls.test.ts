@@ -226,7 +226,7 @@ describe('a server that may fetch', () => {
     expect(metrics).toMatch(/^fullconv_fetch_duration_seconds_count{result="fetched"} [1-9]/m);
     expect(metrics).toMatch(/^fullconv_fetch_duration_seconds_count{result="failed"} [1-9]/m);
     const log = lines.join('');
-    expect(log).toContain('cat.png');
+    expect(log).toContain('url=REDACTED');
     expect(log).not.toMatch(/token|secret-signature/);
   });
 });

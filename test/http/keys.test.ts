@@ -35,7 +35,8 @@ beforeAll(async () => {
     { level: 'trace' },
     { write: (text: string) => lines.push(JSON.parse(text) as Record<string, unknown>) },
   );
-  app = await startTestApp({ FULLCONV_KEYS: path, FULLCONV_ADMIN_TOKEN: TOKEN }, undefined, { logger });
+  const settings = { FULLCONV_KEYS: path, FULLCONV_ADMIN_TOKEN: TOKEN, FULLCONV_URL_HOSTS: 'images.invalid' };
+  app = await startTestApp(settings, undefined, { logger });
   url = await app.http.listen({ port: 0, host: '127.0.0.1' });
 });
 afterAll(() => app.close());

@@ -108,6 +108,8 @@ describe('a classification', () => {
       'url.path': '/v1/classify',
       'url.query': 'model=tiny-resnet&topK=2',
       'url.scheme': 'http',
+      'server.address': 'localhost',
+      'server.port': 80,
       'client.address': '127.0.0.1',
       'network.protocol.version': '1.1',
       'user_agent.original': 'a test',

@@ -35,6 +35,7 @@ it.each([
   ['parentbased_always_off', undefined, { isParentBased: true, ratio: 0 }],
   ['parentbased_traceidratio', '0.5', { isParentBased: true, ratio: 0.5 }],
   ['parentbased_traceidratio', undefined, { isParentBased: true, ratio: 1 }],
+  ['Always_On', undefined, { isParentBased: false, ratio: 1 }],
 ])('the sampler %s with %s', (sampler, argument, expected) => {
   const variables = { OTEL_TRACES_SAMPLER: sampler, OTEL_TRACES_SAMPLER_ARG: argument };
   expect(readTraceSettings({ ...ENDPOINT, ...variables })?.sampler).toEqual(expected);
