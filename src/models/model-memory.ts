@@ -130,7 +130,9 @@ export class ModelMemory {
     if (this.#held !== undefined) return;
     const waitMs = next.since + HOLD_AFTER_MS - performance.now();
     if (waitMs <= 0) {
-      this.#held = [...this.#residents].find((one) => one !== next.resident && !this.#leaving.has(one));
+      this.#held = [...this.#residents].find(
+        (one) => one !== next.resident && one.bytes > 0 && !this.#leaving.has(one),
+      );
       return;
     }
     clearTimeout(this.#timer);

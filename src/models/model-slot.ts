@@ -160,7 +160,8 @@ export class ModelSlot implements Resident {
 
   get isInUse(): boolean {
     const isChanging = this.#inTurn.activeCount + this.#inTurn.pendingCount > 0;
-    return isChanging || this.#claims > 0 || this.#loaded?.isInUse === true;
+    const isClosing = this.#loads.size > (this.#loaded === undefined ? 0 : 1);
+    return isChanging || isClosing || this.#claims > 0 || this.#loaded?.isInUse === true;
   }
 
   /** Read again what is known of it before a load. */

@@ -9,9 +9,9 @@ export async function modelsCommand(config: Config, flags: { json?: boolean }): 
     others: registry.others,
     rows: registry.list().map(({ name, version = '', state, reason, model }) => ({
       name: name === registry.defaultName ? `${name} (default)` : name,
-      version,
       state: reason === undefined ? state : `${state}: ${reason}`,
       architecture: model?.manifest.architecture ?? '',
+      version,
       precision: model?.precision ?? '',
       classes: model?.labels.length ?? 0,
       'parameters (M)': Math.round((model?.parameters ?? 0) / 1e4) / 100,

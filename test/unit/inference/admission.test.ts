@@ -41,6 +41,20 @@ describe('admission', () => {
     expect(() => places.admit(1)).toThrow('at its limit');
   });
 
+  it('lets at most half of the places wait for models', () => {
+    const places = admission();
+    const release = places.admitWaiting(1);
+    places.admitWaiting(1);
+    expect(() => places.admitWaiting(1)).toThrow(
+      expect.objectContaining({ code: 'QUEUE_FULL', limit: { name: 'model_waits', value: 2, needed: 3 } }) as Error,
+    );
+    expect(places.admitted).toBe(2);
+    places.admit(1);
+    release();
+    expect(places.admitted).toBe(2);
+    places.admitWaiting(1);
+  });
+
   it('refuses on sight with QUEUE_FULL what would find no place, or would wait too long', () => {
     const asker = { flow: { client: 'somebody', connection: 1 }, priority: 0 };
     const places = createAdmission({ maxQueue: 4, expectedWaitMs: (who) => (who === asker ? 2300 : 9000) });
