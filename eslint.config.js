@@ -60,7 +60,7 @@ const allowed = {
   graph: ['tensor'],
   http: [
     ...['batching', 'buffer-pool', 'classes', 'config', 'device', 'drawing', 'inference', 'maps', 'models', 'version'],
-    ...['in-transit', 'keys', 'live-files', 'turns'],
+    ...['in-transit', 'keys', 'regular-files', 'turns'],
     'vocabulary',
   ],
   images: ['maps'],

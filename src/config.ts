@@ -39,7 +39,7 @@ const list = z.preprocess(
   z.array(z.string()),
 );
 const count = (minimum: number, maximum: number) => z.coerce.number().int().min(minimum).max(maximum);
-/** An empty text leaves the choice to the device. */
+/** An empty text leaves the choice to the device, or is none. */
 const byDevice = (schema: z.ZodType<number>) =>
   z.preprocess((value) => (value === '' ? undefined : value), schema.optional());
 const color = z
@@ -361,6 +361,41 @@ const SETTINGS = {
     default: '',
     about:
       'names under which this server may be asked, e.g. images.example.com; names without a dot and addresses always may; *: any; empty: any, unless HOST is this machine alone',
+  },
+  adminPort: {
+    variable: 'FULLCONV_ADMIN_PORT',
+    schema: byDevice(count(0, 65535)),
+    default: '',
+    about:
+      'port of a listener of its own for loading, unloading and metrics, which then answer nowhere else; 0 takes a free one; empty: none',
+  },
+  adminHost: {
+    variable: 'FULLCONV_ADMIN_HOST',
+    schema: z.string().min(1),
+    default: '127.0.0.1',
+    about: 'address that FULLCONV_ADMIN_PORT listens on',
+  },
+  tlsCert: {
+    variable: 'FULLCONV_TLS_CERT',
+    schema: z.string(),
+    default: '',
+    about: 'file of the certificate in PEM, its chain behind it: all listeners speak TLS then; empty: plain HTTP',
+  },
+  tlsKey: {
+    variable: 'FULLCONV_TLS_KEY',
+    schema: z.string(),
+    default: '',
+    about: 'file of the key of FULLCONV_TLS_CERT, in PEM, without a passphrase',
+  },
+  basePath: {
+    variable: 'FULLCONV_BASE_PATH',
+    schema: z
+      .string()
+      .regex(/^((\/[\w~-][\w.~-]*)+\/?)?$/, 'must be a path such as /some/prefix')
+      .transform((path) => path.replace(/\/$/, '')),
+    default: '',
+    about:
+      'path below which everything answers, for a proxy that passes it on, e.g. /some/prefix; empty: none, also for a proxy that takes it away',
   },
   adminToken: {
     variable: 'FULLCONV_ADMIN_TOKEN',

@@ -18,6 +18,11 @@ import type { Refusal } from './refusals.js';
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|::1|\[::1\])$/i;
 const READING = ['GET', 'HEAD', 'OPTIONS'];
 
+/** Whether an address to listen on is this machine's own, which no other reaches. */
+export function isLoopback(host: string): boolean {
+  return LOOPBACK.test(host);
+}
+
 export type ForeignSettings = Pick<Config, 'host' | 'allowedHosts' | 'corsOrigins'>;
 
 /** Throws FORBIDDEN or INVALID_REQUEST. */
@@ -27,7 +32,7 @@ export function createForeignCheck(
   { host, allowedHosts, corsOrigins }: ForeignSettings,
   onRefused: (refusal: Refusal) => void,
 ): CheckRequest {
-  const isHostChecked = allowedHosts.length > 0 ? !allowedHosts.includes('*') : LOOPBACK.test(host);
+  const isHostChecked = allowedHosts.length > 0 ? !allowedHosts.includes('*') : isLoopback(host);
 
   return ({ method, raw: { headers, httpVersion } }) => {
     if (headers.host === undefined && httpVersion === '1.1') {

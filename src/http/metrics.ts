@@ -30,6 +30,8 @@ export interface Metrics {
   watch(sources: MetricSources): void;
   /** Show whether the keys of the file are in force, too. Must be called only once. */
   watchKeys(isCurrent: () => boolean): void;
+  /** Show whether the certificate of the files is in force, too. Must be called only once. */
+  watchTls(isCurrent: () => boolean): void;
   /** Show what clients hold, too. Must be called only once. */
   watchClients(sources: ClientSources): void;
   /** The text exposition, and its media type. */
@@ -151,6 +153,13 @@ export function createMetrics(): Metrics {
     observeKeyless: (reason) => keyless.inc({ reason }),
     observeRefused: (limit) => refused.inc({ limit }),
     watch: (sources) => registerGauges(registers, sources),
+    watchTls: (isCurrent) =>
+      registerGauge(
+        registers,
+        'fullconv_tls_files_valid',
+        '1 while the certificate of the files is in force; 0: an older one',
+        () => (isCurrent() ? 1 : 0),
+      ),
     watchKeys: (isCurrent) =>
       registerGauge(
         registers,

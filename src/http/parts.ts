@@ -1,4 +1,5 @@
 /** The parts of the server that routes are made from. Each route takes the parts it uses. */
+import type { SecureContextOptions } from 'node:tls';
 import type { FastifyBaseLogger } from 'fastify';
 import type { RunCost } from '../batching/run-cost.js';
 import type { Config } from '../config.js';
@@ -11,6 +12,7 @@ import type { ApiDocument } from './api-reference.js';
 import type { Access } from './access.js';
 import type { BodyMemory } from './body-memory.js';
 import type { Metrics } from './metrics.js';
+import type { Reach } from './reach.js';
 import type { KnownQuestions } from './known-questions.js';
 
 export interface HttpParts {
@@ -20,6 +22,8 @@ export interface HttpParts {
   readonly studio: Studio;
   readonly registry: Registry;
   readonly metrics: Metrics;
+  /** What TLS is spoken with at first; undefined for plain HTTP. */
+  readonly tls: SecureContextOptions | undefined;
   /** Undefined if no keys are asked for. */
   readonly keyring: Keyring | undefined;
   readonly device: DeviceChoice;
@@ -36,9 +40,10 @@ export interface HttpParts {
   readonly isAlive: () => boolean;
 }
 
-/** What the server adds for its routes: who may ask, their description, the memory for their bodies, and the questions that are known. */
+/** What the server adds for its routes: who may ask and where, their description, the memory for their bodies, and the questions that are known. */
 export interface RouteParts extends HttpParts {
   readonly access: Access;
+  readonly reach: Reach;
   readonly document: ApiDocument;
   readonly bodies: BodyMemory;
   readonly known: KnownQuestions;

@@ -46,6 +46,8 @@ interface Address<Path extends string> {
   readonly revalidated?: boolean;
   /** Whom the route is for. */
   readonly audience: Audience;
+  /** It tells whether the server works, and answers wherever somebody may ask that: reach.ts. */
+  readonly isProbe?: boolean;
 }
 
 /** What the API's description says about a route besides its address. */
@@ -110,6 +112,7 @@ export function route<Query, const Path extends string>({
   path,
   revalidated = false,
   audience,
+  isProbe = false,
   parse = (schema, request) => parseParameters(schema, request.query),
   answer,
   ...operation
@@ -120,6 +123,7 @@ export function route<Query, const Path extends string>({
     path,
     revalidated,
     audience,
+    isProbe,
     operation,
     handle(parts, request, reply) {
       // First, because refusals depend on Accept, too.

@@ -3,7 +3,7 @@
  * takes with 405 and the methods that it does take.
  */
 import { METHODS as nodeMethods } from 'node:http';
-import type { FastifyInstance, onSendHookHandler } from 'fastify';
+import type { FastifyInstance, onRequestHookHandler, onSendHookHandler } from 'fastify';
 import { z } from 'zod';
 import { ServiceError } from '../errors.js';
 import type { RouteParts } from './parts.js';
@@ -25,22 +25,21 @@ export function addRoutes(
 ): void {
   // Nothing that no route takes is looked at before it is refused.
   for (const method of METHODS) if (!TAKEN.includes(method)) app.addHttpMethod(method, { overrideExisting: true });
-  for (const { method, path, audience, operation, handle, revalidated: hasTag = false } of routes) {
+  const { access, reach } = parts;
+  for (const route of routes) {
+    const { method, path, audience, operation, handle, revalidated: hasTag = false } = route;
     app.route({
       method,
       url: path,
       schema: { response: operation === undefined ? {} : serializersOf(operation) },
-      onRequest: parts.access.enter(audience),
+      onRequest: [reach.hook(route), access.enter(audience)],
       onSend: hasTag ? [revalidated, onSend] : onSend,
       handler: (request, reply) => handle(parts, request, reply),
     });
   }
   for (const path of new Set(routes.map((route) => route.path))) {
-    refuseOtherMethods(
-      app,
-      path,
-      routes.filter((route) => route.path === path),
-    );
+    const there = routes.filter((route) => route.path === path);
+    refuseOtherMethods(app, path, there, reach.hook(there[0]!));
   }
 }
 
@@ -63,12 +62,18 @@ function withoutRules(path: string): string {
   return path.replace(/\(.*?\)/g, '');
 }
 
-function refuseOtherMethods(app: FastifyInstance, path: string, routes: readonly Route[]): void {
+function refuseOtherMethods(
+  app: FastifyInstance,
+  path: string,
+  routes: readonly Route[],
+  onRequest: onRequestHookHandler,
+): void {
   // Fastify answers HEAD wherever it answers GET.
   const allowed = routes.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
   app.route({
     method: METHODS.filter((method) => !allowed.includes(method)),
     url: path,
+    onRequest,
     handler: (request, reply) => {
       void reply.header('allow', allowed.join(', '));
       throw new ServiceError(
