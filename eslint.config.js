@@ -73,7 +73,7 @@ const allowed = {
   graph: ['tensor'],
   http: [
     ...['batching', 'buffer-pool', 'classes', 'config', 'device', 'drawing', 'inference', 'maps', 'models', 'version'],
-    ...['in-transit', 'keys', 'live-files', 'signed-address', 'tracing', 'turns'],
+    ...['in-transit', 'keys', 'regular-files', 'signed-address', 'tracing', 'turns'],
     'vocabulary',
   ],
   images: ['maps'],

@@ -54,6 +54,7 @@ if (!isForServer && existsSync('load')) {
       'peers/run',
       'chaos/run',
       'allocators',
+      'keys',
       'messages',
       'overload',
       'protocols',

@@ -4,15 +4,19 @@
  * uses it. An app is a service behind fastify.
  */
 import { setMaxListeners } from 'node:events';
+import type { SecureContextOptions, Server as TlsServer } from 'node:tls';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import type { Config } from './config.js';
 import { coreCount } from './cores.js';
 import { deviceNames } from './device.js';
-import { OperatorError, ServiceError, UsageError } from './errors.js';
+import { OperatorError, ServiceError, UnavailableError, UsageError } from './errors.js';
 import { createHttpServer } from './http/http-server.js';
-import { listen, type ListenAt } from './http/listeners.js';
+import { readTlsFiles, type TlsPaths } from './http/tls-files.js';
+import { openLiveFiles } from './live-files.js';
+import { isLoopback } from './http/foreign-pages.js';
+import { listen, listenForAdministration, portOfAdministration, type ListenAt } from './http/listeners.js';
 import { createMetrics, type Metrics } from './http/metrics.js';
 import type { BatchLimits } from './batching/batch-policy.js';
 import { shapeKey } from './batching/batch-tensors.js';
@@ -346,8 +350,10 @@ async function openWarm({ pool, batcher, policy, limits }: EngineRoom, spec: Ses
 
 export interface App {
   readonly http: FastifyInstance;
-  /** Rejects if the address cannot be had. */
+  /** Listen, for administration too where it has a listener of its own. Rejects with UnavailableError if an address cannot be had. */
   listen(at: ListenAt): Promise<void>;
+  /** Where administration is listened for, if it has a listener of its own. */
+  adminPort(): number | undefined;
   /** Readiness turns false at once; the routes go on answering. */
   markDraining(): void;
   /** Refuse new requests with DRAINING, answer those in flight, end the workers. */
@@ -366,9 +372,71 @@ export interface AppOptions {
   readonly tracing?: Tracing | undefined;
 }
 
-/** Throws UsageError for a file of the settings that is no good, before anything is started. */
-export async function checkFiles({ keys }: Pick<Config, 'keys'>): Promise<void> {
+/**
+ * Throws UsageError for settings that do not go together, and for files of theirs that are no good, before anything is started.
+ * Returns what the operator should know.
+ */
+export async function checkSettings(config: Config): Promise<readonly string[]> {
+  const { keys, host, port, adminPort } = config;
+  if (adminPort === port && port !== 0) {
+    throw new UsageError(`FULLCONV_ADMIN_PORT=${adminPort} is PORT; the two listeners need different ports`);
+  }
   if (keys !== '') await readKeysFile(keys);
+  const paths = tlsPaths(config);
+  if (paths !== undefined) await readTlsFiles(paths);
+  if (keys !== '' || isLoopback(host)) return [];
+  return [`HOST=${host}: whoever reaches this address may ask this server; FULLCONV_KEYS makes it ask for keys`];
+}
+
+/** Undefined for plain HTTP. Throws UsageError for one without the other. */
+function tlsPaths({ tlsCert: cert, tlsKey: key }: Config): TlsPaths | undefined {
+  if (cert === '' && key === '') return undefined;
+  if (cert === '' || key === '') throw new UsageError('FULLCONV_TLS_CERT and FULLCONV_TLS_KEY need each other');
+  return { cert, key };
+}
+
+/** A certificate that follows its files. */
+interface LiveCertificate {
+  readonly content: SecureContextOptions;
+  /** Let a server have each newer one, for connections that come then. */
+  follow(server: TlsServer): void;
+  close(): void;
+}
+
+async function openTls(
+  config: Config,
+  metrics: Metrics,
+  logger: FastifyBaseLogger | false,
+): Promise<LiveCertificate | undefined> {
+  const paths = tlsPaths(config);
+  if (paths === undefined) return undefined;
+  const log = logger === false ? undefined : logger;
+  let content: SecureContextOptions = {};
+  let server: TlsServer | undefined;
+  const files = await openLiveFiles({
+    paths: [paths.cert, paths.key],
+    read: () => readTlsFiles(paths),
+    use(next) {
+      content = next;
+      server?.setSecureContext(next);
+      if (server !== undefined) log?.info('the certificate has changed');
+    },
+    onBroken: (error) =>
+      log?.error({ reason: (error as Error).message }, 'the new certificate is no good: the old one stays'),
+  });
+  metrics.watchTls(() => files.isCurrent);
+  return {
+    content,
+    follow: (listening) => (server = listening),
+    close: () => files.close(),
+  };
+}
+
+/** For a promise that rejects with an error of the system. */
+function unavailable(what: string): (error: unknown) => never {
+  return (error) => {
+    throw new UnavailableError(`${what}: ${(error as Error).message}`, { cause: error });
+  };
 }
 
 /** The keys that are asked for; undefined if none are. */
@@ -407,8 +475,10 @@ export async function createApp(
   // Each request in flight listens.
   setMaxListeners(0, ending.signal);
   const keys = await openKeys(config, service.metrics, logger);
+  const certificate = await openTls(config, service.metrics, logger);
   const http = await createHttpServer({
     config,
+    tls: certificate?.content,
     keyring: keys?.keyring,
     logger,
     tracing,
@@ -420,9 +490,17 @@ export async function createApp(
     ending: ending.signal,
     isReady: () => state.ready && service.pool.ready > 0 && service.registry.defaultName !== undefined,
   });
+  certificate?.follow(http.server as unknown as TlsServer);
   return {
     http,
-    listen: (at) => listen(http, at),
+    async listen(at) {
+      const { adminHost: host, adminPort: port } = config;
+      await listen(http, at).catch(unavailable(`PORT=${at.port} HOST=${at.host}`));
+      if (port === undefined) return;
+      const failed = unavailable(`FULLCONV_ADMIN_PORT=${port} FULLCONV_ADMIN_HOST=${host}`);
+      await listenForAdministration(http, { host, port }).catch(failed);
+    },
+    adminPort: () => portOfAdministration(http.server),
     markDraining: () => {
       state.ready = false;
     },
@@ -436,6 +514,7 @@ export async function createApp(
         await http.close();
       } finally {
         keys?.file.close();
+        certificate?.close();
         await service.close();
       }
     },

@@ -459,6 +459,41 @@ const SETTINGS = {
     about:
       'images that are fetched from URLs at once; of one host, and for one address, as many as are free beside them',
   },
+  adminPort: {
+    variable: 'FULLCONV_ADMIN_PORT',
+    schema: optional(count(0, 65535)),
+    default: '',
+    about:
+      'port of a listener of its own for loading, unloading and metrics, which then answer nowhere else; 0 takes a free one; empty: none',
+  },
+  adminHost: {
+    variable: 'FULLCONV_ADMIN_HOST',
+    schema: z.string().min(1),
+    default: '127.0.0.1',
+    about: 'address that FULLCONV_ADMIN_PORT listens on',
+  },
+  tlsCert: {
+    variable: 'FULLCONV_TLS_CERT',
+    schema: z.string(),
+    default: '',
+    about: 'file of the certificate in PEM, its chain behind it: all listeners speak TLS then; empty: plain HTTP',
+  },
+  tlsKey: {
+    variable: 'FULLCONV_TLS_KEY',
+    schema: z.string(),
+    default: '',
+    about: 'file of the key of FULLCONV_TLS_CERT, in PEM, without a passphrase',
+  },
+  basePath: {
+    variable: 'FULLCONV_BASE_PATH',
+    schema: z
+      .string()
+      .regex(/^((\/[\w~-][\w.~-]*)+\/?)?$/, 'must be a path such as /some/prefix')
+      .transform((path) => path.replace(/\/$/, '')),
+    default: '',
+    about:
+      'path below which everything answers, for a proxy that passes it on, e.g. /some/prefix; empty: none, also for a proxy that takes it away',
+  },
   adminToken: {
     variable: 'FULLCONV_ADMIN_TOKEN',
     schema: z.string(),

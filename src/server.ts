@@ -8,10 +8,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { checkFiles, createApp, createService, type App, type Service } from './app.js';
+import { checkSettings, createApp, createService, type App, type Service } from './app.js';
 import type { Config } from './config.js';
 import { deviceNames } from './device.js';
-import { UnavailableError } from './errors.js';
 import { whyUnwritable } from './files.js';
 import { openLog, STANDARD_OUTPUT, type Log } from './log.js';
 import { connectionLimit } from './open-files.js';
@@ -51,7 +50,7 @@ export async function serve(
   try {
     const started = performance.now();
     warnings.forEach((warning) => logger.warn(warning));
-    await checkFiles(config);
+    for (const warning of await checkSettings(config)) logger.warn(warning);
     await warnOfCache(config, logger);
     const traces = readTraceSettings(process.env);
     const tracing =
@@ -61,6 +60,7 @@ export async function serve(
     logger.info(
       {
         url: app.http.listeningOrigin,
+        adminPort: app.adminPort(),
         version: VERSION,
         device: deviceNames(service.device.devices),
         engine: service.engine,
@@ -94,10 +94,7 @@ async function listen(config: Config, service: Service, logger: Logger, tracing:
     if (connections < FEW_CONNECTIONS) {
       logger.warn({ connections }, 'few files may be open (ulimit -n): connections beyond this number are closed');
     }
-    await app.listen({ port, host }).catch((error: unknown) => {
-      const { message } = error as Error;
-      throw new UnavailableError(`PORT=${port} HOST=${host}: ${message}`, { cause: error });
-    });
+    await app.listen({ port, host });
     // A connection that could not be accepted. Without a listener this would be an exception.
     server.on('error', (error) => logger.error({ err: error }, 'a connection could not be accepted'));
     return app;

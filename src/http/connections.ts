@@ -6,12 +6,16 @@
  * client that has left, until something is sent to it: so each second it is sent `100 Continue`, which one that is there
  * must ignore, and one that has left answers with a reset.
  *
+ * Where TLS is spoken, a connection counts from the moment that it is accepted, before its handshake. What is said here of
+ * sockets is said of TLS' own then, which come with the handshake's end. Whoever does not speak TLS gets no answer.
+ *
  * Sources: RFC 9110, section 15.2 (interim answers); RFC 9112, section 9 (connections).
  */
 import { randomUUID } from 'node:crypto';
 import type { Server, ServerResponse, IncomingMessage } from 'node:http';
 import { maxHeaderSize, STATUS_CODES } from 'node:http';
 import type { BlockList, Socket } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
 import { ServiceError } from '../errors.js';
 import { holderOf, isIn, plainAddress } from './client-address.js';
 import { createLingeringClose } from './lingering-close.js';
@@ -29,11 +33,13 @@ export interface ConnectionOptions {
   readonly minRate: number;
   /** Of a request. A few times as many are discarded behind a refusal. */
   readonly maxBytes: number;
+  /** Whether a connection may come where no other may any more: there are few of these. */
+  readonly isReserved?: (socket: Socket) => boolean;
   readonly onRefused: (refusal: Refusal) => void;
 }
 
 export interface Connections {
-  /** Connections that are open. */
+  /** Connections that are open, those in a handshake among them. */
   readonly count: number;
   /** Answer what Node's parser refuses. */
   handleClientError(error: Error & { readonly code?: string }, socket: Socket): void;
@@ -53,6 +59,8 @@ export interface Connections {
 
 /** Longest time for the headers of a request, and until a new connection has sent some. */
 export const HEADERS_TIMEOUT_MS = 20_000;
+/** Longest time for the handshake of TLS. */
+export const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** How often time limits are looked at. */
 export const CHECK_MS = 1000;
 /**
@@ -69,6 +77,8 @@ const MAX_CHUNK_EXTENSION_BYTES = 16_384;
 const LINGER_BODIES = 4;
 /** Connections that may be told at the same time that there are too many. */
 const REFUSED_CONNECTIONS = 512;
+/** Connections for administration beyond all others. */
+const RESERVED_CONNECTIONS = 32;
 /** How often a client that has ended its direction is asked whether it is still there. */
 const GONE_CHECK_MS = 1000;
 /** After the first question comes a second one, which fails if the client has left. */
@@ -95,6 +105,9 @@ interface Connection {
 /** Watch over the connections of a server. */
 export function watchConnections(server: Server, options: ConnectionOptions): Connections {
   const { maxConnections, maxConnectionsPerAddress, proxies, minRate, onRefused } = options;
+  const isTls = server instanceof TlsServer;
+  /** As they were accepted. */
+  const accepted = new Set<Socket>();
   const connections = new Map<Socket, Connection>();
   const perAddress = new Map<string, number>();
   const closes = createLingeringClose(LINGER_BODIES * options.maxBytes);
@@ -107,7 +120,42 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
   // An old property of Node's servers that its documentation and types leave out.
   Object.assign(server, { httpAllowHalfOpen: true });
 
-  server.on('connection', (socket) => {
+  server.on('connection', (socket: Socket) => {
+    const error = count(socket);
+    if (!isTls) begin(socket, error);
+    else if (error !== undefined) socket.destroy();
+  });
+  server.on('secureConnection', (socket: Socket) => begin(socket));
+
+  /** Count a connection until it closes. Returns why it is refused. */
+  function count(socket: Socket): ServiceError | undefined {
+    accepted.add(socket);
+    const address = plainAddress(socket.remoteAddress);
+    const holder = holderOf(address);
+    const ofAddress = (perAddress.get(holder) ?? 0) + 1;
+    perAddress.set(holder, ofAddress);
+    socket.once('close', () => {
+      accepted.delete(socket);
+      const left = perAddress.get(holder)! - 1;
+      if (left === 0) perAddress.delete(holder);
+      else perAddress.set(holder, left);
+    });
+    if (accepted.size > maxConnections + (options.isReserved?.(socket) === true ? RESERVED_CONNECTIONS : 0)) {
+      onRefused('connections');
+      const limit = { name: 'connections', value: maxConnections, needed: accepted.size } as const;
+      return new ServiceError('QUEUE_FULL', 'The server has as many connections as it may.', { limit });
+    }
+    if (ofAddress > maxConnectionsPerAddress && !isIn(proxies, address)) {
+      onRefused('connections_per_address');
+      const detail = `There are more than ${maxConnectionsPerAddress} connections from this address.`;
+      const limit = { name: 'connections_per_address', value: maxConnectionsPerAddress, needed: ofAddress } as const;
+      return new ServiceError('RATE_LIMITED', detail, { limit });
+    }
+    return undefined;
+  }
+
+  /** Watch a connection on which HTTP is spoken; with an error, answer that and close it. */
+  function begin(socket: Socket, error?: ServiceError): void {
     closes.adopt(socket);
     connections.set(socket, {
       acceptedAt: performance.now(),
@@ -118,30 +166,13 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
       taken: 0,
       movedAt: 0,
     });
-    const address = plainAddress(socket.remoteAddress);
-    const holder = holderOf(address);
-    const ofAddress = (perAddress.get(holder) ?? 0) + 1;
-    perAddress.set(holder, ofAddress);
     socket.once('close', () => {
       for (const answer of connections.get(socket)!.answers) closeUnsent(answer);
       connections.delete(socket);
-      const left = perAddress.get(holder)! - 1;
-      if (left === 0) perAddress.delete(holder);
-      else perAddress.set(holder, left);
     });
-    if (connections.size > maxConnections) {
-      onRefused('connections');
-      const limit = { name: 'connections', value: maxConnections, needed: connections.size } as const;
-      refuse(socket, new ServiceError('QUEUE_FULL', 'The server has as many connections as it may.', { limit }));
-    } else if (ofAddress > maxConnectionsPerAddress && !isIn(proxies, address)) {
-      onRefused('connections_per_address');
-      const detail = `There are more than ${maxConnectionsPerAddress} connections from this address.`;
-      const limit = { name: 'connections_per_address', value: maxConnectionsPerAddress, needed: ofAddress } as const;
-      refuse(socket, new ServiceError('RATE_LIMITED', detail, { limit }));
-    } else {
-      socket.once('end', () => checkGone(socket));
-    }
-  });
+    if (error === undefined) socket.once('end', () => checkGone(socket));
+    else refuse(socket, error);
+  }
 
   server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
     requestedAt = performance.now();
@@ -212,10 +243,12 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
 
   return {
     get count() {
-      return connections.size;
+      return accepted.size;
     },
     handleClientError(error, socket) {
       if (closes.has(socket)) return;
+      // One that has left before its handshake, as those do that look whether somebody listens, was not refused.
+      if (isTls && !connections.has(socket) && error.code !== 'ECONNRESET') onRefused('tls_handshake');
       if (!socket.writable || error.code === 'ECONNRESET' || error.code === 'EPIPE') {
         socket.destroy();
         return;
@@ -277,6 +310,8 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
       );
       for (const [socket] of connections) if (socket.bytesRead > 0) closes.close(socket);
       await closes.settled();
+      // Those in a handshake have asked nothing.
+      if (isTls) for (const socket of accepted) socket.destroy();
     },
   };
 }

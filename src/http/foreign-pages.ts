@@ -18,6 +18,11 @@ import type { Refusal } from './refusals.js';
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|::1|\[::1\])$/i;
 const READING = ['GET', 'HEAD', 'OPTIONS'];
 
+/** Whether an address to listen on is this machine's own, which no other reaches. */
+export function isLoopback(host: string): boolean {
+  return LOOPBACK.test(host);
+}
+
 export type ForeignSettings = Pick<Config, 'host' | 'allowedHosts' | 'corsOrigins'>;
 
 /** Throws FORBIDDEN or INVALID_REQUEST. */
@@ -26,7 +31,7 @@ export type CheckRequest = (request: FastifyRequest) => void;
 export function createForeignCheck(settings: ForeignSettings, onRefused: (refusal: Refusal) => void): CheckRequest {
   const { host, allowedHosts } = settings;
   const checkPage = createPageCheck(settings, onRefused);
-  const isHostChecked = allowedHosts.length > 0 ? !allowedHosts.includes('*') : LOOPBACK.test(host);
+  const isHostChecked = allowedHosts.length > 0 ? !allowedHosts.includes('*') : isLoopback(host);
 
   return (request) => {
     const {

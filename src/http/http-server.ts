@@ -3,13 +3,19 @@
  * origins, errors as problem+json, measurements, and the routes (routes/index.ts). Each route takes the parts of the server
  * that it uses.
  */
+import type { ServerOptions } from 'node:http';
 import Fastify, { LogController, type FastifyInstance, type FastifyRequest } from 'fastify';
-import { ServiceError } from '../errors.js';
 import { createAccess } from './access.js';
 import { createKeyOf } from './answer-key.js';
 import { createBodyMemory } from './body-memory.js';
 import { clientAddress } from './client-address.js';
-import { CHECK_MS, HEADERS_TIMEOUT_MS, watchConnections, type Connections } from './connections.js';
+import {
+  CHECK_MS,
+  HANDSHAKE_TIMEOUT_MS,
+  HEADERS_TIMEOUT_MS,
+  watchConnections,
+  type Connections,
+} from './connections.js';
 import { allowOrigins } from './cross-origin.js';
 import { createForeignCheck, createPageCheck } from './foreign-pages.js';
 import { createFetchSlots } from './from-url/fetch-slots.js';
@@ -21,6 +27,7 @@ import { announcedLength, hasBody, WORTH_DISCARDING_BYTES } from './receive-body
 import { headersOfEach, requestIdOf } from './identity.js';
 import { createKnownQuestions } from './known-questions.js';
 import { createRefuseOnSight, refuseOnSight } from './refuse-on-sight.js';
+import { createReach, nothingAt } from './reach.js';
 import { refuseWhileClosing } from './refuse-while-closing.js';
 import type { Refusal } from './refusals.js';
 import { logFields, notesOf, safeUrl } from './request-notes.js';
@@ -41,13 +48,7 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
     // Of bodies that fastify reads: there are none, see image-bodies.ts.
     bodyLimit: config.maxBytes,
     requestTimeout: config.requestTimeoutMs,
-    http: {
-      headersTimeout: Math.min(HEADERS_TIMEOUT_MS, config.requestTimeoutMs),
-      requestTimeout: config.requestTimeoutMs,
-      connectionsCheckingInterval: CHECK_MS,
-      // What it would answer is no problem+json: see foreign-pages.ts.
-      requireHostHeader: false,
-    },
+    ...protocolOf(parts),
     genReqId: requestIdOf,
     routerOptions: { maxParamLength: 1000 },
     return503OnClosing: false,
@@ -60,7 +61,13 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
     clientErrorHandler: (error, socket) => connections.handleClientError(error, socket),
   });
   const onRefused = (refusal: Refusal): void => metrics.observeRefused(refusal);
-  const connections = watchConnections(app.server, { ...config, proxies: config.trustedProxies, onRefused });
+  const reach = createReach(app.server, config);
+  const connections = watchConnections(app.server, {
+    ...config,
+    proxies: config.trustedProxies,
+    isReserved: (socket) => reach.isAdministration(socket),
+    onRefused,
+  });
   const bodies = createBodyMemory(Math.max(config.maxBodiesBytes, config.maxBytes));
   const fetchSlots = createFetchSlots(config.maxFetches, onRefused);
   const sending = createSending(config.maxAnswersBytes, () => connections.giveUpStalled());
@@ -86,8 +93,10 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
   await allowOrigins(app, config.corsOrigins);
   const isClosing = refuseWhileClosing(app, connections);
   const checkForeign = createForeignCheck(config, onRefused);
+  const checkForeignToAdministration = createForeignCheck({ ...config, host: config.adminHost }, onRefused);
   app.addHook('onRequest', (request, _reply, done) => {
-    checkForeign(request);
+    if (reach.isAdministration(request.raw.socket)) checkForeignToAdministration(request);
+    else checkForeign(request);
     connections.checkPipeline(request.socket);
     done();
   });
@@ -124,8 +133,10 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
     done();
   });
   app.setErrorHandler(handleError);
-  app.setNotFoundHandler((request) => {
-    throw new ServiceError('NOT_FOUND', `There is nothing at ${request.method} ${request.url.split('?')[0] ?? ''}.`);
+  app.setNotFoundHandler((request, reply) => {
+    const redirect = reach.redirectOf(request.raw);
+    if (redirect === undefined) throw nothingAt(request);
+    void reply.redirect(redirect, 308);
   });
 
   acceptBodies(app);
@@ -133,11 +144,13 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
   const cache = createResponseCache({ budget: config.responseCacheMb * 2 ** 20, maxFollowers: config.maxQueue });
   metrics.watchCache(cache);
   // With a cache, the header does not tell whether a full server has the answer.
-  if (!cache.isOn) refuseOnSight(app.server, createRefuseOnSight({ ...parts, access, known, connections, isClosing }));
+  if (!cache.isOn)
+    refuseOnSight(app.server, createRefuseOnSight({ ...parts, access, reach, known, connections, isClosing }));
   const routeParts = {
     ...parts,
     access,
-    document: openapiDocument(ROUTES),
+    reach,
+    document: openapiDocument(ROUTES, config.basePath),
     bodies,
     known,
     cache,
@@ -148,6 +161,21 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
   const pages = config.playground ? await playgroundRoutes(routeParts) : [];
   addRoutes(app, [...ROUTES, ...pages], routeParts, sending.inPieces);
   return app;
+}
+
+/** The options of Node's own server, of HTTP or of HTTP in TLS. */
+function protocolOf({ config, tls }: HttpParts): { readonly http: ServerOptions } {
+  const http = {
+    headersTimeout: Math.min(HEADERS_TIMEOUT_MS, config.requestTimeoutMs),
+    requestTimeout: config.requestTimeoutMs,
+    connectionsCheckingInterval: CHECK_MS,
+    // What it would answer is no problem+json: see foreign-pages.ts.
+    requireHostHeader: false,
+  };
+  if (tls === undefined) return { http };
+  // Fastify's types have a server of its own for TLS. Here both are servers of HTTP.
+  const https = { ...http, ...tls, handshakeTimeout: HANDSHAKE_TIMEOUT_MS, allowHalfOpen: true };
+  return { https } as unknown as { readonly http: ServerOptions };
 }
 
 /**

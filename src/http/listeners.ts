@@ -1,7 +1,7 @@
 /**
  * Where a server listens: at one address, or for `localhost` at both of this machine's own, of IPv4 and IPv6. Whichever address
  * a connection comes by, it is one of the server's, with the same limits and the same end. (Fastify would make a server of its
- * own for each further address.)
+ * own for each further address.) So is the listener that administration may have: which routes answer there, reach.ts knows.
  *
  * Source: RFC 6761, section 6.3 (localhost is these addresses, whatever a list of hosts says).
  */
@@ -12,6 +12,8 @@ import type { FastifyInstance } from 'fastify';
 
 /** Those that listen besides the server itself. */
 const others = new WeakMap<HttpServer, Server[]>();
+/** Where administration is listened for, if it has a listener of its own. */
+const administration = new WeakMap<HttpServer, Server>();
 
 export interface ListenAt {
   readonly host: string;
@@ -35,12 +37,22 @@ export async function listen(app: FastifyInstance, { host, port }: ListenAt): Pr
   });
 }
 
+/** Listen for administration, too. Rejects if the address cannot be had. */
+export async function listenForAdministration(app: FastifyInstance, at: ListenAt): Promise<void> {
+  administration.set(app.server, await listenToo(app.server, at));
+}
+
+/** The port that administration is listened for at; undefined if it has none of its own. */
+export function portOfAdministration(server: HttpServer): number | undefined {
+  return (administration.get(server)?.address() as AddressInfo | null | undefined)?.port;
+}
+
 /** All that take connections for a server, itself among them. */
 export function listenersOf(server: HttpServer): readonly Server[] {
   return [server, ...(others.get(server) ?? [])];
 }
 
-async function listenToo(server: HttpServer, at: ListenAt): Promise<void> {
+async function listenToo(server: HttpServer, at: ListenAt): Promise<Server> {
   // As Node's HTTP servers are, and as connections.ts wants them.
   const other = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => server.emit('connection', socket));
   other.maxConnections = server.maxConnections;
@@ -48,4 +60,5 @@ async function listenToo(server: HttpServer, at: ListenAt): Promise<void> {
   await once(other, 'listening');
   other.on('drop', (what) => server.emit('drop', what)).on('error', (error) => server.emit('error', error));
   others.set(server, [...(others.get(server) ?? []), other]);
+  return other;
 }

@@ -47,6 +47,8 @@ export interface Metrics {
   watch(sources: MetricSources): void;
   /** Show whether the keys of the file are in force, too. Must be called only once. */
   watchKeys(isCurrent: () => boolean): void;
+  /** Show whether the certificate of the files is in force, too. Must be called only once. */
+  watchTls(isCurrent: () => boolean): void;
   /** Show what clients hold, too. Must be called only once. */
   watchClients(sources: ClientSources): void;
   /** Show the answers that are kept, too. Must be called only once. */
@@ -220,6 +222,12 @@ export function createMetrics(): Metrics {
     observeLookup: (lookup) => lookups.inc({ result: lookup === 'hit' || lookup === 'collapsed' ? lookup : 'miss' }),
     watch: (sources) => registerGauges(registers, sources),
     watchCache: (cache) => registerCache(registers, cache),
+    watchTls: (isCurrent) =>
+      gaugeIn(registers)(
+        'fullconv_tls_files_valid',
+        '1 while the certificate of the files is in force; 0: an older one',
+        () => (isCurrent() ? 1 : 0),
+      ),
     watchKeys: (isCurrent) =>
       gaugeIn(registers)(
         'fullconv_keys_file_valid',

@@ -60,8 +60,11 @@ const IF_NONE_MATCH = {
 
 type DescribedRoute = Route & { readonly operation: Operation };
 
-/** Describe the routes that are part of the API, in their order. */
-export function openapiDocument(routes: readonly Route[]): ApiDocument {
+/**
+ * Describe the routes that are part of the API, in their order. Their addresses are relative to that of the document, unless they are
+ * below a base path of the server's own.
+ */
+export function openapiDocument(routes: readonly Route[], basePath = ''): ApiDocument {
   const described = routes.filter((route): route is DescribedRoute => route.operation !== undefined);
   const paths: Record<string, Json> = {};
   for (const route of described) {
@@ -76,6 +79,7 @@ export function openapiDocument(routes: readonly Route[]): ApiDocument {
       description: 'Any image classifier as a classifier and as a dense heatmap machine.',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
+    servers: [{ url: basePath === '' ? '.' : basePath }],
     paths,
     components: {
       securitySchemes: { ...KEY_SCHEMES, ...SIGNATURE_SCHEME },

@@ -1,4 +1,5 @@
 /** The parts of the server that routes are made from. Each route takes the parts it uses. */
+import type { SecureContextOptions } from 'node:tls';
 import type { FastifyBaseLogger } from 'fastify';
 import type { RunCost } from '../batching/run-cost.js';
 import type { Config } from '../config.js';
@@ -15,6 +16,7 @@ import type { BodyMemory } from './body-memory.js';
 import type { CheckRequest } from './foreign-pages.js';
 import type { FetchSlots } from './from-url/fetch-slots.js';
 import type { Metrics } from './metrics.js';
+import type { Reach } from './reach.js';
 import type { KnownQuestions } from './known-questions.js';
 import type { ResponseCache } from './response-cache.js';
 
@@ -25,6 +27,8 @@ export interface HttpParts {
   readonly studio: Studio;
   readonly registry: Registry;
   readonly metrics: Metrics;
+  /** What TLS is spoken with at first; undefined for plain HTTP. */
+  readonly tls: SecureContextOptions | undefined;
   /** Undefined if no keys are asked for. */
   readonly keyring: Keyring | undefined;
   /** Undefined: nothing is traced. */
@@ -44,11 +48,12 @@ export interface HttpParts {
 }
 
 /**
- * What the server adds for its routes: who may ask, their description, the memory for their bodies, and the questions and answers that
- * are known.
+ * What the server adds for its routes: who may ask and where, their description, the memory for their bodies, and the questions and
+ * answers that are known.
  */
 export interface RouteParts extends HttpParts {
   readonly access: Access;
+  readonly reach: Reach;
   readonly document: ApiDocument;
   readonly bodies: BodyMemory;
   readonly known: KnownQuestions;

@@ -2,6 +2,7 @@
 export const REFUSALS = {
   connections: 'more connections than FULLCONV_MAX_CONNECTIONS',
   connections_per_address: 'more connections of one address than FULLCONV_MAX_CONNECTIONS_PER_ADDRESS',
+  tls_handshake: 'no TLS, or a handshake that failed or did not come in time',
   pipelined: 'too many requests on one connection that wait for their answers',
   headers_time: 'headers that did not come in time',
   headers_bytes: 'headers that are too large',

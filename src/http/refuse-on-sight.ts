@@ -21,6 +21,7 @@ import { headersOfEach, requestIdOf } from './identity.js';
 import type { KnownQuestions, Question } from './known-questions.js';
 import type { Metrics } from './metrics.js';
 import { PROBLEM_MEDIA_TYPE, problemOf } from './problem.js';
+import type { Reach } from './reach.js';
 import { announcedLength, WORTH_DISCARDING_BYTES } from './receive-body.js';
 import { createRefusalLog } from './refusal-log.js';
 import { askerOf, longestWaitMs } from './request.js';
@@ -39,6 +40,7 @@ export interface OnSightParts {
   readonly metrics: Pick<Metrics, 'observeRequest' | 'observeProblem' | 'observeKey'>;
   readonly access: Pick<Access, 'enterOnSight' | 'callerOf' | 'headersFor'>;
   readonly tracing?: Tracing | undefined;
+  readonly reach: Pick<Reach, 'isAdministration' | 'isOutside'>;
   readonly connections: Pick<Connections, 'isBroken' | 'waiting'>;
   readonly isClosing: () => boolean;
 }
@@ -52,6 +54,7 @@ export function createRefuseOnSight({
   metrics,
   access,
   tracing,
+  reach,
   connections,
   isClosing,
 }: OnSightParts): RefuseOnSight {
@@ -86,6 +89,7 @@ export function createRefuseOnSight({
     const { url, headers } = request;
     const found = known.find(headers.host, url);
     if (found === undefined || isClosing() || !isPlain(request)) return false;
+    if (reach.isOutside(request) || reach.isAdministration(request.socket)) return false;
     if ((announcedLength(request) ?? Infinity) > WORTH_DISCARDING_BYTES) return false;
     const why = whyFull(request, found.question);
     // Last, because it counts the request. A key that cannot be told at once goes the long way, as does one that may not.

@@ -52,6 +52,8 @@ interface Address<Path extends string> {
   readonly isSigned?: boolean | undefined;
   /** Whether a server with these settings has it; absent: every server. */
   readonly isServed?: ((config: Config) => boolean) | undefined;
+  /** It tells whether the server works, and answers wherever somebody may ask that: reach.ts. */
+  readonly isProbe?: boolean;
 }
 
 /** What the API's description says about a route besides its address. */
@@ -118,6 +120,7 @@ export function route<Query, const Path extends string>({
   audience,
   isSigned = false,
   isServed,
+  isProbe = false,
   parse = (schema, request) => parseParameters(schema, request.query),
   answer,
   ...operation
@@ -130,6 +133,7 @@ export function route<Query, const Path extends string>({
     audience,
     isSigned,
     isServed,
+    isProbe,
     operation,
     handle(parts, request, reply) {
       // First, because refusals depend on Accept, too.

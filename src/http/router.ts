@@ -3,7 +3,7 @@
  * takes with 405 and the methods that it does take.
  */
 import { METHODS as nodeMethods } from 'node:http';
-import type { FastifyInstance, onSendHookHandler } from 'fastify';
+import type { FastifyInstance, onRequestHookHandler, onSendHookHandler } from 'fastify';
 import { z } from 'zod';
 import { ServiceError } from '../errors.js';
 import type { RouteParts } from './parts.js';
@@ -26,23 +26,22 @@ export function addRoutes(
   const routes = all.filter(({ isServed }) => isServed?.(parts.config) ?? true);
   // Nothing that no route takes is looked at before it is refused.
   for (const method of METHODS) if (!TAKEN.includes(method)) app.addHttpMethod(method, { overrideExisting: true });
-  for (const { method, path, audience, isSigned = false, operation, handle, revalidated: hasTag = false } of routes) {
+  const { access, reach, config } = parts;
+  for (const route of routes) {
+    const { method, path, audience, isSigned = false, operation, handle, revalidated: hasTag = false } = route;
     app.route({
       method,
       url: path,
       schema: { response: operation === undefined ? {} : serializersOf(operation) },
       // Where addresses are signed, the signature is in the place of a key.
-      onRequest: parts.access.enter(isSigned && parts.config.urlKeys.length > 0 ? 'everybody' : audience),
+      onRequest: [reach.hook(route), access.enter(isSigned && config.urlKeys.length > 0 ? 'everybody' : audience)],
       onSend: hasTag ? [revalidated, onSend] : onSend,
       handler: (request, reply) => handle(parts, request, reply),
     });
   }
   for (const path of new Set(routes.map((route) => route.path))) {
-    refuseOtherMethods(
-      app,
-      path,
-      routes.filter((route) => route.path === path),
-    );
+    const there = routes.filter((route) => route.path === path);
+    refuseOtherMethods(app, path, there, reach.hook(there[0]!));
   }
 }
 
@@ -65,12 +64,18 @@ function withoutRules(path: string): string {
   return path.replace(/\(.*?\)/g, '');
 }
 
-function refuseOtherMethods(app: FastifyInstance, path: string, routes: readonly Route[]): void {
+function refuseOtherMethods(
+  app: FastifyInstance,
+  path: string,
+  routes: readonly Route[],
+  onRequest: onRequestHookHandler,
+): void {
   // Fastify answers HEAD wherever it answers GET.
   const allowed = routes.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
   app.route({
     method: METHODS.filter((method) => !allowed.includes(method)),
     url: path,
+    onRequest,
     handler: (request, reply) => {
       void reply.header('allow', allowed.join(', '));
       throw new ServiceError(

@@ -10,7 +10,7 @@ export function hideProblem(): void {
 /** Say what went wrong, and offer to try again if that may help. */
 export function showProblem(error: unknown, retry: () => void): void {
   if (isAboutKey(error)) {
-    askForKey(error.message, retry);
+    askForKey(visitorsKey() === undefined ? 'This server asks for a key.' : error.message, retry);
     return;
   }
   const problem = element('problem', HTMLParagraphElement);

@@ -39,7 +39,7 @@ describe.skipIf(!hasBrowser)('the playground', () => {
     const asked: { url: string; key: string | undefined }[] = [];
     page.on('request', (request) => asked.push({ url: request.url(), key: request.headers()['authorization'] }));
     await page.goto(server.url);
-    await reason(page, 'A key is needed');
+    await reason(page, 'asks for a key');
     await page.evaluate(await readFile(AXE, 'utf8'));
     const { violations } = await page.evaluate<{ violations: { id: string }[] }>('axe.run()');
     expect(violations.map(({ id }) => id)).toEqual([]);
@@ -63,7 +63,7 @@ describe.skipIf(!hasBrowser)('the playground', () => {
     for (const { url } of asked) expect(url).not.toContain('fc_');
     const other = await context.newPage();
     await other.goto(server.url);
-    await reason(other, 'A key is needed');
+    await reason(other, 'asks for a key');
     await context.close();
   });
 });

@@ -304,8 +304,8 @@ const refuse =
   };
 
 export const OPEN_INFERENCE_ROUTES: readonly Route[] = [
-  get('everybody')('/v2/health/live', live),
-  get('everybody')('/v2/health/ready', ready),
+  { ...get('everybody')('/v2/health/live', live), isProbe: true },
+  { ...get('everybody')('/v2/health/ready', ready), isProbe: true },
   get('models')('/v2', server),
   get('models')('/v2/', server),
   get('models')('/v2/models/stats', allStatistics),
