@@ -56,6 +56,7 @@ if (!isForServer && existsSync('load')) {
       'allocators',
       'messages',
       'overload',
+      'cached',
       'decode-steps',
       'decode-round',
     ].map((file) => [`load-${file.replace('/run', '')}`, `load/${file}.ts`]),
