@@ -57,6 +57,7 @@ if (!isForServer && existsSync('load')) {
       'keys',
       'messages',
       'overload',
+      'cached',
       'protocols',
       'reloads',
       'decode-steps',

@@ -36,6 +36,9 @@ export const TARGETS: Readonly<Record<InsideKind, Readonly<Record<string, () => 
     multipart: async () => (await import('./readers/multipart.js')).multipart,
     'json-images': async () => (await import('./readers/json-images.js')).jsonImages,
     'infer-body': async () => (await import('./readers/infer-body.js')).inferBody,
+    'image-url': async () => (await import('./readers/image-urls.js')).imageUrl,
+    'public-address': async () => (await import('./readers/image-urls.js')).publicAddress,
+    'signed-query': async () => (await import('./readers/image-urls.js')).signedQueries,
     'class-search': async () => (await import('./readers/class-search.js')).classSearch,
   },
 };

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { faultOfAddress, secondsNow } from '../../src/signed-address.js';
 import { SETTING_LIST } from '../../src/config.js';
 import { ENTRY, runFullconv, type Ended } from '../support/command-line.js';
 import { startServer } from '../support/server.js';
@@ -51,6 +52,22 @@ describe('fullconv', () => {
     expect((await fullconv('architectures', '--markdown')).stdout).toContain(
       '\n| resnet50 | 25.56 | 4.09 | 6 | 50 | 224 |',
     );
+  });
+
+  it('sign prints an address that holds, with the key of the environment', async () => {
+    const keys = { FULLCONV_URL_KEYS: 'new-key-0123456789,old-key-0123456789' };
+    const address = 'https://example.com/v1/heatmap?url=https%3A%2F%2Fimages.example.com%2Fcat.jpg';
+    const { stdout } = await fullconvWith(keys, 'sign', address, '--expires-in', '2h');
+    expect(stdout.startsWith(`${address}&expires=`)).toBe(true);
+    const { pathname, search, searchParams } = new URL(stdout);
+    expect(faultOfAddress(pathname, search.slice(1), ['new-key-0123456789'], secondsNow())).toBeUndefined();
+    const left = Number(searchParams.get('expires')) - secondsNow();
+    expect([left > 3600, left <= 7200]).toEqual([true, true]);
+    expect(await fullconv('sign', address)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('FULLCONV_URL_KEYS is empty') as string,
+    });
+    expect((await fullconvWith(keys, 'sign', address, '--expires-in', 'soon')).stderr).toContain('It must be a time');
   });
 
   it('classify says which files are bad, answers the others, and ends with 1', async () => {
