@@ -167,6 +167,8 @@ export async function startTracing({ settings, version, log, load = loadPackages
       end({ name, endMs, attributes, failure }) {
         if (isOver) return;
         isOver = true;
+        // The processor would drop it without saying so.
+        if (isFull()) return;
         span.updateName(name).setAttributes(known(attributes));
         if (phases > MAX_PHASES) span.setAttribute('fullconv.phases_left_out', phases - MAX_PHASES);
         if (failure !== undefined) fail(span, failure);

@@ -247,6 +247,44 @@ describe('a failure', () => {
     });
   });
 
+  it('of a full server that refuses on sight is traced, too', async () => {
+    const url = await app.http.listen({ port: 0, host: '127.0.0.1' });
+    const ask = () => fetch(`${url}/v1/classify?model=tiny-resnet`, { method: 'POST', body: new Uint8Array(cat) });
+    expect((await ask()).status).toBe(200);
+    const looks = vi.spyOn(app.service.inference.admission, 'whyFull');
+    const release = app.service.inference.admission.admit(256);
+    const response = await ask();
+    release();
+    expect(response.status).toBe(503);
+    expect(looks.mock.results.map(({ value }) => value as unknown)).toEqual([expect.anything()]);
+    looks.mockRestore();
+    const spans = await traceOf({ headers: Object.fromEntries(response.headers) });
+    expect(spans).toMatchObject([{ name: 'POST /v1/classify', status: 2, message: 'QUEUE_FULL' }]);
+    expect(spans[0]!.attributes).toMatchObject({ 'http.response.status_code': 503, 'client.address': '127.0.0.1' });
+  });
+
+  it('of a client that leaves shows what it was waiting for', async () => {
+    const url = app.http.listeningOrigin;
+    const trace = TRACE.replace('0af', '0cf');
+    const leaving = new AbortController();
+    const response = fetch(
+      `${url}/v1/classify?model=tiny-resnet&scale=${Array.from({ length: 16 }, () => 8).join(',')}`,
+      {
+        method: 'POST',
+        body: new Uint8Array(cat),
+        headers: { traceparent: `00-${trace}-${PARENT}-01` },
+        signal: leaving.signal,
+      },
+    ).catch(() => undefined);
+    while (app.service.inference.admission.admitted === 0) await new Promise(setImmediate);
+    leaving.abort();
+    await response;
+    const spans = await collector.trace(trace);
+    expect(server(spans)).toMatchObject({ status: 0, attributes: { 'http.response.status_code': 499 } });
+    expect(spans.filter(({ message }) => message === 'CANCELLED').length).toBeGreaterThan(0);
+    expect(spans.every(({ message }) => message === '' || message === 'CANCELLED')).toBe(true);
+  });
+
   it('of an address that is not there has no route', async () => {
     const response = await app.http.inject('/nothing?signature=hidden&url=https%3A%2F%2Fhidden&s%69g=hidden&x=1');
     const [span] = await traceOf(response);
