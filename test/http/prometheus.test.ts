@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Dashboard } from '../../load/dashboard-model.js';
+import { createMetrics } from '../../src/http/metrics.js';
 import { startTestApp, type TestApp } from '../support/app.js';
 
 const ROOT = new URL('../../', import.meta.url);
@@ -19,6 +20,8 @@ if (!hasPromtool) process.stderr.write('notice: there is no promtool; the tests 
 let app: TestApp;
 let classic: string;
 let openMetrics: string;
+/** Of a server with keys and TLS. */
+let ofFiles: string;
 const spans = { sent: 1, failed: 0, dropped: 0 };
 beforeAll(async () => {
   const tracing = { begin: () => undefined, spans, close: () => Promise.resolve() };
@@ -31,6 +34,10 @@ beforeAll(async () => {
   classic = (await app.http.inject('/metrics')).body;
   const accept = 'application/openmetrics-text';
   openMetrics = (await app.http.inject({ url: '/metrics', headers: { accept } })).body;
+  const metrics = createMetrics();
+  metrics.watchKeys(() => true);
+  metrics.watchTls(() => true);
+  ofFiles = (await metrics.expose()).body;
 });
 afterAll(() => app.close());
 
@@ -41,7 +48,8 @@ const namesIn = (expression: string): string[] =>
     .filter((name) => !/^fullconv_requests$/.test(name));
 
 /** Of the series, histograms with their parts. */
-const exposed = (): Set<string> => new Set([...classic.matchAll(/^(\w+)(?:\{.*\})? \S+$/gm)].map(([, name]) => name!));
+const exposed = (): Set<string> =>
+  new Set([...(classic + ofFiles).matchAll(/^(\w+)(?:\{.*\})? \S+$/gm)].map(([, name]) => name!));
 
 describe('the metrics', () => {
   it.skipIf(!hasPromtool)('are as promtool wants them', () => {
@@ -88,8 +96,8 @@ describe('the metrics', () => {
     expect(classic).toMatch(/^fullconv_ready 1$/m);
     expect(classic).toMatch(/^fullconv_workers\{state="ready"\} 2$/m);
     expect(classic).toMatch(/^fullconv_workers\{state="given_up"\} 0$/m);
-    expect(classic).toContain('fullconv_model_state{model="tiny-vgg",state="ready"} 1');
-    expect(classic).toContain('fullconv_model_state{model="tiny-vgg",state="failed"} 0');
+    expect(classic).toContain('fullconv_model_state{model="tiny-vgg",version="1",state="ready"} 1');
+    expect(classic).toContain('fullconv_model_state{model="tiny-vgg",version="1",state="failed"} 0');
     expect(classic).toMatch(/^fullconv_problems_total\{code="INVALID_REQUEST"\} 1$/m);
     expect(classic).toMatch(/^fullconv_problems_total\{code="QUEUE_FULL"\} 0$/m);
   });
