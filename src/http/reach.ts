@@ -15,11 +15,16 @@ import { ServiceError } from '../errors.js';
 import type { Config } from '../config.js';
 import type { Audience } from './access.js';
 import { portOfAdministration } from './listeners.js';
-import type { Route } from './route.js';
+
+/** What of a route says where it answers. */
+export interface Reachable {
+  readonly audience: Audience;
+  readonly isProbe?: boolean;
+}
 
 export interface Reach {
   /** Refuses a route where it does not answer. */
-  hook(route: Pick<Route, 'audience' | 'isProbe'>): onRequestHookHandler;
+  hook(route: Reachable): onRequestHookHandler;
   /** The address that a request for the base path itself is sent to; undefined for others. */
   redirectOf(request: IncomingMessage): string | undefined;
   /** Whether a connection came by the listener of administration. */
