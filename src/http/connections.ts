@@ -125,7 +125,11 @@ export function watchConnections(server: Server, options: ConnectionOptions): Co
     if (!isTls) begin(socket, error);
     else if (error !== undefined) socket.destroy();
   });
-  server.on('secureConnection', (socket: Socket) => begin(socket));
+  server.on('secureConnection', (socket: Socket) => {
+    // Only now: a connection that ends within its handshake would wait for the handshake's time.
+    socket.allowHalfOpen = true;
+    begin(socket);
+  });
 
   /** Count a connection until it closes. Returns why it is refused. */
   function count(socket: Socket): ServiceError | undefined {

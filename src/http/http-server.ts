@@ -174,7 +174,7 @@ function protocolOf({ config, tls }: HttpParts): { readonly http: ServerOptions 
   };
   if (tls === undefined) return { http };
   // Fastify's types have a server of its own for TLS. Here both are servers of HTTP.
-  const https = { ...http, ...tls, handshakeTimeout: HANDSHAKE_TIMEOUT_MS, allowHalfOpen: true };
+  const https = { ...http, ...tls, handshakeTimeout: HANDSHAKE_TIMEOUT_MS };
   return { https } as unknown as { readonly http: ServerOptions };
 }
 

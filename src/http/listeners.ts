@@ -8,6 +8,7 @@
 import { once } from 'node:events';
 import type { Server as HttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Server } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
 
 /** Those that listen besides the server itself. */
@@ -53,8 +54,9 @@ export function listenersOf(server: HttpServer): readonly Server[] {
 }
 
 async function listenToo(server: HttpServer, at: ListenAt): Promise<Server> {
-  // As Node's HTTP servers are, and as connections.ts wants them.
-  const other = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => server.emit('connection', socket));
+  // As Node's servers of HTTP and of TLS are, and as connections.ts wants them.
+  const allowHalfOpen = !(server instanceof TlsServer);
+  const other = createServer({ allowHalfOpen, noDelay: true }, (socket) => server.emit('connection', socket));
   other.maxConnections = server.maxConnections;
   other.listen(at);
   await once(other, 'listening');

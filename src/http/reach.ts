@@ -16,15 +16,15 @@ import type { Config } from '../config.js';
 import type { Audience } from './access.js';
 import { portOfAdministration } from './listeners.js';
 
-/** What a route's definition says (route.ts). */
-export interface Reached {
+/** What of a route says where it answers. */
+export interface Reachable {
   readonly audience: Audience;
   readonly isProbe?: boolean;
 }
 
 export interface Reach {
   /** Refuses a route where it does not answer. */
-  hook(route: Reached): onRequestHookHandler;
+  hook(route: Reachable): onRequestHookHandler;
   /** The address that a request for the base path itself is sent to; undefined for others. */
   redirectOf(request: IncomingMessage): string | undefined;
   /** Whether a connection came by the listener of administration. */

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readAnnotations } from '../../src/evaluation/annotations.js';
 import { hasLanguages, PYTHON, recipesOf, type Language, type Recipe } from '../support/recipes.js';
 import { startServer, type ServerProcess } from '../support/server.js';
+import { ENTRY } from '../support/command-line.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const PAGES = join(ROOT, 'docs', 'recipes');
@@ -31,13 +32,15 @@ async function workplace(name: string): Promise<string> {
   const place = join(folder, name);
   await mkdir(join(place, 'node_modules'), { recursive: true });
   await symlink(ROOT, join(place, 'node_modules', 'fullconv'), 'dir');
+  await mkdir(join(place, 'node_modules', '.bin'));
+  await symlink(ENTRY, join(place, 'node_modules', '.bin', 'fullconv'));
   for (const photo of await readdir(PHOTOS)) await copyFile(join(PHOTOS, photo), join(place, photo));
   return place;
 }
 
-async function run({ language, program }: Recipe, place: string): Promise<string> {
+async function run({ language, program }: Recipe, place: string, url = server.url): Promise<string> {
   const file = join(place, `recipe.${language === 'js' ? 'mjs' : language}`);
-  await writeFile(file, program.replaceAll(DOCUMENTED, server.url));
+  await writeFile(file, program.replaceAll(DOCUMENTED, url));
   const commands: Record<Language, [string, ...string[]]> = {
     sh: ['bash', '-euo', 'pipefail', file],
     js: [process.execPath, file],
@@ -104,6 +107,18 @@ describe('the recipes', () => {
   });
 
   it.runIf(runs('python.md'))('for Python', () => runPage('python', pages.get('python.md')!));
+
+  it.runIf(runs('keys.md'))('for keys, of a server that is started with the file of the first one', async () => {
+    const place = await workplace('keys');
+    const [first, ...others] = pages.get('keys.md')!;
+    expect(await run(first!, place)).toBe(first!.prints);
+    const keyed = await startServer({ FULLCONV_KEYS: join(place, 'keys.json') });
+    try {
+      for (const recipe of others) expect(await run(recipe, place, keyed.url), recipe.program).toBe(recipe.prints);
+    } finally {
+      await keyed.stop();
+    }
+  });
 
   it.runIf(runs('labelling-tools.md'))('for labelling tools: COCO and GeoJSON that are valid', async () => {
     const place = await runPage('labelling', pages.get('labelling-tools.md')!);

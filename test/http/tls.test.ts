@@ -147,6 +147,23 @@ describe('a server with a certificate', () => {
     await expect.poll(() => metric('fullconv_refused_total\\{limit="tls_handshake"\\}')).toBe(before + 1);
   });
 
+  it.each([
+    ['before', () => connectPlain({ host: '127.0.0.1', port }), 'connect'],
+    ['before, at the other listener', () => connectPlain({ host: '127.0.0.1', port: adminPort }), 'connect'],
+    ['within', () => connect({ host: '127.0.0.1', port, rejectUnauthorized: false }), 'secureConnect'],
+  ])('forgets a client that leaves %s its handshake', async (_, open, event) => {
+    const timedOut = () => metric('fullconv_refused_total\\{limit="tls_handshake"\\}');
+    const before = await timedOut();
+    for (let i = 0; i < 5; i++) {
+      const socket = open();
+      await once(socket, event);
+      socket.destroy();
+    }
+    await expect.poll(() => metric('fullconv_connections')).toBeLessThanOrEqual(1);
+    // At once, not when the time of their handshake is over.
+    expect(await timedOut()).toBe(before);
+  });
+
   it('counts connections before they shake hands, and lets no more of them in', async () => {
     await expect.poll(() => metric('fullconv_connections')).toBeLessThanOrEqual(1);
     const silent = Array.from({ length: 8 }, () => connectPlain({ host: '127.0.0.1', port }));
