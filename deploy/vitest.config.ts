@@ -6,6 +6,8 @@ export default defineConfig({
     root: import.meta.dirname,
     include: ['test/*.test.ts'],
     globalSetup: ['../test/support/build-dist.ts'],
+    // They would share the cores.
+    fileParallelism: false,
     testTimeout: 0,
     hookTimeout: 0,
     // One step stands on the one before.

@@ -181,7 +181,7 @@ describe.skipIf(reason !== undefined)('on a cluster of two nodes', () => {
     }));
 
   it('is scaled by images in flight, up and down', async () => {
-    const auto = { kind: 'hpa', minReplicas: 2, maxReplicas: 4, imagesInFlight: 2, scaleDownSeconds: 5 };
+    const auto = { kind: 'hpa', minReplicas: 2, maxReplicas: 4, imagesInFlight: 2, scaleDownSeconds: 15 };
     const set = Object.entries(auto).flatMap(([name, value]) => ['--set', `autoscaling.${name}=${value}`]);
     await upgrade(...waiting, ...set);
     const scaled = async (count: number): Promise<string> => {
@@ -190,8 +190,11 @@ describe.skipIf(reason !== undefined)('on a cluster of two nodes', () => {
       return `${((performance.now() - start) / 1000).toFixed(0)} s to ${count}`;
     };
     await underLoad('three times as many clients, HPA', async () => `${await scaled(4)} replicas`, 3 * CLIENTS);
-    await upgrade(...waiting, ...set, '--set', 'autoscaling.minReplicas=1');
-    await underLoad('one client instead, HPA', async () => `${await scaled(1)} replica`, 1);
+    const fewer = async (): Promise<string> => {
+      await upgrade(...set, '--set', 'autoscaling.minReplicas=1');
+      return `${await scaled(1)} replica`;
+    };
+    await underLoad('one client instead, HPA', fewer, 1);
     await upgrade(...waiting);
     await kubectl('scale', 'deployment/fullconv', '--replicas', '2');
     await untilReady(2);
@@ -207,11 +210,13 @@ describe.skipIf(reason !== undefined)('on a cluster of two nodes', () => {
     }));
 
   it('outlives a node', async () => {
-    // One pod each again.
-    await kubectl('rollout', 'restart', 'deployment/fullconv');
-    await kubectl('rollout', 'status', 'deployment/fullconv', '--timeout', '300s');
-    await untilReady(2);
-    expect(new Set((await pods()).map(({ spec }) => spec.nodeName)).size).toBe(2);
+    // One pod each again: to spread them is the scheduler's wish, not its duty.
+    const nodes = async (): Promise<number> => new Set((await pods()).map(({ spec }) => spec.nodeName)).size;
+    for (let tries = 0; tries < 5 && (await nodes()) < 2; tries++) {
+      await kubectl('delete', 'pod', (await pods())[0]!.metadata.name);
+      await untilReady(2);
+    }
+    expect(await nodes()).toBe(2);
     await underLoad("a node's death", async () => {
       const start = performance.now();
       await cluster('kill-node', '2');

@@ -65,7 +65,17 @@ describe.skipIf(!hasHelm)('the chart', () => {
     }
   });
 
-  it('lets settings win', () => {
+  it('lets settings win, and writes numbers of a file of values as they are', () => {
+    const input = JSON.stringify({
+      settings: { FULLCONV_MAX_BYTES: 33554433, FULLCONV_MAX_BODIES_BYTES: 123456789012 },
+    });
+    const file = ['--values', '-'];
+    const options = { env: environment(), encoding: 'utf8', input } as const;
+    const { stdout } = spawnSync('helm', ['template', 'x', CHART, '--kube-version', '1.34.4', ...file], options);
+    expect(variablesOf(stdout)).toMatchObject({
+      FULLCONV_MAX_BYTES: '33554433',
+      FULLCONV_MAX_BODIES_BYTES: '123456789012',
+    });
     expect(variablesOf(render('settings.FULLCONV_MAX_BYTES=1000').stdout)).toMatchObject({
       FULLCONV_MAX_BYTES: '1000',
     });

@@ -52,7 +52,11 @@ largest body is half of what all bodies may take.
 {{- with .Values.models.default }}{{ $_ := set $env "FULLCONV_DEFAULT_MODEL" . }}{{ end -}}
 {{- with .Values.trustedProxies }}{{ $_ := set $env "FULLCONV_TRUSTED_PROXIES" (join "," .) }}{{ end -}}
 {{- if .Values.keysSecret.name }}{{ $_ := set $env "FULLCONV_KEYS" (printf "/etc/fullconv/keys/%s" .Values.keysSecret.key) }}{{ end -}}
-{{- range $name, $value := .Values.settings }}{{ $_ := set $env $name (toString $value) }}{{ end -}}
+{{- range $name, $value := .Values.settings }}
+{{- /* Numbers of a file are floating: 33554432 would be written 3.3554432e+07. */ -}}
+{{- if and (kindIs "float64" $value) (eq $value (floor $value)) }}{{ $value = int64 $value }}{{ end -}}
+{{- $_ := set $env $name (toString $value) -}}
+{{- end -}}
 {{- toYaml $env -}}
 {{- end -}}
 
