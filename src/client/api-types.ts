@@ -698,7 +698,7 @@ export type $defs = Record<string, never>;
 export interface operations {
     classifyUrl: {
         parameters: {
-            query?: {
+            query: {
                 /** @description A name from /v1/models; absent: the server's default model */
                 model?: string;
                 /** @description A version of the model, by its number or by one of its labels; absent: the one with the label stable, otherwise the highest that can answer */
@@ -720,7 +720,7 @@ export interface operations {
                 /** @description How many classes; at most the number the model has. Default: 5, or all if it has fewer */
                 topK?: number;
                 /** @description The address of the image, of a host of FULLCONV_URL_HOSTS or FULLCONV_URL_PRIVATE_HOSTS */
-                url?: string;
+                url: string;
                 /** @description Until when a signed address holds, in seconds since 1970 */
                 expires?: number;
                 /** @description Of the path and the query to the letter but for this parameter: HMAC-SHA256 in base64url, needed where there are FULLCONV_URL_KEYS */
@@ -1157,7 +1157,7 @@ export interface operations {
     };
     heatmapUrl: {
         parameters: {
-            query?: {
+            query: {
                 /** @description A name from /v1/models; absent: the server's default model */
                 model?: string;
                 /** @description A version of the model, by its number or by one of its labels; absent: the one with the label stable, otherwise the highest that can answer */
@@ -1209,7 +1209,7 @@ export interface operations {
                 /** @description What the colours span. absolute: 0–1; minmax: the map's own extremes; absent: minmax for logits, otherwise absolute */
                 range?: "absolute" | "minmax";
                 /** @description The address of the image, of a host of FULLCONV_URL_HOSTS or FULLCONV_URL_PRIVATE_HOSTS */
-                url?: string;
+                url: string;
                 /** @description Until when a signed address holds, in seconds since 1970 */
                 expires?: number;
                 /** @description Of the path and the query to the letter but for this parameter: HMAC-SHA256 in base64url, needed where there are FULLCONV_URL_KEYS */
@@ -1791,7 +1791,7 @@ export interface operations {
     };
     segmentUrl: {
         parameters: {
-            query?: {
+            query: {
                 /** @description A name from /v1/models; absent: the server's default model */
                 model?: string;
                 /** @description A version of the model, by its number or by one of its labels; absent: the one with the label stable, otherwise the highest that can answer */
@@ -1829,7 +1829,7 @@ export interface operations {
                 /** @description For pictures. palette: the labels alone; overlay: the labels over the photo */
                 render?: "palette" | "overlay";
                 /** @description The address of the image, of a host of FULLCONV_URL_HOSTS or FULLCONV_URL_PRIVATE_HOSTS */
-                url?: string;
+                url: string;
                 /** @description Until when a signed address holds, in seconds since 1970 */
                 expires?: number;
                 /** @description Of the path and the query to the letter but for this parameter: HMAC-SHA256 in base64url, needed where there are FULLCONV_URL_KEYS */

@@ -170,8 +170,8 @@ async function holding<Read, T>(
   try {
     const source = { account, limits, deadline, onRefused };
     const found = await read(exchange, source).catch((error: unknown) => {
-      if (error instanceof ServiceError && error.code === 'QUEUE_FULL') onRefused('bodies_bytes');
-      if (error instanceof ServiceError && error.code === 'RATE_LIMITED') onRefused('bodies_bytes_per_address');
+      const limit = error instanceof ServiceError ? error.limit?.name : undefined;
+      if (limit === 'bodies_bytes' || limit === 'bodies_bytes_per_address') onRefused(limit);
       const failure = error instanceof ClientGoneError ? 'CANCELLED' : toServiceError(error).code;
       trace?.phase({ name: 'body', startMs: began, endMs: performance.now(), failure });
       throw error;

@@ -7,6 +7,7 @@ import { ERROR_TABLE, type ErrorCode } from '../errors.js';
 import type { Scope } from '../keys/keys-file.js';
 import { VERSION } from '../version.js';
 import type { ApiDocument } from './api-reference.js';
+import type { QuerySchema } from './parameters.js';
 import { PROBLEM_MEDIA_TYPE, problemSchema } from './problem.js';
 import type { Answer, Form, Forms, Header, Operation, Route } from './route.js';
 
@@ -133,11 +134,12 @@ function pathParameters(path: string): Json[] {
 }
 
 /** Query parameters of a zod object: those of its output side, so that coercion does not show. */
-function queryParameters(schema: z.ZodType): Json[] {
+function queryParameters(schema: QuerySchema<unknown>): Json[] {
   const { properties = {} } = z.toJSONSchema(schema, { io: 'output', unrepresentable: 'any' });
   return Object.entries(properties).map(([name, property]) => {
     const { description, ...type } = property as Json;
-    return { name, in: 'query', description, schema: type };
+    const isNeeded = !(schema.shape as Readonly<Record<string, z.ZodType>>)[name]!.safeParse(undefined).success;
+    return { name, in: 'query', ...(isNeeded && { required: true }), description, schema: type };
   });
 }
 

@@ -73,7 +73,9 @@ export function createResponseCache({ budget, maxFollowers }: ResponseCacheOptio
         tell({ kind: 'large' });
         return { answer: made, lookup: 'made' } as const;
       }
-      const answer = untimed(made as WholeAnswer);
+      const whole = made as WholeAnswer;
+      // One that is too large to be kept need not be copied.
+      const answer = whole.body.length > kept.maxBodyBytes ? whole : untimed(whole);
       const isKept = answer.isWhole && kept.put(key, answer);
       tell({ kind: 'answer', answer });
       return { answer: made, lookup: isKept ? 'stored' : 'made' } as const;

@@ -318,6 +318,9 @@ describe('a server that may fetch little', () => {
     expect((await ask()).json()).toMatchObject({ code: 'QUEUE_FULL', limit: { name: 'fetches', value: 1 } });
     waiting[0]!();
     expect(await asking).toBe(200);
+    const metrics = (await app.http.inject('/metrics')).body;
+    expect(metrics).toMatch(/^fullconv_refused_total{limit="fetches"} 1$/m);
+    expect(metrics).toMatch(/^fullconv_refused_total{limit="bodies_bytes"} 0$/m);
   });
 
   it('and fetches nothing when it is full', async () => {

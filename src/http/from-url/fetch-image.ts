@@ -98,7 +98,7 @@ function open(source: Source, resolve: Resolve, signal: AbortSignal): Promise<In
     const options = {
       // Its connection serves no other request, and is closed behind this one.
       agent: false,
-      lookup: guardedLookup(reach, resolve),
+      lookup: guardedLookup(reach, resolve, signal),
       signal,
       headers: { 'user-agent': `fullconv/${VERSION}`, accept: 'image/*', 'accept-encoding': 'identity' },
     };

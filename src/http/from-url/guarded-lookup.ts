@@ -9,8 +9,8 @@ import pLimit from 'p-limit';
 import type { Reach, Source } from './allowed-hosts.js';
 import { isInternal, isPublic } from './public-addresses.js';
 
-/** All addresses of a name; in tests, another one. */
-export type Resolve = (name: string) => Promise<readonly LookupAddress[]>;
+/** All addresses of a name, unless nobody waits for them any more; in tests, another one. */
+export type Resolve = (name: string, signal: AbortSignal) => Promise<readonly LookupAddress[]>;
 
 /** An address that nothing is fetched from. Its message is for the log: it may name an internal address. */
 export class RefusedAddressError extends Error {
@@ -22,10 +22,11 @@ const LOOKUPS_AT_ONCE = 2;
 const inTurn = pLimit(LOOKUPS_AT_ONCE);
 
 /** As the system does it, by its files and name servers. */
-export const resolveBySystem: Resolve = (name) =>
+export const resolveBySystem: Resolve = (name, signal) =>
   inTurn(
     () =>
       new Promise((resolve, reject) => {
+        signal.throwIfAborted();
         lookUp(name, { all: true }, (error, addresses) => (error === null ? resolve(addresses) : reject(error)));
       }),
   );
@@ -42,10 +43,10 @@ export function checkLiteral({ url: { hostname }, reach }: Source): void {
 }
 
 /** A lookup that gives no addresses but those that a source of this reach may have. */
-export function guardedLookup(reach: Reach, resolve: Resolve): LookupFunction {
+export function guardedLookup(reach: Reach, resolve: Resolve, signal: AbortSignal): LookupFunction {
   const isAllowed = (address: string): boolean => isPublic(address) || (reach === 'private' && isInternal(address));
   return (name, { all }, done) => {
-    resolve(name).then(
+    resolve(name, signal).then(
       (addresses) => {
         const refused = addresses.find(({ address }) => !isAllowed(address));
         const [first] = addresses;

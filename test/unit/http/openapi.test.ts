@@ -14,7 +14,11 @@ const getThing = route({
   audience: 'everybody',
   operationId: 'getThing',
   summary: 'One thing',
-  query: z.strictObject({ depth: integer(1, 9).default(2).describe('How deep'), all: flag.optional() }),
+  query: z.strictObject({
+    depth: integer(1, 9).default(2).describe('How deep'),
+    all: flag.optional(),
+    key: z.string(),
+  }),
   answers: { 200: json(thing) },
   errors: ['NOT_FOUND', 'MODEL_NOT_FOUND', 'QUEUE_FULL'],
   answer: (_parts, { params }) => `${params.box} ${params.thing}`,
@@ -55,6 +59,7 @@ describe('the OpenAPI document', () => {
         schema: { default: 2, type: 'integer', minimum: 1, maximum: 9 },
       },
       { name: 'all', in: 'query', description: undefined, schema: { type: 'boolean' } },
+      { name: 'key', in: 'query', required: true, description: undefined, schema: { type: 'string' } },
       { name: 'If-None-Match', in: 'header', description: expect.any(String) as string, schema: { type: 'string' } },
     ]);
   });
