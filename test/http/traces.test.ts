@@ -268,7 +268,7 @@ describe('a failure', () => {
     const trace = TRACE.replace('0af', '0cf');
     const leaving = new AbortController();
     const response = fetch(
-      `${url}/v1/classify?model=tiny-resnet&scale=${Array.from({ length: 16 }, () => 8).join(',')}`,
+      `${url}/v1/classify?model=tiny-resnet&size=256&scale=${Array.from({ length: 16 }, () => 8).join(',')}`,
       {
         method: 'POST',
         body: new Uint8Array(cat),
