@@ -23,6 +23,8 @@ interface Operation {
   readonly operationId: string;
   readonly summary: string;
   readonly parameters?: readonly { name: string; in: string; description?: string; schema: Schema }[];
+  /** By scheme, the scopes of a key; a requirement of nothing: only where the server asks for keys. */
+  readonly security?: readonly Readonly<Record<string, readonly string[]>>[];
   readonly requestBody?: { readonly description: string; readonly content: Content };
   readonly responses: Readonly<Record<string, { readonly description: string; readonly content?: Content }>>;
 }
@@ -52,7 +54,7 @@ export function apiReference({ paths, components }: ApiDocument): string {
 
 function operationSection(
   title: string,
-  { operationId, summary, parameters = [], requestBody, responses }: Operation,
+  { operationId, summary, parameters = [], security = [], requestBody, responses }: Operation,
 ): string {
   const asked = parameters.map(({ name, description = '', schema }) => [
     `<code>${name}</code>`,
@@ -66,7 +68,7 @@ function operationSection(
     escape(description),
   ]);
   return [
-    `<section id="${operationId}"><h2><code>${escape(title)}</code></h2><p>${escape(summary)}.</p>`,
+    `<section id="${operationId}"><h2><code>${escape(title)}</code></h2><p>${escape(summary)}.${keySentence(security)}</p>`,
     asked.length === 0 ? '' : table('Parameters', ['name', 'type', 'default', 'meaning'], asked),
     requestBody === undefined
       ? ''
@@ -74,6 +76,15 @@ function operationSection(
     table('Answers', ['status', 'body', 'meaning'], answers),
     '</section>',
   ].join('');
+}
+
+function keySentence(security: NonNullable<Operation['security']>): string {
+  const scopes = [...new Set(security.flatMap((requirement) => Object.values(requirement).flat()))];
+  if (scopes.length === 0) return '';
+  const where = security.some((requirement) => Object.keys(requirement).length === 0)
+    ? ', where the server asks for keys'
+    : '';
+  return ` Needs a key with the scope ${scopes.map((scope) => `<code>${escape(scope)}</code>`).join(', ')}${where}.`;
 }
 
 function contentOf(content: Content): string {
