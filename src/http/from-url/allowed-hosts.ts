@@ -55,8 +55,9 @@ function findSource(url: URL, { urlHosts, urlPrivateHosts }: HostSettings): Sour
   return 'must be of a host that this server fetches images from, with its scheme and port (FULLCONV_URL_HOSTS)';
 }
 
-export function wrongUrl(detail: string): ServiceError {
+export function wrongUrl(detail: string, cause?: unknown): ServiceError {
   return new ServiceError('INVALID_REQUEST', 'No image is fetched from this URL.', {
+    cause,
     errors: [{ parameter: 'url', detail }],
   });
 }

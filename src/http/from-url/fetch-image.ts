@@ -161,7 +161,7 @@ function allOf(response: IncomingMessage, take: (chunk: Buffer) => void): Promis
 
 function asUnreachable(error: unknown, isFirst: boolean): ServiceError {
   if (!(error instanceof RefusedAddressError)) return notFetched('The host of the URL cannot be reached.', error);
-  if (isFirst) return wrongUrl('must be of a host with a public address, and none besides');
+  if (isFirst) return wrongUrl('must be of a host with a public address, and none besides', error);
   return notFetched(NOWHERE, error);
 }
 
