@@ -219,7 +219,9 @@ describe('a server that may fetch', () => {
     expect([answer.statusCode, answer.headers.allow]).toEqual([405, 'POST, GET, HEAD']);
   });
 
-  it('counts what it fetches, and logs no secrets of addresses', async () => {
+  it('counts what it fetches, and logs why it could not, but no secrets of addresses', async () => {
+    origin.on('/reset', (response) => response.socket!.destroy());
+    expect(await refusalOf(`/v1/classify?${queryOf('/reset')}`)).toMatchObject({ code: 'IMAGE_NOT_FETCHED' });
     await get(`/v1/classify?${queryOf('/cat.png')}&signature=secret-signature`);
     await get(`/v1/classify?url=${encodeURIComponent(`http://${origin.host}/cat.png?token=abc&x=y`)}`);
     const metrics = (await app.http.inject('/metrics')).body;
@@ -227,6 +229,7 @@ describe('a server that may fetch', () => {
     expect(metrics).toMatch(/^fullconv_fetch_duration_seconds_count{result="failed"} [1-9]/m);
     const log = lines.join('');
     expect(log).toContain('url=REDACTED');
+    expect(log).toContain(`"host":"${origin.host}","why":"socket hang up","msg":"an image was not fetched"`);
     expect(log).not.toMatch(/token|secret-signature/);
   });
 });

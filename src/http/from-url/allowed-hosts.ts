@@ -30,8 +30,24 @@ export function sourceOf(text: string, settings: HostSettings): Source {
   return source;
 }
 
+/**
+ * Where a source redirects to; undefined if nothing is fetched from there. Nor is it if the way there is less safe, or leads
+ * from the internet into this network, though a client may name that itself.
+ */
+export function redirectTarget(
+  { url, reach }: Source,
+  location: string | undefined,
+  settings: HostSettings,
+): Source | undefined {
+  if (location === undefined || !URL.canParse(location, url.href)) return undefined;
+  const target = findSource(new URL(location, url.href), settings);
+  if (typeof target === 'string') return undefined;
+  const isSafe = target.url.protocol === 'https:' || url.protocol === 'http:';
+  return isSafe && (target.reach === 'public' || reach === 'private') ? target : undefined;
+}
+
 /** A URL as a source, or why it is none: what it must be. */
-export function findSource(url: URL, { urlHosts, urlPrivateHosts }: HostSettings): Source | string {
+function findSource(url: URL, { urlHosts, urlPrivateHosts }: HostSettings): Source | string {
   if (url.protocol !== 'http:' && url.protocol !== 'https:') return 'must begin with https:// or http://';
   if (url.username !== '' || url.password !== '') return 'must have no user and no password';
   if (urlPrivateHosts.some((host) => isOf(url, host))) return { url, reach: 'private' };
@@ -39,8 +55,9 @@ export function findSource(url: URL, { urlHosts, urlPrivateHosts }: HostSettings
   return 'must be of a host that this server fetches images from, with its scheme and port (FULLCONV_URL_HOSTS)';
 }
 
-export function wrongUrl(detail: string): ServiceError {
+export function wrongUrl(detail: string, cause?: unknown): ServiceError {
   return new ServiceError('INVALID_REQUEST', 'No image is fetched from this URL.', {
+    cause,
     errors: [{ parameter: 'url', detail }],
   });
 }

@@ -12,7 +12,7 @@ import { ServiceError, toServiceError, type ExceededLimit } from '../../errors.j
 import { VERSION } from '../../version.js';
 import type { BodyAccount } from '../body-memory.js';
 import { createPace, PACE_MS } from '../pace.js';
-import { findSource, wrongUrl, type HostSettings, type Source } from './allowed-hosts.js';
+import { redirectTarget, wrongUrl, type HostSettings, type Source } from './allowed-hosts.js';
 import { checkLiteral, guardedLookup, RefusedAddressError, type Resolve } from './guarded-lookup.js';
 
 export interface FetchOptions {
@@ -33,6 +33,7 @@ export interface FetchOptions {
 
 const MAX_REDIRECTS = 3;
 const REDIRECTS = [301, 302, 303, 307, 308];
+const NOWHERE = 'The host of the URL redirects to where nothing is fetched from.';
 /** As many short chunks as a client's body may have; see receive-body.ts. */
 const FREE_CHUNKS = 10_000;
 const MIN_CHUNK_BYTES = 64;
@@ -74,21 +75,11 @@ async function follow(first: Source, { hosts, resolve }: FetchOptions, signal: A
     if (status === 200) return response;
     response.destroy();
     if (!REDIRECTS.includes(status)) throw notFetched(`The host of the URL answers ${status}.`);
-    source = redirected(source, headers.location, hosts);
+    const target = redirectTarget(source, headers.location, hosts);
+    if (target === undefined) throw notFetched(NOWHERE);
+    source = target;
   }
   throw notFetched(`The host of the URL redirects more than ${MAX_REDIRECTS} times.`);
-}
-
-/** The target of a redirect: a source as others are, and neither one that is less safe nor an internal one that no client has named. */
-function redirected({ url, reach }: Source, location: string | undefined, hosts: HostSettings): Source {
-  const isUrl = location !== undefined && URL.canParse(location, url.href);
-  const target = isUrl ? findSource(new URL(location, url.href), hosts) : 'none';
-  const isAllowed =
-    typeof target !== 'string' &&
-    (target.url.protocol === 'https:' || url.protocol === 'http:') &&
-    (target.reach === 'public' || reach === 'private');
-  if (isAllowed) return target;
-  throw notFetched('The host of the URL redirects to where nothing is fetched from.');
 }
 
 function open(source: Source, resolve: Resolve, signal: AbortSignal): Promise<IncomingMessage> {
@@ -170,8 +161,8 @@ function allOf(response: IncomingMessage, take: (chunk: Buffer) => void): Promis
 
 function asUnreachable(error: unknown, isFirst: boolean): ServiceError {
   if (!(error instanceof RefusedAddressError)) return notFetched('The host of the URL cannot be reached.', error);
-  if (isFirst) return wrongUrl('must be of a host with a public address, and none besides');
-  return notFetched('The host of the URL redirects to where nothing is fetched from.', error);
+  if (isFirst) return wrongUrl('must be of a host with a public address, and none besides', error);
+  return notFetched(NOWHERE, error);
 }
 
 function notFetched(detail: string, cause?: unknown, limit?: ExceededLimit): ServiceError {

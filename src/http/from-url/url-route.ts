@@ -8,7 +8,7 @@
  * Sources: RFC 9110 section 8.8.3 (ETag) and 13.1.2; RFC 9111 section 5.2.2 (Cache-Control); the Fetch standard
  * (Cross-Origin-Resource-Policy).
  */
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { ErrorCode } from '../../errors.js';
 import { secondsNow } from '../../signed-address.js';
@@ -108,7 +108,8 @@ export function urlRoute<Query extends ImageQuery>(definition: ImageRouteDefinit
       if (!cache.isOn) checkWait();
       const deadline = arrival.deadlineOf(query);
       const reading = { bodies, metrics, limits: config, client: arrival.client, deadline };
-      const fetch = (account: BodyAccount): Promise<Buffer> => fetched(parts, source, query, arrival, account);
+      const fetch = (account: BodyAccount): Promise<Buffer> =>
+        fetched(parts, request.log, source, query, arrival, account);
       const leave = leaveOf(config.urlKeys.length > 0 ? expires : undefined);
       const places = holdImages(access.callerOf(request.raw)?.quota);
       const answering = withFetched({ request, reply }, reading, fetch, async (images) => {
@@ -134,6 +135,7 @@ export function urlRoute<Query extends ImageQuery>(definition: ImageRouteDefinit
 /** The image's bytes, within the limits of the server and of the client. */
 async function fetched(
   { config, fetchSlots, metrics }: RouteParts,
+  log: FastifyBaseLogger,
   source: Source,
   query: ImageQuery,
   arrival: Arrival,
@@ -149,6 +151,11 @@ async function fetched(
     const bytes = await fetchImage(source, { hosts: config, resolve: resolveBySystem, account, signal, ...limits });
     isThere = true;
     return bytes;
+  } catch (error) {
+    // For the operator alone: it may have an internal address.
+    const { cause } = error as Error;
+    if (cause instanceof Error) log.info({ host: source.url.host, why: cause.message }, 'an image was not fetched');
+    throw error;
   } finally {
     giveBack();
     metrics.observeFetch(isThere, (performance.now() - began) / 1000);

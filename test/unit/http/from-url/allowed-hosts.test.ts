@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { readConfig } from '../../../../src/config.js';
 import type { ServiceError } from '../../../../src/errors.js';
-import { mayFetch, sourceOf } from '../../../../src/http/from-url/allowed-hosts.js';
+import { mayFetch, redirectTarget, sourceOf } from '../../../../src/http/from-url/allowed-hosts.js';
 
 const settings = (urlHosts: string, urlPrivateHosts = '') =>
   readConfig({ FULLCONV_URL_HOSTS: urlHosts, FULLCONV_URL_PRIVATE_HOSTS: urlPrivateHosts });
@@ -88,6 +88,33 @@ describe('a URL', () => {
     [`https://images.example.com/${'x'.repeat(9000)}`, /at most 8192 characters/],
   ])('%s is refused for what it is', (url, why) => {
     expect(outcome(url)).toMatch(why);
+  });
+});
+
+describe('a redirect', () => {
+  const from = (url: string, location: string | undefined) =>
+    redirectTarget(sourceOf(url, HOSTS), location, HOSTS)?.url.href;
+
+  it('leads to hosts of the settings, by a whole address or a part of one', () => {
+    expect(from('https://images.example.com/a/b', '../c')).toBe('https://images.example.com/c');
+    expect(from('https://images.example.com/', '//a.cdn.example/c')).toBe('https://a.cdn.example/c');
+    expect(from('http://images.example.com/', 'https://safe.example/')).toBe('https://safe.example/');
+    expect(from('http://store/', 'http://10.0.0.7:9000/')).toBe('http://10.0.0.7:9000/');
+    expect(from('http://store/', 'https://images.example.com/')).toBe('https://images.example.com/');
+  });
+
+  it.each([
+    ['https://images.example.com/', 'http://images.example.com/', 'is less safe'],
+    ['https://images.example.com/', 'http://store/a.png', 'leads into this network'],
+    ['http://images.example.com/', 'http://store/a.png', 'leads into this network'],
+    ['https://images.example.com/', 'https://evil.example/', 'is of another host'],
+    ['https://images.example.com/', 'http://169.254.169.254/', 'is of another host'],
+    ['https://images.example.com/', 'https://user@images.example.com/', 'has credentials'],
+    ['https://images.example.com/', 'file:///etc/passwd', 'is of another scheme'],
+    ['https://images.example.com/', 'https://', 'is no address'],
+    ['https://images.example.com/', undefined, 'says nothing'],
+  ])('from %s to %s is not followed: it %s', (url, location, _) => {
+    expect(from(url, location)).toBeUndefined();
   });
 });
 

@@ -159,19 +159,6 @@ describe('a redirect', () => {
     redirect('/nowhere', undefined);
     expect(await fetched('/nowhere')).toBe(NOWHERE);
   });
-
-  it('from the internet into this network is not followed, though a client may go there itself', async () => {
-    redirect('/inside', `http://private.example:${origin.port}/ok`);
-    const hosts = settings();
-    // As if the address were public: only the settings say that it is not.
-    const source = { ...sourceOf(`http://private.example:${origin.port}/inside`, hosts), reach: 'public' } as const;
-    const options = { hosts, resolve: here, maxBytes: 1000, timeoutMs: 1e6, minRate: 0, deadline: Infinity };
-    const account = createBodyMemory(1e6).account('a');
-    const { signal } = new AbortController();
-    await expect(fetchImage(source, { ...options, account, signal })).rejects.toMatchObject({
-      code: 'INVALID_REQUEST',
-    });
-  });
 });
 
 describe('an origin', () => {
