@@ -86,7 +86,15 @@ export async function residentOf({ pid }: Pick<RunningServer, 'pid'>): Promise<n
   return sumOf(pid, 'smaps_rollup', 'Pss');
 }
 
-/** The same of the process alone that speaks HTTP. */
+/**
+ * The part of it that is not backed by files. Unlike the whole it does not change when other programs map the same files.
+ * Undefined where the system does not tell.
+ */
+export async function anonymousOf({ pid }: Pick<RunningServer, 'pid'>): Promise<number | undefined> {
+  return sumOf(pid, 'smaps_rollup', 'Pss_Anon');
+}
+
+/** As residentOf, of the process alone that speaks HTTP. */
 export async function ownResidentOf({ pid }: RunningServer): Promise<number | undefined> {
   return sumOver([pid], 'smaps_rollup', 'Pss');
 }
