@@ -276,7 +276,7 @@ describe('a failure', () => {
         signal: leaving.signal,
       },
     ).catch(() => undefined);
-    while (app.service.inference.admission.admitted === 0) await new Promise(setImmediate);
+    while (app.service.batcher.running === 0) await new Promise(setImmediate);
     leaving.abort();
     await response;
     const spans = await collector.trace(trace);
