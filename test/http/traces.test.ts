@@ -29,6 +29,7 @@ let collector: Collector;
 let tracing: Tracing;
 let app: TestApp;
 let cat: Buffer;
+let url: string;
 const lines: Record<string, unknown>[] = [];
 beforeAll(async () => {
   collector = await startCollector();
@@ -41,6 +42,7 @@ beforeAll(async () => {
   const { pino } = await import('pino');
   const write = (text: string): void => void lines.push(JSON.parse(text) as Record<string, unknown>);
   app = await startTestApp({}, undefined, { tracing, logger: pino({ level: 'info' }, { write }) });
+  url = await app.http.listen({ port: 0, host: '127.0.0.1' });
   cat = await readFile(new URL('../fixtures/photos/chelsea.png', import.meta.url));
 });
 afterAll(async () => {
@@ -248,7 +250,6 @@ describe('a failure', () => {
   });
 
   it('of a full server that refuses on sight is traced, too', async () => {
-    const url = await app.http.listen({ port: 0, host: '127.0.0.1' });
     const ask = () => fetch(`${url}/v1/classify?model=tiny-resnet`, { method: 'POST', body: new Uint8Array(cat) });
     expect((await ask()).status).toBe(200);
     const looks = vi.spyOn(app.service.inference.admission, 'whyFull');
@@ -264,7 +265,6 @@ describe('a failure', () => {
   });
 
   it('of a client that leaves shows what it was waiting for', async () => {
-    const url = app.http.listeningOrigin;
     const trace = TRACE.replace('0af', '0cf');
     const leaving = new AbortController();
     const response = fetch(
