@@ -3,9 +3,10 @@ import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import pino from 'pino';
 import { PassThrough } from 'node:stream';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { secondsNow, signedQuery } from '../../src/signed-address.js';
 import { startTestApp, type TestApp } from '../support/app.js';
+import { addKeys, newKeysFile } from '../support/keys.js';
 import { startOrigin, type Origin } from '../support/origin.js';
 import { head, rawClient } from '../support/raw-client.js';
 
@@ -345,4 +346,30 @@ it('a server that may fetch nothing has no such routes', async () => {
   } finally {
     await app.close();
   }
+});
+
+describe('where keys are asked for', () => {
+  const start = async (more: Record<string, string> = {}) => {
+    const path = await newKeysFile();
+    const keys = await addKeys(path, { infer: { scopes: ['infer'] }, models: { scopes: ['models'] } });
+    const app = await startTestApp(settings({ FULLCONV_KEYS: path, ...more }));
+    onTestFinished(() => app.close());
+    const get = (query: string, key?: string) =>
+      app.http.inject({ url: `/v1/classify?${query}`, headers: key === undefined ? {} : { 'x-api-key': key } });
+    return { keys, get };
+  };
+
+  it('an address needs a key with the scope of a post', async () => {
+    const { keys, get } = await start();
+    expect((await get(queryOf('/cat.png'))).statusCode).toBe(401);
+    expect((await get(queryOf('/cat.png'), keys.models)).statusCode).toBe(403);
+    expect((await get(queryOf('/cat.png'), keys.infer)).statusCode).toBe(200);
+  });
+
+  it('a signature is in the place of a key, and a key not in that of a signature', async () => {
+    const { keys, get } = await start({ FULLCONV_URL_KEYS: NEW });
+    const signed = signedQuery('/v1/classify', queryOf('/cat.png'), NEW, secondsNow() + 600);
+    expect((await get(signed)).statusCode).toBe(200);
+    expect((await get(queryOf('/cat.png'), keys.infer)).statusCode).toBe(403);
+  });
 });
