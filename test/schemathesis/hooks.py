@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import re
 import zlib
 
@@ -48,6 +49,9 @@ schemathesis.openapi.media_type('application/octet-stream', any_image)
 schemathesis.openapi.format('base64', any_image.map(lambda image: base64.b64encode(image).decode()))
 
 
+# Where images at URLs are.
+ORIGIN = f'http://{os.environ["ORIGIN"]}'
+
 # Values that the document cannot list, because each server and model has its own: what works, and what does not.
 KNOWN = {
     'model': (['tinyimagenet-resnet18-w32', 'tinyimagenet-vgg11bn-w32', 'imagenet-efficientnet-lite0'], 'no-such-model'),
@@ -56,6 +60,8 @@ KNOWN = {
     'size': ([64, 100, 250], 16384),
     'width': ([1, 100, 500], 16384),
     'deadlineMs': ([20_000, 3_600_000], 1),
+    'version': (['1'], '9'),
+    'url': ([f'{ORIGIN}/chelsea.png', f'{ORIGIN}/grace_hopper.jpg'], f'{ORIGIN}/none.jpg'),
 }
 
 
