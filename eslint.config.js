@@ -16,7 +16,6 @@ const allowed = {
     'http',
     'inference',
     'keys',
-    'live-files',
     'memory',
     'models',
     'processes',
@@ -73,7 +72,7 @@ const allowed = {
   graph: ['tensor'],
   http: [
     ...['batching', 'buffer-pool', 'classes', 'config', 'device', 'drawing', 'inference', 'maps', 'models', 'version'],
-    ...['in-transit', 'keys', 'regular-files', 'signed-address', 'tracing', 'turns'],
+    ...['in-transit', 'keys', 'live-files', 'regular-files', 'signed-address', 'tracing', 'turns'],
     'vocabulary',
   ],
   images: ['maps'],

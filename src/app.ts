@@ -4,7 +4,7 @@
  * uses it. An app is a service behind fastify.
  */
 import { setMaxListeners } from 'node:events';
-import type { SecureContextOptions, Server as TlsServer } from 'node:tls';
+import type { Server as TlsServer } from 'node:tls';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
@@ -13,8 +13,8 @@ import { coreCount } from './cores.js';
 import { deviceNames } from './device.js';
 import { OperatorError, ServiceError, UnavailableError, UsageError } from './errors.js';
 import { createHttpServer } from './http/http-server.js';
-import { readTlsFiles, type TlsPaths } from './http/tls-files.js';
-import { openLiveFiles } from './live-files.js';
+import { readTlsFiles } from './http/tls-files.js';
+import { openKeys, openTls, tlsPaths } from './http/live-credentials.js';
 import { isLoopback } from './http/foreign-pages.js';
 import { listen, listenForAdministration, portOfAdministration, type ListenAt } from './http/listeners.js';
 import { createMetrics, type Metrics } from './http/metrics.js';
@@ -23,7 +23,6 @@ import { shapeKey } from './batching/batch-tensors.js';
 import { createBatcher, type Batcher } from './batching/batcher.js';
 import { batchLimits, warmUpSizes, withWarmUp } from './batching/device-policy.js';
 import { createStudio, type DrawJob, type Studio } from './drawing/studio.js';
-import { openKeyring, type OpenKeyring } from './keys/open-keyring.js';
 import { readKeysFile } from './keys/keys-file.js';
 import { createInference, type Inference } from './inference/infer.js';
 import { createStatistics, type Statistics } from './inference/statistics.js';
@@ -388,75 +387,11 @@ export async function checkSettings(config: Config): Promise<readonly string[]> 
   return [`HOST=${host}: whoever reaches this address may ask this server; FULLCONV_KEYS makes it ask for keys`];
 }
 
-/** Undefined for plain HTTP. Throws UsageError for one without the other. */
-function tlsPaths({ tlsCert: cert, tlsKey: key }: Config): TlsPaths | undefined {
-  if (cert === '' && key === '') return undefined;
-  if (cert === '' || key === '') throw new UsageError('FULLCONV_TLS_CERT and FULLCONV_TLS_KEY need each other');
-  return { cert, key };
-}
-
-/** A certificate that follows its files. */
-interface LiveCertificate {
-  readonly content: SecureContextOptions;
-  /** Let a server have each newer one, for connections that come then. */
-  follow(server: TlsServer): void;
-  close(): void;
-}
-
-async function openTls(
-  config: Config,
-  metrics: Metrics,
-  logger: FastifyBaseLogger | false,
-): Promise<LiveCertificate | undefined> {
-  const paths = tlsPaths(config);
-  if (paths === undefined) return undefined;
-  const log = logger === false ? undefined : logger;
-  let content: SecureContextOptions = {};
-  let server: TlsServer | undefined;
-  const files = await openLiveFiles({
-    paths: [paths.cert, paths.key],
-    read: () => readTlsFiles(paths),
-    use(next) {
-      content = next;
-      server?.setSecureContext(next);
-      if (server !== undefined) log?.info('the certificate has changed');
-    },
-    onBroken: (error) =>
-      log?.error({ reason: (error as Error).message }, 'the new certificate is no good: the old one stays'),
-  });
-  metrics.watchTls(() => files.isCurrent);
-  return {
-    content,
-    follow: (listening) => (server = listening),
-    close: () => files.close(),
-  };
-}
-
 /** For a promise that rejects with an error of the system. */
 function unavailable(what: string): (error: unknown) => never {
   return (error) => {
     throw new UnavailableError(`${what}: ${(error as Error).message}`, { cause: error });
   };
-}
-
-/** The keys that are asked for; undefined if none are. */
-async function openKeys(
-  { keys }: Pick<Config, 'keys'>,
-  metrics: Metrics,
-  logger: FastifyBaseLogger | false,
-): Promise<OpenKeyring | undefined> {
-  if (keys === '') return undefined;
-  const log = logger === false ? undefined : logger;
-  const open = await openKeyring(keys, {
-    onChange: (changes) => log?.info({ audit: true, action: 'keys', by: 'file', result: 'done', ...changes }, 'audit'),
-    onBroken(error) {
-      const reason = (error as Error).message;
-      log?.info({ audit: true, action: 'keys', by: 'file', result: 'refused', reason }, 'audit');
-      log?.error({ reason }, 'the keys file is no good: the keys stay as they were');
-    },
-  });
-  metrics.watchKeys(() => open.file.isCurrent);
-  return open;
 }
 
 /** How long the last answers have to leave. */
