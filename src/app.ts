@@ -303,6 +303,7 @@ function loadModels(
       cache: config.cache,
       untrained: config.untrained,
       defaultModel: config.defaultModel,
+      defaultAlias: config.defaultAlias,
       maxBytes: config.modelMemory === undefined ? undefined : config.modelMemory * 2 ** 20,
       copies: {
         processes: plan.device.devices.length * Math.ceil(plan.workers / (engine.lanes ?? 1)),

@@ -140,13 +140,19 @@ const SETTINGS = {
     schema: z.string().min(1),
     default: EMBEDDED_MODELS,
     defaultInWords: 'the embedded models',
-    about: 'folder of models, one folder each',
+    about: 'folder of models, one folder or file each, or a folder that is one model',
   },
   defaultModel: {
     variable: 'FULLCONV_DEFAULT_MODEL',
     schema: z.string(),
     default: '',
     about: 'model for requests that name none; empty: the one whose manifest says so, otherwise the first',
+  },
+  defaultAlias: {
+    variable: 'FULLCONV_DEFAULT_ALIAS',
+    schema: z.string().regex(/^([a-z0-9][a-z0-9._-]{0,127})?$/i, 'must be a name of a model'),
+    default: '',
+    about: 'another name for that model, where no model has it; KServe asks by the name of the InferenceService',
   },
   modelMemory: {
     variable: 'FULLCONV_MODEL_MEMORY',

@@ -7,7 +7,7 @@ import { basename, extname, join, resolve } from 'node:path';
 import { UsageError } from '../errors.js';
 import { isFile, isFolder, isTaken, isUnfinished } from '../files.js';
 import { isModelFolder, mightBeModel } from './import/import-to-cache.js';
-import { isBeside, looksLikeModel, nameOf } from './import/recognize.js';
+import { isBeside, isHuggingFaceConfig, looksLikeModel, nameOf } from './import/recognize.js';
 import { MANIFEST_FILE, readManifest } from './manifest.js';
 import { prepareUntrained } from './networks/untrained.js';
 
@@ -30,12 +30,16 @@ export interface FoundModels {
   readonly others: readonly string[];
 }
 
-/** What lies directly below `root`. Throws UsageError if `root` cannot be read. */
+/**
+ * What lies directly below `root`, or `root` as the only model if it is one itself (`isOneModel`). Throws UsageError if `root`
+ * cannot be read.
+ */
 export async function findModels(root: string): Promise<FoundModels> {
   const entries = await readdir(root).catch((cause: unknown) => {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new UsageError(`FULLCONV_MODELS=${root}: the folder of models cannot be read: ${why}`, { cause });
   });
+  if (await isOneModel(root)) return { models: new Map([[await nameOfFolder(root), root]]), others: [] };
   const names = entries
     .filter((name) => !name.startsWith('.') && !isUnfinished(name))
     .sort((a, b) => a.localeCompare(b));
@@ -52,6 +56,39 @@ export async function findModels(root: string): Promise<FoundModels> {
     else if (!isBeside(name)) others.push(name);
   }
   return { models, others };
+}
+
+/**
+ * Whether a folder is one model, and no folder of models: it holds model.json (a manifest, or the topology of a TensorFlow.js
+ * model), Hugging Face's config.json, or versions of a model and nothing else that could be one. A file that is a model by itself
+ * makes no model of its folder: others may lie beside it.
+ */
+export async function isOneModel(folder: string): Promise<boolean> {
+  const names = await readdir(folder);
+  if (names.includes(MANIFEST_FILE)) return true;
+  if (names.includes('config.json')) return isHuggingFaceConfig(join(folder, 'config.json'));
+  const entries = names.filter((name) => !isBeside(name));
+  if (entries.length === 0 || !entries.every((name) => VERSION_FOLDER.test(name))) return false;
+  const versions = (await findVersions(folder)).filter(({ version }) => version !== undefined);
+  const manifests = await Promise.all(versions.map(({ path }) => readManifest(path).catch(() => undefined)));
+  // A model may have a number for a name.
+  return versions.length > 0 && !manifests.some((manifest, index) => manifest?.name === versions[index]!.version);
+}
+
+/** Throws UsageError if models that are written below `folder` would not be served, because it is a model itself. */
+export async function checkHoldsModels(folder: string): Promise<void> {
+  if ((await isFolder(folder)) && (await isOneModel(folder))) {
+    throw new UsageError(`${folder} is a model itself: what lies below it is not served. Name a folder of models.`);
+  }
+}
+
+/** The name in the manifest of a model or of its first version that has one, or one made of the path. */
+async function nameOfFolder(folder: string): Promise<string> {
+  for (const { path } of await findVersions(folder)) {
+    const manifest = await readManifest(path).catch(() => undefined);
+    if (manifest !== undefined) return manifest.name;
+  }
+  return nameOf(resolve(folder));
 }
 
 /** Where a version of a model lies. */

@@ -106,6 +106,8 @@ export interface RegistryOptions extends LoadOptions {
    * first ready one.
    */
   readonly defaultModel: string;
+  /** The setting FULLCONV_DEFAULT_ALIAS: another name for the model that answers requests without a name. */
+  readonly defaultAlias?: string;
   /** The setting FULLCONV_MODEL_MEMORY in bytes. Absent: all models are loaded at the start, and stay. */
   readonly maxBytes?: number | undefined;
 }
@@ -168,6 +170,7 @@ class Models implements Registry {
   readonly counts: LoadCounts = { loads: 0, failures: 0, evictions: 0 };
   readonly #folder: string;
   readonly #default: string;
+  readonly #alias: string | undefined;
   readonly #memory: ModelMemory;
   readonly #slots: SlotParts;
   readonly #models = new Map<string, ModelVersions>();
@@ -176,7 +179,7 @@ class Models implements Registry {
   readonly #loads = new WeakMap<CompiledModel, LoadedModel>();
 
   constructor(
-    { folder, defaultModel, maxBytes, copies = ONE_COPY, findFolder = keepPath }: RegistryOptions,
+    { folder, defaultModel, defaultAlias, maxBytes, copies = ONE_COPY, findFolder = keepPath }: RegistryOptions,
     { given, others }: Pick<Registry, 'given' | 'others'>,
     loader: ModelLoader,
     report: ModelReport,
@@ -185,6 +188,7 @@ class Models implements Registry {
     this.others = others;
     this.#folder = folder;
     this.#default = defaultModel;
+    this.#alias = defaultAlias;
     this.#memory = new ModelMemory(maxBytes);
     this.#slots = {
       ...{ report, copies, memory: this.#memory, counts: this.counts },
@@ -226,7 +230,7 @@ class Models implements Registry {
   }
 
   has(name: string): boolean {
-    return this.#models.has(name);
+    return this.#find(name) !== undefined;
   }
 
   entry(name: string, version?: string): ModelEntry {
@@ -287,9 +291,9 @@ class Models implements Registry {
     return this.#loads.get(model)!.lease(view);
   }
 
-  async load(name: string, version?: string): Promise<ModelEntry> {
-    const path = this.#models.get(name)?.path ?? (await findModels(this.#folder)).models.get(name);
-    if (path === undefined) throw this.#unknown(name);
+  async load(asked: string, version?: string): Promise<ModelEntry> {
+    const found = this.#models.has(asked) ? undefined : (await findModels(this.#folder)).models.get(asked);
+    const { name, path } = found === undefined ? this.#model(asked) : { name: asked, path: found };
     const [entry] = await this.#list(name, path, everything, (model) => {
       if (version !== undefined) return [this.#slot(name, version).load()];
       const newest = model.slots.at(-1)!;
@@ -383,8 +387,16 @@ class Models implements Registry {
     return new ServiceError('MODEL_NOT_FOUND', detail, { cause });
   }
 
-  #model(name: string): ModelVersions {
+  /** The model of that name, or of that other name. */
+  #find(name: string): ModelVersions | undefined {
     const model = this.#models.get(name);
+    if (model !== undefined || name !== this.#alias) return model;
+    const all = [...this.#models.values()];
+    return this.#models.get(this.#impliedName() ?? '') ?? all.find(({ main }) => main.outline.isDefault) ?? all[0];
+  }
+
+  #model(name: string): ModelVersions {
+    const model = this.#find(name);
     if (model === undefined) throw this.#unknown(name);
     return model;
   }
@@ -404,7 +416,7 @@ class Models implements Registry {
   /** The version that answers requests for a name. Throws as `check` does. */
   #answering(name = this.#impliedName(), version?: string): ModelSlot {
     if (name === undefined) throw notFound('No model is ready.', []);
-    const model = this.#models.get(name);
+    const model = this.#find(name);
     if (model === undefined) throw notFound(`There is no model "${name}".`, this.#available());
     const slot = version === undefined ? model.answering() : this.#slot(name, version);
     if (slot?.isAvailable === true) return slot;

@@ -7,9 +7,9 @@
  * does not disturb the others. A model that is broken is tried again when something in its folder changes.
  */
 import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { isUnfinished } from '../files.js';
-import { findModels, VERSION_FOLDER } from './model-folders.js';
+import { findModels, isOneModel, VERSION_FOLDER } from './model-folders.js';
 import type { Registry } from './registry.js';
 
 /** Of one entry of the folder: what is known of the files of each version, of those outside of versions under ''. */
@@ -34,6 +34,9 @@ export interface WatchOptions {
 /** Files and folders of a look. A stat takes about 50 µs: a second. */
 const MAX_FILES = 20_000;
 const MAX_DEPTH = 4;
+
+/** The entry of a folder that is a model itself. */
+const ITSELF = '';
 
 /** Look at the folder until the returned function is called. */
 export function watchFolder(
@@ -88,24 +91,28 @@ export function createFolderWatch(
     if (changed.size + gone.length === 0) return;
     const { models } = await findModels(folder);
     await Promise.all([
-      ...gone.map((entry) => forget(entry)),
+      ...gone.map((entry) => {
+        known.delete(entry);
+        return forget(entry);
+      }),
       ...[...changed].map(async ([entry, versions]) => {
         known.set(entry, merged(known.get(entry), now.entries.get(entry)!, versions));
         const path = join(folder, entry);
-        const name = [...models].find(([, place]) => place === path)?.[0];
-        // What is no model now may have been one.
-        if (name === undefined) await forget(entry, false);
-        else await registry.refresh(name, path, (version) => versions.has(version ?? ''));
+        const name = [...models].find(([, place]) => resolve(place) === resolve(path))?.[0];
+        // What is no model now, or has another name, may have been one.
+        await forget(entry, name);
+        if (name !== undefined) await registry.refresh(name, path, (version) => versions.has(version ?? ''));
       }),
     ]);
   }
 
-  async function forget(entry: string, isGone = true): Promise<void> {
-    if (isGone) known.delete(entry);
-    const path = join(folder, entry);
-    const isInside = (place: string): boolean => place === path || join(place, '..') === path;
-    const names = registry.list().filter((each) => isInside(each.folder));
-    await Promise.all([...new Set(names.map(({ name }) => name))].map((name) => registry.remove(name)));
+  /** Of the models of that entry all but one of this name. */
+  async function forget(entry: string, except?: string): Promise<void> {
+    const path = resolve(folder, entry);
+    const isInside = (place: string): boolean => resolve(place) === path || dirname(resolve(place)) === path;
+    const names = new Set(registry.list().flatMap((each) => (isInside(each.folder) ? each.name : [])));
+    names.delete(except ?? '');
+    await Promise.all([...names].map((name) => registry.remove(name)));
   }
 
   return look;
@@ -130,7 +137,7 @@ export async function lookAt(folder: string): Promise<Look> {
     }
   }
 
-  for (const entry of await namesIn(folder)) {
+  for (const entry of (await isOneModel(folder)) ? [ITSELF] : await namesIn(folder)) {
     const files = new Map<string, string[]>([['', []]]);
     await walk(join(folder, entry), '', 0, (place, stamp) => {
       const [first = '', ...rest] = place.split('/');

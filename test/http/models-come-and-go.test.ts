@@ -281,3 +281,22 @@ it('a watched folder takes up what is dropped in, and lets go of what is gone', 
     await rm(folder, { recursive: true });
   }
 });
+
+it("a folder that is one model is served, and asked for by the default model's other name", async () => {
+  app = await start({ FULLCONV_DEFAULT_ALIAS: 'cats' }, join(five, 'b'));
+  expect(await modelsOf(app)).toMatchObject([{ name: 'b', state: 'ready', default: true }]);
+  const answer = await classify(app, 'model=cats');
+  expect(answer.statusCode, answer.body).toBe(200);
+  expect(answer.json()).toMatchObject({ model: { name: 'b' } });
+  expect(await get(app, '/v1/models/cats')).toMatchObject({ name: 'b' });
+  expect(await get(app, '/v2/models/cats/ready')).toMatchObject({ name: 'cats', ready: true });
+  for (const name of ['cats', 'cats.encoded', 'cats.heatmap']) {
+    expect(await get(app, `/v2/models/${name}`)).toMatchObject({ name, versions: ['1'] });
+    const tensor = bytesTensor(photo);
+    const { payload, headers } = binaryBody({ inputs: [binaryInput('BYTES', [1], tensor.length)] }, tensor);
+    const inferred = await app.http.inject({ method: 'POST', url: `/v2/models/${name}/infer`, payload, headers });
+    expect(inferred.statusCode, inferred.body.slice(0, 200)).toBe(200);
+  }
+  const listed = await app.http.inject({ method: 'POST', url: '/v2/repository/index', payload: '{}' });
+  expect(listed.body).not.toContain('cats');
+});

@@ -6,6 +6,7 @@ import type { CompiledModel } from '../../models/compile.js';
 import { shellWord } from '../../models/files/shell-word.js';
 import { importModel, type ImportedModel } from '../../models/import/import-model.js';
 import type { InputPreset } from '../../models/manifest.js';
+import { checkHoldsModels } from '../../models/model-folders.js';
 import { OUTPUTS, type OutputKind } from '../../models/networks/network.js';
 import { pixelSize } from '../../maps/input-plan.js';
 import { ACTIVATIONS } from '../../maps/scores.js';
@@ -28,6 +29,7 @@ export async function importCommand(config: Config, path: string, flags: ImportF
   const input = Object.fromEntries(
     INPUT_FIELDS.flatMap((field) => (rest[field] === undefined ? [] : [[field, rest[field]]])),
   );
+  await checkHoldsModels(models);
   const imported = await importModel(
     path,
     { name, labels, output, architecture, force, models, input },

@@ -1,6 +1,7 @@
 /** `fullconv pull NAME`: fetches weights of the catalog into a model folder. Without a name it lists the catalog. */
 import { SETTING_LIST, type Config } from '../../config.js';
 import { architectureFigures } from '../../models/look/architecture-figures.js';
+import { checkHoldsModels } from '../../models/model-folders.js';
 import { findEntry, readCatalog, type CatalogEntry } from '../../models/pull/catalog.js';
 import { pullModel, type PulledModel } from '../../models/pull/pull-model.js';
 import { weightsSource } from '../../models/pull/weights-source.js';
@@ -25,6 +26,7 @@ export async function pullCommand(config: Config, name: string | undefined, flag
     return;
   }
   const entry = findEntry(catalog, name);
+  await checkHoldsModels(config.models);
   const { HF_ENDPOINT: endpoint, HF_TOKEN: token } = process.env;
   const source = weightsSource({ from: flags.from, endpoint, token });
   const interruption = new AbortController();

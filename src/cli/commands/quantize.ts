@@ -17,6 +17,7 @@ import type { View } from '../../models/dense-views.js';
 import { stampModelFile } from '../../models/files/file-access.js';
 import { LoadedModel } from '../../models/loaded-model.js';
 import { MANIFEST_FILE, readModelFolder, type ModelFolder } from '../../models/manifest.js';
+import { checkHoldsModels } from '../../models/model-folders.js';
 import type { Network } from '../../models/networks/network.js';
 import type { CalibrationImages } from '../../models/quantize/calibrate.js';
 import type { Clipping } from '../../models/quantize/clipping.js';
@@ -42,6 +43,7 @@ export interface QuantizeFlags {
 const LEAST_AGREEMENT = 0.95;
 
 export async function quantizeCommand(config: Config, name: string, flags: QuantizeFlags): Promise<void> {
+  await checkHoldsModels(config.models);
   const content = await findModel(config, name);
   const target = flags.as ?? `${content.manifest.name}-int8`;
   if (!/^[a-z0-9][a-z0-9._-]{0,99}$/i.test(target)) throw new UsageError(`"${target}" is not a valid model name`);

@@ -112,8 +112,13 @@ async function recognizeJson(file: string): Promise<Recognition> {
 /** Weights, whose net may be in the configuration beside them. */
 async function recognizeWeights(file: string): Promise<Recognition> {
   const config = join(dirname(file), 'config.json');
-  const found = await readJson(config, z.unknown()).catch(() => undefined);
-  return isHuggingFace(found?.value) ? sourceOf('hugging-face', config) : sourceOf('safetensors', file);
+  return (await isHuggingFaceConfig(config)) ? sourceOf('hugging-face', config) : sourceOf('safetensors', file);
+}
+
+/** Whether the file is there and is Hugging Face's configuration of a model. */
+export async function isHuggingFaceConfig(file: string): Promise<boolean> {
+  const found = await readJson(file, z.unknown()).catch(() => undefined);
+  return isHuggingFace(found?.value);
 }
 
 function isHuggingFace(json: unknown): boolean {
@@ -152,10 +157,7 @@ async function recognizeFolder(folder: string, depth: number): Promise<Recogniti
     const kind = await kindOfFile(file).catch(() => undefined);
     if (kind !== undefined) kinds.push({ file, kind });
   }
-  const config = names.has('config.json')
-    ? await readJson(join(folder, 'config.json'), z.unknown()).catch(() => undefined)
-    : undefined;
-  if (isHuggingFace(config?.value))
+  if (names.has('config.json') && (await isHuggingFaceConfig(join(folder, 'config.json'))))
     return recognizeHuggingFace(
       folder,
       kinds,

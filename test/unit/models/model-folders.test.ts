@@ -2,9 +2,9 @@ import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { isModelFolder } from '../../../src/models/import/import-to-cache.js';
-import { findGivenModel, findModels } from '../../../src/models/model-folders.js';
+import { checkHoldsModels, findGivenModel, findModels } from '../../../src/models/model-folders.js';
 import { writeTinyModel } from '../../support/tiny-models.js';
 
 const ONNX = fileURLToPath(new URL('../../fixtures/import/described/described.onnx', import.meta.url));
@@ -55,4 +55,62 @@ it('a model that is given by its path has the name of its manifest, or one made 
   expect(await findGivenModel(join(root, 'flowers.onnx'), others)).toMatchObject(['flowers-2', {}]);
   await expect(findGivenModel(join(root, 'flowers'), others)).rejects.toThrow(/another model called "flowers"/);
   await expect(findGivenModel(join(root, 'nowhere'), NONE)).rejects.toThrow(/--model .*nowhere: there is no such file/);
+});
+
+describe('a folder that is one model, and no folder of models', () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = join(root, 'one');
+    await mkdir(folder);
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+  const found = async (): Promise<Record<string, string>> => Object.fromEntries((await findModels(folder)).models);
+
+  it('holds a manifest, which has its name', async () => {
+    await cp(join(root, 'flowers'), folder, { recursive: true });
+    await cp(ONNX, join(folder, 'other.onnx'));
+    expect(await found()).toEqual({ flowers: folder });
+  });
+
+  it('holds a manifest that cannot be read: the name is that of the folder', async () => {
+    await writeFile(join(folder, 'model.json'), '{');
+    expect(await found()).toEqual({ one: folder });
+  });
+
+  it("holds the topology of a TensorFlow.js model, or Hugging Face's configuration", async () => {
+    await cp(join(root, 'layers'), folder, { recursive: true });
+    expect(await found()).toEqual({ one: folder });
+    await rm(join(folder, 'model.json'));
+    await writeFile(join(folder, 'config.json'), '{"model_type": "resnet"}');
+    expect(await found()).toEqual({ one: folder });
+  });
+
+  it('holds versions of a model and texts', async () => {
+    await writeFile(join(folder, 'README.md'), 'about');
+    for (const version of ['1', '2']) await cp(join(root, 'flowers'), join(folder, version), { recursive: true });
+    expect(await found()).toEqual({ flowers: folder });
+    await cp(join(root, 'flowers'), join(folder, 'other'), { recursive: true });
+    expect(Object.keys(await found())).toEqual(['1', '2', 'other']);
+  });
+
+  it('takes no models', async () => {
+    await checkHoldsModels(folder);
+    await checkHoldsModels(join(folder, 'new'));
+    await cp(join(root, 'flowers'), folder, { recursive: true });
+    await expect(checkHoldsModels(folder)).rejects.toThrow(`${folder} is a model itself`);
+  });
+
+  it('is not one with a model that has a number for a name', async () => {
+    await writeTinyModel(folder, 'tiny-vgg', '7');
+    expect(await found()).toEqual({ 7: join(folder, '7') });
+  });
+
+  it("is not one with files of models, folders of models, or somebody else's config.json", async () => {
+    await cp(ONNX, join(folder, 'model.onnx'));
+    expect(await found()).toEqual({ model: join(folder, 'model.onnx') });
+    await writeFile(join(folder, 'config.json'), '{"port": 80}');
+    expect(await found()).toEqual({ model: join(folder, 'model.onnx') });
+    await mkdir(join(folder, '7'));
+    expect(await found()).toEqual({ model: join(folder, 'model.onnx') });
+  });
 });

@@ -356,6 +356,43 @@ describe('the default model', () => {
   });
 });
 
+describe("the default model's other name", () => {
+  it('is asked, looked up, loaded and unloaded by', async () => {
+    const registry = await start({ defaultAlias: 'cats' });
+    expect(registry.get('cats')).toBe(registry.get('tiny-resnet'));
+    expect(await registry.use('cats', ({ manifest }) => Promise.resolve(manifest.name))).toBe('tiny-resnet');
+    expect(registry.has('cats')).toBe(true);
+    expect(registry.versions('cats')).toEqual([registry.entry('tiny-resnet')]);
+    expect(registry.list().map(({ name }) => name)).toEqual(['tiny-resnet', 'tiny-vgg']);
+    await registry.unload('tiny-vgg');
+    await registry.unload('cats');
+    expect(registry.entry('tiny-resnet').state).toBe('unloaded');
+    // None is the default now: it is known by that name all the same.
+    expect(registry.entry('cats')).toEqual(registry.entry('tiny-resnet'));
+    expect(await registry.load('cats')).toMatchObject({ name: 'tiny-resnet', state: 'ready' });
+  });
+
+  it('means the configured one', async () => {
+    const registry = await start({ defaultAlias: 'cats', defaultModel: 'tiny-vgg' });
+    expect(registry.entry('cats').name).toBe('tiny-vgg');
+  });
+
+  it('is that of another model if there is one, also of one that has come later', async () => {
+    const registry = await start({ defaultAlias: 'cats' });
+    await writeTinyModel(folder, 'tiny-vgg', 'cats');
+    expect(registry.entry('cats').name).toBe('tiny-resnet');
+    expect(await registry.load('cats')).toMatchObject({ name: 'cats', state: 'ready' });
+    expect(registry.entry('cats').name).toBe('cats');
+  });
+});
+
+it('a folder of models that is one model has it under its own name', async () => {
+  const registry = await start({ folder: join(folder, 'tiny-vgg'), defaultAlias: 'cats' });
+  expect(registry.list()).toMatchObject([{ name: 'tiny-vgg', state: 'ready' }]);
+  expect(registry.defaultName).toBe('tiny-vgg');
+  expect(await registry.load('tiny-vgg')).toMatchObject({ state: 'ready' });
+});
+
 it('a model that is not ready, or not there, is refused with the names that are', async () => {
   const registry = await start();
   await registry.unload('tiny-vgg');

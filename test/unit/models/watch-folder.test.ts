@@ -1,7 +1,7 @@
 import { appendFile, cp, mkdir, mkdtemp, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createRegistry, type Registry } from '../../../src/models/registry.js';
 import { createFolderWatch, lookAt } from '../../../src/models/watch-folder.js';
 import { FakeSessions } from '../../support/fake-sessions.js';
@@ -120,4 +120,57 @@ it('keeps all models when the folder cannot be read', async () => {
   await rename(`${folder}-away`, folder);
   await look();
   expect(states()).toEqual(['old@1 ready']);
+});
+
+describe('a folder that is one model', () => {
+  beforeEach(async () => {
+    folder = join(folder, 'old');
+    const first = await lookAt(folder);
+    sessions = new FakeSessions();
+    registry = await createRegistry({ folder, cache: root, untrained: [], defaultModel: '' }, sessions);
+    look = createFolderWatch(registry, { folder, first, onTrouble: () => undefined });
+  });
+
+  it('is loaded again when it changes, and gets versions', async () => {
+    await look();
+    await look();
+    expect(loads()).toBe(1);
+    await writeFile(join(folder, 'note.txt'), 'a note');
+    await look();
+    await look();
+    expect(loads()).toBe(2);
+    await writeSmallVgg(root, 'old');
+    await cp(join(root, 'old'), join(folder, '2'), { recursive: true });
+    await look();
+    await look();
+    expect(states()).toEqual(['old@1 ready', 'old@2 ready']);
+    expect(loads()).toBe(3);
+    await rm(join(folder, '2'), { recursive: true });
+    await look();
+    await look();
+    expect(states()).toEqual(['old@1 ready']);
+  });
+
+  it('may get another name', async () => {
+    await writeSmallVgg(root, 'new');
+    await cp(join(root, 'new'), folder, { recursive: true });
+    await look();
+    await look();
+    expect(states()).toEqual(['new@1 ready']);
+  });
+
+  it('may become a folder of models, and one model again', async () => {
+    await mkdir(join(root, 'away'));
+    for (const file of ['model.json', 'model.safetensors']) await rename(join(folder, file), join(root, 'away', file));
+    await writeSmallVgg(folder, 'inner');
+    await look();
+    await look();
+    await look();
+    expect(states()).toEqual(['inner@1 ready']);
+    for (const file of ['model.json', 'model.safetensors']) await rename(join(root, 'away', file), join(folder, file));
+    await look();
+    await look();
+    await look();
+    expect(states()).toEqual(['old@1 ready']);
+  });
 });
