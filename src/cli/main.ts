@@ -20,6 +20,7 @@ import { OUTPUTS } from '../models/networks/network.js';
 import type { Clipping } from '../models/quantize/clipping.js';
 import { VERSION } from '../version.js';
 import { meaningsOf, type Vocabulary } from '../vocabulary.js';
+import type { CalibrateFlags } from './commands/calibrate.js';
 import type { EvaluateFlags } from './commands/evaluate.js';
 import type { LocalizationFlags } from './commands/evaluate-localization.js';
 import { errorText } from './error-text.js';
@@ -281,6 +282,20 @@ command('key', 'add a key to the file of keys, and print it, this once')
   .action(async (name: string | undefined, flags: KeyFlags & SettingFlags) => {
     const { keyCommand } = await import('./commands/key.js');
     await keyCommand(configOf(flags, true), name, flags);
+  });
+
+command('calibrate', 'fit the temperature that makes probabilities say how often answers are right')
+  .argument('<folder>', 'labelled images that the model was not trained on, as for evaluate')
+  .option('--model <model>', 'a model, or a path; default the default model')
+  .option('--count <images>', 'how many of them, at most', whole, 10_000)
+  .option('--others <folder>', 'images of none of its classes: how well they can be told apart')
+  .option('--size <pixels>', "short side; default the model's own", whole)
+  .addOption(oneOf('--fit <fit>', "how the image becomes the input (default the model's own)", FITS))
+  .option('--write', "write it into the model's model.json")
+  .option('--json', 'for programs')
+  .action(async (folder: string, flags: CalibrateFlags & SettingFlags) => {
+    const { calibrateCommand } = await import('./commands/calibrate.js');
+    await calibrateCommand(configOf(flags, true), folder, flags);
   });
 
 command('quantize', 'make an 8-bit integer model, calibrated on images')

@@ -419,6 +419,8 @@ export interface components {
              * @enum {string}
              */
             probabilities?: "softmax" | "sigmoid";
+            /** @description Probabilities are those of logits divided by it, so that they say how often answers are right; absent: 1 */
+            temperature?: number;
             /** @description The output strides of its class maps, the net's own first; empty if the model has no class maps */
             outputStrides?: number[];
             /** @description Defaults of its maps: the short side of the whole photo, what a cell is, and the scores that a picture shows */
@@ -518,6 +520,8 @@ export interface components {
              * @enum {string}
              */
             probabilities?: "softmax" | "sigmoid";
+            /** @description Probabilities are those of logits divided by it, so that they say how often answers are right; absent: 1 */
+            temperature?: number;
             /** @description The output strides of its class maps, the net's own first; empty if the model has no class maps */
             outputStrides?: number[];
             /** @description Defaults of its maps: the short side of the whole photo, what a cell is, and the scores that a picture shows */

@@ -1,5 +1,5 @@
 /**
- * Labelled images below a folder. Three layouts are understood: Tiny ImageNet's (`val_annotations.txt` beside `images/`), one
+ * Images below a folder, with and without labels. Three layouts are understood: Tiny ImageNet's (`val_annotations.txt` beside `images/`), one
  * folder for each class, named by its id, and files with the class id in their names.
  */
 import { readFile, readdir } from 'node:fs/promises';
@@ -46,6 +46,14 @@ export async function chooseSamples(
   const samples = await findSamples(folder, classes);
   if (samples.length === 0) throw new OperatorError(`${folder} has no image of a class of ${model}`);
   return spread(samples, count);
+}
+
+/** `count` images of a folder and its subfolders, evenly spread over the sorted names; all if there are fewer. */
+export async function chooseImages(folder: string, count = Infinity): Promise<readonly string[]> {
+  const names = (await readdir(folder, { recursive: true }))
+    .filter((name) => IMAGE_EXTENSIONS.has(extname(name).toLowerCase()))
+    .sort();
+  return spread(names, count).map((name) => join(folder, name));
 }
 
 /** At most `count` of a list, evenly spread over it. */

@@ -17,7 +17,7 @@ import { applyPasses } from '../graph/pass.js';
 import { CLASS_MAP } from '../graph/passes/convolutionalize-gemm.js';
 import { LOGITS } from '../graph/passes/name-logits.js';
 import { tapValues } from '../graph/passes/tap-values.js';
-import { sigmoid, softmax } from '../maps/scores.js';
+import { toProbabilities } from '../maps/scores.js';
 import { denseViews, type CompiledModel } from '../models/compile.js';
 import type { FoundModel } from '../models/look/inspect.js';
 import { elementCount, expectTensor, type Tensor } from '../tensor.js';
@@ -140,7 +140,7 @@ interface Task {
 
 async function slideOver(lab: Lab, subject: Subject, { head, pixels, side, name }: Task): Promise<SlideData> {
   const { model, network, open } = subject;
-  const { labels, activation, nativeSize } = model;
+  const { labels, conversion, nativeSize } = model;
   const lastMap = head.convolution.inputs[0]!;
   const sliding = await open(applyPasses(head.dense, [tapValues([lastMap], nativeSize)]));
   const outputs = await sliding.pixels({ ...pixels, data: pixels.data.slice() });
@@ -174,9 +174,7 @@ async function slideOver(lab: Lab, subject: Subject, { head, pixels, side, name 
     const agreeing = cells.filter((logits, cell) => best(logits) === best(onPhoto[cell]!)).length;
     const shown = classOf(name, labels, meanOf(cells));
     const mapOf = (answers: readonly Float32Array[]): number[][] => {
-      const scores = answers.map((logits) =>
-        activation === 'sigmoid' ? sigmoid(logits[shown]!) : softmax(logits)[shown]!,
-      );
+      const scores = answers.map((logits) => toProbabilities(logits, conversion)[shown]!);
       return Array.from({ length: height }, (_, y) => scores.slice(y * width, (y + 1) * width));
     };
     return {

@@ -8,7 +8,7 @@ import type { ViewGeometry } from '../models/dense-views.js';
 import type { InputPlan } from '../maps/input-plan.js';
 import { composeAffine, invertAffine, mirrorInput, placeMap, type Affine, type Placement } from '../maps/place.js';
 import { rowSampler, type ClassMap } from '../maps/row-sampler.js';
-import { probabilitiesOf, type Activation, type ScoreKind } from '../maps/scores.js';
+import { probabilitiesOf, type Conversion, type ScoreKind } from '../maps/scores.js';
 import { eachRange, STEP_CELLS, type Steps } from '../maps/steps.js';
 import { expectTensor, type TensorMap } from '../tensor.js';
 import type { Need } from './carry-out.js';
@@ -28,16 +28,15 @@ export interface PassMaps {
   readonly selected: readonly number[];
   /** `[C, h, w]` */
   readonly classLogits: Float32Array;
-  /** At each position: log Σ exp over all classes, the best class, and its logit. `[h, w]` */
+  /** At each position: log Σ exp(logit / temperature) over all classes, the best class, and its logit. `[h, w]` */
   readonly logNormalizer: Float32Array;
   readonly bestClass: Int32Array;
   readonly bestLogit: Float32Array;
-  /** What makes probabilities of the logits. */
-  readonly activation: Activation;
+  readonly conversion: Conversion;
 }
 
 /** Read the outputs of a dense view's pass. The tensors are kept, not copied. */
-export function readMaps(outputs: TensorMap, { input, mirrored, map }: PassPlan, activation: Activation): PassMaps {
+export function readMaps(outputs: TensorMap, { input, mirrored, map }: PassPlan, conversion: Conversion): PassMaps {
   if (map === undefined) throw new Error('the view gives no class map');
   const { geometry } = map;
   const best = expectTensor(outputs, 'best_class', 'int32');
@@ -55,7 +54,7 @@ export function readMaps(outputs: TensorMap, { input, mirrored, map }: PassPlan,
     logNormalizer: expectTensor(outputs, 'log_normalizer', 'float32').data,
     bestClass: best.data,
     bestLogit: expectTensor(outputs, 'best_logit', 'float32').data,
-    activation,
+    conversion,
   };
 }
 
@@ -113,9 +112,9 @@ function* addSamples(
 }
 
 function* mapOf(pass: PassMaps, index: number, kind: ScoreKind): Steps<ClassMap> {
-  const { width, height, logNormalizer, activation } = pass;
+  const { width, height, logNormalizer, conversion } = pass;
   const logits = logitsOf(pass, index);
-  const values = kind === 'logit' ? logits : yield* probabilitiesOf(logits, logNormalizer, activation);
+  const values = kind === 'logit' ? logits : yield* probabilitiesOf(logits, logNormalizer, conversion);
   return { width, height, values };
 }
 

@@ -98,10 +98,10 @@ function* presentClasses(
   logits: readonly Float32Array[],
   { crop, scale }: InputPlan,
   { header: { width, height } }: ImagePlan,
-  { labels, activation }: CompiledModel,
+  { labels, conversion }: CompiledModel,
   { topK: k = DEFAULT_TOP_K, scores: kind }: ClassifyOptions,
 ): Steps<Omit<Classification, 'name'>> {
-  const best = topK(yield* meanScores(logits, kind, activation), k);
+  const best = topK(yield* meanScores(logits, kind, conversion), k);
   const predictions: Prediction[] = [];
   yield* eachRange(best.length, (from, end) => {
     for (const { index, value } of best.slice(from, end)) predictions.push({ index, ...labels[index]!, score: value });

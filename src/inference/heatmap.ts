@@ -147,7 +147,7 @@ function heatmapQuestion(
     classes: named.length === 0 ? [labels.length] : named,
     maps: { answered, made: answered * kinds.length, again: isRanked ? named.length : 0 },
     checkHeader: options.checkHeader,
-    read: (outputs, pass) => readMaps(outputs, pass, model.activation),
+    read: (outputs, pass) => readMaps(outputs, pass, model.conversion),
     *need(passes) {
       return needMapsOf(passes, yield* resolveSelectors(named, passes, options.scores));
     },
@@ -172,7 +172,7 @@ function* resolveSelectors(
 ): Steps<number[]> {
   const logits = passes.map(({ imageLogits }) => imageLogits);
   const classes = logits[0]!.length;
-  const means = yield* meanScores(logits, scoreKind(scores), passes[0]!.activation);
+  const means = yield* meanScores(logits, scoreKind(scores), passes[0]!.conversion);
   const ranked = topK(means, Math.max(...named) - classes + 1);
   return named.map((selector) => ranked[selector - classes]?.index ?? selector);
 }

@@ -30,7 +30,7 @@ export function scoreImages(
       viewFor: (input) => model.classifyView(input),
       input: options,
       read: (outputs) => expectTensor(outputs, 'logits', 'float32').data,
-      combine: (logits) => inTurns(meanScores(logits, options.scores, model.activation), () => checkAlive(shared)),
+      combine: (logits) => inTurns(meanScores(logits, options.scores, model.conversion), () => checkAlive(shared)),
     }),
     context,
   );

@@ -114,7 +114,7 @@ export function segmentQuestion(
       made: MAPS_MADE[options.scores ?? 'probability'],
       again: Math.min(MAX_CANDIDATES, names.length),
     },
-    read: (outputs, pass) => readMaps(outputs, pass, model.activation),
+    read: (outputs, pass) => readMaps(outputs, pass, model.conversion),
     *need(passes) {
       return needMapsOf(passes, passes.length === 1 ? [] : yield* candidates(passes, names.length));
     },
@@ -139,8 +139,8 @@ function labelsOf(
 }
 
 function* labelsOfPass(pass: PassMaps, minProbability: number): Steps<LabelMap> {
-  const { bestClass, bestLogit, logNormalizer, activation, width, height } = pass;
-  const best = yield* probabilitiesOf(bestLogit, logNormalizer, activation);
+  const { bestClass, bestLogit, logNormalizer, conversion, width, height } = pass;
+  const best = yield* probabilitiesOf(bestLogit, logNormalizer, conversion);
   const values = new Uint16Array(width * height);
   yield* eachRange(values.length, (from, end) => {
     for (let cell = from; cell < end; cell++) {

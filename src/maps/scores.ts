@@ -27,6 +27,13 @@ export const ACTIVATIONS = {
 
 export type Activation = keyof typeof ACTIVATIONS;
 
+/** How logits become probabilities: the activation of logit / temperature. */
+export interface Conversion {
+  readonly activation: Activation;
+  /** Above 0. Above 1 the net is less sure of itself than its logits say (temperature scaling: Guo 2017). */
+  readonly temperature: number;
+}
+
 /** An entry of a score vector: which class, how much. */
 export interface Scored {
   readonly index: number;
@@ -34,13 +41,13 @@ export interface Scored {
 }
 
 /** Probabilities over classes, `[K]` → `[K]`; shifted by the largest logit, so that no exponential overflows. */
-export function softmax(logits: Float32Array): Float32Array {
+export function softmax(logits: Float32Array, temperature = 1): Float32Array {
   let largest = -Infinity;
   for (const logit of logits) if (logit > largest) largest = logit;
   let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - largest);
+  for (const logit of logits) sum += Math.exp((logit - largest) / temperature);
   const probabilities = new Float32Array(logits.length);
-  for (let i = 0; i < logits.length; i++) probabilities[i] = Math.exp(logits[i]! - largest) / sum;
+  for (let i = 0; i < logits.length; i++) probabilities[i] = Math.exp((logits[i]! - largest) / temperature) / sum;
   return probabilities;
 }
 
@@ -50,8 +57,8 @@ export function sigmoid(logit: number): number {
 }
 
 /** `[K]` → `[K]`. */
-function probabilities(logits: Float32Array, activation: Activation): Float32Array {
-  return activation === 'sigmoid' ? logits.map(sigmoid) : softmax(logits);
+export function toProbabilities(logits: Float32Array, { activation, temperature }: Conversion): Float32Array {
+  return activation === 'sigmoid' ? logits.map((logit) => sigmoid(logit / temperature)) : softmax(logits, temperature);
 }
 
 /** Insertion takes time with the square of `k`; from here on sorting is faster. */
@@ -84,10 +91,10 @@ export function topK(values: Float32Array, k: number): Scored[] {
 export function* meanScores(
   logits: readonly Float32Array[],
   kind: ScoreKind,
-  activation: Activation,
+  conversion: Conversion,
 ): Steps<Float32Array> {
   const scoresOf = (vector: Float32Array): Float32Array =>
-    kind === 'logit' ? vector : probabilities(vector, activation);
+    kind === 'logit' ? vector : toProbabilities(vector, conversion);
   const [first = new Float32Array()] = logits;
   if (logits.length < 2) return scoresOf(first);
   const sums = new Float64Array(first.length);
@@ -112,18 +119,18 @@ function firstBelow(descending: readonly Scored[], value: number): number {
 }
 
 /**
- * Probabilities of a class at each position: exp(logit − log Σ exp(logits)), with the logits of the class and the
- * log-normalizer over all classes, `[h, w]` each; or the sigmoid of the logit. A new buffer `[h, w]`.
+ * Probabilities of a class at each position: exp(logit / temperature − log Σ exp(logits / temperature)), with the logits of the
+ * class and the log-normalizer over all classes, `[h, w]` each; or the sigmoid of logit / temperature. A new buffer `[h, w]`.
  */
 export function* probabilitiesOf(
   logits: Float32Array,
   logNormalizer: Float32Array,
-  activation: Activation,
+  { activation, temperature }: Conversion,
 ): Steps<Float32Array> {
   const values = new Float32Array(logits.length);
   yield* eachRange(logits.length, (from, end) => {
-    if (activation === 'sigmoid') for (let i = from; i < end; i++) values[i] = sigmoid(logits[i]!);
-    else for (let i = from; i < end; i++) values[i] = Math.exp(logits[i]! - logNormalizer[i]!);
+    if (activation === 'sigmoid') for (let i = from; i < end; i++) values[i] = sigmoid(logits[i]! / temperature);
+    else for (let i = from; i < end; i++) values[i] = Math.exp(logits[i]! / temperature - logNormalizer[i]!);
   });
   return values;
 }

@@ -21,7 +21,7 @@ import { averageClassMap } from '../graph/passes/average-class-map.js';
 import { LOGITS } from '../graph/passes/name-logits.js';
 import { inferShapes } from '../graph/shapes.js';
 import { pixelSize } from '../maps/input-plan.js';
-import type { Activation } from '../maps/scores.js';
+import type { Conversion } from '../maps/scores.js';
 import { DEFAULT_ENGINE } from '../runtime/engines.js';
 import { loadBuiltIn } from './networks/built-in.js';
 import { createDenseViews, type DenseForm, type DenseView, type DenseViews, type View } from './dense-views.js';
@@ -60,7 +60,7 @@ export interface CompiledModel {
   readonly parameters: number;
   /** What the file gives, and what makes probabilities of the logits that the sessions give. */
   readonly output: OutputKind;
-  readonly activation: Activation;
+  readonly conversion: Conversion;
   /** The images that the classifier was made for. */
   readonly nativeSize: Size;
   /** The classifier at its native size. */
@@ -144,6 +144,7 @@ export function finishNetwork(
   { load, ...computing }: Omit<CompileOptions, 'cache'>,
 ): CompiledModel {
   const { dense, nativeSize, parameters, output, activation, weightsDigest } = network;
+  const { temperature = 1 } = manifest;
   // What a version is called besides changes no answer.
   const { versionLabels: _, ...answering } = manifest;
   const digest = createHash('sha256')
@@ -178,7 +179,7 @@ export function finishNetwork(
     precision,
     parameters,
     output,
-    activation,
+    conversion: { activation, temperature },
     nativeSize,
     ...(half !== undefined && {
       halfCheck: halfCheckOf(network, write, half, manifest.halfTolerance),
@@ -189,7 +190,7 @@ export function finishNetwork(
     return { ...common, dense, classifier: fixed, classifyView: fixedSizeClassifier(manifest, network, fixed) };
   }
 
-  const views = createDenseViews(dense, { name: manifest.name, nativeSize, session: serve });
+  const views = createDenseViews(dense, { name: manifest.name, nativeSize, temperature, session: serve });
   const { check } = views;
   const classifier: View = dense.poolsGlobally ? { ...fixed, check } : fixed;
   const score: View = { ...fixed, session: serve('score', dense.graph, { ends: [averageClassMap()] }), check };

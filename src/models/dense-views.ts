@@ -96,12 +96,14 @@ export interface DenseOptions {
   /** Of the maps. Default: `windows`. */
   readonly kind?: MapKind;
   readonly nativeSize: Size;
+  /** Of the probabilities (maps/scores.ts). Default: 1. */
+  readonly temperature?: number;
   readonly session: SessionWriter;
 }
 
 /** The views of a net whose output is the class map. */
 export function createDenseViews(net: ConvolutionalNet, options: DenseOptions): DenseViews {
-  const { name, kind = 'windows', nativeSize, session } = options;
+  const { name, kind = 'windows', nativeSize, temperature, session } = options;
   const cells =
     net.cells === undefined
       ? undefined
@@ -171,7 +173,7 @@ export function createDenseViews(net: ConvolutionalNet, options: DenseOptions): 
     const view = ['dense', ...(step === 1 ? [] : [outputStride]), ...(padding === undefined ? [] : [edge])].join('-');
     const pixelCost = Math.max(1, multiplyAdds(large) / coarsest(large));
     return {
-      session: session(view, graph, { ends: [selectClasses({ cells })], pixelCost }),
+      session: session(view, graph, { ends: [selectClasses({ cells, temperature })], pixelCost }),
       geometry: { ...geometry, kind, offset: effectiveOffset(graph, CLASS_MAP, net.kernelCentres ?? new Map()) },
       tiling: sizeStep > 1 || seesEverything(graph, CLASS_MAP) ? undefined : { ...geometry, alignment: own },
       mapSize: mapSizer(graph),

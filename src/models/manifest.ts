@@ -87,6 +87,10 @@ const mapPreset = z.strictObject({
   scores: z.enum(wordsOf(MAP_SCORES)).optional(),
 });
 
+/** Beyond these a net says nothing of how sure it is. */
+export const MIN_TEMPERATURE = 0.01;
+export const MAX_TEMPERATURE = 100;
+
 /** Begins with a letter, so that it is never taken for a number. */
 const versionLabel = z
   .string()
@@ -129,6 +133,11 @@ export const manifestSchema = z.strictObject({
       ({ channels, mean, std }) => [mean, std].every(({ length }) => length === 3 || channels === 'GRAY'),
       'mean and std must have a number for each channel',
     ),
+  /**
+   * Probabilities are those of logits divided by it: `fullconv calibrate` fits it, so that of the answers with a probability of
+   * 0.8 eight in ten are right. Default: 1.
+   */
+  temperature: z.number().min(MIN_TEMPERATURE).max(MAX_TEMPERATURE).optional(),
   /** What the net's numbers are. Default: told from what it ends in. */
   output: z.enum(wordsOf(OUTPUTS)).optional(),
   maps: mapPreset.optional(),

@@ -1,4 +1,4 @@
-/** `fullconv evaluate FOLDER`: top-1 and top-5 accuracy (evaluation/top-k.ts) of labelled images. */
+/** `fullconv evaluate FOLDER`: top-1 and top-5 accuracy (evaluation/top-k.ts) of labelled images, and the calibration error. */
 import { SingleBar } from 'cli-progress';
 import type { Config } from '../../config.js';
 import { chooseSamples, type Sample } from '../../evaluation/samples.js';
@@ -24,6 +24,7 @@ interface Evaluation {
   readonly failed: number;
   readonly 'top-1 %': number;
   readonly 'top-5 %': number;
+  readonly 'ECE %': number;
   readonly 'images/s': number;
 }
 
@@ -59,7 +60,7 @@ async function evaluate(
   });
   bar.start(samples.length, 0);
   const classifier = { ...service, maxQueue: config.maxQueue };
-  const { images, failures, top1, top5, seconds } = await measureTopK(classifier, model, samples, {
+  const { images, failures, top1, top5, calibrationError, seconds } = await measureTopK(classifier, model, samples, {
     ...{ size, fit, onDone: () => bar.increment() },
   }).finally(() => bar.stop());
   for (const { name: file, problem } of failures) process.stderr.write(`${file}: ${errorText(problem)}\n`);
@@ -67,6 +68,7 @@ async function evaluate(
     ...{ model: name, size, images, failed: failures.length },
     'top-1 %': percentage(top1),
     'top-5 %': percentage(top5),
+    'ECE %': percentage(calibrationError),
     'images/s': Math.round(images / seconds),
   };
 }

@@ -116,7 +116,7 @@ function summary({ folder, draft, proof }: Imported, models: string): string {
       ['classes', classText(draft)],
       ['input', inputText(manifest.input)],
       ['guessed', guessText(draft)],
-      ['output', `${OUTPUTS[proof.output]}; ${ACTIVATIONS[proof.activation]}`],
+      ['output', `${OUTPUTS[proof.output]}; ${ACTIVATIONS[proof.conversion.activation]}`],
       ['heatmaps', mapText(proof)],
       ['folder', folder],
     ]),

@@ -79,8 +79,9 @@ export function describe(description: ModelDescription, allLayers: boolean): str
 }
 
 /** Two classes of one number: the sigmoid is that of the second alone. */
-function outputText({ output, activation }: ModelDescription): string {
-  return `${OUTPUTS[output]}; ${ACTIVATIONS[activation]}`;
+function outputText({ output, activation, temperature }: ModelDescription): string {
+  const divided = temperature === 1 ? '' : `; probabilities at a temperature of ${temperature}`;
+  return `${OUTPUTS[output]}; ${ACTIVATIONS[activation]}${divided}`;
 }
 
 /** Lines of a name and a text. A long text is wrapped and goes on below itself. */

@@ -3,8 +3,7 @@
  * decoded, resized and cut as those of requests are, by the model's own preset.
  */
 import { createHash } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
-import { extname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { SingleBar } from 'cli-progress';
 import pLimit from 'p-limit';
 import type { EngineRoom } from '../../app.js';
@@ -24,9 +23,9 @@ import type { Clipping } from '../../models/quantize/clipping.js';
 import { quantizeModel } from '../../models/quantize/quantize-model.js';
 import { writeQuantizedModel } from '../../models/quantize/write-model.js';
 import { prepareUntrained } from '../../models/networks/untrained.js';
-import { IMAGE_EXTENSIONS } from '../../images/image-format.js';
 import { localContext } from '../../inference/request-context.js';
 import { readImage } from '../../evaluation/image-file.js';
+import { chooseImages } from '../../evaluation/samples.js';
 import { withEngineRoom } from '../local-service.js';
 import { megabytes } from '../terminal/transfer-bar.js';
 
@@ -103,15 +102,6 @@ async function findModel({ models, untrained, cache }: Config, name: string): Pr
     if (await isFile(join(folder, MANIFEST_FILE))) return readModelFolder(folder);
   }
   throw new UsageError(`There is no model "${name}" in ${models}, and no such model folder.`);
-}
-
-/** `count` images of a folder and its subfolders, evenly spread over the sorted names; all if there are fewer. */
-async function chooseImages(folder: string, count: number): Promise<readonly string[]> {
-  const names = (await readdir(folder, { recursive: true }))
-    .filter((name) => IMAGE_EXTENSIONS.has(extname(name).toLowerCase()))
-    .sort();
-  const taken = Math.min(count, names.length);
-  return Array.from({ length: taken }, (_, index) => join(folder, names[Math.floor((index * names.length) / taken)]!));
 }
 
 interface Calibration {

@@ -7,7 +7,8 @@
  *           best_logit
  *
  * Precondition: the only output is a map with a fixed number of classes. Nothing is approximated: at each position the
- * probability of class k is exp(class_logits[k] − log_normalizer), with log Σ_k exp(z_k) = m + log Σ_k exp(z_k − m).
+ * probability of class k is exp(class_logits[k] / T − log_normalizer), with log Σ_k exp(z_k / T) = m / T + log Σ_k exp((z_k − m) / T)
+ * and T = 1 unless the model has another temperature. Logits stay as they are.
  *
  * A class below K is an index; K + r stands for the image's own r-th best class by mean logit, which only the network
  * knows. Both are looked up in the list [0, …, K−1, best, second best, …].
@@ -35,15 +36,17 @@ export interface SelectClassesOptions {
   readonly ranks?: number;
   /** The cells whose mean classifies the image; default: all cells. */
   readonly cells?: WindowCells;
+  /** T above. Default: 1. */
+  readonly temperature?: number | undefined;
 }
 
 /** The pass. */
-export function selectClasses({ ranks = DEFAULT_RANKS, cells = ALL_CELLS }: SelectClassesOptions = {}): Pass {
+export function selectClasses(options: SelectClassesOptions = {}): Pass {
   return {
     name: 'select-classes',
     apply(graph) {
       const map = classMapOf(graph);
-      return map === undefined ? undefined : select(graph, map, Math.min(ranks, map.classes), cells);
+      return map === undefined ? undefined : select(graph, map, options);
     },
   };
 }
@@ -63,15 +66,19 @@ function outputsOf(classes: number): ValueInfo[] {
   ];
 }
 
-function select(graph: Graph, { name: map, classes }: ClassMap, ranks: number, cells: WindowCells): Graph {
+function select(
+  graph: Graph,
+  { name: map, classes }: ClassMap,
+  { ranks = DEFAULT_RANKS, cells = ALL_CELLS, temperature = 1 }: SelectClassesOptions,
+): Graph {
   const builder = graphBuilder(graph);
   builder.input(CLASSES_INPUT, 'int64', ['N', 'C']);
   averageCells(builder, map, cells, LOGITS);
-  const selected = resolveClasses(builder, LOGITS, { classes, ranks });
+  const selected = resolveClasses(builder, LOGITS, { classes, ranks: Math.min(ranks, classes) });
   const last = builder.constant('last_axis', 'int64', [1], [-1]);
   const indices = builder.node('Unsqueeze', [selected, last], { name: 'class_indices' });
   builder.node('GatherND', [map, indices], { name: 'class_logits', attributes: { batch_dims: int(1) } });
-  reducePositions(builder, map, last);
+  reducePositions(builder, map, last, temperature);
   return builder.finish(outputsOf(classes));
 }
 
@@ -89,7 +96,7 @@ function resolveClasses(builder: GraphBuilder, logits: string, { classes, ranks 
 }
 
 /** map [N, K, h, w] → best_logit, best_class [N, h, w] and log_normalizer [N, 1, h, w]. */
-function reducePositions(builder: GraphBuilder, map: string, last: string): void {
+function reducePositions(builder: GraphBuilder, map: string, last: string, temperature: number): void {
   const one = builder.constant('one', 'int64', [1], [1]);
   const byPosition = builder.node('Transpose', [map], { name: 'by_position', attributes: { perm: ints(0, 2, 3, 1) } });
   const [max = '', argMax = ''] = builder.nodes('TopK', [byPosition, one], 2, {
@@ -100,10 +107,14 @@ function reducePositions(builder: GraphBuilder, map: string, last: string): void
   const best = builder.node('Squeeze', [argMax, last], { name: 'best_class_wide' });
   // Half the bytes on the way out.
   builder.node('Cast', [best], { name: 'best_class', attributes: { to: int(DATA_TYPE_CODES.int32) } });
-  const below = builder.node('Sub', [byPosition, max], { name: 'below_best' });
+  const factor =
+    temperature === 1 ? undefined : builder.constant('inverse_temperature', 'float32', [], [1 / temperature]);
+  const scaled = (value: string): string =>
+    factor === undefined ? value : builder.node('Mul', [value, factor], { name: `${value}_scaled` });
+  const below = scaled(builder.node('Sub', [byPosition, max], { name: 'below_best' }));
   const terms = builder.node('Exp', [below], { name: 'exp_below_best' });
   const sum = builder.node('ReduceSum', [terms, last], { name: 'exp_sum', attributes: { keepdims: int(0) } });
-  const logSum = builder.node('Add', [builder.node('Log', [sum], { name: 'log_sum' }), bestLogit], {
+  const logSum = builder.node('Add', [builder.node('Log', [sum], { name: 'log_sum' }), scaled(bestLogit)], {
     name: 'log_sum_exp',
   });
   builder.node('Unsqueeze', [logSum, one], { name: 'log_normalizer' });

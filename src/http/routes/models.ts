@@ -95,6 +95,12 @@ const modelSummary = z
       .enum(wordsOf(ACTIVATIONS))
       .optional()
       .describe(`What makes probabilities of its scores: ${meaningsOf(ACTIVATIONS)}`),
+    temperature: z
+      .number()
+      .optional()
+      .describe(
+        'Probabilities are those of logits divided by it, so that they say how often answers are right; absent: 1',
+      ),
     outputStrides: z
       .array(z.number())
       .optional()
@@ -233,7 +239,8 @@ function describeEntry(entry: ModelEntry, parts: Surroundings) {
     multiplyAdds: model.classifier.multiplyAdds(pixelSize(manifest.input.size)),
     classes: model.labels.length,
     output: model.output,
-    probabilities: model.activation,
+    probabilities: model.conversion.activation,
+    temperature: manifest.temperature,
     input: manifest.input,
     maps: manifest.maps,
     inputStep: Math.max(inputStep, 'view' in dense ? dense.sizeStep : 1),

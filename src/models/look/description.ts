@@ -33,6 +33,8 @@ export interface ModelDescription extends Pick<Manifest, 'name' | 'version' | 'a
   /** What the file gives, and what makes probabilities of its logits. */
   readonly output: OutputKind;
   readonly activation: Activation;
+  /** Logits are divided by it before they become probabilities. */
+  readonly temperature: number;
   /** Of the images that the classifier was made for: the side of a square, or [height, width]. */
   readonly nativeSize: StatedSize;
   /** Of the image that layers, multiply-adds and cells are given for. */
@@ -94,7 +96,7 @@ export function describeModel(
   known: Known,
   size: Size = model.nativeSize,
 ): ModelDescription {
-  const { manifest, labels, digest, nativeSize, parameters, output, activation, dense, deviation, parityCheck } = model;
+  const { manifest, labels, digest, nativeSize, parameters, output, conversion, dense, deviation, parityCheck } = model;
   const { name, version, description, license, source, architecture, options, input } = manifest;
   const { classifier } = network;
   const layers = layersOf(graphAt(model, network, size), size);
@@ -109,7 +111,7 @@ export function describeModel(
     ...(known.weights ? { digest } : {}),
     classes: labels.length,
     output,
-    activation,
+    ...conversion,
     ...(known.manifest ? { labels, input } : {}),
     nativeSize: stated(nativeSize),
     size: stated(size),

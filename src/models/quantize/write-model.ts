@@ -24,7 +24,7 @@ export async function writeQuantizedModel(
   { manifest, labels }: Pick<ModelFolder, 'manifest' | 'labels'>,
   { bytes, activation, figures }: Pick<QuantizedModel, 'bytes' | 'activation' | 'figures'>,
 ): Promise<string> {
-  const { description, license, source, version, options, input, maps } = manifest;
+  const { description, license, source, version, options, input, temperature, maps } = manifest;
   const inputSize = options?.['inputSize'];
   const written: Manifest = {
     name,
@@ -41,6 +41,7 @@ export async function writeQuantizedModel(
     // The net ends in its logits, whatever the original ended in.
     output: activation === 'sigmoid' ? 'sigmoid' : 'logits',
     input,
+    ...(temperature === undefined ? {} : { temperature }),
     ...(maps === undefined ? {} : { maps }),
   };
   const folder = join(models, name);

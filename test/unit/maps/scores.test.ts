@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { meanScores, probabilitiesOf, softmax, topK } from '../../../src/maps/scores.js';
+import { meanScores, probabilitiesOf, sigmoid, softmax, toProbabilities, topK } from '../../../src/maps/scores.js';
 import { finish } from '../../../src/maps/steps.js';
+
+const SOFTMAX = { activation: 'softmax', temperature: 1 } as const;
+const SIGMOID = { activation: 'sigmoid', temperature: 1 } as const;
 
 describe('softmax', () => {
   it('gives probabilities that sum to one and keep the ratios exp(a − b)', () => {
@@ -11,6 +14,26 @@ describe('softmax', () => {
 
   it('does not overflow on large logits', () => {
     expect([...softmax(Float32Array.of(1000, 1000, -1000))]).toEqual([0.5, 0.5, 0]);
+  });
+});
+
+describe('a temperature', () => {
+  it('divides the logits', () => {
+    const logits = Float32Array.of(1, 2, 3);
+    const halves = logits.map((logit) => logit / 2);
+    const warm = { temperature: 2 };
+    const probabilities = softmax(halves);
+    expect(toProbabilities(logits, { activation: 'softmax', ...warm })).toEqual(probabilities);
+    expect(toProbabilities(logits, { activation: 'sigmoid', ...warm })).toEqual(halves.map(sigmoid));
+    expect(finish(meanScores([logits], 'probability', { activation: 'softmax', ...warm }))).toEqual(probabilities);
+    expect(finish(meanScores([logits], 'logit', { activation: 'softmax', ...warm }))).toBe(logits);
+    const normalizer = logits.map(() => Math.log(halves.reduce((sum, logit) => sum + Math.exp(logit), 0)));
+    finish(probabilitiesOf(logits, normalizer, { activation: 'softmax', ...warm })).forEach((value, index) =>
+      expect(value).toBeCloseTo(probabilities[index]!, 6),
+    );
+    expect(finish(probabilitiesOf(logits, normalizer, { activation: 'sigmoid', ...warm }))).toEqual(
+      halves.map(sigmoid),
+    );
   });
 });
 
@@ -54,18 +77,18 @@ describe('topK against a sort', () => {
 describe('meanScores', () => {
   it('is the mean of probabilities, or of logits', () => {
     const runs = [Float32Array.of(1, 2, 3), Float32Array.of(5, 1, 0)];
-    expect(finish(meanScores(runs, 'logit', 'softmax'))).toEqual(Float32Array.of(3, 1.5, 1.5));
-    const [a, b] = runs.map(softmax) as [Float32Array, Float32Array];
+    expect(finish(meanScores(runs, 'logit', SOFTMAX))).toEqual(Float32Array.of(3, 1.5, 1.5));
+    const [a, b] = runs.map((run) => softmax(run)) as [Float32Array, Float32Array];
     const mean = a.map((value, i) => (value + b[i]!) / 2);
-    finish(meanScores(runs, 'probability', 'softmax')).forEach((value, i) => expect(value).toBeCloseTo(mean[i]!, 6));
-    expect(finish(meanScores(runs.slice(0, 1), 'logit', 'softmax'))).toBe(runs[0]);
+    finish(meanScores(runs, 'probability', SOFTMAX)).forEach((value, i) => expect(value).toBeCloseTo(mean[i]!, 6));
+    expect(finish(meanScores(runs.slice(0, 1), 'logit', SOFTMAX))).toBe(runs[0]);
   });
 
   it('is the mean of the sigmoids of independent classes', () => {
     const runs = [Float32Array.of(0, 2), Float32Array.of(0, -2)];
-    expect(finish(meanScores(runs, 'probability', 'sigmoid'))).toEqual(Float32Array.of(0.5, 0.5));
-    expect(finish(meanScores(runs.slice(0, 1), 'probability', 'sigmoid'))[1]).toBeCloseTo(1 / (1 + Math.exp(-2)), 6);
-    const extremes = finish(meanScores([Float32Array.of(1e4, -1e4)], 'probability', 'sigmoid'));
+    expect(finish(meanScores(runs, 'probability', SIGMOID))).toEqual(Float32Array.of(0.5, 0.5));
+    expect(finish(meanScores(runs.slice(0, 1), 'probability', SIGMOID))[1]).toBeCloseTo(1 / (1 + Math.exp(-2)), 6);
+    const extremes = finish(meanScores([Float32Array.of(1e4, -1e4)], 'probability', SIGMOID));
     expect([...extremes]).toEqual([1, 0]);
   });
 });
@@ -75,13 +98,13 @@ describe('probabilitiesOf', () => {
     const logits = Float32Array.of(1, 2);
     const normalizer = Float32Array.of(3, 2);
     const expected = [-2, 0].map(Math.exp);
-    finish(probabilitiesOf(logits, normalizer, 'softmax')).forEach((value, i) =>
+    finish(probabilitiesOf(logits, normalizer, SOFTMAX)).forEach((value, i) =>
       expect(value).toBeCloseTo(expected[i]!, 6),
     );
   });
 
   it('is the sigmoid of the logit of independent classes', () => {
-    const values = finish(probabilitiesOf(Float32Array.of(0, -1), Float32Array.of(9, 9), 'sigmoid'));
+    const values = finish(probabilitiesOf(Float32Array.of(0, -1), Float32Array.of(9, 9), SIGMOID));
     [0.5, 1 / (1 + Math.E)].forEach((value, i) => expect(values[i]).toBeCloseTo(value, 6));
   });
 });

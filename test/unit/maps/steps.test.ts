@@ -83,10 +83,11 @@ function passOf(of: Case): PassMaps {
     logNormalizer: values,
     bestClass: counted(Int32Array.from(map.values, (value) => Math.floor(4 * value))),
     bestLogit: values,
-    activation: 'softmax',
+    conversion: SOFTMAX,
   };
 }
 
+const SOFTMAX = { activation: 'softmax', temperature: 1 } as const;
 const HALF = { value: 0.5, of: 'value' } as const;
 
 describe.each(CASES)('a map of $width×$height cells, $kind', (of) => {
@@ -94,7 +95,7 @@ describe.each(CASES)('a map of $width×$height cells, $kind', (of) => {
     ['its peak', () => peakOf(classMap(of).map, classMap(of).placement, of)],
     ['its extent', () => extentOf(classMap(of).map, classMap(of).placement, of, HALF)],
     ['its extremes', () => extremesOf(classMap(of).map.values)],
-    ['probabilities', () => probabilitiesOf(classMap(of).map.values, classMap(of).map.values, 'softmax')],
+    ['probabilities', () => probabilitiesOf(classMap(of).map.values, classMap(of).map.values, SOFTMAX)],
     ['the mean of two passes', () => averageMap([passOf(of), passOf(of)], ANY_CLASS, 'logit')],
     ['classes that win somewhere', () => candidates([passOf(of), passOf(of)], 5)],
     ['outlines', () => outlinesOf(labelMap(of), Infinity)],

@@ -53,6 +53,22 @@ describe('selectClasses', () => {
     expectClose(results['class_logits'], { dims: [2, 4, H, W], data: Float32Array.from(planes) });
   });
 
+  it('gives the normalizer of logits divided by a temperature, and leaves the logits', async () => {
+    const temperature = 1.7;
+    const feeds = { input, classes: classesOf([0], [0]) };
+    const { log_normalizer: plain, ...before } = await runGraph(dense, feeds);
+    const { log_normalizer: normalizer, ...after } = await runGraph(
+      applyPasses(convolutional, [selectClasses({ temperature })]),
+      feeds,
+    );
+    expect(after).toEqual(before);
+    const { class_map: map } = await runGraph(convolutional, { input });
+    const sums = byPosition(map!)
+      .flat()
+      .map((row) => Math.log(row.reduce((sum, logit) => sum + Math.exp(logit / temperature), 0)));
+    expectClose(normalizer, { dims: plain!.dims, data: Float32Array.from(sums) });
+  });
+
   it('gives the normalizer of the softmax over all classes, and the best class of each position', async () => {
     const { class_map: map } = await runGraph(convolutional, { input });
     const results = await runGraph(dense, { input, classes: classesOf([0], [0]) });
