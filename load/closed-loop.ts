@@ -11,7 +11,8 @@ import type { Traffic } from './traffic.js';
 
 /** The load lasts at least this long before it is measured, and until every client has had an answer. */
 const RAMP_S = 1;
-const LONGEST_RAMP_S = 60;
+/** Longer is waited for no answer. */
+const LONGEST_WAIT_S = 60;
 const TIMEOUT_S = 120;
 const POLL_MS = 20;
 
@@ -25,7 +26,9 @@ export async function closedLoop(
   const crowd = startClients(server.url, traffic, clients);
   try {
     await rampUp(() => crowd.answers.length >= clients, signal);
-    const window = await watch(server, () => sleep(seconds * 1000, undefined, { signal }));
+    // A large net answers fewer times in these seconds than there are clients, and would be measured by chance.
+    const enough = crowd.answers.length + clients;
+    const window = await watch(server, () => atLeast(seconds, () => crowd.answers.length >= enough, signal));
     return sampleOf(window, crowd.answers);
   } finally {
     await crowd.stop();
@@ -71,7 +74,11 @@ export function startClients(url: string, traffic: Traffic, clients: number, fir
 
 /** Wait for the least time of a load before it is measured, and until it is `done`, up to a limit. */
 export async function rampUp(done: () => boolean, signal: AbortSignal): Promise<void> {
+  await atLeast(RAMP_S, done, signal);
+}
+
+async function atLeast(seconds: number, done: () => boolean, signal: AbortSignal): Promise<void> {
   const begun = performance.now();
-  await sleep(RAMP_S * 1000, undefined, { signal });
-  while (!done() && performance.now() - begun < LONGEST_RAMP_S * 1000) await sleep(POLL_MS, undefined, { signal });
+  await sleep(seconds * 1000, undefined, { signal });
+  while (!done() && performance.now() - begun < LONGEST_WAIT_S * 1000) await sleep(POLL_MS, undefined, { signal });
 }

@@ -24,8 +24,8 @@ const HELP = `npm run load:reloads -- [options]
   --photos DIR   photographs to send (${SAMPLES})
 `;
 const CLIENTS = 8;
-/** In this time allocators give back what is free. */
-const REST_MS = 2000;
+/** In this time the server sees that nobody asks, and gives free memory back. */
+const REST_MS = 4000;
 /** Lines of the table. */
 const LINES = 10;
 

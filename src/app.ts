@@ -23,6 +23,7 @@ import { shapeKey } from './batching/batch-tensors.js';
 import { createBatcher, type Batcher } from './batching/batcher.js';
 import { batchLimits, warmUpSizes, withWarmUp } from './batching/device-policy.js';
 import { createStudio, type DrawJob, type Studio } from './drawing/studio.js';
+import { returnFreeMemory, whenIdle } from './free-memory.js';
 import { readKeysFile } from './keys/keys-file.js';
 import { createInference, type Inference } from './inference/infer.js';
 import { createStatistics, type Statistics } from './inference/statistics.js';
@@ -57,6 +58,8 @@ export interface EngineRoom extends DevicePlan {
   readonly batcher: Batcher<Work, WorkOutput>;
   /** Draws in processes of their own. */
   readonly studio: Studio;
+  /** Have all processes give free memory back to the system, when they have nothing to do. */
+  readonly returnMemorySoon: () => void;
   readonly memory: Memory;
   readonly metrics: Metrics;
   readonly statistics: Statistics;
@@ -173,6 +176,13 @@ export async function createEngineRoom(
       statistics.observeRun(report);
     },
   });
+  const returning = whenIdle(
+    () => batcher.queued === 0 && pool.free === pool.size,
+    async () => {
+      await Promise.all([pool.returnMemory(), artists.returnMemory(), returnFreeMemory()]);
+      metrics.observeMemoryReturned();
+    },
+  );
   return {
     ...plan,
     pool,
@@ -187,7 +197,9 @@ export async function createEngineRoom(
     }),
     metrics,
     statistics,
+    returnMemorySoon: () => returning.soon(),
     async close() {
+      returning.stop();
       await batcher.drain();
       await Promise.all([pool.drain(), artists.drain()]);
     },
@@ -319,9 +331,10 @@ function loadModels(
       platform: platformOf(engine, kind),
       open: async (spec) => openWarm(await starting, spec),
       close: async (id) => {
-        const { batcher, pool } = await starting;
+        const { batcher, pool, returnMemorySoon } = await starting;
         batcher.forget(id);
         await pool.close(id);
+        returnMemorySoon();
       },
       run: async (session, feeds) => {
         const { batcher } = await starting;

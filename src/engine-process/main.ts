@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { draw } from '../drawing/draw.js';
 import type { DrawJob } from '../drawing/studio.js';
 import { OperatorError } from '../errors.js';
+import { returnFreeMemory } from '../free-memory.js';
 import type { Work } from '../inference/work.js';
 import { channelToParent } from '../processes/message-channel.js';
 import {
@@ -99,6 +100,8 @@ async function answer(question: Question<Work, DrawJob>, signal: AbortSignal): P
       return engineThread().close(question.session);
     case 'shrink':
       return engineThread().shrink();
+    case 'return-memory':
+      return returnFreeMemory();
     case 'run': {
       const run = batches.run(question.session, question.works);
       running.add(run);

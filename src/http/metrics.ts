@@ -30,6 +30,8 @@ export interface Metrics {
   /** A request that was answered with a problem. */
   observeProblem(code: ErrorCode): void;
   observeWorkerLost(): void;
+  /** Free memory was given back to the system. */
+  observeMemoryReturned(): void;
   observeLogLineDropped(): void;
   /** A request that came with a key, by the key's name. */
   observeKey(name: string, status: number): void;
@@ -139,6 +141,11 @@ export function createMetrics(): Metrics {
     help: 'Workers that died and were replaced',
     registers,
   });
+  const returns = new Counter({
+    name: 'fullconv_memory_returns_total',
+    help: 'Times that free memory was given back to the system after models were unloaded',
+    registers,
+  });
   const refused = new Counter({
     name: 'fullconv_refused_total',
     help: 'Requests and connections refused or given up before anything was computed, by the limit',
@@ -213,6 +220,7 @@ export function createMetrics(): Metrics {
     },
     observeProblem: (code) => problems.inc({ code }),
     observeWorkerLost: () => lost.inc(),
+    observeMemoryReturned: () => returns.inc(),
     observeLogLineDropped: () => linesDropped.inc(),
     observeKey: (key, status) => ofKeys.inc({ key, status }),
     observeKeyCost: (key, multiplyAdds) => costOfKeys.inc({ key }, multiplyAdds / 1e9),

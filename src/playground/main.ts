@@ -275,7 +275,8 @@ async function chooseModel(name: string): Promise<void> {
   kept = undefined;
   answered = lastMap = undefined;
   picker.offer(labels);
-  element('model-about', HTMLParagraphElement).textContent = `Knows ${labels.length.toLocaleString('en')} things.`;
+  const about = model.description === undefined ? '' : ` ${model.description}.`;
+  element('model-about', HTMLParagraphElement).textContent = `Knows ${labels.length.toLocaleString('en')} things.${about}`;
   element('trained-size', HTMLSpanElement).textContent =
     model.input === undefined ? '?' : String(shortSide(model.input.size));
   fillSelect(

@@ -151,6 +151,11 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
     await this.#ask({ kind: 'shrink' });
   }
 
+  /** Have the process give free memory back to the system. */
+  async returnMemory(): Promise<void> {
+    await this.#ask({ kind: 'return-memory' });
+  }
+
   /** Anything else that the process answers. */
   do<Answer>(job: Job, options?: AskOptions): Promise<Answer> {
     return this.#ask({ kind: 'job', job }, options);

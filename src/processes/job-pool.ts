@@ -26,6 +26,8 @@ export interface JobPool<Job> {
    * answer is longer than `maxAnswerBytes`. Rejects with what the job throws, with the signal's reason, or with WORKER_LOST.
    */
   do<Answer>(job: Job, options: JobOptions): Promise<Answer>;
+  /** Have the processes that do nothing give free memory back to the system. */
+  returnMemory(): Promise<void>;
   /** Finish what was asked, and end the processes. */
   drain(): Promise<void>;
 }
@@ -110,6 +112,9 @@ export function createJobPool<Job>({ size, workerFile: file, onWorkerLost }: Job
           return await tryOnce<Answer>(wanted!, options).catch(twiceLost);
         }
       }).finally(() => signal.removeEventListener('abort', drop));
+    },
+    async returnMemory() {
+      await Promise.all(slots.map((slot) => slot.returnMemory()));
     },
     async drain() {
       while (turns.activeCount + turns.pendingCount > 0) await new Promise((resolve) => setTimeout(resolve, 10));

@@ -86,6 +86,8 @@ export interface WorkerPool<Work, Output> {
   keptForNext(sessionId: string): number;
   /** Have all processes give back what they keep of runs that are over. */
   shrink(): void;
+  /** Have the processes that do nothing give free memory back to the system. */
+  returnMemory(): Promise<void>;
   /** Refuse new work, finish what runs, end the processes. */
   drain(): Promise<void>;
 }
@@ -223,6 +225,10 @@ class Pool<Work, Output> implements WorkerPool<Work, Output> {
 
   shrink(): void {
     this.#slots.forEach((slot) => void slot.shrink());
+  }
+
+  async returnMemory(): Promise<void> {
+    await Promise.all(this.#slots.map((slot) => slot.returnMemory()));
   }
 
   drain(): Promise<void> {

@@ -28,6 +28,8 @@ export type Question<Work = unknown, Job = unknown> =
   | { readonly kind: 'close'; readonly session: string }
   /** Give back the memory that runs have left with the engine. */
   | { readonly kind: 'shrink' }
+  /** Give free memory back to the system. */
+  | { readonly kind: 'return-memory' }
   | { readonly kind: 'run'; readonly session: string; readonly works: readonly Work[] }
   | { readonly kind: 'job'; readonly job: Job };
 

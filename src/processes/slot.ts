@@ -147,6 +147,12 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
     }
   }
 
+  /** Have the process give free memory back to the system. */
+  async returnMemory(): Promise<void> {
+    // If it is lost, its memory is back.
+    if (this.isIdle) await this.#child?.returnMemory().catch(() => undefined);
+  }
+
   start(): void {
     const child = new Child<Work, Output, Job>(this.#options.file, this.#options.start, {
       onReady: () => void this.#reopen(child),

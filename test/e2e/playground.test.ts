@@ -235,7 +235,8 @@ describe.skipIf(!hasBrowser)('the playground', () => {
 
   it('knows 1,000 things, and finds each of them by what people type', async () => {
     const page = await open();
-    await page.getByText('Knows 1,000 things.').waitFor();
+    await page.getByText('Knows 1,000 things. Things and animals, learned from 1.3 million photographs').waitFor();
+    await page.getByText('fullconv pull resnet50.a1_in1k').waitFor();
     const input = page.locator('#class-search');
     const options = page.locator('#class-options').getByRole('option');
     const offered = async (text: string): Promise<string[]> => {

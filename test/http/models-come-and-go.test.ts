@@ -300,3 +300,15 @@ it("a folder that is one model is served, and asked for by the default model's o
   const listed = await app.http.inject({ method: 'POST', url: '/v2/repository/index', payload: '{}' });
   expect(listed.body).not.toContain('cats');
 });
+
+it('gives free memory back to the system when a model was unloaded and nobody asks for anything', async () => {
+  app = await start({}, five);
+  const returns = async (): Promise<string | undefined> =>
+    /^fullconv_memory_returns_total (\d+)$/m.exec((await app!.http.inject('/metrics')).body)?.[1];
+  expect(await returns()).toBe('0');
+  const unloaded = await app.http.inject({ method: 'POST', url: '/v1/models/b/unload', headers: TOKEN });
+  expect(unloaded.statusCode, unloaded.body).toBe(200);
+  await vi.waitFor(async () => expect(await returns()).toBe('1'), { timeout: 30_000, interval: 200 });
+  // The processes are there, and answer.
+  expect((await classify(app, 'model=a')).statusCode).toBe(200);
+});

@@ -7,7 +7,7 @@
 import { OperatorError } from '../../errors.js';
 import { elementCount, TYPED_ARRAYS, type Tensor, type TensorType } from '../../tensor.js';
 import { INSTALL, type FoundLibrary } from './find-library.js';
-import { loadKoffi, type Koffi, type TypeSpec } from './koffi.js';
+import { loadKoffi, type Koffi, type TypeSpec } from '../../koffi.js';
 
 /** A pointer to an object of the library. */
 export type Handle = bigint & { readonly __handle: unique symbol };

@@ -5,7 +5,7 @@
  */
 import { closeSync, fstatSync } from 'node:fs';
 import { openRegularSync } from '../../regular-files.js';
-import { loadKoffi, type Koffi } from './koffi.js';
+import { loadKoffi, type Koffi } from '../../koffi.js';
 
 export interface MappedFile {
   /** Of its first byte. */

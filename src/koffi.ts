@@ -1,6 +1,6 @@
 /** Calls C libraries through koffi, and is the only file that loads it. koffi is an optional dependency. */
 import { createRequire } from 'node:module';
-import { OperatorError } from '../../errors.js';
+import { OperatorError } from './errors.js';
 
 /** Its types are there, it may not be. */
 export type Koffi = typeof import('koffi');
@@ -12,6 +12,8 @@ export function loadKoffi(): Koffi {
     return createRequire(import.meta.url)('koffi') as Koffi;
   } catch (error) {
     const [reason] = (error as Error).message.split('\n');
-    throw new OperatorError(`koffi, through which OpenVINO is called, cannot be loaded (${reason}): npm install koffi`);
+    throw new OperatorError(
+      `koffi, through which C libraries are called, cannot be loaded (${reason}): npm install koffi`,
+    );
   }
 }
