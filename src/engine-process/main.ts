@@ -101,6 +101,7 @@ async function answer(question: Question<Work, DrawJob>, signal: AbortSignal): P
     case 'shrink':
       return engineThread().shrink();
     case 'return-memory':
+      await thread?.returnMemory();
       return returnFreeMemory();
     case 'run': {
       const run = batches.run(question.session, question.works);

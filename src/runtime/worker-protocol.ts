@@ -24,6 +24,8 @@ export type WorkerRequest =
   | { readonly kind: 'close'; readonly sessionId: string }
   /** Give back the memory that runs have left with the sessions. */
   | { readonly kind: 'shrink' }
+  /** Give free memory back to the system. */
+  | { readonly kind: 'return-memory' }
   /** Release every session and end the thread. No reply but its exit. */
   | { readonly kind: 'exit' };
 
@@ -55,6 +57,7 @@ export type WorkerReply =
     }
   | { readonly kind: 'closed' }
   | { readonly kind: 'shrunk' }
+  | { readonly kind: 'memory-returned' }
   /** The request failed and the worker lives on. Errors travel as data: an engine's own may not be cloneable. */
   | { readonly kind: 'failed'; readonly message: string; readonly stack: string | undefined };
 

@@ -99,6 +99,11 @@ export class WorkerThread {
     expectKind(await this.#request({ kind: 'shrink' }, []), 'shrunk');
   }
 
+  /** Collect the thread's garbage, and give free memory of the whole process back to the system. */
+  async returnMemory(): Promise<void> {
+    expectKind(await this.#request({ kind: 'return-memory' }, []), 'memory-returned');
+  }
+
   /** Let the thread answer its requests and then end. */
   stop(): void {
     if (this.#stopping) return;

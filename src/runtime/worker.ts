@@ -7,6 +7,7 @@
  */
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
 import { OperatorError } from '../errors.js';
+import { returnFreeMemory } from '../free-memory.js';
 import { engineNamed } from './engines.js';
 import type { Engine, Session } from './session.js';
 import { yieldToOtherThreads } from './thread-priority.js';
@@ -81,6 +82,9 @@ function serve(port: MessagePort, engine: Engine): void {
       case 'shrink':
         for (const session of sessions.values()) if (session.hasGrown === true) await session.shrink?.();
         return { kind: 'shrunk' };
+      case 'return-memory':
+        await returnFreeMemory();
+        return { kind: 'memory-returned' };
     }
   }
 
