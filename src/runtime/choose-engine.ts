@@ -38,6 +38,9 @@ const CPU: Device = { kind: 'cpu', index: 0 };
 /** What is less may be chance. */
 const FASTER = 1.1;
 
+/** Increment it whenever a probe would find something else. */
+const PROBE = 2;
+
 /** Throws OperatorError if what is asked for does not work, and UsageError if the engine does not have the devices. */
 export async function chooseEngine(wish: EngineWish, machineOf: MachineOf): Promise<EngineChoice> {
   const { engine: name, device } = wish;
@@ -99,7 +102,7 @@ export function theseMachines({ cores, libraryFolder, mayAutocast, cache, versio
     const machine = thisMachine(cores, engine, { libraryFolder, mayAutocast });
     const identity = engine.identity?.(libraryFolder);
     if (identity === undefined) return machine;
-    const parts = [version, process.version, engine.name, identity, String(mayAutocast)];
+    const parts = [`${PROBE}`, version, process.version, engine.name, identity, String(mayAutocast)];
     return { ...machine, probe: (device) => keptProbe(cache, parts, () => machine.probe(device)) };
   };
 }

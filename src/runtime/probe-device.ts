@@ -12,9 +12,9 @@ import type { Autocast } from './session.js';
 
 /** How fast a device ran the probe net (probe-net.ts). */
 export interface Measured {
-  /** Milliseconds of one run on the device. */
+  /** Milliseconds of one run on the device; on a CPU of processor time, whatever else the machine did (run-time.ts). */
   readonly runMs: number;
-  /** Milliseconds of one run on one core of the CPU by the standard engine. */
+  /** Milliseconds of processor time of one run by the standard engine. */
   readonly coreMs: number;
   /** The half precision that it was measured in: that of the engine on this processor, if it has one and it is allowed. */
   readonly autocast?: Autocast | undefined;
