@@ -276,7 +276,8 @@ async function chooseModel(name: string): Promise<void> {
   answered = lastMap = undefined;
   picker.offer(labels);
   const about = model.description === undefined ? '' : ` ${model.description}.`;
-  element('model-about', HTMLParagraphElement).textContent = `Knows ${labels.length.toLocaleString('en')} things.${about}`;
+  element('model-about', HTMLParagraphElement).textContent =
+    `Knows ${labels.length.toLocaleString('en')} things.${about}`;
   element('trained-size', HTMLSpanElement).textContent =
     model.input === undefined ? '?' : String(shortSide(model.input.size));
   fillSelect(
