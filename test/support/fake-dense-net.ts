@@ -54,6 +54,7 @@ export function fakeInference(net: FakeNet): FakeInference {
     manifest: { name: 'fake', input: { size: 64, resize: 64, interpolation: 'bilinear' } },
     labels: Array.from({ length: classes }, (_, index) => ({ id: `id-${index}`, label: `thing ${index}` })),
     dense: { view: () => view, sizeStep: 1 },
+    conversion: { activation: 'softmax', temperature: 1 },
   };
   const runs: FakeRun[] = [];
   const decoded = { count: 0 };
