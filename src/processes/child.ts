@@ -51,6 +51,8 @@ interface Pending {
   /** Called once, after either of them. */
   readonly release: () => void;
   readonly maxAnswerBytes: number;
+  /** Nobody waits for it, and it hinders nothing that is asked meanwhile. */
+  readonly isAside: boolean;
 }
 
 /** A heap as small as a process's own would be marked several times a second: see process-setup.ts. */
@@ -118,14 +120,16 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
     return this.#process.pid;
   }
 
-  /** Questions without an answer. */
+  /** Questions without an answer, but for those that hinder no other. */
   get load(): number {
-    return this.#pending.size;
+    let count = 0;
+    for (const { isAside } of this.#pending.values()) if (!isAside) count += 1;
+    return count;
   }
 
   /** Ready, and asked nothing. */
   get idle(): boolean {
-    return this.ready && this.#pending.size === 0 && !this.#stopping;
+    return this.ready && this.load === 0 && !this.#stopping;
   }
 
   /** Open a session and warm it up. Rejects with the engine's message. */
@@ -206,7 +210,8 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
           unlimit();
           settle();
         };
-        this.#pending.set(number, { resolve, reject, release, maxAnswerBytes });
+        const isAside = question.kind === 'return-memory';
+        this.#pending.set(number, { resolve, reject, release, maxAnswerBytes, isAside });
       });
       this.#whenReady(() => this.#send({ number, question }, settled));
     });
@@ -288,7 +293,7 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
     const error = new WorkerLostError(`the worker was lost: ${this.#fault?.message ?? `it ended with ${how}`}`, {
       cause: this.#fault,
     });
-    const wasBusy = this.ready && this.#pending.size > 0;
+    const wasBusy = this.ready && this.load > 0;
     this.ready = false;
     this.#stopping = true;
     for (const number of [...this.#pending.keys()]) this.#settle(number)?.reject(error);

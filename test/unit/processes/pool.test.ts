@@ -70,6 +70,18 @@ describe('the pool', () => {
 
   afterEach(() => pool.drain());
 
+  it('runs while its processes give memory back', async () => {
+    await start();
+    await pool.open(TINY);
+    let isOver = false;
+    const returning = pool.returnMemory().then(() => (isOver = true));
+    expect(pool).toMatchObject({ idle: 2, free: 2 });
+    expect(await meanOf(pool, 4)).toBe(5);
+    expect(isOver).toBe(false);
+    await returning;
+    expect(pool).toMatchObject({ idle: 2, free: 2, replacements: 0 });
+  });
+
   it('opens a session on every worker and runs on an idle one', async () => {
     await start();
     const { size, ready, idle, free, provider } = pool;
