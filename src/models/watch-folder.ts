@@ -1,6 +1,7 @@
 /**
  * Watches the folder of models by looking at it again and again, which also works on disks of the network. Each look asks for the
- * names, sizes and times of the files there, and reads none.
+ * names, sizes and times of the files there, and reads none but what tells a folder that is one model itself (config.json, or the
+ * manifests of versions).
  *
  * What is new or has changed counts as whole when two looks in a row found the same: whoever copies a model into the folder
  * need not do so in one step. What is gone must be missing twice. Each version of a model is looked at by itself, so that a new one
