@@ -1,7 +1,6 @@
 /** `fullconv calibrate FOLDER`: the temperature of a model (evaluation/calibration.ts), measured on images that it was not fitted on. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
-import { SingleBar } from 'cli-progress';
 import type { Service } from '../../app.js';
 import type { Config } from '../../config.js';
 import { OperatorError } from '../../errors.js';
@@ -21,6 +20,7 @@ import type { CompiledModel } from '../../models/compile.js';
 import { MANIFEST_FILE, MAX_TEMPERATURE, MIN_TEMPERATURE } from '../../models/manifest.js';
 import { errorText } from '../error-text.js';
 import { formatTable, withModel } from '../local-service.js';
+import { startCountingBar } from '../terminal/counting-bar.js';
 
 export interface CalibrateFlags {
   readonly model?: string;
@@ -158,12 +158,7 @@ interface Files {
 /** Of images without an answer, which are told, nothing. */
 async function logitsOf(service: Service, config: Config, { model, files, size, fit }: Files) {
   if (files.length === 0) return [];
-  const bar = new SingleBar({
-    format: `${model.manifest.name} at ${size} {bar} {percentage}% | {value}/{total} | {eta_formatted} left`,
-    stream: process.stderr,
-    noTTYOutput: false,
-  });
-  bar.start(files.length, 0);
+  const bar = startCountingBar(`${model.manifest.name} at ${size}`, files.length);
   const classifier = { ...service, maxQueue: config.maxQueue };
   const onDone = (): void => bar.increment();
   // The logits are a view of the run's output.

@@ -1,5 +1,4 @@
 /** `fullconv evaluate FOLDER`: top-1 and top-5 accuracy (evaluation/top-k.ts) of labelled images, and the calibration error. */
-import { SingleBar } from 'cli-progress';
 import type { Config } from '../../config.js';
 import { chooseSamples, type Sample } from '../../evaluation/samples.js';
 import { measureTopK } from '../../evaluation/top-k.js';
@@ -8,6 +7,7 @@ import type { CompiledModel } from '../../models/compile.js';
 import type { Service } from '../../app.js';
 import { errorText } from '../error-text.js';
 import { printRows, withService } from '../local-service.js';
+import { startCountingBar } from '../terminal/counting-bar.js';
 
 export interface EvaluateFlags {
   readonly model?: readonly string[];
@@ -53,12 +53,7 @@ async function evaluate(
   fit: Fit | undefined,
 ): Promise<Evaluation> {
   const { name } = model.manifest;
-  const bar = new SingleBar({
-    format: `${name} at ${size} {bar} {percentage}% | {value}/{total} | {eta_formatted} left`,
-    stream: process.stderr,
-    noTTYOutput: false,
-  });
-  bar.start(samples.length, 0);
+  const bar = startCountingBar(`${name} at ${size}`, samples.length);
   const classifier = { ...service, maxQueue: config.maxQueue };
   const { images, failures, top1, top5, calibrationError, seconds } = await measureTopK(classifier, model, samples, {
     ...{ size, fit, onDone: () => bar.increment() },

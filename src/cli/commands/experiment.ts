@@ -1,5 +1,4 @@
 /** `fullconv experiment NAME`: runs an experiment and prints what it found; with --output its plots are written too. */
-import { SingleBar } from 'cli-progress';
 import type { Config } from '../../config.js';
 import { runExperiment, type ExperimentName } from '../../experiments/index.js';
 import { createLab, type Progress } from '../../experiments/lab.js';
@@ -7,6 +6,7 @@ import type { ExperimentOptions } from '../../experiments/options.js';
 import { asJson, asMarkdown, writeReport } from '../../experiments/report.js';
 import { openLog, STANDARD_ERROR } from '../../log.js';
 import { starting } from '../local-service.js';
+import { startCountingBar } from '../terminal/counting-bar.js';
 
 export interface ExperimentFlags extends Omit<ExperimentOptions, 'images'> {
   readonly output?: string;
@@ -32,11 +32,6 @@ export async function experimentCommand(
 }
 
 function progress(what: string, total: number): Progress {
-  const bar = new SingleBar({
-    format: `${what} {bar} {percentage}% | {value}/{total} | {eta_formatted} left`,
-    stream: process.stderr,
-    noTTYOutput: false,
-  });
-  bar.start(total, 0);
+  const bar = startCountingBar(what, total);
   return { step: () => bar.increment(), stop: () => bar.stop() };
 }
