@@ -5,17 +5,15 @@ The networks carry torchvision's parameter names, so that src/architectures buil
 What is trained is what is served: above its native size VGG's fully connected head runs as a convolution and the
 class scores are averaged over space (Simonyan 2015, section 3.2), in training as in the server's dense view.
 
-  train.py --data tiny-imagenet-200 --arch resnet18-w32 --phases 32:8,48:4,64:3 --out runs/resnet-base
-  train.py --data tiny-imagenet-200 --arch resnet18-w32 --phases 48-128:9 --init runs/resnet-base/model.safetensors \
-           --lr 0.06 --out runs/resnet
-  train.py --data tiny-imagenet-200 --arch vgg11bn-w32 --phases 48:6,64:4,64-128:4 --teacher runs/resnet/model.safetensors \
-           --out runs/vgg
-  train.py --export runs/resnet/model.safetensors --out models/tinyimagenet-resnet18-w32     (half precision, for serving)
+  teacher.py --data tiny-imagenet-200 … --out runs/teacher                       (once: a class map for each image)
+  train.py --data tiny-imagenet-200 --arch resnet18-w48 --phases 64-96:30,64-128:30,96-160:20 --maps runs/teacher/maps.npy \
+           --batch 512 --lr 0.4 --out runs/resnet
+  train.py --export runs/resnet/model.safetensors --out models/tinyimagenet-resnet18-w48     (half precision, for serving)
 
-A phase is SIZE:EPOCHS, or LOW-HIGH:EPOCHS with a size drawn for each batch. Sources: progressive resizing (Howard 2018),
-label smoothing (Szegedy 2016), one-cycle learning rate (Smith 2018), distillation (Hinton 2015), weight averaging
-(Polyak 1992), bfloat16 automatic mixed precision (Kalamkar 2019). A run resumes from OUT/last.pt after an interruption.
-Needs torch, numpy, Pillow.
+A phase is SIZE:EPOCHS, or LOW-HIGH:EPOCHS with a size drawn for each batch. Without --maps the labels alone are learned.
+Sources: progressive resizing (Howard 2018), label smoothing (Szegedy 2016), one-cycle learning rate (Smith 2018), distillation
+(Hinton 2015) by a teacher's class maps (ReLabel, Yun 2021), CutMix (Yun 2019), weight averaging (Polyak 1992), bfloat16
+automatic mixed precision (Kalamkar 2019). A run resumes from OUT/last.pt after an interruption. Needs torch, numpy, Pillow.
 """
 import argparse
 import copy
@@ -24,6 +22,7 @@ import math
 import os
 import struct
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import torch
@@ -33,7 +32,7 @@ from PIL import Image
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NATIVE = 64
-TEACHER_SIZE = 96  # where the teacher is at its best: smaller batches are enlarged for it
+CHUNK = 64  # files that a process decodes at a time
 
 
 class BasicBlock(nn.Module):
@@ -115,6 +114,10 @@ ARCH = {
 }
 
 
+def read(path):
+    return np.asarray(Image.open(path).convert("RGB"), np.uint8).transpose(2, 0, 1)
+
+
 def load(root):
     """Return train images uint8 [n, 3, 64, 64] and classes, the same for validation, and the labels; cached beside the data."""
     cache = os.path.join(root, "cache.npz")
@@ -123,19 +126,16 @@ def load(root):
     words = dict(line.rstrip("\n").split("\t") for line in open(os.path.join(root, "words.txt")))
     labels = [{"id": w, "label": words[w].split(",")[0]} for w in wnids]
     if not os.path.exists(cache):
-        def read(path):
-            return np.asarray(Image.open(path).convert("RGB"), np.uint8).transpose(2, 0, 1)
-        train_x, train_y, val_x, val_y = [], [], [], []
+        train, val = [], []
         for w in wnids:
             folder = os.path.join(root, "train", w, "images")
-            for name in sorted(os.listdir(folder)):
-                train_x.append(read(os.path.join(folder, name)))
-                train_y.append(index[w])
+            train += [(os.path.join(folder, name), index[w]) for name in sorted(os.listdir(folder))]
         for line in open(os.path.join(root, "val", "val_annotations.txt")):
             name, w = line.split("\t")[:2]
-            val_x.append(read(os.path.join(root, "val", "images", name)))
-            val_y.append(index[w])
-        np.savez(cache, tx=np.stack(train_x), ty=np.array(train_y), vx=np.stack(val_x), vy=np.array(val_y))
+            val.append((os.path.join(root, "val", "images", name), index[w]))
+        with ProcessPoolExecutor() as pool:
+            images = [np.stack(list(pool.map(read, [path for path, _ in part], chunksize=CHUNK))) for part in (train, val)]
+        np.savez(cache, tx=images[0], ty=np.array([y for _, y in train]), vx=images[1], vy=np.array([y for _, y in val]))
     z = np.load(cache)
     return *(torch.from_numpy(z[k]) for k in ("tx", "ty", "vx", "vy")), labels
 
@@ -145,22 +145,53 @@ def normalize(x, device):
     return (x.to(device).float() / 255 - mean) / std
 
 
+def uniform(n, low, high, device):
+    return torch.empty(n, device=device).uniform_(low, high)
+
+
 def augment(x, size):
-    """Random resized crop (area 0.35-1, aspect 3/4-4/3), mirror, contrast and brightness; one affine sampling a batch."""
-    n = x.shape[0]
-    area = torch.empty(n).uniform_(0.35, 1)
-    ratio = torch.exp(torch.empty(n).uniform_(math.log(3 / 4), math.log(4 / 3)))
+    """Random resized crop (area 0.35-1, aspect 3/4-4/3), mirror, contrast, brightness and saturation, a turn by up to 10 degrees.
+
+    Returns the crops [n, 3, size, size] and the affine maps [n, 2, 3] that cut them.
+    """
+    n, device = x.shape[0], x.device
+    area = uniform(n, 0.35, 1, device)
+    ratio = torch.exp(uniform(n, math.log(3 / 4), math.log(4 / 3), device))
     w, h = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
-    theta = torch.zeros(n, 2, 3)
-    theta[:, 0, 0] = w * (torch.randint(0, 2, (n,)) * 2 - 1)
-    theta[:, 1, 1] = h
-    theta[:, 0, 2] = (torch.rand(n) * 2 - 1) * (1 - w)
-    theta[:, 1, 2] = (torch.rand(n) * 2 - 1) * (1 - h)
-    grid = F.affine_grid(theta, (n, 3, size, size), align_corners=False).to(x.device)
+    mirror = torch.randint(0, 2, (n,), device=device) * 2 - 1
+    angle = uniform(n, -10, 10, device) * (math.pi / 180) * (torch.rand(n, device=device) < 0.5)
+    theta = torch.zeros(n, 2, 3, device=device)
+    theta[:, 0, 0] = w * mirror * angle.cos()
+    theta[:, 0, 1] = -h * angle.sin()
+    theta[:, 1, 0] = w * mirror * angle.sin()
+    theta[:, 1, 1] = h * angle.cos()
+    theta[:, 0, 2] = uniform(n, -1, 1, device) * (1 - w)
+    theta[:, 1, 2] = uniform(n, -1, 1, device) * (1 - h)
+    grid = F.affine_grid(theta, (n, 3, size, size), align_corners=False)
     x = F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    gain = torch.empty(n, 1, 1, 1, device=x.device).uniform_(0.8, 1.25)
-    shift = torch.empty(n, 1, 1, 1, device=x.device).uniform_(-0.3, 0.3)
-    return x * gain + shift
+    grey = x.mean(1, keepdim=True)
+    x = grey + (x - grey) * uniform(n, 0.6, 1.4, device).view(n, 1, 1, 1)
+    return x * uniform(n, 0.7, 1.4, device).view(n, 1, 1, 1) + uniform(n, -0.4, 0.4, device).view(n, 1, 1, 1), theta
+
+
+def scores_of_crops(maps, theta):
+    """The mean of a class map [n, height, width, classes] over each crop, [n, classes]: what the teacher sees in it."""
+    grid = F.affine_grid(theta, (len(maps), 1, 4, 4), align_corners=False)
+    parts = F.grid_sample(maps.permute(0, 3, 1, 2).float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return parts.mean((2, 3))
+
+
+def cut_mix(x, target):
+    """Put a rectangle of another image into each, in the same place of all, and mix the targets by area (Yun 2019)."""
+    side = x.shape[-1]
+    kept = float(torch.rand(()))
+    h = w = int(side * math.sqrt(1 - kept))
+    top, left = (int(torch.randint(0, side - h + 1, ())) for _ in range(2))
+    other = torch.roll(x, 1, 0)
+    x = x.clone()
+    x[:, :, top:top + h, left:left + w] = other[:, :, top:top + h, left:left + w]
+    kept = 1 - h * w / side**2
+    return x, kept * target + (1 - kept) * torch.roll(target, 1, 0)
 
 
 @torch.no_grad()
@@ -226,8 +257,10 @@ def main():
     p.add_argument("--lr", type=float, default=0.12)
     p.add_argument("--wd", type=float, default=5e-4)
     p.add_argument("--init", help="weights to start from")
-    p.add_argument("--teacher", help="weights of a trained net of --teacher-arch to distil from")
-    p.add_argument("--teacher-arch", choices=ARCH, default="resnet18-w32")
+    p.add_argument("--maps", help="a teacher's class maps of the training images, to distil from (teacher.py)")
+    p.add_argument("--cutmix", type=float, default=0.5, help="share of the batches that are mixed, but in the last tenth of a run")
+    p.add_argument("--steps", type=int, help="of an epoch, at most: for a trial")
+    p.add_argument("--average", type=float, default=0.999, help="how much of the average of the weights stays in a step")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--export", help="weights to rewrite in half precision as OUT/model.safetensors")
     a = p.parse_args()
@@ -239,10 +272,12 @@ def main():
         save_safetensors(f"{a.out}/model.safetensors", state, metadata, np.float16)
         return
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.backends.cudnn.benchmark = True
     train_x, train_y, val_x, val_y, labels = load(a.data)
     json.dump(labels, open(f"{a.out}/labels.json", "w"), indent=0)
+    train_x, train_y = train_x.to(device), train_y.to(device)
+    maps = torch.from_numpy(np.load(a.maps, mmap_mode=None if device == "cuda" else "c")).to(device) if a.maps else None
     model = build(a.arch, len(labels), a.init, device)
-    teacher = build(a.teacher_arch, len(labels), a.teacher, device).eval() if a.teacher else None
     average = copy.deepcopy(model)
     weights = [q for q in model.parameters() if q.ndim > 1]
     rest = [q for q in model.parameters() if q.ndim <= 1]
@@ -250,7 +285,7 @@ def main():
                                 lr=a.lr, momentum=0.9, nesterov=True)
     phases = [(list(map(int, size.split("-"))), int(n)) for size, n in (part.split(":") for part in a.phases.split(","))]
     sizes = [size for size, n in phases for _ in range(n)]
-    steps = len(train_x) // a.batch
+    steps = min(len(train_x) // a.batch, a.steps or 10**9)
     total = steps * len(sizes)
     warmup = 0.1
 
@@ -270,40 +305,43 @@ def main():
     floats = [(e, q) for e, q in zip(average.state_dict().values(), model.state_dict().values()) if e.dtype.is_floating_point]
     for epoch in range(first, len(sizes)):
         torch.manual_seed(epoch)
-        start, order, running = time.time(), torch.randperm(len(train_x)), 0.0
+        start, order = time.time(), torch.randperm(len(train_x), device=device)
+        running = torch.zeros((), device=device)
         model.train()
         low, high = sizes[epoch][0], sizes[epoch][-1]
         for i in range(steps):
+            step = epoch * steps + i
             j = order[i * a.batch:(i + 1) * a.batch]
             size = int(torch.randint(low // 16, high // 16 + 1, (1,))) * 16
-            x = augment(normalize(train_x[j], device), size).contiguous(memory_format=torch.channels_last)
-            y = train_y[j].to(device)
+            x, theta = augment(normalize(train_x[j], device), size)
+            target = F.one_hot(train_y[j], len(labels)).float()
+            if maps is None:
+                target = 0.9 * target + 0.1 / len(labels)
+            else:
+                target = 0.2 * target + 0.8 * F.softmax(scores_of_crops(maps[j], theta), 1)
+            if float(torch.rand(())) < a.cutmix and step < 0.9 * total:
+                x, target = cut_mix(x, target)
             with torch.autocast(device, torch.bfloat16):
-                scores = model(x).float()
-                loss = F.cross_entropy(scores, y, label_smoothing=0.0 if teacher else 0.1)
-                if teacher:
-                    with torch.no_grad():
-                        view = x if size >= TEACHER_SIZE else F.interpolate(x, TEACHER_SIZE, mode="bilinear", align_corners=False)
-                        target = F.softmax(teacher(view).float() / 2, 1)
-                    loss = 0.3 * loss + 0.7 * 4 * F.kl_div(F.log_softmax(scores / 2, 1), target, reduction="batchmean")
+                scores = model(x.contiguous(memory_format=torch.channels_last)).float()
+            loss = F.cross_entropy(scores, target)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             schedule.step()
-            running += loss.item()
-            step = epoch * steps + i
+            running += loss.detach()
             with torch.no_grad():
-                torch._foreach_lerp_([e for e, _ in floats], [q for _, q in floats], 1 - min(0.999, (1 + step) / (10 + step)))
+                torch._foreach_lerp_([e for e, _ in floats], [q for _, q in floats], 1 - min(a.average, (1 + step) / (10 + step)))
             if i % 100 == 99:
-                print(f"  {i + 1}/{steps} loss {running / (i + 1):.3f} {(time.time() - start) / (i + 1):.3f} s a step", flush=True)
+                print(f"  {i + 1}/{steps} loss {running.item() / (i + 1):.3f} {(time.time() - start) / (i + 1):.3f} s a step",
+                      flush=True)
         top1, top5 = accuracy(average, val_x, val_y, device)
-        print(f"epoch {epoch + 1}/{len(sizes)} size {low}-{high} loss {running / steps:.3f} val@64 top-1 {top1:.4f} top-5 {top5:.4f}"
+        print(f"epoch {epoch + 1}/{len(sizes)} size {low}-{high} loss {running.item() / steps:.3f} val@64 top-1 {top1:.4f} top-5 {top5:.4f}"
               f" {time.time() - start:.0f} s", flush=True)
         torch.save({"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(),
                     "schedule": schedule.state_dict(), "epoch": epoch + 1}, last)
         save_safetensors(f"{a.out}/model.safetensors", average.state_dict(),
                          {"architecture": a.arch, "data": "Tiny ImageNet", "epochs": str(epoch + 1), "phases": a.phases})
-    for size in (48, 64, 80, 96, 112, 128, 160):
+    for size in (48, 64, 80, 96, 112, 128, 160, 192):
         print("val top-1/top-5 at", size, accuracy(average, val_x, val_y, device, size), flush=True)
 
 
