@@ -329,6 +329,7 @@ function loadModels(
     },
     {
       platform: platformOf(engine, kind),
+      roundsFactors: engine.roundsFactors?.(kind) ?? false,
       open: async (spec) => openWarm(await starting, spec),
       close: async (id) => {
         const { batcher, pool, returnMemorySoon } = await starting;

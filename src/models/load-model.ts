@@ -82,7 +82,7 @@ async function trust(model: CompiledModel, { cache }: LoadOptions, sessions: Ses
     return withDoubt(model, isDoubtful ? await measureLogits(model, sessions) : undefined);
   }
   const parity = await measureParity(check, sessions, cache);
-  return withDoubt(trusted(model, check, parity), parity);
+  return withDoubt(trusted(model, check, parity, sessions), parity);
 }
 
 function withDoubt(model: CompiledModel, measured: Parameters<typeof doubtOf>[1] | undefined): CompiledModel {

@@ -30,7 +30,7 @@ export interface ParityCheck {
 }
 
 /** Bounds for the error of rounding, as a part of the largest absolute logit. */
-const TOLERANCE = { float32: 1e-3, float16: 1e-2 };
+export const TOLERANCE = { float32: 1e-3, float16: 1e-2 };
 
 /** How sessions of a half precision are written; undefined of another precision. */
 export function halfForm(precision: Precision): HalfForm | undefined {

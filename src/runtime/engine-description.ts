@@ -37,6 +37,11 @@ export interface EngineDescription<Name extends string = string> {
   /** Whether it computes in half precision on such a device, rather than in single precision on rounded weights. */
   computesHalf(kind: DeviceKind): boolean;
   /**
+   * Whether it rounds the factors of products on such a device, in single precision too, to the ten bits that half precision has:
+   * TF32, which NVIDIA's libraries use by themselves. Absent: it does not.
+   */
+  roundsFactors?(kind: DeviceKind): boolean;
+  /**
    * Whether the setting `auto` for the engine tries it on the CPU, where it is installed. It is then asked in a process of its own
    * how fast it is, and for its half precision.
    */

@@ -21,6 +21,7 @@ export const onnxruntime: EngineDescription<'onnxruntime'> = {
    * 3 times as long as the same net in single precision (ResNet-18 and SqueezeNet 1.1 at 224²).
    */
   computesHalf: (kind) => kind !== 'cpu',
+  roundsFactors: (kind) => kind === 'cuda' || kind === 'tensorrt',
   mapsWeights: (kind) => kind === 'cpu',
   policy: policyOf,
   explainFailure,

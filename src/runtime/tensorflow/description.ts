@@ -22,6 +22,7 @@ export const tensorflow: EngineDescription<'tensorflow'> = {
     index > 0 ? 'uses only the first GPU; CUDA_VISIBLE_DEVICES sets which one that is' : undefined,
   /** TensorFlow.js has no half-precision type. */
   computesHalf: () => false,
+  roundsFactors: (kind) => kind === 'cuda',
   policy: policyOf,
   explainFailure: (_, message, written) => missingLibrary(message, written) ?? publicLine(message),
   load: async (options) => (await import('./engine.js')).createTensorflowEngine(options),

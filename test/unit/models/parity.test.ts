@@ -6,7 +6,10 @@ import { writeOnnx } from '../../../src/graph/onnx/model.js';
 import type { CompiledModel } from '../../../src/models/compile.js';
 import { createModelLoader } from '../../../src/models/load-model.js';
 import type { OutputKind } from '../../../src/models/networks/network.js';
-import { doubtOf, measureParity, type Parity, type SessionRunner } from '../../../src/models/parity.js';
+import type { ParityCheck } from '../../../src/models/parity-check.js';
+import { doubtOf, measureParity, trusted, type Parity, type SessionRunner } from '../../../src/models/parity.js';
+import { ENGINES } from '../../../src/runtime/engines.js';
+import { onnxruntime } from '../../../src/runtime/onnxruntime/description.js';
 import type { SessionSpec } from '../../../src/runtime/session.js';
 import { HIDDEN_BEHIND_POOLING, TINY, tinyClassifier } from '../../support/tiny-classifiers.js';
 import { writeOnnxModel } from '../../support/tiny-models.js';
@@ -73,6 +76,26 @@ it('runs the original as it is written, and has nothing kept of either', async (
   } finally {
     await rm(cache, { recursive: true });
   }
+});
+
+it.each([
+  [0.0025, false, false],
+  [0.0025, true, true],
+  [0.02, true, false],
+])(
+  'a difference of %d on a device that rounds factors (%s) is rounding: %s',
+  (difference, roundsFactors, isRounding) => {
+    const model = { classifier: { session: {} } } as unknown as CompiledModel;
+    const check = { tolerance: 1e-3 } as ParityCheck;
+    const trustedModel = trusted(model, check, { difference, largest: 1 }, { roundsFactors });
+    expect(trustedModel.deviation).toBe(isRounding ? difference : undefined);
+  },
+);
+
+it('CUDA rounds factors by itself, and no CPU does', () => {
+  for (const engine of ENGINES) expect(engine.roundsFactors?.('cpu') ?? false).toBe(false);
+  expect(onnxruntime.roundsFactors?.('cuda')).toBe(true);
+  expect(onnxruntime.roundsFactors?.('webgpu')).toBe(false);
 });
 
 describe('numbers that are taken for logits', () => {
