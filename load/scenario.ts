@@ -54,7 +54,7 @@ export interface Scenario {
 export const MIXED_SIZES = ['320x240', '480x320', '640x512', '960x960', '1280x720', '1500x2000'];
 
 export const SAMPLES = 'test/fixtures/photos';
-export const EMBEDDED = ['imagenet-efficientnet-lite0', 'tinyimagenet-resnet18-w32', 'tinyimagenet-vgg11bn-w32'];
+export const EMBEDDED = ['imagenet-efficientnet-lite0', 'tinyimagenet-resnet18-w48', 'tinyimagenet-vgg11bn-w32'];
 
 /** How thoroughly rows are measured where the command line does not say it: some models, and all of them. */
 const THOROUGH = { duration: '15', rounds: '5', openLoop: '0.5,0.7,0.9' };

@@ -23,7 +23,7 @@ import { trafficOf } from './traffic.js';
 
 const HELP = `npm run load:traces -- [BEFORE] [options]
   BEFORE         a checkout to compare with, its packages installed and built
-  --model NAME   a model (tinyimagenet-resnet18-w32)
+  --model NAME   a model (tinyimagenet-resnet18-w48)
   --clients N    clients of the closed loop (4)
   --seconds S    seconds of each measurement (5)
   --rounds N     rounds (9)
@@ -115,7 +115,7 @@ await runCommand(async () => {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
-      model: { type: 'string', default: 'tinyimagenet-resnet18-w32' },
+      model: { type: 'string', default: 'tinyimagenet-resnet18-w48' },
       clients: { type: 'string', default: '4' },
       seconds: { type: 'string', default: '5' },
       rounds: { type: 'string', default: '9' },

@@ -64,7 +64,7 @@ export async function startFuzzedServer(options: FuzzServerOptions): Promise<Fuz
   const settings = {
     FULLCONV_DEADLINE_MS: String(DEADLINE_MS),
     FULLCONV_REQUEST_TIMEOUT_MS: String(REQUEST_TIMEOUT_MS),
-    FULLCONV_DEFAULT_MODEL: 'tinyimagenet-resnet18-w32',
+    FULLCONV_DEFAULT_MODEL: 'tinyimagenet-resnet18-w48',
     FULLCONV_RENDERERS: '1',
   };
   const server = await startServer(settings, '.', memory?.launcher);

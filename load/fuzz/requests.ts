@@ -342,7 +342,7 @@ const inference: Generator = (random, samples) => {
   const json = random.next() < 0.8 ? text : changeJson(random, text);
   const length =
     random.next() < 0.85 ? String(json.length) : random.pick(['0', '1', '-1', '1e1', '99999999999', '', '5, 5']);
-  const model = `tinyimagenet-resnet18-w32${random.next() < 0.8 ? '' : random.pick(INFER_PATHS)}`;
+  const model = `tinyimagenet-resnet18-w48${random.next() < 0.8 ? '' : random.pick(INFER_PATHS)}`;
   const body = Buffer.concat([json, random.next() < 0.9 ? bytes : bytes.subarray(0, random.below(bytes.length))]);
   const head = { path: `/v2/models/${model}/infer`, headers: [`Inference-Header-Content-Length: ${length}`] };
   const framed = post(head, body);

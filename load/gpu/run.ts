@@ -34,7 +34,7 @@ import { unpackParts } from './unpack.js';
 
 /** By worth: the first is compared with PyTorch, and its heatmaps are measured. */
 const MODELS = [
-  ...['resnet50', 'imagenet-efficientnet-lite0', 'resnet18', 'tinyimagenet-resnet18-w32', 'vgg16', 'densenet121'],
+  ...['resnet50', 'imagenet-efficientnet-lite0', 'resnet18', 'tinyimagenet-resnet18-w48', 'vgg16', 'densenet121'],
   ...[
     'inception_v3',
     'resnext50_32x4d',

@@ -39,7 +39,7 @@ export interface Shifted {
 }
 
 /** The embedded nets that differ in this: both know Tiny ImageNet's classes. Where they are not served, all that are. */
-const MODELS = ['tinyimagenet-resnet18-w32', 'tinyimagenet-vgg11bn-w32'];
+const MODELS = ['tinyimagenet-resnet18-w48', 'tinyimagenet-vgg11bn-w32'];
 const LARGEST = 31;
 /** The windows of one image are in memory together. */
 const MOST = 256;

@@ -23,6 +23,7 @@ import { inferShapes } from '../graph/shapes.js';
 import { pixelSize } from '../maps/input-plan.js';
 import type { Conversion } from '../maps/scores.js';
 import { DEFAULT_ENGINE } from '../runtime/engines.js';
+import type { SessionSpec } from '../runtime/session.js';
 import { loadBuiltIn } from './networks/built-in.js';
 import { createDenseViews, type DenseForm, type DenseView, type DenseViews, type View } from './dense-views.js';
 import { isSameSize, memoizeBySize, statedSize, type Size } from './input-size.js';
@@ -158,12 +159,12 @@ export function finishNetwork(
 
   const multiplyAdds = multiplyAddCounter(network);
   const usual = pixelSize(manifest.input.size);
-  const typical = {
-    feeds: { image: { type: 'uint8', dims: [usual.height, usual.width, 3] } },
-    cost: multiplyAdds(usual),
-  } as const;
+  const typical = (size: Size): NonNullable<SessionSpec['typical']> => ({
+    feeds: { image: { type: 'uint8', dims: [size.height, size.width, 3] } },
+    cost: multiplyAdds(size),
+  });
   const fixed: View = {
-    session: { ...serve('classify', network.classifier), typical },
+    session: { ...serve('classify', network.classifier), typical: typical(usual) },
     multiplyAdds,
     peakBytes: peakByteCounter(network),
     pixelCost: 1,
@@ -192,17 +193,24 @@ export function finishNetwork(
 
   const views = createDenseViews(dense, { name: manifest.name, nativeSize, temperature, session: serve });
   const { check } = views;
-  const classifier: View = dense.poolsGlobally ? { ...fixed, check } : fixed;
-  const score: View = { ...fixed, session: serve('score', dense.graph, { ends: [averageClassMap()] }), check };
   // A net that pools a window of its map takes images below `minimumSize` by itself.
   const takes = memoizeBySize((input) => takesSize(network.classifier, input));
   const isSmall = ({ width, height }: Size): boolean => Math.min(width, height) < views.minimumSize;
+  const isForClassifier = (input: Size): boolean =>
+    dense.poolsGlobally || isSameSize(input, nativeSize) || (isSmall(input) && takes(input));
+  const atNative: View = { ...fixed, session: { ...fixed.session, typical: typical(nativeSize) } };
+  const classifier: View = { ...(isForClassifier(usual) ? fixed : atNative), ...(dense.poolsGlobally && { check }) };
+  const scoring = serve('score', dense.graph, { ends: [averageClassMap()] });
+  const score: View = {
+    ...fixed,
+    session: isForClassifier(usual) ? scoring : { ...scoring, typical: typical(usual) },
+    check,
+  };
   return {
     ...common,
     dense: views,
     classifier,
-    classifyView: (input) =>
-      dense.poolsGlobally || isSameSize(input, nativeSize) || (isSmall(input) && takes(input)) ? classifier : score,
+    classifyView: (input) => (isForClassifier(input) ? classifier : score),
     ...(network.original && { parityCheck: parityCheckOf(network.original, dense.graph, network, write) }),
   };
 }
@@ -217,6 +225,11 @@ function loadFormat(content: ModelFolder, cache: string): Promise<Network> {
     default:
       return loadBuiltIn(content, cache);
   }
+}
+
+/** The view that classifies images of the model's own size: what most requests ask for. */
+export function usualView({ classifyView, manifest }: Pick<CompiledModel, 'classifyView' | 'manifest'>): View {
+  return classifyView(pixelSize(manifest.input.size));
 }
 
 /**

@@ -4,7 +4,7 @@
  * large net are opened on first use. If anything fails, no session stays open.
  */
 import { join } from 'node:path';
-import { compileModel, type CompiledModel, type NetworkLoader } from './compile.js';
+import { compileModel, usualView, type CompiledModel, type NetworkLoader } from './compile.js';
 import type { View } from './dense-views.js';
 import { ModelFileError } from './files/model-file-error.js';
 import { LoadedModel } from './loaded-model.js';
@@ -97,7 +97,7 @@ async function openLoad(
 ): Promise<LoadedModel> {
   const load = new LoadedModel(model, sessions, sessionBytes(model, copies));
   try {
-    await open(load, model.classifier);
+    await open(load, usualView(model));
     if ('view' in model.dense && model.parameters <= EAGER_PARAMETERS) await open(load, model.dense.view());
   } catch (error) {
     await load.close();

@@ -3,12 +3,12 @@
  * number, see compile.ts), so other loads of the same model cannot affect them. A closed load never opens a session
  * again: a late lease is refused and leaks nothing.
  *
- * A session is a copy of the weights in each worker. The classifier's session stays open. Each requested output stride
+ * A session is a copy of the weights in each worker. The session that classifies images of the model's own size stays open. Each requested output stride
  * and edge adds another one. Of these the last used stay open, as many as MAX_EXTRA_PARAMETERS allows.
  */
 import { ServiceError } from '../errors.js';
 import type { SessionSpec } from '../runtime/session.js';
-import type { CompiledModel } from './compile.js';
+import { usualView, type CompiledModel } from './compile.js';
 import type { View } from './dense-views.js';
 
 /** The part of the worker pool that a loaded model uses. */
@@ -38,6 +38,8 @@ interface OpenSession {
 export class LoadedModel {
   readonly model: CompiledModel;
   readonly #sessions: SessionOpener;
+  /** The session that stays open. */
+  readonly #kept: string;
   readonly #maxExtra: number;
   /** By id, least recently used first. */
   readonly #open = new Map<string, OpenSession>();
@@ -50,6 +52,7 @@ export class LoadedModel {
   constructor(model: CompiledModel, sessions: SessionOpener, sessionBytes = 0) {
     this.model = model;
     this.#sessions = sessions;
+    this.#kept = usualView(model).session.id;
     this.#sessionBytes = sessionBytes;
     this.#maxExtra = Math.max(MIN_EXTRA_SESSIONS, Math.floor(MAX_EXTRA_PARAMETERS / model.parameters));
   }
@@ -124,7 +127,7 @@ export class LoadedModel {
   }
 
   #closeLeastUsed(): void {
-    const extra = [...this.#open].filter(([id]) => id !== this.model.classifier.session.id);
+    const extra = [...this.#open].filter(([id]) => id !== this.#kept);
     const unused = extra.filter(([, { users }]) => users === 0);
     const surplus = Math.max(0, extra.length - this.#maxExtra);
     for (const [id, session] of unused.slice(0, surplus)) this.#closeNow(id, session);

@@ -12,7 +12,7 @@ import { ENGINES, runOn } from '../support/engines.js';
 import { randomImage, relativeError, type Value } from '../support/ort.js';
 
 const MODELS = fileURLToPath(new URL('../../models/', import.meta.url));
-const EMBEDDED = ['imagenet-efficientnet-lite0', 'tinyimagenet-resnet18-w32', 'tinyimagenet-vgg11bn-w32'];
+const EMBEDDED = ['imagenet-efficientnet-lite0', 'tinyimagenet-resnet18-w48', 'tinyimagenet-vgg11bn-w32'];
 
 let cache: string;
 beforeAll(async () => {

@@ -118,7 +118,7 @@ it('the embedded models are ready, and every class of theirs has an id and a lab
   }>();
   expect(models.map(({ name, state, reason }) => [name, state, reason])).toEqual([
     ['imagenet-efficientnet-lite0', 'ready', undefined],
-    ['tinyimagenet-resnet18-w32', 'ready', undefined],
+    ['tinyimagenet-resnet18-w48', 'ready', undefined],
     ['tinyimagenet-vgg11bn-w32', 'ready', undefined],
   ]);
 });

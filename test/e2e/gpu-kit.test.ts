@@ -25,7 +25,7 @@ const NATIVE = ['node_modules/@img/sharp*-linux-x64/lib/*', 'node_modules/onnxru
 const SMALL = [
   ...[
     '--models',
-    'tinyimagenet-resnet18-w32',
+    'tinyimagenet-resnet18-w48',
     '--goldens',
     'squeezenet1_1',
     '--devices',
@@ -173,7 +173,7 @@ describe.skipIf(lack !== undefined)('the kit', () => {
     expect(answers.filter(({ failure }) => failure !== undefined)).toHaveLength(3);
     const compared = answers.filter(({ failure }) => failure === undefined);
     expect(compared.map(({ model }) => model).sort()).toEqual(
-      ['imagenet-efficientnet-lite0', 'squeezenet1_1', 'tinyimagenet-resnet18-w32', 'tinyimagenet-vgg11bn-w32'].sort(),
+      ['imagenet-efficientnet-lite0', 'squeezenet1_1', 'tinyimagenet-resnet18-w48', 'tinyimagenet-vgg11bn-w32'].sort(),
     );
     for (const { model, error, bound } of compared) expect(error, model).toBeLessThan(bound!);
 

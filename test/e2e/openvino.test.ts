@@ -9,7 +9,7 @@ import { startServer, type ServerProcess } from '../support/server.js';
 
 const MODELS = fileURLToPath(new URL('../../models', import.meta.url));
 const PHOTO = fileURLToPath(new URL('../fixtures/photos/coffee.png', import.meta.url));
-const RESNET = 'tinyimagenet-resnet18-w32';
+const RESNET = 'tinyimagenet-resnet18-w48';
 
 interface Answer {
   readonly model: { readonly engine: string; readonly precision: string };

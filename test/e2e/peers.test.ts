@@ -10,7 +10,7 @@ const ENTRY = fileURLToPath(new URL('../../dist/load-peers.js', import.meta.url)
 const peers = (args: readonly string[], environment: Readonly<Record<string, string>> = {}) =>
   promisify(execFile)(
     process.execPath,
-    [ENTRY, '--model', 'tinyimagenet-resnet18-w32', '--clients', '2', '--duration', '0.5', ...args],
+    [ENTRY, '--model', 'tinyimagenet-resnet18-w48', '--clients', '2', '--duration', '0.5', ...args],
     { env: { ...process.env, ...environment } },
   );
 

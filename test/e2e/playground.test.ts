@@ -261,7 +261,7 @@ describe.skipIf(!hasBrowser)('the playground', () => {
     await page.keyboard.press('Enter');
     expect(await options.count()).toBe(3);
 
-    await page.locator('#model').selectOption('tinyimagenet-resnet18-w32');
+    await page.locator('#model').selectOption('tinyimagenet-resnet18-w48');
     await page.getByText('Knows 200 things.').waitFor();
     expect(await input.getAttribute('placeholder')).toBe('one of 200, by name or id');
   });

@@ -1,5 +1,5 @@
 /** `fullconv quantize`, and what it has written behind HTTP: an ordinary model that answers as the one before. */
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -73,6 +73,16 @@ describe('fullconv quantize', () => {
     } finally {
       await app.close();
     }
+  });
+
+  it('calibrates a net that slides by its native size, where its own is larger', async () => {
+    const folder = join(models, 'larger');
+    await cp(join(models, 'tiny-vgg'), folder, { recursive: true });
+    const manifest = JSON.parse(await readFile(join(folder, 'model.json'), 'utf8')) as { input: object };
+    const input = { ...manifest.input, size: 96, resize: 96 };
+    await writeFile(join(folder, 'model.json'), JSON.stringify({ ...manifest, name: 'larger', input }));
+    const { code, stderr } = await quantize('larger', '--images', join(root, 'images'), '--force');
+    expect(code, stderr).toBe(0);
   });
 
   it('refuses too few images, a name that is taken, and a model that is not there', async () => {

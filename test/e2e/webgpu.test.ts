@@ -12,7 +12,7 @@ import { probeDevice } from '../../src/runtime/probe-device.js';
 import { startServer, type ServerProcess } from '../support/server.js';
 
 const PROCESS_FILE = fileURLToPath(new URL('../../dist/runtime/probe-process.js', import.meta.url));
-const MODELS = ['imagenet-efficientnet-lite0', 'tinyimagenet-resnet18-w32', 'tinyimagenet-vgg11bn-w32'];
+const MODELS = ['imagenet-efficientnet-lite0', 'tinyimagenet-resnet18-w48', 'tinyimagenet-vgg11bn-w32'];
 /** As a part of the largest value. */
 const TOLERANCE = 1e-3;
 

@@ -86,7 +86,7 @@ describe('a server with few shapes', () => {
     interface Answer {
       results: Heatmap[];
     }
-    const path = '/v1/heatmap?model=tinyimagenet-resnet18-w32&size=120&scores=logit';
+    const path = '/v1/heatmap?model=tinyimagenet-resnet18-w48&size=120&scores=logit';
     const rounded = (await ask<Answer>(few, path)).results[0]!;
     const exact120 = (await ask<Answer>(exact, path)).results[0]!;
     // The photo has 512×600 pixels.

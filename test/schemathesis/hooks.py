@@ -54,7 +54,7 @@ ORIGIN = f'http://{os.environ["ORIGIN"]}'
 
 # Values that the document cannot list, because each server and model has its own: what works, and what does not.
 KNOWN = {
-    'model': (['tinyimagenet-resnet18-w32', 'tinyimagenet-vgg11bn-w32', 'imagenet-efficientnet-lite0'], 'no-such-model'),
+    'model': (['tinyimagenet-resnet18-w48', 'tinyimagenet-vgg11bn-w32', 'imagenet-efficientnet-lite0'], 'no-such-model'),
     'class': (['top', 'none', '0', '199', 'goldfish'], 'no such class'),
     'outputStride': ([16], 3),
     'size': ([64, 100, 250], 16384),

@@ -11,7 +11,7 @@ import type { Config } from '../../config.js';
 import { OperatorError, ServiceError, UsageError } from '../../errors.js';
 import { isFile, isTaken } from '../../files.js';
 import { createInference } from '../../inference/infer.js';
-import { finishNetwork, loadNetwork } from '../../models/compile.js';
+import { finishNetwork, loadNetwork, usualView } from '../../models/compile.js';
 import type { View } from '../../models/dense-views.js';
 import { stampModelFile } from '../../models/files/file-access.js';
 import { LoadedModel } from '../../models/loaded-model.js';
@@ -123,10 +123,13 @@ async function calibrationImages(
     digest: createHash('sha256').update(digests.join('\n')).digest('hex'),
     async run(session, onOutputs) {
       const view: View = { ...model.classifier, session, check: () => undefined };
+      const { width, height } = model.nativeSize;
+      // Where the model's own size is for the sliding classifier, the net by itself takes its native size.
+      const isOwnSize = usualView(model) === model.classifier;
       const request = {
         model,
         viewFor: () => view,
-        input: { scales: [1], flip: false },
+        input: { scales: [1], flip: false, size: isOwnSize ? undefined : Math.min(width, height) },
       } as const;
       const load = new LoadedModel(model, pool);
       const { background } = config;

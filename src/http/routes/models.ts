@@ -10,6 +10,7 @@ import { pixelSize } from '../../maps/input-plan.js';
 import { MAP_KINDS } from '../../maps/map-kinds.js';
 import { ACTIVATIONS, MAP_SCORES } from '../../maps/scores.js';
 import { OUTPUTS } from '../../models/networks/network.js';
+import { usualView } from '../../models/compile.js';
 import type { DenseViews } from '../../models/dense-views.js';
 import { PRECISIONS } from '../../models/manifest.js';
 import type { ModelEntry } from '../../models/registry.js';
@@ -246,7 +247,7 @@ function describeEntry(entry: ModelEntry, parts: Surroundings) {
     inputStep: Math.max(inputStep, 'view' in dense ? dense.sizeStep : 1),
     devices: device.devices.map(deviceName),
     provider: device.devices[0]?.kind,
-    runCost: describeRunCost(runCosts().get(model.classifier.session.id)),
+    runCost: describeRunCost(runCosts().get(usualView(model).session.id)),
     ...('view' in dense
       ? describeDense(dense)
       : { outputStrides: [], edges: [], heatmapsUnavailable: dense.unavailable }),

@@ -39,7 +39,7 @@ describe('accuracy', () => {
     const { data, sections } = await accuracy(lab, { images });
     expect(data.models.map(({ model }) => model)).toEqual([
       'imagenet-efficientnet-lite0',
-      'tinyimagenet-resnet18-w32',
+      'tinyimagenet-resnet18-w48',
       'tinyimagenet-vgg11bn-w32',
     ]);
     expect(data.leftOut).toEqual(['others']);

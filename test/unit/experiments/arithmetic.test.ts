@@ -45,9 +45,9 @@ describe('arithmetic', () => {
   });
 
   it('takes the classifier itself at the native size, and a model of the folder', async () => {
-    const { data } = await arithmetic(lab, { model: ['vgg16', 'tinyimagenet-resnet18-w32'], size: [224] });
+    const { data } = await arithmetic(lab, { model: ['vgg16', 'tinyimagenet-resnet18-w48'], size: [224] });
     expect(sides(data.nets[0]!.maps)).toEqual([224, 112, 56, 28, 14, 7]);
-    expect(data.nets[1]!).toMatchObject({ model: 'tinyimagenet-resnet18-w32', size: 224 });
+    expect(data.nets[1]!).toMatchObject({ model: 'tinyimagenet-resnet18-w48', size: 224 });
   });
 
   it('every sum is true: it gives what the shape rules give', async () => {

@@ -14,7 +14,7 @@ import { expectTensor } from '../../../src/tensor.js';
 import { testLab } from '../../support/lab.js';
 import { writeTinyModel } from '../../support/tiny-models.js';
 
-const RESNET = 'tinyimagenet-resnet18-w32';
+const RESNET = 'tinyimagenet-resnet18-w48';
 const photo = fileURLToPath(new URL('../../fixtures/photos/coffee.png', import.meta.url));
 
 let root: string;
@@ -44,7 +44,7 @@ describe('a subject', () => {
       const logits = expectTensor(outputs, LOGITS, 'float32').data;
       expect(Math.max(...logits)).toBeCloseTo(best!.score, 4);
       expect(logits.indexOf(Math.max(...logits))).toBe(best!.index);
-      expect(expectTensor(outputs, pooled, 'float32').dims).toEqual([256, 1, 1]);
+      expect(expectTensor(outputs, pooled, 'float32').dims).toEqual([384, 1, 1]);
     });
   });
 

@@ -45,9 +45,9 @@ describe('with an embedded model', () => {
   });
 
   it('without a class follows the answer at the own size, and says what a net refuses', async () => {
-    const { data } = await rescale(lab, { images: coffee, model: ['tinyimagenet-resnet18-w32'], scale: [1, 1000] });
+    const { data } = await rescale(lab, { images: coffee, model: ['tinyimagenet-resnet18-w48'], scale: [1, 1000] });
     const [at1, at1000] = data.models[0]!.scales;
-    expect(at1).toMatchObject({ rank: 1, width: 96 });
+    expect(at1).toMatchObject({ rank: 1, width: 128 });
     expect(at1000).toMatchObject({ problem: expect.stringMatching(/pixels/) as string });
   });
 
@@ -56,8 +56,8 @@ describe('with an embedded model', () => {
       'has no class "no such thing"',
     );
     await expect(rescale(lab, {})).rejects.toThrow('needs a photograph');
-    await expect(rescale(lab, { images: coffee, model: ['tinyimagenet-resnet18-w32'], scale: [1000] })).rejects.toThrow(
-      /^tinyimagenet-resnet18-w32: .*pixels/,
+    await expect(rescale(lab, { images: coffee, model: ['tinyimagenet-resnet18-w48'], scale: [1000] })).rejects.toThrow(
+      /^tinyimagenet-resnet18-w48: .*pixels/,
     );
   });
 });

@@ -35,7 +35,7 @@ describe('shift', () => {
     }
     const { data, sections } = await shift(lab, { images, shift: 16 });
     expect(data.models.map(({ model, head }) => [model, head])).toEqual([
-      ['tinyimagenet-resnet18-w32', 'global average pooling → fully connected, 256 to 200'],
+      ['tinyimagenet-resnet18-w48', 'global average pooling → fully connected, 384 to 200'],
       ['tinyimagenet-vgg11bn-w32', expect.stringMatching(/Flatten|fully connected over a window of 4×4/) as string],
     ]);
     for (const { images: count, shifts, meanChange } of data.models) {

@@ -93,8 +93,8 @@ describe('slide', () => {
   });
 
   it('says what it needs', async () => {
-    await expect(slide(lab, { images: coffee, model: ['tinyimagenet-resnet18-w32'] })).rejects.toThrow(
-      'tinyimagenet-resnet18-w32 has no fully connected layer over a window of its last map',
+    await expect(slide(lab, { images: coffee, model: ['tinyimagenet-resnet18-w48'] })).rejects.toThrow(
+      'tinyimagenet-resnet18-w48 has no fully connected layer over a window of its last map',
     );
     await expect(slide(lab, { images: coffee, size: [1000] })).rejects.toThrow('are more than 400');
     await expect(slide(lab, { images: coffee, size: [20] })).rejects.toThrow('smaller than one window');

@@ -46,8 +46,12 @@ const view = (id: string): View => ({
   peakBytes: () => 0,
   check: () => undefined,
 });
-/** So large that two sessions besides the classifier's may stay. */
-const model = { parameters: 1e9, classifier: view('classify'), manifest: { name: 'net' } } as CompiledModel;
+/** So large that two sessions besides the usual view's may stay. */
+const model = {
+  parameters: 1e9,
+  classifyView: () => view('classify'),
+  manifest: { name: 'net', input: { size: 64 } },
+} as unknown as CompiledModel;
 
 let sessions: FakeSessions;
 let loaded: LoadedModel;

@@ -46,26 +46,26 @@ describe('an architecture with options', () => {
       );
     expect(await refused('fractalnet_cifar', { columns: 99 })).toMatch(/^fractalnet_cifar: option "columns" must be/);
     expect(await refused('resnet18', { depth: 3 })).toMatch(/^resnet18 has no option "depth"/);
-    expect(await refused('tinyimagenet-resnet18-w32', { width: 8 })).toMatch(/^Only an architecture takes options/);
+    expect(await refused('tinyimagenet-resnet18-w48', { width: 8 })).toMatch(/^Only an architecture takes options/);
   });
 });
 
 describe('the description of a model', () => {
   it('tells its net, its input, its class map and what it answers', async () => {
-    const resnet = await inspect('tinyimagenet-resnet18-w32');
-    const { digest } = await compileModel(await readModelFolder(join(EMBEDDED, 'tinyimagenet-resnet18-w32')), {
+    const resnet = await inspect('tinyimagenet-resnet18-w48');
+    const { digest } = await compileModel(await readModelFolder(join(EMBEDDED, 'tinyimagenet-resnet18-w48')), {
       load: 1,
       cache: root,
     });
     expect(resnet).toMatchObject({
-      name: 'tinyimagenet-resnet18-w32',
+      name: 'tinyimagenet-resnet18-w48',
       architecture: 'resnet18',
-      options: { width: 32, stem: 'compact' },
+      options: { width: 48, stem: 'compact' },
       digest,
       classes: 200,
-      input: { size: 96 },
-      nativeSize: 96,
-      head: { was: 'global average pooling → fully connected, 256 to 200' },
+      input: { size: 128 },
+      nativeSize: 128,
+      head: { was: 'global average pooling → fully connected, 384 to 200' },
       classify: { sizes: 'any', smallest: 1 },
       heatmaps: {
         available: true,
@@ -75,9 +75,9 @@ describe('the description of a model', () => {
           { outputStride: 4, pixelCost: expect.any(Number) as number },
         ],
         edges: ['valid', 'same'],
-        // Its receptive fields begin at 0.5; trained, it looks 6.15 pixels behind that.
-        geometry: { outputStride: 16, offset: 6.65, receptiveField: 215 },
-        cells: { width: 6, height: 6 },
+        // Its receptive fields begin at 0.5; trained, it looks 5.7 pixels behind that.
+        geometry: { outputStride: 16, offset: 6.2, receptiveField: 215 },
+        cells: { width: 8, height: 8 },
         smallest: 1,
       },
     });
@@ -97,13 +97,13 @@ describe('the description of a model', () => {
         ceil: false,
         groups: 1,
       },
-      input: [32, 48, 48],
-      output: [64, 24, 24],
-      parameters: 32 * 64 * 9,
-      multiplyAdds: 24 * 24 * 32 * 64 * 9,
+      input: [48, 64, 64],
+      output: [96, 32, 32],
+      parameters: 48 * 96 * 9,
+      multiplyAdds: 32 * 32 * 48 * 96 * 9,
     });
     // Half precision, and besides the parameters the running statistics of the normalizations.
-    expect(resnet.weightBytes).toBe(2 * (resnet.parameters + 2 * 2400));
+    expect(resnet.weightBytes).toBe(2 * (resnet.parameters + 2 * 3600));
   });
 
   it('tells the layers and the map for an image of another size', async () => {
