@@ -29,6 +29,8 @@ export interface DevicePolicy {
   readonly warmsUp: boolean;
   /** Each count and size costs extra when it first runs, so there must be few. */
   readonly plansShapes: boolean;
+  /** A session remembers its last input's shape only: a run of another shape costs extra, also when it came before. */
+  readonly remembersOneShape: boolean;
   /** Sides of inputs that follow from the photograph are multiples of this, in pixels. */
   readonly inputStep: number;
 }
@@ -36,7 +38,7 @@ export interface DevicePolicy {
 /** A wait ends much sooner unless a run has a large fixed cost and requests come fast (batch-policy.ts). */
 const LINGER_MS = 10;
 
-const EXACT = { plansShapes: false, inputStep: 1 };
+const EXACT = { plansShapes: false, remembersOneShape: false, inputStep: 1 };
 
 /** A CPU: each core has a worker whose operators run in one thread. */
 export function workerPerCore(cores: number): DevicePolicy {
@@ -58,3 +60,6 @@ export const GPU: DevicePolicy = {
 
 /** A GPU whose provider plans for each shape. */
 export const PLANNING_GPU: DevicePolicy = { ...GPU, plansShapes: true, inputStep: 16 };
+
+/** A GPU whose provider plans for each shape, and forgets the plan when the session runs another. */
+export const FORGETFUL_GPU: DevicePolicy = { ...PLANNING_GPU, remembersOneShape: true };
