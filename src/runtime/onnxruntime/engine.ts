@@ -37,7 +37,8 @@ export function createOnnxruntimeEngine(
 ): Engine {
   env.logLevel = 'error';
   if (!remembersOneShape) return { open: (spec) => openSession(spec, options) };
-  const shapes = new ShapeSessions();
+  const { maxCopiedBytes } = options;
+  const shapes = new ShapeSessions({ ...(maxCopiedBytes !== undefined && { maxCopiedBytes }) });
   return { open: (spec) => shapes.open(spec, () => openSession(spec, options)) };
 }
 

@@ -32,8 +32,8 @@ export interface ShapeLimits {
 }
 
 /**
- * Six copies of the ResNet-50 are 0.6 GB, three of the VGG-16 1.7 GB. An opening and its first run take as long as some ten changes, by
- * the first runs and the changes in load/results/2026-11-29-gpu.md.
+ * Six copies of the ResNet-50 are 0.6 GB, three of the VGG-16 1.7 GB. Sixteen changes of the ResNet-50 take 0.8 s, a first run 0.1 to 0.2 s
+ * (load/results/2026-11-29-gpu.md); what opening takes besides is not measured.
  */
 const LIMITS: ShapeLimits = {
   maxCopiedBytes: 2 ** 31,

@@ -150,6 +150,22 @@ describe('the ONNX Runtime engine', () => {
       }
     });
 
+    it('has one session where no copies are allowed', async () => {
+      const create = vi.spyOn(InferenceSession, 'create');
+      try {
+        const alone = createOnnxruntimeEngine(
+          { threads: 1, device: { kind: 'cpu', index: 0 }, maxCopiedBytes: 0 },
+          { remembersOneShape: true },
+        );
+        const session = await alone.open({ id: 'tiny', model: tinyModel(), warmUp });
+        for (let run = 0; run < 40; run += 1) await session.run(image(1 + (run % 4)));
+        expect(create).toHaveBeenCalledTimes(1);
+        await session.release();
+      } finally {
+        vi.restoreAllMocks();
+      }
+    });
+
     it('opens no other file for a shape: the first session has the right one', async () => {
       const file = join(folder, 'forgetful.bin');
       await writeFile(file, Buffer.from(BIAS.buffer));
