@@ -52,8 +52,10 @@ interface Net {
   readonly openAnother: () => Promise<Session>;
   /** Of one copy of the weights. */
   readonly bytes: number;
-  /** The shapes that have a session reserved. */
-  readonly planned: ReadonlySet<string>;
+  /** The shapes that were planned, those that are worth most first. */
+  readonly wanted: readonly string[];
+  /** Those of them that have a session reserved: the first. */
+  planned: ReadonlySet<string>;
   /** That the first session ran last. */
   lastShape: string | undefined;
   /** How often a shape has changed that of the first session; those that did it last are at the end. */
@@ -86,15 +88,12 @@ export class ShapeSessions {
   open(spec: SessionSpec, openSession: () => Promise<Session>): Promise<Session> {
     return this.#turns(async () => {
       const first = await this.#withMemory(openSession);
-      const bytes = Math.max(1, bytesOf(spec));
-      const copies = Math.max(0, Math.floor((this.#limits.maxCopiedBytes - this.#plannedBytes()) / bytes));
-      const planned = new Set(byWorth(spec).slice(0, copies));
       const net: Net = {
-        ...{ spec, first, openAnother: openSession, bytes, planned },
-        ...{ lastShape: undefined, changes: new Map() },
+        ...{ spec, first, openAnother: openSession, bytes: Math.max(1, bytesOf(spec)) },
+        ...{ wanted: byWorth(spec), planned: new Set(), lastShape: undefined, changes: new Map() },
       };
       this.#nets.add(net);
-      await this.#makeRoom(0, this.#limits.maxUnplanned);
+      await this.#reserve();
       return this.#sessionOf(net);
     });
   }
@@ -116,6 +115,7 @@ export class ShapeSessions {
           const released = sessions();
           this.#nets.delete(net);
           this.#own = this.#own.filter((own) => own.net !== net);
+          await this.#reserve();
           await releaseAll(released);
         }),
     };
@@ -178,6 +178,16 @@ export class ShapeSessions {
     }
     this.#own = this.#own.filter((own) => !released.includes(own));
     await releaseAll(released.map(sessionOf));
+  }
+
+  /** Each net has what those before it leave, so none loses anything by a later one, and what one leaves goes to the next. */
+  async #reserve(): Promise<void> {
+    let free = this.#limits.maxCopiedBytes;
+    for (const net of this.#nets) {
+      net.planned = new Set(net.wanted.slice(0, Math.floor(free / net.bytes)));
+      free -= net.planned.size * net.bytes;
+    }
+    await this.#makeRoom(0, this.#limits.maxUnplanned);
   }
 
   /** Whether they are open or not: the first run of each opens it. */

@@ -141,7 +141,10 @@ describe('planned shapes', () => {
     expect(await numbers(first)).toBe(4);
     expect(await numbers(second)).toBe(1);
     await first.release();
-    expect(await numbers(await shapes.open(specOf('third'), device.openSession))).toBe(4);
+    expect(await numbers(second)).toBe(3);
+    const third = await shapes.open(specOf('third'), device.openSession);
+    expect(await numbers(third)).toBe(1);
+    expect(device.open.size).toBe(2 + 5);
   });
 
   it('count the files of weights as well', async () => {
@@ -200,6 +203,20 @@ describe('other shapes', () => {
     expect(device.open.size).toBe(2);
     await runAll(one, ...inTurn(9, 5, 6, 7));
     expect(device.open.size).toBe(2);
+  });
+
+  it('make room for the planned shapes of a net that has copies when another is released', async () => {
+    const shapes = shapesOf({ ...limits, maxCopiedBytes: 4.5 * COPY });
+    const one = await shapes.open(specOf('one', [1, 2, 4]), device.openSession);
+    const large = await shapes.open(specOf('large', [1, 2], { model: new Uint8Array(2 * COPY) }), device.openSession);
+    await runAll(one, image(1), image(2), image(4));
+    const two = await shapes.open(specOf('two', []), device.openSession);
+    await runAll(two, ...inTurn(4, 5, 6));
+    expect(device.open.size).toBe(3 + 3 + 1);
+    await one.release();
+    expect(device.open.size).toBe(2);
+    await runAll(large, image(1), image(2));
+    expect(device.open.size).toBe(2 + 2);
   });
 
   it('get none if they are large: their session would keep much memory', async () => {
