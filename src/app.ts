@@ -159,6 +159,7 @@ export async function createEngineRoom(
       threads: config.threads,
       libraryFolder: config.openvino,
       kept: { folder: join(config.cache, 'optimized'), maxBytes: config.cacheMb * 2 ** 20 },
+      maxCopiedBytes: config.shapeCopiesMb * 2 ** 20,
     },
     decoders: Math.max(1, Math.ceil(config.decoders / (workers * device.devices.length))),
     workerFile,

@@ -278,6 +278,13 @@ const SETTINGS = {
     default: '',
     about: 'GMAC (10⁹ multiply-adds) in one batch; one image always goes; empty: 64 on the CPU, 256 on a GPU',
   },
+  shapeCopiesMb: {
+    variable: 'FULLCONV_SHAPE_COPIES_MB',
+    schema: count(0, 2 ** 31 - 1),
+    default: '2048',
+    about:
+      "megabytes of a CUDA device, for each worker, for copies of models' weights with which changing shapes are not planned anew; 0: no copies",
+  },
   maxQueue: {
     variable: 'FULLCONV_MAX_QUEUE',
     schema: count(1, 100_000),

@@ -5,6 +5,7 @@ import { ceilingsOf, runCostsOf, speedOfHalf, type Ceilings, type RunCostCompari
 import {
   rowsOf,
   type AnswerRow,
+  type ChangingCountsRow,
   type DecodeRow,
   type DeviceRow,
   type EngineRow,
@@ -67,6 +68,17 @@ const ENGINE: readonly Column<EngineRow>[] = [
   ['first run ms', ({ firstMs }) => figure(firstMs)],
   ['GMAC/s', ({ gmacs, ms }) => figure((gmacs * 1000) / ms)],
   ['device MiB', ({ deviceMiB }) => number(deviceMiB)],
+];
+const CHANGING_COUNTS: readonly Column<ChangingCountsRow>[] = [
+  ['device', ({ device }) => device],
+  ['numbers', ({ numbers }) => numbers],
+  ['model', ({ model }) => model],
+  ['batch', ({ batch }) => String(batch)],
+  ['in turn with', ({ other }) => String(other)],
+  ['planned', ({ planned }) => (planned ? 'yes' : 'no')],
+  ['ms after the same', ({ sameMs }) => figure(sameMs)],
+  ['ms after the other', ({ changedMs }) => figure(changedMs)],
+  ['a change costs ms', ({ sameMs, changedMs }) => figure(changedMs - sameMs)],
 ];
 const DECODING: readonly Column<DecodeRow>[] = [
   ['to the input of', ({ models }) => models.join(', ')],
@@ -188,6 +200,12 @@ export function toMarkdown(report: GpuReport): string {
       : [
           `Half precision over the device's own: ${halves.map(({ device, model, batch, ratio }) => `${model} on ${device} at ${batch}: ${ratio.toFixed(2)}`).join('; ')}.\n`,
         ]),
+    ...section(
+      'Counts in turn',
+      'Two counts in one session, each twice. Planned: the session knew them when it was opened, as it does in the server.',
+      CHANGING_COUNTS,
+      rowsOf(report, 'changing-counts'),
+    ),
     ...section('PyTorch on the same card', 'Input on the device already: a limit.', TORCH, rowsOf(report, 'torch')),
     ...section('Decoding alone', 'On all cores.', DECODING, rowsOf(report, 'decode')),
     ...section(

@@ -71,7 +71,16 @@ export type Numbers = (typeof NUMBERS)[number];
 
 /** A row is known by `table` and `key`: a later one with both the same takes its place. */
 export type Row =
-  FactRow | DeviceRow | AnswerRow | EngineRow | DecodeRow | FrontsRow | ServerRow | HeatmapRow | TorchRow;
+  | FactRow
+  | DeviceRow
+  | AnswerRow
+  | EngineRow
+  | ChangingCountsRow
+  | DecodeRow
+  | FrontsRow
+  | ServerRow
+  | HeatmapRow
+  | TorchRow;
 
 interface Keyed<Table extends string> {
   readonly table: Table;
@@ -124,6 +133,23 @@ export interface EngineRow extends Keyed<'engine'> {
   readonly runs: number;
   /** In use on the whole device afterwards. */
   readonly deviceMiB?: number;
+}
+
+/** Runs of one count, in turn with runs of another in the same session. */
+export interface ChangingCountsRow extends Keyed<'changing-counts'> {
+  readonly device: DeviceName;
+  readonly numbers: Numbers;
+  readonly model: string;
+  readonly batch: number;
+  readonly other: number;
+  /** Whether the session was told of the counts when it was opened, as the server does where it warms sessions up. */
+  readonly planned: boolean;
+  /** Median of the runs whose count is that of the run before. */
+  readonly sameMs: number;
+  /** Median of those after a run of the other count. */
+  readonly changedMs: number;
+  /** After a run of the other count. */
+  readonly runs: number;
 }
 
 /** Decoding alone, on all cores, to the input of these models. */

@@ -11,7 +11,8 @@
  * beforehand. Inputs whose sides follow from the photograph could have any size, so their sides are rounded to
  * multiples of 16 pixels. Batches are never filled up with dummy images, which would cost as much as real ones.
  *
- * The GPU's figures are not measured, except WebGPU's shapes and threads: ARCHITECTURE.md, "What has run where".
+ * Of the GPU's figures these are measured: WebGPU's shapes and threads, and on one H200 that batches of 32 reach nine tenths of what larger
+ * ones do, and half with a small net (docs/engines.md, "What has run where").
  */
 export interface DevicePolicy {
   /** Workers for each device. */
@@ -29,6 +30,8 @@ export interface DevicePolicy {
   readonly warmsUp: boolean;
   /** Each count and size costs extra when it first runs, so there must be few. */
   readonly plansShapes: boolean;
+  /** A session remembers its last input's shape only: a run of another shape costs extra, also when it came before. */
+  readonly remembersOneShape: boolean;
   /** Sides of inputs that follow from the photograph are multiples of this, in pixels. */
   readonly inputStep: number;
 }
@@ -36,7 +39,7 @@ export interface DevicePolicy {
 /** A wait ends much sooner unless a run has a large fixed cost and requests come fast (batch-policy.ts). */
 const LINGER_MS = 10;
 
-const EXACT = { plansShapes: false, inputStep: 1 };
+const EXACT = { plansShapes: false, remembersOneShape: false, inputStep: 1 };
 
 /** A CPU: each core has a worker whose operators run in one thread. */
 export function workerPerCore(cores: number): DevicePolicy {
@@ -58,3 +61,6 @@ export const GPU: DevicePolicy = {
 
 /** A GPU whose provider plans for each shape. */
 export const PLANNING_GPU: DevicePolicy = { ...GPU, plansShapes: true, inputStep: 16 };
+
+/** A GPU whose provider plans for each shape, and forgets the plan when the session runs another. */
+export const FORGETFUL_GPU: DevicePolicy = { ...PLANNING_GPU, remembersOneShape: true };

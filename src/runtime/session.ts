@@ -55,6 +55,11 @@ export interface EngineOptions {
   readonly libraryFolder?: string | undefined;
   /** Where an engine may keep optimized models, and how many bytes; absent: nowhere. */
   readonly kept?: { readonly folder: string; readonly maxBytes: number };
+  /**
+   * What further copies of weights may take of a device whose sessions remember one shape (DevicePolicy.remembersOneShape). Absent: the
+   * engine's own bound.
+   */
+  readonly maxCopiedBytes?: number;
 }
 
 export interface Session {

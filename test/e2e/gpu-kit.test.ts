@@ -177,6 +177,14 @@ describe.skipIf(lack !== undefined)('the kit', () => {
     );
     for (const { model, error, bound } of compared) expect(error, model).toBeLessThan(bound!);
 
+    const changing = rowsOf(report, 'changing-counts');
+    // A busy machine may have no time for more.
+    expect(changing.slice(0, 2)).toMatchObject([
+      { batch: 1, other: 2, planned: true },
+      { batch: 2, other: 1, planned: true },
+    ]);
+    for (const { sameMs, changedMs } of changing) expect(Math.min(sameMs, changedMs)).toBeGreaterThan(0);
+
     const [ceilings] = ceilingsOf(report);
     expect(ceilings!.binds).toMatch(/^(engine|decoding|fronts)/);
     expect(ceilings!.ceiling).toBeGreaterThan(0);

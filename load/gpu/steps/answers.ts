@@ -9,7 +9,7 @@ import { coreCount } from '../../../src/cores.js';
 import { LOGITS } from '../../../src/graph/passes/name-logits.js';
 import { decodeInput } from '../../../src/images/decode.js';
 import { readImageHeader } from '../../../src/images/image-header.js';
-import { compileModel, denseViews, type CompiledModel } from '../../../src/models/compile.js';
+import { compileModel, denseViews, usualView, type CompiledModel } from '../../../src/models/compile.js';
 import type { ModelFolder } from '../../../src/models/manifest.js';
 import { generatedUniform } from '../../../src/models/networks/generated-weights.js';
 import { DEFAULT_ENGINE } from '../../../src/runtime/engines.js';
@@ -139,7 +139,7 @@ async function logitsOf(
   model: CompiledModel,
   images: readonly Tensor<'uint8'>[],
 ): Promise<Float32Array[]> {
-  return inSession(engine, model.classifier.session, async (run) => {
+  return inSession(engine, usualView(model).session, async (run) => {
     const logits: Float32Array[] = [];
     // A run takes the buffer.
     for (const image of images) {

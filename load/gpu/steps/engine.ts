@@ -4,6 +4,7 @@
  */
 import { coreCount } from '../../../src/cores.js';
 import { pixelSize } from '../../../src/maps/input-plan.js';
+import { usualView } from '../../../src/models/compile.js';
 import type { TensorMap } from '../../../src/tensor.js';
 import { median } from '../../statistics.js';
 import { deviceMemory } from '../device-memory.js';
@@ -11,11 +12,16 @@ import { compileFor, folderOf } from '../models.js';
 import { howToCompute } from '../numbers.js';
 import { partsOf } from '../plan.js';
 import { reasonOf, type StepContext } from '../step-task.js';
+import { measureChangingCounts } from './changing-counts.js';
 
 /** Runs of a batch that are timed, and for how long at most. */
 const MAX_RUNS = 50;
 const MIN_RUNS = 3;
 const LONGEST_S = 1.5;
+
+/** For changing counts, of the first model: at most, and as a part of what the step has. */
+const CHANGING_S = 5;
+const CHANGING_PART = 1 / 4;
 
 export async function measureEngine(context: StepContext): Promise<void> {
   const { device, numbers, settings } = context;
@@ -28,6 +34,8 @@ export async function measureEngine(context: StepContext): Promise<void> {
   const engine = await description.load({ threads: coreCount(), device: { kind, index: 0 } });
   const batches = byWorth(settings.batches);
   const largest = Math.max(...batches);
+  const { maxBatch } = description.policy(kind, coreCount());
+  const served = settings.batches.filter((batch) => batch <= maxBatch).toSorted((a, b) => a - b);
   const left: string[] = [];
   for (const [index, name] of settings.models.entries()) {
     if (context.left() <= 0) {
@@ -39,10 +47,14 @@ export async function measureEngine(context: StepContext): Promise<void> {
     try {
       context.begin(`opening ${name}`);
       const model = await compileFor(context, await folderOf(context, name));
-      const { digest: _, ...spec } = model.classifier.session;
-      const session = await engine.open(spec);
+      const { digest: _, ...spec } = usualView(model).session;
       const { width, height } = pixelSize(model.manifest.input.size);
-      const gmacs = model.classifier.multiplyAdds({ width, height }) / 1e9;
+      if (index === 0) {
+        const seconds = Math.min(CHANGING_S, CHANGING_PART * context.left());
+        await measureChangingCounts(context, engine, { model: name, spec, width, height, counts: served, seconds });
+      }
+      const session = await engine.open(spec);
+      const gmacs = usualView(model).multiplyAdds({ width, height }) / 1e9;
       try {
         for (const batch of batches) {
           if (context.left() <= until && batch !== batches[0]) {

@@ -3,7 +3,7 @@
  * drivers and libraries; only a try shows whether these are there.
  */
 import type { DeviceKind } from '../../device.js';
-import { GPU, PLANNING_GPU, workerPerCore, type DevicePolicy } from '../device-policy.js';
+import { FORGETFUL_GPU, GPU, PLANNING_GPU, workerPerCore, type DevicePolicy } from '../device-policy.js';
 import type { EngineDescription } from '../engine-description.js';
 import { explainFailure } from './device-failure.js';
 
@@ -25,7 +25,8 @@ export const onnxruntime: EngineDescription<'onnxruntime'> = {
   mapsWeights: (kind) => kind === 'cpu',
   policy: policyOf,
   explainFailure,
-  load: async (options) => (await import('./engine.js')).createOnnxruntimeEngine(options),
+  load: async (options) =>
+    (await import('./engine.js')).createOnnxruntimeEngine(options, policyOf(options.device.kind, 1)),
 };
 
 function policyOf(kind: DeviceKind, cores: number): DevicePolicy {
@@ -36,6 +37,8 @@ function policyOf(kind: DeviceKind, cores: number): DevicePolicy {
       // Measured: the first run of a new count or size takes no longer than the next, and two runs at once, each in a
       // thread of its own, crash the process (onnxruntime 1.30).
       return { ...GPU, shared: false };
+    case 'cuda':
+      return FORGETFUL_GPU;
     default:
       return PLANNING_GPU;
   }

@@ -19,6 +19,7 @@ import { growsMemory, isLarge } from '../feed-size.js';
 import { findOptimized, type OptimizedModel } from '../optimized-models.js';
 import type { Engine, EngineOptions, Session, SessionSpec } from '../session.js';
 import { FilesChanged, SessionFiles } from '../session-files.js';
+import { ShapeSessions } from './shape-sessions.js';
 
 const TENSOR_TYPES: ReadonlySet<string> = new Set<TensorType>(['uint8', 'int32', 'int64', 'float32']);
 
@@ -27,22 +28,30 @@ export function listProviders(): string[] {
   return listSupportedBackends().map(({ name }) => name);
 }
 
-/** An engine whose sessions run on `options.device`. */
-export function createOnnxruntimeEngine(options: EngineOptions): Engine {
+/**
+ * An engine whose sessions run on `options.device`. `remembersOneShape` (DevicePolicy): shapes have sessions of their own.
+ */
+export function createOnnxruntimeEngine(
+  options: EngineOptions,
+  { remembersOneShape = false }: { readonly remembersOneShape?: boolean } = {},
+): Engine {
   env.logLevel = 'error';
-  return {
-    async open(spec) {
-      const opened = await (options.device.kind === 'cpu' ? openOnCpu : openOnDevice)(spec, options);
-      const unsupported = opened.session.outputMetadata.find(
-        (output) => !output.isTensor || !TENSOR_TYPES.has(output.type),
-      );
-      if (unsupported !== undefined) {
-        await opened.session.release();
-        throw new Error(`the output ${unsupported.name} is not of type ${[...TENSOR_TYPES].join(', ')}`);
-      }
-      return wrap(spec, opened, options);
-    },
-  };
+  if (!remembersOneShape) return { open: (spec) => openSession(spec, options) };
+  const { maxCopiedBytes } = options;
+  const shapes = new ShapeSessions({ ...(maxCopiedBytes !== undefined && { maxCopiedBytes }) });
+  return { open: (spec) => shapes.open(spec, () => openSession(spec, options)) };
+}
+
+async function openSession(spec: SessionSpec, options: EngineOptions): Promise<Session> {
+  const opened = await (options.device.kind === 'cpu' ? openOnCpu : openOnDevice)(spec, options);
+  const unsupported = opened.session.outputMetadata.find(
+    (output) => !output.isTensor || !TENSOR_TYPES.has(output.type),
+  );
+  if (unsupported !== undefined) {
+    await opened.session.release();
+    throw new Error(`the output ${unsupported.name} is not of type ${[...TENSOR_TYPES].join(', ')}`);
+  }
+  return wrap(spec, opened, options);
 }
 
 /** The source of a session: a model, and whether the engine still has to optimize it. */

@@ -114,6 +114,74 @@ describe('the ONNX Runtime engine', () => {
     });
   });
 
+  describe('with a session for each planned shape', () => {
+    const [height, width] = [4, 5];
+    const image = (count: number): TensorMap => ({
+      image: {
+        ...{ type: 'uint8', dims: [count, height, width, 3] },
+        data: Uint8Array.from({ length: count * height * width * 3 }, (_, index) => (index * 37) % 251),
+      },
+      classes: { type: 'int64', dims: [count, 1], data: new BigInt64Array(count).fill(BigInt(count)) },
+    });
+    const warmUp = [1, 2, 4].map((count) => ({ image: { type: 'uint8', dims: [count, height, width, 3] } }) as const);
+    const forgetful = createOnnxruntimeEngine(
+      { threads: 1, device: { kind: 'cpu', index: 0 } },
+      { remembersOneShape: true },
+    );
+
+    it('gives the outputs of one session, whatever comes after what', async () => {
+      const create = vi.spyOn(InferenceSession, 'create');
+      try {
+        const spec = { id: 'tiny', model: tinyModel(), warmUp };
+        const [session, one] = [await forgetful.open(spec), await engine.open(spec)];
+        for (const count of [1, 4, 2, 3, 4, 1, 3, 2]) {
+          expect(await session.run(image(count))).toEqual(await one.run(image(count)));
+        }
+        expect(create).toHaveBeenCalledTimes(1 + 1 + warmUp.length);
+        const opened = (await Promise.all(
+          create.mock.results.map(({ value }) => value as unknown),
+        )) as InferenceSession[];
+        const releases = opened.map((each) => vi.spyOn(each, 'release'));
+        await session.release();
+        await one.release();
+        for (const release of releases) expect(release).toHaveBeenCalledTimes(1);
+      } finally {
+        vi.restoreAllMocks();
+      }
+    });
+
+    it('has one session where no copies are allowed', async () => {
+      const create = vi.spyOn(InferenceSession, 'create');
+      try {
+        const alone = createOnnxruntimeEngine(
+          { threads: 1, device: { kind: 'cpu', index: 0 }, maxCopiedBytes: 0 },
+          { remembersOneShape: true },
+        );
+        const session = await alone.open({ id: 'tiny', model: tinyModel(), warmUp });
+        for (let run = 0; run < 40; run += 1) await session.run(image(1 + (run % 4)));
+        expect(create).toHaveBeenCalledTimes(1);
+        await session.release();
+      } finally {
+        vi.restoreAllMocks();
+      }
+    });
+
+    it('opens no other file for a shape: the first session has the right one', async () => {
+      const file = join(folder, 'forgetful.bin');
+      await writeFile(file, Buffer.from(BIAS.buffer));
+      const weightsFiles = [{ name: 'forgetful.bin', stamp: await digestFile(file, Infinity) }];
+      const model = tinyModel({ file: 'forgetful.bin', offset: 0 });
+      const spec = { id: 'changing', model, weightsFolder: folder, weightsFiles, warmUp };
+      const [session, one] = [await forgetful.open(spec), await engine.open(spec)];
+      const expected = await one.run(image(2));
+      await one.release();
+      await writeFile(`${file}.new`, Buffer.alloc(12));
+      await rename(`${file}.new`, file);
+      expect(await session.run(image(2))).toEqual(expected);
+      await session.release();
+    });
+  });
+
   describe('over files that change', () => {
     const MEAN = [11, 12, 13, 11, 12, 13];
     const file = () => join(folder, 'changing.bin');

@@ -132,6 +132,18 @@ describe('the report', () => {
         error: NaN,
         bound: 1e-2,
       },
+      {
+        ...{
+          table: 'changing-counts',
+          key: 'a',
+          device: CUDA,
+          numbers: 'tf32',
+          model: 'resnet50',
+          batch: 8,
+          other: 16,
+        },
+        ...{ planned: true, sameMs: 2.5, changedMs: 52.5, runs: 5 },
+      },
       { table: 'torch', key: 'a', model: 'resnet50', form: 'eager', batch: 256, failure: 'CUDA out of memory' },
     );
     report.steps.push({
@@ -151,6 +163,7 @@ describe('the report', () => {
     expect(text).toContain('| died: its process ended with signal SIGSEGV | 3.0 | 60.0 | no time was left for vgg16 |');
     expect(text).toContain('    a library\n    said this');
     expect(text).toContain('CUDA out of memory');
+    expect(text).toContain('| onnxruntime/cuda | tf32 | resnet50 | 8 | 16 | yes | 2.50 | 52.5 | 50.0 |');
     const lines = text.split('\n').filter((line) => line.startsWith('|'));
     for (const line of lines) expect(line).toMatch(/\|$/);
   });
