@@ -59,10 +59,11 @@ async function lostOf({ http }: TestApp): Promise<number> {
   return Number(/^fullconv_workers_lost_total (\d+)$/m.exec((await http.inject('/metrics')).body)![1]);
 }
 
+/** The process of the engine, and four images for each that decodes. */
+const PROCESSES = 1 + 2;
+
 it('answers as a server does that decodes in the process of its engine', async () => {
-  // The process of the engine, and four images for each that decodes.
-  const count = await marker.processes();
-  if (count !== undefined) expect(count).toBe(1 + 2);
+  expect((await marker.processes()) ?? PROCESSES).toBe(PROCESSES);
   const answers = await classify(apart);
   expect(answers.map(({ status }) => status)).toEqual(photos.map(() => 200));
   const best = (all: Answer[]): unknown[] =>
@@ -101,4 +102,11 @@ it('refuses a photograph alone that kills two of them, and keeps its engine', as
   expect(await lostOf(apart)).toBe(before + 2);
   expect(apart.service.pool.replacements).toBe(0);
   expect((await apart.http.inject('/readyz')).statusCode).toBe(200);
+});
+
+it('has as many processes as before when that of the engine has died', async () => {
+  process.kill(apart.service.pool.pids[0]!, 'SIGKILL');
+  await expect.poll(() => apart.service.pool.replacements).toBe(1);
+  expect((await classify(apart)).map(({ status }) => status)).toEqual(photos.map(() => 200));
+  await expect.poll(async () => (await marker.processes()) ?? PROCESSES).toBe(PROCESSES);
 });
