@@ -85,6 +85,7 @@ export function createJobPool<Job>({
         onGivenUp(reason) {
           failure = reason;
           slots.splice(slots.indexOf(slot), 1);
+          kept.delete(slot);
           wake();
         },
       },

@@ -1,7 +1,7 @@
 /**
  * The messages between the server's own process and a process that works for it. The server asks, each question has a
  * number, and the process answers every question once. Everything is plain data (message-channel.ts): large arrays are
- * copied, so pixels stay on the side where they are made.
+ * copied, so pixels never come to the server. A process that has others decode for it (decoders.ts) asks them in the same way.
  *
  * `Work` is one item of a batch, `Output` what becomes of it, `Job` anything else that is asked; what they are is not known
  * here (engine-process/main.ts, inference/work.ts).
