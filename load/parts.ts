@@ -6,7 +6,7 @@
 import pLimit from 'p-limit';
 import type { Service } from '../src/app.js';
 import type { Config } from '../src/config.js';
-import { decodeInput } from '../src/images/decode.js';
+import { decodeInput, type DecodeRequest } from '../src/images/decode.js';
 import { readImageHeader } from '../src/images/image-header.js';
 import type { ImageInput } from '../src/inference/infer.js';
 import { planInput, type InputPlan } from '../src/maps/input-plan.js';
@@ -137,20 +137,25 @@ export async function measureEngine(
   }
 }
 
-/** Images a second of decoding alone, header check included. */
+/** Images a second of decoding alone, header check included. `decode`: in its turn; default: in this process. */
 export async function measureDecode(
   config: Config,
   { model, photos, plans }: Question,
   seconds: number,
   signal: AbortSignal,
+  decode: (request: DecodeRequest) => Promise<Uint8Array> = inTurn(config),
 ): Promise<number> {
-  const slots = pLimit(config.decoders);
   const { interpolation } = model.manifest.input;
   return keepBusy(config.decoders * 2, seconds, signal, async (turn) => {
     const { bytes } = photos[turn % photos.length]!;
     const header = await readImageHeader(bytes, config);
     const plan = plans[turn % plans.length]!;
     const photo = { bytes, header };
-    await slots(() => decodeInput({ photo, input: plan, interpolation, background: config.background }));
+    await decode({ photo, input: plan, mirrored: false, interpolation, background: config.background });
   });
+}
+
+function inTurn({ decoders }: Config): (request: DecodeRequest) => Promise<Uint8Array> {
+  const turns = pLimit(decoders);
+  return (request) => turns(() => decodeInput(request));
 }

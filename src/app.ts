@@ -101,6 +101,9 @@ const PLAYGROUND_FOLDER = fileURLToPath(new URL('./playground/', import.meta.url
 const CHANGED = "a model's files have changed";
 const BROKEN = 'a model could not be loaded';
 
+/** Of the longest run: an image that takes longer to decode ends the process that decodes it, and not the engine's. */
+const DECODING_PART = 0.9;
+
 /** The runs of a model's load take their turn among the requests, however long that takes. */
 const UNHURRIED = {
   cost: 0,
@@ -141,7 +144,7 @@ export async function createEngineRoom(
   { workerFile = WORKER_FILE, plan: given }: ServiceOptions = {},
 ): Promise<EngineRoom> {
   const plan = given ?? (await planDevices(config));
-  const { engine, device, workers, limits } = plan;
+  const { engine, device, workers, limits, policy } = plan;
   log.info({ engine, device: deviceNames(device.devices), why: device.why }, 'device');
   const metrics = createMetrics();
   const statistics = createStatistics();
@@ -162,12 +165,16 @@ export async function createEngineRoom(
       maxCopiedBytes: config.shapeCopiesMb * 2 ** 20,
     },
     decoders: Math.max(1, Math.ceil(config.decoders / (workers * device.devices.length))),
+    decodersEach: policy.decodersEach,
+    maxDecodeMs: DECODING_PART * config.deadlineMs,
     workerFile,
     onKept: (bytes) => memory.kept(bytes),
     onWorkerLost,
   });
   memory.onWanted(() => pool.shrink());
-  const artists = createJobPool<DrawJob>({ size: config.renderers, workerFile, onWorkerLost });
+  const artists = createJobPool<DrawJob>({
+    ...{ size: config.renderers, workerFile, task: 'draw this picture', onWorkerLost },
+  });
   const batcher = createBatcher({
     executor: pool,
     limits: { ...limits, maxQueue: config.maxQueue, maxRunMs: config.deadlineMs },

@@ -256,7 +256,8 @@ const SETTINGS = {
     // More than cores, because an image passes through several threads, and waits for each on a busy machine.
     default: String(2 * CORES),
     defaultInWords: 'two for each core',
-    about: 'images decoded at the same time',
+    about:
+      'images decoded at the same time; beside a GPU more than four are decoded in processes of their own, four in each',
   },
   renderers: {
     variable: 'FULLCONV_RENDERERS',

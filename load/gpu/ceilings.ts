@@ -14,6 +14,7 @@ export interface Ceilings {
   readonly engine: number | undefined;
   /** Of the batch at which the engine is fastest. */
   readonly batch: number | undefined;
+  /** As the server decodes. */
   readonly decode: number | undefined;
   readonly fronts: number | undefined;
   /** The lowest; where the engine computes on the cores that decode, what both leave of them. Undefined where one is missing. */
@@ -33,7 +34,7 @@ export function ceilingsOf(report: Pick<GpuReport, 'rows'>): Ceilings[] {
     const isSubject = (row: EngineRow | ServerRow): boolean => keyOf(row) === keyOf(subject);
     const { device, numbers, model } = subject;
     const best = highest(engineRows.filter(isSubject), ({ perSecond }) => perSecond);
-    const decode = decodeRows.find(({ models }) => models.includes(model))?.perSecond;
+    const decode = decodeRows.find(({ models, isServed }) => isServed && models.includes(model))?.perSecond;
     const served = highest(serverRows.filter(isSubject), ({ sample }) => sample.imagesPerSecond);
     return {
       ...{ device, numbers, model, engine: best?.perSecond, batch: best?.batch, decode, fronts },

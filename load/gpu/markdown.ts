@@ -82,8 +82,11 @@ const CHANGING_COUNTS: readonly Column<ChangingCountsRow>[] = [
 ];
 const DECODING: readonly Column<DecodeRow>[] = [
   ['to the input of', ({ models }) => models.join(', ')],
+  ['decoded by', ({ processes }) => (processes === 0 ? 'one process' : `${processes} of their own`)],
+  ['as the server', ({ isServed }) => (isServed ? 'yes' : '')],
   ['photographs/s', ({ perSecond }) => figure(perSecond)],
   ['core-ms each', ({ coreMs }) => figure(coreMs)],
+  ["ms of the engine's JavaScript thread", ({ threadMs }) => figure(threadMs)],
 ];
 const FRONTS: readonly Column<FrontsRow>[] = [
   ['clients', ({ clients }) => String(clients)],

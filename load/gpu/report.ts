@@ -155,8 +155,15 @@ export interface ChangingCountsRow extends Keyed<'changing-counts'> {
 /** Decoding alone, on all cores, to the input of these models. */
 export interface DecodeRow extends Keyed<'decode'> {
   readonly models: readonly string[];
+  /** Processes beside the step's own that decode; 0: its own does. */
+  readonly processes: number;
+  /** The server would do so on this machine, beside a GPU. */
+  readonly isServed: boolean;
   readonly perSecond: number;
+  /** Of all processes together. */
   readonly coreMs: number;
+  /** Of the JavaScript thread of the step's process, for each photograph: it stands where the engine's process does. */
+  readonly threadMs: number;
 }
 
 /** The server with processes behind it that answer at once, without decoding and without an engine. */

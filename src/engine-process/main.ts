@@ -2,7 +2,7 @@
  * The entry of a process that works for the server (processes/): it parses strangers' images with native code, runs
  * networks and draws, so that the server's own process does none of that. It answers what it is asked by message
  * (processes/protocol.ts), and owns one engine's sessions, in a thread of their own: `run` blocks its thread, and meanwhile
- * this one decodes.
+ * this one decodes, or has others decode (decoders.ts). Without an engine it draws, or decodes for the process that started it.
  *
  * It ends when it is told to, when its engine's thread is lost, and when the server is gone. Signals to the whole process
  * group (Ctrl-C) are for the server, which lets it finish first. It ends itself by SIGKILL: an exit would run the
@@ -14,6 +14,7 @@ import { draw } from '../drawing/draw.js';
 import type { DrawJob } from '../drawing/studio.js';
 import { OperatorError } from '../errors.js';
 import { returnFreeMemory } from '../free-memory.js';
+import { decodeInput } from '../images/decode.js';
 import type { Work } from '../inference/work.js';
 import { channelToParent } from '../processes/message-channel.js';
 import {
@@ -25,7 +26,11 @@ import {
   type Question,
 } from '../processes/protocol.js';
 import { WorkerThread } from '../runtime/worker-thread.js';
+import { createDecoders, type DecodeJob } from './decoders.js';
 import { createBatchRunner } from './run-batch.js';
+
+/** What it is asked beside runs. */
+type Job = DrawJob | DecodeJob;
 
 /** The built worker of the engine's thread. */
 const WORKER_FILE = fileURLToPath(new URL('../runtime/worker.js', import.meta.url));
@@ -33,10 +38,10 @@ const WORKER_FILE = fileURLToPath(new URL('../runtime/worker.js', import.meta.ur
 /** Where memory is short the kernel ends this process before the server (0 to 1000). */
 const OUT_OF_MEMORY_SCORE = '500';
 
-const { engine, decoders } = JSON.parse(process.argv[2]!) as ProcessStart;
+const { engine, decoders, decoding } = JSON.parse(process.argv[2]!) as ProcessStart;
 
 /** Messages come when all below is there. It ends at once where the server has gone while this process loaded. */
-const channel = channelToParent<ProcessReply, ProcessRequest<Work, DrawJob>>({
+const channel = channelToParent<ProcessReply, ProcessRequest<Work, Job>>({
   onMessage: receive,
   onEnd: () => endNow(),
   maxBytes: () => Infinity,
@@ -50,8 +55,15 @@ try {
 }
 
 const thread = engine === undefined ? undefined : startEngine({ engine: engine.name, options: engine.options });
+const decoder = createDecoders({
+  ...{ decoders, decoding },
+  // This file, or the one that has loaded it.
+  workerFile: process.argv[1]!,
+  onLost: ({ error: { message }, during, restartInMs }) =>
+    void channel.send({ kind: 'helper-lost', message, during, restartInMs }),
+});
 const batches = createBatchRunner({
-  decoders,
+  decode: (request) => decoder.decode(request),
   run: (session, feeds) => engineThread().run(session, feeds),
 });
 /** Batches that are not over: a session is closed behind them. */
@@ -63,7 +75,7 @@ const answering = new Set<Promise<void>>();
 
 if (thread === undefined) void channel.send({ kind: 'ready' });
 
-function receive(request: ProcessRequest<Work, DrawJob>): void {
+function receive(request: ProcessRequest<Work, Job>): void {
   if ('exit' in request) void end();
   else if ('cancel' in request) asked.get(request.cancel)?.abort();
   else {
@@ -89,7 +101,7 @@ function engineThread(): WorkerThread {
   return thread;
 }
 
-async function answer(question: Question<Work, DrawJob>, signal: AbortSignal): Promise<unknown> {
+async function answer(question: Question<Work, Job>, signal: AbortSignal): Promise<unknown> {
   switch (question.kind) {
     case 'open': {
       const { provider, warmUpMs } = await engineThread().open(question.spec);
@@ -101,7 +113,7 @@ async function answer(question: Question<Work, DrawJob>, signal: AbortSignal): P
     case 'shrink':
       return engineThread().shrink();
     case 'return-memory':
-      await thread?.returnMemory();
+      await Promise.all([thread?.returnMemory(), decoder.returnMemory()]);
       return returnFreeMemory();
     case 'run': {
       const run = batches.run(question.session, question.works);
@@ -109,12 +121,12 @@ async function answer(question: Question<Work, DrawJob>, signal: AbortSignal): P
       return run.finally(() => running.delete(run));
     }
     case 'job':
-      return draw(question.job, signal);
+      return question.job.kind === 'decode' ? decodeInput(question.job.request) : draw(question.job, signal);
   }
 }
 
 /** Resolves when the answer has left. */
-async function reply(number: number, question: Question<Work, DrawJob>): Promise<void> {
+async function reply(number: number, question: Question<Work, Job>): Promise<void> {
   const controller = new AbortController();
   asked.set(number, controller);
   try {
@@ -129,7 +141,7 @@ async function reply(number: number, question: Question<Work, DrawJob>): Promise
 async function end(): Promise<void> {
   while (answering.size > 0) await Promise.allSettled(answering);
   thread?.stop();
-  await thread?.exited;
+  await Promise.all([thread?.exited, decoder.drain()]);
   endNow();
 }
 

@@ -3,10 +3,9 @@
  * cut apart again. Items that have the same pixels, or the same pixels mirrored, are decoded once. An item that cannot be
  * decoded fails alone; the others run without it.
  */
-import pLimit from 'p-limit';
 import { splitItems, stackItems } from '../batching/batch-tensors.js';
 import { createBufferPool } from '../buffer-pool.js';
-import { decodeInput, mirror, type DecodeRequest } from '../images/decode.js';
+import { mirror, type DecodeRequest } from '../images/decode.js';
 import type { Work, WorkOutput } from '../inference/work.js';
 import { machineNow } from '../machine-clock.js';
 import type { InputPlan } from '../maps/input-plan.js';
@@ -26,8 +25,8 @@ interface Ready {
 }
 
 export interface BatchRunnerOptions {
-  /** Images decoded at the same time. */
-  readonly decoders: number;
+  /** Pixels of an image, when it is its turn (decoders.ts). */
+  readonly decode: (request: DecodeRequest) => Promise<Uint8Array>;
   /** Run feeds in an open session. It gives their buffers back. */
   readonly run: (session: string, feeds: TensorMap) => Promise<Ran>;
 }
@@ -37,8 +36,7 @@ export interface BatchRunner {
   run(session: string, works: readonly Work[]): Promise<RanBatch<WorkOutput>>;
 }
 
-export function createBatchRunner({ decoders, run }: BatchRunnerOptions): BatchRunner {
-  const slots = pLimit(decoders);
+export function createBatchRunner({ decode: decodeInTurn, run }: BatchRunnerOptions): BatchRunner {
   const buffers = createBufferPool(MAX_FREE_BYTES);
 
   return {
@@ -50,7 +48,7 @@ export function createBatchRunner({ decoders, run }: BatchRunnerOptions): BatchR
         return { outcomes: [{ output: { outputs, decodeMs: 0 } }], runMs, ranAtMachineMs, hasGrown };
       }
       const outcomes: Outcome<WorkOutput>[] = [];
-      const decode = decodeOnce((request) => slots(() => decodeInput(request)));
+      const decode = decodeOnce(decodeInTurn);
       const prepared = await Promise.all(
         works.map(async (work, index): Promise<Ready | undefined> => {
           try {

@@ -138,7 +138,7 @@ export function createMetrics(): Metrics {
   });
   const lost = new Counter({
     name: 'fullconv_workers_lost_total',
-    help: 'Workers that died and were replaced',
+    help: 'Processes that died and were replaced',
     registers,
   });
   const returns = new Counter({

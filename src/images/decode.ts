@@ -56,16 +56,17 @@ export interface DecodeRequest {
  * The caller owns the buffer, which cannot be transferred; pixels that are the input already are in the buffer they came in.
  * Throws IMAGE_UNDECODABLE.
  */
-export async function decodeInput({
-  photo: { bytes, header },
-  input,
-  part = { left: 0, top: 0, ...sizeOf(input.crop) },
-  interpolation,
-  background,
-}: Omit<DecodeRequest, 'mirrored'>): Promise<Uint8Array> {
+export async function decodeInput(request: Omit<DecodeRequest, 'mirrored'>): Promise<Uint8Array> {
+  const known = pixelsAsTheyAre(request);
+  if (known !== undefined) return known;
+  const {
+    photo: { bytes, header },
+    input,
+    part = wholeOf(input),
+    interpolation,
+    background,
+  } = request;
   const { photo, crop } = input;
-  // Pixels that are the input already.
-  if (header.format === 'pixels' && [photo, part].every((size) => isSameSize(size, input.resized))) return bytes;
   const opened = await openPhoto(bytes, header, background);
   const { image } = opened;
   const cut = cutBeforeEnlarging(input);
@@ -78,6 +79,16 @@ export async function decodeInput({
   const { left, top } = cut?.crop ?? crop;
   image.extract({ ...sizeOf(part), left: left + part.left, top: top + part.top });
   return (await readPixels(opened, header, background, part)).pixels;
+}
+
+/** Pixels that are the input already, in the buffer that they came in; undefined where there is something to decode. */
+export function pixelsAsTheyAre({
+  photo: { bytes, header },
+  input,
+  part = wholeOf(input),
+}: Pick<DecodeRequest, 'photo' | 'input' | 'part'>): Uint8Array | undefined {
+  const isInput = header.format === 'pixels' && [input.photo, part].every((size) => isSameSize(size, input.resized));
+  return isInput ? bytes : undefined;
 }
 
 /** The image mirrored left to right, a new buffer. `[h, w, 3]` */
@@ -94,6 +105,10 @@ export function mirror(pixels: Uint8Array, width: number): Uint8Array {
     }
   }
   return mirrored;
+}
+
+function wholeOf({ crop }: InputPlan): PixelRectangle {
+  return { left: 0, top: 0, ...sizeOf(crop) };
 }
 
 function sizeOf({ width, height }: PixelSize): PixelSize {

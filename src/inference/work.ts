@@ -1,6 +1,7 @@
 /**
  * What a process of the engine is asked for one item of a batch, and what it answers: plain data, which crosses the border
- * between processes. An image travels as it came, encoded but for those that clients send as pixels, and is decoded where it runs.
+ * between processes. An image travels as it came, encoded but for those that clients send as pixels, and is decoded where it
+ * runs, or by a process that belongs to that one.
  */
 import type { DecodeRequest } from '../images/decode.js';
 import type { TensorMap } from '../tensor.js';

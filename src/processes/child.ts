@@ -14,6 +14,7 @@ import {
   fromPlainError,
   isReply,
   lanesOf,
+  type HelperLost,
   type Opened,
   type ProcessReply,
   type ProcessRequest,
@@ -27,6 +28,8 @@ export interface ChildEvents {
   onReady(): void;
   /** Nothing is asked any more. Called after the last question has settled. */
   onIdle(): void;
+  /** A process died that this one had started. */
+  onHelperLost?(info: HelperLost): void;
   /** The process is gone, and not by `stop`. `wasBusy`: a question had no answer yet. */
   onLost(error: WorkerLostError, wasBusy: boolean): void;
 }
@@ -92,10 +95,11 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
   constructor(file: string, start: ProcessStart, events: ChildEvents) {
     this.#events = events;
     // Without the server's own flags, which may not fit (--input-type, a loader, an inspector's port).
+    const decoders = start.decoding === undefined ? start.decoders : 0;
     this.#process = spawn(process.execPath, [...V8_FLAGS, file, JSON.stringify(start)], {
       // A pipe for both directions; on Windows it must be one that can be read and written at the same time.
       stdio: ['ignore', 'inherit', 'inherit', 'overlapped'],
-      env: { ...MALLOC, ...process.env, UV_THREADPOOL_SIZE: String(start.decoders + lanesOf(start) + OTHER_THREADS) },
+      env: { ...MALLOC, ...process.env, UV_THREADPOOL_SIZE: String(decoders + lanesOf(start) + OTHER_THREADS) },
     });
     this.#channel = this.#open();
     this.exited = new Promise((resolve) => {
@@ -270,6 +274,9 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
         return;
       case 'dying':
         this.#fault ??= new Error(reply.message);
+        return;
+      case 'helper-lost':
+        this.#events.onHelperLost?.(reply);
         return;
       case 'answer':
         this.#settle(reply.number)?.resolve(reply.value as never);

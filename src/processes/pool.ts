@@ -8,6 +8,7 @@
  * every process has been given up; it then says why to whoever asks.
  */
 import { deviceName, type Device } from '../device.js';
+import { decodingProcesses } from '../runtime/device-policy.js';
 import type { EngineName } from '../runtime/engines.js';
 import type { EngineOptions, SessionSpec } from '../runtime/session.js';
 import type { Child } from './child.js';
@@ -27,6 +28,13 @@ export interface PoolOptions {
   readonly engineOptions: Omit<EngineOptions, 'device' | 'lanes'>;
   /** Images that each worker decodes at the same time. */
   readonly decoders: number;
+  /**
+   * The most images that a process decodes at the same time; where a worker's process would decode more, it has processes of
+   * its own for that. Default: any number.
+   */
+  readonly decodersEach?: number | undefined;
+  /** The most milliseconds that decoding an image in such a process may take. Default: any. */
+  readonly maxDecodeMs?: number | undefined;
   /** Path of the built file that the processes run. */
   readonly workerFile: string;
   /** Told how many bytes the processes keep of runs that are over, when that has changed. */
@@ -118,6 +126,8 @@ class Pool<Work, Output> implements WorkerPool<Work, Output> {
     engine,
     engineOptions,
     decoders,
+    decodersEach,
+    maxDecodeMs: limitMs,
     workerFile: file,
     ...told
   }: PoolOptions) {
@@ -125,9 +135,11 @@ class Pool<Work, Output> implements WorkerPool<Work, Output> {
     const starts = shared(workers, most).flatMap((lanes) => devices.map((device) => ({ device, lanes })));
     this.#workers = starts.map(({ device }, number) => ({ number, device: deviceName(device) }));
     this.#slots = starts.map(({ device, lanes }) => {
+      const processes = decodingProcesses({ decodersEach }, decoders * lanes);
       const start = {
         engine: { name: engine, options: { ...engineOptions, device, lanes } },
         decoders: decoders * lanes,
+        decoding: processes > 0 ? { processes, limitMs } : undefined,
       };
       return new Slot<Work, Output>(
         { file, start, sessions: () => this.#sessions.list() },

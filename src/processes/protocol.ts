@@ -1,7 +1,7 @@
 /**
  * The messages between the server's own process and a process that works for it. The server asks, each question has a
  * number, and the process answers every question once. Everything is plain data (message-channel.ts): large arrays are
- * copied, so pixels stay on the side where they are made.
+ * copied, so pixels never come to the server. A process that has others decode for it (decoders.ts) asks them in the same way.
  *
  * `Work` is one item of a batch, `Output` what becomes of it, `Job` anything else that is asked; what they are is not known
  * here (engine-process/main.ts, inference/work.ts).
@@ -9,6 +9,7 @@
 import { ServiceError } from '../errors.js';
 import type { EngineName } from '../runtime/engines.js';
 import type { EngineOptions, SessionSpec } from '../runtime/session.js';
+import type { Restart } from './restart-policy.js';
 
 /** How a process begins; its first argument, as JSON. */
 export interface ProcessStart {
@@ -16,6 +17,15 @@ export interface ProcessStart {
   readonly engine?: { readonly name: EngineName; readonly options: EngineOptions };
   /** Images it decodes at the same time. */
   readonly decoders: number;
+  /** The processes that decode them for it; absent: it decodes them itself. */
+  readonly decoding?: DecodingStart | undefined;
+}
+
+/** How the processes begin that decode for another one. */
+export interface DecodingStart {
+  readonly processes: number;
+  /** The most milliseconds that one image may take; absent: any. */
+  readonly limitMs?: number | undefined;
 }
 
 /** Runs that a process may have at the same time. */
@@ -65,21 +75,33 @@ export type ProcessReply =
   | { readonly kind: 'ready' }
   /** Said once, unasked, in place of `ready`: the operator has to do something about it. The process ends. */
   | { readonly kind: 'unusable'; readonly message: string }
+  /** Said unasked: a process that it had started died, and is replaced or not. */
+  | HelperLost
   /** Why the process is about to end by itself. */
   | { readonly kind: 'dying'; readonly message: string }
   | { readonly kind: 'answer'; readonly number: number; readonly value: unknown }
   | { readonly kind: 'failure'; readonly number: number; readonly error: PlainError };
 
+export interface HelperLost {
+  readonly kind: 'helper-lost';
+  readonly message: string;
+  readonly during: Restart['during'];
+  /** When its replacement starts; undefined when it is given up. */
+  readonly restartInMs: number | undefined;
+}
+
 /** Whether a message is a reply, of whose value or error nothing is known yet. What it comes from may be broken. */
 export function isReply(message: unknown): message is ProcessReply {
   if (typeof message !== 'object' || message === null) return false;
-  const { kind, number, message: text, error } = message as Partial<Record<string, unknown>>;
+  const { kind, number, message: text, error, restartInMs } = message as Partial<Record<string, unknown>>;
   switch (kind) {
     case 'ready':
       return true;
     case 'unusable':
     case 'dying':
       return typeof text === 'string';
+    case 'helper-lost':
+      return typeof text === 'string' && (restartInMs === undefined || typeof restartInMs === 'number');
     case 'answer':
       return typeof number === 'number';
     case 'failure':

@@ -3,7 +3,7 @@
  * that there are, works, dies, and is replaced when restart-policy.ts says so, or is given up. A process whose engine is
  * not installed is given up at once.
  */
-import { OperatorError, type WorkerLostError } from '../errors.js';
+import { OperatorError, WorkerLostError } from '../errors.js';
 import type { SessionSpec } from '../runtime/session.js';
 import { Child, type AskOptions } from './child.js';
 import { KeptMemory } from './kept-memory.js';
@@ -43,7 +43,7 @@ export interface SlotEvents {
   onIdle(): void;
   /** `kept` has changed. */
   onKept(): void;
-  /** A process died, and is to be replaced or not. Not said of one whose engine is not installed. */
+  /** A process died, or one that it had started, and is to be replaced or not. Not said of one whose engine is not installed. */
   onLost(info: WorkerLost): void;
   /** No process will be started here any more, and why. */
   onGivenUp(reason: Error): void;
@@ -159,6 +159,8 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
       onIdle: () => {
         if (this.isIdle) this.#events.onIdle();
       },
+      onHelperLost: ({ message, during, restartInMs }) =>
+        this.#events.onLost({ error: new WorkerLostError(message), during, restartInMs }),
       onLost: (error, wasBusy) => this.#replace(error, wasBusy),
     });
     this.#child = child;
@@ -190,7 +192,7 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
     }
   }
 
-  /** Have a job done here; only while `isIdle`, which is false at once. Rejects as `run` does. */
+  /** Have a job done here, beside others; only while `isReady`. Rejects as `run` does. */
   async do<Answer>(job: Job, options?: AskOptions): Promise<Answer> {
     const child = this.#child!;
     return this.#served(child, await child.do<Answer>(job, options));

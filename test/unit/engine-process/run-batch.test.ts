@@ -1,24 +1,12 @@
 /** A batch in the process that runs it: what is decoded once, and what fails alone. The network is the identity. */
 import sharp from 'sharp';
-import { expect, it, vi } from 'vitest';
+import { expect, it } from 'vitest';
 import { createBatchRunner } from '../../../src/engine-process/run-batch.js';
-import type { DecodeRequest } from '../../../src/images/decode.js';
+import { decodeInput } from '../../../src/images/decode.js';
 import { readImageHeader } from '../../../src/images/image-header.js';
 import { planInput } from '../../../src/maps/input-plan.js';
 import { buffersOf } from '../../../src/runtime/worker-protocol.js';
 import { expectTensor, type TensorMap } from '../../../src/tensor.js';
-
-const decoded = vi.hoisted(() => ({ count: 0 }));
-vi.mock('../../../src/images/decode.js', async (importOriginal) => {
-  const original = await importOriginal<typeof import('../../../src/images/decode.js')>();
-  return {
-    ...original,
-    decodeInput(request: DecodeRequest) {
-      decoded.count += 1;
-      return original.decodeInput(request);
-    },
-  };
-});
 
 /** Red on the left, blue on the right. */
 const bytes = await sharp({ create: { width: 8, height: 8, channels: 3, background: '#f00' } })
@@ -30,9 +18,13 @@ const photo = { bytes, header };
 const input = planInput(header, { fit: 'native', size: 8, resize: 8, scale: 1 });
 const request = { photo, input, interpolation: 'bilinear', background: { r: 0, g: 0, b: 0 } } as const;
 
+const decoded = { count: 0 };
 const runs: TensorMap[] = [];
 const runner = createBatchRunner({
-  decoders: 2,
+  decode(image) {
+    decoded.count += 1;
+    return decodeInput(image);
+  },
   run: (_session, feeds) => {
     runs.push(feeds);
     const image = expectTensor(feeds, 'image', 'uint8');

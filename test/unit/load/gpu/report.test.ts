@@ -25,7 +25,12 @@ function engine(batch: number, perImage = 2, numbers: Numbers = 'tf32', device =
   };
 }
 const decode = (perSecond: number): DecodeRow => ({
-  ...{ table: 'decode', key: 'a', models: ['resnet50', 'resnet18'], perSecond, coreMs: 3 },
+  ...{ table: 'decode', key: 'a', models: ['resnet50', 'resnet18'], perSecond, coreMs: 3, threadMs: 0.3 },
+  ...{ processes: 8, isServed: true },
+});
+const inOneProcess = (perSecond: number): DecodeRow => ({
+  ...decode(perSecond),
+  ...{ key: 'b', processes: 0, isServed: false },
 });
 const fronts = (clients: number, perSecond: number): FrontsRow => ({
   ...{ table: 'fronts', key: String(clients), clients, sample: sampleAt(perSecond).server },
@@ -54,7 +59,8 @@ describe('what binds', () => {
     [300, 2000, 'decoding', 300],
     [1000, 200, 'fronts', 200],
   ])('is the slowest part: decoding %d, fronts %d', (decoding, front, binds, ceiling) => {
-    const rows = [engine(1), engine(100), decode(decoding), fronts(1, 10), fronts(32, front), server(32, ceiling / 2)];
+    const decodes = [inOneProcess(1), decode(decoding)];
+    const rows = [engine(1), engine(100), ...decodes, fronts(1, 10), fronts(32, front), server(32, ceiling / 2)];
     const [found] = ceilingsOf({ rows });
     expect(found).toMatchObject({ binds, batch: 100, serverClients: 32 });
     expect(found!.ceiling).toBeCloseTo(ceiling, 0);
