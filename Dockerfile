@@ -45,7 +45,8 @@ FROM ${TENSORFLOW_CUDA} AS cuda-tensorflow
 
 FROM cuda-${ENGINE} AS cuda
 ARG ENGINE
-RUN apt-get update && apt-get install -y --no-install-recommends libjemalloc2 && rm -rf /var/lib/apt/lists/* \
+# jemalloc, and a font: without one pictures have no words.
+RUN apt-get update && apt-get install -y --no-install-recommends libjemalloc2 fontconfig-config fonts-dejavu-core && rm -rf /var/lib/apt/lists/* \
  && useradd --system --create-home --uid 10001 fullconv && install -d -o fullconv -g root -m 775 /var/cache/fullconv
 COPY --from=build-cuda /usr/local/bin/node /usr/local/bin/node
 WORKDIR /app
@@ -68,7 +69,8 @@ RUN python3 -m pip install --no-cache-dir --no-deps --target /wheel openvino==20
       libopenvino_onnx_frontend.so.* libtbb* /opt/openvino/libs/
 
 FROM node:22-bookworm-slim AS cpu
-RUN apt-get update && apt-get install -y --no-install-recommends libjemalloc2 && rm -rf /var/lib/apt/lists/* \
+# jemalloc, and a font: without one pictures have no words.
+RUN apt-get update && apt-get install -y --no-install-recommends libjemalloc2 fontconfig-config fonts-dejavu-core && rm -rf /var/lib/apt/lists/* \
  && useradd --system --create-home --uid 10001 fullconv && install -d -o fullconv -g root -m 775 /var/cache/fullconv
 WORKDIR /app
 COPY --from=openvino /opt/openvino /opt/openvino

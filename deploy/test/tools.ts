@@ -15,7 +15,9 @@ export const TOOLS =
 /** The folder of a run of cluster/cluster.sh. */
 export const RUN = process.env['CLUSTER_RUN'] ?? join(tmpdir(), 'fullconv-cluster');
 
-const BUILT = ['helm', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet'];
+const BUILT = [
+  ...['helm', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kube-proxy', 'coredns'],
+];
 const INSTALLED = ['etcd', 'containerd', 'runc', 'ip', 'nsenter', 'openssl', 'kubectl', 'haproxy'];
 
 /** What keeps the test from running here; undefined if nothing does. */
