@@ -33,7 +33,10 @@ make() {
 }
 debian_in() {
   debootstrap --variant=minbase --include=ca-certificates bookworm "$1"
-  rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/archives/*.deb
+  # As in Docker's Debian: what apt fetches and computes does not stay.
+  echo 'DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb"; }; Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";' \
+    > "$1/etc/apt/apt.conf.d/clean"
+  rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin "$1"/var/cache/apt/archives/*.deb
 }
 node_in() {
   local version program

@@ -157,7 +157,6 @@ describe.skipIf(reason !== undefined)('on a cluster of two nodes', () => {
   });
 
   it('passes helm test', async () => {
-    await upgrade(...waiting, '--set', `test.url=http://${(await pods()).find(isReady)!.status.podIP}:8080`);
     expect(await helm('test', 'fullconv')).toContain('Succeeded');
   });
 

@@ -21,7 +21,14 @@ export function whyNoKServe(): string | undefined {
 /** Installs KServe and starts its controller. The function that it resolves to stops it. */
 export async function startKServe(): Promise<() => void> {
   await kubectl('apply', '--server-side', '--filename', join(FILES, 'crd'));
-  await kubectl('wait', '--for', 'condition=Established', '--timeout', '60s', 'crd', '--all');
+  // A definition that is a moment old has no conditions, and kubectl does not wait for them.
+  const established = ['wait', '--for', 'condition=Established', '--timeout', '60s', 'crd', '--all'];
+  const areEstablished = (): Promise<boolean> =>
+    kubectl(...established).then(
+      () => true,
+      () => false,
+    );
+  await until('the definitions are established', areEstablished);
   await kubectl('create', 'namespace', 'kserve');
   await kubectl('apply', '--namespace', 'kserve', '--filename', join(FILES, 'configmap/inferenceservice.yaml'));
   const ingress = { ingressDomain: 'example.com', ingressClassName: 'none', disableIstioVirtualHost: true };

@@ -54,6 +54,7 @@ if [ ! -x "$tools/bin/coredns" ]; then
 package main
 
 import (
+	_ "github.com/coredns/coredns/plugin/bind"
 	_ "github.com/coredns/coredns/plugin/errors"
 	_ "github.com/coredns/coredns/plugin/kubernetes"
 
