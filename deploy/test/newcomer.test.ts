@@ -8,15 +8,16 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ask, cluster, isReady, kubectl, pods, run, type Pod } from './kubernetes.js';
 import { startKServe, whyNoKServe } from './kserve.js';
-import { PROJECT, RUN, whyNoCluster } from './tools.js';
+import { ARCHIVE, PROJECT, RUN, whyNoCluster } from './tools.js';
 
 const GUIDE = join(PROJECT, 'docs/scale.md');
-const IMAGE = process.env['CLUSTER_IMAGE'] ?? '';
 const PHOTO = join(PROJECT, 'test/fixtures/photos/coffee.png');
 const ESPRESSO = 967;
 const MODEL = 'imagenet-efficientnet-lite0';
 
-const reason = whyNoCluster() ?? (existsSync(IMAGE) ? undefined : 'CLUSTER_IMAGE is no archive; see docs/scale.md');
+const reason =
+  whyNoCluster() ??
+  (ARCHIVE !== undefined && existsSync(ARCHIVE) ? undefined : 'CLUSTER_IMAGE is no archive; see docs/scale.md');
 if (reason !== undefined) process.stderr.write(`NOTICE: the newcomer's test is skipped: ${reason}\n`);
 
 /** The commands of docs/scale.md that stand below a heading and contain a text. */
@@ -44,7 +45,7 @@ describe.skipIf(reason !== undefined)('a newcomer', () => {
 
   beforeAll(async () => {
     await cluster('down');
-    await timed('a cluster of two nodes, the image imported into both', () => cluster('up', '2', IMAGE));
+    await timed('a cluster of two nodes, the image imported into both', () => cluster('up', '2', ARCHIVE!));
     await mkdir(folder);
   });
 

@@ -3,9 +3,8 @@
  * libraries and this project from the host.
  */
 import { dirname, join } from 'node:path';
-import { PROJECT, TOOLS } from './tools.js';
+import { ARCHIVE, PROJECT, TOOLS } from './tools.js';
 
-const ARCHIVE = process.env['CLUSTER_IMAGE'];
 /** The archive that the nodes import. */
 export const IMAGE = ARCHIVE ?? join(TOOLS, 'images/host.tar');
 
