@@ -21,6 +21,9 @@ ENV OPENTELEMETRY="@opentelemetry/api@~1.9.1 @opentelemetry/resources@^2.12.1 @o
 RUN npm run build && npm prune --omit=dev && npm install --no-save --save-prod --omit=dev $OPENTELEMETRY \
  && find node_modules/@opentelemetry \( -name '*.map' -o -name esnext -o -path '*/build/esm' \) -prune -exec rm -rf {} + \
  && rm -rf node_modules/onnxruntime-node/bin/napi-v6/darwin node_modules/onnxruntime-node/bin/napi-v6/win32
+# What is for other systems and processors, as far as npm has installed it.
+RUN cd node_modules && rm -rf @img/*-linuxmusl-* @img/sharp-wasm32 \
+ && find onnxruntime-node/bin/napi-v6/linux -mindepth 1 -maxdepth 1 ! -name "$(node -p process.arch)" -exec rm -rf {} +
 
 # CUDA libraries for onnxruntime-node: its own install script fetches them; .npmrc keeps it from running by itself. Its
 # manifest is called cuda12; since 1.27 the files in it are built for CUDA 13.
@@ -45,7 +48,8 @@ FROM ${TENSORFLOW_CUDA} AS cuda-tensorflow
 
 FROM cuda-${ENGINE} AS cuda
 ARG ENGINE
-RUN apt-get update && apt-get install -y --no-install-recommends libjemalloc2 && rm -rf /var/lib/apt/lists/* \
+# jemalloc, and a font: without one pictures have no words.
+RUN apt-get update && apt-get install -y --no-install-recommends libjemalloc2 fontconfig-config fonts-dejavu-core && rm -rf /var/lib/apt/lists/* \
  && useradd --system --create-home --uid 10001 fullconv && install -d -o fullconv -g root -m 775 /var/cache/fullconv
 COPY --from=build-cuda /usr/local/bin/node /usr/local/bin/node
 WORKDIR /app
@@ -55,7 +59,8 @@ COPY package.json ./
 COPY models models
 ENV NODE_ENV=production HOST=0.0.0.0 LD_PRELOAD=libjemalloc.so.2 UV_THREADPOOL_SIZE=16 \
     FULLCONV_CACHE=/var/cache/fullconv FULLCONV_ENGINE=${ENGINE} FULLCONV_DEVICE=cuda TF_FORCE_GPU_ALLOW_GROWTH=true
-USER fullconv
+# A number: Kubernetes cannot tell that a name is not root.
+USER 10001
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT ?? 8080}/readyz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
@@ -68,7 +73,8 @@ RUN python3 -m pip install --no-cache-dir --no-deps --target /wheel openvino==20
       libopenvino_onnx_frontend.so.* libtbb* /opt/openvino/libs/
 
 FROM node:22-bookworm-slim AS cpu
-RUN apt-get update && apt-get install -y --no-install-recommends libjemalloc2 && rm -rf /var/lib/apt/lists/* \
+# jemalloc, and a font: without one pictures have no words.
+RUN apt-get update && apt-get install -y --no-install-recommends libjemalloc2 fontconfig-config fonts-dejavu-core && rm -rf /var/lib/apt/lists/* \
  && useradd --system --create-home --uid 10001 fullconv && install -d -o fullconv -g root -m 775 /var/cache/fullconv
 WORKDIR /app
 COPY --from=openvino /opt/openvino /opt/openvino
@@ -78,7 +84,8 @@ COPY package.json ./
 COPY models models
 ENV NODE_ENV=production HOST=0.0.0.0 LD_PRELOAD=libjemalloc.so.2 UV_THREADPOOL_SIZE=8 \
     FULLCONV_CACHE=/var/cache/fullconv FULLCONV_OPENVINO=/opt/openvino
-USER fullconv
+# A number: Kubernetes cannot tell that a name is not root.
+USER 10001
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT ?? 8080}/readyz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]

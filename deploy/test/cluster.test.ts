@@ -12,7 +12,7 @@ import { cluster, helm, isReady, kubectl, pods, run, until } from './kubernetes.
 import { faultOf, readPhotos, startLoad, type Load, type LoadReport, type Photo } from './load.js';
 import { startAdapter, type Adapter } from './metrics-adapter.js';
 import { CHART, PROJECT, RUN, whyNoCluster } from './tools.js';
-import { VALUES } from './values.js';
+import { IMAGE, VALUES } from './values.js';
 
 /** Folders with definitions of what others add to Kubernetes, so that their objects are validated too: CLUSTER_DEFINITIONS, or shared ones. */
 const DEFINITIONS = (process.env['CLUSTER_DEFINITIONS'] ?? join(PROJECT, '../shared/operate/crds'))
@@ -46,7 +46,7 @@ describe.skipIf(reason !== undefined)('on a cluster of two nodes', () => {
   beforeAll(async () => {
     photos = await readPhotos(FOLDERS.find(existsSync)!, MODEL);
     await cluster('down');
-    await cluster('up', '2');
+    await cluster('up', '2', IMAGE);
     for (const folder of DEFINITIONS) await kubectl('apply', '--server-side', '-f', folder);
     await writeFile(join(RUN, 'values.json'), JSON.stringify(VALUES));
     adapter = await startAdapter();
@@ -157,7 +157,6 @@ describe.skipIf(reason !== undefined)('on a cluster of two nodes', () => {
   });
 
   it('passes helm test', async () => {
-    await upgrade(...waiting, '--set', `test.url=http://${(await pods()).find(isReady)!.status.podIP}:8080`);
     expect(await helm('test', 'fullconv')).toContain('Succeeded');
   });
 

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** The root of the repository. */
@@ -12,10 +12,15 @@ export const CHART = join(PROJECT, 'deploy/helm/fullconv');
 /** What cluster/build.sh has built. */
 export const TOOLS =
   process.env['CLUSTER_TOOLS'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'fullconv-cluster');
+const image = process.env['CLUSTER_IMAGE'];
+/** The archive of an image that deploy/image/build.sh has made, of a path from the root of the repository; undefined: none. */
+export const ARCHIVE = image === undefined || image === '' ? undefined : resolve(PROJECT, image);
 /** The folder of a run of cluster/cluster.sh. */
 export const RUN = process.env['CLUSTER_RUN'] ?? join(tmpdir(), 'fullconv-cluster');
 
-const BUILT = ['helm', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet'];
+const BUILT = [
+  ...['helm', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kube-proxy', 'coredns'],
+];
 const INSTALLED = ['etcd', 'containerd', 'runc', 'ip', 'nsenter', 'openssl', 'kubectl', 'haproxy'];
 
 /** What keeps the test from running here; undefined if nothing does. */

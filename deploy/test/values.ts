@@ -1,6 +1,12 @@
-/** The chart's values on a cluster that has no images: pods mount Node.js, its libraries and this project from the host. */
-import { dirname } from 'node:path';
-import { PROJECT } from './tools.js';
+/**
+ * The chart's values on the test's cluster. Pods run the image of the archive CLUSTER_IMAGE. Without one they mount Node.js, its
+ * libraries and this project from the host.
+ */
+import { dirname, join } from 'node:path';
+import { ARCHIVE, PROJECT, TOOLS } from './tools.js';
+
+/** The archive that the nodes import. */
+export const IMAGE = ARCHIVE ?? join(TOOLS, 'images/host.tar');
 
 const MOUNTS = {
   usr: '/usr',
@@ -12,9 +18,15 @@ const MOUNTS = {
 };
 const PLACES: Readonly<Record<string, string>> = { ...MOUNTS, node: '/node', app: '/app' };
 
-export const VALUES = {
+const MOUNTED = {
   image: { repository: 'docker.io/local/host', tag: '1' },
   command: ['/node/node', 'dist/cli/fullconv.cjs'],
+  extraVolumes: Object.entries(MOUNTS).map(([name, path]) => ({ name, hostPath: { path } })),
+  extraVolumeMounts: Object.keys(MOUNTS).map((name) => ({ name, mountPath: PLACES[name], readOnly: true })),
+};
+
+export const VALUES = {
+  ...(ARCHIVE === undefined ? MOUNTED : { image: { repository: 'registry.example.com/fullconv' } }),
   // The deadline is below the balancer's time for an answer.
   settings: {
     FULLCONV_WORKERS: 1,
@@ -29,6 +41,4 @@ export const VALUES = {
   },
   unreachableSeconds: 5,
   trustedProxies: ['10.77.0.1'],
-  extraVolumes: Object.entries(MOUNTS).map(([name, path]) => ({ name, hostPath: { path } })),
-  extraVolumeMounts: Object.keys(MOUNTS).map((name) => ({ name, mountPath: PLACES[name], readOnly: true })),
 };

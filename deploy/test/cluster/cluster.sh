@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# A real Kubernetes on one Linux machine without a container engine, for tests: etcd, API server, controller manager and scheduler as
-# processes, and for each node a network namespace with containerd and kubelet.
+# A real Kubernetes on one Linux machine without a container engine, for tests: etcd, API server, controller manager, scheduler and
+# CoreDNS as processes, and for each node a network namespace with containerd, kubelet and kube-proxy.
 #
-#   cluster.sh up [NODES]     at most 9; kubectl's settings are then in CLUSTER_RUN/kubeconfig
-#   cluster.sh kill-node N    as when its power fails: first its link, then its processes
-#   cluster.sh down           all of it, with its folder
+#   cluster.sh up NODES [ARCHIVE]...    at most 9 nodes, each with the images of the archives; kubectl's settings are then in
+#                                       CLUSTER_RUN/kubeconfig
+#   cluster.sh kill-node N              as when its power fails: first its link, then its processes
+#   cluster.sh down                     all of it, with its folder
 #
 # Needs root, and what build.sh builds and names. CLUSTER_TOOLS: where build.sh has put that. CLUSTER_RUN: a folder for the run (default:
-# fullconv-cluster in the temporary folder). There is no DNS and no kube-proxy: pods and the host reach each other by address.
+# fullconv-cluster in the temporary folder). The host reaches pods by address; names and addresses of services are for pods only.
 #
 # Each node has a control group of its own, since kubelets end pods that they find in theirs and do not know. Its processes are started by
 # nsenter: `ip netns exec` mounts another /sys, which hides control groups.
@@ -35,6 +36,7 @@ until_true() {
 
 up() {
   local nodes=$1 node
+  shift
   [ -e "$run" ] && { echo "cluster.sh: $run is there already; run cluster.sh down" >&2; exit 1; }
   mkdir -p "$run" && cd "$run" || exit 1
   ip link add $bridge type bridge && ip address add $network.1/24 dev $bridge && ip link set $bridge up || exit 1
@@ -63,7 +65,17 @@ YAML
     --node-monitor-period 2s --node-monitor-grace-period 10s --horizontal-pod-autoscaler-sync-period 3s \
     --horizontal-pod-autoscaler-initial-readiness-delay 3s
   start . scheduler "$tools/bin/kube-scheduler" --kubeconfig kubeconfig --leader-elect=false --bind-address 127.0.0.1
-  for node in $(seq "$nodes"); do node "$node"; done
+  cat > Corefile <<CONFIGURATION
+.:53 {
+  bind $network.1
+  errors
+  kubernetes cluster.local {
+    kubeconfig $run/kubeconfig
+  }
+}
+CONFIGURATION
+  start . coredns "$tools/bin/coredns" -conf Corefile
+  for node in $(seq "$nodes"); do node "$node" "$@"; done
   until_true all_ready "$nodes" || exit 1
   kubectl get nodes
 }
@@ -71,7 +83,8 @@ YAML
 all_ready() { [ "$(kubectl get nodes --no-headers | grep -cw Ready)" = "$1" ]; }
 
 node() {
-  local n=$1 folder=$run/node$1 socket controller other
+  local n=$1 folder=$run/node$1 socket snapshotter controller other
+  shift
   socket=$folder/containerd.sock
   mkdir -p "$folder"/{root,state,cni,kubelet,pods}
   ip netns add fcnode$n
@@ -85,6 +98,9 @@ node() {
     [ "$other" = "$n" ] || nsenter --net=/run/netns/fcnode$n ip route add 10.77.$other.0/24 via $network.1$other
   done
   ip route replace 10.77.$n.0/24 via $network.1$n
+  # An overlay cannot lie on another one, as in a container.
+  snapshotter=overlayfs
+  [ "$(stat --file-system --format %T "$folder")" = overlayfs ] && snapshotter=native
   cat > "$folder/containerd.toml" <<TOML
 version = 2
 root = "$folder/root"
@@ -96,7 +112,7 @@ state = "$folder/state"
   disable_apparmor = true
   restrict_oom_score_adj = true
   [plugins."io.containerd.grpc.v1.cri".containerd]
-    snapshotter = "native"
+    snapshotter = "$snapshotter"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "$folder/cni"
@@ -118,10 +134,13 @@ cgroupRoot: /fcnode$n
 enforceNodeAllocatable: []
 failSwapOn: false
 failCgroupV1: false
-localStorageCapacityIsolation: false
 nodeStatusUpdateFrequency: 2s
 nodeLeaseDurationSeconds: 8
 podLogsDir: $folder/pods
+clusterDNS: [$network.1]
+clusterDomain: cluster.local
+# Images cannot be had again: none is removed when the disk is full.
+imageGCHighThresholdPercent: 100
 evictionHard: { memory.available: 50Mi, nodefs.available: 0%, imagefs.available: 0% }
 YAML
   for controller in /sys/fs/cgroup/*/; do mkdir -p "${controller}fcnode$n" 2> /dev/null; done
@@ -131,18 +150,29 @@ YAML
   fi
   start "$folder" containerd nsenter --net=/run/netns/fcnode$n containerd --config "$folder/containerd.toml"
   until_true ctr --address "$socket" version || exit 1
-  for image in pause host; do
-    ctr --address "$socket" --namespace k8s.io images import --snapshotter native "$tools/images/$image.tar" > /dev/null || exit 1
+  for image in "$tools/images/pause.tar" "$@"; do
+    ctr --address "$socket" --namespace k8s.io images import --snapshotter $snapshotter "$image" > /dev/null || exit 1
   done
   start "$folder" kubelet nsenter --net=/run/netns/fcnode$n "$tools/bin/kubelet" --config "$folder/kubelet.yaml" \
     --kubeconfig "$run/kubeconfig" --root-dir "$folder/kubelet" --cert-dir "$folder/certificates" \
     --hostname-override node$n --node-ip $network.1$n
+  cat > "$folder/proxy.yaml" <<YAML
+apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+clientConnection: { kubeconfig: $run/kubeconfig }
+hostnameOverride: node$n
+mode: nftables
+clusterCIDR: 10.77.0.0/16
+# Those are the host's.
+conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s }
+YAML
+  start "$folder" proxy nsenter --net=/run/netns/fcnode$n "$tools/bin/kube-proxy" --config "$folder/proxy.yaml"
 }
 
 kill_node() {
   local n=$1 folder=$run/node$1
   ip link set fcveth$n down 2> /dev/null
-  kill -9 $(cat "$folder/kubelet.pid" "$folder/containerd.pid") 2> /dev/null
+  kill -9 $(cat "$folder/kubelet.pid" "$folder/proxy.pid" "$folder/containerd.pid") 2> /dev/null
   # Twice: a process may start another meanwhile.
   for _ in 1 2; do
     find /sys/fs/cgroup -path "*/fcnode$n/*" -name cgroup.procs -exec cat {} + 2> /dev/null | sort -u | xargs -r kill -9 2> /dev/null
@@ -167,7 +197,7 @@ down() {
       [ -d "$group" ] && find "$group" -depth -type d -exec rmdir {} + 2> /dev/null
     done
   done
-  for name in scheduler controllers apiserver etcd; do kill -9 "$(cat "$run/$name.pid" 2> /dev/null)" 2> /dev/null; done
+  for name in coredns scheduler controllers apiserver etcd; do kill -9 "$(cat "$run/$name.pid" 2> /dev/null)" 2> /dev/null; done
   ip link delete $bridge 2> /dev/null
   # The network namespaces of the pods: those that nobody is in any more.
   for name in $(ls /run/netns 2> /dev/null | grep '^cni-'); do
@@ -187,7 +217,7 @@ mounts_below() { awk -v below="$1" 'index($2, below) == 1 { print $2 }' /proc/mo
 unmount() { mounts_below "$1" | sort -r | xargs -r umount -l 2> /dev/null; }
 
 case ${1:-} in
-  up) up "${2:-2}" ;;
+  up) up "${@:2}" ;;
   kill-node) kill_node "${2:?a node\'s number}" ;;
   down) down ;;
   *) sed -n '2,/^set/p' "$0" | grep '^#'; exit 2 ;;
