@@ -11,7 +11,7 @@ import { doubtOf, measureParity, trusted, type Parity, type SessionRunner } from
 import { ENGINES } from '../../../src/runtime/engines.js';
 import { onnxruntime } from '../../../src/runtime/onnxruntime/description.js';
 import type { SessionSpec } from '../../../src/runtime/session.js';
-import { HIDDEN_BEHIND_POOLING, TINY, tinyClassifier } from '../../support/tiny-classifiers.js';
+import { HEADS, HIDDEN_BEHIND_POOLING, TINY, tinyClassifier } from '../../support/tiny-classifiers.js';
 import { writeOnnxModel } from '../../support/tiny-models.js';
 
 it('is measured anew where something else computes', async () => {
@@ -91,6 +91,30 @@ it.each([
     expect(trustedModel.deviation).toBe(isRounding ? difference : undefined);
   },
 );
+
+it('is judged by what the device that loads a model rounds', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'fullconv-parity-'));
+  try {
+    const folder = await writeOnnxModel(root, 'tiny', writeOnnx(tinyClassifier(HEADS[0]!)), TINY);
+    const sessions = (roundsFactors: boolean): SessionRunner => ({
+      roundsFactors,
+      open: () => Promise.resolve(),
+      close: () => Promise.resolve(),
+      run: (id) =>
+        Promise.resolve({
+          logits: { type: 'float32', dims: [1], data: Float32Array.of(id.includes('parity') ? 1.005 : 1) },
+        }),
+    });
+    const loaded = async (roundsFactors: boolean): Promise<object> => {
+      const cache = join(root, `cache-${roundsFactors}`);
+      return (await createModelLoader({ cache }, sessions(roundsFactors))('tiny', folder)).model.dense;
+    };
+    expect(await loaded(true)).not.toHaveProperty('unavailable');
+    expect(await loaded(false)).toHaveProperty('unavailable');
+  } finally {
+    await rm(root, { recursive: true });
+  }
+});
 
 it('CUDA rounds factors by itself, and no CPU does', () => {
   for (const engine of ENGINES) expect(engine.roundsFactors?.('cpu') ?? false).toBe(false);

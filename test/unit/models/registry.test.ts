@@ -5,12 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ServiceError } from '../../../src/errors.js';
 import { writeOnnx } from '../../../src/graph/onnx/model.js';
-import { denseViews, type CompiledModel } from '../../../src/models/compile.js';
+import { denseViews, usualView, type CompiledModel } from '../../../src/models/compile.js';
 import type { View } from '../../../src/models/dense-views.js';
 import { createRegistry, type ModelEntry, type Registry, type RegistryOptions } from '../../../src/models/registry.js';
 import { FakeSessions, gate } from '../../support/fake-sessions.js';
 import { HEADS, TINY, tinyClassifier } from '../../support/tiny-classifiers.js';
-import { writeOnnxModel, writeTinyModel, writeTinyModels } from '../../support/tiny-models.js';
+import { INPUT, writeOnnxModel, writeTinyModel, writeTinyModels } from '../../support/tiny-models.js';
 
 let folder: string;
 let sessions: FakeSessions;
@@ -55,6 +55,21 @@ describe('the start', () => {
     expect(sessions.asked).toHaveLength(2);
     release();
     expect((await starting).list().map(({ state }) => state)).toEqual(['ready', 'ready', 'ready']);
+  });
+});
+
+describe('a model whose own size is above that of its fully connected head', () => {
+  it('opens and keeps the view that its own size needs, with the image that it is warmed up with', async () => {
+    await changeManifest('tiny-vgg', { input: { ...INPUT, size: 96, resize: 96 } });
+    const registry = await start();
+    const model = registry.get('tiny-vgg');
+    const score = scoreView(model);
+    expect(usualView(model)).toBe(score);
+    expect(score.session.typical?.feeds['image']?.dims).toEqual([96, 96, 3]);
+    const { width, height } = model.nativeSize;
+    expect(model.classifier.session.typical?.feeds['image']?.dims).toEqual([height, width, 3]);
+    expect(openIds('tiny-vgg')).toContain(score.session.id);
+    expect(openIds('tiny-vgg')).not.toContain(model.classifier.session.id);
   });
 });
 
