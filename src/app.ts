@@ -101,9 +101,6 @@ const PLAYGROUND_FOLDER = fileURLToPath(new URL('./playground/', import.meta.url
 const CHANGED = "a model's files have changed";
 const BROKEN = 'a model could not be loaded';
 
-/** Of the longest run: an image that takes longer to decode ends the process that decodes it, and not the engine's. */
-const DECODING_PART = 0.9;
-
 /** The runs of a model's load take their turn among the requests, however long that takes. */
 const UNHURRIED = {
   cost: 0,
@@ -166,7 +163,6 @@ export async function createEngineRoom(
     },
     decoders: Math.max(1, Math.ceil(config.decoders / (workers * device.devices.length))),
     decodersEach: policy.decodersEach,
-    maxDecodeMs: DECODING_PART * config.deadlineMs,
     workerFile,
     onKept: (bytes) => memory.kept(bytes),
     onWorkerLost,
@@ -197,7 +193,7 @@ export async function createEngineRoom(
     batcher,
     memory,
     studio: createStudio({
-      drawElsewhere: (job, options) => artists.do<Uint8Array>(job, options),
+      drawElsewhere: (job, options) => artists.do<Uint8Array>(job, { ...options, isAnswer: (value) => value instanceof Uint8Array }),
       memory,
       renderers: config.renderers,
       limits: { background: config.background, maxPixels: config.maxPixels, maxSeconds: config.maxDrawSeconds },

@@ -6,6 +6,7 @@
 export const SLOW_FILES: readonly string[] = [
   // Processes of their own: the server, the command line, a browser, load tests.
   'test/e2e/**',
+  'test/unit/processes/job-pool.test.ts',
   'test/unit/processes/pool.test.ts',
   // Waits until memory goes back.
   'test/unit/runtime/openvino.test.ts',

@@ -79,8 +79,14 @@ export function createStudio({ drawElsewhere, memory, limits, renderers, observe
       const drawing = async (): Promise<Uint8Array> => {
         over.signal.throwIfAborted();
         const giveBack = await memory.takeForDrawing(cost.bytes + bytesOf(wanted!), over.signal);
-        const maxAnswerBytes = BYTES_PER_PIXEL * wanted!.output.maxPixels + OTHER_BYTES;
-        return drawElsewhere(wanted!, { signal: over.signal, maxAnswerBytes }).finally(giveBack);
+        try {
+          // Between the memory and this line others have had their turn.
+          over.signal.throwIfAborted();
+          const maxAnswerBytes = BYTES_PER_PIXEL * wanted!.output.maxPixels + OTHER_BYTES;
+          return await drawElsewhere(wanted!, { signal: over.signal, maxAnswerBytes });
+        } finally {
+          giveBack();
+        }
       };
       try {
         const drawn = cost.seconds > LONG_SECONDS ? long(drawing) : drawing();

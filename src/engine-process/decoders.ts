@@ -19,8 +19,11 @@ export interface DecodeJob {
 }
 
 export interface Decoders {
-  /** As decodeInput, when it is its turn. Throws WORKER_LOST, too. */
-  decode(request: DecodeRequest): Promise<Uint8Array>;
+  /**
+   * As decodeInput, when it is its turn. Processes of their own may take `limitMs` for it, a second try included; the decoding of
+   * this one cannot be ended. Throws WORKER_LOST, too.
+   */
+  decode(request: DecodeRequest, limitMs?: number): Promise<Uint8Array>;
   /** Have the processes that do nothing give free memory back to the system. */
   returnMemory(): Promise<void>;
   /** Finish what was asked, and end the processes. */
@@ -36,10 +39,12 @@ export interface DecodersOptions {
   readonly workerFile: string;
   /** Told of each process that dies, before it is replaced. */
   readonly onLost: (info: WorkerLost) => void;
+  /** Told when a process cannot be started and no other is ready. */
+  readonly onNoneLeft: (reason: Error) => void;
 }
 
 /** Processes are started at once: the first images would wait for them. */
-export function createDecoders({ decoders, decoding, workerFile, onLost }: DecodersOptions): Decoders {
+export function createDecoders({ decoders, decoding, workerFile, onLost, onNoneLeft }: DecodersOptions): Decoders {
   if (decoding === undefined) {
     const turns = pLimit(decoders);
     return {
@@ -48,24 +53,24 @@ export function createDecoders({ decoders, decoding, workerFile, onLost }: Decod
       drain: () => Promise.resolve(),
     };
   }
-  const { processes: size, limitMs } = decoding;
+  const { processes: size } = decoding;
   const pool = createJobPool<DecodeJob>({
-    ...{ size, jobsEach: Math.ceil(decoders / size), workerFile, task: 'decode this image', onWorkerLost: onLost },
+    ...{ size, jobsEach: Math.ceil(decoders / size), workerFile, task: 'decode this image' },
+    ...{ onWorkerLost: onLost, onNoneLeft },
   });
   pool.start();
   return {
-    async decode(request) {
+    async decode(request, limitMs) {
       // They are here already.
       const known = pixelsAsTheyAre(request);
       if (known !== undefined) return known;
       const { width, height } = request.part ?? request.input.crop;
       const bytes = width * height * 3;
-      const pixels = await pool.do<Uint8Array>({ kind: 'decode', request }, { maxAnswerBytes: bytes, limitMs });
-      // It parses strangers' bytes: what it says is not trusted, and a network would read beyond what is too short.
-      if (!(pixels instanceof Uint8Array) || pixels.length !== bytes) {
-        throw new Error('a process that decodes answered with what are not the pixels of its image');
-      }
-      return pixels;
+      return pool.do<Uint8Array>(
+        { kind: 'decode', request },
+        // It parses strangers' bytes: what it says is not trusted, and a network would read beyond what is too short.
+        { maxAnswerBytes: bytes, limitMs, isAnswer: (value) => value instanceof Uint8Array && value.length === bytes },
+      );
     },
     returnMemory: () => pool.returnMemory(),
     drain: () => pool.drain(),

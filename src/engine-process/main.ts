@@ -35,10 +35,13 @@ type Job = DrawJob | DecodeJob;
 /** The built worker of the engine's thread. */
 const WORKER_FILE = fileURLToPath(new URL('../runtime/worker.js', import.meta.url));
 
-/** Where memory is short the kernel ends this process before the server (0 to 1000). */
-const OUT_OF_MEMORY_SCORE = '500';
-
 const { engine, decoders, decoding } = JSON.parse(process.argv[2]!) as ProcessStart;
+
+/**
+ * Where memory is short the kernel ends this process before the server (0 to 1000), and one that decodes or draws before an engine's,
+ * which takes more and longer to start.
+ */
+const OUT_OF_MEMORY_SCORE = engine === undefined ? '800' : '500';
 
 /** Messages come when all below is there. It ends at once where the server has gone while this process loaded. */
 const channel = channelToParent<ProcessReply, ProcessRequest<Work, Job>>({
@@ -61,9 +64,11 @@ const decoder = createDecoders({
   workerFile: process.argv[1]!,
   onLost: ({ error: { message }, during, restartInMs }) =>
     void channel.send({ kind: 'helper-lost', message, during, restartInMs }),
+  // It is of no use without them, and the server's other processes may be.
+  onNoneLeft: ({ message }) => void die({ kind: 'dying', message }),
 });
 const batches = createBatchRunner({
-  decode: (request) => decoder.decode(request),
+  decode: (request, limitMs) => decoder.decode(request, limitMs),
   run: (session, feeds) => engineThread().run(session, feeds),
 });
 /** Batches that are not over: a session is closed behind them. */
@@ -116,7 +121,7 @@ async function answer(question: Question<Work, Job>, signal: AbortSignal): Promi
       await Promise.all([thread?.returnMemory(), decoder.returnMemory()]);
       return returnFreeMemory();
     case 'run': {
-      const run = batches.run(question.session, question.works);
+      const run = batches.run(question.session, question.works, question.limitMs);
       running.add(run);
       return run.finally(() => running.delete(run));
     }

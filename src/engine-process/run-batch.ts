@@ -16,6 +16,9 @@ import type { Tensor, TensorMap } from '../tensor.js';
 /** Feed buffers kept for the next batches: some full ones of usual size. What a process keeps is not in the account of memory. */
 const MAX_FREE_BYTES = 16 * 2 ** 20;
 
+/** Of a run's limit: an image that takes longer to decode fails before the whole run does. */
+const DECODING_PART = 0.9;
+
 /** An item that can be run. */
 interface Ready {
   readonly index: number;
@@ -25,22 +28,22 @@ interface Ready {
 }
 
 export interface BatchRunnerOptions {
-  /** Pixels of an image, when it is its turn (decoders.ts). */
-  readonly decode: (request: DecodeRequest) => Promise<Uint8Array>;
+  /** Pixels of an image, when it is its turn, within so many milliseconds if they are given (decoders.ts). */
+  readonly decode: (request: DecodeRequest, limitMs?: number) => Promise<Uint8Array>;
   /** Run feeds in an open session. It gives their buffers back. */
   readonly run: (session: string, feeds: TensorMap) => Promise<Ran>;
 }
 
 export interface BatchRunner {
-  /** Rejects with the engine's message when the run fails. */
-  run(session: string, works: readonly Work[]): Promise<RanBatch<WorkOutput>>;
+  /** `limitMs`: when nobody waits any more; absent: never. Rejects with the engine's message when the run fails. */
+  run(session: string, works: readonly Work[], limitMs?: number): Promise<RanBatch<WorkOutput>>;
 }
 
 export function createBatchRunner({ decode: decodeInTurn, run }: BatchRunnerOptions): BatchRunner {
   const buffers = createBufferPool(MAX_FREE_BYTES);
 
   return {
-    async run(session, works) {
+    async run(session, works, limitMs) {
       const [first] = works;
       if (works.length === 1 && first !== undefined && 'batch' in first) {
         const { outputs, runMs, hasGrown } = await run(session, first.batch);
@@ -48,7 +51,8 @@ export function createBatchRunner({ decode: decodeInTurn, run }: BatchRunnerOpti
         return { outcomes: [{ output: { outputs, decodeMs: 0 } }], runMs, ranAtMachineMs, hasGrown };
       }
       const outcomes: Outcome<WorkOutput>[] = [];
-      const decode = decodeOnce(decodeInTurn);
+      const decodeMs = limitMs === undefined ? undefined : DECODING_PART * limitMs;
+      const decode = decodeOnce((request) => decodeInTurn(request, decodeMs));
       const prepared = await Promise.all(
         works.map(async (work, index): Promise<Ready | undefined> => {
           try {

@@ -12,6 +12,7 @@ import type { SessionSpec } from '../runtime/session.js';
 import { CHANNEL_FD, openChannel, type MessageChannel } from './message-channel.js';
 import {
   fromPlainError,
+  isRanBatch,
   isReply,
   lanesOf,
   type HelperLost,
@@ -41,6 +42,8 @@ export interface AskOptions {
   readonly signal?: AbortSignal | undefined;
   /** The most bytes that the answer's large arrays may have; the process is killed when it sends more. Default: 1 GiB. */
   readonly maxAnswerBytes?: number | undefined;
+  /** Whether a value is an answer to this; the process is killed when it sends another. Default: any is. */
+  readonly isAnswer?: ((value: unknown) => boolean) | undefined;
 }
 
 const MAX_ANSWER_BYTES = 2 ** 30;
@@ -54,6 +57,7 @@ interface Pending {
   /** Called once, after either of them. */
   readonly release: () => void;
   readonly maxAnswerBytes: number;
+  readonly isAnswer: (value: unknown) => boolean;
   /** Nobody waits for it, and it hinders nothing that is asked meanwhile. */
   readonly isAside: boolean;
 }
@@ -81,7 +85,8 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
   ready = false;
   /** Settles when the process has ended, whatever ended it. */
   readonly exited: Promise<void>;
-  readonly #process: ChildProcess;
+  /** Absent if the system could not even try to start it, e.g. without memory. */
+  readonly #process: ChildProcess | undefined;
   /** Absent if the process could not be started. */
   readonly #channel: MessageChannel<ProcessRequest<Work, Job>> | undefined;
   readonly #events: ChildEvents;
@@ -96,11 +101,15 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
     this.#events = events;
     // Without the server's own flags, which may not fit (--input-type, a loader, an inspector's port).
     const decoders = start.decoding === undefined ? start.decoders : 0;
-    this.#process = spawn(process.execPath, [...V8_FLAGS, file, JSON.stringify(start)], {
-      // A pipe for both directions; on Windows it must be one that can be read and written at the same time.
-      stdio: ['ignore', 'inherit', 'inherit', 'overlapped'],
-      env: { ...MALLOC, ...process.env, UV_THREADPOOL_SIZE: String(decoders + lanesOf(start) + OTHER_THREADS) },
-    });
+    try {
+      this.#process = spawn(process.execPath, [...V8_FLAGS, file, JSON.stringify(start)], {
+        // A pipe for both directions; on Windows it must be one that can be read and written at the same time.
+        stdio: ['ignore', 'inherit', 'inherit', 'overlapped'],
+        env: { ...MALLOC, ...process.env, UV_THREADPOOL_SIZE: String(decoders + lanesOf(start) + OTHER_THREADS) },
+      });
+    } catch (error) {
+      this.#fault = error as Error;
+    }
     this.#channel = this.#open();
     this.exited = new Promise((resolve) => {
       let isOver = false;
@@ -110,18 +119,24 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
         this.#end(how);
         resolve();
       };
+      const started = this.#process;
+      if (started === undefined) {
+        // Whoever starts it knows it by then.
+        queueMicrotask(() => end('an error'));
+        return;
+      }
       // The answers it sent before it ended are read before 'close'.
-      this.#process.once('close', (code, signal) => end(signal === null ? `code ${code}` : `signal ${signal}`));
-      this.#process.once('error', (error) => {
+      started.once('close', (code, signal) => end(signal === null ? `code ${code}` : `signal ${signal}`));
+      started.once('error', (error) => {
         this.#fault ??= error;
         // It was never started: no 'close' follows.
-        if (this.#process.pid === undefined) end('an error');
+        if (started.pid === undefined) end('an error');
       });
     });
   }
 
   get pid(): number | undefined {
-    return this.#process.pid;
+    return this.#process?.pid;
   }
 
   /** Questions without an answer, but for those that hinder no other. */
@@ -151,7 +166,7 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
 
   /** Run a batch in an open session. */
   run(session: string, works: readonly Work[], options?: AskOptions): Promise<RanBatch<Output>> {
-    return this.#ask({ kind: 'run', session, works }, options);
+    return this.#ask({ kind: 'run', session, works, limitMs: options?.limitMs }, { ...options, isAnswer: isRanBatch });
   }
 
   /** Have the engine give back the memory that runs have left with it. */
@@ -179,11 +194,11 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
   /** End the process now. What it was asked rejects with WorkerLostError, which says why. */
   kill(why: string): void {
     this.#fault ??= new Error(why);
-    this.#process.kill('SIGKILL');
+    this.#process?.kill('SIGKILL');
   }
 
   #open(): MessageChannel<ProcessRequest<Work, Job>> | undefined {
-    const stream = (this.#process.stdio as ChildProcess['stdio'] | undefined)?.[CHANNEL_FD];
+    const stream = (this.#process?.stdio as ChildProcess['stdio'] | undefined)?.[CHANNEL_FD];
     if (stream === undefined || stream === null) return undefined;
     return openChannel<ProcessRequest<Work, Job>, unknown>(stream as Duplex, {
       onMessage: (message) => {
@@ -193,7 +208,7 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
       onEnd: (error) => {
         if (error !== undefined) this.kill(error.message);
         // It may live on, but can be asked nothing.
-        else this.#process.kill('SIGKILL');
+        else this.#process?.kill('SIGKILL');
       },
       maxBytes: () => Math.max(0, ...Array.from(this.#pending.values(), ({ maxAnswerBytes }) => maxAnswerBytes)),
     });
@@ -207,7 +222,7 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
       }
       const number = (this.#asked += 1);
       const unlimit = this.#limit(number, options);
-      const { maxAnswerBytes = MAX_ANSWER_BYTES } = options;
+      const { maxAnswerBytes = MAX_ANSWER_BYTES, isAnswer = () => true } = options;
       // Who has asked keeps the question until then, to ask it again where the process is lost.
       const settled = new Promise<void>((settle) => {
         const release = (): void => {
@@ -215,7 +230,7 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
           settle();
         };
         const isAside = question.kind === 'return-memory';
-        this.#pending.set(number, { resolve, reject, release, maxAnswerBytes, isAside });
+        this.#pending.set(number, { resolve, reject, release, maxAnswerBytes, isAnswer, isAside });
       });
       this.#whenReady(() => this.#send({ number, question }, settled));
     });
@@ -256,7 +271,9 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
 
   #expects(reply: ProcessReply): boolean {
     if (reply.kind === 'ready') return !this.ready;
-    return !('number' in reply) || this.#pending.has(reply.number);
+    if (!('number' in reply)) return true;
+    const pending = this.#pending.get(reply.number);
+    return pending !== undefined && (reply.kind !== 'answer' || pending.isAnswer(reply.value));
   }
 
   #receive(reply: ProcessReply): void {

@@ -1,7 +1,8 @@
 /**
  * Processes that do single jobs, one or a few at a time each: started when there is more to do than those that run can take,
  * and replaced when they die. Jobs wait in their order. A job whose process is lost is tried once more, with a process to itself: so the one
- * that is to blame takes no other with it a second time.
+ * that is to blame takes no other with it a second time. When one cannot be started and no other is ready, every job that has been
+ * asked for is told so at once, and the next job tries again.
  */
 import pLimit from 'p-limit';
 import { ServiceError, WorkerLostError } from '../errors.js';
@@ -18,12 +19,16 @@ export interface JobPoolOptions {
   readonly workerFile: string;
   /** Told of each process that dies, before it is replaced. */
   readonly onWorkerLost?: (info: WorkerLost) => void;
+  /** Told when a process cannot be started and no other is ready. */
+  readonly onNoneLeft?: (reason: Error) => void;
 }
 
 export interface JobOptions {
   /** Absent: somebody waits to the end. */
   readonly signal?: AbortSignal | undefined;
   readonly maxAnswerBytes: number;
+  /** Whether a value is an answer; a process that sends another is replaced. Default: any is. */
+  readonly isAnswer?: ((value: unknown) => boolean) | undefined;
   /** The most milliseconds that the job may take in a process, a second try included. Default: any. */
   readonly limitMs?: number | undefined;
 }
@@ -31,7 +36,7 @@ export interface JobOptions {
 export interface JobPool<Job> {
   /**
    * Have a job done. When `signal` is aborted its process is told, and killed when it goes on; it is killed, too, when its
-   * answer is longer than `maxAnswerBytes`, or takes longer than `limitMs`. Rejects with what the job throws, with the signal's
+   * answer is longer than `maxAnswerBytes`, is none by `isAnswer`, or takes longer than `limitMs`. Rejects with what the job throws, with the signal's
    * reason, or with WORKER_LOST.
    */
   do<Answer>(job: Job, options: JobOptions): Promise<Answer>;
@@ -45,10 +50,21 @@ export interface JobPool<Job> {
 
 type JobSlot<Job> = Slot<never, never, Job>;
 
-/** What processes have done for a job so far, in vain. */
-interface Spent {
+/** A job on its way. */
+interface Errand {
+  /** Which of all jobs it is, from 1. */
+  readonly number: number;
+  readonly signal: AbortSignal | undefined;
+  /** What processes have done for it so far, in vain. */
   tries: number;
   ms: number;
+}
+
+/** Why no process could be started. */
+interface Failure {
+  readonly cause: Error;
+  /** The last job that was asked for before. */
+  readonly upTo: number;
 }
 
 export function createJobPool<Job>({
@@ -57,16 +73,18 @@ export function createJobPool<Job>({
   task,
   workerFile: file,
   onWorkerLost,
+  onNoneLeft,
 }: JobPoolOptions): JobPool<Job> {
   const turns = pLimit(size * jobsEach);
   /** Those that have been started, in that order. */
   const slots: JobSlot<Job>[] = [];
   /** Jobs that each has now. */
-  const taken = new Map<JobSlot<Job>, number>();
+  const taken = new WeakMap<JobSlot<Job>, number>();
   /** Those that a job has to itself, or will have. */
   const kept = new Set<JobSlot<Job>>();
   const waiting = new Set<() => void>();
-  let failure: Error | undefined;
+  let asked = 0;
+  let failure: Failure | undefined;
   const wake = (): void => waiting.forEach((listener) => listener());
   const jobsOf = (slot: JobSlot<Job>): number => taken.get(slot) ?? 0;
   const fewest = (among: readonly JobSlot<Job>[]): JobSlot<Job> | undefined =>
@@ -83,9 +101,12 @@ export function createJobPool<Job>({
         onKept: () => undefined,
         onLost: (info) => onWorkerLost?.(info),
         onGivenUp(reason) {
-          failure = reason;
           slots.splice(slots.indexOf(slot), 1);
           kept.delete(slot);
+          if (!slots.some(({ isReady }) => isReady)) {
+            failure = { cause: reason, upTo: asked };
+            onNoneLeft?.(reason);
+          }
           wake();
         },
       },
@@ -94,10 +115,25 @@ export function createJobPool<Job>({
     slot.start();
   }
 
+  /** Why a job need not wait for a process any longer. */
+  function reasonToLeave({ number, signal }: Errand): Error | undefined {
+    if (signal?.aborted === true) return signal.reason as Error;
+    if (failure === undefined || number > failure.upTo) return undefined;
+    return new ServiceError('WORKER_LOST', `No process can be started to ${task}.`, { cause: failure.cause });
+  }
+
   /** Take a process for a job: the one with the fewest. `alone`: for this job only. There may be enough of them for all turns. */
-  async function take(alone: boolean): Promise<JobSlot<Job>> {
+  async function take(errand: Errand, alone: boolean): Promise<JobSlot<Job>> {
     let own: JobSlot<Job> | undefined;
     for (;;) {
+      const reason = reasonToLeave(errand);
+      if (reason !== undefined) {
+        if (own !== undefined) {
+          kept.delete(own);
+          wake();
+        }
+        throw reason;
+      }
       // It gets no other job from now on, and is taken when it has none.
       if (alone && (own === undefined || !slots.includes(own))) {
         const others = slots.filter((slot) => !kept.has(slot));
@@ -111,13 +147,6 @@ export function createJobPool<Job>({
         taken.set(slot, jobsOf(slot) + 1);
         return slot;
       }
-      if (failure !== undefined) {
-        const cause = failure;
-        // The next job tries again.
-        failure = undefined;
-        if (own !== undefined) kept.delete(own);
-        throw new ServiceError('WORKER_LOST', `No process can be started to ${task}.`, { cause });
-      }
       if (slots.length * jobsEach < turns.activeCount) startAnother();
       await new Promise<void>((resolve) => {
         const listener = (): void => {
@@ -129,35 +158,38 @@ export function createJobPool<Job>({
     }
   }
 
-  async function tryOnce<Answer>(job: Job, { limitMs, ...options }: JobOptions, spent: Spent): Promise<Answer> {
-    const alone = spent.tries > 0;
-    const slot = await take(alone);
+  async function tryOnce<Answer>(
+    wanted: () => Job | undefined,
+    { limitMs, ...options }: JobOptions,
+    errand: Errand,
+  ): Promise<Answer> {
+    const alone = errand.tries > 0;
+    const slot = await take(errand, alone);
     const started = performance.now();
     try {
+      // Between the process and this line others have had their turn.
       options.signal?.throwIfAborted();
-      const leftMs = limitMs === undefined ? undefined : limitMs - spent.ms;
-      return await slot.do<Answer>(job, { ...options, limitMs: leftMs });
+      const leftMs = limitMs === undefined ? undefined : limitMs - errand.ms;
+      return await slot.do<Answer>(wanted()!, { ...options, limitMs: leftMs });
     } finally {
-      spent.tries += 1;
-      spent.ms += performance.now() - started;
+      errand.tries += 1;
+      errand.ms += performance.now() - started;
       if (alone) kept.delete(slot);
       taken.set(slot, jobsOf(slot) - 1);
       wake();
     }
   }
 
-  async function tryTwice<Answer>(wanted: () => Job, options: JobOptions): Promise<Answer> {
-    const { signal, limitMs = Infinity } = options;
-    const spent: Spent = { tries: 0, ms: 0 };
+  async function tryTwice<Answer>(wanted: () => Job | undefined, options: JobOptions, errand: Errand): Promise<Answer> {
+    const { limitMs = Infinity } = options;
     for (;;) {
-      signal?.throwIfAborted();
       try {
-        return await tryOnce<Answer>(wanted(), options, spent);
+        return await tryOnce<Answer>(wanted, options, errand);
       } catch (cause) {
         if (!(cause instanceof WorkerLostError)) throw cause;
-        if (spent.ms >= limitMs)
+        if (errand.ms >= limitMs)
           throw new ServiceError('WORKER_LOST', `A process took too long to ${task}.`, { cause });
-        if (spent.tries < 2) continue;
+        if (errand.tries < 2) continue;
         throw new ServiceError('WORKER_LOST', `Two processes were lost that were to ${task}.`, { cause });
       }
     }
@@ -166,11 +198,15 @@ export function createJobPool<Job>({
   return {
     do<Answer>(job: Job, options: JobOptions): Promise<Answer> {
       const { signal } = options;
-      // A job that nobody waits for keeps its turn, but not its memory.
+      const errand: Errand = { number: (asked += 1), signal, tries: 0, ms: 0 };
+      // A job that nobody waits for keeps its place in the queue, but neither its memory nor a process.
       let wanted: Job | undefined = job;
-      const drop = (): void => void (wanted = undefined);
+      const drop = (): void => {
+        wanted = undefined;
+        wake();
+      };
       signal?.addEventListener('abort', drop, { once: true });
-      return turns(() => tryTwice<Answer>(() => wanted!, options)).finally(() =>
+      return turns(() => tryTwice<Answer>(() => wanted, options, errand)).finally(() =>
         signal?.removeEventListener('abort', drop),
       );
     },

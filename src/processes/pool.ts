@@ -33,8 +33,6 @@ export interface PoolOptions {
    * its own for that. Default: any number.
    */
   readonly decodersEach?: number | undefined;
-  /** The most milliseconds that decoding an image in such a process may take. Default: any. */
-  readonly maxDecodeMs?: number | undefined;
   /** Path of the built file that the processes run. */
   readonly workerFile: string;
   /** Told how many bytes the processes keep of runs that are over, when that has changed. */
@@ -127,7 +125,6 @@ class Pool<Work, Output> implements WorkerPool<Work, Output> {
     engineOptions,
     decoders,
     decodersEach,
-    maxDecodeMs: limitMs,
     workerFile: file,
     ...told
   }: PoolOptions) {
@@ -139,7 +136,7 @@ class Pool<Work, Output> implements WorkerPool<Work, Output> {
       const start = {
         engine: { name: engine, options: { ...engineOptions, device, lanes } },
         decoders: decoders * lanes,
-        decoding: processes > 0 ? { processes, limitMs } : undefined,
+        decoding: processes > 0 ? { processes } : undefined,
       };
       return new Slot<Work, Output>(
         { file, start, sessions: () => this.#sessions.list() },

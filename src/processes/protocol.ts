@@ -6,7 +6,7 @@
  * `Work` is one item of a batch, `Output` what becomes of it, `Job` anything else that is asked; what they are is not known
  * here (engine-process/main.ts, inference/work.ts).
  */
-import { ServiceError } from '../errors.js';
+import { ERROR_TABLE, LIMITS, ServiceError, type ExceededLimit, type ParameterError } from '../errors.js';
 import type { EngineName } from '../runtime/engines.js';
 import type { EngineOptions, SessionSpec } from '../runtime/session.js';
 import type { Restart } from './restart-policy.js';
@@ -24,8 +24,6 @@ export interface ProcessStart {
 /** How the processes begin that decode for another one. */
 export interface DecodingStart {
   readonly processes: number;
-  /** The most milliseconds that one image may take; absent: any. */
-  readonly limitMs?: number | undefined;
 }
 
 /** Runs that a process may have at the same time. */
@@ -40,7 +38,13 @@ export type Question<Work = unknown, Job = unknown> =
   | { readonly kind: 'shrink' }
   /** Give free memory back to the system. */
   | { readonly kind: 'return-memory' }
-  | { readonly kind: 'run'; readonly session: string; readonly works: readonly Work[] }
+  /** `limitMs`: after so many milliseconds nobody waits for it any more; absent: somebody does, however long it takes. */
+  | {
+      readonly kind: 'run';
+      readonly session: string;
+      readonly works: readonly Work[];
+      readonly limitMs?: number | undefined;
+    }
   | { readonly kind: 'job'; readonly job: Job };
 
 export interface Opened {
@@ -90,10 +94,10 @@ export interface HelperLost {
   readonly restartInMs: number | undefined;
 }
 
-/** Whether a message is a reply, of whose value or error nothing is known yet. What it comes from may be broken. */
+/** Whether a message is a reply, of whose value nothing is known yet. What it comes from may be broken. */
 export function isReply(message: unknown): message is ProcessReply {
-  if (typeof message !== 'object' || message === null) return false;
-  const { kind, number, message: text, error, restartInMs } = message as Partial<Record<string, unknown>>;
+  if (!isRecord(message)) return false;
+  const { kind, number, message: text, error, restartInMs } = message;
   switch (kind) {
     case 'ready':
       return true;
@@ -101,14 +105,24 @@ export function isReply(message: unknown): message is ProcessReply {
     case 'dying':
       return typeof text === 'string';
     case 'helper-lost':
-      return typeof text === 'string' && (restartInMs === undefined || typeof restartInMs === 'number');
+      return typeof text === 'string' && isOptional('number', restartInMs);
     case 'answer':
       return typeof number === 'number';
     case 'failure':
-      return typeof number === 'number' && typeof (error as Partial<PlainError> | undefined)?.message === 'string';
+      return typeof number === 'number' && isPlainError(error);
     default:
       return false;
   }
+}
+
+/** Whether an answer to a run is one, of whose outputs nothing is known yet. */
+export function isRanBatch(value: unknown): value is RanBatch<unknown> {
+  if (!isRecord(value)) return false;
+  const { outcomes, runMs } = value;
+  if (typeof runMs !== 'number' || !Array.isArray(outcomes)) return false;
+  return outcomes.every(
+    (outcome) => isRecord(outcome) && ('error' in outcome ? isPlainError(outcome['error']) : 'output' in outcome),
+  );
 }
 
 /** An error as data: an engine's own may not be cloneable. */
@@ -116,7 +130,43 @@ export interface PlainError {
   readonly message: string;
   readonly stack: string | undefined;
   /** Of a ServiceError. */
-  readonly service?: Pick<ServiceError, 'code' | 'errors' | 'limit'>;
+  readonly service?: ServicePart | undefined;
+}
+
+type ServicePart = Pick<ServiceError, 'code' | 'errors' | 'limit'>;
+
+function isPlainError(value: unknown): value is PlainError {
+  if (!isRecord(value)) return false;
+  const { message, stack, service } = value;
+  return (
+    typeof message === 'string' && isOptional('string', stack) && (service === undefined || isServicePart(service))
+  );
+}
+
+function isServicePart(value: unknown): value is ServicePart {
+  if (!isRecord(value)) return false;
+  const { code, errors, limit } = value;
+  if (typeof code !== 'string' || !Object.hasOwn(ERROR_TABLE, code)) return false;
+  return Array.isArray(errors) && errors.every(isParameterError) && (limit === undefined || isExceededLimit(limit));
+}
+
+function isParameterError(value: unknown): value is ParameterError {
+  return isRecord(value) && typeof value['parameter'] === 'string' && typeof value['detail'] === 'string';
+}
+
+function isExceededLimit(value: unknown): value is ExceededLimit {
+  if (!isRecord(value)) return false;
+  const { name, value: bound, needed } = value;
+  if (typeof name !== 'string' || !Object.hasOwn(LIMITS, name)) return false;
+  return typeof bound === 'number' && isOptional('number', needed);
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
+}
+
+function isOptional(type: 'string' | 'number', value: unknown): boolean {
+  return value === undefined || typeof value === type;
 }
 
 export function toPlainError(thrown: unknown): PlainError {

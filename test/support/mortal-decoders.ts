@@ -8,7 +8,7 @@ export const MORTAL_DECODER_FILE = fileURLToPath(new URL('../fixtures/mortal-dec
 
 export interface Marker {
   /** From now on images of this width kill whoever is to decode them. */
-  set(marker: { readonly width: number; readonly how: 'once' | 'always' | 'hang' }): Promise<void>;
+  set(marker: { readonly width: number; readonly how: 'once' | 'always' | 'hang' | 'short' }): Promise<void>;
   clear(): Promise<void>;
   /** Processes that were started with this marker and run; undefined where the system does not tell. */
   processes(): Promise<number | undefined>;

@@ -71,7 +71,11 @@ async function measureOnce(
   const decoding = processes === 0 ? undefined : { processes };
   const lost = ({ error }: { readonly error: Error }): void =>
     context.note(`a process that decodes died: ${error.message}`);
-  const all = createDecoders({ decoders, decoding, workerFile: WORKER_FILE, onLost: lost });
+  const all = createDecoders({
+    ...{ decoders, decoding, workerFile: WORKER_FILE, onLost: lost },
+    // Each image says so.
+    onNoneLeft: () => undefined,
+  });
   const { signal } = new AbortController();
   const measure = (time: number): Promise<number> =>
     measureDecode(config, question, time, signal, (request) => all.decode(request));

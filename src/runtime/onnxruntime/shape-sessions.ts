@@ -11,8 +11,9 @@
  *   the one that was used longest ago makes room.
  * - Everything else runs in the session that was opened first, as it would without this file.
  *
- * Each session has a copy of the weights on the device, and memory for its shape. The copies of all nets together are bounded. When the
- * device has no memory for a session, its run goes to the first one. When it has none for a run or a net, the sessions by shape are
+ * Each session has a copy of the weights on the device, and memory for its shape. The copies of all nets together are bounded. When a
+ * session cannot be opened, its run goes to the first one, as all later ones of its shape do. If the device had no memory for it, no session is
+ * opened for a while; then it is tried again. When it has none for a run or a net, the sessions by shape are
  * released and it is tried again: nothing fails that would not fail without them.
  */
 import pLimit from 'p-limit';
@@ -60,6 +61,8 @@ interface Net {
   lastShape: string | undefined;
   /** How often a shape has changed that of the first session; those that did it last are at the end. */
   readonly changes: Map<string, number>;
+  /** Shapes whose sessions failed for another reason than memory; those that did last are at the end. */
+  readonly refused: Set<string>;
 }
 
 interface Own {
@@ -90,7 +93,7 @@ export class ShapeSessions {
       const first = await this.#withMemory(openSession);
       const net: Net = {
         ...{ spec, first, openAnother: openSession, bytes: Math.max(1, bytesOf(spec)) },
-        ...{ wanted: byWorth(spec), planned: new Set(), lastShape: undefined, changes: new Map() },
+        ...{ wanted: byWorth(spec), planned: new Set(), lastShape: undefined, changes: new Map(), refused: new Set() },
       };
       this.#nets.add(net);
       await this.#reserve();
@@ -138,7 +141,7 @@ export class ShapeSessions {
   #isWorthOpening(net: Net, shape: string, feeds: TensorMap): boolean {
     const isPlanned = net.planned.has(shape);
     const changes = isPlanned || net.lastShape === shape ? 0 : countChange(net, shape);
-    if (this.#now() < this.#restsUntil) return false;
+    if (this.#now() < this.#restsUntil || net.refused.has(shape)) return false;
     if (isPlanned) return true;
     const { maxCopiedBytes, maxUnplanned, changesWorthOpening } = this.#limits;
     const fits = maxUnplanned > 0 && this.#plannedBytes() + net.bytes <= maxCopiedBytes;
@@ -159,8 +162,9 @@ export class ShapeSessions {
         await session.release();
         throw error;
       }
-    } catch {
-      this.#rest();
+    } catch (error) {
+      if (isOutOfMemory(error)) this.#rest();
+      else refuse(net, shape);
       return undefined;
     }
   }
@@ -225,6 +229,11 @@ function countChange({ changes }: Net, shape: string): number {
   changes.set(shape, count);
   if (changes.size > MAX_COUNTED) changes.delete([...changes.keys()][0]!);
   return count;
+}
+
+function refuse({ refused }: Net, shape: string): void {
+  refused.add(shape);
+  if (refused.size > MAX_COUNTED) refused.delete([...refused][0]!);
 }
 
 const sessionOf = ({ session }: Own): Session => session;

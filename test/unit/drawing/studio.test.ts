@@ -76,4 +76,36 @@ describe('the studio', () => {
     expect(drawing).toHaveLength(1);
     expect(memory.freeForRuns).toBe(1e9);
   });
+
+  it('has its memory back when clients leave in the same moment, of which one has waited for another', async () => {
+    const [large, medium] = [await jobOf(studio, 1500), await jobOf(studio, 1200)];
+    const bytesOf = async (job: DrawJob): Promise<number> => {
+      const client = new AbortController();
+      const picture = studio.draw(MODEL, job, contextOf(client.signal)).catch(() => undefined);
+      await settled();
+      const { drawings } = memory.inUse;
+      drawing.splice(0).forEach(({ end }) => end());
+      await picture;
+      return drawings;
+    };
+    const [largest, other] = [await bytesOf(large), await bytesOf(medium)];
+    // The large one does not fit beside what is drawn. The other would, and waits for its turn.
+    const limited = createMemory(2 * (largest + other));
+    const giveBack = await limited.takeForDrawing(other + 1, new AbortController().signal);
+    const crowded = createStudio({
+      ...{ memory: limited, limits: LIMITS, renderers: 4, observe: () => undefined },
+      drawElsewhere: () => new Promise(() => undefined),
+    });
+    const clients = [new AbortController(), new AbortController()] as const;
+    const first = crowded.draw(MODEL, large, contextOf(clients[0].signal));
+    const second = crowded.draw(MODEL, medium, contextOf(clients[1].signal));
+    await settled();
+    expect(limited.inUse.drawings).toBe(other + 1);
+    for (const client of clients) client.abort(new Error('gone'));
+    await expect(first).rejects.toThrow('gone');
+    await expect(second).rejects.toThrow('gone');
+    await settled();
+    giveBack();
+    expect(limited.inUse).toEqual({ runs: 0, kept: 0, drawings: 0 });
+  });
 });

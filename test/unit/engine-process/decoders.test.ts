@@ -1,5 +1,6 @@
 /** Images decoded in processes of their own: what comes back, what a process that dies takes with it, and what is left in the end. */
 import { readFile } from 'node:fs/promises';
+import { devNull } from 'node:os';
 import sharp from 'sharp';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { createDecoders, type Decoders } from '../../../src/engine-process/decoders.js';
@@ -12,19 +13,22 @@ import { createMarker, MORTAL_DECODER_FILE } from '../../support/mortal-decoders
 
 const marker = createMarker('decoders');
 const lost: WorkerLost[] = [];
+const noneLeft: string[] = [];
 const open: Decoders[] = [];
 
 afterEach(async () => {
   await marker.clear();
   await Promise.all(open.splice(0).map((decoders) => decoders.drain()));
   lost.length = 0;
+  noneLeft.length = 0;
 });
 afterAll(() => delete process.env['MORTAL_DECODER_MARKER']);
 
-function start(limitMs?: number): Decoders {
+function start(workerFile = MORTAL_DECODER_FILE): Decoders {
   const decoders = createDecoders({
-    ...{ decoders: 4, decoding: { processes: 2, limitMs }, workerFile: MORTAL_DECODER_FILE },
+    ...{ decoders: 4, decoding: { processes: 2 }, workerFile },
     onLost: (info) => lost.push(info),
+    onNoneLeft: (reason) => noneLeft.push(reason.message),
   });
   open.push(decoders);
   return decoders;
@@ -92,11 +96,31 @@ describe('processes that decode', () => {
   });
 
   it('that do not come to an end are killed, and their image is not tried again', async () => {
-    const decoders = start(300);
+    const decoders = start();
     await marker.set({ width: 14, how: 'hang' });
-    const failure = await decoders.decode(await picture(14)).catch((error: unknown) => error);
+    // The others share its process.
+    const others = Promise.all([11, 12, 13].map(async (width) => decoders.decode(await picture(width), 60_000)));
+    const failure = await decoders.decode(await picture(14), 300).catch((error: unknown) => error);
     expect(failure).toMatchObject({ code: 'WORKER_LOST', message: expect.stringContaining('too long') as string });
+    expect((await others).map((pixels) => pixels.length)).toEqual([11, 12, 13].map((width) => width * 60));
     expect(lost).toHaveLength(1);
+  });
+
+  it('that answer with other pixels than those of the image are replaced, and its image fails alone', async () => {
+    const decoders = start();
+    await marker.set({ width: 14, how: 'short' });
+    const failure = await decoders.decode(await picture(14)).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ code: 'WORKER_LOST', message: expect.stringContaining('Two processes') as string });
+    expect(lost.map(({ error }) => error.message)).toEqual(
+      Array(2).fill('the worker was lost: it sent what is no reply to anything'),
+    );
+    expect(await decoders.decode(await picture(12))).toHaveLength(12 * 60);
+  });
+
+  it('are told of when none is left and none can be started', async () => {
+    const decoders = start(devNull);
+    expect(await decoders.decode(await picture(11)).catch(codeOf)).toBe('WORKER_LOST');
+    expect(noneLeft).toEqual([expect.stringContaining('no worker can be started')]);
   });
 
   it('are as many as were asked for, and gone after the last answer', async () => {

@@ -283,6 +283,27 @@ describe('the pool, when workers die', () => {
     { session: 'send null', message: 'it sent what is no reply to anything' },
     { session: 'send {"kind":"ready"}', message: 'it sent what is no reply to anything' },
     { session: 'send {"kind":"failure","number":3}', message: 'it sent what is no reply to anything' },
+    ...['null', '{"outcomes":[],"runMs":"1"}', '{"outcomes":[null],"runMs":1}', '{"outcomes":[{}],"runMs":1}'].map(
+      (value) => ({
+        session: `send {"kind":"answer","number":3,"value":${value}}`,
+        message: 'it sent what is no reply to anything',
+      }),
+    ),
+    {
+      session: 'send {"kind":"answer","number":3,"value":{"outcomes":[{"error":{}}],"runMs":1}}',
+      message: 'it sent what is no reply to anything',
+    },
+    ...[
+      'null',
+      '{}',
+      '{"code":"nope","errors":[]}',
+      '{"code":"toString","errors":[]}',
+      '{"code":"QUEUE_FULL","errors":[null]}',
+      '{"code":"QUEUE_FULL","errors":[],"limit":{"name":"nope","value":1}}',
+    ].map((service) => ({
+      session: `send {"kind":"failure","number":3,"error":{"message":"x","service":${service}}}`,
+      message: 'it sent what is no reply to anything',
+    })),
     { session: 'send {"kind":"answer","number":77}', message: 'it sent what is no reply to anything' },
   ])(
     'rejects the run in flight with WorkerLostError and replaces the worker: $session',

@@ -257,6 +257,10 @@ describe('a device without memory', () => {
     await runAll(session, image(1));
     expect(device.ran.map(([number]) => number)).toEqual([2, 1]);
     expect([...device.open]).toEqual([1]);
+    // That shape stays there; memory is no reason for others to wait.
+    await runAll(session, image(1), image(2));
+    expect(device.ran.map(([number]) => number)).toEqual([2, 1, 1, 3]);
+    expect(device.opened).toBe(3);
   });
 
   it.each(['own', 'first'])('releases what the shapes hold for a run in the %s session', async (which) => {
