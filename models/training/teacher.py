@@ -10,8 +10,7 @@ the same crop and averaged, says what is in it (ReLabel, Yun 2021). The teacher 
 efficientnet-lite-pytorch 0.1.0. --imagenet-labels is the list of ImageNet's 1,000 classes with their WordNet ids
 (models/imagenet-efficientnet-lite0/labels.json): the last layer begins with the rows of the 200 classes.
 
-Writes OUT/maps.npy, logits as float16 [images, height, width, classes], 2 GB at 224 pixels, and OUT/teacher.pt. Resumes from the
-latter. Needs torch, numpy, Pillow, efficientnet-lite-pytorch. On two cores an epoch takes hours; on a GPU, seconds.
+Writes OUT/maps.npy, logits as float16 [images, height, width, classes], 2 GB at 224 pixels, and OUT/teacher.pt. Needs torch, numpy, Pillow, efficientnet-lite-pytorch. On two cores an epoch takes hours; on a GPU, seconds.
 """
 import argparse
 import hashlib
@@ -71,7 +70,10 @@ def main():
     if found != SHA256:
         raise SystemExit(f"{a.weights} has the SHA-256 {found}, not {SHA256}: another file than the package's")
     state = torch.load(a.weights, map_location="cpu", weights_only=True)
-    rows = {c["id"]: i for i, c in enumerate(json.load(open(a.imagenet_labels)))}
+    imagenet = json.load(open(a.imagenet_labels))
+    if len(imagenet) != len(state["_fc.bias"]):
+        raise SystemExit(f"{a.imagenet_labels} has {len(imagenet)} classes, not the {len(state['_fc.bias'])} of the weights")
+    rows = {c["id"]: i for i, c in enumerate(imagenet)}
     keep = [rows[c["id"]] for c in labels]
     for name in ("_fc.weight", "_fc.bias"):
         state[name] = state[name][keep]

@@ -257,6 +257,7 @@ def main():
     p.add_argument("--lr", type=float, default=0.12)
     p.add_argument("--wd", type=float, default=5e-4)
     p.add_argument("--init", help="weights to start from")
+    p.add_argument("--freeze", default="", help="modules that keep their weights, in order from the input: conv1,bn1,layer1")
     p.add_argument("--maps", help="a teacher's class maps of the training images, to distil from (teacher.py)")
     p.add_argument("--cutmix", type=float, default=0.5, help="share of the batches that are mixed, but in the last tenth of a run")
     p.add_argument("--steps", type=int, help="of an epoch, at most: for a trial")
@@ -279,8 +280,11 @@ def main():
     maps = torch.from_numpy(np.load(a.maps, mmap_mode=None if device == "cuda" else "c")).to(device) if a.maps else None
     model = build(a.arch, len(labels), a.init, device)
     average = copy.deepcopy(model)
-    weights = [q for q in model.parameters() if q.ndim > 1]
-    rest = [q for q in model.parameters() if q.ndim <= 1]
+    for name in filter(None, a.freeze.split(",")):
+        model.get_submodule(name).requires_grad_(False)
+    trained = [q for q in model.parameters() if q.requires_grad]
+    weights = [q for q in trained if q.ndim > 1]
+    rest = [q for q in trained if q.ndim <= 1]
     optimizer = torch.optim.SGD([{"params": weights, "weight_decay": a.wd}, {"params": rest, "weight_decay": 0}],
                                 lr=a.lr, momentum=0.9, nesterov=True)
     phases = [(list(map(int, size.split("-"))), int(n)) for size, n in (part.split(":") for part in a.phases.split(","))]

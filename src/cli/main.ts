@@ -289,6 +289,11 @@ command('calibrate', 'fit the temperature that makes probabilities say how often
   .option('--model <model>', 'a model, or a path; default the default model')
   .option('--count <images>', 'how many of them, at most', whole, 10_000)
   .option('--others <folder>', 'images of none of its classes: how well they can be told apart')
+  .option(
+    '--accuracy <share>',
+    'top-1 accuracy from 0 to 1 where the model will be used, if these images are easier or harder: right and wrong answers count in this proportion',
+    probability,
+  )
   .option('--size <pixels>', "short side; default the model's own", whole)
   .addOption(oneOf('--fit <fit>', "how the image becomes the input (default the model's own)", FITS))
   .option('--write', "write it into the model's model.json")

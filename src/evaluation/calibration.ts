@@ -9,12 +9,16 @@ import { softmax } from '../maps/scores.js';
 export interface Labelled {
   readonly logits: Float32Array;
   readonly classIndex: number;
+  /** How often it counts. Default: 1. */
+  readonly weight?: number;
 }
 
 /** An answer: the probability of its best class, and whether that is the right one. */
 export interface Guess {
   readonly confidence: number;
   readonly isRight: boolean;
+  /** How often it counts. Default: 1. */
+  readonly weight?: number;
 }
 
 /** Halvings of the logarithm of the temperature: 9.2 / 2²⁴ is below 10⁻⁶. */
@@ -40,11 +44,11 @@ export function fitTemperature(images: readonly Labelled[]): number {
 /** The derivative of the negative log-likelihood by 1 / temperature: Σ (mean logit under the probabilities − logit of the class). */
 function slope(images: readonly Labelled[], temperature: number): number {
   let sum = 0;
-  for (const { logits, classIndex } of images) {
+  for (const { logits, classIndex, weight = 1 } of images) {
     const probabilities = softmax(logits, temperature);
     let mean = 0;
     for (let index = 0; index < logits.length; index++) mean += probabilities[index]! * logits[index]!;
-    sum += mean - logits[classIndex]!;
+    sum += weight * (mean - logits[classIndex]!);
   }
   return sum;
 }
@@ -53,10 +57,10 @@ function slope(images: readonly Labelled[], temperature: number): number {
 export function negativeLogLikelihood(images: readonly Labelled[], temperature: number): number {
   const least = Number.MIN_VALUE;
   let sum = 0;
-  for (const { logits, classIndex } of images) {
-    sum -= Math.log(Math.max(least, softmax(logits, temperature)[classIndex]!));
+  for (const { logits, classIndex, weight = 1 } of images) {
+    sum -= weight * Math.log(Math.max(least, softmax(logits, temperature)[classIndex]!));
   }
-  return sum / images.length;
+  return sum / totalWeight(images);
 }
 
 /**
@@ -65,11 +69,24 @@ export function negativeLogLikelihood(images: readonly Labelled[], temperature: 
  */
 export function calibrationError(guesses: readonly Guess[]): number {
   const surplus = new Float64Array(BINS);
-  for (const { confidence, isRight } of guesses) {
+  for (const { confidence, isRight, weight = 1 } of guesses) {
     const bin = Math.min(BINS - 1, Math.floor(confidence * BINS));
-    surplus[bin]! += confidence - (isRight ? 1 : 0);
+    surplus[bin]! += weight * (confidence - (isRight ? 1 : 0));
   }
-  return surplus.reduce((sum, each) => sum + Math.abs(each), 0) / guesses.length;
+  return surplus.reduce((sum, each) => sum + Math.abs(each), 0) / totalWeight(guesses);
+}
+
+function totalWeight(counted: readonly { readonly weight?: number }[]): number {
+  return counted.reduce((sum, { weight = 1 }) => sum + weight, 0);
+}
+
+/**
+ * The weights with which `accuracy`, between 0 and 1, of the images are right, all right ones alike and all wrong ones alike. For
+ * images that are easier, or harder, than those that a net will see. NaN for right ones if none is, and for wrong ones likewise.
+ */
+export function weightsFor(accuracy: number, areRight: readonly boolean[]): number[] {
+  const share = areRight.filter(Boolean).length / areRight.length;
+  return areRight.map((isRight) => (isRight ? accuracy / share : (1 - accuracy) / (1 - share)));
 }
 
 /**

@@ -278,7 +278,7 @@ async function chooseModel(name: string): Promise<void> {
   const about = model.description === undefined ? '' : ` ${model.description}.`;
   element('model-about', HTMLParagraphElement).textContent =
     `Knows ${labels.length.toLocaleString('en')} things.${about}`;
-  element('trained-size', HTMLSpanElement).textContent =
+  element('own-size', HTMLSpanElement).textContent =
     model.input === undefined ? '?' : String(shortSide(model.input.size));
   fillSelect(
     controls.stride,

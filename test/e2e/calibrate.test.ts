@@ -73,6 +73,11 @@ it('fits a temperature, measures it on other images, and writes it for the serve
   // These labels mean nothing: the less sure a net is, the better.
   expect(measured.after.negativeLogLikelihood).toBeLessThan(measured.before.negativeLogLikelihood + 0.01);
 
+  // Where nearly all answers are right, a net may be surer.
+  const easier = await calibrate(images(), '--model', 'tiny-vgg', '--accuracy', '0.99');
+  expect(easier.stdout).toContain('counted as if 99.00 % were right');
+  expect(Number(/temperature ([\d.]+);/.exec(easier.stdout)?.[1])).toBeLessThan(temperature);
+
   // The command writes nothing that is special: any temperature is what probabilities are made with.
   await writeFile(file, JSON.stringify({ ...before, temperature: 0.25 }));
   const app = await startTestApp({ FULLCONV_CACHE: join(root, 'cache') }, models);

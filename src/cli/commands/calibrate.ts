@@ -9,6 +9,7 @@ import {
   calibrationError,
   fitTemperature,
   negativeLogLikelihood,
+  weightsFor,
   type Labelled,
 } from '../../evaluation/calibration.js';
 import { classifyFiles } from '../../evaluation/classify-files.js';
@@ -26,6 +27,8 @@ export interface CalibrateFlags {
   readonly model?: string;
   readonly count: number;
   readonly others?: string;
+  /** Between 0 and 1. */
+  readonly accuracy?: number;
   readonly size?: number;
   readonly fit?: Fit;
   readonly write?: boolean;
@@ -96,9 +99,11 @@ async function calibrate(service: Service, config: Config, { model, folder, flag
   const { count, size = shortSide(input.size), fit } = flags;
   const samples = await chooseSamples(folder, { classes: model.labels, model: name, count });
   const labelled = await logitsOf(service, config, { model, files: samples.map(({ file }) => file), size, fit });
-  const images = labelled.flatMap((logits, index) =>
+  const answeredOf = labelled.flatMap((logits, index) =>
     logits === undefined ? [] : [{ logits, classIndex: samples[index]!.classIndex }],
   );
+  const weights = flags.accuracy === undefined ? undefined : weightsFor(flags.accuracy, answeredOf.map(isRight));
+  const images = answeredOf.map((image, index) => ({ ...image, weight: weights?.[index] ?? 1 }));
   if (images.length < MIN_IMAGES) {
     throw new OperatorError(
       `${folder} has ${images.length} images of classes of ${name}; at least ${MIN_IMAGES} are needed`,
@@ -111,18 +116,21 @@ async function calibrate(service: Service, config: Config, { model, folder, flag
 
   // In turns, so that both halves have all classes of a sorted folder.
   const [fitted, held] = [0, 1].map((half) => images.filter((_, index) => index % 2 === half)) as [
-    Labelled[],
-    Labelled[],
+    Weighted[],
+    Weighted[],
   ];
-  const rightOf = held.map(({ logits, classIndex }) => logits.every((logit) => logit <= logits[classIndex]!));
+  const rightOf = held.map(isRight);
+  const heldWeight = held.reduce((sum, { weight }) => sum + weight, 0);
   const worthAt = (temperature: number): Worth => {
     const confidences = held.map(({ logits }) => confidence(logits, temperature));
-    const guesses = confidences.map((each, index) => ({ confidence: each, isRight: rightOf[index]! }));
+    const guesses = held.map(({ weight }, index) => ({
+      ...{ confidence: confidences[index]!, isRight: rightOf[index]!, weight },
+    }));
     return {
       temperature,
       calibrationError: calibrationError(guesses),
       negativeLogLikelihood: negativeLogLikelihood(held, temperature),
-      meanConfidence: confidences.reduce((sum, each) => sum + each, 0) / held.length,
+      meanConfidence: guesses.reduce((sum, each) => sum + each.weight * each.confidence, 0) / heldWeight,
       ...(others.length > 0 && {
         probabilityAuroc: areaUnderRoc(
           confidences,
@@ -170,6 +178,13 @@ async function logitsOf(service: Service, config: Config, { model, files, size, 
     process.stderr.write(`${answer.name}: ${errorText(answer.problem)}\n`);
     return undefined;
   });
+}
+
+type Weighted = Labelled & { readonly weight: number };
+
+/** Of equal logits the right class's counts as the largest. */
+function isRight({ logits, classIndex }: Labelled): boolean {
+  return logits.every((logit) => logit <= logits[classIndex]!);
 }
 
 /** The probability of the best class. */
@@ -221,9 +236,10 @@ function textOf(
     others === undefined
       ? ''
       : `AUROC of the largest logit against ${others.images} others: ${others.logitAuroc.toFixed(4)}\n`;
+  const counted = flags.accuracy === undefined ? '' : `, counted as if ${percent(flags.accuracy)} % were right`;
   const what = flags.write === true ? 'written into its model.json' : '--write keeps it';
   return (
     `${model} at ${size} pixels, ${images} images: temperature ${temperature}; ${what}\n\n` +
-    `On every second image, fitted on the others; top-1 ${percent(top1)} %:\n\n${table}${against === '' ? '' : `\n${against}`}`
+    `On every second image, fitted on the others; top-1 ${percent(top1)} %${counted}:\n\n${table}${against === '' ? '' : `\n${against}`}`
   );
 }

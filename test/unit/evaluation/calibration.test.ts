@@ -4,6 +4,7 @@ import {
   calibrationError,
   fitTemperature,
   negativeLogLikelihood,
+  weightsFor,
   type Labelled,
 } from '../../../src/evaluation/calibration.js';
 import { softmax } from '../../../src/maps/scores.js';
@@ -74,5 +75,28 @@ describe('areaUnderRoc', () => {
     expect(areaUnderRoc([0, 1], [2, 3])).toBe(0);
     expect(areaUnderRoc([1, 1], [1, 1])).toBe(0.5);
     expect(areaUnderRoc([1, 3], [0, 2, 3])).toBeCloseTo((1 + 0 + 0 + 1 + 1 + 0.5) / 6, 9);
+  });
+});
+
+describe('weightsFor', () => {
+  it('has a selection of easy images count as the images that it was selected from', () => {
+    const all = imagesOf(8000, 0.7);
+    const isRight = ({ logits, classIndex }: Labelled): boolean => logits[classIndex] === Math.max(...logits);
+    const accuracy = all.filter(isRight).length / all.length;
+    // Two thirds of the wrong answers are left out.
+    const easy = all.filter((image, index) => isRight(image) || index % 3 === 0);
+    const weights = weightsFor(accuracy, easy.map(isRight));
+    const weighted = easy.map((image, index) => ({ ...image, weight: weights[index]! }));
+    expect(fitTemperature(easy) / fitTemperature(all)).toBeLessThan(0.9);
+    expect(fitTemperature(weighted) / fitTemperature(all)).toBeGreaterThan(0.97);
+    expect(fitTemperature(weighted) / fitTemperature(all)).toBeLessThan(1.03);
+    expect(negativeLogLikelihood(weighted, 0.7)).toBeCloseTo(negativeLogLikelihood(all, 0.7), 1);
+    const guessesOf = (images: readonly Labelled[]) =>
+      images.map((image) => {
+        const confidence = Math.max(...softmax(image.logits, 0.7));
+        return { confidence, isRight: isRight(image), ...(image.weight !== undefined && { weight: image.weight }) };
+      });
+    expect(calibrationError(guessesOf(easy))).toBeGreaterThan(0.06);
+    expect(calibrationError(guessesOf(weighted))).toBeLessThan(0.03);
   });
 });
