@@ -193,7 +193,8 @@ export async function createEngineRoom(
     batcher,
     memory,
     studio: createStudio({
-      drawElsewhere: (job, options) => artists.do<Uint8Array>(job, { ...options, isAnswer: (value) => value instanceof Uint8Array }),
+      drawElsewhere: (job, options) =>
+        artists.do<Uint8Array>(job, { ...options, isAnswer: (value) => value instanceof Uint8Array }),
       memory,
       renderers: config.renderers,
       limits: { background: config.background, maxPixels: config.maxPixels, maxSeconds: config.maxDrawSeconds },
@@ -452,7 +453,11 @@ export async function createApp(
       await listen(http, at).catch(unavailable(`PORT=${at.port} HOST=${at.host}`));
       if (port === undefined) return;
       const failed = unavailable(`FULLCONV_ADMIN_PORT=${port} FULLCONV_ADMIN_HOST=${host}`);
-      await listenForAdministration(http, { host, port }).catch(failed);
+      await listenForAdministration(http, { host, port }).catch(async (error: unknown) => {
+        // Otherwise it would listen on, with nothing behind it.
+        await http.close();
+        failed(error);
+      });
     },
     adminPort: () => portOfAdministration(http.server),
     markDraining: () => {

@@ -25,10 +25,14 @@ export async function removeFolder(folder: string): Promise<void> {
 }
 
 /**
- * Remove the folders directly below `root` that were used longest ago, until all have at most `maxBytes`. Those in `inUse`
- * count, and stay. Never rejects: what cannot be read or removed stays.
+ * Remove the folders directly below `root` that were used longest ago, until all have at most `maxBytes`. Those that are in use
+ * when it is their turn count, and stay. Never rejects: what cannot be read or removed stays.
  */
-export async function removeOldest(root: string, maxBytes: number, inUse: ReadonlySet<string>): Promise<void> {
+export async function removeOldest(
+  root: string,
+  maxBytes: number,
+  isInUse: (folder: string) => boolean,
+): Promise<void> {
   const names = await readdir(root).catch(() => []);
   const finished = names.filter((name) => !isUnfinished(name));
   const measured = await Promise.allSettled(finished.map((name) => measure(join(root, name))));
@@ -36,7 +40,7 @@ export async function removeOldest(root: string, maxBytes: number, inUse: Readon
   let total = folders.reduce((sum, { bytes }) => sum + bytes, 0);
   for (const { folder, bytes } of folders.sort((a, b) => a.usedAt - b.usedAt)) {
     if (total <= maxBytes) return;
-    if (inUse.has(folder)) continue;
+    if (isInUse(folder)) continue;
     await removeFolder(folder);
     total -= bytes;
   }

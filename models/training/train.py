@@ -257,7 +257,7 @@ def main():
     p.add_argument("--lr", type=float, default=0.12)
     p.add_argument("--wd", type=float, default=5e-4)
     p.add_argument("--init", help="weights to start from")
-    p.add_argument("--freeze", default="", help="modules that keep their weights, in order from the input: conv1,bn1,layer1")
+    p.add_argument("--freeze", default="", help="modules that keep their weights, but not the statistics of their normalizations: conv1,bn1,layer1")
     p.add_argument("--maps", help="a teacher's class maps of the training images, to distil from (teacher.py)")
     p.add_argument("--cutmix", type=float, default=0.5, help="share of the batches that are mixed, but in the last tenth of a run")
     p.add_argument("--steps", type=int, help="of an epoch, at most: for a trial")

@@ -39,6 +39,7 @@ import {
   notNegative,
   numbers,
   oneOf,
+  part,
   positive,
   probability,
   rank,
@@ -291,8 +292,8 @@ command('calibrate', 'fit the temperature that makes probabilities say how often
   .option('--others <folder>', 'images of none of its classes: how well they can be told apart')
   .option(
     '--accuracy <share>',
-    'top-1 accuracy from 0 to 1 where the model will be used, if these images are easier or harder: right and wrong answers count in this proportion',
-    probability,
+    'top-1 accuracy, a number below 1, where the model will be used, if these images are easier or harder: right and wrong answers count in this proportion',
+    part,
   )
   .option('--size <pixels>', "short side; default the model's own", whole)
   .addOption(oneOf('--fit <fit>', "how the image becomes the input (default the model's own)", FITS))

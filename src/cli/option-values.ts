@@ -39,6 +39,13 @@ export function probability(text: string): number {
   return value;
 }
 
+/** A part that is neither nothing nor all: above 0 and below 1. */
+export function part(text: string): number {
+  const value = notNegative(text);
+  if (value === 0 || value >= 1) throw new InvalidArgumentError('It must be a number above 0 and below 1.');
+  return value;
+}
+
 /** A list of scopes of keys. */
 export function scopes(text: string): Scope[] {
   const known = wordsOf(SCOPES);

@@ -82,7 +82,7 @@ function totalWeight(counted: readonly { readonly weight?: number }[]): number {
 
 /**
  * The weights with which `accuracy`, between 0 and 1, of the images are right, all right ones alike and all wrong ones alike. For
- * images that are easier, or harder, than those that a net will see. NaN for right ones if none is, and for wrong ones likewise.
+ * images that are easier, or harder, than those that a net will see. Some must be right and some wrong.
  */
 export function weightsFor(accuracy: number, areRight: readonly boolean[]): number[] {
   const share = areRight.filter(Boolean).length / areRight.length;

@@ -5,6 +5,7 @@
 import type { FastifyReply } from 'fastify';
 import { nextTurn } from '../turns.js';
 import { sendPieces, type Piece } from './pieces.js';
+import { ClientGoneError } from './request.js';
 
 /** By name in lower case; Content-Type is among them. */
 export type AnswerHeaders = Readonly<Record<string, string | number>>;
@@ -33,7 +34,9 @@ export interface WholeAnswer extends MadeAnswer {
 /** As fastify writes it for an object. */
 export const JSON_TYPE = 'application/json; charset=utf-8';
 
+/** Throws ClientGoneError if the connection has closed: fastify would wait for that for ever. */
 export function sendAnswer(reply: FastifyReply, { headers, body }: Pick<MadeAnswer, 'headers' | 'body'>): FastifyReply {
+  if (reply.raw.destroyed) throw new ClientGoneError();
   void reply.headers(headers);
   if (typeof body === 'string' || body instanceof Uint8Array) return reply.send(body);
   return sendPieces(reply, body.pieces, body.sourceBytes);

@@ -68,6 +68,8 @@ export function receiveBody(
       limit: { name: 'body_bytes', value: maxBytes, needed },
     });
   };
+  // Nobody says so again.
+  if (request.destroyed) return Promise.reject(new ClientGoneError());
   const length = announcedLength(request);
   if (length !== undefined && length > maxBytes) return Promise.reject(tooLarge(length));
   // Only now: a client that waits for this sends no body that is refused.

@@ -56,9 +56,11 @@ export async function answerEach<Reading, Answer>(
         try {
           return { name, ...(await inference.answer(image, { ...asking(shared), account, share }, shared)) };
         } catch (error) {
-          if (images.length === 1 || shared.signal.aborted || account.isExceeded) throw error;
           const problem = toServiceError(error);
-          if (problem.retryable) throw error;
+          if (images.length === 1 || shared.signal.aborted || account.isExceeded || problem.retryable) {
+            share?.fail(problem);
+            throw error;
+          }
           return { name, problem };
         } finally {
           share?.leave();

@@ -4,25 +4,28 @@
  */
 import type { Budget } from './request-context.js';
 
-/** An image's share of the bill. Exactly one of both must be called; further calls do nothing. */
+/** An image's share of the bill. Exactly one of the three must be called; further calls do nothing. */
 export interface Share {
   /** The image is planned. Resolves when the whole bill is paid; rejects with RATE_LIMITED if it cannot be. */
   pay(multiplyAdds: number): Promise<void>;
   /** The image has failed, and costs nothing. */
   leave(): void;
+  /** The whole request has failed: nothing is paid that is not paid yet. */
+  fail(error: Error): void;
 }
 
 /** The bill of a request, as the shares of its images. */
 export function createBill(images: number, budget: Budget): readonly Share[] {
   let open = images;
   let sum = 0;
+  let hasFailed = false;
   const { promise: paid, resolve, reject } = withResolvers();
   // Whoever has left does not wait for it.
   paid.catch(() => undefined);
 
   function settle(): void {
     open -= 1;
-    if (open > 0) return;
+    if (open > 0 || hasFailed) return;
     try {
       budget.spend(sum);
       resolve();
@@ -45,6 +48,12 @@ export function createBill(images: number, budget: Budget): readonly Share[] {
         return paid;
       },
       leave: () => close(0),
+      fail(error) {
+        if (!isOpen) return;
+        isOpen = false;
+        hasFailed = true;
+        reject(error);
+      },
     };
   });
 }

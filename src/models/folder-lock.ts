@@ -3,7 +3,7 @@
  * The lock of a dead process of this machine is taken over. The lock of another machine that shares the folder is not,
  * because its processes cannot be seen from here.
  */
-import { rm, writeFile } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { OperatorError } from '../errors.js';
 import { readBounded } from '../regular-files.js';
@@ -35,9 +35,22 @@ export async function whileLocked<T>(file: string, work: () => Promise<T>): Prom
   }
 }
 
+/** Throws EEXIST if the file is there. One that cannot be written, on a full disk, is removed: it would be a lock that nobody holds. */
+async function makeLock(file: string, own: Holder): Promise<void> {
+  const handle = await open(file, 'wx');
+  try {
+    await handle.writeFile(JSON.stringify(own));
+  } catch (error) {
+    await rm(file, { force: true });
+    throw error;
+  } finally {
+    await handle.close();
+  }
+}
+
 async function take(file: string, own: Holder): Promise<void> {
   try {
-    await writeFile(file, JSON.stringify(own), { flag: 'wx' });
+    await makeLock(file, own);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     const other = await readHolder(file);
@@ -54,7 +67,7 @@ async function take(file: string, own: Holder): Promise<void> {
 async function removeStale(file: string, own: Holder): Promise<void> {
   const turn = `${file}.stale`;
   try {
-    await writeFile(turn, JSON.stringify(own), { flag: 'wx' });
+    await makeLock(turn, own);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     throw taken(turn, (await readHolder(turn)) ?? own);

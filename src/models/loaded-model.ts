@@ -122,8 +122,12 @@ export class LoadedModel {
   /** Close a session as soon as it is open. Never rejects: a session that cannot be closed has lost its workers. */
   #closeNow(id: string, { opened }: OpenSession): void {
     this.#open.delete(id);
-    const ended = (): void => void this.#closing.delete(id);
-    this.#closing.set(id, opened.then(() => this.#sessions.close(id)).then(ended, ended));
+    const ended = (): void => {
+      // A successor under its id may be closing, too: whoever opens the next one waits for that.
+      if (this.#closing.get(id) === closing) this.#closing.delete(id);
+    };
+    const closing = opened.then(() => this.#sessions.close(id)).then(ended, ended);
+    this.#closing.set(id, closing);
   }
 
   #closeLeastUsed(): void {

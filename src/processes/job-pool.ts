@@ -199,16 +199,22 @@ export function createJobPool<Job>({
     do<Answer>(job: Job, options: JobOptions): Promise<Answer> {
       const { signal } = options;
       const errand: Errand = { number: (asked += 1), signal, tries: 0, ms: 0 };
-      // A job that nobody waits for keeps its place in the queue, but neither its memory nor a process.
+      // A job that nobody waits for ends at once. Its place in the queue stays, without its memory.
       let wanted: Job | undefined = job;
-      const drop = (): void => {
-        wanted = undefined;
-        wake();
-      };
-      signal?.addEventListener('abort', drop, { once: true });
-      return turns(() => tryTwice<Answer>(() => wanted, options, errand)).finally(() =>
-        signal?.removeEventListener('abort', drop),
-      );
+      let hasBegun = false;
+      return new Promise<Answer>((resolve, reject) => {
+        const drop = (): void => {
+          wanted = undefined;
+          if (!hasBegun) reject(signal!.reason as Error);
+          wake();
+        };
+        signal?.addEventListener('abort', drop, { once: true });
+        const done = turns(() => {
+          hasBegun = true;
+          return tryTwice<Answer>(() => wanted, options, errand);
+        });
+        void done.then(resolve, reject).finally(() => signal?.removeEventListener('abort', drop));
+      });
     },
     start() {
       while (slots.length < size) startAnother();

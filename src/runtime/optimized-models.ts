@@ -67,7 +67,7 @@ export async function findOptimized(
   }
   try {
     await removeAbandoned(folder);
-    await removeOldest(folder, maxBytes, new Set([kept]));
+    await removeOldest(folder, maxBytes, (each) => each === kept);
     return await verified(kept);
   } catch {
     return undefined;

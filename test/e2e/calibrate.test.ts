@@ -78,6 +78,9 @@ it('fits a temperature, measures it on other images, and writes it for the serve
   expect(easier.stdout).toContain('counted as if 99.00 % were right');
   expect(Number(/temperature ([\d.]+);/.exec(easier.stdout)?.[1])).toBeLessThan(temperature);
 
+  const all = await calibrate(images(), '--model', 'tiny-vgg', '--accuracy', '1');
+  expect(all).toMatchObject({ code: 2, stderr: expect.stringContaining('above 0 and below 1') as string });
+
   // The command writes nothing that is special: any temperature is what probabilities are made with.
   await writeFile(file, JSON.stringify({ ...before, temperature: 0.25 }));
   const app = await startTestApp({ FULLCONV_CACHE: join(root, 'cache') }, models);

@@ -1,4 +1,5 @@
 /** Which routes answer where: a listener of administration's own, a base path, and proxies before both forms of one. */
+import { once } from 'node:events';
 import { createServer, request as ask, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { readFile } from 'node:fs/promises';
@@ -85,6 +86,20 @@ describe('a listener for administration', () => {
     await closed;
     await expect(fetch(`${admin}/livez`)).rejects.toThrow();
     app = await startTestApp();
+  });
+
+  it('is missed where its port is taken, and then nothing listens', async () => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = taken.address() as AddressInfo;
+    const other = await startTestApp({ FULLCONV_ADMIN_PORT: String(port), FULLCONV_WORKERS: '1' });
+    try {
+      await expect(other.listen({ host: '127.0.0.1', port: 0 })).rejects.toThrow(`FULLCONV_ADMIN_PORT=${port}`);
+      expect(other.http.server.listening).toBe(false);
+    } finally {
+      taken.close();
+      await other.close();
+    }
   });
 
   it('needs a port of its own', async () => {

@@ -102,7 +102,13 @@ async function calibrate(service: Service, config: Config, { model, folder, flag
   const answeredOf = labelled.flatMap((logits, index) =>
     logits === undefined ? [] : [{ logits, classIndex: samples[index]!.classIndex }],
   );
-  const weights = flags.accuracy === undefined ? undefined : weightsFor(flags.accuracy, answeredOf.map(isRight));
+  const areRight = answeredOf.map(isRight);
+  if (flags.accuracy !== undefined && new Set(areRight).size === 1) {
+    throw new OperatorError(
+      `--accuracy ${flags.accuracy}: of these images ${areRight[0] ? 'all' : 'none'} are right, so that nothing can be weighed`,
+    );
+  }
+  const weights = flags.accuracy === undefined ? undefined : weightsFor(flags.accuracy, areRight);
   const images = answeredOf.map((image, index) => ({ ...image, weight: weights?.[index] ?? 1 }));
   if (images.length < MIN_IMAGES) {
     throw new OperatorError(

@@ -37,10 +37,10 @@ export function createFolderFinder({ cache, models, maxBytes, ...thread }: Cache
   const imports = join(cache, 'imports');
   /** What this process serves, by name and path: versions of a model share its name. */
   const served = new Map<string, string>();
-  return async (name, path) => {
-    if (await isModelFolder(path)) return path;
-    const isAlone = resolve(dirname(path)) === resolve(models) && (await isFile(path));
-    const folder = join(imports, await keyOf(name, path, isAlone));
+  /** What it will serve in a moment; one for each caller. */
+  const coming: string[] = [];
+
+  async function find(name: string, path: string, folder: string, isAlone: boolean): Promise<void> {
     const isThere = (): Promise<boolean> => isFile(join(folder, MANIFEST_FILE));
     if (!(await isThere())) {
       await removeAbandoned(imports);
@@ -56,7 +56,21 @@ export function createFolderFinder({ cache, models, maxBytes, ...thread }: Cache
     }
     await markUsed(folder);
     served.set(`${name} ${path}`, folder);
-    await removeOldest(imports, maxBytes, new Set(served.values()));
+    const isInUse = (each: string): boolean => coming.includes(each) || [...served.values()].includes(each);
+    await removeOldest(imports, maxBytes, isInUse);
+  }
+
+  return async (name, path) => {
+    if (await isModelFolder(path)) return path;
+    const isAlone = resolve(dirname(path)) === resolve(models) && (await isFile(path));
+    const folder = join(imports, await keyOf(name, path, isAlone));
+    // Before it is looked for: another import may be making room.
+    coming.push(folder);
+    try {
+      await find(name, path, folder, isAlone);
+    } finally {
+      coming.splice(coming.indexOf(folder), 1);
+    }
     return folder;
   };
 }

@@ -47,6 +47,8 @@ export async function convertKerasWeights(
       // The library's output about broken files is discarded, because the error says the same.
       const options = { execArgv: [], stdout: true, stderr: true };
       const thread = new Worker(workerFile, { workerData: { file, sources } satisfies KerasStart, ...options });
+      // Also between two answers, when nobody listens; it ends then, and the next one does not come.
+      thread.on('error', () => undefined);
       threads.push(thread);
       await answer(thread, file, patienceMs);
       return sources.map(({ name, dims }, index) => ({

@@ -91,6 +91,12 @@ describe('a body', () => {
     expect(taken).toBe(2000);
   });
 
+  it('whose client has left before is not waited for', async () => {
+    stream.destroy();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(await receive()).toBe('ClientGoneError');
+  });
+
   it('whose client leaves is nobody’s', async () => {
     const outcome = receive();
     await send(2000, 2);

@@ -112,6 +112,25 @@ describe('the sessions of a loaded model', () => {
     expect([...sessions.opened].sort()).toEqual(['b', 'c']);
   });
 
+  it('that are closed while they open are waited for, also behind one that is closing', async () => {
+    const others = ['b', 'c'].map((id) => loaded.lease(view(id)));
+    await Promise.all(others.map(({ opened }) => opened));
+    const closed = sessions.hold('close a');
+    await useOnce('a');
+    // It waits for the first to close, and is to be closed itself.
+    loaded.lease(view('a')).release();
+    const opens = sessions.hold('open a');
+    closed();
+    await new Promise(setImmediate);
+    const used = loaded.lease(view('a'));
+    opens();
+    await used.opened;
+    await new Promise(setImmediate);
+    expect(sessions.events.slice(3)).toEqual(['close a', 'open a', 'close a', 'open a']);
+    expect(sessions.opened).toContain('a');
+    for (const { release } of [used, ...others]) release();
+  });
+
   it('that cannot be opened do not take their successor with them', async () => {
     const fail = sessions.refuse('a');
     const abandoned = loaded.lease(view('a'));

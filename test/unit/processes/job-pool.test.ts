@@ -101,4 +101,15 @@ describe('processes for jobs', () => {
     expect(await Promise.race([job.catch((error: Error) => error.message), next])).toBe('gone');
     expect(await next).toEqual({ ms: 1 });
   });
+
+  it('that are busy are not waited for by a job that nobody waits for, either', async () => {
+    start({ size: 1 });
+    const busy = ask({ ms: 1000 });
+    const client = new AbortController();
+    const queued = ask({ ms: 0 }, client.signal).catch((error: Error) => error.message);
+    const next = ask({ ms: 1 });
+    client.abort(new Error('gone'));
+    expect(await Promise.race([queued, busy])).toBe('gone');
+    expect(await Promise.all([busy, next])).toEqual([{ ms: 1000 }, { ms: 1 }]);
+  });
 });

@@ -60,3 +60,17 @@ it('imports that were used longest ago are removed beyond the limit, those being
   const f = await server(0)('f', file);
   expect(await kept()).toEqual(names(f));
 });
+
+it('an import that makes room leaves alone what another one is about to serve', async () => {
+  const cache = join(root, 'shared-cache');
+  const server = (maxBytes: number) =>
+    createFolderFinder({ cache, models: join(root, 'models'), maxBytes, workerFile: DRAFT_WORKER_FILE });
+  const first = server(Infinity);
+  const names = ['a', 'b', 'c', 'd'];
+  for (const name of names) await first(name, file);
+  for (let round = 0; round < 5; round += 1) {
+    const find = server(0);
+    const found = await Promise.all(names.map((name) => find(name, file)));
+    for (const folder of found) expect(await readdir(folder)).toContain('model.json');
+  }
+});
