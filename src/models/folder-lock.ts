@@ -3,7 +3,7 @@
  * The lock of a dead process of this machine is taken over. The lock of another machine that shares the folder is not,
  * because its processes cannot be seen from here.
  */
-import { open, rm } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { OperatorError } from '../errors.js';
 import { readBounded } from '../regular-files.js';
@@ -37,14 +37,11 @@ export async function whileLocked<T>(file: string, work: () => Promise<T>): Prom
 
 /** Throws EEXIST if the file is there. One that cannot be written, on a full disk, is removed: it would be a lock that nobody holds. */
 async function makeLock(file: string, own: Holder): Promise<void> {
-  const handle = await open(file, 'wx');
   try {
-    await handle.writeFile(JSON.stringify(own));
+    await writeFile(file, JSON.stringify(own), { flag: 'wx' });
   } catch (error) {
-    await rm(file, { force: true });
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') await rm(file, { force: true }).catch(() => undefined);
     throw error;
-  } finally {
-    await handle.close();
   }
 }
 

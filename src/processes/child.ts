@@ -198,7 +198,9 @@ export class Child<Work = unknown, Output = unknown, Job = unknown> {
   }
 
   #open(): MessageChannel<ProcessRequest<Work, Job>> | undefined {
-    const stream = (this.#process?.stdio as ChildProcess['stdio'] | undefined)?.[CHANNEL_FD];
+    // Of a process that was not started it is undefined, whatever its type says.
+    const stdio: ChildProcess['stdio'] | undefined = this.#process?.stdio;
+    const stream = stdio?.[CHANNEL_FD];
     if (stream === undefined || stream === null) return undefined;
     return openChannel<ProcessRequest<Work, Job>, unknown>(stream as Duplex, {
       onMessage: (message) => {

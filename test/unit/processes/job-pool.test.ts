@@ -66,7 +66,7 @@ describe('processes for jobs', () => {
         }) as Error,
       }),
     );
-    expect(noneLeft.map(({ message }) => message)).toEqual([expect.stringContaining('it ended with code 3')]);
+    expect(noneLeft[0]?.message).toContain('it ended with code 3');
     // Not once more for each job. The second process may have a start left.
     expect(lost.length).toBeLessThanOrEqual(2 * START_ATTEMPTS);
     await rm(marker);
@@ -98,7 +98,7 @@ describe('processes for jobs', () => {
     const job = ask({ ms: 0 }, client.signal);
     const next = ask({ ms: 1 });
     client.abort(new Error('gone'));
-    expect(await Promise.race([job.catch((error: Error) => error.message), next])).toBe('gone');
+    expect(await Promise.race([job.catch((error: unknown) => (error as Error).message), next])).toBe('gone');
     expect(await next).toEqual({ ms: 1 });
   });
 
@@ -106,7 +106,7 @@ describe('processes for jobs', () => {
     start({ size: 1 });
     const busy = ask({ ms: 1000 });
     const client = new AbortController();
-    const queued = ask({ ms: 0 }, client.signal).catch((error: Error) => error.message);
+    const queued = ask({ ms: 0 }, client.signal).catch((error: unknown) => (error as Error).message);
     const next = ask({ ms: 1 });
     client.abort(new Error('gone'));
     expect(await Promise.race([queued, busy])).toBe('gone');
