@@ -12,7 +12,7 @@ class scores are averaged over space (Simonyan 2015, section 3.2), in training a
 
 A phase is SIZE:EPOCHS, or LOW-HIGH:EPOCHS with a size drawn for each batch. Without --maps the labels alone are learned.
 Sources: progressive resizing (Howard 2018), label smoothing (Szegedy 2016), one-cycle learning rate (Smith 2018), distillation
-(Hinton 2015) by a teacher's class maps (ReLabel, Yun 2021), CutMix (Yun 2019), weight averaging (Polyak 1992), bfloat16
+(Hinton 2015) by a teacher's class maps (ReLabel, Yun 2021), CutMix (Yun 2019), weight averaging (Polyak 1992), weights between those before and after further training (Wortsman 2022), bfloat16
 automatic mixed precision (Kalamkar 2019). A run resumes from OUT/last.pt after an interruption. Needs torch, numpy, Pillow.
 """
 import argparse
@@ -264,12 +264,17 @@ def main():
     p.add_argument("--average", type=float, default=0.999, help="how much of the average of the weights stays in a step")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--export", help="weights to rewrite in half precision as OUT/model.safetensors")
+    p.add_argument("--blend", help="with --export: weights of the same net that it was trained further from")
+    p.add_argument("--share", type=float, default=0.5, help="of the exported weights in the blend")
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     torch.manual_seed(0)
     os.makedirs(a.out, exist_ok=True)
     if a.export:
         state, metadata = load_safetensors(a.export)
+        if a.blend:
+            start = load_safetensors(a.blend)[0]
+            state = {name: torch.lerp(start[name], tensor, a.share) for name, tensor in state.items()}
         save_safetensors(f"{a.out}/model.safetensors", state, metadata, np.float16)
         return
     device = "cuda" if torch.cuda.is_available() else "cpu"
