@@ -164,6 +164,15 @@ export class WorkerLostError extends Error {
   override readonly name = 'WorkerLostError';
 }
 
+/** The client has closed the connection; there is nobody to answer. */
+export class ClientGoneError extends Error {
+  override readonly name = 'ClientGoneError';
+
+  constructor() {
+    super('the client has gone');
+  }
+}
+
 /** Bring anything thrown into the table: a ServiceError stays, everything else becomes INFERENCE_FAILED with a cause. */
 export function toServiceError(thrown: unknown): ServiceError {
   if (thrown instanceof ServiceError) return thrown;

@@ -3,9 +3,9 @@
  * sent again to others (response-cache.ts).
  */
 import type { FastifyReply } from 'fastify';
+import { ClientGoneError } from '../errors.js';
 import { nextTurn } from '../turns.js';
 import { sendPieces, type Piece } from './pieces.js';
-import { ClientGoneError } from './request.js';
 
 /** By name in lower case; Content-Type is among them. */
 export type AnswerHeaders = Readonly<Record<string, string | number>>;

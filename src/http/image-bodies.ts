@@ -10,7 +10,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Config } from '../config.js';
-import { ServiceError, toServiceError } from '../errors.js';
+import { ClientGoneError, ServiceError, toServiceError } from '../errors.js';
 import type { ImageInput } from '../inference/infer.js';
 import type { BodyAccount, BodyMemory } from './body-memory.js';
 import { codingOf, createInflater } from './content-coding.js';
@@ -20,7 +20,6 @@ import type { Metrics } from './metrics.js';
 import { createMultipartReader, type Form } from './multipart-images.js';
 import { announcedLength, hasBody, receiveBody } from './receive-body.js';
 import type { Refusal } from './refusals.js';
-import { ClientGoneError } from './request.js';
 import { notesOf } from './request-notes.js';
 import type { Forms } from './route.js';
 

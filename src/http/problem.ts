@@ -5,11 +5,10 @@
  */
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { ERROR_TABLE, LIMITS, ServiceError, toServiceError, type ErrorCode } from '../errors.js';
+import { ClientGoneError, ERROR_TABLE, LIMITS, ServiceError, toServiceError, type ErrorCode } from '../errors.js';
 import { meaningsOf, wordsOf } from '../vocabulary.js';
 import { CODINGS } from './content-coding.js';
 import { isOpenInference, openInferenceError, openInferenceStatus } from './open-inference/error-form.js';
-import { ClientGoneError } from './request.js';
 import { notesOf } from './request-notes.js';
 
 export const PROBLEM_MEDIA_TYPE = 'application/problem+json';

@@ -8,10 +8,9 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { ServiceError } from '../errors.js';
+import { ClientGoneError, ServiceError } from '../errors.js';
 import { createPace, PACE_MS } from './pace.js';
 import type { Refusal } from './refusals.js';
-import { ClientGoneError } from './request.js';
 
 export interface ReceiveOptions {
   /** Of the whole body. */

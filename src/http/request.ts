@@ -6,7 +6,7 @@ import type { FastifyReply } from 'fastify';
 import type { Asker } from '../batching/expected-wait.js';
 import type { Flow } from '../batching/fair-shares.js';
 import type { Config } from '../config.js';
-import { ServiceError } from '../errors.js';
+import { ClientGoneError, ServiceError } from '../errors.js';
 import type { Admission } from '../inference/admission.js';
 import { checkAlive, waitWithin, type RequestContext } from '../inference/request-context.js';
 import type { Quota } from '../keys/quota.js';
@@ -93,15 +93,6 @@ function numberOf(socket: Socket | null): Flow['connection'] {
   const connection = connections.get(socket) ?? (opened += 1);
   connections.set(socket, connection);
   return connection;
-}
-
-/** The client has closed the connection; there is nobody to answer. */
-export class ClientGoneError extends Error {
-  override readonly name = 'ClientGoneError';
-
-  constructor() {
-    super('the client has gone');
-  }
 }
 
 /** Throws INVALID_REQUEST if images × scales are more than one request may ask for. */
