@@ -4,8 +4,8 @@
   pool_maps.py runs/teacher/maps.npy runs/teacher/maps3.npy
 
 Reads logits [n, height, width, classes] and writes [n, 3, 3, classes], half precision; train.py reads both. Each image keeps the 16 classes
-with the largest mean, rounded to quarters. All other classes get one value: 1.5 below the mean of the 16th. What is left of an
-image takes 160 bytes, where a map of 6 x 6 cells takes 14,400. Needs numpy.
+with the largest mean, rounded to quarters. All other classes get one value: 1.5 below the mean of the 16th. Of maps
+of 6 x 6 cells the file is a quarter as large. Needs numpy.
 """
 import sys
 

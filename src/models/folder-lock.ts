@@ -35,12 +35,16 @@ export async function whileLocked<T>(file: string, work: () => Promise<T>): Prom
   }
 }
 
+/** The errors of a file that was made and could not be written. After others it may be somebody else's. */
+const NOT_WRITTEN: readonly (string | undefined)[] = ['ENOSPC', 'EDQUOT', 'EFBIG'];
+
 /** Throws EEXIST if the file is there. One that cannot be written, on a full disk, is removed: it would be a lock that nobody holds. */
 async function makeLock(file: string, own: Holder): Promise<void> {
   try {
     await writeFile(file, JSON.stringify(own), { flag: 'wx' });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') await rm(file, { force: true }).catch(() => undefined);
+    const isOwn = NOT_WRITTEN.includes((error as NodeJS.ErrnoException).code);
+    if (isOwn) await rm(file, { force: true }).catch(() => undefined);
     throw error;
   }
 }

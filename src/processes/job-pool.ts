@@ -60,6 +60,8 @@ interface Errand {
   ms: number;
 }
 
+const isAlone = ({ tries }: Errand): boolean => tries > 0;
+
 /** Why no process could be started. */
 interface Failure {
   readonly cause: Error;
@@ -122,8 +124,9 @@ export function createJobPool<Job>({
     return new ServiceError('WORKER_LOST', `No process can be started to ${task}.`, { cause: failure.cause });
   }
 
-  /** Take a process for a job: the one with the fewest. `alone`: for this job only. There may be enough of them for all turns. */
-  async function take(errand: Errand, alone: boolean): Promise<JobSlot<Job>> {
+  /** Take a process for a job: the one with the fewest, and for a second try one to itself. There may be enough of them for all turns. */
+  async function take(errand: Errand): Promise<JobSlot<Job>> {
+    const alone = isAlone(errand);
     let own: JobSlot<Job> | undefined;
     for (;;) {
       const reason = reasonToLeave(errand);
@@ -163,8 +166,8 @@ export function createJobPool<Job>({
     { limitMs, ...options }: JobOptions,
     errand: Errand,
   ): Promise<Answer> {
-    const alone = errand.tries > 0;
-    const slot = await take(errand, alone);
+    const alone = isAlone(errand);
+    const slot = await take(errand);
     const started = performance.now();
     try {
       // Between the process and this line others have had their turn.

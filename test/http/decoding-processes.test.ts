@@ -104,9 +104,34 @@ it('refuses a photograph alone that kills two of them, and keeps its engine', as
   expect((await apart.http.inject('/readyz')).statusCode).toBe(200);
 });
 
+it.runIf(process.platform === 'linux')('has its decoders ended before its engine where memory is short', async () => {
+  const [engine] = apart.service.pool.pids;
+  const scoreOf = async (pid: number): Promise<number> =>
+    Number(await readFile(`/proc/${pid}/oom_score_adj`, 'latin1'));
+  const decoders = (await marker.pids()).filter((pid) => pid !== engine);
+  expect(decoders).toHaveLength(PROCESSES - 1);
+  expect(await scoreOf(engine!)).toBeGreaterThan(await scoreOf(process.pid));
+  for (const pid of decoders) expect(await scoreOf(pid)).toBeGreaterThan(await scoreOf(engine!));
+});
+
+it.runIf(process.platform === 'linux')(
+  'starts its engine anew where no process that decodes can be started',
+  async () => {
+    const [engine] = apart.service.pool.pids;
+    const before = apart.service.pool.replacements;
+    await marker.set({ width: 0, how: 'no start' });
+    for (const pid of await marker.pids()) if (pid !== engine) process.kill(pid, 'SIGKILL');
+    await expect.poll(() => apart.service.pool.replacements).toBeGreaterThan(before);
+    await marker.clear();
+    await expect.poll(async () => (await apart.http.inject('/readyz')).statusCode).toBe(200);
+    expect((await classify(apart)).map(({ status }) => status)).toEqual(photos.map(() => 200));
+  },
+);
+
 it('has as many processes as before when that of the engine has died', async () => {
+  const before = apart.service.pool.replacements;
   process.kill(apart.service.pool.pids[0]!, 'SIGKILL');
-  await expect.poll(() => apart.service.pool.replacements).toBe(1);
+  await expect.poll(() => apart.service.pool.replacements).toBe(before + 1);
   expect((await classify(apart)).map(({ status }) => status)).toEqual(photos.map(() => 200));
   await expect.poll(async () => (await marker.processes()) ?? PROCESSES).toBe(PROCESSES);
 });

@@ -99,17 +99,17 @@ async function calibrate(service: Service, config: Config, { model, folder, flag
   const { count, size = shortSide(input.size), fit } = flags;
   const samples = await chooseSamples(folder, { classes: model.labels, model: name, count });
   const labelled = await logitsOf(service, config, { model, files: samples.map(({ file }) => file), size, fit });
-  const answeredOf = labelled.flatMap((logits, index) =>
+  const known = labelled.flatMap((logits, index) =>
     logits === undefined ? [] : [{ logits, classIndex: samples[index]!.classIndex }],
   );
-  const areRight = answeredOf.map(isRight);
+  const areRight = known.map(isRight);
   if (flags.accuracy !== undefined && new Set(areRight).size === 1) {
     throw new OperatorError(
       `--accuracy ${flags.accuracy}: of these images ${areRight[0] ? 'all' : 'none'} are right, so that nothing can be weighed`,
     );
   }
   const weights = flags.accuracy === undefined ? undefined : weightsFor(flags.accuracy, areRight);
-  const images = answeredOf.map((image, index) => ({ ...image, weight: weights?.[index] ?? 1 }));
+  const images = known.map((image, index) => ({ ...image, weight: weights?.[index] ?? 1 }));
   if (images.length < MIN_IMAGES) {
     throw new OperatorError(
       `${folder} has ${images.length} images of classes of ${name}; at least ${MIN_IMAGES} are needed`,

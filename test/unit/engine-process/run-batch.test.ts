@@ -18,11 +18,12 @@ const photo = { bytes, header };
 const input = planInput(header, { fit: 'native', size: 8, resize: 8, scale: 1 });
 const request = { photo, input, interpolation: 'bilinear', background: { r: 0, g: 0, b: 0 } } as const;
 
-const decoded = { count: 0 };
+const decoded = { count: 0, limitMs: NaN as number | undefined };
 const runs: TensorMap[] = [];
 const runner = createBatchRunner({
-  decode(image) {
+  decode(image, limitMs) {
     decoded.count += 1;
+    decoded.limitMs = limitMs;
     return decodeInput(image);
   },
   run: (_session, feeds) => {
@@ -31,6 +32,14 @@ const runner = createBatchRunner({
     const outputs = { image: { ...image, data: image.data.slice() } };
     return Promise.resolve({ kind: 'ran', outputs, runMs: 1, hasGrown: false, buffers: buffersOf(feeds) });
   },
+});
+
+it('leaves an image nine tenths of the time that the run has, and any time where somebody waits to the end', async () => {
+  const works = [{ image: { ...request, mirrored: false } }];
+  await runner.run('net', works, 1000);
+  expect(decoded.limitMs).toBe(900);
+  await runner.run('net', works);
+  expect(decoded.limitMs).toBeUndefined();
 });
 
 it('decodes an input and its mirror once, another part again, and leaves out what is damaged', async () => {
