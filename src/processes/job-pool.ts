@@ -1,8 +1,8 @@
 /**
  * Processes that do single jobs, one or a few at a time each: started when there is more to do than those that run can take,
  * and replaced when they die. Jobs wait in their order. A job whose process is lost is tried once more, with a process to itself: so the one
- * that is to blame takes no other with it a second time. When one cannot be started and no other is ready, every job that has been
- * asked for is told so at once, and the next job tries again.
+ * that is to blame takes no other with it a second time. When one cannot be started and no other is ready, every job that was
+ * asked for before its last try is told so at once; a later job tries again.
  */
 import pLimit from 'p-limit';
 import { ServiceError, WorkerLostError } from '../errors.js';
@@ -65,7 +65,7 @@ const isAlone = ({ tries }: Errand): boolean => tries > 0;
 /** Why no process could be started. */
 interface Failure {
   readonly cause: Error;
-  /** The last job that was asked for before. */
+  /** The last job that was asked for before a try began that failed. */
   readonly upTo: number;
 }
 
@@ -96,9 +96,11 @@ export function createJobPool<Job>({
     );
 
   function startAnother(): void {
+    let askedBefore = asked;
     const slot = new Slot<never, never, Job>(
       { file, start: { decoders: jobsEach }, sessions: () => [] },
       {
+        onStart: () => (askedBefore = asked),
         onIdle: wake,
         onKept: () => undefined,
         onLost: (info) => onWorkerLost?.(info),
@@ -106,7 +108,7 @@ export function createJobPool<Job>({
           slots.splice(slots.indexOf(slot), 1);
           kept.delete(slot);
           if (!slots.some(({ isReady }) => isReady)) {
-            failure = { cause: reason, upTo: asked };
+            failure = { cause: reason, upTo: Math.max(failure?.upTo ?? 0, askedBefore) };
             onNoneLeft?.(reason);
           }
           wake();

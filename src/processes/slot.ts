@@ -39,6 +39,8 @@ interface Run {
 }
 
 export interface SlotEvents {
+  /** A process is about to be started here: the first, or one more after a loss. */
+  onStart?(): void;
   /** It may be asked. */
   onIdle(): void;
   /** `kept` has changed. */
@@ -154,6 +156,7 @@ export class Slot<Work = unknown, Output = unknown, Job = unknown> {
   }
 
   start(): void {
+    this.#events.onStart?.();
     const child = new Child<Work, Output, Job>(this.#options.file, this.#options.start, {
       onReady: () => void this.#reopen(child),
       onIdle: () => {

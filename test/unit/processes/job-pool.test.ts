@@ -1,4 +1,5 @@
 /** Processes for single jobs that cannot be started, or not yet: who is told, and when. What dies in a job is in decoders.test.ts. */
+import { rmSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -71,6 +72,23 @@ describe('processes for jobs', () => {
     expect(lost.length).toBeLessThanOrEqual(2 * START_ATTEMPTS);
     await rm(marker);
     expect(await ask({ ms: 0 })).toEqual({ ms: 0 });
+  });
+
+  it('that cannot be started fail no job that was asked for after the last try began', async () => {
+    let later: Promise<Errand> | undefined;
+    start({
+      size: 1,
+      onWorkerLost(info) {
+        lost.push(info);
+        if (info.restartInMs !== undefined) return;
+        rmSync(marker);
+        later = ask({ ms: 1 });
+      },
+    });
+    await writeFile(marker, '');
+    await expect(ask({ ms: 0 })).rejects.toMatchObject({ code: 'WORKER_LOST' });
+    expect(await later).toEqual({ ms: 1 });
+    expect(lost.length).toBe(START_ATTEMPTS);
   });
 
   it('that cannot be replaced leave their jobs to the others', async () => {
