@@ -52,7 +52,7 @@ function addInput(graph: Graph, { channels, range, mean, std }: ImagePreprocessi
   let x = builder.node('Transpose', [IMAGE_INPUT], planar);
   x = builder.node('Cast', [x], { name: 'image.float', attributes: { to: int(DATA_TYPE_CODES.float32) } });
   if (count === 1) {
-    x = addLuma(builder, x);
+    x = addLuma(builder, x, graph.opset);
   } else if (channels === 'BGR') {
     const reversed = builder.constant('image.bgr', 'int64', [3], [2, 1, 0]);
     x = builder.node('Gather', [x, reversed], { name: 'image.reversed', attributes: { axis: int(1) } });
@@ -87,14 +87,19 @@ function addInput(graph: Graph, { channels, range, mean, std }: ImagePreprocessi
   return { ...built, inputs: graph.inputs.with(index, built.inputs[0]!), nodes: [...preamble, ...graph.nodes] };
 }
 
+/** Since then ReduceSum takes its axes as an input. Source: ONNX Operator changelog. */
+const AXES_INPUT_OPSET = 13;
+
 /** [N, 3, H, W] RGB → [N, 1, H, W], whole numbers. */
-function addLuma(builder: ReturnType<typeof graphBuilder>, rgb: string): string {
+function addLuma(builder: ReturnType<typeof graphBuilder>, rgb: string, opset: number): string {
   const weights = builder.constant('image.luma_weights', 'float32', [1, 3, 1, 1], [19595, 38470, 7471]);
-  const axes = builder.constant('image.luma_axes', 'int64', [1], [1]);
   const half = builder.constant('image.luma_half', 'float32', [], [32768]);
   const scale = builder.constant('image.luma_scale', 'float32', [], [1 / 65536]);
   const weighted = builder.node('Mul', [rgb, weights], { name: 'image.luma_parts' });
-  const sum = builder.node('ReduceSum', [weighted, axes], { name: 'image.luma_sum', attributes: { keepdims: int(1) } });
+  const isInput = opset >= AXES_INPUT_OPSET;
+  const axes = isInput ? [builder.constant('image.luma_axes', 'int64', [1], [1])] : [];
+  const attributes = { keepdims: int(1), ...(!isInput && { axes: ints(1) }) };
+  const sum = builder.node('ReduceSum', [weighted, ...axes], { name: 'image.luma_sum', attributes });
   const shifted = builder.node('Add', [sum, half], { name: 'image.luma_shifted' });
   const scaled = builder.node('Mul', [shifted, scale], { name: 'image.luma_scaled' });
   return builder.node('Floor', [scaled], { name: 'image.luma' });

@@ -2,7 +2,7 @@
  * Give a classifier with one output, which scores the second of two classes, a logit for each.
  *
  *   Before: … → logits [N, 1] = z
- *   After:  … → z → (Cast to float32) → Gemm with weight [[0], [1]] → logits [N, 2] = (0, z)
+ *   After:  … → z → (Cast to float32) → Gemm with weight [[0], [1]] and bias 0 → logits [N, 2] = (0, z)
  *
  * Preconditions: the output is `logits` [N, 1], in single or half precision. The softmax of the two is (1 − sigmoid(z), sigmoid(z)).
  */
@@ -27,8 +27,10 @@ function give(graph: Graph): Graph | undefined {
   const [batch = 'N'] = output.dims;
   const builder = graphBuilder(renameValues(graph, (name) => (name === LOGITS ? SECOND : name)));
   const weight = builder.constant('two_classes.weight', 'float32', [2, 1], [0, 1]);
+  // Optional since opset 11 only.
+  const bias = builder.constant('two_classes.bias', 'float32', [2], [0, 0]);
   const toFloat = { attributes: { to: int(DATA_TYPE_CODES.float32) } };
   const second = output.dataType === 'float32' ? SECOND : builder.node('Cast', [SECOND], toFloat);
-  builder.node('Gemm', [second, weight], { name: 'two_classes', output: LOGITS, attributes: { transB: int(1) } });
+  builder.node('Gemm', [second, weight, bias], { name: 'two_classes', output: LOGITS, attributes: { transB: int(1) } });
   return builder.finish([{ name: LOGITS, dataType: 'float32', dims: [batch, 2] }]);
 }

@@ -10,7 +10,8 @@ import type { Attribute, Graph, Initializer, Node } from '../../../../src/graph/
 import { GraphError } from '../../../../src/graph/graph-error.js';
 import { readOnnx, readOnnxInPlace, writeOnnx } from '../../../../src/graph/onnx/model.js';
 import { ModelProtoSchema, TensorProto_DataType } from '../../../../src/graph/onnx/proto/onnx_pb.js';
-import { applyPasses } from '../../../../src/graph/pass.js';
+import { applyPass, applyPasses } from '../../../../src/graph/pass.js';
+import { addImageInput } from '../../../../src/graph/passes/add-image-input.js';
 import { averageClassMap } from '../../../../src/graph/passes/average-class-map.js';
 import { castBorders } from '../../../../src/graph/passes/cast-borders.js';
 import { CLASS_MAP } from '../../../../src/graph/passes/convolutionalize-gemm.js';
@@ -21,7 +22,7 @@ import { ModelFileError } from '../../../../src/models/files/model-file-error.js
 import type { Network, OutputKind } from '../../../../src/models/networks/network.js';
 import { loadOnnx } from '../../../../src/models/networks/onnx-network.js';
 import { fileOf } from '../../../support/byte-source.js';
-import { expectClose, randomTensor, runGraph, spatialMean, type Value } from '../../../support/ort.js';
+import { expectClose, randomImage, randomTensor, runGraph, spatialMean, type Value } from '../../../support/ort.js';
 import {
   BOUND_TO_ITS_SIZE,
   HEADS,
@@ -288,6 +289,25 @@ describe('what the numbers are', () => {
     });
     expectClose(spatialMean(await run(denseOf(network), x)), logits);
   });
+});
+
+it.each(OPSETS)('a net of one channel and one number runs in its own operator set: %d', async (opset) => {
+  const net = graphOf(['N', 1, 16, 16], (b, x) => {
+    const maps = b.node('Relu', [b.node('Conv', [x, b.parameter('c.weight', [8, 1, 3, 3])])]);
+    const pooled = b.node('Flatten', [b.node('GlobalAveragePool', [maps])]);
+    const head = [b.parameter('h.weight', [1, 8]), b.parameter('h.bias', [1])];
+    const z = b.node('Gemm', [pooled, ...head], { attributes: { transB: int(1) } });
+    return [{ name: b.node('Sigmoid', [z]), dataType: 'float32', dims: ['N', 1] }];
+  });
+  const { original, classifier } = importClassifier(readOnnx(writeOnnx({ ...net, opset })), { size: 16, classes: 2 });
+  expect(original!.graph.opset).toBe(opset);
+  const grey = addImageInput({ channels: 'GRAY', range: 255, mean: [0.5], std: [0.25] });
+  const image = randomImage([2, 16, 16, 3]);
+  const logitsOf = async (graph: Graph): Promise<Value> =>
+    Object.values(await runGraph(applyPass(graph, grey)!, { image }))[0]!;
+  const logits = await logitsOf(classifier);
+  expect(logits.dims).toEqual([2, 2]);
+  expectClose(await logitsOf(original!.graph), logits);
 });
 
 it('a half-precision net of one number gets two classes too', async () => {
