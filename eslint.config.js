@@ -93,7 +93,8 @@ const allowed = {
   maps: ['tensor'],
   memory: [],
   models: [
-    ...['architectures', 'files', 'graph', 'kept-folders', 'maps', 'regular-files', 'runtime', 'tensor', 'vocabulary'],
+    ...['architectures', 'files', 'graph', 'kept-folders', 'maps', 'regular-files', 'runtime', 'tensor', 'turns'],
+    'vocabulary',
   ],
   'open-files': [],
   plots: ['maps'],

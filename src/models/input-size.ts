@@ -6,6 +6,9 @@ export interface Size {
   readonly height: number;
 }
 
+/** The longest side of the images that a net is made for, in pixels. */
+export const MAX_INPUT_SIDE = 4096;
+
 export function isSameSize(a: Size, b: Size): boolean {
   return a.width === b.width && a.height === b.height;
 }

@@ -11,6 +11,7 @@ import { MAP_SCORES } from '../maps/scores.js';
 import { wordsOf } from '../vocabulary.js';
 import { OUTPUTS } from './networks/network.js';
 import { MAX_MANIFEST_BYTES, readJson } from './files/json-file.js';
+import { MAX_INPUT_SIDE } from './input-size.js';
 
 /** The name of a file inside the folder of the file that names it. */
 export const insideFolder = z
@@ -30,13 +31,13 @@ function orMissing(detail: string) {
   return ({ input }: { readonly input?: unknown }): string => (input === undefined ? 'is missing' : detail);
 }
 
-const side = z.number().int().min(8).max(4096);
+const side = z.number().int().min(8).max(MAX_INPUT_SIDE);
 
 /** Preprocessing of the input: `(pixel / range − mean) / std`, with mean and std in the order of `channels`. */
 const inputPreset = z.strictObject({
   /** Of the input, in pixels: the side of a square, or [height, width]. */
   size: z.union([side, z.tuple([side, side])], {
-    error: orMissing('must be a whole number from 8 to 4096, or two: [height, width]'),
+    error: orMissing(`must be a whole number from 8 to ${MAX_INPUT_SIDE}, or two: [height, width]`),
   }),
   /** How a photo becomes the input when a request does not say. Default: `crop`. */
   fit: z.enum(['crop', 'stretch']).optional(),

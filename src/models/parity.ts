@@ -13,6 +13,8 @@ import type { SessionSpec } from '../runtime/session.js';
 import { elementCount, expectTensor, type Tensor, type TensorMap } from '../tensor.js';
 import { withoutDense, type CompiledModel } from './compile.js';
 import { TOLERANCE, type ParityCheck } from './parity-check.js';
+import { eachRange } from '../maps/steps.js';
+import { inTurns } from '../turns.js';
 import { generatedUniform } from './networks/generated-weights.js';
 import type { SessionOpener } from './loaded-model.js';
 import type { Size } from './input-size.js';
@@ -56,7 +58,7 @@ export async function measureParity(
   const { platform } = sessions;
   const known = await knownParity(check, cache, platform);
   if (known !== undefined) return known;
-  const images = IMAGES.map((seed) => randomImage(seed, check.nativeSize));
+  const images = await randomImages(check.nativeSize);
   // Both sessions are closed right after their runs. The original may run as written, so that a fault of the engine's
   // optimizations does not hit both.
   const expected = await outputsOf({ ...check.original, asWritten: check.asWritten }, images, sessions);
@@ -104,7 +106,7 @@ export async function measureLogits(
   { classifier, nativeSize }: CompiledModel,
   sessions: SessionRunner,
 ): Promise<Pick<Parity, 'lowest' | 'largest'> | undefined> {
-  const images = IMAGES.map((seed) => randomImage(seed, nativeSize));
+  const images = await randomImages(nativeSize);
   const outputs = await outputsOf(classifier.session, images, sessions).catch(() => undefined);
   const all = outputs?.map(logits);
   return all && compare(all, all);
@@ -196,11 +198,16 @@ function compare(expected: readonly Float32Array[], actual: readonly Float32Arra
   return { difference, largest, lowest };
 }
 
-/** Uniform noise, uint8 [height, width, 3]. */
-function randomImage(seed: string, { width, height }: Size): Tensor<'uint8'> {
+/** Uniform noise, uint8 [height, width, 3] each. */
+async function randomImages({ width, height }: Size): Promise<Tensor<'uint8'>[]> {
   const dims = [height, width, 3];
-  const data = Uint8Array.from(generatedUniform(seed, elementCount(dims)), (u) => Math.floor(128 + 127 * u));
-  return { type: 'uint8', dims, data };
+  const images = IMAGES.map((seed) => ({ seed, data: new Uint8Array(elementCount(dims)) }));
+  for (const { seed, data } of images) {
+    const fill = (from: number, end: number): void =>
+      generatedUniform(seed, end - from, from).forEach((u, index) => (data[from + index] = Math.floor(128 + 127 * u)));
+    await inTurns(eachRange(data.length, fill));
+  }
+  return images.map(({ data }) => ({ type: 'uint8', dims, data }));
 }
 
 function parityOf(json: unknown): Parity | undefined {

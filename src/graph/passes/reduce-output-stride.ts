@@ -42,10 +42,11 @@ function reduce(graph: Graph, outputStride: number): Graph | undefined {
   const rateOf = (value = ''): number => Math.max(1, strideOf(fields.get(value)) / outputStride);
   if (rateOf(map.name) === 1) return undefined;
 
+  // Channels do not depend on the size, if it is large enough.
+  let shapes: ReadonlyMap<string, readonly number[]> | undefined;
   const known: Known = {
     fieldsOf: (value) => fields.get(value),
-    // Channels do not depend on the size, if it is large enough.
-    channelsOf: (value) => inferKnownShapes(graph, imageShapes(graph, LARGE_IMAGE)).get(value)?.[1],
+    channelsOf: (value) => (shapes ??= inferKnownShapes(graph, imageShapes(graph, LARGE_IMAGE))).get(value)?.[1],
   };
   return rewriteNodes(graph, (node, draft) => {
     const rates = { before: rateOf(node.inputs[0]), after: rateOf(node.outputs[0]) };

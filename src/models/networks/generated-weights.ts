@@ -11,10 +11,10 @@ import type { Graph } from '../../graph/graph.js';
 import { elementCount } from '../../tensor.js';
 import { writeSafetensors } from '../files/safetensors.js';
 
-/** The numbers u(0), u(1), … of a name, in [−1, 1). */
-export function generatedUniform(name: string, count: number): Float64Array {
+/** The numbers u(from), u(from + 1), … of a name, in [−1, 1). */
+export function generatedUniform(name: string, count: number, from = 0): Float64Array {
   const values = new Float64Array(count);
-  fill(values, crc32(name), { offset: 0, factor: 1, deviation: 1 });
+  fill(values, crc32(name) + Math.imul(from, STEP), { offset: 0, factor: 1, deviation: 1 });
   return values;
 }
 
@@ -66,6 +66,9 @@ function scaleOf(name: string, dims: readonly number[]): Scale {
   return { offset: name.endsWith('weight') ? 1 : 0, factor: 0.1, deviation: 1 };
 }
 
+/** 2³² divided by the golden ratio. */
+const STEP = 0x9e3779b9;
+
 function fill(target: Float32Array | Float64Array, seed: number, { offset, factor, deviation }: Scale): void {
   let counter = seed | 0;
   for (let i = 0; i < target.length; i += 1) {
@@ -76,7 +79,7 @@ function fill(target: Float32Array | Float64Array, seed: number, { offset, facto
     x = Math.imul(x, 0xc2b2ae35);
     x ^= x >>> 16;
     target[i] = offset + ((x >>> 0) / 0x80000000 - 1) * factor * deviation;
-    counter = (counter + 0x9e3779b9) | 0;
+    counter = (counter + STEP) | 0;
   }
 }
 

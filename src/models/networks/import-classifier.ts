@@ -55,6 +55,7 @@ import { inferShapes } from '../../graph/shapes.js';
 import { sizeStepOf, whyNoStep } from '../../graph/size-step.js';
 import { elementCount } from '../../tensor.js';
 import type { PixelSize } from '../../maps/input-plan.js';
+import { MAX_INPUT_SIDE } from '../input-size.js';
 import type { Activation } from '../../maps/scores.js';
 import type { ConvolutionalNet, Network, OutputKind, Unavailable } from './network.js';
 
@@ -164,17 +165,23 @@ function checkInput(graph: Graph): Graph {
   return { ...graph, inputs: [{ ...input, dims }] };
 }
 
-/** The size that the input declares; where it is free, that of the manifest. */
-function sizeOf({ inputs: [input] }: Graph, size: NativeSize): PixelSize {
-  const stated = typeof size === 'number' ? { height: size, width: size } : size;
+/** The size that the input declares; where it is free, that of the manifest. Throws GraphError if it is too large. */
+function sizeOf({ inputs: [input] }: Graph, given: NativeSize): PixelSize {
+  const stated = typeof given === 'number' ? { height: given, width: given } : given;
   const [, , height, width] = input!.dims;
   const known = [height, width].find((dim) => typeof dim === 'number');
   // One fixed side of two is that of a square.
   const free = { height: known ?? stated.height, width: known ?? stated.width };
-  return {
+  const size = {
     height: typeof height === 'number' ? height : free.height,
     width: typeof width === 'number' ? width : free.width,
   };
+  if (Math.max(size.height, size.width) > MAX_INPUT_SIDE) {
+    throw new GraphError(
+      `input "${input!.name}": takes images of ${size.width}×${size.height} pixels; a side may have at most ${MAX_INPUT_SIDE}`,
+    );
+  }
+  return size;
 }
 
 /** The name of the first output with one number for each class; if there is none, of the first of unknown size. */

@@ -8,9 +8,11 @@ import { createModelLoader } from '../../../src/models/load-model.js';
 import type { OutputKind } from '../../../src/models/networks/network.js';
 import type { ParityCheck } from '../../../src/models/parity-check.js';
 import { doubtOf, measureParity, trusted, type Parity, type SessionRunner } from '../../../src/models/parity.js';
+import { generatedUniform } from '../../../src/models/networks/generated-weights.js';
 import { ENGINES } from '../../../src/runtime/engines.js';
 import { onnxruntime } from '../../../src/runtime/onnxruntime/description.js';
 import type { SessionSpec } from '../../../src/runtime/session.js';
+import type { Tensor } from '../../../src/tensor.js';
 import { HEADS, HIDDEN_BEHIND_POOLING, TINY, tinyClassifier } from '../../support/tiny-classifiers.js';
 import { writeOnnxModel } from '../../support/tiny-models.js';
 
@@ -45,6 +47,32 @@ it('is measured anew where something else computes', async () => {
   } finally {
     await rm(cache, { recursive: true });
   }
+});
+
+it('draws its images in turns of the event loop, the same whatever their size', async () => {
+  let turns = 0;
+  let isOver = false;
+  const count = (): void => {
+    turns += 1;
+    if (!isOver) setImmediate(count);
+  };
+  setImmediate(count);
+  const images: Tensor<'uint8'>[] = [];
+  const sessions: SessionRunner = {
+    open: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+    run: (_, { image }) => {
+      images.push(image as Tensor<'uint8'>);
+      return Promise.resolve({ logits: { type: 'float32', dims: [1], data: Float32Array.of(1) } });
+    },
+  };
+  const specOf = (id: string): SessionSpec => ({ id, model: new Uint8Array() });
+  const check = { original: specOf('a'), converted: specOf('b'), nativeSize: { width: 1500, height: 1500 } };
+  await measureParity({ ...check, tolerance: 1e-3, digest: 'x', asWritten: true }, sessions, '/nowhere');
+  isOver = true;
+  expect(turns).toBeGreaterThan(5);
+  const expected = generatedUniform('parity-0', 1500 * 1500 * 3).map((u) => Math.floor(128 + 127 * u));
+  expect(Buffer.compare(images[0]!.data, Uint8Array.from(expected))).toBe(0);
 });
 
 it('runs the original as it is written, and has nothing kept of either', async () => {

@@ -186,3 +186,27 @@ describe('reduceOutputStride', () => {
     });
   }
 });
+
+it('infers the shapes of a graph once, however many means it has', () => {
+  const readsOf = (means: number): number => {
+    const net = graphOf(['N', 3, 'H', 'W'], (b, x) => {
+      let map = b.node('Conv', [x, b.parameter('c.weight', [4, 3, 4, 4])], { attributes: { strides: ints(4, 4) } });
+      for (let count = 0; count < means; count += 1) {
+        map = b.node('AveragePool', [map], { attributes: { kernel_shape: ints(3, 3), pads: ints(1, 1, 1, 1) } });
+      }
+      const scores = b.node('Conv', [map, b.parameter('s.weight', [5, 4, 1, 1])]);
+      return [{ ...output(scores), dims: ['N', 5, 'h', 'w'] }];
+    });
+    let reads = 0;
+    const nodes = new Proxy(net.nodes, {
+      get(target, key, receiver): unknown {
+        if (key === '0') reads += 1;
+        return Reflect.get(target, key, receiver);
+      },
+    });
+    const fine = applyPass({ ...net, nodes }, reduceOutputStride(1))!;
+    expect(fine.nodes.filter(({ op }) => op === 'Div')).toHaveLength(means);
+    return reads;
+  };
+  expect(readsOf(20)).toBe(readsOf(2));
+});

@@ -498,7 +498,20 @@ describe('importClassifier', () => {
     ],
     ['an input that is no image', renamed([1, 48]), /^input "x": is \[1, 48\], not an image/],
     ['an input of four channels', renamed([1, 4, 16, 16]), /^input "x": is \[1, 4, 16, 16\]/],
-    ['values of billions of elements', renamed([1, 3, 2 ** 20, 2 ** 20]), /^value ".*": .* elements; at most/],
+    [
+      'images of more than 4096 pixels a side',
+      renamed([1, 3, 4097, 16]),
+      /^input "x": takes images of 16×4097 pixels; .* 4096$/,
+    ],
+    [
+      'values of billions of elements',
+      graphOf(['N', 3, 16, 16], (b, x) => {
+        const attributes = { pads: ints(3e4, 3e4, 3e4, 3e4) };
+        const map = b.node('Conv', [x, b.parameter('c.weight', [TINY.classes, 3, 1, 1])], { attributes });
+        return [{ name: b.node('Flatten', [b.node('GlobalAveragePool', [map])]), dataType: 'float32', dims: ['N', 5] }];
+      }),
+      /^value ".*": .* elements; at most/,
+    ],
   ])('refuses %s', (_, graph, message) => {
     const classes = message.source.includes('output') ? 9 : TINY.classes;
     expect(() => importClassifier(graph, { size: 16, classes })).toThrow(GraphError);
