@@ -52,7 +52,8 @@ function fold(graph: Graph, images: readonly Images[]): Graph | undefined {
     const [output = '', ...others] = node.outputs;
     const [first, ...rest] = cases.map((known) => known.get(output));
     const isSize = types.get(output) === 'int64' && others.length === 0 && !outputs.has(output);
-    if (!isSize || first?.values === undefined) return node;
+    // Division by 0 gives none.
+    if (!isSize || first?.values?.every(Number.isSafeInteger) !== true) return node;
     if (!rest.every((other) => other?.values?.join() === first.values!.join())) return node;
     draft.set(inlineConstant(output, 'int64', first.dims, first.values));
     return [];

@@ -22,7 +22,7 @@ import { readCatalog } from '../pull/catalog.js';
 import type { Conversion, Stated } from './conversion.js';
 import { converterOf } from './converters.js';
 import { describeGraph, USUAL_SIZE, type GraphFacts } from './graph-facts.js';
-import { readBesideConfig } from './hugging-face.js';
+import { readBesideConfig, type BesideConfig } from './hugging-face.js';
 import { chooseInput, guessInput } from './input-choice.js';
 import { findLabelFiles, LABELS_FILE, readLabelFile } from './label-files.js';
 import { numberedLabel } from './label-text.js';
@@ -80,14 +80,15 @@ export async function draftModel(source: Source, folder: string, options: DraftO
   if (convert === undefined) throw new OperatorError(`${source.file}: is ${what}, which cannot be imported yet`);
   const conversion = await convert(source.file, folder, { architecture: options.architecture });
   const facts = await factsOf(conversion, folder);
-  const beside: Pick<Conversion, 'labels' | 'input'> =
+  const beside: BesideConfig =
     CONFIGURED.has(source.format) && options.isAlone !== true ? await readBesideConfig(source.folder) : {};
   const chosen = await chooseLabels(source, options, {
     classes: conversion.classes ?? facts.classes,
     own: conversion.labels ?? beside.labels,
   });
   const { names, ...shape } = facts;
-  const guess = guessInput(conversion.model, names, shape.isGrey);
+  const scalesItself = shape.pixels !== undefined;
+  const guess = guessInput(conversion.model, { names, isGrey: shape.isGrey, scalesItself });
   const isTeachable = source.format === 'keras' && basename(source.file) === 'keras_model.h5' && chosen.isTeachable;
   const { input, guessed } = chooseInput({
     stated: options.input,
@@ -120,7 +121,12 @@ export async function draftModel(source: Source, folder: string, options: DraftO
     labelsFrom: chosen.from,
     guessed,
     guessedBecause: guess.because,
-    notes: [...conversion.notes, ...chosen.notes, ...(shape.pixels?.range === input.range ? [PIXELS_NOTE] : [])],
+    notes: [
+      ...conversion.notes,
+      ...(beside.notes ?? []),
+      ...chosen.notes,
+      ...(shape.pixels?.range === input.range ? [PIXELS_NOTE] : []),
+    ],
   };
 }
 

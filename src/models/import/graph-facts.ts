@@ -69,7 +69,7 @@ const CAFFE_MEANS = [103.939, 116.779, 123.68];
 function pixelsOf(graph: Graph): Pixels | undefined {
   const [input] = graph.inputs;
   if (input === undefined) return undefined;
-  if (input.dataType === 'uint8') return AS_THEY_ARE;
+  if (input.dataType.includes('int')) return AS_THEY_ARE;
   const { steps, scale, offset } = normalizationOf(graph, input.name);
   if (steps === 0) return undefined;
   // A layer that changes nothing much says nothing: it may follow any normalization.

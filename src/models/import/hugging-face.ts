@@ -20,7 +20,7 @@ import { findNaming } from '../networks/weight-names.js';
 import { readCatalog } from '../pull/catalog.js';
 import { unknownArchitecture, type Conversion, type Converter } from './conversion.js';
 import { labelsOfNames } from './label-text.js';
-import { readProcessor } from './processor-config.js';
+import { readProcessor, type Processor } from './processor-config.js';
 
 const WEIGHTS_FILE = 'model.safetensors';
 
@@ -49,6 +49,7 @@ const timmSchema = z.looseObject({
       std: z.array(z.number()).optional(),
       input_size: z.array(z.number().int()).optional(),
       crop_pct: z.number().positive().optional(),
+      crop_mode: z.string().optional(),
       interpolation: z.string().optional(),
       label_names: z.array(z.string()).optional(),
     })
@@ -92,15 +93,18 @@ function classesIn(
   return tensors.get(nameOf(names.at(-1)!))!.dims[0] ?? 0;
 }
 
+/** What the files beside a model in another format say. */
+export type BesideConfig = Partial<Pick<Conversion, 'labels' | 'input' | 'notes'>>;
+
 /** The names of classes and the preprocessing in the files beside a model in another format, e.g. ONNX; empty if there are none. */
-export async function readBesideConfig(folder: string): Promise<Pick<Conversion, 'labels' | 'input'>> {
+export async function readBesideConfig(folder: string): Promise<BesideConfig> {
   // Optimum keeps its files in a folder of their own.
   for (const place of [folder, ...(basename(folder) === 'onnx' ? [dirname(folder)] : [])]) {
     const config = await readJson(join(place, 'config.json'), z.record(z.string(), z.unknown())).catch(() => undefined);
     if (typeof (config?.value['model_type'] ?? config?.value['architecture']) !== 'string') continue;
     const timm = timmSchema.safeParse(config!.value).data;
-    const input = timm === undefined ? (await readProcessor(place))?.input : timmInput(timm);
-    return { labels: labelsOf(config!.value) ?? labelsOfNames(timm?.label_names ?? []), input };
+    const processor = timm === undefined ? await readProcessor(place) : timmProcessor(timm);
+    return { labels: labelsOf(config!.value) ?? labelsOfNames(timm?.label_names ?? []), ...processor };
   }
   return {};
 }
@@ -237,8 +241,7 @@ async function describeTimm(file: string, config: Config, stated: ArchitectureNa
     classes,
     labels:
       names === undefined ? (isImageNet ? catalog.labels : undefined) : namedByTimm(names, timm.label_descriptions),
-    input: timmInput(timm),
-    notes: [],
+    ...timmProcessor(timm),
   };
 }
 
@@ -268,17 +271,28 @@ const INTERPOLATIONS: Readonly<Record<string, InputPreset['interpolation']>> = {
   lanczos: 'lanczos3',
 };
 
-function timmInput({ pretrained_cfg: given }: z.output<typeof timmSchema>): Partial<InputPreset> {
-  const { mean, std, input_size: shape, crop_pct: crop = 0.875, interpolation = 'bilinear' } = given;
+function timmProcessor({ pretrained_cfg: given }: z.output<typeof timmSchema>): Processor {
+  const {
+    mean,
+    std,
+    input_size: shape,
+    crop_pct: crop = 0.875,
+    crop_mode: mode = 'center',
+    interpolation = 'bilinear',
+  } = given;
   const size = shape?.[2];
   const filter = INTERPOLATIONS[interpolation];
-  return {
+  const isStretched = mode === 'squash' && crop >= 1;
+  const input: Partial<InputPreset> = {
     // timm rounds down: data/transforms_factory.py, scale_size.
     ...(size !== undefined && { size, resize: Math.max(size, Math.floor(size / crop)) }),
+    ...(isStretched && { fit: 'stretch' }),
     ...(filter !== undefined && { interpolation: filter }),
     channels: 'RGB',
     range: 255,
     ...(mean?.length === 3 && { mean: mean as [number, number, number] }),
     ...(std?.length === 3 && { std: std as [number, number, number] }),
   };
+  const isSame = mode === 'center' || isStretched;
+  return { input, notes: isSame ? [] : [`timm's crop_mode is "${mode.slice(0, 20)}"; here the middle is cut out`] };
 }

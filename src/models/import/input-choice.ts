@@ -88,21 +88,29 @@ const KERAS_MODES = {
 /** The modes of Keras' applications, by their models' names. The first that matches counts. */
 const KERAS_NETS: readonly (readonly [name: RegExp, mode: keyof typeof KERAS_MODES])[] = [
   [/resnet\d*_?v2|inception|xception|nasnet|mobilenet_?(?!_?v3)/i, 'tf'],
-  [/mobilenet_?v3|efficientnet|convnext|regnet/i, 'none'],
+  [/mobilenet_?v3|efficientnet|convnext|regnet|resnet[-_]?rs/i, 'none'],
   [/densenet/i, 'torch'],
   [/vgg|resnet/i, 'caffe'],
 ];
 
-/**
- * The guess for a net. `names` are those of a Keras model and of the models inside of it; undefined for nets of other
- * libraries.
- */
+/** What is known of a net beside its file. */
+export interface GuessedFrom {
+  /** Those of a Keras model and of the models inside of it; undefined for nets of other libraries. */
+  readonly names?: readonly string[] | undefined;
+  readonly isGrey?: boolean;
+  /** Its graph scales pixels itself, so no preprocessing of an application of Keras comes before it. */
+  readonly scalesItself?: boolean;
+}
+
+/** The guess for a net. */
 export function guessInput(
   { architecture, weights }: Pick<Manifest, 'architecture' | 'weights'>,
-  names?: readonly string[],
-  isGrey = false,
+  { names, isGrey = false, scalesItself = false }: GuessedFrom = {},
 ): Guess {
-  const guess = guessOfThree({ architecture, weights }, names);
+  const guess =
+    names !== undefined && scalesItself
+      ? keras('none', 'its graph scales pixels itself')
+      : guessOfThree({ architecture, weights }, names);
   if (!isGrey) return guess;
   const input = { ...guess.input, channels: 'GRAY', range: 255, mean: [0], std: [1] } satisfies Guess['input'];
   return { ...guess, input, because: 'nets for grey pictures often take numbers from 0 to 1' };

@@ -65,7 +65,9 @@ export function labelsOfValue(value: PythonValue | undefined): Label[] | undefin
     if (['labels', 'names', 'classes', 'class_names', 'id2label'].includes(key) && typeof inner === 'object' && inner)
       return labelsOfValue(inner);
   }
-  const byNumber = entries.every(([key]) => /^\d{1,6}$/.test(key));
+  // The names may be numbers, too, in the order of names: { "0": 0, "1": 1, "10": 2, "2": 3 }.
+  const isOfNumbers = entries.every(([, inner]) => typeof inner === 'number');
+  const byNumber = !isOfNumbers && entries.every(([key]) => /^\d{1,6}$/.test(key));
   const pairs = byNumber
     ? entries.map(([key, inner]) => [Number(key), inner] as const)
     : entries.map(([key, inner]) => [typeof inner === 'number' ? inner : Number.NaN, key] as const);

@@ -1,6 +1,6 @@
 /**
  * transformers' `preprocessor_config.json` as the preprocessing of a manifest. Source: transformers, image_processing_utils.py
- * and models/{vit,convnext,resnet}/…; the filters are Pillow's numbers.
+ * and models/{vit,convnext,resnet,efficientnet,mobilevit,poolformer,levit}/image_processing_*.py (5.24); the filters are Pillow's numbers.
  */
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -38,7 +38,15 @@ const processorSchema = z.looseObject({
   do_normalize: z.boolean().nullish(),
   image_mean: triple.nullish(),
   image_std: triple.nullish(),
+  // EfficientNet's
+  rescale_offset: z.boolean().nullish(),
+  include_top: z.boolean().nullish(),
+  // MobileViT's, by its present name and by that of its first checkpoints
+  do_flip_channel_order: z.boolean().nullish(),
+  do_flip_channels: z.boolean().nullish(),
 });
+
+type Config = z.output<typeof processorSchema>;
 
 const FILTERS: readonly (InputPreset['interpolation'] | undefined)[] = ['nearest', 'lanczos3', 'bilinear', 'bicubic'];
 
@@ -55,22 +63,57 @@ export async function readProcessor(folder: string): Promise<Processor | undefin
   const file = join(folder, FILE);
   if (!(await isFile(file))) return undefined;
   const { value: config } = await readJson(file, processorSchema);
-  const isRescaled = config.do_rescale ?? true;
-  const isNormalized = config.do_normalize ?? true;
+  const type = config.image_processor_type ?? config.feature_extractor_type ?? '';
   const filter = FILTERS[config.resample ?? 2];
-  const { sizes, isSquashed } = sizesOf(config);
+  const { sizes, isSquashed } = sizesOf(config, type);
+  const isStretched = isSquashed && sizes.size === sizes.resize;
+  const isReversed = config.do_flip_channel_order ?? config.do_flip_channels ?? MOBILE_VIT.test(type);
   return {
     input: {
       ...sizes,
-      channels: 'RGB',
+      ...(isStretched && { fit: 'stretch' }),
+      channels: isReversed ? 'BGR' : 'RGB',
       ...(filter !== undefined && { interpolation: filter }),
-      range: isRescaled ? rangeOf(config.rescale_factor) : 1,
-      ...(isNormalized
-        ? { ...(config.image_mean && { mean: config.image_mean }), ...(config.image_std && { std: config.image_std }) }
-        : { mean: [0, 0, 0], std: [1, 1, 1] }),
+      range: (config.do_rescale ?? true) ? rangeOf(config.rescale_factor) : 1,
+      ...normalizationOf(config, type),
     },
-    notes: isSquashed ? ['its own processor squashes the whole image into the square; here the middle is cut out'] : [],
+    notes:
+      isSquashed && !isStretched
+        ? [
+            'its own processor squashes the image into a square and cuts the middle out; here the middle is cut out without that',
+          ]
+        : [],
   };
+}
+
+const MOBILE_VIT = /MobileViT/i;
+const EFFICIENT_NET = /EfficientNet/i;
+
+/** EfficientNet's subtracts 1 where it says so, and divides by the deviation once more. MobileViT's takes numbers from 0 to 1. */
+function normalizationOf(config: Config, type: string): Partial<Pick<InputPreset, 'mean' | 'std'>> {
+  const isNormalized = config.do_normalize ?? !MOBILE_VIT.test(type);
+  if (!EFFICIENT_NET.test(type)) {
+    if (!isNormalized) return { mean: [0, 0, 0], std: [1, 1, 1] };
+    return {
+      ...(config.image_mean && { mean: config.image_mean }),
+      ...(config.image_std && { std: config.image_std }),
+    };
+  }
+  const [given, deviation] = [config.image_mean ?? HALVES, config.image_std ?? HALVES];
+  const shift = config.rescale_offset === true ? 1 : 0;
+  const divisions = (isNormalized ? 1 : 0) + (config.include_top === false ? 0 : 1);
+  return {
+    mean: eachOf(given, (value) => (isNormalized ? value : 0) + shift),
+    std: eachOf(deviation, (value) => value ** divisions),
+  };
+}
+
+type Triple = [number, number, number];
+
+const HALVES: Triple = [0.5, 0.5, 0.5];
+
+function eachOf([a, b, c]: Triple, change: (value: number) => number): Triple {
+  return [change(a), change(b), change(c)];
 }
 
 /** 0.00392156862745098 is 1/255. */
@@ -79,7 +122,10 @@ function rangeOf(factor: number | null | undefined): number {
   return Math.abs(range - Math.round(range)) < 1e-6 ? Math.round(range) : range;
 }
 
-function sizesOf(config: z.output<typeof processorSchema>): {
+function sizesOf(
+  config: Config,
+  type: string,
+): {
   readonly sizes: Partial<Pick<InputPreset, 'size' | 'resize'>>;
   readonly isSquashed: boolean;
 } {
@@ -87,16 +133,17 @@ function sizesOf(config: z.output<typeof processorSchema>): {
   if (size == null) {
     return crop == null ? { sizes: {}, isSquashed: false } : { sizes: { size: crop.edge }, isSquashed: false };
   }
-  const type = config.image_processor_type ?? config.feature_extractor_type ?? '';
   if (/ConvNext/i.test(type)) {
     if (size.edge >= WHOLE_FROM) return { sizes: { size: size.edge, resize: size.edge }, isSquashed: true };
     const resize = Math.floor(size.edge / (part ?? 224 / 256));
     return { sizes: { size: size.edge, resize: Math.max(size.edge, resize) }, isSquashed: false };
   }
   if (config.do_center_crop === true && crop != null) {
+    const isPoolFormer = /PoolFormer/i.test(type);
+    const scale = isPoolFormer ? 1 / (part ?? 0.9) : /^LeViT/i.test(type) && size.isSquare !== true ? 256 / 224 : 1;
     return {
-      sizes: { size: crop.edge, resize: Math.max(crop.edge, size.edge) },
-      isSquashed: size.isSquare === true && size.edge > crop.edge,
+      sizes: { size: crop.edge, resize: Math.max(crop.edge, Math.floor(size.edge * scale)) },
+      isSquashed: size.isSquare === true && !isPoolFormer,
     };
   }
   return { sizes: { size: size.edge, resize: size.edge }, isSquashed: size.isSquare !== false };

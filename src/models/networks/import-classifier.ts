@@ -184,16 +184,20 @@ function sizeOf({ inputs: [input] }: Graph, given: NativeSize): PixelSize {
   return size;
 }
 
-/** The name of the first output with one number for each class; if there is none, of the first of unknown size. */
+/**
+ * The name of the first output with one number for each class; if there is none, of the first that may stand for two classes, or of
+ * the first of unknown size.
+ */
 function findOutput(graph: Graph, nativeSize: PixelSize, classes: number): string {
   const shapes = nativeShapes(graph, nativeSize);
   const known = ({ name, dims }: ValueInfo): readonly Dim[] => shapes.get(name) ?? dims;
-  const found = graph.outputs.find((output) => {
-    const dims = known(output);
-    const ofImage = dims.length === 1 ? dims : dims.slice(1);
-    const numbers = ofImage.every((dim) => typeof dim === 'number') ? elementCount(ofImage) : undefined;
-    return numbers === classes || (numbers === 1 && classes === 2);
-  });
+  const ofNumbers = (count: number): ValueInfo | undefined =>
+    graph.outputs.find((output) => {
+      const dims = known(output);
+      const ofImage = dims.length === 1 ? dims : dims.slice(1);
+      return ofImage.every((dim) => typeof dim === 'number') && elementCount(ofImage) === count;
+    });
+  const found = ofNumbers(classes) ?? (classes === 2 ? ofNumbers(1) : undefined);
   const undeclared = graph.outputs.find((output) =>
     known(output)
       .slice(1)

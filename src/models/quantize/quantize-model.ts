@@ -25,6 +25,7 @@ import { expectTensor } from '../../tensor.js';
 import { DigestedFiles } from '../files/file-access.js';
 import type { ModelFolder, QuantizationFigures } from '../manifest.js';
 import { preprocessingOf } from '../compile.js';
+import type { Manifest } from '../manifest.js';
 import type { Network } from '../networks/network.js';
 import { calibrate, type CalibrationImages } from './calibrate.js';
 import type { Activation } from '../../maps/scores.js';
@@ -43,6 +44,8 @@ export interface QuantizeOptions {
 export interface QuantizedModel {
   /** The complete ONNX file. */
   readonly bytes: Uint8Array;
+  /** How photos are prepared for it. */
+  readonly input: Manifest['input'];
   /** What makes probabilities of its logits; the file itself does not tell. */
   readonly activation: Activation;
   readonly figures: QuantizationFigures;
@@ -105,6 +108,8 @@ export async function quantizeModel(
   if (known === undefined) await keepJson(file, { ranges: [...ranges], figures });
   return {
     bytes: writeOnnx(quantizeBy(ranges)),
+    // Pixels as they are: the file no longer says so by its input's type.
+    input: network.takesPixels === true ? { ...manifest.input, range: 1 } : manifest.input,
     activation: network.activation,
     figures,
     integerPart: integerPart(gathered, plan, nativeSize),

@@ -22,9 +22,9 @@ export async function writeQuantizedModel(
   models: string,
   name: string,
   { manifest, labels }: Pick<ModelFolder, 'manifest' | 'labels'>,
-  { bytes, activation, figures }: Pick<QuantizedModel, 'bytes' | 'activation' | 'figures'>,
+  { bytes, input, activation, figures }: Pick<QuantizedModel, 'bytes' | 'input' | 'activation' | 'figures'>,
 ): Promise<string> {
-  const { description, license, source, version, options, input, temperature, maps } = manifest;
+  const { description, license, source, version, options, temperature, maps } = manifest;
   const inputSize = options?.['inputSize'];
   const written: Manifest = {
     name,

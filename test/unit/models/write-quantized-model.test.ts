@@ -48,6 +48,7 @@ afterEach(async () => {
 const write = (images: number): Promise<string> =>
   writeQuantizedModel(models, 'net-int8', CONTENT, {
     bytes: Uint8Array.of(images),
+    input: CONTENT.manifest.input,
     activation: 'sigmoid',
     figures: { images, agreement: 1, logitError: 0 },
   });

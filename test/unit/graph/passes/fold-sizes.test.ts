@@ -33,6 +33,15 @@ it('computes the padding that an exporter wrote out, as the engine does', async 
   expectClose(Object.values(await runGraph(folded, { x }))[0], before);
 });
 
+it('leaves what has no number: division by 0', () => {
+  const byZero = graphOf(['N', 2, 'H', 'W'], (b, x) => {
+    const [four, zero] = [b.constant('four', 'int64', [1], [4]), b.constant('zero', 'int64', [1], [0])];
+    const sizes = [b.node('Div', [four, zero]), b.constant('rest', 'int64', [1], [-1])];
+    return [output(b.node('Reshape', [x, b.node('Concat', sizes, { attributes: { axis: int(0) } })]))];
+  });
+  expect(applyPass(byZero, foldSizes())).toBeUndefined();
+});
+
 it('leaves what comes from the image, or its size', () => {
   expect(applyPass(tinyResNet(), foldSizes())).toBeUndefined();
   const ofShape = graphOf(['N', 2, 'H', 'W'], (b, x) => {

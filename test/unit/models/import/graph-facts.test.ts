@@ -90,6 +90,11 @@ describe('the graph of a classifier', () => {
       classifier((b, x) => b.node('Cast', [x], { attributes: { to: int(1) } }), { dataType: 'uint8' }),
       RAW,
     ],
+    [
+      'takes whole numbers',
+      classifier((b, x) => b.node('Cast', [x], { attributes: { to: int(1) } }), { dataType: 'int32' }),
+      RAW,
+    ],
     ['begins with another layer', classifier((b, x) => b.node('Relu', [x])), undefined],
     ['adds the image to itself', classifier((b, x) => b.node('Add', [x, x])), undefined],
     ['divides by zero', classifier(by('Div', 0)), undefined],

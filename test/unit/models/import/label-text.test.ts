@@ -8,6 +8,7 @@ const ids = (text: string): string[] | undefined => readLabels(text)?.map(({ id 
 describe('the names of classes are read from', () => {
   it.each<[string, string, string[]]>([
     ['a name a line', 'cat\ndog\n', ['cat', 'dog']],
+    ["names that are numbers, in the names' order", '{"0": 0, "1": 1, "10": 2, "2": 3}', ['0', '1', '10', '2']],
     ['lines of Windows, with a mark of their order of bytes', '\ufeffcat\r\ndog\r\n', ['cat', 'dog']],
     ["Teachable Machine's numbered lines", '0 Katze, grau\n1 Class 2\n', ['Katze, grau', 'Class 2']],
     ['lines numbered from one', '1: cat\n2: dog', ['cat', 'dog']],

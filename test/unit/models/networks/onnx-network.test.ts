@@ -310,6 +310,22 @@ it.each(OPSETS)('a net of one channel and one number runs in its own operator se
   expectClose(await logitsOf(original!.graph), logits);
 });
 
+it('of two outputs takes the one with a number for each of two classes, not the one before it with one number', async () => {
+  const net = graphOf(['N', 3, 16, 16], (b, x) => {
+    const maps = b.node('Relu', [b.node('Conv', [x, b.parameter('c.weight', [8, 3, 3, 3])])]);
+    const pooled = b.node('Flatten', [b.node('GlobalAveragePool', [maps])]);
+    return [1, 2].map((numbers) => {
+      const head = [b.parameter(`h${numbers}.weight`, [numbers, 8]), b.parameter(`h${numbers}.bias`, [numbers])];
+      const name = b.node('Gemm', [pooled, ...head], { attributes: { transB: int(1) } });
+      return { name, dataType: 'float32', dims: ['N', numbers] };
+    });
+  });
+  const { classifier } = importClassifier(readOnnx(writeOnnx(net)), { size: 16, classes: 2 });
+  const x = randomTensor([2, 3, 16, 16]);
+  const [, both] = Object.values(await runGraph(net, { x }));
+  expectClose(await run(classifier, x), both);
+});
+
 it('a half-precision net of one number gets two classes too', async () => {
   const graph = inHalf(
     graphOf(['N', 3, 16, 16], (b, x) => {
