@@ -31,6 +31,7 @@ import { createReach, nothingAt } from './reach.js';
 import { refuseWhileClosing } from './refuse-while-closing.js';
 import type { Refusal } from './refusals.js';
 import { logFields, notesOf, safeUrl } from './request-notes.js';
+import { checkTarget } from './request-target.js';
 import { createResponseCache } from './response-cache.js';
 import { addRoutes } from './router.js';
 import { ROUTES } from './routes/index.js';
@@ -95,6 +96,7 @@ export async function createHttpServer(parts: HttpParts): Promise<FastifyInstanc
   const checkForeign = createForeignCheck(config, onRefused);
   const checkForeignToAdministration = createForeignCheck({ ...config, host: config.adminHost }, onRefused);
   app.addHook('onRequest', (request, _reply, done) => {
+    checkTarget(request.url, onRefused);
     if (reach.isAdministration(request.raw.socket)) checkForeignToAdministration(request);
     else checkForeign(request);
     connections.checkPipeline(request.socket);

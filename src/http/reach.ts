@@ -15,6 +15,7 @@ import { ServiceError } from '../errors.js';
 import type { Config } from '../config.js';
 import type { Audience } from './access.js';
 import { portOfAdministration } from './listeners.js';
+import { splitTarget } from './request-target.js';
 
 /** What of a route says where it answers. */
 export interface Reachable {
@@ -52,7 +53,7 @@ export function createReach(server: Server, { basePath, adminPort }: Pick<Config
     // Before everything that looks at the address.
     server.prependListener('request', (request: IncomingMessage) => {
       const { url = '' } = request;
-      const [path = '', query] = url.split('?', 2);
+      const { path, query } = splitTarget(url);
       if (path.startsWith(`${basePath}/`)) request.url = url.slice(basePath.length);
       else outside.add(request);
       const last = basePath.slice(basePath.lastIndexOf('/') + 1);
@@ -78,5 +79,5 @@ export function createReach(server: Server, { basePath, adminPort }: Pick<Config
 
 /** NOT_FOUND for the address of a request. */
 export function nothingAt({ method, url }: Pick<FastifyRequest, 'method' | 'url'>): ServiceError {
-  return new ServiceError('NOT_FOUND', `There is nothing at ${method} ${url.split('?')[0] ?? ''}.`);
+  return new ServiceError('NOT_FOUND', `There is nothing at ${method} ${splitTarget(url).path}.`);
 }

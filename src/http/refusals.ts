@@ -6,7 +6,7 @@ export const REFUSALS = {
   pipelined: 'too many requests on one connection that wait for their answers',
   headers_time: 'headers that did not come in time',
   headers_bytes: 'headers that are too large',
-  malformed: 'bytes that are not HTTP, or a request that breaks off',
+  malformed: 'bytes that are not HTTP, an address with a #, or a request that breaks off',
   request_time: 'a request that took longer than FULLCONV_REQUEST_TIMEOUT_MS to arrive',
   body_rate: 'a body slower than FULLCONV_MIN_RATE',
   body_bytes: 'a body larger than FULLCONV_MAX_BYTES',

@@ -6,6 +6,7 @@ import type { IncomingMessage } from 'node:http';
 import type { ErrorCode } from '../errors.js';
 import type { RequestNotes } from '../inference/request-context.js';
 import type { ServerTrace } from '../tracing/request-trace.js';
+import { splitTarget } from './request-target.js';
 
 export interface HttpNotes extends RequestNotes {
   /** Of the problem that it is answered with. */
@@ -58,6 +59,6 @@ function decodedName(name: string): string {
 
 /** The same for what a request line holds: a path, and perhaps a query. */
 export function safeUrl(url: string): string {
-  const start = url.indexOf('?') + 1;
-  return start === 0 ? url : url.slice(0, start) + withoutSecrets(url.slice(start));
+  const { path, query } = splitTarget(url);
+  return query === undefined ? url : url.slice(0, path.length + 1) + withoutSecrets(query);
 }

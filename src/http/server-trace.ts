@@ -7,6 +7,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Attributes, ServerTrace, Tracing } from '../tracing/request-trace.js';
 import { notesOf, withoutSecrets } from './request-notes.js';
+import { splitTarget } from './request-target.js';
 
 /** Asked every few seconds by machines, about nobody's images. */
 const PROBES: ReadonlySet<string | undefined> = new Set([
@@ -53,7 +54,7 @@ export function endTrace(request: IncomingMessage, { route, status, client, id }
   const { trace, model, images, macs, code } = notesOf(request);
   if (trace === undefined) return;
   const { method = '', url = '', headers, httpVersion } = request;
-  const [path = '', query] = url.split('?', 2);
+  const { path, query } = splitTarget(url);
   const isFailure = status >= 500;
   trace.end({
     name: route === undefined ? method : `${method} ${route}`,

@@ -291,6 +291,21 @@ describe('with keys', () => {
     expect(origin.requests.length).toBe(before);
   });
 
+  it('a "#" does not hide another question from the check', async () => {
+    const url = await app.http.listen({ port: 0, host: '127.0.0.1' });
+    const good = signed('', { path: '/v1/classify' }).split('?')[1]!;
+    const before = origin.requests.length;
+    for (const hidden of [`/v1/classify#${queryOf('/other.png')}?${good}`, `/v1/classify?${good}#`]) {
+      const client = await rawClient(url);
+      await client.send(head(`GET ${hidden}`, { Connection: 'close' }));
+      const answer = await client.ended();
+      expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+      expect(answer).toContain('"code":"INVALID_REQUEST"');
+      expect(answer).toContain('%23');
+    }
+    expect(origin.requests.length).toBe(before);
+  });
+
   it('a signature is none for hosts that are not in the settings', async () => {
     const path = '/v1/heatmap';
     const query = signedQuery(path, 'url=http%3A%2F%2F169.254.169.254%2F', NEW, soon());

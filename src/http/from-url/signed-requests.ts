@@ -6,6 +6,7 @@ import type { FastifyRequest } from 'fastify';
 import { ServiceError } from '../../errors.js';
 import { faultOfAddress, secondsNow, type SignatureFault } from '../../signed-address.js';
 import type { RouteParts } from '../parts.js';
+import { splitTarget } from '../request-target.js';
 
 const DETAILS: Readonly<Record<SignatureFault, string>> = {
   missing: 'is missing: this server answers signed addresses only',
@@ -24,8 +25,8 @@ export function checkSigned(
     return;
   }
   const { url, routeOptions } = request;
-  const at = url.indexOf('?');
-  const fault = faultOfAddress(routeOptions.url ?? '', at < 0 ? '' : url.slice(at + 1), urlKeys, secondsNow());
+  const { query = '' } = splitTarget(url);
+  const fault = faultOfAddress(routeOptions.url ?? '', query, urlKeys, secondsNow());
   if (fault === undefined) return;
   metrics.observeRefused('signature');
   const parameter = fault === 'expired' || fault === 'endless' ? 'expires' : 'signature';

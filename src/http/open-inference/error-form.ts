@@ -4,10 +4,12 @@
  */
 import type { FastifyRequest } from 'fastify';
 import type { ServiceError } from '../../errors.js';
+import { splitTarget } from '../request-target.js';
 
 /** Whether a request is one of the protocol, known or not. */
 export function isOpenInference({ url }: Pick<FastifyRequest, 'url'>): boolean {
-  return /^\/v2(?:[/?]|$)/.test(url);
+  const { path } = splitTarget(url);
+  return path === '/v2' || path.startsWith('/v2/');
 }
 
 /** Of an image, or of what is asked of it. */
