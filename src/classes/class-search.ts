@@ -8,6 +8,7 @@
  * little: `tiger` comes before `tiger cat`.
  */
 import { distance } from 'fastest-levenshtein';
+import { normalized } from './normalized.js';
 
 export interface NamedClass {
   readonly id: string;
@@ -235,11 +236,7 @@ function splitWords(text: string): string[] {
 
 /** Lower case, without accents and apostrophes. */
 function simplify(text: string): string {
-  return text
-    .trim()
-    .toLowerCase()
-    .normalize('NFD')
-    .replace(/[\p{M}'’]/gu, '');
+  return normalized(text.trim().toLowerCase(), 'NFD').replace(/[\p{M}'’]/gu, '');
 }
 
 function wordOf(text: string, at = -1): Word {

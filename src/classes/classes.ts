@@ -9,6 +9,7 @@
 import { ServiceError } from '../errors.js';
 import type { Label } from '../models/manifest.js';
 import { createClassSearch, distinctNames, withId } from './class-search.js';
+import { normalized } from './normalized.js';
 
 /**
  * A class index below K, K + r for the image's own class of rank r, from 0 (the convention of
@@ -94,7 +95,7 @@ type Kind = 'index' | 'id' | 'label';
 
 /** Composed (a label may come from a file name, which some systems decompose), and without blanks around it. */
 function plain(text: string): string {
-  return text.normalize('NFC').trim();
+  return normalized(text, 'NFC').trim();
 }
 
 function findAs(kind: Kind, text: string, labels: readonly Label[]): number | undefined {

@@ -1,5 +1,5 @@
-import { describe, expect, it } from 'vitest';
-import { referenceTo } from '../../../src/classes/class-search.js';
+import { describe, expect, it, vi } from 'vitest';
+import { createClassSearch, referenceTo } from '../../../src/classes/class-search.js';
 import { findClass, resolveClasses } from '../../../src/classes/classes.js';
 
 const LABELS = ['lemon', 'lion', 'altar', 'African elephant', 'espresso', 'tabby, tabby cat'].map((label, index) => ({
@@ -20,6 +20,23 @@ describe('resolveClasses', () => {
         errors: [{ parameter: 'class', detail: expect.stringMatching(detail) as string }],
       }),
     );
+  });
+
+  it('brings no text into a form of Unicode whose marks would take the square of their number', () => {
+    const normalize = vi.spyOn(String.prototype, 'normalize');
+    // Each mark of the second kind goes before all of the first.
+    const marks = (count: number): string => `e${'\u0301'.repeat(count)}${'\u0316'.repeat(count)}`;
+    try {
+      expect(() => resolveClasses([marks(4096)], LABELS)).toThrow(expect.objectContaining({ code: 'CLASS_NOT_FOUND' }));
+      const labels = [...LABELS, { id: 'x', label: marks(4096) }, { id: 'y', label: marks(1) }];
+      expect(findClass(marks(4096), labels)).toBe(LABELS.length);
+      expect(findClass(`e\u0316\u0301`, labels)).toBe(LABELS.length + 1);
+      createClassSearch(labels).nearest('lion', 3);
+      for (const text of normalize.mock.contexts) expect(String(text)).not.toMatch(/\p{M}{31}/u);
+      expect(normalize).toHaveBeenCalled();
+    } finally {
+      normalize.mockRestore();
+    }
   });
 
   it('reads the labels once, however many requests name unknown classes', () => {
