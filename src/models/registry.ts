@@ -188,7 +188,8 @@ class Models implements Registry {
     this.others = others;
     this.#folder = folder;
     this.#default = defaultModel;
-    this.#alias = defaultAlias;
+    // An empty setting is no name: a request may have an empty one.
+    this.#alias = defaultAlias === '' ? undefined : defaultAlias;
     this.#memory = new ModelMemory(maxBytes);
     this.#slots = {
       ...{ report, copies, memory: this.#memory, counts: this.counts },

@@ -387,6 +387,17 @@ describe("the default model's other name", () => {
     expect(await registry.load('cats')).toMatchObject({ name: 'tiny-resnet', state: 'ready' });
   });
 
+  it('is none where the setting is empty, as it is at first', async () => {
+    const registry = await start({ defaultAlias: '' });
+    expect(registry.has('')).toBe(false);
+    const refused = expect.objectContaining({ code: 'MODEL_NOT_FOUND' }) as Error;
+    expect(() => registry.get('')).toThrow(refused);
+    expect(() => registry.entry('')).toThrow(refused);
+    await expect(registry.load('')).rejects.toThrow(refused);
+    await expect(registry.unload('')).rejects.toThrow(refused);
+    expect(registry.entry('tiny-resnet').state).toBe('ready');
+  });
+
   it('means the configured one', async () => {
     const registry = await start({ defaultAlias: 'cats', defaultModel: 'tiny-vgg' });
     expect(registry.entry('cats').name).toBe('tiny-vgg');
