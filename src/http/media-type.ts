@@ -27,16 +27,22 @@ export function negotiate(
   request: FastifyRequest,
   whyNot: (type: MapMediaType) => string | undefined = () => undefined,
 ): MapMediaType {
-  const accepted = MAP_MEDIA_TYPES.find((type) => type === accepts(request.raw).type([...MAP_MEDIA_TYPES]));
+  const holding = MAP_MEDIA_TYPES.filter((type) => whyNot(type) === undefined);
+  const mediaType = bestOf(holding, request);
+  if (mediaType !== undefined) return cheaperPicture(request, mediaType, holding);
+  const accepted = bestOf(MAP_MEDIA_TYPES, request);
   if (accepted === undefined) {
     throw new ServiceError('NOT_ACCEPTABLE', `The answer has no form that "${request.headers.accept ?? ''}" accepts.`, {
       errors: [{ parameter: 'Accept', detail: `must allow one of: ${MAP_MEDIA_TYPES.join(', ')}` }],
     });
   }
-  const holding = MAP_MEDIA_TYPES.filter((type) => whyNot(type) === undefined);
-  const mediaType = holding.find((type) => type === accepts(request.raw).type(holding));
-  if (mediaType !== undefined) return cheaperPicture(request, mediaType, holding);
   throw new ServiceError('NOT_ACCEPTABLE', `${accepted} ${whyNot(accepted) ?? ''}; ask for ${holding.join(' or ')}.`);
+}
+
+/** The type that a client likes best, the first of equals; undefined if it accepts none. Reads all of the header, each time. */
+function bestOf(types: readonly MapMediaType[], { raw }: FastifyRequest): MapMediaType | undefined {
+  const best = types.length === 0 ? false : accepts(raw).type([...types]);
+  return types.find((type) => type === best);
 }
 
 /**
@@ -49,16 +55,20 @@ function cheaperPicture(
   holding: readonly MapMediaType[],
 ): MapMediaType {
   const isChosen = method !== 'POST' && pictureFormat(mediaType) !== undefined && holding.includes('image/png');
-  return isChosen && weightOf('image/png', accept) >= weightOf(mediaType, accept) ? 'image/png' : mediaType;
+  if (!isChosen) return mediaType;
+  const weightOf = weightsIn(accept);
+  return weightOf('image/png') >= weightOf(mediaType) ? 'image/png' : mediaType;
 }
 
-/** From 0 to 1, by the most specific range that the type is in. Source: RFC 9110, section 12.5.1. */
-function weightOf(type: string, accept = '*/*'): number {
+/** What a type weighs, from 0 to 1, by the most specific range that it is in. Source: RFC 9110, section 12.5.1. */
+function weightsIn(accept = '*/*'): (type: string) => number {
   const ranges = accept.split(',').map((range) => range.split(';').map((part) => part.trim().toLowerCase()));
-  for (const name of [type, type.replace(/\/.*/, '/*'), '*/*']) {
-    const range = ranges.find(([first]) => first === name);
-    const weight = range?.find((part) => part.startsWith('q='))?.slice(2);
-    if (range !== undefined) return weight === undefined ? 1 : Number(weight);
-  }
-  return 0;
+  return (type) => {
+    for (const name of [type, type.replace(/\/.*/, '/*'), '*/*']) {
+      const range = ranges.find(([first]) => first === name);
+      const weight = range?.find((part) => part.startsWith('q='))?.slice(2);
+      if (range !== undefined) return weight === undefined ? 1 : Number(weight);
+    }
+    return 0;
+  };
 }
