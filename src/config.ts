@@ -38,8 +38,15 @@ const list = z.preprocess(
   (value) => (typeof value === 'string' ? value.split(',').filter((part) => part !== '') : value),
   z.array(z.string()),
 );
-const count = (minimum: number, maximum: number) => z.coerce.number().int().min(minimum).max(maximum);
-/** An empty text is no value, e.g. to leave the choice to the device. */
+/** As people write it, with or without an exponent. JavaScript would take more for a number: 0x50, and blanks for 0. */
+const DECIMAL = /^-?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i;
+const decimal = <T extends z.ZodType<number>>(schema: T) =>
+  z.preprocess((text) => (typeof text === 'string' && DECIMAL.test(text) ? Number(text) : text), schema);
+const number = z.number({
+  error: ({ expected }) => (expected === 'number' ? 'must be a number in decimal, e.g. 10' : undefined),
+});
+const count = (minimum: number, maximum: number) => decimal(number.int().min(minimum).max(maximum));
+/** A setting whose default is empty: there is no value then, e.g. to leave the choice to the device. */
 const optional = (schema: z.ZodType<number>) =>
   z.preprocess((value) => (value === '' ? undefined : value), schema.optional());
 const color = z
@@ -156,19 +163,14 @@ const SETTINGS = {
   },
   modelMemory: {
     variable: 'FULLCONV_MODEL_MEMORY',
-    schema: optional(
-      z.coerce
-        .number()
-        .positive()
-        .max(2 ** 31 - 1),
-    ),
+    schema: optional(decimal(number.positive().max(2 ** 31 - 1))),
     default: '',
     about:
       'megabytes that all loaded models together may take; beyond it those used longest ago are unloaded, and are loaded when they are asked for; empty: all are loaded at the start, and stay',
   },
   watch: {
     variable: 'FULLCONV_WATCH',
-    schema: z.coerce.number().min(0).max(86_400),
+    schema: decimal(number.min(0).max(86_400)),
     default: '0',
     about:
       'seconds between two looks at the folder of models, to load what is new there or has changed, and to unload what is gone; 0: it is not looked at again',
@@ -275,7 +277,7 @@ const SETTINGS = {
   maxBatchGmacs: {
     variable: 'FULLCONV_MAX_BATCH_GMACS',
     formerly: 'FULLCONV_MAX_BATCH_GFLOPS',
-    schema: optional(z.coerce.number().positive()),
+    schema: optional(decimal(number.positive())),
     default: '',
     about: 'GMAC (10⁹ multiply-adds) in one batch; one image always goes; empty: 64 on the CPU, 256 on a GPU',
   },
@@ -364,14 +366,14 @@ const SETTINGS = {
   },
   maxDecodeSeconds: {
     variable: 'FULLCONV_MAX_DECODE_SECONDS',
-    schema: z.coerce.number().positive(),
+    schema: decimal(number.positive()),
     default: '20',
     about:
       'processor seconds that decoding one photo may take, estimated from its header; beyond it the photo is refused',
   },
   maxDrawSeconds: {
     variable: 'FULLCONV_MAX_DRAW_SECONDS',
-    schema: z.coerce.number().positive(),
+    schema: decimal(number.positive()),
     default: '30',
     about:
       'processor seconds that drawing one picture may take, estimated from its size and format; beyond it the picture is refused',
@@ -619,7 +621,8 @@ interface Given {
 }
 
 /**
- * Read the settings: a flag wins over the environment, the environment over the default. `warn` is called for each old
+ * Read the settings: a flag wins over the environment, the environment over the default. An empty variable counts as one that is
+ * not set; an empty flag means the default. `warn` is called for each old
  * name that was used. Throws ConfigError for the first value that is wrong, for an old and a new name with different
  * values, and for a FULLCONV_ variable that does not exist.
  */
@@ -643,12 +646,15 @@ export function readConfig(
   const values = SETTING_LIST.map(({ name, variable, flag, formerly }) => {
     const old = formerly && {
       flag: { where: formerly.flag, text: flags[formerly.flag] },
-      variable: { where: formerly.variable, text: environment[formerly.variable] },
+      variable: { where: formerly.variable, text: unlessEmpty(environment[formerly.variable]) },
     };
     const fromFlag = underEitherName({ where: flag, text: flags[name] }, old?.flag, warn);
-    const fromEnvironment = underEitherName({ where: variable, text: environment[variable] }, old?.variable, warn);
+    const inEnvironment = { where: variable, text: unlessEmpty(environment[variable]) };
+    const fromEnvironment = underEitherName(inEnvironment, old?.variable, warn);
     const standard = (layout === 'latency' ? LATENCY_LAYOUT[name] : undefined) ?? SETTINGS[name].default;
-    const { where, text = standard } = fromFlag.text === undefined ? fromEnvironment : fromFlag;
+    const given = fromFlag.text === undefined ? fromEnvironment : fromFlag;
+    const { where } = given;
+    const text = unlessEmpty(given.text) ?? standard;
     const result = SETTINGS[name].schema.safeParse(text);
     if (!result.success) {
       const shown = 'isSecret' in SETTINGS[name] ? where : `${where}=${text}`;
@@ -657,6 +663,11 @@ export function readConfig(
     return [name, result.data] as const;
   });
   return Object.fromEntries(values) as unknown as Config;
+}
+
+/** An empty variable is none, as Compose writes it for one that is not set. */
+function unlessEmpty(text: string | undefined): string | undefined {
+  return text === '' ? undefined : text;
 }
 
 /** The value of a flag, or of a variable, under its name or its old name. */

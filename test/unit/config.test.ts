@@ -33,6 +33,61 @@ describe('the settings', () => {
     );
   });
 
+  it.each(SETTING_LIST.map(({ variable, name }) => [variable, name] as const))(
+    'have the default of %s where it is empty, as where it is not set',
+    (variable, name) => {
+      const config = readConfig({});
+      expect(readConfig({ [variable]: '' })).toEqual(config);
+      expect(readConfig({}, { [name]: '' })).toEqual(config);
+    },
+  );
+
+  it('have an empty flag win over the environment, but no empty variable over its old name', () => {
+    expect(readConfig({ FULLCONV_MIN_RATE: '5' }, { minRate: '' }).minRate).toBe(1000);
+    const names = { FULLCONV_MAX_BATCH_GMACS: '', FULLCONV_MAX_BATCH_GFLOPS: '12' };
+    expect(readConfig(names).maxBatchGmacs).toBe(12);
+    expect(readConfig({ FULLCONV_LAYOUT: '' })).toEqual(readConfig({}));
+  });
+
+  const isNumber = (variable: string): boolean => {
+    try {
+      readConfig({ [variable]: 'x' });
+      return false;
+    } catch (error) {
+      return (error as Error).message.endsWith(': must be a number in decimal, e.g. 10');
+    }
+  };
+  const numbers = SETTING_LIST.map(({ variable }) => variable).filter(isNumber);
+
+  it.each(numbers)('take decimal numbers alone for %s', (variable) => {
+    for (const text of [
+      ' ',
+      '\t',
+      '0x50',
+      '0b11',
+      '0o17',
+      '1_000',
+      '1,5',
+      '7 ',
+      '+7',
+      'Infinity',
+      'NaN',
+      '.',
+      'true',
+    ]) {
+      expect(() => readConfig({ [variable]: text }), text).toThrow(`${variable}=${text}: must be a number in decimal`);
+    }
+  });
+
+  it('take numbers as people write them', () => {
+    expect(numbers.length).toBeGreaterThan(30);
+    expect(readConfig({ FULLCONV_MAX_PIXELS: '1e6', FULLCONV_MAX_DRAW_SECONDS: '.5' })).toMatchObject({
+      ...{ maxPixels: 1_000_000, maxDrawSeconds: 0.5 },
+    });
+    expect(() => readConfig({ PORT: '80.5' })).toThrow('PORT=80.5: Invalid input: expected int, received number');
+    expect(() => readConfig({ PORT: '-1' })).toThrow(/^PORT=-1: Too small/);
+  });
+
   it('take origins as browsers write them, a list or every one', () => {
     expect(readConfig({}).corsOrigins).toEqual([]);
     expect(readConfig({ FULLCONV_CORS_ORIGINS: '*' }).corsOrigins).toEqual(['*']);
