@@ -3,7 +3,8 @@
  * already has the bytes gets a 304 without them. Nothing is remembered: the answer is made first, and then compared.
  * That saves the network but not the work, which is small for these routes.
  *
- * Source: RFC 9110, sections 8.8.3 and 13.1.2 (If-None-Match compares weakly: a proxy may have compressed the answer).
+ * Source: RFC 9110, sections 8.8.3 and 13.1.2 (If-None-Match compares weakly: a proxy may have compressed the answer), and 8.6 (the length of a
+ * 304, where it has one, is that of the answer in full).
  */
 import { createHash } from 'node:crypto';
 import type { onSendHookHandler } from 'fastify';
@@ -25,7 +26,8 @@ export const revalidated: onSendHookHandler = (request, reply, payload, done) =>
     return;
   }
   void reply.code(304).removeHeader('content-type').removeHeader('content-length');
-  done(null, '');
+  // Of a HEAD fastify sends the length alone, which is that of the answer in full.
+  done(null, request.method === 'HEAD' ? payload : null);
 };
 
 /** Whether a list of ETags, or `*`, has this one; both may be marked as weak. */

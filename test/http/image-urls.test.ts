@@ -120,6 +120,11 @@ describe('a server that may fetch', () => {
       expect([again.statusCode, again.body, again.headers.etag]).toEqual([304, '', etag]);
       expect([again.headers.vary, again.headers['cache-control']]).toEqual(['Accept', 'private, no-cache']);
       expect(again.headers['content-type']).toBeUndefined();
+      const headAgain = await get(path, { accept: 'image/png', 'if-none-match': known }, 'HEAD');
+      expect([headAgain.statusCode, headAgain.body, headAgain.headers.etag]).toEqual([304, '', etag]);
+      for (const { headers } of [again, headAgain]) {
+        expect([headers['content-length'], headers['content-type']]).toEqual([undefined, undefined]);
+      }
     }
     expect(JSON.stringify(await runs())).toBe(before);
     expect((await get(other, { accept: 'image/png', 'if-none-match': etag! })).statusCode).toBe(200);

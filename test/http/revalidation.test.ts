@@ -22,6 +22,8 @@ describe.each(['/', '/docs', '/openapi.json', '/v1/models', '/v1/models/tiny-vgg
       const again = await get(url, known);
       expect([again.statusCode, again.body, again.headers.etag], known).toEqual([304, '', etag]);
       expect(again.headers['content-type'], known).toBeUndefined();
+      // Where there is one, it is that of the answer in full (RFC 9110, section 8.6).
+      expect(again.headers['content-length'], known).toBeUndefined();
     }
     for (const other of ['"other"', etag.slice(1, -1), '']) {
       expect((await get(url, other)).body, other).toBe(body);
@@ -29,11 +31,30 @@ describe.each(['/', '/docs', '/openapi.json', '/v1/models', '/v1/models/tiny-vgg
   });
 
   it('answers HEAD alike', async () => {
-    const { etag } = (await get(url)).headers;
+    const { headers, rawPayload } = await get(url);
+    const { etag } = headers;
+    const length = String(rawPayload.length);
     const head = await get(url, undefined, 'HEAD');
     expect([head.statusCode, head.body, head.headers.etag]).toEqual([200, '', etag]);
-    expect((await get(url, etag, 'HEAD')).statusCode).toBe(304);
+    expect(String(head.headers['content-length'])).toBe(length);
+    const again = await get(url, etag, 'HEAD');
+    expect([again.statusCode, again.body, String(again.headers['content-length'])]).toEqual([304, '', length]);
+    expect(again.headers['content-type']).toBeUndefined();
   });
+});
+
+it.each([
+  ['GET', '/v1/models/'],
+  ['POST', '/v1/models//load'],
+  ['POST', '/v1/models//unload'],
+  ['GET', '/v2/models/'],
+  ['GET', '/v2/models//ready'],
+  ['POST', '/v2/models//infer'],
+  ['POST', '/v2/repository/models//load'],
+  ['POST', '/v2/repository/models//unload'],
+] as const)('%s %s asks for a model without a name, and there is none', async (method, url) => {
+  const headers = { authorization: `Bearer ${TOKEN}` };
+  expect((await app.http.inject({ method, url, headers })).statusCode).toBe(404);
 });
 
 describe('ETags', () => {

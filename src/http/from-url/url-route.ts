@@ -8,6 +8,7 @@
  * Sources: RFC 9110 section 8.8.3 (ETag) and 13.1.2; RFC 9111 section 5.2.2 (Cache-Control); the Fetch standard
  * (Cross-Origin-Resource-Policy).
  */
+import { Readable } from 'node:stream';
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { ErrorCode } from '../../errors.js';
@@ -182,6 +183,8 @@ function isKnown({ headers }: FastifyRequest, etag: string): boolean {
   return list?.trim() !== '*' && names(list, etag);
 }
 
+/** Without a length, which is not known. Of a HEAD fastify would say that it is 0, but for a stream. */
 function unchanged(reply: FastifyReply): FastifyReply {
-  return reply.code(304).send();
+  void reply.code(304);
+  return reply.request.method === 'HEAD' ? reply.send(Readable.from([])) : reply.send();
 }
