@@ -680,6 +680,13 @@ describe('the model repository', () => {
       expect(await errorOf(post(`/v2/repository/models/tiny-vgg/${what}`))).toMatch(/^401 /);
       expect(await errorOf(post(`/v2/repository/models/nothing/${what}`, '', TOKEN))).toMatch(/^404 /);
     }
+    for (const what of ['load', 'unload']) {
+      for (const parameters of [null, [], ['a'], 'a', 1, true]) {
+        const body = JSON.stringify({ parameters });
+        const answer = errorOf(post(`/v2/repository/models/tiny-vgg/${what}`, body, TOKEN));
+        expect(await answer, `${what} ${body}`).toMatch(/^400 .*parameters: must be an object/);
+      }
+    }
     const override = JSON.stringify({ parameters: { 'file:1/model.onnx': 'AAAA' } });
     expect(await errorOf(post('/v2/repository/models/tiny-vgg/load', override, TOKEN))).toMatch(/^400 failed to load/);
   });

@@ -271,9 +271,20 @@ async function index(parts: RouteParts, request: FastifyRequest, reply: FastifyR
     }));
 }
 
+/** The parameters of a load or an unload. Throws INVALID_REQUEST. */
+async function readParameters(
+  parts: RouteParts,
+  exchange: { readonly request: FastifyRequest; readonly reply: FastifyReply },
+): Promise<object> {
+  const { parameters = {} } = await readSmallJson(parts, exchange, ['parameters']);
+  if (typeof parameters === 'object' && parameters !== null && !Array.isArray(parameters)) return parameters;
+  throw new ServiceError('INVALID_REQUEST', 'There is a wrong parameter.', {
+    errors: [{ parameter: 'parameters', detail: 'must be an object' }],
+  });
+}
+
 async function load(parts: RouteParts, request: FastifyRequest, reply: FastifyReply) {
-  const { parameters = {} } = await readSmallJson(parts, { request, reply }, ['parameters']);
-  const override = Object.keys(parameters as object)[0];
+  const override = Object.keys(await readParameters(parts, { request, reply }))[0];
   if (override !== undefined) {
     throw new ServiceError(
       'INVALID_REQUEST',
@@ -291,7 +302,7 @@ async function load(parts: RouteParts, request: FastifyRequest, reply: FastifyRe
 
 async function unload(parts: RouteParts, request: FastifyRequest, reply: FastifyReply) {
   // unload_dependents: no model depends on another.
-  await readSmallJson(parts, { request, reply }, ['parameters']);
+  await readParameters(parts, { request, reply });
   const { name } = addressOf(request);
   await audited(parts, request, { action: 'unload', model: name }, () => parts.registry.unload(name));
   return reply.send();
