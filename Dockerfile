@@ -63,7 +63,7 @@ ENV NODE_ENV=production HOST=0.0.0.0 LD_PRELOAD=libjemalloc.so.2 UV_THREADPOOL_S
 USER 10001
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
-  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT ?? 8080}/readyz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "-e", "const { PORT, FULLCONV_TLS_CERT } = process.env; const scheme = FULLCONV_TLS_CERT ? 'https' : 'http'; require(scheme).get(`${scheme}://127.0.0.1:${PORT || 8080}/readyz`, { rejectUnauthorized: false }, ({ statusCode }) => process.exit(statusCode === 200 ? 0 : 1)).on('error', () => process.exit(1))"]
 CMD ["node", "dist/cli/fullconv.cjs", "serve"]
 
 # OpenVINO's wheel has everything; this is what the engine loads.
@@ -88,5 +88,5 @@ ENV NODE_ENV=production HOST=0.0.0.0 LD_PRELOAD=libjemalloc.so.2 UV_THREADPOOL_S
 USER 10001
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
-  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT ?? 8080}/readyz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "-e", "const { PORT, FULLCONV_TLS_CERT } = process.env; const scheme = FULLCONV_TLS_CERT ? 'https' : 'http'; require(scheme).get(`${scheme}://127.0.0.1:${PORT || 8080}/readyz`, { rejectUnauthorized: false }, ({ statusCode }) => process.exit(statusCode === 200 ? 0 : 1)).on('error', () => process.exit(1))"]
 CMD ["node", "dist/cli/fullconv.cjs", "serve"]

@@ -29,6 +29,7 @@ const DEFINED_BY_OTHERS: Readonly<Record<string, string>> = {
   'keda.yaml': 'scaledobjects.keda.sh',
   'gateway.yaml': 'httproutes.gateway.networking.k8s.io',
   'monitoring.yaml': 'servicemonitors.monitoring.coreos.com',
+  'keys.yaml': 'servicemonitors.monitoring.coreos.com',
 };
 /** A step under load has at least this many answers. */
 const LEAST_ANSWERS = 100;

@@ -91,6 +91,54 @@ describe.skipIf(!hasHelm)('the chart', () => {
     });
   });
 
+  describe('for a server that asks for keys', () => {
+    const KEYS = 'keysSecret.name=keys';
+    const MONITOR = 'serviceMonitor.enabled=true';
+    /** What begins at an indented line, and is indented more. */
+    const below = (manifests: string, line: string): string =>
+      new RegExp(`^( *)${line}\\n(?:\\1 +.*\\n)*`, 'm').exec(manifests)?.[0] ?? '';
+
+    it('gives Prometheus a key, and does without where no keys are asked for', () => {
+      expect(below(render(MONITOR).stdout, 'authorization:')).toBe('');
+      for (const keys of [KEYS, 'settings.FULLCONV_KEYS=/keys.json']) {
+        const { status, stderr } = render(keys, MONITOR);
+        expect(status).not.toBe(0);
+        expect(stderr).toContain('wants serviceMonitor.keySecret.name');
+        expect(render(keys).status).toBe(0);
+      }
+      const { stdout } = render(KEYS, MONITOR, 'serviceMonitor.keySecret.name=scraper');
+      expect(below(stdout, 'authorization:')).toMatch(/credentials:\n +name: scraper\n +key: key\n/);
+    });
+
+    it('tests with a key, and the readiness alone without one', () => {
+      const keyOfTest = (manifests: string): string => below(manifests, '- name: FULLCONV_TEST_KEY');
+      const without = render(KEYS).stdout;
+      expect(keyOfTest(without)).toBe('');
+      expect(without.indexOf('process.exit()')).toBeGreaterThan(without.indexOf("expectOk('/readyz')"));
+      expect(without.indexOf('process.exit()')).toBeLessThan(without.indexOf("expectOk('/v1/classify'"));
+      const { stdout } = render(KEYS, 'test.keySecret.name=tester', 'test.keySecret.key=token');
+      expect(keyOfTest(stdout)).toMatch(/secretKeyRef:\n +name: tester\n +key: token\n/);
+      for (const manifests of [stdout, render().stdout]) expect(manifests).not.toContain('process.exit()');
+    });
+  });
+
+  it.each([
+    ['plain', [], 'http'],
+    ['of a certificate of the settings', ['settings.FULLCONV_TLS_CERT=/tls.crt'], 'https'],
+    ['of a certificate of extraEnv', ['extraEnv[0].name=FULLCONV_TLS_CERT', 'extraEnv[0].value=/tls.crt'], 'https'],
+    ['plain, the certificate being empty', ['settings.FULLCONV_TLS_CERT='], 'http'],
+  ])('speaks to a server %s in its own language', (_, sets, scheme) => {
+    const { stdout, stderr } = render('serviceMonitor.enabled=true', ...sets);
+    const probes = [...stdout.matchAll(/httpGet:\n +path: \S+\n +port: http\n( +scheme: (\w+)\n)?/g)];
+    expect(
+      probes.map((found) => found[2]),
+      stderr,
+    ).toEqual(Array(3).fill(scheme.toUpperCase()));
+    expect(stdout).toContain(`- ${scheme}://x-fullconv:8080\n`);
+    expect(stdout).toContain(`appProtocol: ${scheme}\n`);
+    expect(stdout).toMatch(new RegExp(`path: /metrics\\n +interval: 15s\\n +scheme: ${scheme}\\n`));
+  });
+
   it.each([
     ['replica=3', /replica/],
     ['settings.FULLCONV=1', /settings|FULLCONV/],

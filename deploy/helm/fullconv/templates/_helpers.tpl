@@ -60,6 +60,18 @@ largest body is half of what all bodies may take.
 {{- toYaml $env -}}
 {{- end -}}
 
+{{/* http, or https where the settings or extraEnv name a certificate. */}}
+{{- define "fullconv.scheme" -}}
+{{- $certificate := get (include "fullconv.settings" . | fromYaml) "FULLCONV_TLS_CERT" -}}
+{{- range .Values.extraEnv }}{{ if and (eq .name "FULLCONV_TLS_CERT") (or .value .valueFrom) }}{{ $certificate = "named" }}{{ end }}{{ end -}}
+{{- $certificate | empty | ternary "http" "https" -}}
+{{- end -}}
+
+{{/* Something where the server asks for keys. */}}
+{{- define "fullconv.hasKeys" -}}
+{{- get (include "fullconv.settings" . | fromYaml) "FULLCONV_KEYS" -}}
+{{- end -}}
+
 {{- define "fullconv.securityContext" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
