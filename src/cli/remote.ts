@@ -4,6 +4,7 @@ import { createClient, type EncodedImage } from '../client/index.js';
 import { SHEET_CLASSES, type PictureFormat } from '../drawing/words.js';
 import type { Classification } from '../inference/classify.js';
 import type { Answerer } from './files/answer-files.js';
+import { createPace } from './server-pace.js';
 
 /** The largest batch of a server with a GPU, and so twice what the batches of a small server hold. */
 const REQUESTS_AT_ONCE = 32;
@@ -24,10 +25,12 @@ export function remoteClassifier(server: Remote, flags: ClassifyFlags): Answerer
   const { model, top: topK, fit, size, scale } = flags;
   const client = createClient(server.url, server);
   const query = { ...choose({ model, size, topK }), fit, scale: [...scale] };
+  const atOnce = requestsAtOnce(flags);
+  const pace = createPace(atOnce);
   return {
-    atOnce: requestsAtOnce(flags),
-    async answer({ name, bytes }) {
-      const { results } = await client.classify(asBody(bytes), query);
+    atOnce,
+    async answer({ name, bytes }, _, signal) {
+      const { results } = await pace.ask(() => client.classify(asBody(bytes), query, { signal }), signal);
       return results.map(({ width = 0, height = 0, input, predictions = [] }) => ({
         name,
         width,
@@ -60,13 +63,15 @@ export function remoteHeatmaps(
   };
   const style = { render, colormap, opacity, legend, ...choose({ range, width }) };
   const client = createClient(server.url, server);
+  const atOnce = requestsAtOnce(flags);
+  const pace = createPace(atOnce);
   return {
-    atOnce: requestsAtOnce(flags),
-    async answer({ bytes }) {
+    atOnce,
+    async answer({ bytes }, _, signal) {
       const image = asBody(bytes);
       const [{ results }, picture] = await Promise.all([
-        client.heatmap(image, query),
-        client.heatmapFile(image, `image/${format}`, { ...query, ...style }),
+        pace.ask(() => client.heatmap(image, query, { signal }), signal),
+        pace.ask(() => client.heatmapFile(image, `image/${format}`, { ...query, ...style }, { signal }), signal),
       ]);
       const [{ map, classes } = {}] = results;
       const { label, id, peak, box, values } = classes![0]!;
@@ -88,13 +93,16 @@ export function remoteSegments(
   const { model, size, outputStride, fit, scale, flip, edge, map, minProbability, render, width } = flags;
   const query = { ...choose({ model, size, outputStride, map }), fit, scale: [...scale], flip, edge, minProbability };
   const client = createClient(server.url, server);
+  const atOnce = requestsAtOnce(flags);
+  const pace = createPace(atOnce);
   return {
-    atOnce: requestsAtOnce(flags),
-    async answer({ bytes }) {
+    atOnce,
+    async answer({ bytes }, _, signal) {
       const image = asBody(bytes);
+      const drawing = { ...query, render, ...choose({ width }) };
       const [{ results }, picture] = await Promise.all([
-        client.segment(image, query),
-        client.segmentFile(image, `image/${format}`, { ...query, render, ...choose({ width }) }),
+        pace.ask(() => client.segment(image, query, { signal }), signal),
+        pace.ask(() => client.segmentFile(image, `image/${format}`, drawing, { signal }), signal),
       ]);
       const [{ map, classes = [], unlabelled = 0 } = {}] = results;
       return {

@@ -115,7 +115,11 @@ export interface Client {
 export class ProblemError extends Error {
   override readonly name = 'ProblemError';
 
-  constructor(readonly problem: Problem) {
+  constructor(
+    readonly problem: Problem,
+    /** Seconds after which the same request may succeed; undefined if the server names none. */
+    readonly retryAfterS?: number,
+  ) {
     const parameters = problem.errors?.map(({ parameter, detail }) => ` ${parameter}: ${detail}.`) ?? [];
     super(problem.detail + parameters.join(''));
   }
@@ -234,7 +238,9 @@ function brokenOff({ url }: Response, cause: unknown, { signal }: CallOptions = 
 
 async function refusalOf(response: Response, call?: CallOptions): Promise<Error> {
   if (response.headers.get('content-type')?.startsWith('application/problem+json')) {
-    return new ProblemError(await jsonOf<Problem>(response, call));
+    const retryAfter = response.headers.get('retry-after') ?? '';
+    const seconds = /^\d+$/.test(retryAfter) ? Number(retryAfter) : undefined;
+    return new ProblemError(await jsonOf<Problem>(response, call), seconds);
   }
   return new UnreachableError(
     `${new URL(response.url).origin} answers with status ${response.status}, but not as fullconv does.`,

@@ -1,6 +1,9 @@
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { createServer as createHttpServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +12,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { faultOfAddress, secondsNow } from '../../src/signed-address.js';
 import { SETTING_LIST } from '../../src/config.js';
 import { ENTRY, runFullconv, type Ended } from '../support/command-line.js';
+import { addKeys, newKeysFile } from '../support/keys.js';
 import { startServer } from '../support/server.js';
 import { writeKerasModel, writeTinyModels } from '../support/tiny-models.js';
 
@@ -386,6 +390,36 @@ describe('fullconv', () => {
     expect([gone.code, gone.stderr]).toEqual([3, `fullconv: There is no answer from ${server.url}.\n`]);
     const wrong = await fullconv('classify', photo('coffee.png'), '--server', 'localhost:80');
     expect(wrong.stderr).toMatch(/--server.*http:/);
+  });
+
+  it('classify and heatmap ask a server that refuses for now again, with fewer images at once', async () => {
+    const keys = await newKeysFile();
+    const { one } = await addKeys(keys, { one: { scopes: ['infer'], quotas: { imagesAtOnce: 1 } } });
+    const server = await startServer({ FULLCONV_MODELS: models, FULLCONV_WORKERS: '1', FULLCONV_KEYS: keys });
+    const photos = Array.from({ length: 6 }, () => photo('coffee.png'));
+    for (const command of ['classify', 'heatmap']) {
+      const args = [command, ...photos, '--json', '--server', server.url];
+      const { code, stdout, stderr } = await fullconvWith({ FULLCONV_API_KEY: one }, ...args);
+      expect([code, stderr]).toEqual([0, '']);
+      expect(stdout.match(/"file"/g)).toHaveLength(photos.length);
+    }
+    await server.stop();
+  });
+
+  it('gives up on a server that is full for long, with its words', async () => {
+    let asked = 0;
+    const full = createHttpServer((request, response) => {
+      asked += 1;
+      request.resume();
+      response.writeHead(503, { 'content-type': 'application/problem+json', 'retry-after': '3600' });
+      response.end(JSON.stringify({ status: 503, code: 'MODEL_NOT_READY', detail: 'The model is asleep.' }));
+    }).listen(0, '127.0.0.1');
+    await once(full, 'listening');
+    const { port } = full.address() as AddressInfo;
+    const ended = await fullconv('classify', photo('coffee.png'), '--server', `http://127.0.0.1:${port}`);
+    full.close();
+    expect(ended).toMatchObject({ code: 3, stdout: '', stderr: 'fullconv: The model is asleep.\n' });
+    expect(asked).toBe(1);
   });
 
   it('models lists them', async () => {

@@ -54,6 +54,28 @@ describe('the client', () => {
     });
   });
 
+  it.each([
+    ['7', 7],
+    ['Wed, 21 Oct 2026 07:28:00 GMT', undefined],
+    [undefined, undefined],
+  ])('says when a server may be asked again: Retry-After %s', async (given, seconds) => {
+    const full = createServer((_, response) => {
+      response.writeHead(503, {
+        'content-type': 'application/problem+json',
+        ...(given === undefined ? {} : { 'retry-after': given }),
+      });
+      response.end(JSON.stringify({ status: 503, code: 'QUEUE_FULL', detail: 'full' }));
+    }).listen(0, '127.0.0.1');
+    await once(full, 'listening');
+    const { port } = full.address() as AddressInfo;
+    const refusal: unknown = await createClient(`http://127.0.0.1:${port}`)
+      .models()
+      .catch((error: unknown) => error);
+    full.close();
+    expect(refusal).toBeInstanceOf(ProblemError);
+    expect((refusal as ProblemError).retryAfterS).toBe(seconds);
+  });
+
   it('tells a server that is not there from one that is another’s, and both from a call that was given up', async () => {
     await expect(createClient('http://127.0.0.1:9').models()).rejects.toThrow(UnreachableError);
     const signal = AbortSignal.abort(new Error('enough'));

@@ -30,8 +30,8 @@ export async function classifyCommand(config: Config, args: readonly string[], f
       inputs,
       {
         atOnce,
-        answer: async (image, file) => {
-          const results = await answer(image, file);
+        answer: async (image, file, signal) => {
+          const results = await answer(image, file, signal);
           return { results, picture: await showPicture(image.bytes, mode, screen) };
         },
       },

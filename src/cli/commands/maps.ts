@@ -32,8 +32,8 @@ export async function answerWithMaps<Summary extends object>(
     inputs,
     {
       atOnce,
-      async answer(image, file) {
-        const { picture, map, summary } = await answer(image, file);
+      async answer(image, file, signal) {
+        const { picture, map, summary } = await answer(image, file, signal);
         const output = outputs.pathOf(file);
         if (output !== undefined) await outputs.write(output, picture);
         const shown =

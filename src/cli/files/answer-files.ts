@@ -15,7 +15,8 @@ import { createProgress } from '../terminal/progress.js';
 export interface Answerer<T> {
   /** The most questions in flight. */
   readonly atOnce: number;
-  readonly answer: (image: ImageInput, file: InputFile) => Promise<T>;
+  /** `signal` aborts when the command ends before its time. */
+  readonly answer: (image: ImageInput, file: InputFile, signal: AbortSignal) => Promise<T>;
 }
 
 /** The answer about a file, or its problem. */
@@ -32,6 +33,7 @@ export async function answerFiles<T>(
   report: (outcome: Outcome<T>) => void,
 ): Promise<void> {
   const progress = createProgress(files.length);
+  const ending = new AbortController();
   const complain = (problem: string): void => {
     process.exitCode = EXIT.inputFailed;
     progress.aside(() => process.stderr.write(`fullconv: ${printable(problem)}\n`));
@@ -47,7 +49,7 @@ export async function answerFiles<T>(
     // A server would take an empty body for a request without an image.
     if (image.bytes.length === 0) return { file, problem: 'The image is empty.' };
     try {
-      return { file, answer: await answer(image, file) };
+      return { file, answer: await answer(image, file, ending.signal) };
     } catch (error) {
       if (isImageProblem(error)) return { file, problem: errorText(error) };
       throw error;
@@ -71,6 +73,7 @@ export async function answerFiles<T>(
     }
   } finally {
     slots.clearQueue();
+    ending.abort();
     progress.stop();
   }
 }
