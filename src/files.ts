@@ -7,12 +7,29 @@
  * first rename.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { lstat, mkdir, open, readdir, rename, rm, stat, writeFile, type FileHandle } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import {
+  access,
+  chmod,
+  constants,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  realpath,
+  rename,
+  rm,
+  stat,
+  writeFile,
+  type FileHandle,
+} from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { readBounded } from './regular-files.js';
 
 /** Longer than any write takes. */
 const ABANDONED_MS = 24 * 60 * 60 * 1000;
+
+/** Characters of a name that its unfinished file has, too: no name becomes longer than file systems allow. */
+const SHOWN_OF_NAME = 50;
 
 /** A block of a disk: a full one has no room for it, but for an empty file. */
 const PROBE_BYTES = 4096;
@@ -63,7 +80,7 @@ export async function removeAbandoned(folder: string): Promise<void> {
  * rest is removed first.
  */
 export async function makeWhole(path: string, make: (unfinished: string) => Promise<void>): Promise<void> {
-  const unfinished = `${path}.${randomUUID()}.tmp`;
+  const unfinished = join(dirname(path), `${basename(path).slice(0, SHOWN_OF_NAME)}.${randomUUID()}.tmp`);
   try {
     await mkdir(dirname(path), { recursive: true });
     await make(unfinished);
@@ -72,6 +89,24 @@ export async function makeWhole(path: string, make: (unfinished: string) => Prom
     await rm(unfinished, { recursive: true, force: true });
     throw error;
   }
+}
+
+/**
+ * Write a file that a person named. An older one is replaced as a whole: at the place where links lead, with its mode, and
+ * only if it may be written. What is no regular file, such as a device or a pipe, is written into. Throws the system's error.
+ */
+export async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
+  const place = await realpath(path).catch(() => path);
+  const there = await stat(place).catch(() => undefined);
+  if (there?.isFile() === false) return writeFile(place, content);
+  if (there === undefined) return makeWhole(place, (unfinished) => writeFile(unfinished, content));
+  await access(place, constants.W_OK);
+  const mode = there.mode & 0o777;
+  await makeWhole(place, async (unfinished) => {
+    await writeFile(unfinished, content, { mode });
+    // The process's mask may have taken some of it.
+    await chmod(unfinished, mode);
+  });
 }
 
 /** Open a file that does not exist yet, to write it. */

@@ -2,8 +2,8 @@
  * What an experiment found, in its three forms: JSON for programs, Markdown for people, plots as SVG. Hides how long a
  * Markdown report may become.
  */
-import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeWhole } from '../files.js';
 import type { Ground } from './ground.js';
 
 /** What an experiment returns. */
@@ -67,8 +67,7 @@ export async function writeReport(report: Report, folder: string): Promise<reado
     ['report.md', asMarkdown(report, { hasPictures: true })],
   ];
   for (const { figure, draw } of plots) files.push([`${figure}.svg`, await draw()]);
-  await mkdir(folder, { recursive: true });
-  for (const [name, text] of files) await writeFile(join(folder, name), text);
+  for (const [name, text] of files) await writeWhole(join(folder, name), text);
   return files.map(([name]) => name);
 }
 

@@ -1,4 +1,18 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import {
+  chmod,
+  link,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +26,7 @@ import {
   removeAbandoned,
   replaceFolder,
   restoreFolder,
+  writeWhole,
 } from '../../src/files.js';
 
 /** The name that nothing can be moved from. */
@@ -80,6 +95,46 @@ describe('makeWhole', () => {
     await expect(making).rejects.toThrow(/ENOTEMPTY|EEXIST/);
     expect(await readdir(root)).toEqual(['there']);
     expect(await contentOf(at('there'))).toBe('old');
+  });
+
+  it('takes a name as long as file systems allow', async () => {
+    const name = 'ä'.repeat(127);
+    await makeWhole(at(name), (path) => writeFile(path, 'long'));
+    expect(await readFile(at(name), 'utf8')).toBe('long');
+  });
+});
+
+describe('writeWhole', () => {
+  it('replaces a file, and does not write into it', async () => {
+    await writeWhole(at('deep/file'), 'old');
+    await link(at('deep/file'), at('kept'));
+    await writeWhole(at('deep/file'), new TextEncoder().encode('new'));
+    expect(await readFile(at('deep/file'), 'utf8')).toBe('new');
+    expect(await readFile(at('kept'), 'utf8')).toBe('old');
+    expect(await readdir(at('deep'))).toEqual(['file']);
+  });
+
+  it('leaves links and modes as they are', async () => {
+    await writeFile(at('file'), 'old');
+    await chmod(at('file'), 0o666);
+    await symlink('file', at('link'));
+    await writeWhole(at('link'), 'new');
+    expect(await readFile(at('file'), 'utf8')).toBe('new');
+    expect((await lstat(at('link'))).isSymbolicLink()).toBe(true);
+    expect((await stat(at('file'))).mode & 0o777).toBe(0o666);
+  });
+
+  it.skipIf(process.platform === 'win32')('writes into a pipe', async () => {
+    execFileSync('mkfifo', [at('pipe')]);
+    const [read] = await Promise.all([readFile(at('pipe'), 'utf8'), writeWhole(at('pipe'), 'through')]);
+    expect(read).toBe('through');
+    expect((await stat(at('pipe'))).isFIFO()).toBe(true);
+  });
+
+  it.skipIf(process.getuid?.() === 0)('refuses a file that may not be written', async () => {
+    await writeFile(at('file'), 'old', { mode: 0o444 });
+    await expect(writeWhole(at('file'), 'new')).rejects.toThrow('EACCES');
+    expect(await readFile(at('file'), 'utf8')).toBe('old');
   });
 });
 

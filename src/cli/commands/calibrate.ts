@@ -1,5 +1,5 @@
 /** `fullconv calibrate FOLDER`: the temperature of a model (evaluation/calibration.ts), measured on images that it was not fitted on. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import type { Service } from '../../app.js';
 import type { Config } from '../../config.js';
@@ -14,7 +14,7 @@ import {
 } from '../../evaluation/calibration.js';
 import { classifyFiles } from '../../evaluation/classify-files.js';
 import { chooseImages, chooseSamples } from '../../evaluation/samples.js';
-import { makeWhole } from '../../files.js';
+import { writeWhole } from '../../files.js';
 import { shortSide, type Fit } from '../../maps/input-plan.js';
 import { softmax } from '../../maps/scores.js';
 import type { CompiledModel } from '../../models/compile.js';
@@ -210,9 +210,7 @@ function rounded(temperature: number): number {
 async function writeTemperature({ folder }: CompiledModel, temperature: number): Promise<void> {
   const file = join(folder, MANIFEST_FILE);
   const manifest = JSON.parse(await readFile(file, 'utf8')) as object;
-  await makeWhole(file, (unfinished) =>
-    writeFile(unfinished, `${JSON.stringify({ ...manifest, temperature }, null, 2)}\n`),
-  );
+  await writeWhole(file, `${JSON.stringify({ ...manifest, temperature }, null, 2)}\n`);
 }
 
 function textOf(

@@ -2,10 +2,10 @@
  * `fullconv inspect MODEL`: describes a model: its layers, its class map, and the requests that it answers. With `--draw`
  * it draws the net.
  */
-import { writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Config } from '../../config.js';
 import { UsageError } from '../../errors.js';
+import { writeWhole } from '../../files.js';
 import { pixelSize, type StatedSize } from '../../maps/input-plan.js';
 import { ACTIVATIONS } from '../../maps/scores.js';
 import type { Heatmaps, ModelDescription } from '../../models/look/description.js';
@@ -43,7 +43,7 @@ async function drawCommand(config: Config, what: string, flags: InspectFlags): P
   const { classifier, nativeSize } = await findClassifier(what, { ...config, options });
   const svg = drawNet(classifier, nativeSize, { title: basename(what), part });
   if (output === '-') process.stdout.write(svg);
-  else await writeFile(output, svg);
+  else await writeWhole(output, svg);
 }
 
 /** Characters in a line of the text for people. */

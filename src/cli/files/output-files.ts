@@ -4,9 +4,10 @@
  * format's extension. `-` is the standard output. All paths are settled before anything is computed: no input is
  * overwritten, and no two pictures go to one file.
  */
-import { mkdir, realpath, stat, writeFile } from 'node:fs/promises';
-import { dirname, extname, join, resolve } from 'node:path';
+import { realpath, stat } from 'node:fs/promises';
+import { extname, join, resolve } from 'node:path';
 import { UsageError } from '../../errors.js';
+import { writeWhole } from '../../files.js';
 import { PICTURE_FORMATS, type PictureFormat } from '../../drawing/words.js';
 import type { InputFile, InputFiles } from './input-files.js';
 
@@ -18,7 +19,7 @@ export interface Outputs {
   readonly isPiped: boolean;
   /** The path of an input's picture; undefined if none is written. */
   pathOf(file: InputFile): string | undefined;
-  /** Write a picture, and create the folders that it lies in. */
+  /** Write a picture as a whole, and create the folders that it lies in. */
   write(path: string, picture: Uint8Array): Promise<void>;
 }
 
@@ -31,7 +32,9 @@ export interface OutputFlags {
 
 /** Plan the outputs. Throws UsageError if the pictures cannot go there. */
 export async function planOutputs(inputs: InputFiles, { output, format }: OutputFlags): Promise<Outputs> {
-  if (output === undefined) return { format: format ?? 'png', isPiped: false, pathOf: () => undefined, write };
+  if (output === undefined) {
+    return { format: format ?? 'png', isPiped: false, pathOf: () => undefined, write: writeWhole };
+  }
   if (output === STANDARD_OUTPUT) return planPipe(inputs, format ?? 'png');
   const there = await stat(output).catch(() => undefined);
   const isFolder = there?.isDirectory() === true || /[/\\]$/.test(output) || !inputs.isSingle;
@@ -60,7 +63,7 @@ async function planFile(inputs: InputFiles, output: string, asked: PictureFormat
   const format = asked ?? formatOf(output);
   if (format === undefined) throw new UsageError(`${output}: its name must end in .${PICTURE_FORMATS.join(', .')}`);
   await refuseOverwriting(inputs.files, [output]);
-  return { format, isPiped: false, pathOf: () => output, write };
+  return { format, isPiped: false, pathOf: () => output, write: writeWhole };
 }
 
 async function planFolder({ files }: InputFiles, folder: string, format: PictureFormat): Promise<Outputs> {
@@ -74,7 +77,7 @@ async function planFolder({ files }: InputFiles, folder: string, format: Picture
     paths.set(path, output);
   }
   await refuseOverwriting(files, [...sources.keys()]);
-  return { format, isPiped: false, pathOf: ({ path }) => paths.get(path), write };
+  return { format, isPiped: false, pathOf: ({ path }) => paths.get(path), write: writeWhole };
 }
 
 async function refuseOverwriting(inputs: readonly InputFile[], outputs: readonly string[]): Promise<void> {
@@ -93,9 +96,4 @@ function placeOf(path: string): Promise<string> {
 function formatOf(name: string): PictureFormat | undefined {
   const extension = extname(name).slice(1).toLowerCase();
   return PICTURE_FORMATS.find((known) => known === extension);
-}
-
-async function write(path: string, picture: Uint8Array): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  await writeFile(path, picture);
 }
