@@ -5,6 +5,7 @@ import type { Config } from '../config.js';
 import { OperatorError, UnavailableError, UsageError } from '../errors.js';
 import { isTaken } from '../files.js';
 import { openLog, STANDARD_ERROR } from '../log.js';
+import { printable } from './terminal/printable.js';
 import type { CompiledModel } from '../models/compile.js';
 
 /** Start the service, do the work, and end the workers even if the work throws. */
@@ -74,9 +75,9 @@ export function printRows(rows: readonly object[], json = false): void {
   process.stdout.write(text + '\n');
 }
 
-/** Lines of aligned columns; numbers to the right. */
+/** Lines of aligned columns; numbers to the right. The cells are made printable. */
 export function formatTable(header: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
-  const cells = [header, ...rows.map((row) => row.map(String))];
+  const cells = [header, ...rows].map((row) => row.map((cell) => printable(String(cell))));
   const numeric = header.map((_, column) => rows.every((row) => typeof row[column] === 'number'));
   const widths = header.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
   return cells

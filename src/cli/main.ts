@@ -53,6 +53,7 @@ import type { PullFlags } from './commands/pull.js';
 import type { QuantizeFlags } from './commands/quantize.js';
 import type { SignFlags } from './commands/sign.js';
 import { SHELL_SCRIPTS, SHELLS, type Shell } from './completion/shell-scripts.js';
+import { printableLines } from './terminal/printable.js';
 import { PICTURE_CHOICES } from './terminal/picture-choices.js';
 
 const program = new Command('fullconv')
@@ -413,7 +414,7 @@ for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     // A reader that stops early, as `head` does, is no failure.
     if (error.code === 'EPIPE' || isServing) return;
-    if (stream === process.stdout) process.stderr.write(`fullconv: ${errorText(error)}\n`);
+    if (stream === process.stdout) process.stderr.write(`fullconv: ${printableLines(errorText(error))}\n`);
     process.exit(exitCodeOf(error));
   });
 }
@@ -422,6 +423,6 @@ try {
   await program.parseAsync();
 } catch (error) {
   // commander has already printed its own errors.
-  if (!(error instanceof CommanderError)) process.stderr.write(`fullconv: ${errorText(error)}\n`);
+  if (!(error instanceof CommanderError)) process.stderr.write(`fullconv: ${printableLines(errorText(error))}\n`);
   process.exitCode = exitCodeOf(error);
 }

@@ -3,11 +3,12 @@ import type { ClassifyFlags } from '../answers.js';
 import type { Config } from '../../config.js';
 import { classify, type Classification, type ClassifyOptions } from '../../inference/classify.js';
 import { answerFiles, type Answerer, type Outcome } from '../files/answer-files.js';
-import { findInputs, printable, type InputFile } from '../files/input-files.js';
+import { findInputs, type InputFile } from '../files/input-files.js';
 import { localContext } from '../../inference/request-context.js';
 import { imagesAtOnce } from '../../inference/images-at-once.js';
 import { formatTable, withModel } from '../local-service.js';
 import { remoteClassifier } from '../remote.js';
+import { printable } from '../terminal/printable.js';
 import { pictureMode, screenOf, showPicture } from '../terminal/terminal-picture.js';
 
 /** The classes of a file at each scale, and the photo for the terminal. */
@@ -69,13 +70,9 @@ function asRecords(outcome: Outcome<Classified>): object[] {
 
 function asText({ results, picture }: Classified): string {
   const tables = results.map(({ name, width, height, input, predictions }) => {
-    const rows = predictions.map(({ label, id, score }) => [
-      printable(label),
-      printable(id),
-      `${(score * 100).toFixed(1)} %`.padStart(7),
-    ]);
+    const rows = predictions.map(({ label, id, score }) => [label, id, `${(score * 100).toFixed(1)} %`.padStart(7)]);
     return (
-      `${printable(name)}  ${width}×${height}, scale ${input.scale}\n` +
+      `${printable(`${name}  ${width}×${height}, scale ${input.scale}`)}\n` +
       `${formatTable(['class', 'id', 'probability'], rows)}\n\n`
     );
   });

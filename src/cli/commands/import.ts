@@ -11,6 +11,7 @@ import { OUTPUTS, type OutputKind } from '../../models/networks/network.js';
 import { pixelSize } from '../../maps/input-plan.js';
 import { ACTIVATIONS } from '../../maps/scores.js';
 import { starting } from '../local-service.js';
+import { printable } from '../terminal/printable.js';
 import { facts, pixels } from './inspect.js';
 
 export interface ImportFlags extends Partial<InputPreset> {
@@ -110,7 +111,7 @@ function summary({ folder, draft, proof }: Imported, models: string): string {
   const where = models === standard ? '' : ` --models ${shellWord(models)}`;
   const { name } = manifest;
   return [
-    `${name}: ${what}`,
+    printable(`${name}: ${what}`),
     facts([
       ...notes.map((note, index) => [index === 0 ? 'note' : '', note] as const),
       ['classes', classText(draft)],

@@ -15,6 +15,7 @@ import { blocksOf, kernelText, operatorText, type Layer } from '../../models/loo
 import type { InputPreset } from '../../models/manifest.js';
 import { OUTPUTS } from '../../models/networks/network.js';
 import { formatTable } from '../local-service.js';
+import { printable } from '../terminal/printable.js';
 import { megabytes } from '../terminal/transfer-bar.js';
 
 export interface InspectFlags {
@@ -53,7 +54,7 @@ const WIDTH = 118;
 export function describe(description: ModelDescription, allLayers: boolean): string {
   const { name, version, digest, layers, head, heatmaps } = description;
   return [
-    digest === undefined ? name : `${name}, version ${version}`,
+    printable(digest === undefined ? name : `${name}, version ${version}`),
     facts([
       ['about', description.description],
       ['architecture', architecture(description)],
@@ -84,13 +85,14 @@ function outputText({ output, activation, temperature }: ModelDescription): stri
   return `${OUTPUTS[output]}; ${ACTIVATIONS[activation]}${divided}`;
 }
 
-/** Lines of a name and a text. A long text is wrapped and goes on below itself. */
+/** Lines of a name and a text, which is made printable. A long text is wrapped and goes on below itself. */
 export function facts(rows: readonly (readonly [name: string, text: string | undefined])[]): string {
   const indent = 18;
   return rows
     .filter(([, text]) => text !== undefined)
     .map(
-      ([name, text = '']) => `  ${name.padEnd(indent - 2)}${wrap(text, WIDTH - indent).join('\n'.padEnd(indent + 1))}`,
+      ([name, text = '']) =>
+        `  ${name.padEnd(indent - 2)}${wrap(printable(text), WIDTH - indent).join('\n'.padEnd(indent + 1))}`,
     )
     .join('\n');
 }

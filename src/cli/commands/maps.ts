@@ -5,8 +5,9 @@
  */
 import type { DrawnMap, MapFlags } from '../answers.js';
 import { answerFiles, type Answerer } from '../files/answer-files.js';
-import { printable, type InputFiles } from '../files/input-files.js';
+import type { InputFiles } from '../files/input-files.js';
 import type { Outputs } from '../files/output-files.js';
+import { printable } from '../terminal/printable.js';
 import { pictureMode, screenOf, showMap, showPicture } from '../terminal/terminal-picture.js';
 
 /** A file's answer, for printing. */

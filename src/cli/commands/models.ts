@@ -3,6 +3,7 @@ import type { Config } from '../../config.js';
 import { pixelSize } from '../../maps/input-plan.js';
 import type { CompiledModel } from '../../models/compile.js';
 import { printRows, withService } from '../local-service.js';
+import { printable } from '../terminal/printable.js';
 
 export async function modelsCommand(config: Config, flags: { json?: boolean }): Promise<void> {
   const { rows, others } = await withService({ ...config, workers: 1, modelMemory: undefined }, ({ registry }) => ({
@@ -22,7 +23,7 @@ export async function modelsCommand(config: Config, flags: { json?: boolean }): 
   }));
   printRows(flags.json ? rows.map(withOldName) : rows, flags.json);
   if (!flags.json && others.length > 0)
-    process.stdout.write(`\nAlso in ${config.models}, and no models: ${others.join(', ')}\n`);
+    process.stdout.write(`\n${printable(`Also in ${config.models}, and no models: ${others.join(', ')}`)}\n`);
 }
 
 /** A number for a square, as programs have read it. */

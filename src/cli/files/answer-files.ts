@@ -8,7 +8,8 @@ import pLimit from 'p-limit';
 import type { ImageInput } from '../../inference/infer.js';
 import { errorText } from '../error-text.js';
 import { EXIT, isImageProblem } from '../exit-code.js';
-import { printable, readInput, type InputFile, type InputFiles } from './input-files.js';
+import { readInput, type InputFile, type InputFiles } from './input-files.js';
+import { printable } from '../terminal/printable.js';
 import { createProgress } from '../terminal/progress.js';
 
 /** Answers a command's questions: a local engine or a server. */

@@ -44,11 +44,6 @@ export async function readInput({ path, name }: InputFile): Promise<ImageInput> 
   return { name, bytes: path === STANDARD_INPUT ? await buffer(process.stdin) : await readFile(path) };
 }
 
-/** A text that is safe on a terminal: each control character, line breaks included, becomes `?`. */
-export function printable(text: string): string {
-  return text.replace(/\p{Cc}/gu, '?');
-}
-
 async function expand(argument: string): Promise<InputFile[]> {
   if (argument === STANDARD_INPUT) return [{ path: argument, name: 'stdin' }];
   const found = await promisify(stat)(argument).catch(() => undefined);
