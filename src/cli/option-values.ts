@@ -49,7 +49,7 @@ export function part(text: string): number {
 /** A list of scopes of keys. */
 export function scopes(text: string): Scope[] {
   const known = wordsOf(SCOPES);
-  const given = words(text);
+  const given = partsOf(text);
   const unknown = given.find((word) => !known.some((scope) => scope === word));
   if (unknown !== undefined || given.length === 0) {
     throw new InvalidArgumentError(`It must be a list of ${known.join(', ')}, e.g. infer,models.`);
@@ -84,7 +84,14 @@ export function triple(text: string): [number, number, number] {
 
 export const numbers = (text: string): number[] => text.split(',').map(positive);
 export const wholes = (text: string): number[] => text.split(',').map(whole);
-export const words = (text: string): string[] => text.split(',').filter((word) => word !== '');
+/** At least one word. */
+export function words(text: string): string[] {
+  const given = partsOf(text);
+  if (given.length === 0) throw new InvalidArgumentError('It must be a name, or several as a,b.');
+  return given;
+}
+
+const partsOf = (text: string): string[] => text.split(',').filter((part) => part !== '');
 
 /** `name=value` beside those given before. A value is a number, true, false, or else a text. */
 export function assignment(

@@ -5,6 +5,7 @@
 import { OperatorError, UsageError } from '../errors.js';
 import { chooseSamples } from '../evaluation/samples.js';
 import { measureTopK } from '../evaluation/top-k.js';
+import type { FailedImage } from '../inference/answer-each.js';
 import { shortSide } from '../maps/input-plan.js';
 import { nativeCost } from './cost.js';
 import type { Lab } from './lab.js';
@@ -42,6 +43,7 @@ export async function accuracy(
   if (images === undefined) throw new UsageError('This experiment needs a folder of labelled images.');
   const models: AccurateModel[] = [];
   const leftOut: string[] = [];
+  const failures: FailedImage[] = [];
   /** The models by the images that they saw. */
   const groups = new Map<string, AccurateModel[]>();
   for (const name of asked ?? (await lab.names())) {
@@ -51,13 +53,14 @@ export async function accuracy(
       continue;
     }
     models.push(found.result);
+    failures.push(...found.failures);
     groups.set(found.seen, [...(groups.get(found.seen) ?? []), found.result]);
   }
   if (models.length === 0) throw new OperatorError(`${images} has no image of a class of ${leftOut.join(', ')}`);
   const [largest = []] = [...groups.values()].sort(([a], [b]) => b!.images - a!.images);
   lab.sees({ from: images, count: largest[0]!.images });
   const data = { plotted: largest.map(({ model }) => model), models, leftOut };
-  return { title: 'accuracy over multiply-adds', data, sections: sectionsOf(data, images) };
+  return { title: 'accuracy over multiply-adds', data, sections: sectionsOf(data, images), failures };
 }
 
 /** With the images it saw, as a text. Undefined if no image shows a class of the model. */
@@ -65,7 +68,9 @@ async function accuracyOf(
   lab: Lab,
   { service, model, network }: Subject,
   { folder, count }: { readonly folder: string; readonly count: number },
-): Promise<{ readonly result: AccurateModel; readonly seen: string } | undefined> {
+): Promise<
+  { readonly result: AccurateModel; readonly failures: readonly FailedImage[]; readonly seen: string } | undefined
+> {
   const { manifest, labels, parameters, precision } = model;
   const { name, input } = manifest;
   const samples = await chooseSamples(folder, { classes: labels, model: name, count }).catch((error: unknown) => {
@@ -82,6 +87,7 @@ async function accuracyOf(
     { size, onDone: () => bar.step() },
   ).finally(() => bar.stop());
   return {
+    failures,
     seen: samples.map(({ file }) => file).join('\n'),
     result: {
       ...{ model: name, classes: labels.length, images, failed: failures.length, top1, top5 },

@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { writeWhole } from '../files.js';
+import type { FailedImage } from '../inference/answer-each.js';
 import type { Ground } from './ground.js';
 
 /** What an experiment returns. */
@@ -14,6 +15,8 @@ export interface Findings {
   readonly data: object;
   /** What people read, in this order. */
   readonly sections: readonly Section[];
+  /** Images that had no answer, so that the figures count without them. */
+  readonly failures?: readonly FailedImage[];
 }
 
 export type Section = Paragraph | Table | Figure;

@@ -560,6 +560,7 @@ describe('fullconv', () => {
       { images: 4, failed: 1, 'top-1 %': 50, 'top-5 %': 75 },
     ]);
     expect(withBad.stderr).toContain('bad.png: ');
+    expect(withBad.code).toBe(1);
     const empty = await fullconv('evaluate', join(models, 'tiny-vgg'));
     expect(empty.code).toBe(1);
     expect(empty.stderr).toMatch(/no image of a class/);

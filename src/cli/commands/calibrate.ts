@@ -19,7 +19,7 @@ import { shortSide, type Fit } from '../../maps/input-plan.js';
 import { softmax } from '../../maps/scores.js';
 import type { CompiledModel } from '../../models/compile.js';
 import { MANIFEST_FILE, MAX_TEMPERATURE, MIN_TEMPERATURE } from '../../models/manifest.js';
-import { errorText } from '../error-text.js';
+import { tellFailures } from '../files/tell-failures.js';
 import { formatTable, withModel } from '../local-service.js';
 import { startCountingBar } from '../terminal/counting-bar.js';
 
@@ -179,11 +179,8 @@ async function logitsOf(service: Service, config: Config, { model, files, size, 
   const answers = await classifyFiles(classifier, model, files, { size, fit, onDone }, (logits) => ({
     logits: logits.slice(),
   })).finally(() => bar.stop());
-  return answers.map((answer) => {
-    if (!('problem' in answer)) return answer.logits;
-    process.stderr.write(`${answer.name}: ${errorText(answer.problem)}\n`);
-    return undefined;
-  });
+  tellFailures(answers.filter((answer) => 'problem' in answer));
+  return answers.map((answer) => ('problem' in answer ? undefined : answer.logits));
 }
 
 type Weighted = Labelled & { readonly weight: number };

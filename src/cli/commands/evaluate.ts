@@ -5,7 +5,7 @@ import { measureTopK } from '../../evaluation/top-k.js';
 import { shortSide, type Fit } from '../../maps/input-plan.js';
 import type { CompiledModel } from '../../models/compile.js';
 import type { Service } from '../../app.js';
-import { errorText } from '../error-text.js';
+import { tellFailures } from '../files/tell-failures.js';
 import { printRows, withService } from '../local-service.js';
 import { startCountingBar } from '../terminal/counting-bar.js';
 
@@ -58,7 +58,7 @@ async function evaluate(
   const { images, failures, top1, top5, calibrationError, seconds } = await measureTopK(classifier, model, samples, {
     ...{ size, fit, onDone: () => bar.increment() },
   }).finally(() => bar.stop());
-  for (const { name: file, problem } of failures) process.stderr.write(`${file}: ${errorText(problem)}\n`);
+  tellFailures(failures);
   return {
     ...{ model: name, size, images, failed: failures.length },
     'top-1 %': percentage(top1),

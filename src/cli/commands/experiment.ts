@@ -5,7 +5,9 @@ import { createLab, type Progress } from '../../experiments/lab.js';
 import type { ExperimentOptions } from '../../experiments/options.js';
 import { asJson, asMarkdown, writeReport } from '../../experiments/report.js';
 import { openLog, STANDARD_ERROR } from '../../log.js';
+import { tellFailures } from '../files/tell-failures.js';
 import { starting } from '../local-service.js';
+import { printableLines } from '../terminal/printable.js';
 import { startCountingBar } from '../terminal/counting-bar.js';
 
 export interface ExperimentFlags extends Omit<ExperimentOptions, 'images'> {
@@ -24,8 +26,10 @@ export async function experimentCommand(
   const lab = createLab(config, { models: options.model ?? [], log: logger, progress, starting });
   try {
     const report = await runExperiment(name, lab, images === undefined ? options : { ...options, images });
+    tellFailures(report.failures ?? []);
     if (output !== undefined) await writeReport(report, output);
-    process.stdout.write(json ? asJson(report) : asMarkdown(report, { hasPictures: output !== undefined }));
+    const text = (): string => printableLines(asMarkdown(report, { hasPictures: output !== undefined }));
+    process.stdout.write(json ? asJson(report) : text());
   } finally {
     await lab.close();
   }

@@ -1,4 +1,4 @@
-import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -61,6 +61,15 @@ describe('accuracy', () => {
     expect(data.plotted).toEqual(['imagenet-efficientnet-lite0']);
     const figure = sections.find((section): section is Figure => 'figure' in section);
     expect(await figure!.draw()).not.toContain('tinyimagenet');
+  });
+
+  it('names the images that have no answer', async () => {
+    const bad = join(images, 'n07920052', 'bad.png');
+    await writeFile(bad, 'nothing');
+    const { data, failures = [] } = await accuracy(lab, { images, model: ['imagenet-efficientnet-lite0'] });
+    await rm(bad);
+    expect(data.models[0]).toMatchObject({ failed: 1 });
+    expect(failures).toMatchObject([{ name: 'bad.png', problem: { code: 'UNSUPPORTED_MEDIA_TYPE' } }]);
   });
 
   it('refuses images that no model knows', async () => {
