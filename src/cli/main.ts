@@ -5,6 +5,7 @@
 import type { ClassifyFlags, HeatmapFlags, SegmentFlags } from './answers.js';
 import { Command, CommanderError, Option } from 'commander';
 import { SETTING_LIST, readConfig, type Config, type SettingFlags } from '../config.js';
+import { UsageError } from '../errors.js';
 import { EXPERIMENT_LIST } from '../experiments/index.js';
 import { OPTIONS } from '../experiments/options.js';
 import { DRAWINGS, LABEL_DRAWINGS, OPACITIES, PICTURE_FORMATS, SHEET_CLASSES } from '../drawing/words.js';
@@ -100,6 +101,11 @@ function configOf(flags: SettingFlags, quiet: boolean, warn = tellOnStandardErro
 
 function tellOnStandardError(message: string): void {
   process.stderr.write(`fullconv: ${message}\n`);
+}
+
+/** An option's name on the command line: `outputStride` is `--output-stride`. */
+function flagOf(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
 const CLIPPINGS: Vocabulary<Clipping> = {
@@ -220,7 +226,7 @@ command('inspect', 'describe a model: its layers, its class map, the requests th
   .option('--layers', 'list every layer, not only blocks of layers')
   .option('--size <pixels>', "side of the image that layers and map are given for; default the net's own", whole)
   .addOption(new Option('--json', 'for programs').conflicts('draw'))
-  .addOption(new Option('--draw', 'draw the net as SVG, repeated blocks once').conflicts('layers'))
+  .addOption(new Option('--draw', 'draw the net as SVG, repeated blocks once').conflicts(['layers', 'size']))
   .option('--option <name=value>', 'of an architecture, as in model.json; may be given several times', assignment)
   .option('--part <layers>', 'for --draw: a block by its name, or FIRST..LAST; it is drawn in full')
   .option('-o, --output <file>', 'for --draw: the file; default the standard output')
@@ -256,7 +262,7 @@ command('import', 'make a model folder of a file or folder of another library')
 
 command('pull', 'fetch pretrained weights of the catalog as a model; without a name, list the catalog')
   .argument('[weights]', 'a name of the catalog, or an architecture for the first of its weights')
-  .option('--list', 'list the catalog')
+  .addOption(new Option('--list', 'list the catalog').conflicts(['from', 'as', 'force']))
   .option('--from <place>', 'a mirror of the Hugging Face hub, a folder or a file [HF_ENDPOINT]')
   .option('--as <name>', "the model's name; default that of the weights")
   .option('--force', 'replace a model of that name')
@@ -265,6 +271,9 @@ command('pull', 'fetch pretrained weights of the catalog as a model; without a n
     const { pullCommand } = await import('./commands/pull.js');
     await pullCommand(configOf(flags, true), name, flags);
   });
+
+/** Options that a key is made with. */
+const OF_NEW_KEYS = ['scopes', 'requestsPerSecond', 'burst', 'imagesAtOnce', 'costPerMinute', 'expires'];
 
 command('key', 'add a key to the file of keys, and print it, this once')
   .argument('[name]', 'whose key it is, for the log and the metrics')
@@ -278,8 +287,8 @@ command('key', 'add a key to the file of keys, and print it, this once')
   .option('--images-at-once <n>', 'images in the server at the same time', whole)
   .option('--cost-per-minute <gmac>', 'GMAC (10⁹ multiply-adds) a minute', positive)
   .option('--expires <date>', 'when it ends, e.g. 2027-01-31 or 2027-01-31T12:00:00Z', date)
-  .addOption(new Option('--revoke', 'remove the key of this name').conflicts('list'))
-  .option('--list', 'list the keys')
+  .addOption(new Option('--revoke', 'remove the key of this name').conflicts(['list', ...OF_NEW_KEYS]))
+  .addOption(new Option('--list', 'list the keys').conflicts([...OF_NEW_KEYS]))
   .option('--json', 'for --list: for programs')
   .action(async (name: string | undefined, flags: KeyFlags & SettingFlags) => {
     const { keyCommand } = await import('./commands/key.js');
@@ -341,6 +350,10 @@ program
     signCommand(signed, flags, configOf({}, true).urlKeys);
   });
 
+const OF_LOCALIZATION = [
+  ...['annotations', 'categories', 'tolerance', 'scale', 'flip', 'outputStride', 'edge', 'scores'],
+] as const satisfies readonly (keyof LocalizationFlags)[];
+
 command('evaluate', 'measure top-1 and top-5 on labelled images, or how well heatmaps point on annotated ones')
   .argument('<folder>', 'one folder for each class, or files with a class id in their names, or val_annotations.txt')
   .option('--model <model>', 'one, or several as a,b', words)
@@ -364,7 +377,9 @@ command('evaluate', 'measure top-1 and top-5 on labelled images, or how well hea
   .addOption(oneOf('--edge <edge>', 'for --localization: as for heatmap', EDGES, 'valid'))
   .addOption(oneOf('--scores <scores>', 'for --localization: what the maps hold', MAP_SCORES, 'probability'))
   .option('--json', 'for programs')
-  .action(async (folder: string, { localization, fit, ...flags }: EvaluateAllFlags) => {
+  .action(async (folder: string, { localization, fit, ...flags }: EvaluateAllFlags, sub: Command) => {
+    const unused = OF_LOCALIZATION.find((name) => sub.getOptionValueSource(name) === 'cli');
+    if (localization !== true && unused !== undefined) throw new UsageError(`${flagOf(unused)} is for --localization.`);
     const config = configOf(flags, true);
     if (localization === true) {
       const { evaluateLocalizationCommand } = await import('./commands/evaluate-localization.js');

@@ -185,12 +185,31 @@ describe('fullconv', () => {
     ['heatmap', ['--top', '33'], /--top.*33.*at most 32/],
     ['heatmap', ['--render', 'oil'], /--render.*oil.*overlay, heat, contours, gray16, sheet/],
     ['heatmap', ['--colormap', 'jet'], /--colormap.*jet.*viridis.*turbo/],
+    ['heatmap', ['--top', '3'], /--top 3: a picture shows one class, unless it is a --render sheet/],
+    ['heatmap', ['--class', '5', '--top', '1'], /--class with --top 1: a picture shows one class/],
+    ['heatmap', ['--class', '5', '--top', '32', '--render', 'sheet'], /--top: with --class it must be at most 31/],
     ['heatmap', ['--range', '0-1'], /--range.*0-1.*absolute, minmax/],
   ])('%s refuses a wrong option with what it takes: %o', async (command, option, message) => {
     const { code, stderr } = await fullconv(command, photo('coffee.png'), ...option);
     expect(code).toBe(2);
     expect(stderr).toMatch(message);
     expect(stderr.trim().split('\n').length).toBeLessThan(5);
+  });
+
+  it.each([
+    ['evaluate', ['folder', '--output-stride', '8'], /--output-stride is for --localization/],
+    ['evaluate', ['folder', '--scores', 'logit'], /--scores is for --localization/],
+    ['evaluate', ['folder', '--model', ','], /--model.*It must be a name, or several/],
+    ['inspect', ['resnet50', '--draw', '--size', '300'], /'--draw' cannot be used with option '--size <pixels>'/],
+    ['pull', ['--force'], /--force is for weights that are named/],
+    ['pull', ['resnet50', '--list'], /--list lists the whole catalog/],
+    ['key', ['--keys', 'k', 'a', '--list'], /--list lists all keys/],
+    ['key', ['--keys', 'k', 'a', '--json'], /--json is for --list/],
+    ['key', ['--keys', 'k', 'a', '--revoke', '--burst', '3'], /'--revoke' cannot be used with option '--burst <n>'/],
+  ])('%s refuses options that contradict each other: %o', async (command, args, message) => {
+    const { code, stdout, stderr } = await fullconv(command, ...args);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(message);
   });
 
   it('ends with its own code where nobody reads what it says, and with 1 where it cannot be written', () => {

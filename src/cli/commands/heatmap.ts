@@ -2,7 +2,7 @@
 import type { DrawnMap, HeatmapFlags, HeatmapSummary } from '../answers.js';
 import type { Config } from '../../config.js';
 import { UsageError } from '../../errors.js';
-import { bestClasses, resolveClasses, type ClassSelector } from '../../classes/classes.js';
+import { bestClasses, MAX_CLASSES, resolveClasses, type ClassSelector } from '../../classes/classes.js';
 import { pictureScores } from '../../drawing/studio.js';
 import { DEFAULT_ALPHA, SHEET_CLASSES, type PictureFormat } from '../../drawing/words.js';
 import { mapImageAs, type HeatmapOptions } from '../../inference/heatmap.js';
@@ -18,6 +18,7 @@ import { planOutputs } from '../files/output-files.js';
 import { remoteHeatmaps } from '../remote.js';
 
 export async function heatmapCommand(config: Config, args: readonly string[], flags: HeatmapFlags): Promise<void> {
+  checkClassCount(flags);
   const inputs = await findInputs(args);
   const outputs = await planOutputs(inputs, flags);
   const { format } = outputs;
@@ -29,6 +30,16 @@ export async function heatmapCommand(config: Config, args: readonly string[], fl
   if (flags.server !== undefined)
     await run(remoteHeatmaps({ url: flags.server, apiKey: config.apiKey }, flags, format));
   else await withLocalHeatmaps(config, flags, format, run);
+}
+
+/** As HTTP checks it. Throws UsageError. */
+function checkClassCount({ class: name, top = 0, render }: HeatmapFlags): void {
+  const count = top + (name === undefined ? 0 : 1);
+  if (count > MAX_CLASSES) throw new UsageError(`--top: with --class it must be at most ${MAX_CLASSES - 1}`);
+  if (count > 1 && render !== 'sheet') {
+    const what = name === undefined ? `--top ${top}` : `--class with --top ${top}`;
+    throw new UsageError(`${what}: a picture shows one class, unless it is a --render sheet`);
+  }
 }
 
 async function withLocalHeatmaps(

@@ -21,9 +21,11 @@ export interface KeyFlags {
 export async function keyCommand({ keys: path }: Config, name: string | undefined, flags: KeyFlags): Promise<void> {
   if (path === '') throw new UsageError('FULLCONV_KEYS, or --keys, must name the file of keys');
   if (flags.list === true) {
+    if (name !== undefined) throw new UsageError('--list lists all keys: it takes no name');
     await listKeys(path, flags.json);
     return;
   }
+  if (flags.json === true) throw new UsageError('--json is for --list.');
   if (name === undefined) throw new UsageError('a name is needed, for the log and the metrics');
   if (flags.revoke === true) {
     await removeKey(path, name);

@@ -1,5 +1,6 @@
 /** `fullconv pull NAME`: fetches weights of the catalog into a model folder. Without a name it lists the catalog. */
 import { SETTING_LIST, type Config } from '../../config.js';
+import { UsageError } from '../../errors.js';
 import { architectureFigures } from '../../models/look/architecture-figures.js';
 import { checkHoldsModels } from '../../models/model-folders.js';
 import { findEntry, readCatalog, type CatalogEntry } from '../../models/pull/catalog.js';
@@ -20,6 +21,11 @@ export interface PullFlags {
 const INTERRUPTED = 130;
 
 export async function pullCommand(config: Config, name: string | undefined, flags: PullFlags): Promise<void> {
+  if (flags.list === true && name !== undefined) {
+    throw new UsageError('--list lists the whole catalog: it takes no name');
+  }
+  const unused = (['from', 'as', 'force'] as const).find((option) => flags[option] !== undefined);
+  if (name === undefined && unused !== undefined) throw new UsageError(`--${unused} is for weights that are named.`);
   const catalog = await readCatalog();
   if (name === undefined || flags.list) {
     printRows(flags.json ? catalog.models : catalog.models.map(row), flags.json);
