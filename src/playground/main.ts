@@ -353,17 +353,32 @@ async function sweep(): Promise<void> {
   element('progress-text', HTMLSpanElement).textContent = driftText.textContent;
 }
 
-async function download(form: string): Promise<void> {
+/** What a download is of. It stays that when the visitor goes on. */
+interface Wanted {
+  readonly form: string;
+  readonly picture: Picture;
+  readonly asked: Question;
+  readonly style: MapStyle;
+  /** Index of the class. */
+  readonly lit: number;
+}
+
+function wanted(form: string): Wanted | undefined {
   const asked = question();
   const lit = kept ?? answered?.classes.predictions[0]?.index;
-  if (asked === undefined || picture === undefined || lit === undefined) return;
-  const { bytes, name } = picture;
+  if (asked === undefined || picture === undefined || lit === undefined) return undefined;
+  return { form, picture, asked, style: style(), lit };
+}
+
+async function download(what: Wanted): Promise<void> {
+  const { form, asked, lit } = what;
+  const { bytes, name } = what.picture;
   const label = asked.model.labels?.[lit]?.label ?? String(lit);
   // Without what some systems have in no file name.
   const stem = `${name.replace(/\.\w+$/, '')}-${label}`.replace(/[\p{Cc}\\/:*?"<>|]+/gu, '-');
   try {
     if (form === 'image/png') {
-      save(await client.heatmapFile(bytes, form, pictureQuery(asked, lit, style())), `${stem}.png`);
+      save(await client.heatmapFile(bytes, form, pictureQuery(asked, lit, what.style)), `${stem}.png`);
     } else if (form === 'application/x-npy') {
       save(await client.heatmapFile(bytes, form, heatmapQuery(asked, [lit])), `${stem}.npy`);
     } else {
@@ -371,7 +386,7 @@ async function download(form: string): Promise<void> {
       save(new Blob([JSON.stringify(answer)], { type: 'application/json' }), `${stem}.json`);
     }
   } catch (error) {
-    showProblem(error, () => void download(form));
+    showProblem(error, () => void download(what));
   }
 }
 
@@ -414,7 +429,8 @@ sweepButton.addEventListener('click', () => {
 });
 element('downloads', HTMLDivElement).addEventListener('click', (event) => {
   const { form } = (event.target as HTMLElement).dataset;
-  if (form !== undefined) void download(form);
+  const what = form === undefined ? undefined : wanted(form);
+  if (what !== undefined) void download(what);
 });
 element('copy', HTMLButtonElement).addEventListener('click', () => void copyCommand());
 takePictures(takePicture, (error) => showProblem(error, () => location.reload()));

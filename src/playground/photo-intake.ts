@@ -16,10 +16,17 @@ const SAMPLES = [
   { name: 'grace-hopper.jpg', about: 'Grace Hopper', url: graceHopper },
 ];
 
-/** Call `take` with each picture that comes in, the first sample at once, and `fail` if a sample cannot be fetched. */
+/**
+ * Call `take` with each picture that comes in, the first sample at once, and `fail` if a sample cannot be fetched. A sample
+ * that arrives after a later picture was chosen is dropped.
+ */
 export function takePictures(take: (picture: Picture) => void, fail: (error: unknown) => void): void {
+  /** How many pictures were chosen. */
+  let chosen = 0;
   const takeFile = (file: File | null | undefined): void => {
-    if (file) take({ name: file.name || 'picture', bytes: file });
+    if (!file) return;
+    chosen += 1;
+    take({ name: file.name || 'picture', bytes: file });
   };
   for (const [button, input] of [
     ['choose', 'file'],
@@ -49,11 +56,11 @@ export function takePictures(take: (picture: Picture) => void, fail: (error: unk
   });
 
   async function takeSample({ name, url }: (typeof SAMPLES)[number]): Promise<void> {
-    try {
-      take({ name, bytes: await (await fetch(url)).blob() });
-    } catch (error) {
-      fail(new UnreachableError('The sample could not be fetched.', { cause: error }));
-    }
+    const mine = (chosen += 1);
+    const bytes = await fetchSample(url).catch((error: unknown) => {
+      if (mine === chosen) fail(new UnreachableError('The sample could not be fetched.', { cause: error }));
+    });
+    if (bytes !== undefined && mine === chosen) take({ name, bytes });
   }
   element('samples', HTMLDivElement).append(
     ...SAMPLES.map((sample) => {
@@ -67,4 +74,10 @@ export function takePictures(take: (picture: Picture) => void, fail: (error: unk
     }),
   );
   void takeSample(SAMPLES[0]!);
+}
+
+async function fetchSample(url: string): Promise<Blob> {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`the status is ${response.status}`);
+  return response.blob();
 }

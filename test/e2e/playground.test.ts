@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Page, Request, Route } from 'playwright-core';
 import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { hasBrowser, launchBrowser } from '../support/browser.js';
@@ -372,6 +372,34 @@ describe.skipIf(!hasBrowser)('the playground', () => {
     await page.getByRole('heading', { name: 'POST /v1/heatmap' }).waitFor();
     expect(await violations(page)).toEqual([]);
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390);
+  });
+
+  it('drops a sample that arrives after a picture was chosen', async () => {
+    const page = await open();
+    const isFetched = (request: Request): boolean =>
+      request.resourceType() === 'fetch' && request.url().endsWith('.jpg');
+    const asked = new Promise<Route>((resolve) => {
+      void page.route('**/*.jpg', (route) => (isFetched(route.request()) ? resolve(route) : route.continue()));
+    });
+    await page.locator('#samples button').nth(1).click();
+    const late = await asked;
+    await page.locator('#file').setInputFiles(photo('grace_hopper.jpg'));
+    const said = page.locator('#progress-text');
+    await said.filter({ hasText: 'grace_hopper.jpg: ' }).waitFor({ state: 'attached' });
+    const arrived = page.waitForEvent('requestfinished', isFetched);
+    await late.continue();
+    await arrived;
+    expect(await page.evaluate('new Promise((resolve) => setTimeout(resolve, 0))')).toBe(undefined);
+    expect(await page.locator('#photo-image').getAttribute('alt')).toBe('grace_hopper.jpg');
+  });
+
+  it('takes no other answer for a sample', async () => {
+    const page = await open();
+    await page.route('**/*.jpg', (route) => route.fulfill({ status: 404, body: 'not found' }));
+    await page.locator('#samples button').nth(1).click();
+    await page.locator('#problem').filter({ hasText: 'The server does not answer.' }).waitFor();
+    expect(await page.locator('#photo-image').getAttribute('alt')).toBe('coffee.jpg');
+    expect(complaints.splice(0).join()).toMatch(/404/);
   });
 
   it('says why a model has no heatmaps', async () => {
