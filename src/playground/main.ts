@@ -113,6 +113,13 @@ async function ask(): Promise<void> {
     answered = { question: asked, classes };
     hideProblem();
     draw();
+    // The question has loaded it.
+    const loaded = isDescribed(asked.model) ? undefined : await client.model(asked.model.name, { signal });
+    if (loaded !== undefined && isDescribed(loaded)) {
+      showModel(loaded);
+      await ask();
+      return;
+    }
     if (hasMaps(asked.model)) {
       const best = classes.predictions.slice(0, BARS).map(({ index }) => index);
       await answers.fetchMaps(asked, kept === undefined ? best : [...best, kept], signal);
@@ -177,6 +184,11 @@ function draw(): void {
   element('downloads', HTMLDivElement)
     .querySelectorAll('button')
     .forEach((button) => (button.disabled = picture === undefined || classOfMap === undefined));
+}
+
+/** Of a model that is not loaded the server knows little more than the name. */
+function isDescribed({ labels }: ModelDetail): boolean {
+  return labels !== undefined;
 }
 
 function hasMaps({ outputStrides = [] }: ModelDetail): boolean {
@@ -265,19 +277,32 @@ async function chooseModel(name: string): Promise<void> {
   try {
     const chosen = await client.model(name);
     if (controls.model.value !== name) return;
-    model = chosen;
+    showModel(chosen);
   } catch (error) {
+    if (controls.model.value !== name) return;
     setBusy(false);
-    showProblem(error, () => void chooseModel(name));
+    // The answers on the page stay those of the model that it names.
+    if (model !== undefined) controls.model.value = model.name;
+    showProblem(error, () => {
+      controls.model.value = name;
+      void chooseModel(name);
+    });
     return;
   }
+  await ask();
+}
+
+/** Make it the model that is asked. */
+function showModel(next: ModelDetail): void {
+  model = next;
   const { outputStrides = [], edges = [], mapKinds = [], heatmapsUnavailable, labels = [] } = model;
   kept = undefined;
   answered = lastMap = undefined;
   picker.offer(labels);
   const about = model.description === undefined ? '' : ` ${model.description}.`;
-  element('model-about', HTMLParagraphElement).textContent =
-    `Knows ${labels.length.toLocaleString('en')} things.${about}`;
+  element('model-about', HTMLParagraphElement).textContent = isDescribed(model)
+    ? `Knows ${labels.length.toLocaleString('en')} things.${about}`
+    : 'Not loaded yet: the first question loads it.';
   element('own-size', HTMLSpanElement).textContent =
     model.input === undefined ? '?' : String(shortSide(model.input.size));
   fillSelect(
@@ -300,29 +325,45 @@ async function chooseModel(name: string): Promise<void> {
     'valid',
   );
   const note = element('no-heatmaps', HTMLParagraphElement);
-  note.hidden = hasMaps(model);
+  note.hidden = hasMaps(model) || !isDescribed(model);
   note.textContent = `This model only classifies: ${heatmapsUnavailable ?? 'it has no class map'}`;
-  await ask();
 }
 
-/** Of a model's versions the highest that is ready: the page asks for models by their names alone. */
+/**
+ * Of a model's versions the highest that is ready, or else one that can be asked: the page asks for models by their names
+ * alone.
+ */
 function oneOfEach(models: readonly Model[]): Model[] {
   const shown = new Map<string, Model>();
-  for (const model of models) if (!shown.has(model.name) || model.state === 'ready') shown.set(model.name, model);
+  for (const model of models) {
+    const other = shown.get(model.name);
+    const isBetter = other === undefined || isReady(model) || (canBeAsked(model) && !canBeAsked(other));
+    if (isBetter) shown.set(model.name, model);
+  }
   return [...shown.values()];
+}
+
+function isReady({ state }: Model): boolean {
+  return state === 'ready';
+}
+
+/** A server that loads models on demand loads one that is unloaded for the question. */
+function canBeAsked(model: Model): boolean {
+  return isReady(model) || model.state === 'unloaded';
 }
 
 async function start(): Promise<void> {
   try {
     const models = oneOfEach(await client.models());
-    const isReady = ({ state }: Model): boolean => state === 'ready';
-    const standard = models.find((entry) => entry.default && isReady(entry)) ?? models.find(isReady) ?? models[0];
+    const best = (is: (entry: Model) => boolean): Model | undefined =>
+      models.find((entry) => entry.default && is(entry)) ?? models.find(is);
+    const standard = best(isReady) ?? best(canBeAsked) ?? models[0];
     fillSelect(
       controls.model,
-      models.map(({ name, state, reason }) => ({
-        value: name,
-        text: state === 'ready' ? name : `${name}: ${reason ?? state}`,
-        disabled: state !== 'ready',
+      models.map((entry) => ({
+        value: entry.name,
+        text: isReady(entry) ? entry.name : `${entry.name}: ${entry.reason ?? entry.state}`,
+        disabled: !canBeAsked(entry),
       })),
       standard?.name ?? '',
     );

@@ -402,6 +402,66 @@ describe.skipIf(!hasBrowser)('the playground', () => {
     expect(complaints.splice(0).join()).toMatch(/404/);
   });
 
+  it('stays with its model and that one’s answers when another cannot be had', async () => {
+    const page = await open();
+    const models = page.locator('#model');
+    const other = '**/v1/models/tinyimagenet-vgg11bn-w32';
+    await page.route(other, (route) => route.abort('connectionrefused'));
+    await models.selectOption('tinyimagenet-vgg11bn-w32');
+    await page.locator('#problem').filter({ hasText: 'The server does not answer.' }).waitFor();
+    expect(await models.inputValue()).toBe('imagenet-efficientnet-lite0');
+    await page.unroute(other);
+    await page.getByText('Try again').click();
+    await page.getByText('Knows 200 things.').waitFor();
+    expect(await models.inputValue()).toBe('tinyimagenet-vgg11bn-w32');
+    expect(complaints.splice(0).join()).toMatch(/ERR_CONNECTION_REFUSED/);
+  });
+
+  it('says nothing of a model that was given up for another', async () => {
+    const page = await open();
+    const asked = new Promise<Route>((resolve) => {
+      void page.route('**/v1/models/tinyimagenet-vgg11bn-w32', (route) => resolve(route));
+    });
+    await page.locator('#model').selectOption('tinyimagenet-vgg11bn-w32');
+    const late = await asked;
+    await page.locator('#model').selectOption('tinyimagenet-resnet18-w48');
+    await page.getByText('Knows 200 things.').waitFor();
+    await best(page).waitFor();
+    const refused = page.waitForEvent('requestfailed');
+    await late.abort('connectionrefused');
+    await refused;
+    expect(await page.evaluate('new Promise((resolve) => setTimeout(resolve, 0))')).toBe(undefined);
+    expect(await page.locator('#problem').isVisible()).toBe(false);
+    expect(await page.locator('#model').inputValue()).toBe('tinyimagenet-resnet18-w48');
+    expect(complaints.splice(0).join()).toMatch(/ERR_CONNECTION_REFUSED/);
+  });
+
+  it('asks a model that is not loaded, and shows what it is once it is', async () => {
+    const names = ['imagenet-efficientnet-lite0', 'tinyimagenet-vgg11bn-w32', 'broken'];
+    const states = ['unloaded', 'unloaded', 'failed'];
+    const models = names.map((name, index) => ({ name, state: states[index], default: index === 0 }));
+    const looks = new Map<string, number>();
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    await page.route('**/v1/models', (route) => route.fulfill({ json: { device: { names: [], why: '' }, models } }));
+    await page.route('**/v1/models/*', async (route) => {
+      const name = route.request().url().split('/').at(-1)!;
+      looks.set(name, (looks.get(name) ?? 0) + 1);
+      if (looks.get(name) === 1) await route.fulfill({ json: { name, state: 'unloaded', default: false } });
+      else await route.continue();
+    });
+    await page.goto(server.url);
+    await mapShown(page, 'espresso');
+    await page.getByText('Knows 1,000 things.').waitFor();
+    const disabled = page.locator('#model option:disabled');
+    expect(await disabled.allInnerTexts()).toEqual(['broken: failed']);
+    expect(await page.locator('#no-heatmaps').isVisible()).toBe(false);
+    await page.locator('#model').selectOption('tinyimagenet-vgg11bn-w32');
+    await page.getByText('Knows 200 things.').waitFor();
+    await expect.poll(() => page.locator('#curl').innerText()).toContain('/v1/heatmap?model=tinyimagenet-vgg11bn-w32');
+    expect([...looks.values()]).toEqual([2, 2]);
+  });
+
   it('says why a model has no heatmaps', async () => {
     const page = await open();
     await page.route('**/v1/models/*', async (route) => {
