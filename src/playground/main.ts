@@ -62,6 +62,8 @@ const sweepButton = element('sweep', HTMLButtonElement);
 const driftText = element('drift-text', HTMLParagraphElement);
 
 let picture: Picture | undefined;
+/** The picture that the page shows: the visitor's, or the server's of it. */
+let shownPicture: Picture | undefined;
 let model: ModelDetail | undefined;
 /** The class whose map stays; undefined: the best class. */
 let kept: number | undefined;
@@ -251,16 +253,22 @@ function takePicture(next: Picture): void {
   void ask();
 }
 
-function showPhoto({ name, bytes }: Picture): void {
+function showPhoto(shown: Picture): void {
+  const { name, bytes } = shown;
+  shownPicture = shown;
   URL.revokeObjectURL(image.src);
   image.hidden = false;
   image.alt = name;
   image.src = URL.createObjectURL(bytes);
 }
 
-/** Shows the server's own picture of a photo whose format only the server reads. Models without maps draw none. */
+/**
+ * Shows the server's own picture of a photo whose format only the server reads; if the browser cannot show that one either,
+ * none. Models without maps draw none.
+ */
 async function showPhotoByServer(): Promise<void> {
   image.hidden = true;
+  if (shownPicture !== picture) return;
   if (picture === undefined || model === undefined || !hasMaps(model)) return;
   const asked = picture;
   try {

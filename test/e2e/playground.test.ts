@@ -462,6 +462,22 @@ describe.skipIf(!hasBrowser)('the playground', () => {
     expect([...looks.values()]).toEqual([2, 2]);
   });
 
+  it('asks the server once for a picture that the browser cannot show, even if it cannot show that one either', async () => {
+    const page = await open();
+    let drawn = 0;
+    await page.route(/v1\/heatmap.*alpha=0/, async (route) => {
+      drawn += 1;
+      await route.fulfill({ contentType: 'image/png', body: 'no picture' });
+    });
+    const tiff = await sharp(photo('chelsea.png')).tiff().toBuffer();
+    await page.locator('#file').setInputFiles({ name: 'cat.tiff', mimeType: 'image/tiff', buffer: tiff });
+    await mapShown(page, 'cat');
+    await page.locator('#fit').selectOption('crop');
+    await page.locator('#scale-text').filter({ hasText: '224 × 224' }).waitFor();
+    expect(drawn).toBe(1);
+    expect(await page.locator('#photo-image').isVisible()).toBe(false);
+  });
+
   it('says why a model has no heatmaps', async () => {
     const page = await open();
     await page.route('**/v1/models/*', async (route) => {
