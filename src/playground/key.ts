@@ -6,15 +6,18 @@ import { element } from './elements.js';
 
 const PLACE = 'fullconv-key';
 
+/** The key that was entered last, in this tab. */
 export function visitorsKey(): string | undefined {
+  if (kept !== undefined) return kept;
   try {
     return sessionStorage.getItem(PLACE) ?? undefined;
   } catch {
     // A browser that keeps nothing for this page.
-    return kept;
+    return undefined;
   }
 }
 
+/** Since the page was opened: the storage may refuse to keep it. */
 let kept: string | undefined;
 
 function keep(key: string): void {

@@ -2,7 +2,7 @@
  * The playground: one photo, one question, and the answer as far as it is known. Every change of the question calls
  * `ask`, which ends the question before it. Every new answer calls `draw`, which shows all that is known.
  */
-import { ProblemError, createClient, type Model, type ModelDetail } from '../client/index.js';
+import { createClient, type Model, type ModelDetail } from '../client/index.js';
 import { COLORMAP_NAMES, DEFAULT_COLORMAP, type ColormapName } from '../maps/colormap.js';
 import type { Edge } from '../maps/edges.js';
 import { shortSide } from '../maps/input-plan.js';
@@ -13,7 +13,7 @@ import { createClassPicker } from './class-picker.js';
 import { describeDrift } from './drift.js';
 import { element, fillSelect, make } from './elements.js';
 import { visitorsKey } from './key.js';
-import { hideProblem, isWorthRetrying, showProblem } from './notice.js';
+import { hideProblem, isAboutQuestion, showProblem } from './notice.js';
 import { createOverlay } from './overlay.js';
 import type { AskedTiming, PlacedMap } from './placed-map.js';
 import { percent } from './percent.js';
@@ -390,7 +390,7 @@ async function sweep(): Promise<void> {
   try {
     for (const scale of SCALES) {
       await answers.classes({ ...asked, scale }, signal).catch((error: unknown) => {
-        if (!(error instanceof ProblemError) || isWorthRetrying(error)) throw error;
+        if (!isAboutQuestion(error)) throw error;
       });
       draw();
     }

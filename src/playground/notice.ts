@@ -37,8 +37,13 @@ function isAboutKey(error: unknown): error is ProblemError {
   return code === 'UNAUTHENTICATED' || (code === 'FORBIDDEN' && visitorsKey() !== undefined);
 }
 
+/** Whether the server refuses this question, but may well answer others about the same picture and model. */
+export function isAboutQuestion(error: unknown): boolean {
+  return error instanceof ProblemError && [400, 422].includes(error.problem.status);
+}
+
 /** Whether the same question may be answered a little later. */
-export function isWorthRetrying(error: unknown): boolean {
+function isWorthRetrying(error: unknown): boolean {
   if (error instanceof UnreachableError) return true;
   return error instanceof ProblemError && (error.problem.status >= 500 || error.problem.status === 429);
 }

@@ -66,4 +66,14 @@ describe.skipIf(!hasBrowser)('the playground', () => {
     await reason(other, 'asks for a key');
     await context.close();
   });
+
+  it('has the key until the page is left where the browser stores nothing', async () => {
+    const context = await browser.newContext();
+    await context.addInitScript('Storage.prototype.setItem = () => { throw new Error("no room"); };');
+    const page = await context.newPage();
+    await page.goto(server.url);
+    await enter(page, keys.page);
+    await page.locator('#caption').filter({ hasText: 'espresso' }).waitFor();
+    await context.close();
+  });
 });

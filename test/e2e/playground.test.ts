@@ -478,6 +478,20 @@ describe.skipIf(!hasBrowser)('the playground', () => {
     expect(await page.locator('#photo-image').isVisible()).toBe(false);
   });
 
+  it('asks for a key when one is lacking on the way through the scales', async () => {
+    const page = await open();
+    const problem = { type: 'about:blank', status: 401, code: 'UNAUTHENTICATED', title: '', detail: 'no' };
+    let refused = 0;
+    await page.route('**/v1/classify*', async (route) => {
+      refused += 1;
+      await route.fulfill({ status: 401, contentType: 'application/problem+json', json: problem });
+    });
+    await page.locator('#sweep').click();
+    await page.locator('#key-reason').filter({ hasText: 'This server asks for a key.' }).waitFor();
+    expect(refused).toBe(1);
+    expect(complaints.splice(0).join()).toMatch(/401/);
+  });
+
   it('says why a model has no heatmaps', async () => {
     const page = await open();
     await page.route('**/v1/models/*', async (route) => {
