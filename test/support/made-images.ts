@@ -172,8 +172,8 @@ export interface AvifItem {
   readonly references?: readonly { readonly type: string; readonly to: readonly number[] }[];
 }
 
-/** An AVIF of items. */
-export function avif(items: readonly AvifItem[], primary = 0): Buffer {
+/** An AVIF of items. `more`: entries behind those of the items in the table of their properties. */
+export function avif(items: readonly AvifItem[], primary = 0, more: readonly Buffer[] = []): Buffer {
   const properties = items.flatMap((item) => item.properties);
   let index = 0;
   const associations = items.map((item, i) =>
@@ -206,7 +206,11 @@ export function avif(items: readonly AvifItem[], primary = 0): Buffer {
       box('iloc', number(0, 4), Buffer.from([0x44, 0]), number(items.length, 2), ...locations),
       box('iinf', number(0, 4), number(items.length, 2), ...entries),
       ...(references.length > 0 ? [box('iref', number(0, 4), ...references)] : []),
-      box('iprp', box('ipco', ...properties), box('ipma', number(0, 4), number(items.length, 4), ...associations)),
+      box(
+        'iprp',
+        box('ipco', ...properties),
+        box('ipma', number(0, 4), number(items.length + more.length, 4), ...associations, ...more),
+      ),
     );
   };
   const ftyp = box('ftyp', latin1('avif'), number(0, 4), latin1('avifmif1'));

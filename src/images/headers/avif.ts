@@ -19,8 +19,10 @@ import { simpleImage, type Colours, type StoredImage } from './stored-image.js';
 /** Boxes in one box, and items of a file. libvips takes 256 items, libheif 100 boxes in a box. */
 const MAX_BOXES = 256;
 const MAX_ITEMS = 256;
-/** Entries of all tables together: references, and properties of items. */
+/** Entries of all tables together: references, and items with their properties. */
 const MAX_ENTRIES = 100_000;
+/** Of an item, as many as one entry can list. Real items have some ten. */
+const MAX_PROPERTIES = 255;
 /** Items that are made of others. */
 const DERIVED = new Set(['grid', 'iden', 'iovl', 'tmap']);
 
@@ -138,20 +140,28 @@ function readProperties(items: ReadonlyMap<number, Item>, boxes: readonly Box[])
   if (container === undefined) throw new BrokenHeaderError('has no ipco box');
   const properties = boxesOf(container.body, 0);
   let entries = 0;
+  const countEntry = (): void => {
+    if (++entries > MAX_ENTRIES) throw new BrokenHeaderError('has too many properties');
+  };
   for (const { name, body } of boxes) {
     if (name !== 'ipma') continue;
     const [version, isWide] = [body.u8(0), (body.u8(3) & 1) === 1];
     let at = 8;
     for (let count = body.u32(4); count > 0 && at < body.length; count--) {
+      countEntry();
       const id = version === 0 ? body.u16(at) : body.u32(at);
       at += version === 0 ? 2 : 4;
       const associations = body.u8(at++);
+      const known = items.get(id)?.properties ?? [];
       for (let i = 0; i < associations; i++) {
-        if (++entries > MAX_ENTRIES) throw new BrokenHeaderError('has too many properties');
+        countEntry();
         const index = isWide ? body.u16(at) & 0x7fff : body.u8(at) & 0x7f;
         at += isWide ? 2 : 1;
         const property = properties[index - 1];
-        if (property !== undefined) items.get(id)?.properties.push(property);
+        if (property !== undefined) known.push(property);
+      }
+      if (known.length > MAX_PROPERTIES) {
+        throw new BrokenHeaderError(`has an item of more than ${MAX_PROPERTIES} properties`);
       }
     }
   }
@@ -166,14 +176,16 @@ function readReferences(items: ReadonlyMap<number, Item>, iref: Fields): void {
   for (const { name, body } of boxesOf(iref, 4)) {
     const from = idAt(body, 0);
     const count = body.u16(size);
+    const item = items.get(from);
+    const isPlane = name === 'auxl' && isAlpha(item);
     for (let i = 0; i < count; i++) {
       if (++entries > MAX_ENTRIES) throw new BrokenHeaderError('has too many references');
       const to = idAt(body, size + 2 + i * size);
-      if (name === 'dimg') addPart(items.get(from), to);
-      if (name === 'auxl' && isAlpha(items.get(from))) {
-        addPart(items.get(to), from);
-        const item = items.get(to);
-        if (item !== undefined) item.hasAlpha = true;
+      if (name === 'dimg') addPart(item, to);
+      const opaque = isPlane ? items.get(to) : undefined;
+      if (opaque !== undefined) {
+        addPart(opaque, from);
+        opaque.hasAlpha = true;
       }
     }
   }
@@ -300,39 +312,43 @@ function codingOf({ properties }: Item): Coding {
 interface Work {
   readonly tiles: number;
   readonly samples: number;
+  /** Of items that it is made of. */
+  readonly levels: number;
 }
+
+/** Two are usual: a grid, and an alpha plane beside it. */
+const MAX_LEVELS = 32;
 
 /**
  * What decoding an item takes, with all that it refers to, as often as it does. Items may refer to each other in any
- * way, so the sums are made from the bottom up, in as many rounds as there are levels. Throws for a ring, whose sums
- * have no end.
+ * way, so each is summed up once, when the first asks. Throws for a ring, whose sums have no end.
  */
 function workOf(items: ReadonlyMap<number, Item>, primary: Item): Work {
-  const own = new Map([...items.values()].map((item) => [item, ownWork(item)]));
-  const total = new Map(own);
-  for (let level = 0; level <= MAX_LEVELS; level++) {
-    let hasChanged = false;
-    for (const item of items.values()) {
-      let { tiles, samples } = own.get(item)!;
-      for (const [id, times] of item.parts) {
-        const part = items.get(id);
-        if (part === undefined) continue;
-        tiles += times * total.get(part)!.tiles;
-        samples += times * total.get(part)!.samples;
-      }
-      if (tiles === total.get(item)!.tiles && samples === total.get(item)!.samples) continue;
-      total.set(item, { tiles, samples });
-      hasChanged = true;
+  /** Undefined while an item is summed up. */
+  const known = new Map<Item, Work | undefined>();
+  const sumUp = (item: Item): Work => {
+    known.set(item, undefined);
+    let { tiles, samples } = ownWork(item);
+    let levels = 0;
+    for (const [id, times] of item.parts) {
+      const part = items.get(id);
+      if (part === undefined) continue;
+      const work = known.has(part) ? known.get(part) : sumUp(part);
+      if (work === undefined) throw new BrokenHeaderError('has images that are made of themselves');
+      tiles += times * work.tiles;
+      samples += times * work.samples;
+      levels = Math.max(levels, 1 + work.levels);
     }
-    if (!hasChanged) return total.get(primary)!;
-  }
-  throw new BrokenHeaderError('has images that are made of themselves');
+    if (levels > MAX_LEVELS) throw new BrokenHeaderError(`has images on more than ${MAX_LEVELS} levels`);
+    const work = { tiles, samples, levels };
+    known.set(item, work);
+    return work;
+  };
+  for (const item of items.values()) if (!known.has(item)) sumUp(item);
+  return known.get(primary)!;
 }
 
-/** Of items that are made of others. Two are usual: a grid, and an alpha plane beside it. */
-const MAX_LEVELS = 32;
-
-function ownWork(item: Item): Work {
+function ownWork(item: Item): Pick<Work, 'tiles' | 'samples'> {
   if (item.type !== 'av01') return { tiles: 0, samples: 0 };
   const ispe = item.properties.findLast(({ name }) => name === 'ispe')?.body;
   if (ispe === undefined) return { tiles: 1, samples: 0 };

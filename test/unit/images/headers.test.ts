@@ -3,8 +3,9 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp, { type Sharp } from 'sharp';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { ServiceError } from '../../../src/errors.js';
+import { Fields } from '../../../src/images/headers/fields.js';
 import { readImageHeader, type ImageHeader } from '../../../src/images/image-header.js';
 import {
   avif,
@@ -40,6 +41,17 @@ async function read(bytes: Uint8Array): Promise<ImageHeader | ServiceError> {
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error;
     return error;
+  }
+}
+
+/** How often the parsers look into a file. */
+async function looksAt(bytes: Uint8Array): Promise<number> {
+  const spies = (['u8', 'u16', 'u32', 'u64', 'has', 'name'] as const).map((name) => vi.spyOn(Fields.prototype, name));
+  try {
+    await read(bytes);
+    return spies.reduce((sum, spy) => sum + spy.mock.calls.length, 0);
+  } finally {
+    spies.forEach((spy) => spy.mockRestore());
   }
 }
 
@@ -648,12 +660,43 @@ describe('AVIF', () => {
     expect(await read(bytes)).toMatchObject({ tiles: 1_000_000, codedSamples: 1e6 * 64 * 64 * 1.5 });
     // A ring has no end, and costs no time.
     const image: AvifItem = { type: 'av01', data, properties: [ispe(64, 64), av1C] };
-    const ring = await read(avif([grid([2, 1]), grid([2, 0]), image]));
-    expect(ring).toMatchObject({
-      code: 'IMAGE_UNDECODABLE',
-      message: expect.stringContaining('made of themselves') as string,
-    });
+    const isRing = { code: 'IMAGE_UNDECODABLE', message: expect.stringContaining('made of themselves') as string };
+    expect(await read(avif([grid([2, 1]), grid([2, 0]), image]))).toMatchObject(isRing);
     expect(await read(avif([grid([1]), grid([0])]))).toMatchObject({ code: 'IMAGE_UNDECODABLE' });
+    // Nor has one that no picture is made of.
+    expect(await read(avif([image, grid([2]), grid([1])]))).toMatchObject(isRing);
+    const tower = (levels: number) => avif([...Array.from({ length: levels }, (_, i) => grid([i + 1])), image]);
+    expect(await read(tower(32))).toMatchObject({ tiles: 1 });
+    expect(await read(tower(33))).toMatchObject({ message: expect.stringContaining('more than 32 levels') as string });
+  });
+
+  it('looks once at what a plane is, however many images it refers to', async () => {
+    const { av1C, data } = await coded(64, 64);
+    const auxC = box('auxC', number(0, 4), Buffer.from('urn:mpeg:hevc:2015:auxid:2\0'));
+    const image = { type: 'av01', data, properties: [ispe(64, 64), av1C] };
+    const plane = (references: number) => ({
+      ...image,
+      properties: [...image.properties, auxC],
+      references: [{ type: 'auxl', to: Array.from({ length: references }, () => 0) }],
+    });
+    const [few, many] = [await looksAt(avif([image, plane(1)])), await looksAt(avif([image, plane(10_001)]))];
+    expect(many - few).toBe(10_000);
+  });
+
+  it('refuses an item of more properties than an entry can list, and entries without end', async () => {
+    const { av1C, data } = await coded(64, 64);
+    const image = { type: 'av01', data, properties: [ispe(64, 64), av1C] };
+    const again = (times: number) => Buffer.from([0, 1, times, ...Array.from({ length: times }, () => 2)]);
+    expect(await read(avif([image], 0, [again(253)]))).toMatchObject({ width: 64 });
+    expect(await read(avif([image], 0, [again(200), again(54)]))).toMatchObject({
+      code: 'IMAGE_UNDECODABLE',
+      message: expect.stringContaining('an item of more than 255 properties') as string,
+    });
+    const empty = Array.from({ length: 100_000 }, () => again(0));
+    expect(await read(avif([image], 0, empty))).toMatchObject({
+      code: 'IMAGE_UNDECODABLE',
+      message: expect.stringContaining('too many properties') as string,
+    });
   });
 
   it('says what a picture is coded as that is none of AV1', async () => {
