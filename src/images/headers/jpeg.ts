@@ -54,7 +54,8 @@ export interface JpegFrame {
   readonly scans: number;
   /** Coefficients of all components, padded to whole blocks. */
   readonly codedSamples: number;
-  readonly orientation: number;
+  /** The first EXIF block, unread; undefined where there is none. */
+  readonly exif: Uint8Array | undefined;
   /** An ICC profile of one segment; undefined where there is none, or a larger one. */
   readonly profile: Uint8Array | undefined;
   readonly hasProfile: boolean;
@@ -62,10 +63,11 @@ export interface JpegFrame {
 
 /** Throws BrokenHeaderError and UnsupportedImageError. */
 export function readJpeg(bytes: Uint8Array): StoredImage {
-  const { width, height, profile, hasProfile, ...facts } = readJpegFrame(bytes);
+  const { width, height, exif, profile, hasProfile, ...facts } = readJpegFrame(bytes);
   const byProfile = facts.channels === 3 && profile !== undefined ? coloursBy(profile) : 'profile';
   const colours: Colours = facts.channels === 4 ? 'cmyk' : hasProfile ? byProfile : 'plain';
-  return simpleImage({ format: 'jpeg', stored: { width, height }, colours, ...facts });
+  const orientation = exif === undefined ? 1 : exifOrientation(exif);
+  return simpleImage({ format: 'jpeg', stored: { width, height }, orientation, colours, ...facts });
 }
 
 /** Throws BrokenHeaderError, and UnsupportedImageError for what libjpeg does not decode. */
@@ -74,7 +76,7 @@ export function readJpegFrame(bytes: Uint8Array, looks = looksFor(bytes.length))
   const markers = new Markers(bytes, looks);
   let at = 2;
   let frame: Frame | undefined;
-  let orientation: number | undefined;
+  let exif: Uint8Array | undefined;
   const profiles: Fields[] = [];
   for (let segments = 0; segments < MAX_SEGMENTS; segments++) {
     at = markers.next(at);
@@ -87,8 +89,8 @@ export function readJpegFrame(bytes: Uint8Array, looks = looksFor(bytes.length))
     if (FRAMES.has(marker)) {
       if (frame !== undefined) throw new BrokenHeaderError('has two frame headers');
       frame = readFrame(fields.part(at, end), PROGRESSIVE.has(marker));
-    } else if (marker === APP1 && orientation === undefined && end - at > 6 && fields.has(at + 2, 'Exif')) {
-      orientation = exifOrientation(bytes.subarray(at + 2, end));
+    } else if (marker === APP1 && exif === undefined && end - at > 6 && fields.has(at + 2, 'Exif')) {
+      exif = bytes.subarray(at + 2, end);
     } else if (marker === APP2 && fields.has(at + 2, PROFILE)) {
       profiles.push(fields.part(at + 2 + PROFILE.length, Math.max(end, at + 2 + PROFILE.length)));
     } else if (marker === SOS) {
@@ -100,7 +102,7 @@ export function readJpegFrame(bytes: Uint8Array, looks = looksFor(bytes.length))
         ...{ width, height, codedSamples, scans },
         channels: components,
         progressive: !isWhole,
-        orientation: orientation ?? 1,
+        exif,
         profile: wholeProfile(profiles),
         hasProfile: profiles.length > 0,
       };

@@ -5,7 +5,7 @@
  * Sources: TIFF 6.0 §8 (strips) and §15 (tiles); libtiff tif_read.c; libvips tiff2vips.c (rtiff_header_read).
  */
 import { BrokenHeaderError, UnsupportedImageError } from './fields.js';
-import { looksFor, readJpegFrame } from './jpeg.js';
+import { looksFor, readJpegFrame, type JpegFrame } from './jpeg.js';
 import type { StoredImage } from './stored-image.js';
 import type { Directory, Integers } from './tiff-directory.js';
 import { notRead, type TiffKind } from './tiff-kind.js';
@@ -24,6 +24,8 @@ const TAG = {
 const MAX_PIECES = 50_000;
 /** 50 megapixels in tiles of 128×128 are 3,000. */
 const MAX_JPEG_PIECES = 5_000;
+/** Bytes of all JPEG pieces, in lengths of the file. Those of a sound file lie beside each other, or are the same. */
+const MAX_JPEG_LENGTHS = 2;
 /** Bytes behind the end marker of a JPEG piece. */
 const MAX_PADDING = 64;
 /** A longer strip is read line by line, see libvips. */
@@ -129,22 +131,16 @@ function extentsOf(
   return { offset: offsets.at, bytes: lengths.at };
 }
 
-/**
- * The most scans that one of the JPEG pieces has. They may lie over each other, so what is looked at in all of them
- * together is bounded.
- */
+/** The most scans that one of the JPEG pieces has. */
 function scansOf({ fields }: Directory, extents: Extents, piece: Size, size: Size, kind: TiffKind): number {
   const pieces = Math.ceil(size.width / piece.width) * Math.ceil(size.height / piece.height);
   if (pieces > MAX_JPEG_PIECES) {
     throw new UnsupportedImageError(`TIFF files of more than ${MAX_JPEG_PIECES} JPEG tiles or strips are not decoded.`);
   }
   let most = 1;
-  const looks = looksFor(fields.length);
+  const frameAt = jpegFrames(fields.bytes);
   for (let index = 0; index < pieces; index++) {
-    const at = extents.offset(index);
-    const bytes = fields.bytes.subarray(at, at + extents.bytes(index));
-    if (!endsAsJpeg(bytes)) throw new BrokenHeaderError('has a JPEG piece without an end: it was cut off');
-    const frame = readJpegFrame(bytes, looks);
+    const frame = frameAt(extents.offset(index), extents.bytes(index));
     const rows = kind.tiled ? piece.height : Math.min(piece.height, size.height - index * piece.height);
     // libvips takes a smaller tile's lines for lines of a whole one. Where a strip ends early, libtiff leaves black.
     const isWhole = frame.width === piece.width && (kind.tiled ? frame.height === rows : frame.height >= rows);
@@ -157,6 +153,28 @@ function scansOf({ fields }: Directory, extents: Extents, piece: Size, size: Siz
     most = Math.max(most, frame.scans);
   }
   return most;
+}
+
+/**
+ * The JPEG pieces of a file, by place and length. Many pieces may be the same bytes, which are read once. Others may lie
+ * over each other, so what is read of all together is bounded.
+ */
+function jpegFrames(file: Uint8Array): (offset: number, bytes: number) => JpegFrame {
+  const known = new Map<string, JpegFrame>();
+  const looks = looksFor(file.length);
+  let left = MAX_JPEG_LENGTHS * file.length;
+  return (offset, bytes) => {
+    const place = `${offset} ${bytes}`;
+    const frame = known.get(place);
+    if (frame !== undefined) return frame;
+    left -= bytes;
+    if (left < 0) throw new BrokenHeaderError('has JPEG pieces that lie over each other');
+    const piece = file.subarray(offset, offset + bytes);
+    if (!endsAsJpeg(piece)) throw new BrokenHeaderError('has a JPEG piece without an end: it was cut off');
+    const read = readJpegFrame(piece, looks);
+    known.set(place, read);
+    return read;
+  };
 }
 
 /** Padding behind the end is usual. libtiff decodes what is there without a word. */

@@ -378,16 +378,72 @@ describe('TIFF', () => {
 
   it('finds the scans of JPEG tiles', async () => {
     const tile = jpegOfScans(16, 16, 50);
-    const entries: TiffEntry[] = [
-      ...strip(8, 1, 1, [[259, 2, [7]]]).filter(([tag]) => ![273, 278, 279].includes(tag)),
-      ...([
-        [322, 2, [16]],
-        [323, 2, [16]],
-        [324, 4, Array.from({ length: 6 }, () => 8)],
-        [325, 4, Array.from({ length: 6 }, () => tile.length)],
-      ] satisfies TiffEntry[]),
-    ];
-    expect(await read(tiff(entries, { data: tile }))).toMatchObject({ scans: 50, tiles: 6 });
+    expect(await read(jpegTiles(tile, 6))).toMatchObject({ scans: 50, tiles: 6 });
+  });
+
+  /** A grey TIFF of tiles of 16×16 in a row, all `data` but for so many bytes at its begin. */
+  const jpegTiles = (data: Buffer, count: number, skipped: (index: number) => number = () => 0): Buffer =>
+    tiff(
+      [
+        ...strip(8, 1, 1, [
+          [256, 2, [16 * count]],
+          [257, 2, [16]],
+          [259, 2, [7]],
+        ]).filter(([tag]) => ![273, 278, 279].includes(tag)),
+        ...([
+          [322, 2, [16]],
+          [323, 2, [16]],
+          [324, 4, Array.from({ length: count }, (_, i) => 8 + skipped(i))],
+          [325, 4, Array.from({ length: count }, (_, i) => data.length - skipped(i))],
+        ] satisfies TiffEntry[]),
+      ],
+      { data },
+    );
+  /** A tile with so many bytes before its first marker. */
+  const delayed = (bytes: number): Buffer => {
+    const tile = jpegOfScans(16, 16, 2);
+    return Buffer.concat([tile.subarray(0, 2), Buffer.alloc(bytes), tile.subarray(2)]);
+  };
+
+  it('reads JPEG tiles that are the same bytes once', async () => {
+    const tile = delayed(1000);
+    const spy = vi.spyOn(Buffer.prototype, 'indexOf');
+    const searchesOf = async (tiles: number): Promise<number> => {
+      spy.mockClear();
+      expect(await read(jpegTiles(tile, tiles))).toMatchObject({ scans: 2, tiles });
+      return spy.mock.calls.length;
+    };
+    try {
+      const once = await searchesOf(1);
+      expect(once).toBeGreaterThan(5);
+      expect(await searchesOf(400)).toBe(once);
+    } finally {
+      spy.mockRestore();
+    }
+  });
+
+  it('refuses JPEG tiles that lie over each other', async () => {
+    const tile = delayed(100_000);
+    expect(await read(jpegTiles(tile, 2, (index) => index))).toMatchObject({ tiles: 2 });
+    expect(await read(jpegTiles(tile, 4, (index) => index))).toMatchObject({
+      code: 'IMAGE_UNDECODABLE',
+      message: 'The header of the TIFF file is broken: it has JPEG pieces that lie over each other.',
+    });
+  });
+
+  it('leaves the EXIF of JPEG tiles unread', async () => {
+    const orientations = (count: number) =>
+      segment(
+        0xe1,
+        exif(
+          'big',
+          Array.from({ length: count }, () => ({ type: 3, count: 0, value: Buffer.alloc(2) })),
+        ),
+      );
+    const tile = jpegOfScans(16, 16, 1);
+    const withExif = (count: number) =>
+      jpegTiles(Buffer.concat([tile.subarray(0, 2), orientations(count), tile.subarray(2)]), 1);
+    expect(await looksAt(withExif(5000))).toBe(await looksAt(withExif(1)));
   });
 
   it.each<[kind: string, bits: number, samples: number, photometric: number, more: TiffEntry[]]>([
