@@ -2,13 +2,15 @@
  * The colour range of an AV1 bitstream, from its sequence header: all values, or those of video, 16 to 235. An AVIF need
  * not say it in a box.
  *
- * Source: AV1 bitstream specification 1.0.0 with errata 1, §5.3 to §5.5.
+ * Source: AV1 bitstream specification 1.0.0 with errata 1, §4.10.3 and §5.3 to §5.5.
  */
 import { BrokenHeaderError } from './fields.js';
 
 const SEQUENCE_HEADER = 1;
 /** OBUs that are looked at. The sequence header is the first or the second. */
 const MAX_OBUS = 16;
+/** Zeros in front of a number of variable length. As many stand for the one number that a sequence header may not have. */
+const MAX_ZEROS = 32;
 
 /** Whether the stream has the full range; undefined where no sequence header is found. Throws BrokenHeaderError. */
 export function hasFullRange(stream: Uint8Array): boolean | undefined {
@@ -62,7 +64,9 @@ class Bits {
   /** uvlc() */
   skipVariable(): void {
     let zeros = 0;
-    while (!this.flag()) zeros += 1;
+    while (!this.flag()) {
+      if (++zeros === MAX_ZEROS) throw new BrokenHeaderError('has an AV1 stream with a number of more than 32 bits');
+    }
     this.skip(zeros);
   }
 

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import sharp, { type Sharp } from 'sharp';
 import { describe, expect, it, vi } from 'vitest';
 import { ServiceError } from '../../../src/errors.js';
+import { hasFullRange } from '../../../src/images/headers/av1-sequence.js';
 import { Fields } from '../../../src/images/headers/fields.js';
 import { readImageHeader, type ImageHeader } from '../../../src/images/image-header.js';
 import {
@@ -753,6 +754,21 @@ describe('AVIF', () => {
       code: 'IMAGE_UNDECODABLE',
       message: expect.stringContaining('too many properties') as string,
     });
+  });
+
+  it('reads the colour range behind a number of any length, and refuses one without an end', () => {
+    const streamOf = (zeros: number, range: '0' | '1'): Buffer => {
+      const pictureTime = `${'0'.repeat(zeros)}1${'0'.repeat(zeros)}`;
+      // The timing; nothing of the operating point, the sizes and the tools; grey.
+      const bits = `000001${'0'.repeat(64)}1${pictureTime}${'0'.repeat(2 + 5 + 17 + 10 + 1 + 3 + 5)}11000010${range}`;
+      const bytes = bits.padEnd(8 * Math.ceil(bits.length / 8), '0').match(/.{8}/g)!;
+      return Buffer.from([1 << 3, ...bytes.map((byte) => parseInt(byte, 2))]);
+    };
+    for (const zeros of [0, 1, 31]) {
+      expect([hasFullRange(streamOf(zeros, '0')), hasFullRange(streamOf(zeros, '1'))]).toEqual([false, true]);
+    }
+    expect(() => hasFullRange(streamOf(32, '1'))).toThrow('a number of more than 32 bits');
+    expect(() => hasFullRange(streamOf(100_000, '1'))).toThrow('a number of more than 32 bits');
   });
 
   it('says what a picture is coded as that is none of AV1', async () => {
