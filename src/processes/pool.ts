@@ -56,7 +56,7 @@ export interface BatchResult<Output> {
 }
 
 export interface WorkerPool<Work, Output> {
-  /** Number of workers asked for, on all devices. */
+  /** Number of workers on all devices: those asked for, less those whose process has been given up. */
   readonly size: number;
   /** Processes that have started and opened their sessions. */
   readonly ready: number;
@@ -167,7 +167,7 @@ class Pool<Work, Output> implements WorkerPool<Work, Output> {
   }
 
   get size(): number {
-    return this.#slots.reduce((sum, { lanes }) => sum + lanes, 0);
+    return this.#slots.reduce((sum, { lanes, isGivenUp }) => sum + (isGivenUp ? 0 : lanes), 0);
   }
 
   get ready(): number {

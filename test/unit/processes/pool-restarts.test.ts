@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { WorkerLostError } from '../../../src/errors.js';
 import type { ChildEvents } from '../../../src/processes/child.js';
-import { createPool, type WorkerLost, type WorkerPool } from '../../../src/processes/pool.js';
+import { createPool, type PoolOptions, type WorkerLost, type WorkerPool } from '../../../src/processes/pool.js';
 
 interface FakeChild {
   /** The engine is loaded. */
@@ -68,20 +68,21 @@ vi.mock('../../../src/processes/child.js', () => {
 describe('the pool, when a worker dies', () => {
   let pool: WorkerPool<unknown, unknown>;
   let lost: WorkerLost[];
+  const options: PoolOptions = {
+    devices: [{ kind: 'cpu', index: 0 }],
+    workers: 1,
+    engine: 'onnxruntime',
+    engineOptions: { threads: 1 },
+    decoders: 1,
+    workerFile: 'no file',
+    onWorkerLost: (info) => lost.push(info),
+  };
 
   beforeEach(async () => {
     vi.useFakeTimers();
     children.length = 0;
     lost = [];
-    const starting = createPool<unknown, unknown>({
-      devices: [{ kind: 'cpu', index: 0 }],
-      workers: 1,
-      engine: 'onnxruntime',
-      engineOptions: { threads: 1 },
-      decoders: 1,
-      workerFile: 'no file',
-      onWorkerLost: (info) => lost.push(info),
-    });
+    const starting = createPool<unknown, unknown>(options);
     children[0]!.becomeReady();
     pool = await starting;
     await pool.open({ id: 'quick', model: new Uint8Array() });
@@ -158,5 +159,22 @@ describe('the pool, when a worker dies', () => {
     expect(children).toHaveLength(3);
     await live(3000, 10);
     expect(delays()).toEqual([100, 0, 200]);
+  });
+
+  it('counts no worker that was given up among those that it has', async () => {
+    await pool.drain();
+    children.length = 0;
+    const starting = createPool<unknown, unknown>({ ...options, workers: 2 });
+    children.forEach((child) => child.becomeReady());
+    pool = await starting;
+    expect({ size: pool.size, free: pool.free }).toEqual({ size: 2, free: 2 });
+    children[1]!.die();
+    expect({ size: pool.size, free: pool.free }).toEqual({ size: 2, free: 1 });
+    for (let count = 1; count < 5; count += 1) {
+      await vi.advanceTimersByTimeAsync(lost.at(-1)!.restartInMs!);
+      await live(0, 0);
+    }
+    expect({ size: pool.size, free: pool.free }).toEqual({ size: 1, free: 1 });
+    expect(pool.processes).toEqual({ ready: 1, starting: 0, given_up: 1 });
   });
 });
