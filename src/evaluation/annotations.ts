@@ -17,6 +17,8 @@ import { emptyMask, fillRings, fillRuns, type Mask, type Ring, type RunLengths }
 
 const box = z.tuple([z.number(), z.number(), z.number().min(0), z.number().min(0)]);
 const ring = z.array(z.number()).min(6);
+/** Exports of boxes alone have an empty list, which says nothing of where an object is. */
+const rings = z.array(ring).transform((rings) => (rings.length === 0 ? undefined : rings));
 const runLengths = z.object({
   size: z.tuple([z.int().positive(), z.int().positive()]),
   counts: z.union([z.string(), z.array(z.int())]),
@@ -30,7 +32,7 @@ const cocoForm = z.object({
       image_id: z.int(),
       category_id: z.int(),
       bbox: box.optional(),
-      segmentation: z.union([z.array(ring), runLengths]).optional(),
+      segmentation: z.union([rings, runLengths]).optional(),
       iscrowd: z.int().optional(),
     }),
   ),
@@ -41,7 +43,7 @@ const listForm = z.array(
   z.object({
     file: z.string().min(1),
     ...size,
-    objects: z.array(z.object({ category: z.string(), bbox_xywh: box.optional(), polygons: z.array(ring).optional() })),
+    objects: z.array(z.object({ category: z.string(), bbox_xywh: box.optional(), polygons: rings.optional() })),
   }),
 );
 

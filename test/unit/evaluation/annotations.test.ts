@@ -58,10 +58,25 @@ describe('readAnnotations', () => {
     expect([...only!.mask()!.values]).toEqual([1, 1, 1, 1]);
   });
 
+  it('takes an empty segmentation for none', async () => {
+    const box = { image_id: 7, category_id: 1, bbox: [1, 1, 2, 2], segmentation: [] };
+    const annotations = [COCO.annotations[0], box, { ...box, category_id: 2 }];
+    const cases = await readAnnotations(await written({ ...COCO, annotations }));
+    expect(cases.map(({ category, boxes }) => [category, boxes.length])).toEqual([
+      ['cat', 2],
+      ['dog', 1],
+    ]);
+    expect(cases.map(({ mask }) => mask())).toEqual([undefined, undefined]);
+    const objects = [{ category: 'cat', bbox_xywh: [0, 0, 2, 2], polygons: [] }];
+    const [only] = await readAnnotations(await written([{ file: 'b.jpg', width: 2, height: 2, objects }]));
+    expect(only!.mask()).toBeUndefined();
+  });
+
   it.each([
     ['{', /is not JSON/],
     [{ images: [] }, /annotations/],
     [{ ...COCO, annotations: [{ image_id: 7, category_id: 1 }] }, /neither a box nor a segmentation/],
+    [{ ...COCO, annotations: [{ image_id: 7, category_id: 1, segmentation: [] }] }, /neither a box nor a segmentation/],
     [{ ...COCO, annotations: [{ image_id: 7, category_id: 1, bbox: [0, 0, -1, 1] }] }, /bbox/],
   ])('says what is wrong: %o', async (content, message) => {
     const reading = readAnnotations(await written(content));
