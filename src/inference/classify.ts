@@ -3,7 +3,7 @@
  * are averaged (Simonyan 2015 §3.2).
  */
 import type { InputPlan } from '../maps/input-plan.js';
-import { meanScores, topK, type ScoreKind } from '../maps/scores.js';
+import { meanScores, topK, type Scored, type ScoreKind } from '../maps/scores.js';
 import { eachRange, type Steps } from '../maps/steps.js';
 import type { CompiledModel } from '../models/compile.js';
 import { expectTensor } from '../tensor.js';
@@ -101,7 +101,9 @@ function* presentClasses(
   { labels, conversion }: CompiledModel,
   { topK: k = DEFAULT_TOP_K, scores: kind }: ClassifyOptions,
 ): Steps<Omit<Classification, 'name'>> {
-  const best = topK(yield* meanScores(logits, kind, conversion), k);
+  const scores = yield* meanScores(logits, kind, conversion);
+  const best = topK(scores, k);
+  checkNumbers(scores, best);
   const predictions: Prediction[] = [];
   yield* eachRange(best.length, (from, end) => {
     for (const { index, value } of best.slice(from, end)) predictions.push({ index, ...labels[index]!, score: value });
@@ -112,4 +114,11 @@ function* presentClasses(
     input: { width: crop.width, height: crop.height, scale },
     predictions,
   };
+}
+
+/** JSON has no other numbers than finite ones, and NaN has no rank. Throws if the network gave such scores. */
+function checkNumbers(scores: Float32Array, best: readonly Scored[]): void {
+  if (scores.some(Number.isNaN) || best.some(({ value }) => !Number.isFinite(value))) {
+    throw new Error('the scores of the classes have values that are no numbers');
+  }
 }

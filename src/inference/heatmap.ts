@@ -196,6 +196,11 @@ function* combineAs(
     const { map, normalizedFrom } =
       scores === 'normalized' ? yield* normalize(averaged) : { map: averaged, normalizedFrom: undefined };
     const extent = yield* extentOf(map, placement, header, threshold, mostRegions);
+    // The mean is finite only if every value is; a map of infinite ones is normalized to zeros.
+    const { low = 0, high = 0 } = normalizedFrom ?? {};
+    if (![extent.mean, low, high].every(Number.isFinite)) {
+      throw new Error(`the map of class ${index} has values that are no numbers`);
+    }
     classes.push({
       index,
       ...(labels[index] ?? ANY_LABEL),

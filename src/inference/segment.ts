@@ -144,10 +144,16 @@ function* labelsOfPass(pass: PassMaps, minProbability: number): Steps<LabelMap> 
   const values = new Uint16Array(width * height);
   yield* eachRange(values.length, (from, end) => {
     for (let cell = from; cell < end; cell++) {
+      checkNumber(best[cell]!);
       values[cell] = best[cell]! < minProbability ? UNLABELLED : bestClass[cell]!;
     }
   });
   return { values, width, height };
+}
+
+/** NaN is less than nothing: the class would be a guess. */
+function checkNumber(score: number): void {
+  if (Number.isNaN(score)) throw new Error('the scores of a position have values that are no numbers');
 }
 
 /** The classes that win somewhere in some pass, the largest share first. */
@@ -181,6 +187,7 @@ function* labelsOfMean(
     const probabilities = scores === 'probability' ? values : (yield* averageMap(passes, index, 'probability')).values;
     yield* eachRange(values.length, (from, end) => {
       for (let cell = from; cell < end; cell++) {
+        checkNumber(values[cell]! + probabilities[cell]!);
         if (values[cell]! <= best[cell]!) continue;
         best[cell] = values[cell]!;
         labels[cell] = probabilities[cell]! < minProbability ? UNLABELLED : index;

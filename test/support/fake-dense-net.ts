@@ -53,6 +53,7 @@ export function fakeInference(net: FakeNet): FakeInference {
   const model = {
     manifest: { name: 'fake', input: { size: 64, resize: 64, interpolation: 'bilinear' } },
     labels: Array.from({ length: classes }, (_, index) => ({ id: `id-${index}`, label: `thing ${index}` })),
+    classifyView: () => view,
     dense: { view: () => view, sizeStep: 1 },
     conversion: { activation: 'softmax', temperature: 1 },
   };
