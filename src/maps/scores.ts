@@ -130,7 +130,9 @@ export function* probabilitiesOf(
   const values = new Float32Array(logits.length);
   yield* eachRange(logits.length, (from, end) => {
     if (activation === 'sigmoid') for (let i = from; i < end; i++) values[i] = sigmoid(logits[i]! / temperature);
-    else for (let i = from; i < end; i++) values[i] = Math.exp(logits[i]! / temperature - logNormalizer[i]!);
+    // The normalizer is rounded: it may be below the logit of a class that is as good as certain.
+    else
+      for (let i = from; i < end; i++) values[i] = Math.min(1, Math.exp(logits[i]! / temperature - logNormalizer[i]!));
   });
   return values;
 }

@@ -103,6 +103,17 @@ describe('probabilitiesOf', () => {
     );
   });
 
+  it('is at most 1, where the normalizer was rounded down', () => {
+    const temperature = 0.807;
+    const logits = Float32Array.from({ length: 200 }, (_, i) => i / 7);
+    // In single precision, as the graph calculates it for a class without rivals.
+    const inverse = Math.fround(1 / temperature);
+    const normalizer = logits.map((logit) => Math.fround(logit * inverse));
+    const values = finish(probabilitiesOf(logits, normalizer, { activation: 'softmax', temperature }));
+    expect(Math.max(...values)).toBe(1);
+    expect(Math.min(...values)).toBeGreaterThan(0.9999);
+  });
+
   it('is the sigmoid of the logit of independent classes', () => {
     const values = finish(probabilitiesOf(Float32Array.of(0, -1), Float32Array.of(9, 9), SIGMOID));
     [0.5, 1 / (1 + Math.E)].forEach((value, i) => expect(values[i]).toBeCloseTo(value, 6));
