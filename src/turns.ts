@@ -39,6 +39,19 @@ function endOfSlice(): number {
 }
 
 /**
+ * Do work that is one step, at once where this turn has time left: what many do at the same time is not one slice. `check`
+ * is called after a wait; what it throws is in the place of the work.
+ */
+export async function inSlice<Result>(work: () => Result, check?: () => void): Promise<Awaited<Result>> {
+  if (performance.now() >= endOfSlice()) {
+    await nextTurn();
+    check?.();
+    endOfSlice();
+  }
+  return await work();
+}
+
+/**
  * Take all steps, and resolve to their result. `check` is called at the beginning of each slice but the first; what it
  * throws ends the computation.
  */

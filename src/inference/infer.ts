@@ -25,10 +25,11 @@ import type { PixelSize } from '../maps/input-plan.js';
 import type { CompiledModel } from '../models/compile.js';
 import type { View } from '../models/dense-views.js';
 import type { SessionLease } from '../models/loaded-model.js';
+import { inSlice } from '../turns.js';
 import { createAdmission, type Admission } from './admission.js';
 import { createCarryOut, type Done, type Reader, type SessionHolder } from './carry-out.js';
 import { multiplyAddsOf, planImage, type PassRequest, type PlanLimits } from './plan.js';
-import { waitWithin, type RequestContext } from './request-context.js';
+import { checkAlive, waitWithin, type RequestContext } from './request-context.js';
 import { createStatistics, type Statistics } from './statistics.js';
 import type { PhaseObserver } from './timing.js';
 import type { Work, WorkOutput } from './work.js';
@@ -106,8 +107,13 @@ export function createInference({
     admission: createAdmission({ maxQueue: limits.maxQueue, expectedWaitMs: (asker) => batcher.expectedWaitMs(asker) }),
 
     async answer({ bytes, pixels }, question, context) {
-      const header = pixels === undefined ? await readImageHeader(bytes, limits) : headerOfPixels(pixels, limits);
-      const plan = planImage(header, question, limits);
+      const check = (): void => checkAlive(context);
+      const header =
+        pixels === undefined
+          ? await inSlice(() => readImageHeader(bytes, limits), check)
+          : headerOfPixels(pixels, limits);
+      // Milliseconds where the size is new to the model, for each image of the request.
+      const plan = await inSlice(() => planImage(header, question, limits), check);
       await question.share?.pay(multiplyAddsOf(plan.passes));
       return carryOut({ bytes, plan, reader: question, withSession: sessionsOf(question.model) }, context);
     },

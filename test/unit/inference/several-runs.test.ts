@@ -1,12 +1,14 @@
 /** Questions over several runs: what is run how often, and that the answer is the mean. */
 import { setImmediate } from 'node:timers/promises';
 import sharp from 'sharp';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { heatmap, type ImageHeatmaps } from '../../../src/inference/heatmap.js';
 import type { InputOptions } from '../../../src/inference/plan.js';
 import { segment, type Segmentation } from '../../../src/inference/segment.js';
 import { UNLABELLED } from '../../../src/maps/label-map.js';
 import type { ScoreKind } from '../../../src/maps/scores.js';
+import { denseView, type CompiledModel } from '../../../src/models/compile.js';
+import type { Size } from '../../../src/models/input-size.js';
 import { fakeInference, NOBODY_LEAVES, type FakeInference, type FakeNet } from '../../support/fake-dense-net.js';
 
 const SIDE = 256;
@@ -73,6 +75,39 @@ function expectedRow(net: FakeNet, minProbability: number): number[] {
 function firstRow({ labels }: Segmentation): number[] {
   return Array.from(labels.values.subarray(0, labels.width));
 }
+
+describe('several images', () => {
+  afterEach(() => void vi.restoreAllMocks());
+
+  it('are planned in slices: those whose plans take long have turns of the event loop for themselves', async () => {
+    const { inference, model } = fakeInference(netOf(8));
+    // A clock on which each plan takes four milliseconds, and nothing else any time.
+    let now = 0;
+    vi.spyOn(performance, 'now').mockImplementation(() => now);
+    const view = denseView(model, {});
+    let turn = 0;
+    /** The turn of each plan. */
+    const plans: number[] = [];
+    const slow = {
+      ...view,
+      mapSize(input: Size) {
+        now += 4;
+        plans.push(turn);
+        return view.mapSize(input);
+      },
+    };
+    const slowModel = { ...model, dense: { ...model.dense, view: () => slow } } as unknown as CompiledModel;
+    const images = Array.from({ length: 6 }, (_, i) => ({ name: `photo ${i}`, bytes }));
+    const answering = segment(inference, slowModel, images, { ...AS_IT_IS, minProbability: 0 }, NOBODY_LEAVES);
+    while (plans.length < images.length) {
+      await setImmediate();
+      turn += 1;
+    }
+    expect((await answering).results).toHaveLength(6);
+    const most = Math.max(...plans.map((one) => plans.filter((other) => other === one).length));
+    expect(most).toBeLessThanOrEqual(2);
+  });
+});
 
 describe('segment over several runs', () => {
   it('runs every variant once, decodes its input once, and labels by the mean of the runs', async () => {
