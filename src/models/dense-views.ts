@@ -13,7 +13,7 @@ import { applyPass, applyPasses } from '../graph/pass.js';
 import { CLASS_MAP } from '../graph/passes/convolutionalize-gemm.js';
 import { headPads, padHead } from '../graph/passes/pad-head.js';
 import { reduceOutputStride } from '../graph/passes/reduce-output-stride.js';
-import { selectClasses } from '../graph/passes/select-classes.js';
+import { CLASSES_INPUT, selectClasses } from '../graph/passes/select-classes.js';
 import { inferShapes } from '../graph/shapes.js';
 import { sizeStepOf, whySizesDisagree } from '../graph/size-step.js';
 import { EDGES, type Edge } from '../maps/edges.js';
@@ -166,14 +166,17 @@ export function createDenseViews(net: ConvolutionalNet, options: DenseOptions): 
     ]);
     const cells = { begin: (padding?.begin ?? 0) * step, end: (padding?.end ?? 0) * step, step };
     const multiplyAdds = multiplyAddCounter(graph);
-    const peakBytes = memoizeBySize((input) => 4 * countPeakValues(graph, shapesFor(graph, input)));
+    const ends = [selectClasses({ cells, temperature })];
+    // Where classes are many, the ends take more than the net: they hold the class map twice.
+    const whole = applyPasses(graph, ends);
+    const peakBytes = memoizeBySize((input) => 4 * countPeakValues(whole, shapesFor(whole, input)));
     const geometry = mapGeometry(graph, CLASS_MAP);
     const side = sizeStep * Math.ceil((LARGE * Math.max(nativeSize.width, nativeSize.height)) / sizeStep);
     const large = { width: side, height: side };
     const view = ['dense', ...(step === 1 ? [] : [outputStride]), ...(padding === undefined ? [] : [edge])].join('-');
     const pixelCost = Math.max(1, multiplyAdds(large) / coarsest(large));
     return {
-      session: session(view, graph, { ends: [selectClasses({ cells, temperature })], pixelCost }),
+      session: session(view, graph, { ends, pixelCost }),
       geometry: { ...geometry, kind, offset: effectiveOffset(graph, CLASS_MAP, net.kernelCentres ?? new Map()) },
       tiling: sizeStep > 1 || seesEverything(graph, CLASS_MAP) ? undefined : { ...geometry, alignment: own },
       mapSize: mapSizer(graph),
@@ -223,8 +226,10 @@ function multiplyAddCounter(graph: Graph): (input: Size) => number {
   return memoizeBySize((input) => countMultiplyAdds(graph, shapesFor(graph, input)));
 }
 
+/** Of one image, and where classes are asked for, of one. */
 function shapesFor(graph: Graph, { width, height }: Size): ReadonlyMap<string, readonly number[]> {
-  return inferShapes(graph, imageShapes(graph, { batch: 1, width, height }));
+  const { [CLASSES_INPUT]: classes, ...images } = imageShapes(graph, { batch: 1, width, height });
+  return inferShapes(graph, classes === undefined ? images : { ...images, [CLASSES_INPUT]: [1, 1] });
 }
 
 /**
