@@ -83,7 +83,7 @@ export function photoToInput({ photo, resized, crop }: InputPlan): Affine<'photo
   };
 }
 
-/** The part of the photo that the network saw: pixels whose centre is in the crop. */
+/** The part of the photo that the network saw: pixels whose centre is in the crop, or one where it lies between two. */
 export function coveredPixels(plan: InputPlan): PixelRectangle {
   const inputToPhoto = invertAffine(photoToInput(plan));
   const start = applyAffine(inputToPhoto, { x: 0, y: 0 });
@@ -93,8 +93,8 @@ export function coveredPixels(plan: InputPlan): PixelRectangle {
   return {
     left,
     top,
-    width: Math.min(plan.photo.width, Math.ceil(end.x - 0.5)) - left,
-    height: Math.min(plan.photo.height, Math.ceil(end.y - 0.5)) - top,
+    width: Math.max(1, Math.min(plan.photo.width, Math.ceil(end.x - 0.5)) - left),
+    height: Math.max(1, Math.min(plan.photo.height, Math.ceil(end.y - 0.5)) - top),
   };
 }
 

@@ -3,6 +3,7 @@ import { planInput, type Fit } from '../../../src/maps/input-plan.js';
 import {
   applyAffine,
   composeAffine,
+  coveredPixels,
   invertAffine,
   mirrorInput,
   photoToInput,
@@ -27,6 +28,27 @@ describe('photoToInput', () => {
 
   it('scales each axis by itself when the photo is stretched', () => {
     expect(photoToInput(planOf('stretch'))).toMatchObject({ scaleX: 224 / 500, scaleY: 224 / 375 });
+  });
+});
+
+describe('coveredPixels', () => {
+  it('are those whose centre is in the crop', () => {
+    expect(coveredPixels(planOf('crop'))).toEqual({ left: 85, top: 23, width: 328, height: 329 });
+    expect(coveredPixels(planOf('whole'))).toEqual({ left: 0, top: 0, width: 500, height: 375 });
+  });
+
+  it.each([
+    [2000, 1],
+    [2, 1],
+    [1, 2],
+    [1, 1],
+    [3, 1],
+  ])('are one at least of each side of a photo of %s×%s pixels, and in it', (width, height) => {
+    const covered = coveredPixels(planOf('crop', width, height));
+    expect(covered.width).toBe(1);
+    expect(covered.height).toBe(1);
+    expect(Math.abs(covered.left + 0.5 - width / 2)).toBeLessThanOrEqual(0.5);
+    expect(Math.abs(covered.top + 0.5 - height / 2)).toBeLessThanOrEqual(0.5);
   });
 });
 
