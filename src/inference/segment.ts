@@ -7,6 +7,7 @@
  * all classes at once. If that would take too much memory (plan.ts), the passes are decoded and run a second time for
  * the candidates: only the candidates' own maps give the exact mean.
  */
+import { ServiceError } from '../errors.js';
 import type { ImageHeader } from '../images/image-header.js';
 import type { InputPlan } from '../maps/input-plan.js';
 import { UNLABELLED, type LabelMap } from '../maps/label-map.js';
@@ -94,13 +95,19 @@ export async function segment(
  */
 const MAPS_MADE = { probability: 4, logit: 5 } as const;
 
-/** Throws OUTPUT_UNSUPPORTED where the model has no such maps: no image would get them. */
+/** Throws OUTPUT_UNSUPPORTED where the model has no such maps, or more classes than there are labels: no image would get them. */
 export function segmentQuestion(
   model: CompiledModel,
   options: SegmentOptions,
 ): Asking<PassMaps, Omit<Segmentation, 'name' | 'timing'>> {
   const { labels: names } = model;
   const view = denseView(model, options);
+  if (names.length > UNLABELLED) {
+    throw new ServiceError(
+      'OUTPUT_UNSUPPORTED',
+      `${model.manifest.name} has ${names.length} classes; a label map has ${UNLABELLED} at most.`,
+    );
+  }
   return (context) => ({
     model,
     viewFor: () => view,

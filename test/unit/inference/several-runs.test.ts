@@ -125,6 +125,15 @@ describe('segment over several runs', () => {
     expect(segmentation.timing.queueMs).toBeGreaterThanOrEqual(1);
   });
 
+  it('refuses a model of more classes than there are labels', async () => {
+    const fake = fakeInference({ ...netOf(65_536), stride: 128 });
+    await expect(segmentOf(fake, AS_IT_IS)).rejects.toMatchObject({
+      code: 'OUTPUT_UNSUPPORTED',
+      message: 'fake has 65536 classes; a label map has 65535 at most.',
+    });
+    expect(fake.runs).toHaveLength(0);
+  });
+
   it('leaves positions unlabelled whose best mean is below the least probability', async () => {
     const net = netOf(8);
     const row = firstRow(await segmentOf(fakeInference(net), MIRRORED, 0.7));
