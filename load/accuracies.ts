@@ -9,7 +9,7 @@ import { architectureOf } from './scenario.js';
 /** Of the embedded models, by name, as their cards say (models/NAME/README.md). */
 export const EMBEDDED_TOP1: Readonly<Record<string, Omit<Top1, 'weights'>>> = {
   'imagenet-efficientnet-lite0': { percent: 75.1, images: 'ImageNet' },
-  'tinyimagenet-resnet18-w48': { percent: 62.4, images: 'Tiny ImageNet' },
+  'tinyimagenet-resnet18-w48': { percent: 64.7, images: 'Tiny ImageNet' },
   'tinyimagenet-vgg11bn-w32': { percent: 57.2, images: 'Tiny ImageNet' },
 };
 

@@ -12,8 +12,8 @@ class scores are averaged over space (Simonyan 2015, section 3.2), in training a
 
 A phase is SIZE:EPOCHS, or LOW-HIGH:EPOCHS with a size drawn for each batch. Without --maps the labels alone are learned.
 Sources: progressive resizing (Howard 2018), label smoothing (Szegedy 2016), one-cycle learning rate (Smith 2018), distillation
-(Hinton 2015) by a teacher's class maps (ReLabel, Yun 2021), CutMix (Yun 2019), weight averaging (Polyak 1992), weights between those before and after further training (Wortsman 2022), bfloat16
-automatic mixed precision (Kalamkar 2019). A run resumes from OUT/last.pt after an interruption. Needs torch, numpy, Pillow.
+(Hinton 2015) by a teacher's class maps (ReLabel, Yun 2021), CutMix (Yun 2019), weight averaging (Polyak 1992), weights between those before and after further
+training (Wortsman 2022), bfloat16 automatic mixed precision (Kalamkar 2019). A run resumes from OUT/last.pt after an interruption. Needs torch, numpy, Pillow.
 """
 import argparse
 import copy
@@ -149,13 +149,13 @@ def uniform(n, low, high, device):
     return torch.empty(n, device=device).uniform_(low, high)
 
 
-def augment(x, size):
-    """Random resized crop (area 0.35-1, aspect 3/4-4/3), mirror, contrast, brightness and saturation, a turn by up to 10 degrees.
+def augment(x, size, smallest=0.35):
+    """Random resized crop (area `smallest` to 1, aspect 3/4-4/3), mirror, contrast, brightness and saturation, a turn by up to 10 degrees.
 
     Returns the crops [n, 3, size, size] and the affine maps [n, 2, 3] that cut them.
     """
     n, device = x.shape[0], x.device
-    area = uniform(n, 0.35, 1, device)
+    area = uniform(n, smallest, 1, device)
     ratio = torch.exp(uniform(n, math.log(3 / 4), math.log(4 / 3), device))
     w, h = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
     mirror = torch.randint(0, 2, (n,), device=device) * 2 - 1
@@ -260,6 +260,8 @@ def main():
     p.add_argument("--freeze", default="", help="modules that keep their weights, but not the statistics of their normalizations: conv1,bn1,layer1")
     p.add_argument("--maps", help="a teacher's class maps of the training images, to distil from (teacher.py)")
     p.add_argument("--cutmix", type=float, default=0.5, help="share of the batches that are mixed, but in the last tenth of a run")
+    p.add_argument("--area", type=float, default=0.35, help="the smallest share of an image that a crop takes")
+    p.add_argument("--seed", type=int, default=0, help="of the first epoch; each later one adds 1")
     p.add_argument("--steps", type=int, help="of an epoch, at most: for a trial")
     p.add_argument("--average", type=float, default=0.999, help="how much of the average of the weights stays in a step")
     p.add_argument("--threads", type=int, default=2)
@@ -268,7 +270,7 @@ def main():
     p.add_argument("--share", type=float, default=0.5, help="of the exported weights in the blend")
     a = p.parse_args()
     torch.set_num_threads(a.threads)
-    torch.manual_seed(0)
+    torch.manual_seed(a.seed)
     os.makedirs(a.out, exist_ok=True)
     if a.export:
         state, metadata = load_safetensors(a.export)
@@ -313,7 +315,7 @@ def main():
         first = c["epoch"]
     floats = [(e, q) for e, q in zip(average.state_dict().values(), model.state_dict().values()) if e.dtype.is_floating_point]
     for epoch in range(first, len(sizes)):
-        torch.manual_seed(epoch)
+        torch.manual_seed(a.seed + epoch)
         start, order = time.time(), torch.randperm(len(train_x), device=device)
         running = torch.zeros((), device=device)
         model.train()
@@ -322,7 +324,7 @@ def main():
             step = epoch * steps + i
             j = order[i * a.batch:(i + 1) * a.batch]
             size = int(torch.randint(low // 16, high // 16 + 1, (1,))) * 16
-            x, theta = augment(normalize(train_x[j], device), size)
+            x, theta = augment(normalize(train_x[j], device), size, a.area)
             target = F.one_hot(train_y[j], len(labels)).float()
             if maps is None:
                 target = 0.9 * target + 0.1 / len(labels)
