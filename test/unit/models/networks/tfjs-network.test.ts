@@ -214,8 +214,8 @@ describe('a LayersModel is refused, naming file and field, when', () => {
       'it has a billion pixels',
       '@photo.config.batch_input_shape',
       [null, 1e5, 1e5, 3],
-      'value "photo"',
-      /elements; at most/,
+      'input "photo"',
+      /100000×100000 pixels; a side may have at most 4096/,
     ],
     ['models are nested without end', 'modelTopology', NESTED, 'layer "level17"', /nested deeper than 16/],
     [
