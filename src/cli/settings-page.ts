@@ -8,7 +8,7 @@ const PAGE = `# Settings
 <!-- Made by npm run settings, from src/config.ts. -->
 
 Each is an environment variable, and a flag of every command that computes: \`FULLCONV_MAX_BYTES=1000000\` is
-\`--max-bytes 1000000\`. A flag wins over the environment. Lists are written \`a,b\`. A wrong value, or a \`FULLCONV_\`
+\`--max-bytes 1000000\`. A flag wins over the environment, and an empty variable counts as not set. Lists are written \`a,b\`. A wrong value, or a \`FULLCONV_\`
 variable that does not exist, ends the start with a message. [Traces](operations.md#traces) have no settings here: they are switched on
 by OpenTelemetry's own variables, \`OTEL_…\`.
 

@@ -5,9 +5,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { int } from '../../src/graph/attributes.js';
+import type { Graph } from '../../src/graph/graph.js';
+import { writeOnnx } from '../../src/graph/onnx/model.js';
 import { startTestApp } from '../support/app.js';
 import { runFullconv, type Ended } from '../support/command-line.js';
-import { writeTinyModels } from '../support/tiny-models.js';
+import { graphOf } from '../support/tiny-graphs.js';
+import { writeOnnxModel, writeTinyModels } from '../support/tiny-models.js';
 
 const PHOTOS = ['chelsea.png', 'coffee.png', 'grace_hopper.jpg'].map((name) =>
   fileURLToPath(new URL(`../fixtures/photos/${name}`, import.meta.url)),
@@ -83,6 +87,29 @@ describe('fullconv quantize', () => {
     await writeFile(join(folder, 'model.json'), JSON.stringify({ ...manifest, name: 'larger', input }));
     const { code, stderr } = await quantize('larger', '--images', join(root, 'images'), '--force');
     expect(code, stderr).toBe(0);
+  });
+
+  it('says of a net that takes pixels as whole numbers that the quantized one takes them from 0 to 255', async () => {
+    const net = graphOf(['N', 3, 16, 16], (b, x) => {
+      const pixels = b.node('Cast', [x], { attributes: { to: int(1) } });
+      const maps = b.node('Relu', [b.node('Conv', [pixels, b.parameter('c.weight', [8, 3, 3, 3])])]);
+      const more = b.node('Relu', [b.node('Conv', [maps, b.parameter('d.weight', [8, 8, 3, 3])])]);
+      const head = [b.parameter('h.weight', [5, 8]), b.parameter('h.bias', [5])];
+      const pooled = b.node('Flatten', [b.node('GlobalAveragePool', [more])]);
+      const name = b.node('Gemm', [pooled, ...head], { attributes: { transB: int(1) } });
+      return [{ name, dataType: 'float32', dims: ['N', 5] }];
+    });
+    const whole: Graph = { ...net, inputs: [{ ...net.inputs[0]!, dataType: 'uint8' }] };
+    const folder = await writeOnnxModel(models, 'whole', writeOnnx(whole), { size: 16, classes: 5 });
+    const read = async (file: string) =>
+      JSON.parse(await readFile(join(file, 'model.json'), 'utf8')) as { input: object };
+    const manifest = await read(folder);
+    // Not looked at: the file's own input says what it takes.
+    const input = { ...manifest.input, range: 255, mean: [0, 0, 0], std: [1, 1, 1] };
+    await writeFile(join(folder, 'model.json'), JSON.stringify({ ...manifest, input }));
+    const { code, stderr } = await quantize('whole', '--images', join(root, 'images'), '--force');
+    expect(code, stderr).toBe(0);
+    expect((await read(join(models, 'whole-int8'))).input).toEqual({ ...input, range: 1 });
   });
 
   it('refuses too few images, a name that is taken, and a model that is not there', async () => {
