@@ -96,6 +96,9 @@ describe('labels', () => {
     const { labels, manifest } = await draft(folder);
     expect(labels.map(({ label }) => label)).toEqual(['tench', 'goldfish', 'great white shark', 'cock', 'hen']);
     expect(manifest.input).toMatchObject({ mean: [0.5, 0.4, 0.3], range: 255 });
+    const squashing = { size: { height: 80, width: 80 }, do_center_crop: true, crop_size: 64 };
+    await writeFile(join(folder, 'preprocessor_config.json'), JSON.stringify(squashing));
+    expect((await draft(folder)).notes).toContainEqual(expect.stringMatching(/^its own processor squashes/));
   });
 });
 
